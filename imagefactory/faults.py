@@ -1,0 +1,60 @@
+"""One thing that is wrong, told so that a person can mend it.
+
+Owns the text of errors and warnings and where they point. Refuses to print, log or raise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(str, Enum):
+    """How much a fault weighs: an error stops or fails what it names, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in a file. Line and column count from 1, the column in characters; None where it is not known."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Subject, fact, consequence and remedy of one thing that is wrong, each a phrase without a closing full stop."""
+
+    severity: Severity
+    subject: str
+    fact: str
+    consequence: str
+    remedy: str
+    location: Location | None = None
+
+    def message(self) -> str:
+        """The fault on one line, without place and severity."""
+        told = "; ".join(part for part in (self.fact, self.consequence) if part)
+        return " ".join(f"{self.subject}: {told}. {self.remedy}".split()).rstrip(" .") + "."
+
+    def text(self) -> str:
+        """The fault on one line: `labs.json:3:5: error: <subject>: <fact>; <consequence>. <remedy>`."""
+        place = f"{self.location}: " if self.location else ""
+        return f"{place}{self.severity.value}: {self.message()}"
+
+
+def error(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Fault:
+    """A fault of severity error."""
+    return Fault(Severity.ERROR, subject, fact, consequence, remedy, location)
+
+
+def warning(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Fault:
+    """A fault of severity warning."""
+    return Fault(Severity.WARNING, subject, fact, consequence, remedy, location)
