@@ -23,6 +23,15 @@ class StandingImage:
     vhd_url: str | None
     """properties.vhd.imageName: the staged VHD that the image was made from."""
 
+    @property
+    def in_progress(self) -> bool:
+        """Whether the service is still working on it, so that its VHD must not be touched."""
+        return self.state in {"Creating", "Updating"}
+
+    def holds(self, vhd_name: str) -> bool:
+        """Whether the factory made it, from that VHD as far as its tags tell; images of the old scripts name none."""
+        return self.image_path is not None and self.source_vhd in {None, vhd_name}
+
 
 @dataclass(frozen=True)
 class LabFacts:
