@@ -1,0 +1,49 @@
+"""What the product says when Azure refuses: one exception, one sentence, a remedy by kind of refusal.
+
+Owns the mapping from HTTP status and Azure error code to words. It keeps no URL query and no header, so that no key,
+token or SAS can reach a message.
+"""
+
+from __future__ import annotations
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+
+from imagefactory.errors import ImageFactoryError
+from imagefactory.faults import Fault, Severity
+
+_REMEDIES = {
+    401: "Sign in again (az login), or check the ARM_* variables",
+    403: "Give the identity that runs this the role it lacks there (docs/operations.md lists them)",
+    404: "Check the name and the subscription",
+    409: "Look at what stands there, then run again",
+    429: "Run again later, or with a smaller --parallel",
+}
+
+
+class CloudError(ImageFactoryError):
+    """Azure refused or could not be reached. `status` is the HTTP status (0 when there was no answer)."""
+
+    def __init__(self, fault: Fault, status: int = 0, code: str = "") -> None:
+        super().__init__(fault.text())
+        self.fault = fault
+        self.status = status
+        self.code = code
+
+
+def cloud_error(subject: str, consequence: str, status: int, code: str, message: str) -> CloudError:
+    """The error for an answer of `status` with Azure's error `code` and `message`."""
+    first_line = message.strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
+    remedy = _REMEDIES.get(status, "Run again; if it stays, look at the service's health")
+    fact = f"Azure answered {status} {code}: {first_line}" if status else first_line
+    return CloudError(Fault(Severity.ERROR, subject, fact, consequence, remedy), status, code)
+
+
+def from_azure(error: AzureError, subject: str, consequence: str) -> CloudError:
+    """The `CloudError` for whatever the Azure SDK raised."""
+    if isinstance(error, ClientAuthenticationError) and error.status_code is None:
+        return cloud_error(subject, consequence, 401, "AuthenticationFailed", str(error.message))
+    if isinstance(error, HttpResponseError):
+        code = getattr(error, "error_code", None) or (error.error.code if error.error else None) or error.reason or ""
+        message = error.error.message if error.error and error.error.message else str(error.message)
+        return cloud_error(subject, consequence, error.status_code or 0, str(getattr(code, "value", code)), message)
+    return cloud_error(subject, consequence, 0, "", f"no answer from Azure ({type(error).__name__})")

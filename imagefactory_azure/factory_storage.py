@@ -1,0 +1,77 @@
+"""The factory's container: one listing, and the few companion documents that it does not make needless.
+
+Owns the reading of what the factory holds into the values of `imagefactory.catalog`, which judges them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.blob import BlobProperties
+from azure.storage.blob.aio import ContainerClient
+
+from imagefactory.catalog import Catalog, build_catalog, companions_to_read
+from imagefactory.companion import VhdBlob
+from imagefactory.faults import Fault
+from imagefactory.lab_facts import LabFacts
+from imagefactory_azure.errors import CloudError, cloud_error, from_azure
+from imagefactory_azure.storage import StorageAccounts
+
+CONTAINER = "imagefactoryvhds"
+"""The old scripts' container, in the factory's storage account (SnapImagesFromVMs.ps1)."""
+
+_READS_AT_ONCE = 32
+_LARGEST_COMPANION = 1024 * 1024
+_NO_PLAN = "what the factory holds cannot be told, so nothing is planned and nothing is deleted"
+
+
+async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
+    """What the factory holds; an empty catalog where the container does not exist. Raises `CloudError`.
+
+    A companion that cannot be downloaded is a fault in the catalog and stops no other.
+    """
+    subject = f"factory lab '{factory.name}'"
+    if factory.storage_account_id is None:
+        raise cloud_error(subject, _NO_PLAN, 0, "", "it has no storage account")
+    service = await accounts.service(factory.storage_account_id)
+    container = service.get_container_client(CONTAINER)
+    vhds, documents = [], []
+    try:
+        async for blob in container.list_blobs(include=["metadata", "copy"], results_per_page=5000):
+            if blob.name.lower().endswith(".vhd"):
+                vhds.append(_vhd(blob))
+            elif blob.name.lower().endswith(".json"):
+                documents.append(blob.name)
+    except ResourceNotFoundError:
+        return build_catalog((), {})
+    except AzureError as error:
+        raise from_azure(error, f"{subject}, container '{CONTAINER}'", _NO_PLAN) from error
+    gate = asyncio.Semaphore(_READS_AT_ONCE)
+    names = companions_to_read(vhds, documents)
+    contents = await asyncio.gather(*(_read(container, name, gate) for name in names))
+    return build_catalog(vhds, dict(zip(names, contents, strict=True)), documents)
+
+
+async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) -> bytes | Fault:
+    subject, consequence = f"companion '{name}'", "its image is not distributed anew, and what stands of it stays"
+    async with gate:
+        try:
+            stream = await container.download_blob(name, offset=0, length=_LARGEST_COMPANION)
+            return await stream.readall()
+        except AzureError as error:
+            return from_azure(error, subject, consequence).fault
+        except CloudError as error:
+            return error.fault
+
+
+def _vhd(blob: BlobProperties) -> VhdBlob:
+    return VhdBlob(
+        name=blob.name,
+        length=blob.size,
+        created=blob.creation_time,
+        last_modified=blob.last_modified,
+        metadata=dict(blob.metadata or {}),
+        blob_type=str(getattr(blob.blob_type, "value", blob.blob_type)),
+        copy_status=blob.copy.status,
+    )

@@ -1,0 +1,52 @@
+"""Everything that the plan needs from Azure, gathered side by side.
+
+Owns the order of the calls: labs of every subscription and their images at once, then the factory's catalog. What
+only concerns one lab is a `Fault` beside the others; what concerns the factory itself raises, for without it there is
+no plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imagefactory.catalog import Catalog
+from imagefactory.configuration import Configuration
+from imagefactory.errors import ImageFactoryError
+from imagefactory.faults import Fault
+from imagefactory.lab_facts import LabFacts
+from imagefactory.labs import LabKey
+from imagefactory.settings import Settings
+from imagefactory_azure.clouds import cloud_of
+from imagefactory_azure.credentials import credential
+from imagefactory_azure.factory_storage import read_catalog
+from imagefactory_azure.labs import lab_facts
+from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory_azure.storage import StorageAccounts
+
+
+@dataclass(frozen=True)
+class CloudFacts:
+    """What stands in Azure before a run."""
+
+    factory: LabFacts
+    catalog: Catalog
+    labs: Mapping[LabKey, LabFacts | Fault]
+
+
+async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
+    """Read the factory and, with a configuration, its target labs.
+
+    Raises `ImageFactoryError` where the factory lab or its storage cannot be read.
+    """
+    factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
+    targets = configuration.labs if configuration else ()
+    wanted = {lab.key: lab.resource_group for lab in targets} | {factory_key: settings.factory.resource_group}
+    cloud = cloud_of(settings)
+    async with ResourceManager(cloud, credential(cloud)) as arm, StorageAccounts(arm) as accounts:
+        found = await lab_facts(arm, wanted)
+        factory = found[factory_key]
+        if isinstance(factory, Fault):
+            raise ImageFactoryError(f"factory: {factory.message()}")
+        catalog = await read_catalog(accounts, factory)
+    return CloudFacts(factory, catalog, {lab.key: found[lab.key] for lab in targets})

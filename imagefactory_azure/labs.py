@@ -1,0 +1,129 @@
+"""DevTest Labs and their custom images, as facts for the plan.
+
+Owns the calls of API version 2018-09-15: one per subscription for its labs, one per lab for its images, side by side.
+A lab that cannot be read becomes a `Fault` in the answer; it never stops the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from imagefactory.faults import Fault, Severity
+from imagefactory.lab_facts import LabFacts, StandingImage
+from imagefactory.labs import LabKey
+from imagefactory_azure.errors import CloudError
+from imagefactory_azure.resource_manager import ResourceManager
+
+API_VERSION = "2018-09-15"
+
+_NOTHING_THERE = "nothing is distributed to it and nothing of it is deleted"
+
+
+async def lab_facts(arm: ResourceManager, wanted: Mapping[LabKey, str | None]) -> dict[LabKey, LabFacts | Fault]:
+    """Each wanted lab (with the resource group that labs.json gives, if any) with its images, or why it has none."""
+    subscriptions = sorted({key.subscription_id for key in wanted})
+    listed = dict(zip(subscriptions, await asyncio.gather(*(_labs_of(arm, s) for s in subscriptions)), strict=True))
+    found = {key: _choose(key, group, listed[key.subscription_id]) for key, group in wanted.items()}
+    labs = [(key, lab) for key, lab in found.items() if not isinstance(lab, Fault)]
+    complete = await asyncio.gather(*(_with_images(arm, lab) for _, lab in labs))
+    return found | {key: facts for (key, _), facts in zip(labs, complete, strict=True)}
+
+
+async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
+    """The custom image at an ARM id, or None. Raises `CloudError`."""
+    name = image_id.rpartition("/")[2]
+    found = await arm.get(
+        image_id, API_VERSION, subject=f"custom image '{name}'", consequence="whether it stands cannot be told"
+    )
+    return None if found is None else _image(found)
+
+
+async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Fault:
+    subject = f"subscription {subscription}"
+    try:
+        labs = await arm.list(
+            f"/subscriptions/{subscription}/providers/Microsoft.DevTestLab/labs",
+            API_VERSION,
+            subject=subject,
+            consequence="its labs are left as they are",
+        )
+    except CloudError as error:
+        return error.fault
+    if labs is None:
+        return Fault(
+            Severity.ERROR,
+            subject,
+            "there is no such subscription, or this identity cannot see it",
+            "its labs are left as they are",
+            "Check SubscriptionId in labs.json, and that the identity has the Reader role there",
+        )
+    return labs
+
+
+def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Fault) -> LabFacts | Fault:
+    """The one lab of that name (and group); a fault where there is none or more than one."""
+    if isinstance(labs, Fault):
+        return labs
+    matches = [
+        facts
+        for facts in (_lab(lab) for lab in labs)
+        if facts.name.lower() == key.lab_name and (group is None or facts.resource_group.lower() == group.lower())
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    subject = f"lab '{key.lab_name}'"
+    where = f"subscription {key.subscription_id}" + (f", resource group '{group}'" if group else "")
+    if matches:
+        groups = ", ".join(sorted(facts.resource_group for facts in matches))
+        fact, remedy = f"{where} has it in {len(matches)} resource groups: {groups}", "Add ResourceGroup to its entry"
+    else:
+        fact, remedy = f"not found in {where}", "Check LabName and SubscriptionId, or the identity's Reader role there"
+    return Fault(Severity.ERROR, subject, fact, _NOTHING_THERE, remedy)
+
+
+async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Fault:
+    subject = f"lab '{lab.name}'"
+    try:
+        images = await arm.list(f"{lab.id}/customimages", API_VERSION, subject=subject, consequence=_NOTHING_THERE)
+    except CloudError as error:
+        return error.fault
+    if images is None:
+        return Fault(Severity.ERROR, subject, "it was deleted a moment ago", _NOTHING_THERE, "Run again")
+    return LabFacts(
+        id=lab.id,
+        subscription_id=lab.subscription_id,
+        resource_group=lab.resource_group,
+        name=lab.name,
+        region=lab.region,
+        storage_account_id=lab.storage_account_id,
+        images=tuple(_image(image) for image in images),
+    )
+
+
+def _lab(resource: Mapping[str, Any]) -> LabFacts:
+    """A lab as listed, with no images yet. Ids have the form /subscriptions/<s>/resourceGroups/<g>/providers/..."""
+    parts = str(resource["id"]).split("/")
+    return LabFacts(
+        id=resource["id"],
+        subscription_id=parts[2],
+        resource_group=parts[4],
+        name=resource["name"],
+        region=resource.get("location", ""),
+        storage_account_id=resource.get("properties", {}).get("artifactsStorageAccount") or None,
+        images=(),
+    )
+
+
+def _image(resource: Mapping[str, Any]) -> StandingImage:
+    properties = resource.get("properties", {})
+    tags = {name.lower(): value for name, value in (resource.get("tags") or {}).items()}
+    return StandingImage(
+        id=resource["id"],
+        name=resource["name"],
+        state=properties.get("provisioningState", ""),
+        image_path=tags.get("imagepath"),
+        source_vhd=tags.get("sourcevhd"),
+        vhd_url=(properties.get("vhd") or {}).get("imageName"),
+    )

@@ -1,0 +1,100 @@
+"""A thin client of Azure Resource Manager: get, list and post, with ARM's own policies.
+
+Owns the pipeline (tokens, retries that honour Retry-After, request ids) and the reading of ARM's pages and errors.
+It knows no resource type; `labs` and `storage_accounts` do.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import AzureError
+from azure.core.pipeline import policies
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+from azure.mgmt.core import AsyncARMPipelineClient
+from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
+
+from imagefactory_azure.clouds import Cloud
+from imagefactory_azure.errors import cloud_error, from_azure
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+RETRIES = 4
+"""Attempts after the first for 408, 429 and 5xx; with azure-core's back-off that is at most about 25 seconds."""
+
+
+class ResourceManager:
+    """An open connection to one cloud's resource manager. Use as `async with`."""
+
+    def __init__(self, cloud: Cloud, credential: AsyncTokenCredential) -> None:
+        self.cloud = cloud
+        self.credential = credential
+        self._client: AsyncARMPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncARMPipelineClient(
+            cloud.resource_manager,
+            policies=[
+                policies.RequestIdPolicy(),
+                policies.UserAgentPolicy(sdk_moniker="imagefactory"),
+                policies.AsyncRetryPolicy(retry_total=RETRIES),
+                AsyncARMChallengeAuthenticationPolicy(credential, cloud.scope, enforce_https=not cloud.loopback),
+            ],
+        )
+
+    async def __aenter__(self) -> ResourceManager:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+        await self.credential.close()
+
+    async def get(self, path: str, api_version: str, *, subject: str, consequence: str) -> dict[str, Any] | None:
+        """The resource at an ARM id, or None when there is none (404). Raises `CloudError`."""
+        answer = await self._send("GET", path, api_version, subject, consequence)
+        return None if answer is None else dict(answer)
+
+    async def post(self, path: str, api_version: str, *, subject: str, consequence: str) -> dict[str, Any]:
+        """The answer of an action without a body, such as listKeys. Raises `CloudError`, for 404 too."""
+        answer = await self._send("POST", path, api_version, subject, consequence)
+        if answer is None:
+            raise cloud_error(subject, consequence, 404, "ResourceNotFound", "it does not exist")
+        return answer
+
+    async def list(self, path: str, api_version: str, *, subject: str, consequence: str) -> list[dict[str, Any]] | None:
+        """All items of all pages of a collection, or None where its parent does not exist. Raises `CloudError`."""
+        items: list[dict[str, Any]] = []
+        target = path
+        while target:
+            page = await self._send("GET", target, api_version, subject, consequence)
+            if page is None:
+                return None
+            items += page.get("value", [])
+            target = page.get("nextLink") or ""
+        return items
+
+    async def _send(
+        self, method: str, target: str, api_version: str, subject: str, consequence: str
+    ) -> dict[str, Any] | None:
+        is_link = target.startswith(("http://", "https://"))
+        if is_link and not target.startswith(f"{self.cloud.resource_manager}/"):
+            raise cloud_error(subject, consequence, 0, "", "a page link led away from the resource manager")
+        url = target if is_link else f"{self.cloud.resource_manager}{target}"
+        request = HttpRequest(method, url, params=None if is_link else {"api-version": api_version})
+        try:
+            answer = await self._client.send_request(request)
+            if answer.status_code == 404:
+                return None
+            body: Any = answer.json() if answer.content else {}
+        except AzureError as error:
+            raise from_azure(error, subject, consequence) from error
+        except ValueError as error:
+            raise cloud_error(subject, consequence, answer.status_code, "", "the answer is not JSON") from error
+        if answer.status_code >= 400:
+            refusal = body.get("error", body) if isinstance(body, dict) else {}
+            raise cloud_error(
+                subject, consequence, answer.status_code, str(refusal.get("code", "")), str(refusal.get("message", ""))
+            )
+        return dict(body)

@@ -1,0 +1,99 @@
+"""Storage accounts by their ARM id: where their blob service is, and the key that opens it.
+
+Owns the account keys: they are asked for once per account and process (`listKeys`), and stay in this module's clients.
+Nothing here returns a key; a SAS is made for one blob and handed to the service at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import AsyncHTTPPolicy
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+from azure.storage.blob import BlobSasPermissions, generate_blob_sas
+from azure.storage.blob.aio import BlobServiceClient
+
+from imagefactory_azure.errors import cloud_error
+from imagefactory_azure.resource_manager import ResourceManager
+
+API_VERSION = "2023-01-01"
+THROTTLE_RETRIES = 5
+SAS_LIFE = timedelta(hours=24)
+"""How long the service may read the source of one copy. A service-side copy of a full 4 TiB disk ends well before."""
+
+
+def account_name(account_id: str) -> str:
+    """The storage account's name: the last part of its ARM id."""
+    return account_id.rpartition("/")[2]
+
+
+class StorageAccounts:
+    """Clients of the blob services that one run touches, opened on first use. Use as `async with`."""
+
+    def __init__(self, arm: ResourceManager) -> None:
+        self._arm = arm
+        self._clients: dict[str, asyncio.Task[BlobServiceClient]] = {}
+        self._keys: dict[str, str] = {}
+
+    async def __aenter__(self) -> StorageAccounts:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in await asyncio.gather(*self._clients.values(), return_exceptions=True):
+            if isinstance(client, BlobServiceClient):
+                await client.close()
+
+    async def service(self, account_id: str) -> BlobServiceClient:
+        """The blob service of an account. Raises `CloudError` where its keys cannot be had."""
+        opening = self._clients.get(account_id)
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
+            opening = self._clients[account_id] = asyncio.ensure_future(self._open(account_id))
+        return await asyncio.shield(opening)
+
+    async def readable_url(self, account_id: str, blob_url: str) -> str:
+        """`blob_url` with a SAS that lets the service read this one blob. Give it to the service, keep it nowhere."""
+        service = await self.service(account_id)
+        container, _, blob = blob_url.removeprefix(f"{service.url.rstrip('/')}/").partition("/")
+        now = datetime.now(timezone.utc)
+        sas = generate_blob_sas(
+            account_name(account_id),
+            container,
+            blob,
+            account_key=self._keys[account_id],
+            permission=BlobSasPermissions(read=True),
+            start=now - timedelta(minutes=15),
+            expiry=now + SAS_LIFE,
+        )
+        return f"{blob_url}?{sas}"
+
+    async def _open(self, account_id: str) -> BlobServiceClient:
+        name = account_name(account_id)
+        subject, consequence = f"storage account '{name}'", "its blobs cannot be read or written"
+        answer = await self._arm.post(f"{account_id}/listKeys", API_VERSION, subject=subject, consequence=consequence)
+        try:
+            self._keys[account_id] = answer["keys"][0]["value"]
+        except (KeyError, IndexError, TypeError):
+            raise cloud_error(subject, consequence, 0, "", "Azure listed no key for it") from None
+        return BlobServiceClient(
+            self._arm.cloud.blob_service(name),
+            credential={"account_name": name, "account_key": self._keys[account_id]},
+            _additional_pipeline_policies=[_Throttled()],
+        )
+
+
+class _Throttled(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+    """Waits out 429, which the storage SDK's own retries do not know (they take 408 and 5xx)."""
+
+    async def send(self, request: PipelineRequest[HttpRequest]) -> PipelineResponse[HttpRequest, AsyncHttpResponse]:
+        for attempt in range(THROTTLE_RETRIES):
+            response = await self.next.send(request)
+            if response.http_response.status_code != 429:
+                return response
+            given = response.http_response.headers.get("Retry-After", "")
+            await asyncio.sleep(float(given) if given.isdigit() else 2.0**attempt)
+        return await self.next.send(request)
