@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagefactory.faults import Fault
-from imagefactory.golden_images import GoldenImage
-from imagefactory.labs import TargetLab
+from imagefactory.errors import ConfigurationError
+from imagefactory.faults import Fault, Location, Severity, error, warning
+from imagefactory.golden_images import GoldenImage, find_golden_images
+from imagefactory.json_text import JsonDocument, JsonFault, parse_json
+from imagefactory.labs import TargetLab, read_labs
+
+_CONSEQUENCE = "nothing is distributed"
 
 
 @dataclass(frozen=True)
@@ -24,4 +28,64 @@ class Configuration:
 
 def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configuration:
     """Read the folder. Raises ConfigurationError with all faults (errors and warnings) if one of them is an error."""
-    raise NotImplementedError
+    if not directory.is_dir():
+        remedy = "Create it, or name another with the setting imagefactory:configuration or the option --configuration"
+        location = Location(directory.as_posix())
+        raise ConfigurationError([error("configuration folder", "is not there", _CONSEQUENCE, remedy, location)])
+    root = _any_case(directory / "GoldenImages")
+    root = root if root.is_dir() else directory
+    labs_path = _any_case(directory / labs_file)
+    golden_images, faults = find_golden_images(root, frozenset({labs_path}))
+    labs: tuple[TargetLab, ...] = ()
+    try:
+        labs, lab_faults = read_labs(_labs_document(directory, labs_path), (image.path for image in golden_images))
+    except JsonFault as problem:
+        faults.append(problem.fault)
+    else:
+        faults += lab_faults
+        faults += (
+            warning(
+                f"golden image {image.path}",
+                "no lab takes it",
+                "its images are distributed to nobody",
+                f"Add it to ImagePaths of a lab in {labs_path.name}, or remove the file",
+                Location(image.file.as_posix()),
+            )
+            for image in golden_images
+            if not any(lab.takes(image.path) for lab in labs)
+        )
+    faults.sort(key=lambda fault: _place(fault.location))
+    if any(fault.severity is Severity.ERROR for fault in faults):
+        raise ConfigurationError(faults)
+    return Configuration(labs, tuple(golden_images), tuple(faults))
+
+
+def _place(location: Location | None) -> tuple[str, int, int]:
+    return (location.file, location.line or 0, location.column or 0) if location else ("", 0, 0)
+
+
+def _any_case(path: Path) -> Path:
+    """The path, its last name as it is written on the disk: Windows let users write it in any case."""
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except OSError:
+        return path
+    alike = [name for name in names if name.lower() == path.name.lower()]
+    return path if path.name in names or not alike else path.with_name(alike[0])
+
+
+def _labs_document(directory: Path, path: Path) -> JsonDocument:
+    location = Location(path.as_posix())
+    if not path.resolve().is_relative_to(directory.resolve()):
+        remedy = "Name a file in it by the setting imagefactory:labs or the option --labs"
+        fact = f"lies outside of the configuration folder {directory.as_posix()}"
+        raise JsonFault(error("labs file", fact, _CONSEQUENCE, remedy, location))
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        remedy = (
+            f'Write the target labs into {path.as_posix()}: {{"Labs": [{{"SubscriptionId", "LabName", "ImagePaths"}}]}}'
+        )
+        fact = "is missing" if isinstance(problem, FileNotFoundError) else f"cannot be read ({problem.strerror})"
+        raise JsonFault(error("labs file", fact, _CONSEQUENCE, remedy, location)) from None
+    return parse_json(content, path.as_posix(), _CONSEQUENCE)

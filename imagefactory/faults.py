@@ -16,6 +16,11 @@ class Severity(str, Enum):
     WARNING = "warning"
 
 
+def printable(text: str) -> str:
+    """The text on one line, whatever is not printable escaped: texts of files and of Azure reach terminals and logs."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))
+
+
 @dataclass(frozen=True)
 class Location:
     """A place in a file. Line and column count from 1, the column in characters; None where it is not known."""
@@ -25,7 +30,7 @@ class Location:
     column: int | None = None
 
     def __str__(self) -> str:
-        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return ":".join(str(part) for part in (printable(self.file), self.line, self.column) if part is not None)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Fault:
     def message(self) -> str:
         """The fault on one line, without place and severity."""
         told = "; ".join(part for part in (self.fact, self.consequence) if part)
-        return " ".join(f"{self.subject}: {told}. {self.remedy}".split()).rstrip(" .") + "."
+        return printable(f"{self.subject}: {told}. {self.remedy}").rstrip(" .") + "."
 
     def text(self) -> str:
         """The fault on one line: `labs.json:3:5: error: <subject>: <fact>; <consequence>. <remedy>`."""

@@ -5,17 +5,37 @@ Owns how a name is made from an image path and a day (English whatever the local
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date
+from itertools import count
 
-from imagefactory.image_path import ImagePath
+from imagefactory.image_path import ImagePath, fold
+
+MAX_LENGTH = 80
+"""Characters; learn.microsoft.com, "Naming rules and restrictions for Azure resources", labs/customimages."""
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_REFUSED = re.compile(r"[/\\?#%&<>\x00-\x1f\x7f]")
 
 
 def image_name(path: ImagePath, day: date, taken: Iterable[str] = ()) -> str:
-    """`<last folder>_<file>-<MMM-d-yyyy>`; if that is taken, with `A`, `B` ... behind it."""
-    raise NotImplementedError
+    """`<last folder>_<file>-<MMM-d-yyyy>`; if that is taken, with `A`, `B` ... `Z`, `ZA` ... behind it."""
+    stem = re.sub(r"\.json", "", "_".join(path.parts[-2:]), flags=re.IGNORECASE).replace(".", "_").replace(" ", "-")
+    name = f"{stem}-{_MONTHS[day.month - 1]}-{day.day}-{day.year}"
+    used = {fold(other) for other in taken}
+    letters = ("Z" * (number // 26) + chr(ord("A") + number % 26) for number in count())
+    candidates = (name + letter for letter in letters)
+    return name if fold(name) not in used else next(other for other in candidates if fold(other) not in used)
 
 
 def name_fault(name: str) -> str | None:
     """Why DevTest Labs or a resource id cannot take the image name, as a phrase; None if it can."""
-    raise NotImplementedError
+    if not name.strip():
+        return "the name is empty"
+    if len(name) > MAX_LENGTH:
+        return f"{len(name)} characters are more than {MAX_LENGTH}"
+    if refused := _REFUSED.search(name):
+        return f"{refused[0]!r} cannot stand in it"
+    if name[-1] in ". ":
+        return "it ends in a full stop or a space"
+    return None

@@ -1,0 +1,106 @@
+"""The structure of configuration: pydantic's findings told as faults.
+
+Owns the wording for missing, unknown and misplaced keys and for values of a wrong kind. Refuses rules that need more
+than one value. The models' field descriptions and examples are the remedies, and the editor's help.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from imagefactory.faults import Fault, Location, error
+from imagefactory.image_path import fold
+from imagefactory.json_text import Steps
+
+SUBSCRIPTION_ID_PATTERN = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+LAB_NAME_PATTERN = r"^[A-Za-z0-9_-]{1,50}$"
+"""learn.microsoft.com, "Naming rules and restrictions for Azure resources", Microsoft.DevTestLab/labs."""
+RESOURCE_GROUP_PATTERN = r"^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$"
+"""The same page, Microsoft.Resources/resourcegroups: 1 to 90 characters, no full stop at the end."""
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "true or false"),
+    (str, "a text"),
+    (int, "a number"),
+    (float, "a number"),
+    (list, "a list"),
+    (Mapping, "an object"),
+    (type(None), "null"),
+)
+_WANTED = {"string": "a text", "list": "a list", "model": "an object", "bool": "true or false", "int": "a whole number"}
+
+
+class Strict(BaseModel):
+    """Base of the models of configuration: no unknown keys, no conversion of kinds, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def nearest(written: str, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant, compared without regard to case; None if none is near."""
+    by_key = {fold(name): name for name in known}
+    found = get_close_matches(fold(written), by_key, n=1)
+    return by_key[found[0]] if found else None
+
+
+def structure_faults(
+    problem: ValidationError,
+    models: Mapping[str | None, type[Strict]],
+    consequence: str,
+    subject: Callable[[Steps], str],
+    location: Callable[[Steps, bool], Location | None],
+) -> list[Fault]:
+    """One fault for each finding.
+
+    `models` maps the nearest key above a model (None: the root) to it. `location` is asked with the steps of a value
+    and whether its key is meant.
+    """
+    findings = problem.errors(include_url=False)
+    unknown = {(finding["loc"][:-1], fold(str(finding["loc"][-1]))) for finding in findings if _is_unknown(finding)}
+    faults = []
+    for finding in findings:
+        steps, kind, value = finding["loc"], finding["type"], finding["input"]
+        above = [step for step in steps[:-1] if isinstance(step, str) and step in models]
+        owner = models[above[-1] if above else None]
+        known = {field.alias or name: field for name, field in owner.model_fields.items()}
+        key = str(steps[-1]) if steps else ""
+        field = known.get(key)
+        wanted = _help(field.description, field.examples) if field else _wanted(kind)
+        if kind == "missing":
+            if (steps[:-1], fold(key)) in unknown:
+                continue  # the key is there in another case, and told as unknown
+            parent, fact = steps[:-1], f'"{key}" is missing'
+            faults.append(error(subject(parent), fact, consequence, f'Add "{key}": {wanted}', location(parent, False)))
+        elif _is_unknown(finding):
+            meant = nearest(key, known)
+            remedy = f'Write "{meant}"' if meant else "Remove it; known are " + ", ".join(f'"{name}"' for name in known)
+            fact = f'unknown key "{key}"' + (", written in another case" if meant and fold(meant) == fold(key) else "")
+            faults.append(error(subject(steps[:-1]), fact, consequence, remedy, location(steps, True)))
+        else:
+            fact = "the list is empty" if kind == "too_short" else _wrong(kind, value)
+            faults.append(error(subject(steps), fact, consequence, f"Write {wanted}", location(steps, False)))
+    return faults
+
+
+def _is_unknown(finding: ErrorDetails) -> bool:
+    return finding["type"] == "extra_forbidden"
+
+
+def _wanted(kind: str) -> str:
+    return _WANTED.get(kind.removesuffix("_type"), "another value")
+
+
+def _wrong(kind: str, value: object) -> str:
+    if kind.endswith("_type"):
+        found = next((name for python, name in _KINDS if isinstance(value, python)), "something else")
+        return f"{found} stands where {_wanted(kind)} belongs"
+    return f"{json.dumps(value, ensure_ascii=False, default=str)} cannot stand here"
+
+
+def _help(description: str | None, examples: list[object] | None) -> str:
+    return f"{description}, for example {json.dumps(examples[0])}" if examples else f"{description}"
