@@ -43,7 +43,12 @@ def from_azure(error: AzureError, subject: str, consequence: str) -> CloudError:
     if isinstance(error, ClientAuthenticationError) and error.status_code is None:
         return cloud_error(subject, consequence, 401, "AuthenticationFailed", str(error.message))
     if isinstance(error, HttpResponseError):
-        code = getattr(error, "error_code", None) or (error.error.code if error.error else None) or error.reason or ""
         message = error.error.message if error.error and error.error.message else str(error.message)
-        return cloud_error(subject, consequence, error.status_code or 0, str(getattr(code, "value", code)), message)
+        return cloud_error(subject, consequence, error.status_code or 0, error_code(error), message)
     return cloud_error(subject, consequence, 0, "", f"no answer from Azure ({type(error).__name__})")
+
+
+def error_code(error: HttpResponseError) -> str:
+    """Azure's own code for a refusal, such as `BlobAlreadyExists`; the storage SDK adds it as an enum."""
+    code = getattr(error, "error_code", None) or (error.error.code if error.error else None) or error.reason or ""
+    return str(getattr(code, "value", code))

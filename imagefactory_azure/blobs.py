@@ -1,0 +1,48 @@
+"""The values that cross between page blobs and their users; light to import, for a preview needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """A blob: the ARM id of its storage account and its URL without any query."""
+
+    account_id: str
+    url: str
+
+    @property
+    def file_name(self) -> str:
+        """The last part of its path."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        """Account and file name, as a person would call it."""
+        return f"{self.account_id.rpartition('/')[2]}: {self.file_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyState:
+    """The service's own copy into a blob: status is pending, success, failed or aborted; sizes in bytes."""
+
+    id: str
+    status: str
+    done: int = 0
+    total: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class BlobFacts:
+    """What a HEAD of a blob tells. Length in bytes."""
+
+    length: int
+    is_page_blob: bool
+    created: datetime
+    etag: str
+    metadata: Mapping[str, str]
+    copy: CopyState | None

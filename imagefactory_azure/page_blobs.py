@@ -1,0 +1,127 @@
+"""Page blobs by ARM id of their account and URL: what a copier needs of the storage service, and no more.
+
+Owns the calls and their refusals in words. When to copy, wait, take over or give up is decided by `providers.vhdcopy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.storage.blob.aio import BlobClient
+
+from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
+from imagefactory_azure.errors import error_code, from_azure
+from imagefactory_azure.storage import StorageAccounts
+
+
+class PageBlobs:
+    """The calls. Every one raises `CloudError` where the service refuses."""
+
+    def __init__(self, accounts: StorageAccounts) -> None:
+        self._accounts = accounts
+
+    async def facts(self, blob: BlobRef) -> BlobFacts | None:
+        """What stands there; None when there is no such blob or container."""
+        client = await self._client(blob)
+        try:
+            found = await client.get_blob_properties()
+        except ResourceNotFoundError:
+            return None
+        except AzureError as error:
+            raise from_azure(error, blob.name, "what stands there cannot be told") from error
+        copy = found.copy
+        done, _, total = (copy.progress or "0/0").partition("/")
+        return BlobFacts(
+            length=found.size,
+            is_page_blob=getattr(found.blob_type, "value", found.blob_type) == "PageBlob",
+            created=found.creation_time,
+            etag=found.etag,
+            metadata=dict(found.metadata or {}),
+            copy=CopyState(copy.id, copy.status or "", int(done), int(total), copy.status_description or "")
+            if copy.id
+            else None,
+        )
+
+    async def read(self, blob: BlobRef, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`; fewer where the blob ends before."""
+        client = await self._client(blob)
+        try:
+            stream = await client.download_blob(offset=offset, length=length)
+            return await stream.readall()
+        except AzureError as error:
+            raise from_azure(error, blob.name, "it cannot be checked") from error
+
+    async def start_copy(
+        self, source: BlobRef, source_etag: str, destination: BlobRef, metadata: Mapping[str, str], *, overwrite: bool
+    ) -> CopyState | None:
+        """Have the service copy `source`, as it is at `source_etag`, with `metadata` on the destination.
+
+        Returns None when something stands at the destination already and `overwrite` is False. The container is made
+        where it is missing.
+        """
+        client = await self._client(destination)
+        url = await self._accounts.readable_url(source.account_id, source.url)
+        conditions: dict[str, Any] = {
+            "source_etag": source_etag,
+            "source_match_condition": MatchConditions.IfNotModified,
+        }
+        if not overwrite:
+            conditions |= {"etag": "*", "match_condition": MatchConditions.IfMissing}
+        try:
+            try:
+                answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
+            except ResourceNotFoundError as error:
+                if error_code(error) != "ContainerNotFound":
+                    raise
+                await self._make_container(destination)
+                answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
+        except (ResourceExistsError, ResourceModifiedError) as error:
+            if not overwrite and error_code(error) in {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}:
+                return None
+            raise from_azure(error, destination.name, f"{source.name} is not copied there") from error
+        except AzureError as error:
+            raise from_azure(error, destination.name, f"{source.name} is not copied there") from error
+        return CopyState(str(answer["copy_id"]), str(answer["copy_status"]))
+
+    async def abort_copy(self, blob: BlobRef, copy_id: str) -> None:
+        """Stop a pending copy; nothing happens when it has ended already."""
+        client = await self._client(blob)
+        try:
+            await client.abort_copy(copy_id)
+        except HttpResponseError as error:
+            if error.status_code not in {404, 409}:
+                raise from_azure(error, blob.name, "its copy may go on") from error
+        except AzureError as error:
+            raise from_azure(error, blob.name, "its copy may go on") from error
+
+    async def delete(self, blob: BlobRef) -> None:
+        """Remove the blob with its snapshots; nothing happens when it is gone already."""
+        client = await self._client(blob)
+        try:
+            await client.delete_blob(delete_snapshots="include")
+        except ResourceNotFoundError:
+            return
+        except AzureError as error:
+            raise from_azure(error, blob.name, "it stays and takes up room") from error
+
+    async def _client(self, blob: BlobRef) -> BlobClient:
+        service = await self._accounts.service(blob.account_id)
+        container, _, name = blob.url.removeprefix(f"{service.url.rstrip('/')}/").partition("/")
+        return service.get_blob_client(container, name)
+
+    async def _make_container(self, blob: BlobRef) -> None:
+        client = await self._client(blob)
+        service = await self._accounts.service(blob.account_id)
+        try:
+            await service.create_container(client.container_name)
+        except ResourceExistsError:
+            return

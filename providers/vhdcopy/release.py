@@ -1,0 +1,67 @@
+"""`StagedVhdRelease`: the staged VHD is deleted once its custom image stands.
+
+Owns that one act, as a resource of its own so that it is in the plan, retried after a failure, and done again after a
+new copy (its `copyId` changes). It never touches the image or the container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imagefactory_azure.blobs import BlobRef
+from providers.vhdcopy.copier import CopyError
+from providers.vhdcopy.progress import Row
+from providers.vhdcopy.resource import Properties, Text
+from providers.vhdcopy.services import Services
+from providers.vhdcopy.vhd_copy import settled_image
+
+
+@dataclass(frozen=True, slots=True)
+class StagedVhdRelease:
+    """Handles resources of type `vhdcopy:index:StagedVhdRelease`.
+
+    Inputs: `url` and `accountId` of the staged VHD, `imageId` (ARM id of the image made from it), `copyId`.
+    """
+
+    texts: tuple[Text, ...] = (
+        Text("url"),
+        Text("accountId", is_id=True),
+        Text("imageId", is_id=True),
+        Text("copyId"),
+    )
+    numbers: tuple[str, ...] = ()
+    replaces: bool = False
+
+    def faults(self, inputs: Properties) -> Mapping[str, str]:
+        """Nothing beyond the presence of the inputs."""
+        return {}
+
+    def planned(self, inputs: Properties) -> Properties:
+        """The outputs are the inputs."""
+        return dict(inputs)
+
+    async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]:
+        """Delete the staged VHD, if its image stands. Raises `CopyError` where it does not, and keeps the VHD."""
+        image = await settled_image(services.arm, str(inputs["imageId"]), row)
+        blob = BlobRef(str(inputs["accountId"]), str(inputs["url"]))
+        if image is None or image.state != "Succeeded":
+            found = f"is {image.state}" if image else "does not stand"
+            name = str(inputs["imageId"]).rpartition("/")[2]
+            raise CopyError(
+                f"{blob.name}: custom image '{name}' {found}; the staged VHD is kept for it. Run again with --refresh"
+            )
+        await services.blobs.delete(blob)
+        return blob.url, dict(inputs)
+
+    update = create
+
+    async def read(self, services: Services, state: Properties) -> bool:
+        """A release stays done."""
+        return True
+
+    async def delete(self, services: Services, state: Properties) -> None:
+        """Nothing to undo: the staged VHD belongs to its `VhdCopy`."""
+
+    async def cancelled(self, services: Services, inputs: Properties) -> None:
+        """Nothing is left half done: a delete happens or does not."""

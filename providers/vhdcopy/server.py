@@ -1,0 +1,251 @@
+"""The gRPC side of the provider: the engine's calls become acts of a `Resource`, failures become what the engine shows.
+
+Owns marshalling, the mapping from exception to answer (one line, never a traceback), what a partial failure keeps in
+the state, and Cancel. It knows nothing of any resource but its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn, Protocol
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2, empty_pb2, struct_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+
+from imagefactory.errors import ImageFactoryError
+from imagefactory_azure.clouds import Cloud
+from providers.vhdcopy.progress import EngineLog, Row, is_live
+from providers.vhdcopy.release import StagedVhdRelease
+from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
+from providers.vhdcopy.services import Connections
+from providers.vhdcopy.vhd_copy import VhdCopy
+
+VERSION = "0.1.0"
+
+RESOURCES: dict[str, Resource] = {
+    "vhdcopy:index:VhdCopy": VhdCopy(),
+    "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
+}
+
+CLEAN_UP_SECONDS = 4.0
+"""How long a cancelled operation may take to leave things clean; after a second Ctrl-C the engine kills at about 5."""
+
+
+class Context(Protocol):
+    """The part of `grpc.aio.ServicerContext` that is used here; grpc carries no types."""
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, bytes], ...]) -> None: ...
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn: ...
+
+
+class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
+    """The provider process's one servicer."""
+
+    def __init__(self, log: EngineLog) -> None:
+        self._log = log
+        self._live = is_live()
+        self._connections: Connections | None = None
+        self._running: set[asyncio.Task[Any]] = set()
+        self._cancelled = False
+
+    async def Handshake(self, request: Any, context: Context) -> Any:
+        """What this provider understands: neither secrets nor resource references, for none of its inputs is one."""
+        return provider_pb2.ProviderHandshakeResponse()
+
+    async def GetPluginInfo(self, request: Any, context: Context) -> Any:
+        """The version."""
+        return plugin_pb2.PluginInfo(version=VERSION)
+
+    async def GetSchema(self, request: Any, context: Context) -> Any:
+        """An empty schema: the resource classes are written by hand in `components`."""
+        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "vhdcopy", "version": VERSION}))
+
+    async def CheckConfig(self, request: Any, context: Context) -> Any:
+        """The configuration as it is."""
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    async def DiffConfig(self, request: Any, context: Context) -> Any:
+        """Other endpoints never replace the provider, or every staged VHD would be replaced with it."""
+        same = dict(request.olds) == dict(request.news)
+        kind = provider_pb2.DiffResponse.DIFF_NONE if same else provider_pb2.DiffResponse.DIFF_SOME
+        return provider_pb2.DiffResponse(changes=kind)
+
+    async def Configure(self, request: Any, context: Context) -> Any:
+        """Take the endpoints; nothing is opened yet."""
+        given = dict(request.args)
+        cloud = Cloud(None, str(given["resourceManager"]), str(given["blobEndpoint"]), given.get("authority") or None)
+        self._connections = Connections(cloud)
+        return provider_pb2.ConfigureResponse(supportsPreview=True)
+
+    async def Check(self, request: Any, context: Context) -> Any:
+        """Inputs as they are stored, or what is wrong with them."""
+        inputs, faults = check(await _resource(request.urn, context), _properties(request.news))
+        failures = [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in faults.items()]
+        return provider_pb2.CheckResponse(inputs=_struct(inputs), failures=failures)
+
+    async def Diff(self, request: Any, context: Context) -> Any:
+        """Which inputs differ, and whether that makes a new resource."""
+        resource = await _resource(request.urn, context)
+        names = changed(resource, _properties(request.oldInputs or request.olds), _properties(request.news))
+        difference = provider_pb2.PropertyDiff
+        kind = difference.UPDATE_REPLACE if resource.replaces else difference.UPDATE
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME if names else provider_pb2.DiffResponse.DIFF_NONE,
+            replaces=names if resource.replaces else [],
+            diffs=names,
+            detailedDiff={name: difference(kind=kind, inputDiff=True) for name in names},
+            hasDetailedDiff=True,
+        )
+
+    async def Create(self, request: Any, context: Context) -> Any:
+        """Create, or tell at preview what would come of it."""
+        id, outputs = await self._make(request, _properties(request.properties), "create", context)
+        return provider_pb2.CreateResponse(id=id, properties=_struct(outputs))
+
+    async def Update(self, request: Any, context: Context) -> Any:
+        """Go on with a resource whose create failed, or act on changed inputs."""
+        _, outputs = await self._make(request, _properties(request.news), "update", context)
+        return provider_pb2.UpdateResponse(properties=_struct(outputs))
+
+    async def Read(self, request: Any, context: Context) -> Any:
+        """The state as it is, or nothing where the resource is gone. What cannot be read is not gone."""
+        state = _properties(request.properties)
+        resource = await _resource(request.urn, context)
+        try:
+            there = bool(state) and await resource.read(await self._open().services(), state)
+        except ImageFactoryError as error:
+            self._log.warning(request.urn, f"{error} (its state is kept as it was)")
+            there = True
+        if not there:
+            return provider_pb2.ReadResponse()
+        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+
+    async def Delete(self, request: Any, context: Context) -> Any:
+        """Delete; a resource that is gone already is a success."""
+        resource = await _resource(request.urn, context)
+        try:
+            await resource.delete(await self._open().services(), _properties(request.properties))
+        except Exception as error:
+            await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
+        return empty_pb2.Empty()
+
+    async def Cancel(self, request: Any, context: Context) -> Any:
+        """Stop what runs. It also comes at the end of every run, when nothing does."""
+        self._cancelled = True
+        for task in self._running:
+            task.cancel()
+        return empty_pb2.Empty()
+
+    async def close(self) -> None:
+        """Deliver the last messages and close the connections."""
+        await self._log.close()
+        if self._connections:
+            await self._connections.close()
+
+    def _open(self) -> Connections:
+        if self._connections is None:
+            raise ImageFactoryError("vhdcopy: the provider was not configured; nothing is copied. Run again")
+        return self._connections
+
+    async def _make(self, request: Any, inputs: Properties, act: str, context: Context) -> tuple[str, Properties]:
+        resource = await _resource(request.urn, context)
+        if request.preview:
+            return "", resource.planned(inputs)
+        row = Row(self._log, request.urn, live=self._live)
+        task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._act(resource, act, inputs, row))
+        self._running.add(task)
+        try:
+            return await task
+        except Kept as kept:
+            reason = _told(kept.__cause__)
+            context.set_trailing_metadata((("grpc-status-details-bin", _init_failed(kept, reason)),))
+            await context.abort(grpc.StatusCode.UNKNOWN, reason)
+        except asyncio.CancelledError:
+            if not self._cancelled:
+                raise
+            await self._clean(resource, inputs, context)
+        except Exception as error:
+            await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
+        finally:
+            self._running.discard(task)
+
+    async def _act(self, resource: Resource, act: str, inputs: Properties, row: Row) -> tuple[str, Properties]:
+        run = resource.create if act == "create" else resource.update
+        return await run(await self._open().services(), inputs, row)
+
+    async def _clean(self, resource: Resource, inputs: Properties, context: Context) -> NoReturn:
+        try:
+            cleaning = resource.cancelled(await self._open().services(), inputs)
+            await asyncio.wait_for(cleaning, CLEAN_UP_SECONDS)
+            left = "nothing of it is left"
+        except (ImageFactoryError, asyncio.TimeoutError):
+            left = "what it wrote is taken up by the next run"
+        await context.abort(grpc.StatusCode.CANCELLED, f"stopped by the user; {left}")
+
+
+async def _resource(urn: str, context: Context) -> Resource:
+    """The resource of a URN, whose type is `Parent$Child` under a component."""
+    kind = urn.split("::")[2].rpartition("$")[2]
+    resource = RESOURCES.get(kind)
+    if resource is None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{kind}: vhdcopy has no such resource")
+    return resource
+
+
+def _told(error: BaseException | None) -> str:
+    """An error as the user reads it; one that nobody foresaw is named by its kind, for a report."""
+    if isinstance(error, ImageFactoryError):
+        return str(error)
+    return f"vhdcopy: an unforeseen {type(error).__name__} ({error}); the VHD is not staged. Run again, and report it"
+
+
+def _init_failed(kept: Kept, reason: str) -> bytes:
+    """The status by which the engine keeps a half-made resource (`rpcerror` in pulumi's SDK reads it)."""
+    detail = any_pb2.Any()
+    detail.Pack(provider_pb2.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason]))
+    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason, details=[detail])
+    return bytes(status.SerializeToString())
+
+
+def _properties(struct: struct_pb2.Struct) -> Properties:
+    return {name: value for name, value in struct.items() if isinstance(value, (str, float)) and name[:2] != "__"}
+
+
+def _struct(properties: Mapping[str, str | float]) -> struct_pb2.Struct:
+    struct = struct_pb2.Struct()
+    struct.update(properties)
+    return struct
+
+
+async def serve(engine_address: str) -> None:
+    """Serve until the engine ends this process; prints the port on the first line of stdout, as the engine expects."""
+    servicer = VhdCopyProvider(EngineLog(engine_address))
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # A terminal sends Ctrl-C to the whole process group; the engine's Cancel says what to do about it.
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    await ended.wait()
+    await server.stop(grace=0)
+    await servicer.close()
+
+
+def main(arguments: list[str]) -> None:
+    """Run the plugin; the engine's address is the one argument that is not an option."""
+    addresses = [argument for argument in arguments if not argument.startswith("-")]
+    if len(addresses) != 1:
+        sys.exit("vhdcopy: it is a plugin that the Pulumi engine starts, with the engine's address as its argument")
+    asyncio.run(serve(addresses[0]))

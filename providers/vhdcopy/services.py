@@ -1,0 +1,58 @@
+"""The provider's connections to Azure: opened at the first operation that needs them, shared by all.
+
+Owns their life. A preview that only plans never opens one, and does not pay for loading the SDK.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagefactory_azure.clouds import Cloud
+    from imagefactory_azure.page_blobs import PageBlobs
+    from imagefactory_azure.resource_manager import ResourceManager
+    from providers.vhdcopy.copier import Copier
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the resources work with."""
+
+    arm: ResourceManager
+    blobs: PageBlobs
+    copier: Copier
+
+
+class Connections:
+    """Opens `Services` once; every operation awaits the same opening."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._stack = AsyncExitStack()
+        self._opening: asyncio.Lock = asyncio.Lock()
+        self._services: Services | None = None
+
+    async def services(self) -> Services:
+        """The open connections. Raises `ImageFactoryError` where no credential can be had."""
+        async with self._opening:
+            if self._services is None:
+                self._services = await self._open()
+        return self._services
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await self._stack.aclose()
+
+    async def _open(self) -> Services:
+        from imagefactory_azure.credentials import credential
+        from imagefactory_azure.page_blobs import PageBlobs
+        from imagefactory_azure.resource_manager import ResourceManager
+        from imagefactory_azure.storage import StorageAccounts
+        from providers.vhdcopy.service_copy import ServiceCopier
+
+        arm = await self._stack.enter_async_context(ResourceManager(self._cloud, credential(self._cloud)))
+        blobs = PageBlobs(await self._stack.enter_async_context(StorageAccounts(arm)))
+        return Services(arm, blobs, ServiceCopier(blobs))

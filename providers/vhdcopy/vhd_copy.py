@@ -1,0 +1,140 @@
+"""`VhdCopy`: a factory VHD staged in a target lab's own storage account, for as long as the custom image needs it.
+
+Owns the life of that resource (DESIGN: create makes it exist and be whole, read tells drift, delete removes it). How
+bytes move is the copier's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from imagefactory.lab_facts import StandingImage
+from imagefactory.vhd import length_fault
+from imagefactory_azure.blobs import BlobRef
+from providers.vhdcopy.copier import CopyError, CopyRequest, poll_delay
+from providers.vhdcopy.progress import Row
+from providers.vhdcopy.resource import UNKNOWN, Kept, Properties, Text
+from providers.vhdcopy.services import Services
+
+if TYPE_CHECKING:
+    from imagefactory_azure.resource_manager import ResourceManager
+
+TAKEN_OVER = "none"
+"""The `copyId` where the image stood already and nothing was copied."""
+
+
+@dataclass(frozen=True, slots=True)
+class VhdCopy:
+    """Handles resources of type `vhdcopy:index:VhdCopy`.
+
+    Inputs: `sourceUrl`, `sourceAccountId`, `sourceLength` (bytes), `sourceCreated` (ISO 8601), `destinationUrl`,
+    `destinationAccountId`, `imageId` (ARM id of the custom image that it is for). Outputs besides: `url` (the staged
+    VHD, known at preview) and `copyId` (new for each copy).
+    """
+
+    texts: tuple[Text, ...] = (
+        Text("sourceUrl"),
+        Text("sourceAccountId", is_id=True),
+        Text("sourceCreated"),
+        Text("destinationUrl"),
+        Text("destinationAccountId", is_id=True),
+        Text("imageId", is_id=True),
+    )
+    numbers: tuple[str, ...] = ("sourceLength",)
+    replaces: bool = True
+
+    def faults(self, inputs: Properties) -> Mapping[str, str]:
+        """What is wrong with inputs that are all there, by property."""
+        found = {
+            name: "it carries a query, and a SAS would end up in the state; give the plain blob URL"
+            for name in ("sourceUrl", "destinationUrl")
+            if urlsplit(str(inputs[name])).query
+        }
+        if fault := length_fault(int(inputs["sourceLength"])):
+            found["sourceLength"] = f"{fault}, so Azure would refuse it; save the image again"
+        try:
+            datetime.fromisoformat(str(inputs["sourceCreated"]))
+        except ValueError:
+            found["sourceCreated"] = "it is no time in ISO 8601"
+        return found
+
+    def planned(self, inputs: Properties) -> Properties:
+        """The outputs as far as a preview can tell them."""
+        return {**inputs, "url": inputs["destinationUrl"], "copyId": UNKNOWN}
+
+    async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]:
+        """Stage the VHD, unless the image stands already. A failure keeps the resource, to go on at the next run."""
+        request = _request(inputs)
+        url = request.destination.url
+        try:
+            image = await settled_image(services.arm, str(inputs["imageId"]), row)
+            if image and _serves(image, request):
+                row.say("the image stands already; nothing is copied")
+                copy_id = TAKEN_OVER
+            elif image and image.image_path is None:
+                raise CopyError(
+                    f"custom image '{image.name}': it stands in the lab and was not made by the factory (it has no tag"
+                    " ImagePath); it is not touched and nothing is copied. Rename or delete it, then run again"
+                )
+            else:
+                copy_id = await services.copier.copy(request, row)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            raise Kept(url, {**inputs, "url": url, "copyId": ""}) from error
+        return url, {**inputs, "url": url, "copyId": copy_id}
+
+    update = create
+
+    async def read(self, services: Services, state: Properties) -> bool:
+        """Whether it still does what it is for: its image stands, or the staged VHD is there for it."""
+        request = _request(state)
+        image = await find_image(services.arm, str(state["imageId"]))
+        if image and (image.in_progress or _serves(image, request)):
+            return True
+        staged = await services.blobs.facts(request.destination)
+        return staged is not None and request.marked(staged.metadata)
+
+    async def delete(self, services: Services, state: Properties) -> None:
+        """Remove the staged VHD, also if it is gone already."""
+        await services.copier.discard(_request(state))
+
+    async def cancelled(self, services: Services, inputs: Properties) -> None:
+        """Leave nothing behind when the user stops the run."""
+        await services.copier.discard(_request(inputs))
+
+
+def _request(properties: Properties) -> CopyRequest:
+    return CopyRequest(
+        source=BlobRef(str(properties["sourceAccountId"]), str(properties["sourceUrl"])),
+        source_length=int(properties["sourceLength"]),
+        source_created=datetime.fromisoformat(str(properties["sourceCreated"])),
+        destination=BlobRef(str(properties["destinationAccountId"]), str(properties["destinationUrl"])),
+    )
+
+
+def _serves(image: StandingImage, request: CopyRequest) -> bool:
+    return image.state == "Succeeded" and image.holds(request.source.file_name)
+
+
+async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
+    """The custom image at an ARM id, or None. Raises `CloudError`."""
+    # Imported late: the module loads the Azure SDK, which a preview does without.
+    from imagefactory_azure import labs
+
+    return await labs.find_image(arm, image_id)
+
+
+async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:
+    """The custom image once the service has stopped working on it, or None. Raises `CloudError`."""
+    began = monotonic()
+    while (image := await find_image(arm, image_id)) and image.in_progress:
+        row.say(f"waiting for custom image '{image.name}', which is {image.state.lower()}")
+        await asyncio.sleep(poll_delay(monotonic() - began))
+    return image
