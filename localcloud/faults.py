@@ -1,0 +1,208 @@
+"""Injected latencies and faults, and the journal of calls, shared by the blob and the ARM server.
+
+Owns: which rule meets which call, and how often. Refuses: carrying an action out; the server that was called does.
+Counting is exact: each rule counts every call that its own pattern matches, whether or not another rule answers it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+Service = Literal["blob", "arm"]
+Kind = Literal["request", "copy", "image"]
+
+_SIGNATURE = re.compile(r"(?i)([?&]sig=)[^&]*")
+_JOURNAL_LENGTH = 100_000
+
+
+class Document(BaseModel):
+    """Base of the JSON formats of the embedded cloud: camelCase, unknown keys refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as JSON data; what was not given is left out."""
+        return self.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+
+class Latencies(Document):
+    """How long the cloud takes, in seconds; the defaults finish everything at once."""
+
+    copy_seconds: float = Field(0.0, ge=0)
+    """A server-side copy's time, whatever its size."""
+    copy_bytes_per_second: float | None = Field(None, gt=0)
+    """Where given, a copy takes its source's length divided by this, on top of `copySeconds`."""
+    image_create_seconds: float = Field(0.0, ge=0)
+    image_delete_seconds: float = Field(0.0, ge=0)
+
+    def copy_time(self, length: int) -> float:
+        """Seconds that a copy of `length` bytes takes."""
+        return self.copy_seconds + (length / self.copy_bytes_per_second if self.copy_bytes_per_second else 0.0)
+
+
+class ImageFailure(Document):
+    """What a custom image that fails to be created ends with."""
+
+    code: str
+    message: str
+
+
+class Action(Document):
+    """What happens to a call that a rule meets; `delaySeconds` comes before the rest."""
+
+    delay_seconds: float | None = Field(None, ge=0)
+    drop: bool = False
+    status: int | None = Field(None, ge=300, le=599)
+    code: str = "InjectedFault"
+    message: str = "Injected by a fault rule of the embedded cloud."
+    retry_after: int | None = Field(None, ge=0)
+    copy_seconds: float | None = Field(None, ge=0)
+    copy_fails: str | None = None
+    copy_stalls: bool = False
+    image_fails: ImageFailure | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """`copy` and `image` actions shape the life of what a call began; `request` actions the call itself."""
+        if self.image_fails:
+            return "image"
+        if self.copy_seconds is not None or self.copy_fails is not None or self.copy_stalls:
+            return "copy"
+        return "request"
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Action:
+        about_call = self.drop or self.status is not None or self.delay_seconds is not None
+        about_copy = self.copy_seconds is not None or self.copy_fails is not None or self.copy_stalls
+        if [about_call, about_copy, self.image_fails is not None].count(True) != 1:
+            raise ValueError(
+                "an action is about a call (status, drop, delaySeconds), or about a copy (copySeconds, copyFails, "
+                "copyStalls), or about an image (imageFails): give one of the three"
+            )
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what was given, so that the rule reads back as it was written."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+class FaultRule(Document):
+    """Which calls meet which action; `path` is a regular expression, searched in `path?query`, whatever the case."""
+
+    name: str | None = None
+    service: Service
+    method: str | None = None
+    path: str
+    nth: int | None = Field(None, ge=1)
+    """Only the nth call that matches (1-based)."""
+    times: int | None = Field(None, ge=1)
+    """At most so many hits."""
+    action: Action
+
+    @field_validator("path")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+    def to_json(self) -> dict[str, Any]:
+        """The rule as it was written."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+@dataclass
+class _Counted:
+    rule: FaultRule
+    seen: int = 0
+    hits: int = 0
+
+    def meets(self, service: Service, method: str, path_and_query: str, kind: Kind | None) -> bool:
+        rule = self.rule
+        return (
+            rule.service == service
+            and (rule.method is None or rule.method.upper() == method.upper())
+            and (kind is None or rule.action.kind == kind)
+            and re.search(rule.path, path_and_query, re.IGNORECASE) is not None
+        )
+
+    def strikes(self) -> bool:
+        rule = self.rule
+        return (rule.nth is None or self.seen == rule.nth) and (rule.times is None or self.hits < rule.times)
+
+
+@dataclass
+class Faults:
+    """The rules in force, in order, with their counts."""
+
+    _counted: list[_Counted] = field(default_factory=list)
+
+    def match(self, service: Service, method: str, path_and_query: str, kind: Kind | None = None) -> Action | None:
+        """The action of the first rule that strikes this call, or None.
+
+        `kind` limits the question to rules of that kind, so that a rule about copies does not spend its `nth` and
+        `times` on calls that are none. Ask at most once per call and kind: asking counts.
+        """
+        struck: Action | None = None
+        for counted in self._counted:
+            if counted.meets(service, method, path_and_query, kind):
+                counted.seen += 1
+                if struck is None and counted.strikes():
+                    counted.hits += 1
+                    struck = counted.rule.action
+        return struck
+
+    def set(self, rules: Iterable[FaultRule]) -> None:
+        """Put `rules` in the place of all rules; counts begin at zero."""
+        self._counted = [_Counted(rule) for rule in rules]
+
+    def add(self, rules: Iterable[FaultRule]) -> None:
+        """Append the rules that are not in force yet; counts of the others go on."""
+        present = [counted.rule for counted in self._counted]
+        self._counted += [_Counted(rule) for rule in rules if rule not in present]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The rules as they were given, each with `seen` (calls that matched) and `hits` (calls that were struck)."""
+        return [{**each.rule.to_json(), "seen": each.seen, "hits": each.hits} for each in self._counted]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request and how it was answered; `status` 0 is a connection that was cut. `path` has its query, redacted."""
+
+    service: Service
+    method: str
+    path: str
+    status: int
+
+
+@dataclass
+class Journal:
+    """The latest calls of both services, oldest first."""
+
+    _calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_JOURNAL_LENGTH))
+
+    def record(self, service: Service, method: str, path: str, status: int) -> None:
+        """Note a call when it is answered. Signatures in the query are not kept."""
+        self._calls.append(Call(service, method, _SIGNATURE.sub(r"\1REDACTED", path), status))
+
+    def calls(self) -> list[Call]:
+        """All calls kept, oldest first."""
+        return list(self._calls)
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self._calls.clear()
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The calls as JSON data."""
+        return [asdict(call) for call in self._calls]

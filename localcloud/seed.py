@@ -1,0 +1,163 @@
+"""The seed document: what the embedded cloud shall hold. Parsed here; `localcloud/blobs/seeding.py` uploads the VHDs.
+
+Owns the format (docs/embedded-cloud.md describes it) and its checks. Refuses: I/O beyond reading the file itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from localcloud.faults import Document, FaultRule, Latencies
+
+MIB = 1024 * 1024
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+
+
+class SeedError(Exception):
+    """The seed document cannot be used; the text says where and why."""
+
+
+class SeedImage(Document):
+    """A custom image that stands in a lab, as the old scripts made them."""
+
+    name: str
+    tags: dict[str, str] = Field(default_factory=dict)
+    author: str | None = None
+    description: str | None = None
+    vhd_url: str | None = None
+    os_type: Literal["Windows", "Linux"] = "Windows"
+    provisioning_state: str = "Succeeded"
+
+
+class SeedLab(Document):
+    """A DevTest Lab; `storageAccount` null is a lab without one."""
+
+    name: str
+    resource_group: str
+    region: str
+    storage_account: str | None = None
+    images: list[SeedImage] = Field(default_factory=list)
+
+    @field_validator("storage_account")
+    @classmethod
+    def _account_name(cls, value: str | None) -> str | None:
+        return value if value is None else account_name(value)
+
+
+class SeedSubscription(Document):
+    """A subscription and its labs."""
+
+    subscription_id: str
+    labs: list[SeedLab] = Field(default_factory=list)
+
+
+class SeedFactoryImage(Document):
+    """A VHD in the factory container of a lab's storage account, with its companion document."""
+
+    subscription_id: str | None = None
+    lab: str
+    vhd: str = Field(pattern=r"^[^/\\?#]+\.vhd$")
+    size_bytes: int = Field(gt=0, multiple_of=MIB)
+    """Virtual size in bytes; the blob is one footer of 512 bytes longer."""
+    allocated_bytes: int | None = Field(None, ge=0)
+    """At least so many bytes hold pseudo-random data, so that copying them is work; default: what the files need."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Files of the disk's filesystem: path -> text."""
+    metadata: dict[str, str] = Field(default_factory=dict)
+    companion: dict[str, Any] | None = None
+    companion_base64: str | None = None
+    companion_encoding: Literal["utf-8", "utf-8-sig", "utf-16"] = "utf-8"
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, value: dict[str, str]) -> dict[str, str]:
+        for path in value:
+            parts = PurePosixPath(path).parts
+            if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+                raise ValueError(f"the file path {path!r} is not a relative path inside the disk")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SeedFactoryImage:
+        if (self.allocated_bytes or 0) > self.size_bytes - 8 * MIB:
+            raise ValueError("allocatedBytes must be at least 8 MiB less than sizeBytes: the filesystem needs them")
+        if self.companion is not None and self.companion_base64 is not None:
+            raise ValueError("give companion or companionBase64, not both")
+        if self.companion_base64 is not None:
+            try:
+                base64.b64decode(self.companion_base64, validate=True)
+            except binascii.Error as error:
+                raise ValueError(f"companionBase64 is not base64: {error}") from error
+        return self
+
+    def companion_bytes(self) -> bytes | None:
+        """The companion document's bytes; None: it has none, as after a save that did not finish."""
+        if self.companion_base64 is not None:
+            return base64.b64decode(self.companion_base64)
+        if self.companion is None:
+            return None
+        text = json.dumps(self.companion, ensure_ascii=False, indent=4)
+        # "utf-16" with a BOM and little-endian on every machine, as PowerShell writes it.
+        return ("\ufeff" + text).encode("utf-16-le") if self.companion_encoding == "utf-16" else text.encode(
+            self.companion_encoding
+        )
+
+
+class SeedDocument(Document):
+    """The whole document. Additive: what is there already stays as it is."""
+
+    subscriptions: list[SeedSubscription] = Field(default_factory=list)
+    factory_images: list[SeedFactoryImage] = Field(default_factory=list)
+    storage_accounts: list[str] = Field(default_factory=list)
+    """Spare account names, declared in advance so that the blob emulator need not restart for them."""
+    latencies: Latencies | None = None
+    faults: list[FaultRule] = Field(default_factory=list)
+
+    @field_validator("storage_accounts")
+    @classmethod
+    def _account_names(cls, value: list[str]) -> list[str]:
+        return [account_name(each) for each in value]
+
+    def accounts(self) -> list[str]:
+        """Every storage account that the document names, in order, once each."""
+        labs = (lab.storage_account for each in self.subscriptions for lab in each.labs)
+        return list(dict.fromkeys(name for name in (*labs, *self.storage_accounts) if name))
+
+
+def account_name(value: str) -> str:
+    """`value` if Azure would take it as a storage account name, else ValueError."""
+    if not _ACCOUNT.fullmatch(value):
+        raise ValueError(f"{value!r} is not a storage account name: 3 to 24 lower-case letters and digits")
+    return value
+
+
+def parse_seed(data: object, source: str = "seed document") -> SeedDocument:
+    """Read a seed document from JSON data. Raises SeedError with every fault in one text."""
+    try:
+        return SeedDocument.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc']) or 'document'}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors(include_url=False)
+        )
+        raise SeedError(f"{source}: {faults}; nothing was seeded. Correct it after docs/embedded-cloud.md.") from error
+
+
+def load_seed(path: Path) -> SeedDocument:
+    """Read a seed file. Raises SeedError where it is missing, not JSON, or not a seed document."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SeedError(
+            f"{path}: cannot be read ({error.strerror}); nothing was seeded. Give the path of a seed file."
+        ) from error
+    except ValueError as error:
+        raise SeedError(f"{path}: is not JSON ({error}); nothing was seeded. Correct the file.") from error
+    return parse_seed(data, str(path))
