@@ -1,0 +1,37 @@
+"""The table that ends `dev.py up`: labs x images, from the stack's outputs (JSON on standard input).
+
+Owns the drawing only; what is shown is the stack output `labs` as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def lab_table(labs: Mapping[str, Any]) -> Table:
+    """One row per image of a lab; a lab without images has one row too."""
+    table = Table(title="Images in the target labs", title_justify="left")
+    for column in ("Lab", "Image", "Image path", "State"):
+        table.add_column(column, overflow="fold")
+    for label, lab in sorted(labs.items()):
+        images = lab.get("images") or {}
+        if not images:
+            table.add_row(label, "(none)")
+        for number, (name, image) in enumerate(sorted(images.items())):
+            table.add_row(
+                label if number == 0 else "", name, str(image.get("imagePath", "")), str(image.get("state", ""))
+            )
+        table.add_section()
+    return table
+
+
+if __name__ == "__main__":
+    outputs = json.load(sys.stdin)
+    if isinstance(outputs.get("labs"), dict):
+        Console().print(lab_table(outputs["labs"]))

@@ -1,0 +1,129 @@
+"""The verbs `up` and `down`: the local stack from nothing to a table of images, and back to nothing.
+
+Owns their order of steps. The engine's own output goes to the user as it is; its exit code is the verb's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from localcloud.toolchain.checkout import STACK, Checkout
+from localcloud.toolchain.cloud import run_cloud, start_cloud
+from localcloud.toolchain.engine import Engine, ensure_engine
+from localcloud.toolchain.environment import ensure_environment
+from localcloud.toolchain.processes import run_in_foreground, run_quietly
+from localcloud.toolchain.progress import Step, say
+from localcloud.toolchain.shell import cloud_variables, tool_variables
+
+PARALLEL = "64"
+"""Operations that the engine runs at once: they wait for the storage service, not for this machine."""
+
+
+def set_up(checkout: Checkout, *, development: bool = False) -> Engine:
+    """Environment, engine, and the plugins in this checkout's PULUMI_HOME. Raises SetupFault."""
+    ensure_environment(checkout, development=development)
+    engine = ensure_engine(checkout)
+    checkout.stacks.mkdir(parents=True, exist_ok=True)
+    with Step("Install the azure-native plugin of the embedded cloud") as step:
+        run_quietly(
+            step,
+            [checkout.python, "-m", "localcloud.azure_native.install", checkout.pulumi_home],
+            cwd=checkout.root,
+            remedy="Its own message above says why; mend that, then run the same command again",
+        )
+    return engine
+
+
+def up(checkout: Checkout) -> int:
+    """Make the local stack what the configuration says, on the embedded cloud. Returns the engine's exit code."""
+    engine = set_up(checkout)
+    status = start_cloud(checkout)
+    env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
+    if stack_file(checkout) is None:
+        with Step("Create the stack") as step:
+            run_quietly(
+                step,
+                [engine.bin / "pulumi", "stack", "init", STACK, "--non-interactive"],
+                cwd=checkout.root,
+                env=env,
+                remedy=f"Delete {checkout.stacks} if nothing in it is needed, then run the same command again",
+            )
+    code = run_in_foreground(
+        [
+            *(engine.bin / "pulumi", "up", "--stack", STACK, "--yes", "--continue-on-error"),
+            *("--parallel", PARALLEL, "--suppress-permalink"),
+        ],
+        cwd=checkout.root,
+        env=env,
+    )
+    if code:
+        _tell_of_locks(checkout)
+    _show_labs(checkout, engine, env)
+    if code:
+        say(f"pulumi up ended with exit code {code}; what failed is named above.")
+    else:
+        say('By hand: eval "$(python3 dev.py env)", then `pulumi preview -s local`, ... End: python3 dev.py down')
+    return code
+
+
+def down(checkout: Checkout) -> int:
+    """Destroy the local stack and stop the embedded cloud. What is not there is passed over. Returns the exit code."""
+    code = 0
+    if stack_file(checkout):
+        engine = set_up(checkout)
+        status = start_cloud(checkout)
+        env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
+        code = run_in_foreground(
+            [
+                engine.bin / "pulumi",
+                "destroy",
+                "--stack",
+                STACK,
+                "--yes",
+                "--continue-on-error",
+                "--parallel",
+                PARALLEL,
+            ],
+            cwd=checkout.root,
+            env=env,
+        )
+        if code:
+            _tell_of_locks(checkout)
+            say(f"pulumi destroy ended with exit code {code}; what failed is named above.")
+    else:
+        say("There is no local stack: nothing to destroy.")
+    if not checkout.cloud_state.is_dir():
+        say("There is no embedded cloud: nothing to stop.")
+        return code
+    ensure_environment(checkout)
+    return run_cloud(checkout, "stop") or code
+
+
+def stack_file(checkout: Checkout) -> Path | None:
+    """State of the stack in the file backend; None if there is no stack."""
+    return next((checkout.stacks / ".pulumi" / "stacks").glob(f"*/{STACK}.json"), None)
+
+
+def _tell_of_locks(checkout: Checkout) -> None:
+    locks = list((checkout.stacks / ".pulumi" / "locks").rglob("*.json"))
+    if locks:
+        say(
+            "The stack is locked: another pulumi works on it, or one was killed. If none runs any more: "
+            'eval "$(python3 dev.py env)" && pulumi cancel --yes -s local; then run the same command again.'
+        )
+
+
+def _show_labs(checkout: Checkout, engine: Engine, env: dict[str, str]) -> None:
+    outputs = subprocess.run(
+        [str(engine.bin / "pulumi"), "stack", "output", "--json", "--stack", STACK],
+        cwd=checkout.root,
+        env=env,
+        capture_output=True,
+        check=False,
+    )
+    if outputs.returncode == 0:
+        subprocess.run(
+            [str(checkout.python), "-m", "localcloud.lab_table"], cwd=checkout.root, input=outputs.stdout, check=False
+        )

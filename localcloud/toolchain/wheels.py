@@ -1,0 +1,32 @@
+"""Tools that PyPI carries in wheels (Go, Node.js), in the user's cache, by a hashed lock.
+
+Owns their installation only; `engine` and `node` decide whether they are needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from localcloud.toolchain.cache import digest, install_once
+from localcloud.toolchain.checkout import Checkout, cache_folder
+from localcloud.toolchain.environment import NETWORK
+from localcloud.toolchain.processes import run_quietly
+from localcloud.toolchain.progress import Step
+
+
+def install_wheel(checkout: Checkout, name: str, title: str) -> Path:
+    """Folder with the contents of the wheel that `<name>.txt` beside this module locks. Needs the environment's pip."""
+    lock = Path(__file__).with_name(f"{name}.txt")
+
+    def make(folder: Path) -> None:
+        with Step(title) as step:
+            run_quietly(
+                step,
+                [
+                    *(checkout.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
+                    *("--require-hashes", "--no-deps", "--target", folder, "-r", lock),
+                ],
+                remedy=NETWORK,
+            )
+
+    return install_once(cache_folder() / f"{name}-{digest(lock)}", make)
