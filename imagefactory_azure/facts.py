@@ -19,10 +19,10 @@ from imagefactory.labs import LabKey
 from imagefactory.settings import Settings
 from imagefactory_azure.clouds import cloud_of
 from imagefactory_azure.credentials import credential
-from imagefactory_azure.factory_storage import read_catalog
+from imagefactory_azure.factory_storage import CONTAINER, read_catalog
 from imagefactory_azure.labs import lab_facts
 from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.storage import StorageAccounts, account_name
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class CloudFacts:
     """What stands in Azure before a run."""
 
     factory: LabFacts
+    container_url: str
+    """The factory's container of VHDs, without a trailing slash."""
     catalog: Catalog
     labs: Mapping[LabKey, LabFacts | Fault]
 
@@ -49,4 +51,5 @@ async def gather_facts(settings: Settings, configuration: Configuration | None) 
         if isinstance(factory, Fault):
             raise ImageFactoryError(f"factory: {factory.message()}")
         catalog = await read_catalog(accounts, factory)
-    return CloudFacts(factory, catalog, {lab.key: found[lab.key] for lab in targets})
+    container_url = f"{cloud.blob_service(account_name(factory.storage_account_id or ''))}/{CONTAINER}"
+    return CloudFacts(factory, container_url, catalog, {lab.key: found[lab.key] for lab in targets})

@@ -1,0 +1,103 @@
+"""`LabImages`: everything that one lab must hold, one chain per image.
+
+Owns the declaration of a chain: VhdCopy -> CustomImage -> StagedVhdRelease. It will not look anything up, decide which
+image a lab gets (that is the plan), or let one image depend on another: the engine's state does not survive that when
+one of them fails (docs/adr).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_azure_native import devtestlab
+
+from components.staged_vhd import StagedVhdRelease, VhdCopy
+from imagefactory.plan import LabPlan, PlannedImage
+
+STAGING_CONTAINER = "imagefactory-staging"
+"""The container in a lab's storage account that holds staged VHDs; it stays when they are gone."""
+
+TAKEN_AS_IT_STANDS = ["author", "dataDiskStorageInfo", "description", "isPlanAuthorized", "tags", "vhd"]
+"""What is not compared for an image that stands already: it was made from another staged VHD, perhaps by the old
+scripts, and an import whose inputs differ fails."""
+
+
+@dataclass(frozen=True)
+class VhdSource:
+    """The factory's container: URL without a trailing slash, and the ARM id of its storage account."""
+
+    container_url: str
+    account_id: str
+
+
+class LabImages(pulumi.ComponentResource):
+    """The images of one lab. `blob_service` is the blob endpoint of the lab's own storage account."""
+
+    def __init__(
+        self,
+        plan: LabPlan,
+        source: VhdSource,
+        blob_service: str,
+        providers: Mapping[str, pulumi.ProviderResource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the images of `plan`; `providers` are those of the packages azure-native and vhdcopy."""
+        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=dict(providers)))
+        super().__init__("imagefactory:labs:LabImages", plan.label, None, options)
+        self._plan, self._source, self._blob_service = plan, source, blob_service
+        self.images: pulumi.Output[dict[str, dict[str, str]]] = pulumi.Output.all(
+            **{planned.name: self._chain(planned) for planned in plan.images}
+        )
+        self.register_outputs({"images": self.images})
+
+    def _chain(self, planned: PlannedImage) -> pulumi.Output[dict[str, str]]:
+        facts, image = self._plan.facts, planned.image
+        name = f"{self._plan.label}/{planned.name}"
+        child = pulumi.ResourceOptions(parent=self)
+        account = facts.storage_account_id or ""
+        copy = VhdCopy(
+            name,
+            source_url=f"{self._source.container_url}/{image.vhd_name}",
+            source_account_id=self._source.account_id,
+            source_length=image.length,
+            source_created=image.created.isoformat(),
+            destination_url=f"{self._blob_service}/{STAGING_CONTAINER}/{self._plan.label}/{image.vhd_name}",
+            destination_account_id=account,
+            image_id=planned.image_id,
+            opts=child,
+        )
+        custom_image = devtestlab.CustomImage(
+            name,
+            lab_name=facts.name,
+            resource_group_name=facts.resource_group,
+            name=planned.name,
+            author=image.author,
+            description=image.description,
+            tags=dict(planned.tags),
+            vhd=devtestlab.CustomImagePropertiesCustomArgs(
+                image_name=copy.url,
+                os_type=image.os_type,
+                sys_prep=image.generalized and image.os_type == "Windows",
+            ),
+            opts=pulumi.ResourceOptions.merge(child, self._image_options(planned)),
+        )
+        StagedVhdRelease(
+            name,
+            copy,
+            account_id=account,
+            image_id=planned.image_id,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[custom_image])),
+        )
+        return pulumi.Output.all(
+            id=custom_image.id,
+            imagePath=str(image.image_path),
+            state=custom_image.provisioning_state,
+        )
+
+    @staticmethod
+    def _image_options(planned: PlannedImage) -> pulumi.ResourceOptions:
+        if planned.standing:
+            return pulumi.ResourceOptions(import_=planned.image_id, ignore_changes=TAKEN_AS_IT_STANDS)
+        return pulumi.ResourceOptions(replace_on_changes=["vhd"], delete_before_replace=True)

@@ -1,0 +1,68 @@
+"""The resource classes of the `vhdcopy` provider, as a program declares them.
+
+Owns names and types of inputs and outputs; what they do is written in `providers.vhdcopy`.
+"""
+
+from __future__ import annotations
+
+import pulumi
+
+
+class VhdCopyProvider(pulumi.ProviderResource):
+    """The provider with the endpoints of one cloud (`resource_manager`, `blob_endpoint` with `{account}`)."""
+
+    def __init__(self, name: str, resource_manager: str, blob_endpoint: str, authority: str | None) -> None:
+        endpoints = {"resourceManager": resource_manager, "blobEndpoint": blob_endpoint, "authority": authority}
+        super().__init__("vhdcopy", name, {key: value for key, value in endpoints.items() if value})
+
+
+class VhdCopy(pulumi.CustomResource):
+    """A factory VHD staged in a lab's own storage account until the custom image `image_id` stands.
+
+    `source_length` in bytes, `source_created` in ISO 8601: together they tell a VHD that was written anew.
+    """
+
+    url: pulumi.Output[str]
+    """The staged VHD, known at preview."""
+    copy_id: pulumi.Output[str]
+    """New for each copy that was really made."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        source_url: str,
+        source_account_id: str,
+        source_length: int,
+        source_created: str,
+        destination_url: str,
+        destination_account_id: str,
+        image_id: str,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        inputs = {
+            "sourceUrl": source_url,
+            "sourceAccountId": source_account_id,
+            "sourceLength": source_length,
+            "sourceCreated": source_created,
+            "destinationUrl": destination_url,
+            "destinationAccountId": destination_account_id,
+            "imageId": image_id,
+            "url": None,
+            "copyId": None,
+        }
+        super().__init__("vhdcopy:index:VhdCopy", name, inputs, opts)
+
+    def translate_output_property(self, prop: str) -> str:
+        """The provider's names are camelCase, Python's are not."""
+        return "copy_id" if prop == "copyId" else prop
+
+
+class StagedVhdRelease(pulumi.CustomResource):
+    """Deletes the staged VHD once its image stands; anew for each new copy."""
+
+    def __init__(
+        self, name: str, copy: VhdCopy, *, account_id: str, image_id: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        inputs = {"url": copy.url, "accountId": account_id, "imageId": image_id, "copyId": copy.copy_id}
+        super().__init__("vhdcopy:index:StagedVhdRelease", name, inputs, opts)
