@@ -10,9 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+from urllib.parse import quote, unquote
 
-from imagefactory.faults import Fault
+from imagefactory.faults import Fault, Location, error, warning
 from imagefactory.image_path import ImagePath
+from imagefactory.json_text import JsonFault, parse_json
+from imagefactory.naming import name_fault
+from imagefactory.timestamps import read_timestamp
+
+MAX_TAG_VALUE = 256
+"""Characters of a tag's value in Azure Resource Manager; image path and VHD name become tags."""
+
+_CONSEQUENCE = "its image is not distributed"
+_METADATA_KEYS = frozenset({"imagename", "imagepath", "ostype", "timestamp"})
 
 
 @dataclass(frozen=True)
@@ -55,14 +65,103 @@ class FactoryImage:
 
 def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryImage | Fault:
     """Read a companion document (bytes) or the metadata on the VHD (mapping). Never raises for bad content."""
-    raise NotImplementedError
+    where = f"{vhd.name.rpartition('.')[0]}.json" if isinstance(source, bytes) else f"metadata of {vhd.name}"
+    try:
+        if isinstance(source, bytes):
+            return _image(_document(source, where), where, vhd)
+        return _image({**_metadata(source, where), "vhdfilename": vhd.name}, where, vhd)
+    except JsonFault as problem:
+        return problem.fault
 
 
-def carries_facts(metadata: Mapping[str, str]) -> bool:
-    """Whether blob metadata tells all that a companion must tell, so that the document need not be read."""
-    raise NotImplementedError
+def metadata_image(vhd: VhdBlob) -> FactoryImage | None:
+    """The image whose facts the metadata on the VHD tells completely, so that no document need be read; else None."""
+    if not _METADATA_KEYS.issubset(key.lower() for key in vhd.metadata):
+        return None
+    image = parse_companion(vhd.metadata, vhd)
+    return image if isinstance(image, FactoryImage) and image.saved_at_source == "companion" else None
 
 
 def companion_metadata(image: FactoryImage) -> dict[str, str]:
     """The facts as blob metadata. Write it only once the VHD is whole: a VHD that carries it counts as finished."""
-    raise NotImplementedError
+    facts = {
+        "imagename": image.name,
+        "imagepath": str(image.image_path),
+        "description": image.description,
+        "author": image.author,
+        "ostype": image.os_type,
+        "osstate": "Generalized" if image.generalized else "Specialized",
+        "timestamp": image.saved_at.isoformat(),
+    }
+    return {key: quote(value) for key, value in facts.items() if value}
+
+
+def _document(content: bytes, where: str) -> dict[str, object]:
+    document = parse_json(content, where, _CONSEQUENCE)
+    if not isinstance(document.value, dict):
+        raise _junk(where, "holds no JSON object")
+    return {key.lower(): value for key, value in document.value.items()}
+
+
+def _metadata(metadata: Mapping[str, str], where: str) -> dict[str, object]:
+    try:
+        return {key.lower(): unquote(value, errors="strict") for key, value in metadata.items()}
+    except UnicodeDecodeError:
+        raise _junk(where, "is not percent-encoded UTF-8") from None
+
+
+def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImage:
+    def text(key: str, default: str | None = None) -> str:
+        value = facts.get(key.lower())
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise _junk(where, f"{key} is missing" if value is None else f"{key} is no text")
+        return value
+
+    def choice(key: str, *known: str, default: str | None = None) -> str:
+        written = text(key, default)
+        found = next((name for name in known if name.lower() == written.strip().lower()), None)
+        if found is None:
+            raise _junk(where, f'{key} "{written}" is neither {" nor ".join(known)}')
+        return found
+
+    vhd_name = text("vhdFileName")
+    if vhd_name != vhd.name:
+        raise _junk(where, f'vhdFileName "{vhd_name}" is not the VHD of the same name, {vhd.name}')
+    name = text("imageName")
+    if unusable := name_fault(name):
+        raise _junk(where, f'imageName "{name}" cannot be the name of a custom image: {unusable}')
+    try:
+        image_path = ImagePath.parse(text("imagePath"))
+    except ValueError as reason:
+        raise _junk(where, f'imagePath "{text("imagePath")}" {reason}') from None
+    for key, value in (("imagePath", str(image_path)), ("vhdFileName", vhd_name)):
+        if len(value) > MAX_TAG_VALUE:
+            raise _junk(where, f"{key} has more than the {MAX_TAG_VALUE} characters that a tag can hold")
+    written = facts.get("timestamp")
+    saved_at = read_timestamp(written, vhd.last_modified) if isinstance(written, str) else None
+    note = None
+    if saved_at is None:
+        told = f'"{written}" has no reading, or several' if written is not None else "is missing"
+        consequence = f"the VHD's Last-Modified, {vhd.last_modified.isoformat()}, stands for it"
+        note = warning(f"companion {where}", f"timestamp {told}", consequence, "Write it as ISO 8601 with its zone")
+    return FactoryImage(
+        name=name,
+        image_path=image_path,
+        description=text("description", ""),
+        author=text("author", ""),
+        os_type="Windows" if choice("osType", "Windows", "Linux") == "Windows" else "Linux",
+        generalized=choice("osState", "Generalized", "Specialized", default="Generalized") == "Generalized",
+        saved_at=saved_at or vhd.last_modified,
+        saved_at_source="companion" if saved_at else "last-modified",
+        vhd_name=vhd.name,
+        length=vhd.length,
+        created=vhd.created,
+        note=note,
+    )
+
+
+def _junk(where: str, fact: str) -> JsonFault:
+    remedy = "Correct it, or delete it together with its VHD"
+    return JsonFault(error(f"companion {where}", fact, _CONSEQUENCE, remedy, Location(where)))

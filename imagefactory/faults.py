@@ -54,6 +54,22 @@ class Fault:
         place = f"{self.location}: " if self.location else ""
         return f"{place}{self.severity.value}: {self.message()}"
 
+    def as_dict(self) -> dict[str, str | int | None]:
+        """The fault for JSON: `severity`, `file`, `line`, `column` (null where unknown), `subject`, `fact`,
+        `consequence`, `remedy` and the whole `message`."""
+        place = self.location or Location("")
+        return {
+            "severity": self.severity.value,
+            "file": place.file or None,
+            "line": place.line,
+            "column": place.column,
+            "subject": self.subject,
+            "fact": self.fact,
+            "consequence": self.consequence,
+            "remedy": self.remedy,
+            "message": self.message(),
+        }
+
 
 def error(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Fault:
     """A fault of severity error."""

@@ -5,10 +5,33 @@ Owns keys, defaults and faults of the settings. Refuses to know the endpoints of
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError
+
+from imagefactory.errors import ConfigurationError
+from imagefactory.faults import Fault, Location, error
+from imagefactory.json_text import Steps, decode_text
+from imagefactory.structure import (
+    LAB_NAME_PATTERN,
+    RESOURCE_GROUP_PATTERN,
+    SUBSCRIPTION_ID_PATTERN,
+    Strict,
+    structure_faults,
+)
+
+NAMESPACE = "imagefactory"
+ENDPOINT_VARIABLES = {"resourceManager": "IMAGEFACTORY_RESOURCE_MANAGER", "blob": "IMAGEFACTORY_BLOB_ENDPOINT"}
+"""Environment variables that give the endpoints of the cloud `custom` where the settings do not."""
+
+_CONSEQUENCE = "nothing is planned"
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 @dataclass(frozen=True)
@@ -50,15 +73,176 @@ class Settings:
     endpoints: Endpoints = Endpoints()
 
 
+def _safe_url(url: str) -> str:
+    """Tokens travel to it: TLS, or a server on this machine."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.query or parts.username or parts.password:
+        raise ValueError("not an address")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise ValueError("not encrypted")
+    return url.rstrip("/")
+
+
+def _safe_blob_url(url: str) -> str:
+    if url.count("{account}") != 1:
+        raise ValueError("no place for the account")
+    _safe_url(url.replace("{account}", "account"))
+    return url.rstrip("/")
+
+
+class _Factory(Strict):
+    subscription_id: Annotated[
+        str,
+        Field(
+            alias="subscriptionId",
+            pattern=SUBSCRIPTION_ID_PATTERN,
+            description="the id of the factory's subscription",
+            examples=["00000000-0000-0000-0000-000000000000"],
+        ),
+    ]
+    lab_name: Annotated[
+        str,
+        Field(
+            alias="labName",
+            pattern=LAB_NAME_PATTERN,
+            description="the name of the factory lab",
+            examples=["ImageFactory"],
+        ),
+    ]
+    resource_group: Annotated[
+        str | None,
+        Field(
+            alias="resourceGroup",
+            pattern=RESOURCE_GROUP_PATTERN,
+            description="the resource group of the factory lab, or leave the key out",
+            examples=["ImageFactoryRG"],
+        ),
+    ] = None
+
+
+class _Endpoints(Strict):
+    resource_manager: Annotated[
+        str | None,
+        AfterValidator(lambda url: url and _safe_url(url)),
+        Field(
+            alias="resourceManager",
+            description="the https address of Azure Resource Manager (http for this machine only)",
+            examples=["https://management.azure.com"],
+        ),
+    ] = None
+    blob: Annotated[
+        str | None,
+        AfterValidator(lambda url: url and _safe_blob_url(url)),
+        Field(
+            description="the https address of a storage account (http for this machine only) with {account} in it",
+            examples=["https://{account}.blob.core.windows.net"],
+        ),
+    ] = None
+
+
+class _Settings(Strict):
+    factory: Annotated[_Factory, Field(description="an object with subscriptionId and labName of the factory lab")]
+    configuration: Annotated[str, Field(min_length=1, description="the configuration folder")] = "Configuration"
+    labs: Annotated[str, Field(min_length=1, description="the name of a labs file in the configuration folder")] = (
+        "labs.json"
+    )
+    keep: Annotated[
+        int | None,
+        Field(ge=1, description="how many images of each image path labs hold, at least 1", examples=[3]),
+    ] = None
+    allow_empty_factory: Annotated[
+        bool, Field(alias="allowEmptyFactory", description="true if an empty factory may empty the labs, else false")
+    ] = False
+    cloud: Annotated[
+        Literal["public", "usgovernment", "china", "custom"], Field(description="public, usgovernment, china or custom")
+    ] = "public"
+    endpoints: Annotated[_Endpoints, Field(description="an object with resourceManager and blob")] = _Endpoints()
+
+
+_MODELS: dict[str | None, type[Strict]] = {None: _Settings, "factory": _Factory, "endpoints": _Endpoints}
+_TEXTS = frozenset({"configuration", "labs", "cloud"})
+
+
 def parse_settings(values: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
     """Read the settings from a mapping as pulumi or a stack file gives it (keys with or without `imagefactory:`,
     keys of other namespaces are passed over, values as they are or as JSON text).
 
     Raises ConfigurationError with all faults.
     """
-    raise NotImplementedError
+    return _parse(values, environment, None)
 
 
 def settings_from_stack_file(path: Path, environment: Mapping[str, str]) -> Settings:
     """Read the settings from a whole `Pulumi.<stack>.yaml`. Raises ConfigurationError with all faults."""
-    raise NotImplementedError
+    location = Location(path.as_posix())
+    remedy = "Name a stack file that is there, or make one with `pulumi stack init`"
+    try:
+        content = yaml.safe_load(decode_text(path.read_bytes()))
+        values = content.get("config") or {} if isinstance(content, dict) else None
+        if not isinstance(values, dict):
+            raise ValueError("it has no mapping named config")
+    except OSError as problem:
+        fact = f"cannot be read ({problem.strerror})"
+        raise ConfigurationError([error("stack file", fact, _CONSEQUENCE, remedy, location)]) from None
+    except (ValueError, yaml.YAMLError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        location = Location(path.as_posix(), mark.line + 1, mark.column + 1) if mark else location
+        fact = f"is no stack configuration: {getattr(problem, 'problem', None) or problem}"
+        raise ConfigurationError([error("stack file", fact, _CONSEQUENCE, "Correct it", location)]) from None
+    return _parse({str(key): value for key, value in values.items()}, environment, location)
+
+
+def _parse(values: Mapping[str, object], environment: Mapping[str, str], location: Location | None) -> Settings:
+    own: dict[str, Any] = {}
+    for key, value in values.items():
+        namespace, separator, name = key.rpartition(":")
+        if not separator or namespace == NAMESPACE:
+            own[name] = _plain(name, value)
+    if own.get("cloud") == "custom" and isinstance(own.setdefault("endpoints", {}), dict):
+        given = {
+            key: environment[variable] for key, variable in ENDPOINT_VARIABLES.items() if environment.get(variable)
+        }
+        own["endpoints"] = {**given, **own["endpoints"]}
+    try:
+        read = _Settings.model_validate(own)
+    except ValidationError as problem:
+        faults = structure_faults(problem, _MODELS, _CONSEQUENCE, _subject, lambda _steps, _of_key: location)
+        raise ConfigurationError(faults) from None
+    if read.cloud == "custom" and (faults := list(_missing_endpoints(read.endpoints, location))):
+        raise ConfigurationError(faults)
+    return Settings(
+        FactoryLab(read.factory.subscription_id, read.factory.lab_name, read.factory.resource_group),
+        Path(read.configuration),
+        read.labs,
+        Policy(read.keep, read.allow_empty_factory),
+        read.cloud,
+        Endpoints(read.endpoints.resource_manager, read.endpoints.blob),
+    )
+
+
+def _plain(name: str, value: object) -> object:
+    """pulumi hands objects, numbers and booleans to a program as JSON text."""
+    if name in _TEXTS or not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _subject(steps: Steps) -> str:
+    return f"setting {NAMESPACE}:{'.'.join(str(step) for step in steps)}" if steps else "stack configuration"
+
+
+def _missing_endpoints(endpoints: _Endpoints, location: Location | None) -> list[Fault]:
+    return [
+        error(
+            _subject(("endpoints", key)),
+            f"is missing, and the environment variable {ENDPOINT_VARIABLES[key]} is not set",
+            "the cloud 'custom' cannot be reached",
+            f"Set one of both to {_Endpoints.model_fields[name].description}",
+            location,
+        )
+        for name, key in (("resource_manager", "resourceManager"), ("blob", "blob"))
+        if getattr(endpoints, name) is None
+    ]
