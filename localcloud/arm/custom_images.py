@@ -1,0 +1,235 @@
+"""The life of a custom image: what a PUT may ask, when it is done, what becomes of it.
+
+Owns DevTest Labs' rules (API version 2018-09-15): the VHD lies in the lab's own storage account, is a whole fixed page
+blob, and is needed until the image stands. Two things are not published and assumed: a PUT while an operation is under
+way is 409 `AnotherOperationInProgress`, and a PUT that names another VHD makes the image anew.
+It reads blobs through `BlobAccess` and knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from imagefactory.vhd import FOOTER_BYTES, footer_fault
+from localcloud.arm.errors import ArmError, invalid
+from localcloud.arm.store import ArmStore, CustomImage, Lab, Operation, new_properties
+from localcloud.blobs.access import BlobAccess
+from localcloud.faults import ImageFailure, Latencies
+
+LAST_RETRY_AFTER_SECONDS = 10.0
+_OS_TYPES = ("Windows", "Linux", "None")
+_NAME = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a PUT asks for: `given` are the properties as they came."""
+
+    given: dict[str, Any]
+    tags: dict[str, str] | None
+    location: str | None
+
+    @property
+    def vhd(self) -> Mapping[str, Any]:
+        """The VHD that the image is made of."""
+        vhd: Mapping[str, Any] = self.given["vhd"]
+        return vhd
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a call answers: the image, the state to show, and the operation that it began (None: done at once)."""
+
+    image: CustomImage
+    state: str
+    operation: str | None
+
+
+def parse_wanted(name: str, body: object) -> Wanted:
+    """Check the body of a PUT. Raises ArmError (400)."""
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        raise ArmError(400, "InvalidResourceName", f"The custom image name '{name}' is invalid.")
+    if not isinstance(body, dict) or not isinstance(body.get("properties"), dict):
+        raise invalid("The request content is not a custom image: it must be a JSON object with 'properties'.")
+    properties, tags, location = body["properties"], body.get("tags"), body.get("location")
+    if "vm" in properties or "vhd" not in properties:
+        raise invalid("The embedded cloud makes custom images of VHDs: give 'properties.vhd', not 'properties.vm'.")
+    vhd = properties["vhd"]
+    if not isinstance(vhd, dict) or vhd.get("osType") not in _OS_TYPES:
+        raise invalid(f"'properties.vhd.osType' must be one of {', '.join(_OS_TYPES)}.")
+    if not isinstance(vhd.get("sysPrep", False), bool):
+        raise invalid("'properties.vhd.sysPrep' must be true or false.")
+    if vhd.get("sysPrep") and vhd["osType"] != "Windows":
+        raise invalid(f"'properties.vhd.sysPrep' must be false for a {vhd['osType']} VHD: only Windows is sysprepped.")
+    if not isinstance(vhd.get("imageName", ""), str):
+        raise invalid("'properties.vhd.imageName' must be the URL of a VHD.")
+    for text in ("author", "description"):
+        if not isinstance(properties.get(text, ""), str):
+            raise invalid(f"'properties.{text}' must be text.")
+    if not (tags is None or (isinstance(tags, dict) and all(isinstance(each, str) for each in tags.values()))):
+        raise invalid("'tags' must be an object of texts.")
+    if not (location is None or isinstance(location, str)):
+        raise invalid("'location' must be text.")
+    kept = {key: properties[key] for key in ("vhd", "author", "description") if key in properties}
+    return Wanted(kept, tags, location)
+
+
+class CustomImages:
+    """Custom images of all labs. `endpoint` tells the blob endpoint of a storage account."""
+
+    def __init__(
+        self,
+        store: ArmStore,
+        blobs: BlobAccess,
+        latencies: Callable[[], Latencies],
+        endpoint: Callable[[str], str],
+    ) -> None:
+        self._store, self._blobs, self._latencies, self._endpoint = store, blobs, latencies, endpoint
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def put(self, lab: Lab, name: str, wanted: Wanted, failure: ImageFailure | None) -> Begun:
+        """Create or update. `failure` is how a creation shall end. Raises ArmError."""
+        existing = lab.images.get(name.lower())
+        if existing is not None and existing.operation is not None:
+            raise ArmError(
+                409,
+                "AnotherOperationInProgress",
+                f"Another operation is in progress on the custom image '{existing.name}' ({existing.state}).",
+                retry_headers(self._store.operations[existing.operation]),
+            )
+        if existing is not None and existing.state == "Succeeded" and failure is None and _same_vhd(existing, wanted):
+            self._update(existing, wanted)
+            return Begun(existing, existing.state, None)
+        self._check_account(lab, wanted.vhd.get("imageName", ""))
+        image = CustomImage(name, new_properties(wanted.given), "Creating", wanted.tags, wanted.location)
+        lab.images[name.lower()] = image
+        fault = {"code": failure.code, "message": failure.message} if failure else None
+        return await self._begin(lab, image, self._latencies().image_create_seconds, fault)
+
+    async def delete(self, lab: Lab, name: str) -> Begun | None:
+        """Begin to delete an image, also one that is being created; None where there is none."""
+        image = lab.images.get(name.lower())
+        if image is None:
+            return None
+        if image.operation is not None:
+            if image.state == "Deleting":
+                return Begun(image, image.state, image.operation)
+            self._end(image, {"code": "OperationPreempted", "message": f"The custom image '{name}' was deleted."})
+        image.state = "Deleting"
+        return await self._begin(lab, image, self._latencies().image_delete_seconds, None)
+
+    async def resume(self) -> None:
+        """Go on with what was under way when the cloud was stopped."""
+        for lab in list(self._store.labs.values()):
+            for image in list(lab.images.values()):
+                if image.operation is not None:
+                    await self._carry_on(lab, image, image.operation)
+
+    async def close(self) -> None:
+        """Stop waiting; what is under way stays so in the store."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _begin(self, lab: Lab, image: CustomImage, seconds: float, fault: dict[str, str] | None) -> Begun:
+        state = image.state
+        operation = image.operation = f"{datetime.now(timezone.utc):%Y%m%d}-{uuid.uuid4()}"
+        self._store.operations[operation] = Operation(time.time() + seconds, fault=fault)
+        self._store.changed()
+        await self._carry_on(lab, image, operation)
+        return Begun(image, state, operation)
+
+    async def _carry_on(self, lab: Lab, image: CustomImage, operation: str) -> None:
+        """End at once what is due, else in the background when it is."""
+        if self._store.operations[operation].due <= time.time():
+            await self._finish(lab, image, operation)
+            return
+        task = asyncio.create_task(self._finish_when_due(lab, image, operation))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _finish_when_due(self, lab: Lab, image: CustomImage, operation: str) -> None:
+        under_way = self._store.operations[operation]
+        if image.state == "Creating" and under_way.fault is None:
+            under_way.fault = await self._vhd_fault(image)
+        await asyncio.sleep(max(0.0, under_way.due - time.time()))
+        await self._finish(lab, image, operation)
+
+    async def _finish(self, lab: Lab, image: CustomImage, operation: str) -> None:
+        """End an operation, unless another one has taken its place. The VHD must be there to the last moment."""
+        fault = self._store.operations[operation].fault
+        if image.state == "Creating" and fault is None:
+            fault = await self._vhd_fault(image)
+        if image.operation != operation:
+            return
+        if image.state == "Deleting":
+            lab.images.pop(image.name.lower(), None)
+        elif fault is None:
+            image.state = "Succeeded"
+            image.properties |= lab.backing(image.name, bool(image.properties["vhd"].get("sysPrep")))
+        else:
+            image.state = "Failed"
+        self._end(image, fault)
+
+    def _end(self, image: CustomImage, fault: dict[str, str] | None) -> None:
+        if image.operation is not None:
+            operation = self._store.operations[image.operation]
+            operation.ended, operation.fault = time.time(), fault
+        image.operation = None
+        self._store.changed()
+
+    def _update(self, image: CustomImage, wanted: Wanted) -> None:
+        made = {key: value for key, value in image.properties.items() if key not in ("author", "description")}
+        image.properties = made | wanted.given
+        image.tags, image.location = wanted.tags, wanted.location
+        self._store.changed()
+
+    def _check_account(self, lab: Lab, url: str) -> None:
+        own = lab.storage_account
+        if own is None or not url.lower().startswith(f"{self._endpoint(own).lower()}/"):
+            raise ArmError(400, "InvalidStorageAccountForLab", "Invalid storage account for lab")
+        if "?" in url:
+            raise invalid("'properties.vhd.imageName' must be the URL of a VHD without a query.")
+
+    async def _vhd_fault(self, image: CustomImage) -> dict[str, str] | None:
+        """Why no image can be made of its VHD as it is now."""
+        url = image.properties["vhd"]["imageName"]
+        facts = await self._blobs.stat(url)
+        if facts is None:
+            return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
+        if facts.copy_status == "pending":
+            return {"code": "PendingCopyOperation", "message": f"The source blob {url} is still being copied."}
+        if facts.copy_status in ("failed", "aborted"):
+            return {"code": "InvalidVhd", "message": f"The copy of the source blob {url} has {facts.copy_status}."}
+        if facts.blob_type != "PageBlob":
+            return {"code": "InvalidVhd", "message": f"The source blob {url} is a {facts.blob_type}, not a page blob."}
+        start = max(0, facts.length - FOOTER_BYTES)
+        try:
+            footer = await self._blobs.read(url, start, facts.length - start)
+        except LookupError:
+            return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
+        if why := footer_fault(footer, facts.length):
+            return {"code": "InvalidVhd", "message": f"The source blob {url} is not a usable VHD: {why}."}
+        return None
+
+
+def retry_headers(operation: Operation) -> dict[str, str]:
+    """When to ask again. DevTest Labs sends none (clients then poll every 10 s); here it saves that wait."""
+    left = 0.0 if operation.ended else min(max(0.0, operation.due - time.time()), LAST_RETRY_AFTER_SECONDS)
+    if 0 < left < 1:
+        return {"retry-after-ms": str(int(left * 1000) + 1)}
+    return {"Retry-After": str(int(left))}
+
+
+def _same_vhd(image: CustomImage, wanted: Wanted) -> bool:
+    def facts(vhd: Mapping[str, Any]) -> tuple[Any, ...]:
+        return vhd.get("imageName"), vhd.get("osType"), bool(vhd.get("sysPrep"))
+
+    return facts(image.properties["vhd"]) == facts(wanted.vhd)

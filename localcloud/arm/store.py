@@ -1,0 +1,210 @@
+"""What the resource manager remembers: labs, storage accounts, custom images and operations; kept in one file.
+
+Owns the values, their ids and the atomic saving (`arm.json`, mode 0600, a short while after the last change). It
+decides nothing: the rules of custom images are in `custom_images`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from localcloud.seed import SeedImage, SeedSubscription
+
+SAVE_DELAY_SECONDS = 0.5
+OPERATION_LIFE_SECONDS = 3600.0
+"""How long a finished operation can still be asked for."""
+
+
+class StoreError(Exception):
+    """The saved state cannot be used; the text says why and what to do."""
+
+
+@dataclass
+class CustomImage:
+    """A custom image. `properties` is what ARM answers with, without the provisioning state; `operation` names the
+    creation or deletion under way, if any."""
+
+    name: str
+    properties: dict[str, Any]
+    state: str
+    tags: dict[str, str] | None = None
+    location: str | None = None
+    operation: str | None = None
+
+
+@dataclass
+class Lab:
+    """A DevTest Lab with its images (by name in lower case)."""
+
+    subscription_id: str
+    resource_group: str
+    name: str
+    region: str
+    storage_account: str | None
+    created: str
+    unique_identifier: str
+    images: dict[str, CustomImage] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The lab's ARM id in the casing that DevTest Labs answers with."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourcegroups/{self.resource_group}"
+            f"/providers/microsoft.devtestlab/labs/{self.name}"
+        )
+
+    @property
+    def storage_id(self) -> str | None:
+        """The ARM id of the lab's storage account."""
+        if self.storage_account is None:
+            return None
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.Storage/storageAccounts/{self.storage_account}"
+        )
+
+    def image_id(self, image: CustomImage) -> str:
+        """The image's ARM id in the casing that DevTest Labs answers with, in lists and everywhere else."""
+        return f"{self.id}/customimages/{image.name}"
+
+    def backing(self, image: str, generalized: bool) -> dict[str, str]:
+        """What Azure makes an image of: a managed image where the disk is generalized, else a snapshot."""
+        kind, key = ("images", "managedImageId") if generalized else ("snapshots", "managedSnapshotId")
+        group = f"/subscriptions/{self.subscription_id}/resourcegroups/{self.resource_group}"
+        return {key: f"{group}/providers/microsoft.compute/{kind}/{image}"}
+
+
+@dataclass
+class Operation:
+    """A long-running operation. `due` and `ended` are seconds since 1970, `fault` is the code and message that it ends
+    with."""
+
+    due: float
+    ended: float | None = None
+    fault: dict[str, str] | None = None
+
+
+@dataclass
+class ArmStore:
+    """All state of the resource manager. `path` None: in memory only."""
+
+    path: Path | None = None
+    subscriptions: set[str] = field(default_factory=set)
+    labs: dict[tuple[str, str, str], Lab] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    _saving: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def load(cls, path: Path | None) -> ArmStore:
+        """The store kept at `path`; an empty one where there is none yet. Raises StoreError where it is broken."""
+        store = cls(path)
+        if path is None or not path.exists():
+            return store
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            store.subscriptions = set(saved["subscriptions"])
+            for each in saved["labs"]:
+                images = {key: CustomImage(**image) for key, image in each.pop("images").items()}
+                store._put(Lab(**each, images=images))
+            store.operations = {name: Operation(**each) for name, each in saved["operations"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{path}: is not the saved state of the embedded resource manager ({error}); the cloud does not start. "
+                "Delete the file and seed the cloud again."
+            ) from error
+        return store
+
+    def save(self) -> None:
+        """Write everything, atomically, readable by the owner only."""
+        if self._saving is not None:
+            self._saving.cancel()
+            self._saving = None
+        if self.path is None:
+            return
+        oldest = time.time() - OPERATION_LIFE_SECONDS
+        self.operations = {
+            name: each for name, each in self.operations.items() if each.ended is None or each.ended > oldest
+        }
+        document = {
+            "subscriptions": sorted(self.subscriptions),
+            "labs": [asdict(lab) for lab in self.labs.values()],
+            "operations": {name: asdict(each) for name, each in self.operations.items()},
+        }
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        temporary.replace(self.path)
+
+    def changed(self) -> None:
+        """Save soon: once for all changes of the next half second. Needs the running event loop."""
+        if self._saving is None and self.path is not None:
+            self._saving = asyncio.get_running_loop().call_later(SAVE_DELAY_SECONDS, self.save)
+
+    def add(self, subscriptions: Iterable[SeedSubscription]) -> None:
+        """Add what a seed document declares. What is there already stays as it is."""
+        for subscription in subscriptions:
+            subscription_id = self.find_subscription(subscription.subscription_id) or subscription.subscription_id
+            self.subscriptions.add(subscription_id)
+            for seed in subscription.labs:
+                lab = self.find_lab(subscription_id, seed.resource_group, seed.name) or Lab(
+                    subscription_id,
+                    seed.resource_group,
+                    seed.name,
+                    seed.region,
+                    seed.storage_account,
+                    timestamp(),
+                    str(uuid.uuid4()),
+                )
+                self._put(lab)
+                for image in seed.images:
+                    lab.images.setdefault(image.name.lower(), _seeded(lab, image))
+        self.save()
+
+    def find_lab(self, subscription: str, group: str, name: str) -> Lab | None:
+        """The lab of that name, whatever the casing."""
+        return self.labs.get((subscription.lower(), group.lower(), name.lower()))
+
+    def find_subscription(self, subscription: str) -> str | None:
+        """The subscription id as it was declared, whatever the casing."""
+        return next((each for each in self.subscriptions if each.lower() == subscription.lower()), None)
+
+    def find_account(self, subscription: str, group: str, name: str) -> Lab | None:
+        """The first lab whose storage account that is."""
+        wanted = (subscription.lower(), group.lower())
+        return next(
+            (lab for key, lab in self.labs.items() if key[:2] == wanted and lab.storage_account == name.lower()), None
+        )
+
+    def _put(self, lab: Lab) -> None:
+        self.labs[(lab.subscription_id.lower(), lab.resource_group.lower(), lab.name.lower())] = lab
+
+
+def timestamp() -> str:
+    """Now, as ARM writes it."""
+    return datetime.now(timezone.utc).isoformat()
+
+
+def new_properties(given: Mapping[str, Any]) -> dict[str, Any]:
+    """An image's properties with what the service adds when it is made."""
+    return {**given, "creationDate": timestamp(), "uniqueIdentifier": str(uuid.uuid4())}
+
+
+def _seeded(lab: Lab, seed: SeedImage) -> CustomImage:
+    vhd: dict[str, Any] = {"osType": seed.os_type, "sysPrep": seed.os_type == "Windows"}
+    if seed.vhd_url is not None:
+        vhd["imageName"] = seed.vhd_url
+    given = {"author": seed.author, "description": seed.description}
+    properties = new_properties({"vhd": vhd, **{key: value for key, value in given.items() if value is not None}})
+    if seed.provisioning_state == "Succeeded":
+        properties |= lab.backing(seed.name, vhd["sysPrep"])
+    return CustomImage(seed.name, properties, seed.provisioning_state, dict(seed.tags) or None)
