@@ -54,7 +54,7 @@ class Fault:
         place = f"{self.location}: " if self.location else ""
         return f"{place}{self.severity.value}: {self.message()}"
 
-    def as_dict(self) -> dict[str, str | int | None]:
+    def to_dict(self) -> dict[str, str | int | None]:
         """The fault for JSON: `severity`, `file`, `line`, `column` (null where unknown), `subject`, `fact`,
         `consequence`, `remedy` and the whole `message`."""
         place = self.location or Location("")

@@ -5,14 +5,19 @@ Owns the rules from catalog, labs and policy to images. Refuses to act: programs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timezone
+from typing import Any
 
-from imagefactory.catalog import Catalog
+from imagefactory.catalog import Catalog, newest_first
 from imagefactory.companion import FactoryImage
 from imagefactory.configuration import Configuration
-from imagefactory.faults import Fault
-from imagefactory.lab_facts import LabFacts
+from imagefactory.faults import Fault, Severity, error, warning
+from imagefactory.held_images import HeldImage, held_images, unsafe_deletions
+from imagefactory.image_path import ImagePath
+from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
 from imagefactory.settings import Policy
 
@@ -30,6 +35,21 @@ class PlannedImage:
     """Whether it stands in the lab already, finished or being made, and is taken over."""
     tags: Mapping[str, str]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The image as `Plan.to_json` tells it."""
+        return {
+            "name": self.name,
+            "imageId": self.image_id,
+            "imagePath": str(self.image.image_path),
+            "standing": self.standing,
+            "sourceVhd": self.image.vhd_name,
+            "lengthBytes": self.image.length,
+            "savedAt": self.image.saved_at.isoformat(),
+            "osType": self.image.os_type,
+            "generalized": self.image.generalized,
+            "tags": dict(self.tags),
+        }
+
 
 @dataclass(frozen=True)
 class LabPlan:
@@ -41,15 +61,30 @@ class LabPlan:
     facts: LabFacts
     images: tuple[PlannedImage, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The lab as `Plan.to_json` tells it."""
+        return {
+            "label": self.label,
+            "subscriptionId": self.facts.subscription_id,
+            "resourceGroup": self.facts.resource_group,
+            "labName": self.facts.name,
+            "region": self.facts.region,
+            "images": [image.to_dict() for image in self.images],
+        }
+
 
 @dataclass(frozen=True)
 class Omission:
-    """A factory image that a lab (None: any lab) does not get."""
+    """A factory image that a lab (its label; None: any lab) does not get."""
 
     lab: str | None
     image: str | None
     image_path: str
     reason: str
+
+    def to_dict(self) -> dict[str, str | None]:
+        """The omission as `Plan.to_json` tells it."""
+        return {"lab": self.lab, "image": self.image, "imagePath": self.image_path, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -62,8 +97,32 @@ class Plan:
     failures: tuple[Fault, ...] = ()
 
     def to_json(self) -> str:
-        """The plan as a JSON document."""
-        raise NotImplementedError
+        """The plan as a JSON document.
+
+        `labs`: list of `label`, `subscriptionId`, `resourceGroup`, `labName`, `region` and `images`, each with `name`,
+        `imageId`, `imagePath`, `standing`, `sourceVhd`, `lengthBytes`, `savedAt` (ISO 8601), `osType`, `generalized`,
+        `tags`. `omissions`: list of `lab` (null: any), `image`, `imagePath`, `reason`. `warnings` and `failures`: lists
+        of faults (see `Fault.to_dict`).
+        """
+        document = {
+            "labs": [lab.to_dict() for lab in self.labs],
+            "omissions": [omission.to_dict() for omission in self.omissions],
+            "warnings": [fault.to_dict() for fault in self.warnings],
+            "failures": [fault.to_dict() for fault in self.failures],
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+@dataclass
+class _Findings:
+    """What the rules collect beside the images."""
+
+    omissions: list[Omission] = field(default_factory=list)
+    warnings: list[Fault] = field(default_factory=list)
+    failures: list[Fault] = field(default_factory=list)
+
+    def omit(self, image: FactoryImage, reason: str, lab: str | None = None) -> None:
+        self.omissions.append(Omission(lab, image.name, str(image.image_path), reason))
 
 
 def build_plan(
@@ -74,4 +133,119 @@ def build_plan(
     policy: Policy,
 ) -> Plan:
     """Decide what each lab must hold. Deterministic whatever the order of its inputs."""
-    raise NotImplementedError
+    found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Fault.text)])
+    found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Fault.text)
+    offered = list(_offered(catalog, policy, found))
+    targets = sorted(configuration.labs, key=lambda lab: lab.label)
+    plans: list[LabPlan] = []
+    for lab in targets:
+        wanted = [image for image in offered if lab.takes(image.image_path)]
+        facts = labs.get(lab.key) or _not_found(lab)
+        if isinstance(facts, LabFacts) and facts.storage_account_id is None:
+            facts = _no_storage(lab)
+        if isinstance(facts, Fault):
+            found.failures.append(replace(facts, severity=Severity.ERROR))
+            for image in wanted:
+                found.omit(image, "the lab could not be read or cannot take images", lab.label)
+            continue
+        if _same(facts.region) != _same(factory.region):
+            found.warnings.append(_other_region(lab, facts, factory))
+        standing = {image.name.lower(): image for image in sorted(facts.images, key=lambda image: image.id)}
+        planned = (_planned(lab, facts, image, standing.get(image.name.lower()), found) for image in wanted)
+        plans.append(LabPlan(lab.key, lab.label, lab, facts, tuple(image for image in planned if image)))
+    for image in offered:
+        if not any(lab.takes(image.image_path) for lab in targets):
+            found.omit(image, "no lab takes its image path")
+    held = held_images((plan.lab, plan.facts) for plan in plans)
+    _check_empty(catalog, policy, held, found)
+    for fault in unsafe_deletions(catalog, held):
+        (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
+    return Plan(tuple(plans), tuple(found.omissions), tuple(found.warnings), tuple(found.failures))
+
+
+def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[FactoryImage]:
+    """The images that labs can get: the newest of each name, the newest `keep` of each image path."""
+    names: dict[str, FactoryImage] = {}
+    counts: dict[ImagePath, int] = {}
+    for image in newest_first(catalog.images):
+        twin = names.setdefault(image.name.lower(), image)
+        if twin is not image:
+            subject = f"factory image {image.name} ({image.vhd_name})"
+            fact = f"a newer one, {twin.vhd_name}, has the same name"
+            remedy = "Delete one of both from the factory, or give it another name"
+            found.warnings.append(warning(subject, fact, "the older one is not distributed", remedy))
+            found.omit(image, f"the newer VHD {twin.vhd_name} has the same image name")
+            continue
+        counts[image.image_path] = counts.get(image.image_path, 0) + 1
+        if policy.keep is not None and counts[image.image_path] > policy.keep:
+            found.omit(image, f"older than the newest {policy.keep} of its image path (setting keep)")
+            continue
+        yield image
+
+
+def _planned(
+    lab: TargetLab, facts: LabFacts, image: FactoryImage, there: StandingImage | None, found: _Findings
+) -> PlannedImage | None:
+    """The image for the lab, in view of what stands there under its name; None if it must not be touched."""
+    tags = {
+        "ImagePath": str(image.image_path),
+        "SourceVhd": image.vhd_name,
+        "SavedAt": image.saved_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    if there is None:
+        return PlannedImage(image, image.name, f"{facts.id}/customimages/{image.name}", False, tags)
+    subject = f"custom image {there.name} of lab {lab.label}"
+    if there.image_path is None:
+        fact = "stands there without the tag ImagePath, so the factory did not make it"
+        consequence = "it is not touched, and the factory's image of that name is not distributed there"
+        found.failures.append(error(subject, fact, consequence, "Rename or delete it in the lab"))
+        found.omit(image, "an image of that name stands in the lab that the factory did not make", lab.label)
+        return None
+    usable = there.state == "Succeeded" or there.in_progress
+    same_vhd = there.holds(image.vhd_name)
+    if not usable:
+        remedy = "Delete it in the lab if the run stops with 'already existing'"
+        fact = f"its state is {there.state}"
+        found.warnings.append(warning(subject, fact, "it is made anew", remedy))
+    elif not same_vhd:
+        fact = f"it was made from {there.source_vhd}, the factory's image of that name is {image.vhd_name}"
+        found.warnings.append(warning(subject, fact, "it will be replaced", "Nothing need be done if that is wanted"))
+    standing = usable and same_vhd
+    image_id = there.id if standing else f"{facts.id}/customimages/{there.name}"
+    return PlannedImage(image, there.name, image_id, standing, tags)
+
+
+def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], found: _Findings) -> None:
+    if catalog.images:
+        return
+    fact = "it holds no image that can be distributed"
+    if held and not policy.allow_empty_factory:
+        consequence = f"every lab would lose its images, such as {held[0].subject}, so nothing is deleted"
+        remedy = "Check the factory's container, or set imagefactory:allowEmptyFactory to true if this is meant"
+        found.failures.append(error("factory", fact, consequence, remedy))
+    else:
+        consequence = "the labs' images are deleted, as allowEmptyFactory says" if held else "nothing is distributed"
+        remedy = "Save a factory image" if not held else "Unset imagefactory:allowEmptyFactory if this is not meant"
+        found.warnings.append(warning("factory", fact, consequence, remedy))
+
+
+def _same(region: str) -> str:
+    """Azure writes a region as `West Europe` or `westeurope`."""
+    return region.replace(" ", "").lower()
+
+
+def _not_found(lab: TargetLab) -> Fault:
+    remedy = "Correct its entry, or grant the right to read the lab"
+    return error(f"lab {lab.label}", "is not there", "it is not served, and nothing is deleted", remedy, lab.location)
+
+
+def _no_storage(lab: TargetLab) -> Fault:
+    consequence = "no VHD can be staged for it, so it is not served, and nothing is deleted"
+    remedy = "Repair the lab in the portal, or take its entry out"
+    return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)
+
+
+def _other_region(lab: TargetLab, facts: LabFacts, factory: LabFacts) -> Fault:
+    fact = f"lies in {facts.region}, the factory in {factory.region}"
+    remedy = "Nothing need be done if that is wanted"
+    return warning(f"lab {lab.label}", fact, "copies to it take longer and cost traffic", remedy, lab.location)

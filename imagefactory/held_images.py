@@ -1,0 +1,75 @@
+"""Images of the factory that labs hold, and which of them must not go because the factory cannot be read.
+
+Owns the rule that nothing is deleted for want of a readable companion. Refuses to judge images without tag ImagePath.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from imagefactory.catalog import Catalog
+from imagefactory.faults import Fault, error, warning
+from imagefactory.image_path import ImagePath
+from imagefactory.lab_facts import LabFacts, StandingImage
+from imagefactory.labs import TargetLab
+
+
+@dataclass(frozen=True)
+class HeldImage:
+    """A custom image with tag ImagePath in a target lab."""
+
+    lab: TargetLab
+    image: StandingImage
+
+    @property
+    def subject(self) -> str:
+        """The image's name for faults."""
+        return f"{self.image.name} of lab {self.lab.label}"
+
+    @property
+    def source(self) -> str | None:
+        """File name of the VHD that it was made from, in lower case; None: cannot be told."""
+        name = self.image.source_vhd or urlsplit(self.image.vhd_url or "").path.rpartition("/")[2]
+        return name.lower() or None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether labs.json still gives its image path to the lab; true if the path cannot be read."""
+        try:
+            return self.lab.takes(ImagePath.parse(self.image.image_path or ""))
+        except ValueError:
+            return True
+
+
+def held_images(labs: Iterable[tuple[TargetLab, LabFacts]]) -> tuple[HeldImage, ...]:
+    """The factory's images in the labs, by lab and name."""
+    held = (HeldImage(lab, image) for lab, facts in labs for image in facts.images if image.image_path is not None)
+    return tuple(sorted(held, key=lambda one: (one.lab.label, one.image.name.lower(), one.image.id)))
+
+
+def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[Fault]:
+    """For each broken companion a warning, or an error where an image that a lab holds would be deleted for it.
+
+    A VHD that was left out gets an error too, but only for images that were surely made from it.
+    """
+    readable = {image.name.lower() for image in catalog.images}
+    at_risk = [one for one in held if one.image.name.lower() not in readable and one.wanted]
+    for broken in sorted(catalog.broken, key=lambda broken: broken.vhd_name):
+        threatened = [one for one in at_risk if one.source in {None, broken.vhd_name.lower()}]
+        yield _kept(broken.fault, threatened) if threatened else warning(*_parts(broken.fault), broken.fault.location)
+    for left_out in sorted(catalog.left_out, key=lambda left_out: left_out.name):
+        if threatened := [one for one in at_risk if one.source == left_out.name.lower()]:
+            yield _kept(left_out.reason, threatened)
+
+
+def _kept(reason: Fault, threatened: list[HeldImage]) -> Fault:
+    subject, fact, _, remedy = _parts(reason)
+    others = f" and {len(threatened) - 1} more" if len(threatened) > 1 else ""
+    consequence = f"{threatened[0].subject}{others} may be made from its VHD, so nothing is deleted in this run"
+    return error(subject, fact, consequence, remedy, reason.location)
+
+
+def _parts(fault: Fault) -> tuple[str, str, str, str]:
+    return fault.subject, fault.fact, fault.consequence, fault.remedy
