@@ -20,8 +20,9 @@ from imagefactory.json_text import Steps
 SUBSCRIPTION_ID_PATTERN = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 LAB_NAME_PATTERN = r"^[A-Za-z0-9_-]{1,50}$"
 """learn.microsoft.com, "Naming rules and restrictions for Azure resources", Microsoft.DevTestLab/labs."""
-RESOURCE_GROUP_PATTERN = r"^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$"
-"""The same page, Microsoft.Resources/resourcegroups: 1 to 90 characters, no full stop at the end."""
+RESOURCE_GROUP_PATTERN = r"^[^\x00-'*-,/:-@\[-^`{-\x7f]{0,89}[^\x00-'*-,./:-@\[-^`{-\x7f]$"
+"""The same page, Microsoft.Resources/resourcegroups: 1 to 90 letters, digits and `_().-`, no full stop at the end.
+Written by what it excludes: editors and Python lack the class of all letters."""
 
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
@@ -38,7 +39,9 @@ _WANTED = {"string": "a text", "list": "a list", "model": "an object", "bool": "
 class Strict(BaseModel):
     """Base of the models of configuration: no unknown keys, no conversion of kinds, immutable."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, field_title_generator=lambda name, field: field.alias or name
+    )
 
 
 def nearest(written: str, known: Iterable[str]) -> str | None:

@@ -1,0 +1,39 @@
+"""The application `imagefactory`, and the one mapping from exceptions to exit codes.
+
+Exit codes: 0 all is well, 1 something failed, 2 wrong usage or configuration (`validate` reports with 1).
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import typer
+
+from cli.catalog import catalog
+from cli.schema import schema
+from cli.validate import validate
+from imagefactory.errors import ConfigurationError, ImageFactoryError
+
+app = typer.Typer(
+    name="imagefactory",
+    help="The golden images of Azure DevTest Labs: what is declared, and what the factory holds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(validate)
+app.command()(catalog)
+app.command()(schema)
+
+
+def main() -> None:
+    """Run the command line. Always raises SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names in files may not fit the terminal's encoding
+    try:
+        app()
+    except ImageFactoryError as problem:
+        typer.echo(str(problem), err=True)
+        sys.exit(2 if isinstance(problem, ConfigurationError) else 1)

@@ -1,0 +1,82 @@
+"""`imagefactory validate`: everything that is wrong with the configuration folder, without any network.
+
+Owns the formats of the report: text, JSON, and the annotations of GitHub Actions and Azure Pipelines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagefactory.configuration import load_configuration
+from imagefactory.errors import ConfigurationError
+from imagefactory.faults import Fault, Severity
+
+
+class Format(str, Enum):
+    """How faults are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
+    AZURE = "azure"
+
+
+def validate(
+    configuration: Annotated[Path, typer.Option(help="The configuration folder.")] = Path("Configuration"),
+    labs: Annotated[str, typer.Option(help="The labs file in it.")] = "labs.json",
+    output: Annotated[Format, typer.Option("--format", help="How faults are written.")] = Format.TEXT,
+) -> None:
+    """Check labs.json and the golden images. Exit code 0: no error, 1: errors.
+
+    The format json is a list of objects with severity, file, line, column, subject, fact, consequence, remedy, message.
+    """
+    summary = None
+    faults: tuple[Fault, ...]
+    try:
+        found = load_configuration(configuration, labs)
+        faults, summary = found.warnings, f"{len(found.labs)} labs, {len(found.golden_images)} golden images"
+    except ConfigurationError as problem:
+        faults = problem.faults
+    errors = sum(fault.severity is Severity.ERROR for fault in faults)
+    counts = f"{errors} errors, {len(faults) - errors} warnings"
+    if output is Format.JSON:
+        typer.echo(json.dumps([fault.to_dict() for fault in faults], indent=2))
+    else:
+        write = {Format.TEXT: Fault.text, Format.GITHUB: github_line, Format.AZURE: azure_line}[output]
+        for fault in faults:
+            typer.echo(write(fault))
+        typer.echo(f"{configuration.as_posix()}: {', '.join(part for part in (summary, counts) if part)}")
+    raise typer.Exit(1 if errors else 0)
+
+
+def github_line(fault: Fault) -> str:
+    """A workflow command; escaped as `@actions/core` does."""
+    escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+    told = _properties(fault, ("file", "line", "col"), _escaper({**escapes, ":": "%3A", ",": "%2C"}))
+    return f"::{fault.severity.value} {','.join(told)}".rstrip() + f"::{_escaper(escapes)(fault.message())}"
+
+
+def azure_line(fault: Fault) -> str:
+    """A logging command; escaped as the agent's task library does."""
+    escapes = {"%": "%AZP25", "\r": "%0D", "\n": "%0A"}
+    names = ("sourcepath", "linenumber", "columnnumber")
+    told = _properties(fault, names, _escaper({**escapes, ";": "%3B", "]": "%5D"}))
+    properties = ";".join([f"type={fault.severity.value}", *told])
+    return f"##vso[task.logissue {properties}]{_escaper(escapes)(fault.message())}"
+
+
+def _escaper(escapes: Mapping[str, str]) -> Callable[[str], str]:
+    table = str.maketrans(dict(escapes))
+    return lambda text: text.translate(table)
+
+
+def _properties(fault: Fault, names: Iterable[str], escape: Callable[[str], str]) -> list[str]:
+    place = fault.location
+    values = (place.file, place.line, place.column) if place else ()
+    return [f"{name}={escape(str(value))}" for name, value in zip(names, values, strict=False) if value is not None]
