@@ -1,0 +1,17 @@
+"""The world of each end-to-end test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from localcloud.client import CloudClient
+
+from tests.e2e.world import World
+
+
+@pytest.fixture
+def world(fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path) -> World:
+    """A factory without images, no labs, and a stack that does not exist yet."""
+    return World(fresh_cloud, shell, accounts, project_folder)

@@ -1,0 +1,124 @@
+"""Copies that fail, are cancelled or lose their engine: kept, cleaned or resumed, never lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.engine
+
+WINDOWS = "Win2016/Datacenter.json"
+
+
+def wait_for_copies(world: World, number: int) -> None:
+    """Until so many copies have been started."""
+    deadline = time.monotonic() + 60
+    while world.copies() < number:
+        assert time.monotonic() < deadline, f"only {world.copies()} of {number} copies were started"
+        time.sleep(0.1)
+
+
+def test_a_failed_copy_stops_no_other_and_is_resumed(world: World) -> None:
+    """The copy that the service fails is an error of its image alone; the next up finishes it and only it."""
+    web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
+    bad, good = world.add_images((WINDOWS, 5), (WINDOWS, 6))
+    where = f"/{web.account}/.*{world.images[bad]}"
+    world.cloud.set_faults([{"service": "blob", "path": where, "action": {"copyFails": "InternalError"}}])
+    run = world.up()
+    assert run.code != 0 and "InternalError" in run.output, run.output
+    assert set(world.held(web)) == {good} and set(world.held(data)) == {good, bad}
+    world.cloud.clear_faults()
+    world.cloud.clear_calls()
+    run = world.up()
+    assert run.code == 0, run.output
+    assert world.copies() == 1
+    assert set(world.held(web)) == {good, bad} and world.staged(web) == []
+    assert world.up().only_unchanged
+
+
+def test_a_copy_that_fails_once_is_started_again_in_the_same_run(world: World) -> None:
+    """One failure of the service is no failure of the run."""
+    web = world.add_lab("web", "Win2016")
+    (name,) = world.add_images((WINDOWS, 5))
+    world.cloud.set_faults(
+        [{"service": "blob", "path": f"/{web.account}/", "times": 1, "action": {"copyFails": "InternalError"}}]
+    )
+    assert world.up().code == 0
+    assert set(world.held(web)) == {name}
+
+
+def test_a_cancelled_copy_leaves_nothing_behind_and_the_next_up_finishes(world: World) -> None:
+    """Ctrl-C aborts the copy and removes the half-written VHD; the stack is usable, the next up serves the lab."""
+    web = world.add_lab("web", "Win2016")
+    (name,) = world.add_images((WINDOWS, 5))
+    world.cloud.set_latencies({"copySeconds": 600})
+    process = world.start("up", "--yes", "--skip-preview", "--continue-on-error")
+    wait_for_copies(world, 1)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0 and "Traceback" not in output
+    assert world.staged(web) == [], output
+    world.cloud.set_latencies({})
+    run = world.up()
+    assert run.code == 0, run.output
+    assert set(world.held(web)) == {name} and world.staged(web) == []
+
+
+def test_a_copy_whose_engine_was_killed_is_taken_up_where_it_is(world: World) -> None:
+    """After kill -9 of everything the pending copy goes on at the service, and the next up waits for that very copy."""
+    web = world.add_lab("web", "Win2016")
+    (name,) = world.add_images((WINDOWS, 5))
+    world.cloud.set_latencies({"copySeconds": 8})
+    process = world.start("up", "--yes", "--skip-preview", "--continue-on-error")
+    wait_for_copies(world, 1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert world.pulumi("cancel", "--yes").code == 0
+    run = world.up()
+    assert run.code == 0, run.output
+    assert world.copies() == 1
+    assert set(world.held(web)) == {name} and world.staged(web) == []
+
+
+def test_an_image_that_azure_fails_to_make_is_made_by_the_next_up(world: World) -> None:
+    """A failed custom image is the error of its chain alone; its staged VHD is kept and serves the next attempt."""
+    web = world.add_lab("web", "Win2016")
+    bad, good = world.add_images((WINDOWS, 5), (WINDOWS, 6))
+    failure = {"imageFails": {"code": "AllocationFailed", "message": "no room"}}
+    world.cloud.set_faults([{"service": "arm", "method": "PUT", "path": f"customimages/{bad}", "action": failure}])
+    run = world.up()
+    assert run.code != 0 and "AllocationFailed" in run.output, run.output
+    assert world.held(web)[good] == "Succeeded"
+    world.cloud.clear_faults()
+    world.cloud.clear_calls()
+    run = world.up()
+    assert run.code == 0, run.output
+    assert world.held(web) == {good: "Succeeded", bad: "Succeeded"}
+    assert world.copies() == 0 and world.staged(web) == []
+
+
+@pytest.mark.timeout(300)
+def test_a_hundred_images_over_ten_labs_in_one_up_with_a_hundred_copies_in_flight(world: World) -> None:
+    """100 copies are pending at the service at one moment, and one up serves all ten labs."""
+    labs = [world.add_lab(f"lab{n}", "Win2016") for n in range(10)]
+    world.add_images(*((WINDOWS, day) for day in range(1, 11)))
+    world.cloud.set_latencies({"copySeconds": 30})
+    process = world.start(
+        "up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128", "--suppress-progress"
+    )
+    wait_for_copies(world, 100)
+    pending = sum(
+        blob.copy.status == "pending"
+        for lab in labs
+        for blob in world.service(lab).get_container_client("imagefactory-staging").list_blobs(include=["copy"])
+    )
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert pending == 100
+    for lab in labs:
+        assert set(world.held(lab)) == set(world.images) and world.staged(lab) == []

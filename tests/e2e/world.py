@@ -1,0 +1,320 @@
+"""A world of one test: factory and labs with fresh names in the session's embedded cloud, and a stack that serves them.
+
+Owns the steps that a user or Azure takes between two runs, and looks at what the cloud holds afterwards. Every name is
+fresh, so tests do not meet although they share one cloud.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from azure.storage.blob import BlobServiceClient
+from localcloud.client import CloudClient
+
+ROOT = Path(__file__).resolve().parents[2]
+FACTORY_CONTAINER = "imagefactoryvhds"
+STAGING_CONTAINER = "imagefactory-staging"
+STACK = "test"
+PROGRAM = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "imagefactory_azure", "providers")
+"""What of the checkout a project needs; a world is a project of its own, with its own configuration and stack."""
+MIB = 1024 * 1024
+
+_CHANGE = re.compile(
+    r"^\s+(?:[^\s\w]+ )?(\d+) (created|updated|deleted|replaced|imported|unchanged|to \w+)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command did: exit code, output, and the counts of its summary (`created`, `unchanged`, ...)."""
+
+    code: int
+    output: str
+    changes: Counter[str]
+
+    @property
+    def only_unchanged(self) -> bool:
+        return self.code == 0 and set(self.changes) <= {"unchanged"}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A target lab of this world."""
+
+    name: str
+    subscription: str
+    account: str
+    group: str = "labs"
+
+    @property
+    def id(self) -> str:
+        return (
+            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+            f"/providers/Microsoft.DevTestLab/labs/{self.name}"
+        )
+
+
+@dataclass
+class World:
+    """Factory, labs, configuration folder and stack of one test."""
+
+    cloud: CloudClient
+    environment: Mapping[str, str]
+    accounts: Iterator[str]
+    folder: Path
+    labs: dict[str, Lab] = field(default_factory=dict)
+    wishes: dict[str, list[str]] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    """Name of each factory image -> file name of its VHD."""
+
+    def __post_init__(self) -> None:
+        self.subscription = str(uuid.uuid4())
+        self.factory = Lab("factory", self.subscription, next(self.accounts), "factory")
+        self.settings: dict[str, object] = {}
+        (self.folder / "Configuration" / "GoldenImages").mkdir(parents=True)
+        (self.folder / "stacks").mkdir()
+        for name in PROGRAM:
+            (self.folder / name).symlink_to(ROOT / name)
+        self._seed_lab(self.factory)
+        self.service(self.factory).create_container(FACTORY_CONTAINER)
+        self.environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{self.folder}/stacks"}
+
+    # What the user and Azure do.
+
+    def add_lab(self, name: str, *paths: str, subscription: str | None = None, region: str = "westeurope") -> Lab:
+        """A new lab, which labs.json gives `paths` (without paths it is not in labs.json)."""
+        lab = Lab(name, subscription or self.subscription, next(self.accounts))
+        self.labs[name] = lab
+        self._seed_lab(lab, region)
+        if paths:
+            self.wishes[name] = list(paths)
+        return lab
+
+    def add_images(self, *wanted: tuple[str, int], size: int = 16 * MIB, allocated: int = 0) -> list[str]:
+        """Factory images (image path, day of June 2026), made by an earlier save; returns their names."""
+        names, documents = [], []
+        for path, day in wanted:
+            stem = path.removesuffix(".json").replace("/", "_")
+            name = f"{stem}-Jun-{day}-2026"
+            vhd = f"{uuid.uuid4()}.vhd"
+            names.append(name)
+            self.images[name] = vhd
+            documents.append(
+                {
+                    "subscriptionId": self.subscription,
+                    "lab": self.factory.name,
+                    "vhd": vhd,
+                    "sizeBytes": size,
+                    "allocatedBytes": allocated,
+                    "files": {"etc/image": name},
+                    "companion": {
+                        "imageName": name,
+                        "imagePath": path.replace("/", "\\"),
+                        "description": f"{path} of day {day}",
+                        "osType": "Linux" if "Ubuntu" in path else "Windows",
+                        "vhdFileName": vhd,
+                        "timestamp": f"6/{day}/2026 10:11:12 AM",
+                    },
+                    "companionEncoding": "utf-16",
+                }
+            )
+            golden = self.folder / "Configuration" / "GoldenImages" / path
+            golden.parent.mkdir(parents=True, exist_ok=True)
+            golden.write_text("{}", encoding="utf-8")
+        self.cloud.seed({"factoryImages": documents})
+        return names
+
+    def retire(self, name: str) -> None:
+        """Delete a factory image: companion first, then the VHD."""
+        vhd = self.images.pop(name)
+        container = self.service(self.factory).get_container_client(FACTORY_CONTAINER)
+        container.delete_blob(vhd.replace(".vhd", ".json"))
+        container.delete_blob(vhd)
+
+    def seed_standing(self, lab: Lab, name: str, tags: Mapping[str, str], state: str = "Succeeded") -> None:
+        """A custom image that somebody else made in the lab."""
+        images = [{"name": name, "tags": dict(tags), "provisioningState": state, "osType": "Windows"}]
+        self._seed_lab(lab, images=images)
+
+    def delete_image(self, lab: Lab, name: str) -> None:
+        """Delete a custom image by hand."""
+        self._arm("DELETE", f"{lab.id}/customimages/{name}")
+
+    # Runs.
+
+    def up(self, *arguments: str) -> Run:
+        """`pulumi up` as the pipeline calls it."""
+        return self.pulumi("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128", *arguments)
+
+    def preview(self, *arguments: str) -> Run:
+        """`pulumi preview`."""
+        return self.pulumi("preview", *arguments)
+
+    def destroy(self) -> Run:
+        """`pulumi destroy`."""
+        return self.pulumi("destroy", "--yes", "--skip-preview", "--parallel", "128")
+
+    def pulumi(self, *arguments: str, timeout: float = 110) -> Run:
+        """A pulumi command on this world's stack."""
+        process = self.start(*arguments)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            raise AssertionError(f"pulumi {' '.join(arguments)} did not end:\n{output}") from None
+        changes = Counter({kind: int(count) for count, kind in _CHANGE.findall(output)})
+        return Run(process.returncode, output, changes)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A pulumi command in its own process group, not waited for."""
+        self._write_configuration()
+        self._ensure_stack()
+        return subprocess.Popen(
+            ["pulumi", "--non-interactive", "--color", "never", arguments[0], "--stack", STACK, *arguments[1:]],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def lose_state(self) -> None:
+        """The whole state is gone; the stack is made anew at the next run."""
+        for path in sorted((self.folder / "stacks").rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+    def state(self) -> dict[str, Any]:
+        """The stack's deployment as exported."""
+        run = subprocess.run(
+            ["pulumi", "stack", "export", "--stack", STACK],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return dict(json.loads(run.stdout)["deployment"])
+
+    # What the cloud holds.
+
+    def held(self, lab: Lab) -> dict[str, str]:
+        """The custom images of a lab: name -> provisioning state."""
+        listed = self._arm("GET", f"{lab.id}/customimages")
+        return {image["name"]: image["properties"]["provisioningState"] for image in listed["value"]}
+
+    def image(self, lab: Lab, name: str) -> dict[str, Any]:
+        """A custom image as ARM answers it."""
+        return self._arm("GET", f"{lab.id}/customimages/{name}")
+
+    def staged(self, lab: Lab) -> list[str]:
+        """The staged VHDs in a lab's storage account."""
+        container = self.service(lab).get_container_client(STAGING_CONTAINER)
+        return [blob.name for blob in container.list_blobs()] if container.exists() else []
+
+    def bytes_of(self, lab: Lab, container: str, name: str) -> bytes:
+        """A blob's content."""
+        return bytes(self.service(lab).get_blob_client(container, name).download_blob().readall())
+
+    def factory_digest(self) -> str:
+        """A digest of everything in the factory's container: names, contents, metadata."""
+        container = self.service(self.factory).get_container_client(FACTORY_CONTAINER)
+        digest = hashlib.sha256()
+        for blob in container.list_blobs(include=["metadata"]):
+            content = container.download_blob(blob.name).readall()
+            digest.update(repr((blob.name, blob.size, blob.metadata, hashlib.sha256(content).hexdigest())).encode())
+        return digest.hexdigest()
+
+    def copies(self) -> int:
+        """How many server-side copies were started in this world's target labs since the journal was cleared."""
+        accounts = {lab.account for lab in self.labs.values()}
+        return sum(
+            1
+            for call in self.cloud.calls()
+            if call["service"] == "blob"
+            and call["method"] == "PUT"
+            and f"{STAGING_CONTAINER}/" in call["path"]
+            and call["path"].split("/")[1] in accounts
+            and "comp=" not in call["path"]
+            and "restype=" not in call["path"]
+            and call["status"] == 202
+        )
+
+    def service(self, lab: Lab) -> BlobServiceClient:
+        """The blob service of a lab's storage account, with its key."""
+        accounts = {each["name"]: each for each in self.cloud.status()["storageAccounts"]}
+        account = accounts[lab.account]
+        return BlobServiceClient(account["blobEndpoint"], {"account_name": lab.account, "account_key": account["key"]})
+
+    def wanted(self, paths: Iterable[str]) -> set[str]:
+        """The names of the factory images whose path lies under one of `paths`."""
+        stems = [path.removesuffix(".json").replace("/", "_") for path in paths]
+        return {name for name in self.images if any(name.startswith(stem) for stem in stems)}
+
+    def _seed_lab(self, lab: Lab, region: str = "westeurope", images: Iterable[Mapping[str, object]] = ()) -> None:
+        entry = {
+            "name": lab.name,
+            "resourceGroup": lab.group,
+            "region": region,
+            "storageAccount": lab.account,
+            "images": list(images),
+        }
+        self.cloud.seed({"subscriptions": [{"subscriptionId": lab.subscription, "labs": [entry]}]})
+
+    def _write_configuration(self) -> None:
+        labs = [
+            {"SubscriptionId": self.labs[name].subscription, "LabName": name, "ImagePaths": paths}
+            for name, paths in self.wishes.items()
+        ]
+        (self.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
+        settings = {
+            "imagefactory:cloud": "custom",
+            "imagefactory:factory": {"subscriptionId": self.subscription, "labName": self.factory.name},
+            **{f"imagefactory:{name}": value for name, value in self.settings.items()},
+        }
+        file = self.folder / f"Pulumi.{STACK}.yaml"
+        document = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+        file.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
+
+    def _ensure_stack(self) -> None:
+        if not any((self.folder / "stacks").rglob(f"{STACK}.json")):
+            subprocess.run(
+                ["pulumi", "stack", "init", STACK, "--no-select"],
+                cwd=self.folder,
+                env=self.environment,
+                check=True,
+                capture_output=True,
+            )
+
+    def _arm(self, method: str, path: str) -> dict[str, Any]:
+        status = self.cloud.status()
+        token = requests.get(
+            status["identityEndpoint"],
+            params={"api-version": "2019-08-01", "resource": status["resourceManager"]},
+            headers={"X-IDENTITY-HEADER": status["identityHeader"]},
+            timeout=10,
+        ).json()["access_token"]
+        items: list[Any] = []
+        url = f"{status['resourceManager']}{path}?api-version=2018-09-15"
+        while url:
+            answer = requests.request(method, url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+            answer.raise_for_status()
+            body: dict[str, Any] = answer.json() if answer.content else {}
+            items += body.get("value", [])
+            url = body.get("nextLink", "")
+        return {**body, "value": items} if "value" in body else body
