@@ -43,14 +43,7 @@ def ensure_environment(checkout: Checkout, *, development: bool = False) -> None
             held = {}
         lock = DEVELOPMENT if development or DEVELOPMENT in held else RUNTIME
         with Step(f"Install {lock}") as step:
-            install: list[str | Path] = [
-                checkout.python,
-                "-m",
-                "pip",
-                "install",
-                "--disable-pip-version-check",
-                "--no-input",
-            ]
+            install = pip_install(checkout)
             run_quietly(
                 step, [*install, "--require-hashes", "-r", checkout.root / lock], cwd=checkout.root, remedy=NETWORK
             )
@@ -63,6 +56,11 @@ def ensure_environment(checkout: Checkout, *, development: bool = False) -> None
             )
         held = _stamp(checkout, RUNTIME) | (_stamp(checkout, DEVELOPMENT) if lock == DEVELOPMENT else {})
         stamp.write_text(json.dumps(held), "utf-8")
+
+
+def pip_install(checkout: Checkout) -> list[str | Path]:
+    """The beginning of a `pip install` command of the environment."""
+    return [checkout.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
 
 
 def locked_version(checkout: Checkout, package: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from localcloud.toolchain.cache import digest, install_once
 from localcloud.toolchain.checkout import Checkout, cache_folder
-from localcloud.toolchain.environment import NETWORK
+from localcloud.toolchain.environment import NETWORK, pip_install
 from localcloud.toolchain.processes import run_quietly
 from localcloud.toolchain.progress import Step
 
@@ -22,10 +22,7 @@ def install_wheel(checkout: Checkout, name: str, title: str) -> Path:
         with Step(title) as step:
             run_quietly(
                 step,
-                [
-                    *(checkout.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
-                    *("--require-hashes", "--no-deps", "--target", folder, "-r", lock),
-                ],
+                [*pip_install(checkout), "--require-hashes", "--no-deps", "--target", folder, "-r", lock],
                 remedy=NETWORK,
             )
 
