@@ -1,0 +1,68 @@
+"""Starts the stand-in plugin: prints its port, serves until the engine ends it or is gone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import signal
+import sys
+from types import ModuleType
+
+_LOOK_SECONDS = 2.0
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+def main() -> None:
+    """Serve. The engine adds its own address and flags as arguments, which need no answer."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--plugin-version", default="3.29.0")
+    known, _ = parser.parse_known_args()
+    _skip_sdk()
+    asyncio.run(_serve(known.plugin_version))
+
+
+async def _serve(version: str) -> None:
+    import grpc.aio
+    from pulumi.runtime.proto import provider_pb2_grpc
+
+    from localcloud.azure_native.arm_client import ArmClient
+    from localcloud.azure_native.server import Provider
+
+    names = ("IMAGEFACTORY_RESOURCE_MANAGER", "IDENTITY_ENDPOINT", "IDENTITY_HEADER")
+    given = [os.environ.get(name, "") for name in names]
+    client = ArmClient(*given) if all(given) else None
+    server = grpc.aio.server(options=_OPTIONS)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(client, version), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    print(port, flush=True)
+    engine = os.getppid()
+    while not ended.is_set() and os.getppid() == engine:
+        try:
+            await asyncio.wait_for(ended.wait(), _LOOK_SECONDS)
+        except asyncio.TimeoutError:
+            continue
+    await server.stop(grace=None)
+    if client is not None:
+        await client.close()
+
+
+def _skip_sdk() -> None:
+    """Let the protocol's modules be imported without the SDK around them, which would double the start."""
+    spec = importlib.util.find_spec("pulumi")
+    if spec is None or not spec.submodule_search_locations:
+        sys.exit("the stand-in azure-native plugin: the package 'pulumi' is not installed; run 'python3 dev.py up'")
+    root = spec.submodule_search_locations[0]
+    for name, path in (("pulumi", root), ("pulumi.runtime", f"{root}/runtime")):
+        package = ModuleType(name)
+        package.__path__ = [path]
+        sys.modules[name] = package
+
+
+if __name__ == "__main__":
+    main()

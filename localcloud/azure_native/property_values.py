@@ -1,0 +1,112 @@
+"""Pulumi's property values: reading and writing protobuf structs, and the differences between two of them.
+
+Pure. Owns the wire forms of secrets and outputs (unwrapped: the engine marks secrets again, since this plugin does not
+accept them) and the genuine plugin's way to tell a difference. It knows no resource type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
+
+from localcloud.azure_native.custom_image import UNKNOWN
+
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the mark of a secret on Pulumi's wire, the same everywhere
+_OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+
+Change = tuple[str, str]
+"""A changed property's path, and `ADD`, `DELETE` or `UPDATE`."""
+
+
+def read(struct: Struct) -> dict[str, Any]:
+    """A struct as plain values, without nulls."""
+    return {key: _read(value) for key, value in struct.fields.items() if value.WhichOneof("kind") != "null_value"}
+
+
+def write(values: Mapping[str, Any]) -> Struct:
+    """Plain values as a struct, without nulls."""
+    struct = Struct()
+    for key, value in values.items():
+        if value is not None:
+            struct.fields[key].CopyFrom(_write(value))
+    return struct
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], base: str = "") -> Iterator[Change]:
+    """What differs, property by property, with paths such as `vhd.imageName` and `disks[0].lun`.
+
+    Keys that begin with `__` are the provider's own and do not count.
+    """
+    for key in dict.fromkeys((*old, *new)):
+        path = f"{base}.{key}" if base else key
+        if key.startswith("__"):
+            continue
+        if key not in new:
+            yield path, "DELETE"
+        elif key not in old:
+            yield path, "ADD"
+        else:
+            yield from _value_changes(old[key], new[key], path)
+
+
+def apply_changes(values: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with what changed from `old` to `new`, and nothing else that `new` holds."""
+    result = {key: value for key, value in values.items() if key not in old or key in new}
+    for key, value in new.items():
+        if key not in old:
+            result[key] = value
+        elif old[key] != value:
+            nested = all(isinstance(each, dict) for each in (values.get(key), old[key], value))
+            result[key] = apply_changes(values[key], old[key], value) if nested else value
+    return result
+
+
+def _value_changes(old: Any, new: Any, path: str) -> Iterator[Change]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        yield from changes(old, new, path)
+    elif isinstance(old, list) and isinstance(new, list):
+        common = min(len(old), len(new))
+        for index in range(common):
+            yield from _value_changes(old[index], new[index], f"{path}[{index}]")
+        for index in range(common, max(len(old), len(new))):
+            yield f"{path}[{index}]", "ADD" if len(new) > common else "DELETE"
+    elif old != new or UNKNOWN in (old, new):
+        yield path, "UPDATE"
+
+
+def _read(value: Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        fields = value.struct_value.fields
+        if _SIGNATURE in fields:
+            return _unwrapped(value.struct_value)
+        return read(value.struct_value)
+    if kind == "list_value":
+        return [_read(item) for item in value.list_value.values]
+    return None if kind is None or kind == "null_value" else getattr(value, kind)
+
+
+def _unwrapped(struct: Struct) -> Any:
+    signature = struct.fields[_SIGNATURE].string_value
+    if signature not in (_SECRET, _OUTPUT):
+        return read(struct)
+    return _read(struct.fields["value"]) if "value" in struct.fields else UNKNOWN
+
+
+def _write(value: Any) -> Value:
+    if isinstance(value, bool):
+        return Value(bool_value=value)
+    if isinstance(value, (int, float)):
+        return Value(number_value=value)
+    if isinstance(value, str):
+        return Value(string_value=value)
+    if isinstance(value, Mapping):
+        return Value(struct_value=write(value))
+    if isinstance(value, (list, tuple)):
+        written = Value()
+        written.list_value.values.extend(_write(item) for item in value)
+        return written
+    return Value(null_value=NULL_VALUE)

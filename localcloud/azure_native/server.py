@@ -1,0 +1,264 @@
+"""The gRPC side of the stand-in: Pulumi's provider protocol for custom images.
+
+Owns what the engine sees: checks, diffs, previews, and how a failure is told (no traceback, ever). A creation that
+failed after its PUT was accepted keeps id and state (`ErrorResourceInitFailed`), so that the next update goes on.
+The id that a state keeps is ARM's own casing after a creation, the requested casing after a failed one, and the given
+one after an import: all as the genuine plugin does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.struct_pb2 import Struct
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+
+from localcloud.azure_native import custom_image, property_values
+from localcloud.azure_native.arm_client import DEFAULT_TIMEOUT_SECONDS, ArmClient, AzureError, UnfinishedError
+from localcloud.azure_native.custom_image import API_VERSION, TYPE, UNKNOWN
+from localcloud.azure_native.property_values import read, write
+
+GROUP_API_VERSION = "2020-10-01"
+_CONFIG = "azure-native:config:"
+
+Context: TypeAlias = Any  # grpc.aio.ServicerContext; grpc carries no types
+Diff = provider_pb2.PropertyDiff
+
+
+class RefusedError(Exception):
+    """A request that this plugin cannot serve; the text goes to the user."""
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    """One configured provider. Any number of operations at once."""
+
+    def __init__(self, client: ArmClient | None, version: str) -> None:
+        """`client` None: the environment names no embedded cloud, and every call that needs one is refused."""
+        self._opened, self._version = client, version
+        self._subscription = self._location = ""
+        self._locations: dict[str, asyncio.Task[str | None]] = {}
+
+    async def Handshake(self, request: Any, context: Context) -> Any:
+        return provider_pb2.ProviderHandshakeResponse()
+
+    async def Attach(self, request: Any, context: Context) -> Empty:
+        return Empty()
+
+    async def GetPluginInfo(self, request: Any, context: Context) -> Any:
+        return plugin_pb2.PluginInfo(version=self._version)
+
+    async def GetSchema(self, request: Any, context: Context) -> Any:
+        return provider_pb2.GetSchemaResponse(schema=json.dumps(custom_image.schema(self._version)))
+
+    async def GetMapping(self, request: Any, context: Context) -> Any:
+        return provider_pb2.GetMappingResponse()
+
+    async def GetMappings(self, request: Any, context: Context) -> Any:
+        return provider_pb2.GetMappingsResponse()
+
+    async def CheckConfig(self, request: Any, context: Context) -> Any:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    async def DiffConfig(self, request: Any, context: Context) -> Any:
+        return provider_pb2.DiffResponse()
+
+    async def Configure(self, request: Any, context: Context) -> Any:
+        config = read(request.args) | {
+            key.removeprefix(_CONFIG): value for key, value in request.variables.items() if key.startswith(_CONFIG)
+        }
+        self._subscription = str(config.get("subscriptionId", ""))
+        self._location = str(config.get("location", ""))
+        return provider_pb2.ConfigureResponse(supportsPreview=True)
+
+    async def Invoke(self, request: Any, context: Context) -> Any:
+        await _abort(context, f"the stand-in azure-native plugin covers {TYPE} only, not the function {request.tok}")
+
+    async def Check(self, request: Any, context: Context) -> Any:
+        try:
+            _check_type(request.urn)
+            olds, news = read(request.olds), read(request.news)
+            news.setdefault("name", olds.get("name", request.urn.rpartition("::")[2]))
+            if "location" not in news and (location := await self._default_location(olds, news)):
+                news["location"] = location
+            news.setdefault("azureApiVersion", API_VERSION)
+        except RefusedError as error:
+            await _abort(context, str(error))
+        failures = [provider_pb2.CheckFailure(reason=reason) for reason in custom_image.failures(news)]
+        return provider_pb2.CheckResponse(inputs=write(news), failures=failures)
+
+    async def Diff(self, request: Any, context: Context) -> Any:
+        state, olds, news = read(request.olds), read(request.old_inputs), read(request.news)
+        olds.setdefault("azureApiVersion", state.get("azureApiVersion", API_VERSION))
+        detailed: dict[str, Any] = {}
+        for path, kind in property_values.changes(olds, news):
+            if not _insignificant(path, olds, news):
+                replaces = path in custom_image.REPLACED_BY and not (kind == "ADD" and news[path] == state.get(path))
+                detailed[path] = Diff(kind=getattr(Diff, f"{kind}_REPLACE" if replaces else kind), inputDiff=True)
+        plain = (Diff.ADD, Diff.DELETE, Diff.UPDATE)
+        replaced = [path for path, diff in detailed.items() if diff.kind not in plain]
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME if detailed else provider_pb2.DiffResponse.DIFF_NONE,
+            replaces=replaced,
+            deleteBeforeReplace=bool(replaced),
+            diffs=[path.split(".")[0] for path in detailed],
+            detailedDiff=detailed,
+            hasDetailedDiff=bool(detailed),
+        )
+
+    async def Create(self, request: Any, context: Context) -> Any:
+        inputs = read(request.properties)
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=write(custom_image.preview(inputs)))
+        try:
+            client = self._client()
+            path = self._path(inputs)
+            await _check_absent(client, path)
+            answer = await self._put(context, path, inputs, request.properties, request.timeout)
+        except (AzureError, RefusedError) as error:
+            await _abort(context, str(error))
+        outputs = custom_image.outputs_of(answer)
+        return provider_pb2.CreateResponse(id=answer.get("id", path), properties=write(outputs))
+
+    async def Read(self, request: Any, context: Context) -> Any:
+        try:
+            _check_type(request.urn)
+            answer = await self._client().get(request.id, API_VERSION)
+            if answer.status == 404:
+                return provider_pb2.ReadResponse()
+            if answer.status != 200:
+                raise answer.error()
+            outputs = custom_image.outputs_of(answer.body)
+            if request.HasField("inputs"):
+                before = custom_image.inputs_of(read(request.properties))
+                now = custom_image.inputs_of(outputs)
+                inputs = property_values.apply_changes(read(request.inputs), before, now)
+            else:
+                inputs = custom_image.imported_inputs(request.id, answer.body)
+        except (AzureError, RefusedError, ValueError) as error:
+            await _abort(context, str(error))
+        return provider_pb2.ReadResponse(id=request.id, properties=write(outputs), inputs=write(inputs))
+
+    async def Update(self, request: Any, context: Context) -> Any:
+        inputs, state = read(request.news), read(request.olds)
+        if request.preview:
+            outputs = custom_image.preview(inputs)
+            outputs.update((key, state[key]) for key in ("name", "location") if key in state)
+            return provider_pb2.UpdateResponse(properties=write(outputs))
+        try:
+            answer = await self._put(context, self._path(inputs), inputs, request.news, request.timeout)
+        except (AzureError, RefusedError) as error:
+            await _abort(context, str(error))
+        return provider_pb2.UpdateResponse(properties=write(custom_image.outputs_of(answer)))
+
+    async def Delete(self, request: Any, context: Context) -> Empty:
+        try:
+            _check_type(request.urn)
+            await self._client().delete(request.id, API_VERSION, request.timeout or DEFAULT_TIMEOUT_SECONDS)
+        except (AzureError, RefusedError) as error:
+            await _abort(context, str(error))
+        return Empty()
+
+    async def Cancel(self, request: Any, context: Context) -> Empty:
+        if self._opened is not None:
+            self._opened.cancel()
+        return Empty()
+
+    async def _put(
+        self, context: Context, path: str, inputs: Mapping[str, Any], given: Struct, seconds: float
+    ) -> dict[str, Any]:
+        client = self._client()
+        try:
+            body = custom_image.request_body(inputs)
+            return await client.put(path, API_VERSION, body, seconds or DEFAULT_TIMEOUT_SECONDS)
+        except UnfinishedError as error:
+            state, message = None, str(error)
+            try:
+                answer = await client.get(path, API_VERSION)
+                if answer.status != 200:
+                    raise answer.error()
+                state = write(custom_image.outputs_of(answer.body))
+            except AzureError as unread:
+                message = f"resource created but read failed {unread}: {message}"
+            await _abort_unfinished(context, path, state, given, message)
+
+    async def _default_location(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+        """The location of the state, of the configuration, or of the resource group, in this order."""
+        known = olds.get("location") or self._location
+        group = news.get("resourceGroupName")
+        if known or group is None:
+            return known or None
+        if group == UNKNOWN:
+            return UNKNOWN
+        if group not in self._locations:
+            self._locations[group] = asyncio.ensure_future(self._group_location(str(group)))
+        return await asyncio.shield(self._locations[group])
+
+    async def _group_location(self, group: str) -> str | None:
+        path = f"/subscriptions/{self._subscription}/resourceGroups/{group}"
+        try:
+            location = (await self._client().get(path, GROUP_API_VERSION)).body.get("location")
+        except AzureError:
+            return None
+        return location if isinstance(location, str) else None
+
+    def _client(self) -> ArmClient:
+        if self._opened is None:
+            raise RefusedError(
+                "the stand-in azure-native plugin serves the embedded cloud only, and IMAGEFACTORY_RESOURCE_MANAGER, "
+                "IDENTITY_ENDPOINT or IDENTITY_HEADER is not set; nothing can be made or read. Take the environment "
+                "from 'python3 dev.py env', or install the genuine plugin for real Azure"
+            )
+        return self._opened
+
+    def _path(self, inputs: Mapping[str, Any]) -> str:
+        if not self._subscription:
+            raise RefusedError("the azure-native provider has no subscriptionId; give it one in its arguments")
+        return custom_image.image_id(self._subscription, inputs)
+
+
+def _check_type(urn: str) -> None:
+    """Refuse what is not a custom image. A resource's type is the last of its parents' `Parent$Child`."""
+    kind = urn.split("::")[2].rpartition("$")[2]
+    if kind != TYPE:
+        raise RefusedError(
+            f"Resource type {kind} not found: the stand-in azure-native plugin covers {TYPE} only; install the genuine "
+            "plugin for other types"
+        )
+
+
+def _insignificant(path: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Casing of a resource group, casing and spaces of a location."""
+    old, new = (str(values.get(path, "")).lower() for values in (olds, news))
+    if path == "location":
+        return old.replace(" ", "") == new.replace(" ", "")
+    return path == "resourceGroupName" and old == new
+
+
+async def _check_absent(client: ArmClient, path: str) -> None:
+    answer = await client.get(path, API_VERSION)
+    if answer.status == 200:
+        raise AzureError(f"cannot create already existing resource '{path}'")
+    if answer.status != 404:
+        raise AzureError(f"cannot check existence of resource '{path}': status code {answer.status}, {answer.text}")
+
+
+async def _abort(context: Context, message: str) -> NoReturn:
+    await context.abort(grpc.StatusCode.UNKNOWN, message)
+    raise AssertionError("unreachable: abort raises")
+
+
+async def _abort_unfinished(
+    context: Context, resource_id: str, state: Struct | None, inputs: Struct, message: str
+) -> NoReturn:
+    failed = provider_pb2.ErrorResourceInitFailed(id=resource_id, properties=state, reasons=[message], inputs=inputs)
+    detail = AnyMessage()
+    detail.Pack(failed)
+    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=message, details=[detail])
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    await _abort(context, message)
