@@ -6,6 +6,8 @@ Owns argument parsing only; each verb is a function of its module.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ from localcloud.toolchain.progress import say
 from localcloud.toolchain.shell import SHELLS, cloud_variables, render, tool_variables
 from localcloud.toolchain.stack import down, set_up, up
 
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,6 +40,10 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(fault.__cause__, ToolOutput):
             say(str(fault.__cause__))
         return 1
+    except BrokenPipeError:
+        # The reader of our output (head, less) has seen enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         say("\ndev.py: interrupted; run the same command again to go on.")
         return INTERRUPTED
@@ -90,7 +96,7 @@ def _env(checkout: Checkout, options: argparse.Namespace) -> int:
         say("The embedded cloud does not run, so its endpoints are left out. Start it: python3 dev.py cloud start")
     else:
         variables |= cloud_variables(status)
-    print(render(variables, options.shell))
+    print(render(variables, options.shell), flush=True)
     return 0
 
 

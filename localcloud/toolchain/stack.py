@@ -9,10 +9,11 @@ import os
 import subprocess
 from pathlib import Path
 
+from localcloud.azure_native.install import install
 from localcloud.toolchain.checkout import STACK, Checkout
 from localcloud.toolchain.cloud import run_cloud, start_cloud
 from localcloud.toolchain.engine import Engine, ensure_engine
-from localcloud.toolchain.environment import ensure_environment
+from localcloud.toolchain.environment import ensure_environment, locked_version
 from localcloud.toolchain.processes import run_in_foreground, run_quietly
 from localcloud.toolchain.progress import Step, say
 from localcloud.toolchain.shell import cloud_variables, tool_variables
@@ -26,13 +27,7 @@ def set_up(checkout: Checkout, *, development: bool = False) -> Engine:
     ensure_environment(checkout, development=development)
     engine = ensure_engine(checkout)
     checkout.stacks.mkdir(parents=True, exist_ok=True)
-    with Step("Install the azure-native plugin of the embedded cloud") as step:
-        run_quietly(
-            step,
-            [checkout.python, "-m", "localcloud.azure_native.install", checkout.pulumi_home],
-            cwd=checkout.root,
-            remedy="Its own message above says why; mend that, then run the same command again",
-        )
+    install(checkout.pulumi_home, checkout.python, locked_version(checkout, "pulumi-azure-native"))
     return engine
 
 
