@@ -24,8 +24,8 @@ class VhdCopy(pulumi.CustomResource):
 
     url: pulumi.Output[str]
     """The staged VHD, known at preview."""
-    copy_id: pulumi.Output[str]
-    """New for each copy that was really made."""
+    copyId: pulumi.Output[str]
+    """New for each copy that was really made; named as the provider names it, for the SDK sets it so."""
 
     def __init__(
         self,
@@ -53,10 +53,6 @@ class VhdCopy(pulumi.CustomResource):
         }
         super().__init__("vhdcopy:index:VhdCopy", name, inputs, opts)
 
-    def translate_output_property(self, prop: str) -> str:
-        """The provider's names are camelCase, Python's are not."""
-        return "copy_id" if prop == "copyId" else prop
-
 
 class StagedVhdRelease(pulumi.CustomResource):
     """Deletes the staged VHD once its image stands; anew for each new copy."""
@@ -64,5 +60,5 @@ class StagedVhdRelease(pulumi.CustomResource):
     def __init__(
         self, name: str, copy: VhdCopy, *, account_id: str, image_id: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        inputs = {"url": copy.url, "accountId": account_id, "imageId": image_id, "copyId": copy.copy_id}
+        inputs = {"url": copy.url, "accountId": account_id, "imageId": image_id, "copyId": copy.copyId}
         super().__init__("vhdcopy:index:StagedVhdRelease", name, inputs, opts)

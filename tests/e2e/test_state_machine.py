@@ -100,7 +100,7 @@ class Machine:
         lab, image = self.any_pair()
         failure = {"imageFails": {"code": "Injected", "message": "injected"}}
         self.inject(
-            "arm", "PUT", f"{lab.subscription}.*/labs/{lab.name}/customimages/{image}$|\\?", failure, lab, image
+            "arm", "PUT", f"{lab.subscription}.*/labs/{lab.name}/customimages/{image}(\\?|$)", failure, lab, image
         )
 
     def delete_fails(self) -> None:
@@ -167,6 +167,8 @@ class Machine:
     def check(self, run: Run, before: dict[str, set[str]]) -> None:
         """What must hold after every run."""
         told = "\n".join([*self.story, run.output])
+        if not self.faults:
+            self.afflicted.clear()
         assert "integrity" not in run.output and "Traceback" not in run.output, told
         assert self.world.state()["resources"], told
         for name, lab in self.world.labs.items():

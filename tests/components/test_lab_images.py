@@ -1,0 +1,150 @@
+"""The declared resources under Pulumi's mocks: one chain per image, made of what the plan says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks
+
+from components.distribution import distribute
+from components.lab_images import STAGING_CONTAINER, TAKEN_AS_IT_STANDS, VhdSource
+from imagefactory.companion import FactoryImage
+from imagefactory.faults import Location
+from imagefactory.image_path import ImagePath
+from imagefactory.lab_facts import LabFacts
+from imagefactory.labs import TargetLab
+from imagefactory.plan import LabPlan, Plan, PlannedImage
+from imagefactory_azure.clouds import CLOUDS
+
+SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
+SOURCE = VhdSource("https://factory.blob.core.windows.net/imagefactoryvhds", "/subscriptions/s/factory")
+SAVED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
+
+
+class Recorder(mocks.Mocks):
+    """Answers every registration with its inputs, and remembers it."""
+
+    def __init__(self) -> None:
+        self.registered: list[mocks.MockResourceArgs] = []
+        self.options: dict[str, pulumi.ResourceOptions] = {}
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.registered.append(args)
+        outputs = dict(args.inputs)
+        if args.typ == "vhdcopy:index:VhdCopy":
+            outputs |= {"url": outputs["destinationUrl"], "copyId": "copy-1"}
+        if args.typ == "azure-native:devtestlab:CustomImage":
+            outputs["provisioningState"] = "Succeeded"
+        return f"{args.name}-id", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        return {}, []
+
+    def of(self, kind: str) -> dict[str, dict[str, Any]]:
+        return {args.name: dict(args.inputs) for args in self.registered if args.typ == kind}
+
+
+def factory_image(name: str, *, os_type: Any = "Windows", generalized: bool = True) -> FactoryImage:
+    return FactoryImage(
+        name=name,
+        image_path=ImagePath.parse("Win2016/Datacenter.json"),
+        description="about it",
+        author="factory",
+        os_type=os_type,
+        generalized=generalized,
+        saved_at=SAVED,
+        saved_at_source="companion",
+        vhd_name=f"{name}.vhd",
+        length=64 * 1024 * 1024 + 512,
+        created=SAVED,
+    )
+
+
+def lab_plan(name: str, *images: PlannedImage) -> LabPlan:
+    lab = TargetLab(SUBSCRIPTION, name, None, (), Location("labs.json", 1, 1))
+    facts = LabFacts(
+        id=f"/subscriptions/{SUBSCRIPTION}/resourceGroups/labs/providers/Microsoft.DevTestLab/labs/{name}",
+        subscription_id=SUBSCRIPTION,
+        resource_group="labs",
+        name=name,
+        region="westeurope",
+        storage_account_id=f"/subscriptions/{SUBSCRIPTION}/storageAccounts/st{name}",
+    )
+    return LabPlan(lab.key, lab.label, lab, facts, images)
+
+
+def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:
+    return PlannedImage(image, image.name, f"/labs/x/customimages/{image.name}", standing, {"ImagePath": "p"})
+
+
+def declared(plan: Plan) -> Recorder:
+    recorder = Recorder()
+
+    @mocks.test
+    def program() -> None:
+        distribute(plan, SOURCE, CLOUDS["public"])
+
+    mocks.set_mocks(recorder)
+    program()
+    return recorder
+
+
+@pytest.fixture(scope="module")
+def two_labs() -> Recorder:
+    first, second = factory_image("first"), factory_image("second", os_type="Linux")
+    return declared(
+        Plan((lab_plan("web", planned(first), planned(second, standing=True)), lab_plan("data", planned(first))))
+    )
+
+
+def test_each_image_of_each_lab_is_one_chain_of_three(two_labs: Recorder) -> None:
+    """VhdCopy, CustomImage and StagedVhdRelease carry the same name, once per lab and image."""
+    chains = [set(two_labs.of(kind)) for kind in (
+        "vhdcopy:index:VhdCopy", "azure-native:devtestlab:CustomImage", "vhdcopy:index:StagedVhdRelease"
+    )]  # fmt: skip
+    assert chains[0] == chains[1] == chains[2]
+    assert sorted(name.partition("@")[0] + "/" + name.partition("/")[2] for name in chains[0]) == [
+        "data/first", "web/first", "web/second",
+    ]  # fmt: skip
+
+
+def test_the_custom_image_is_made_from_the_staged_vhd_in_the_labs_own_account(two_labs: Recorder) -> None:
+    """The VHD's URL lies in the account of the lab, in the staging container, and carries no query."""
+    for name, inputs in two_labs.of("azure-native:devtestlab:CustomImage").items():
+        label, _, image = name.partition("/")
+        lab = label.partition("@")[0]
+        blob = f"{STAGING_CONTAINER}/{label}/{image}.vhd"
+        assert inputs["vhd"]["imageName"] == f"https://st{lab}.blob.core.windows.net/{blob}"
+
+
+@pytest.mark.parametrize(
+    ("os_type", "generalized", "sys_prep"),
+    [("Windows", True, True), ("Windows", False, False), ("Linux", True, False), ("Linux", False, False)],
+)
+def test_only_a_generalized_windows_image_is_sysprepped(os_type: str, generalized: bool, sys_prep: bool) -> None:
+    """Linux and specialized images are not."""
+    image = factory_image("one", os_type=os_type, generalized=generalized)
+    (inputs,) = declared(Plan((lab_plan("web", planned(image)),))).of("azure-native:devtestlab:CustomImage").values()
+    assert inputs["vhd"]["sysPrep"] is sys_prep
+
+
+def test_the_release_waits_for_its_own_copy(two_labs: Recorder) -> None:
+    """Its copyId is the copy's, so a copy made anew is released anew."""
+    for inputs in two_labs.of("vhdcopy:index:StagedVhdRelease").values():
+        assert inputs["copyId"] == "copy-1"
+
+
+def test_one_azure_native_provider_serves_each_subscription(two_labs: Recorder) -> None:
+    """Two labs of one subscription share it."""
+    providers = two_labs.of("pulumi:providers:azure-native")
+    assert [inputs["subscriptionId"] for inputs in providers.values()] == [SUBSCRIPTION]
+
+
+def test_what_stands_is_taken_as_it_is() -> None:
+    """Everything that an import could differ in is ignored: all optional inputs that are declared."""
+    assert {"author", "description", "tags", "vhd"} <= set(TAKEN_AS_IT_STANDS)
+    assert replace(planned(factory_image("one")), standing=True).standing
