@@ -28,8 +28,8 @@ class Document(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
     def to_json(self) -> dict[str, Any]:
-        """The value as JSON data; what was not given is left out."""
-        return self.model_dump(by_alias=True, exclude_none=True, mode="json")
+        """The value as JSON data, as it was written: what was not given is left out."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
 
 class Latencies(Document):
@@ -42,9 +42,9 @@ class Latencies(Document):
     image_create_seconds: float = Field(0.0, ge=0)
     image_delete_seconds: float = Field(0.0, ge=0)
 
-    def copy_time(self, length: int) -> float:
-        """Seconds that a copy of `length` bytes takes."""
-        return self.copy_seconds + (length / self.copy_bytes_per_second if self.copy_bytes_per_second else 0.0)
+    def to_json(self) -> dict[str, Any]:
+        """All latencies, also those that were not given."""
+        return self.model_dump(by_alias=True, mode="json")
 
 
 class ImageFailure(Document):
@@ -88,10 +88,6 @@ class Action(Document):
             )
         return self
 
-    def to_json(self) -> dict[str, Any]:
-        """Only what was given, so that the rule reads back as it was written."""
-        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
-
 
 class FaultRule(Document):
     """Which calls meet which action; `path` is a regular expression, searched in `path?query`, whatever the case."""
@@ -114,10 +110,6 @@ class FaultRule(Document):
         except re.error as error:
             raise ValueError(f"not a regular expression: {error}") from error
         return value
-
-    def to_json(self) -> dict[str, Any]:
-        """The rule as it was written."""
-        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The seed document: what the embedded cloud shall hold. Parsed here; `localcloud/blobs/seeding.py` uploads the VHDs.
+"""The seed document: what the embedded cloud shall hold. `localcloud/blobs/seeding.py` uploads the VHDs.
 
 Owns the format (docs/embedded-cloud.md describes it) and its checks. Refuses: I/O beyond reading the file itself.
 """
@@ -80,8 +80,8 @@ class SeedFactoryImage(Document):
     def _inside(cls, value: dict[str, str]) -> dict[str, str]:
         for path in value:
             parts = PurePosixPath(path).parts
-            if not parts or path.startswith("/") or ".." in parts or "\0" in path:
-                raise ValueError(f"the file path {path!r} is not a relative path inside the disk")
+            if not parts or path.startswith("/") or ".." in parts or not path.isprintable() or '"' in path:
+                raise ValueError(f"the file path {path!r} is not a plain relative path inside the disk")
         return value
 
     @model_validator(mode="after")
@@ -105,8 +105,10 @@ class SeedFactoryImage(Document):
             return None
         text = json.dumps(self.companion, ensure_ascii=False, indent=4)
         # "utf-16" with a BOM and little-endian on every machine, as PowerShell writes it.
-        return ("\ufeff" + text).encode("utf-16-le") if self.companion_encoding == "utf-16" else text.encode(
-            self.companion_encoding
+        return (
+            ("\ufeff" + text).encode("utf-16-le")
+            if self.companion_encoding == "utf-16"
+            else text.encode(self.companion_encoding)
         )
 
 
@@ -138,16 +140,22 @@ def account_name(value: str) -> str:
     return value
 
 
+def fault_text(error: ValidationError) -> str:
+    """Every fault of a document in one line, each with its place."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in each['loc']) or 'document'}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors(include_url=False)
+    )
+
+
 def parse_seed(data: object, source: str = "seed document") -> SeedDocument:
     """Read a seed document from JSON data. Raises SeedError with every fault in one text."""
     try:
         return SeedDocument.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in each['loc']) or 'document'}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors(include_url=False)
-        )
-        raise SeedError(f"{source}: {faults}; nothing was seeded. Correct it after docs/embedded-cloud.md.") from error
+        raise SeedError(
+            f"{source}: {fault_text(error)}; nothing was seeded. Correct it after docs/embedded-cloud.md."
+        ) from error
 
 
 def load_seed(path: Path) -> SeedDocument:

@@ -1,0 +1,207 @@
+/*
+ * Azurite's blob service, with what Azure has and Azurite lacks: copies that take time, stay pending, fail and are
+ * aborted; copies that do not share their page table with their source; accounts added while it runs.
+ *
+ *   node azurite_host.cjs <azurite>/dist/src/blob/main.js <front port> <Azurite's own options>
+ *
+ * Owns the changes to Azurite's classes (3.37.0, as locked in localcloud/azurite). Faults and latencies are decided by
+ * the front (front.py), which tells a copy's life in the request header x-localcloud-copy. Account keys come as lines
+ * {"accounts": {"name": "key"}} on standard input, each answered by such a line on standard output; the end of standard
+ * input, even by the death of the parent, ends Azurite in good order.
+ */
+"use strict";
+const { dirname, join } = require("node:path");
+const { createInterface } = require("node:readline");
+const { createRequire } = require("node:module");
+
+const [, , entry, frontPort, ...options] = process.argv;
+const ownPort = options[options.indexOf("--blobPort") + 1];
+const load = (name) => require(join(dirname(entry), name)).default;
+
+const Store = load("persistence/LokiBlobMetadataStore.js").prototype;
+const Handler = load("handlers/BlobHandler.js").prototype;
+const Server = load("BlobServer.js").prototype;
+const Accounts = require(join(dirname(entry), "../common/AccountDataStore.js")).default.prototype;
+const BlobStorageContext = load("context/BlobStorageContext.js");
+const StorageError = load("errors/StorageError.js");
+const errors = load("errors/StorageErrorFactory.js");
+const { newEtag } = require(join(dirname(entry), "utils/utils.js"));
+
+const PAGE_BLOB = "PageBlob";
+const pending = new Set(); // blob documents whose copy has not ended; the whole truth is each document's `copyLife`
+
+const blobs = (store) => store.db.getCollection(store.BLOBS_COLLECTION);
+
+function find(store, { account, container, blob, snapshot = "" }) {
+  return blobs(store).findOne({ accountName: account, containerName: container, name: blob, snapshot });
+}
+
+/** The tables that say where a blob's bytes are. Azurite copies the reference, so a write to one blob shows in the other. */
+function takeContent(document, source) {
+  document.pageRangesInOrder = source.pageRangesInOrder?.slice();
+  document.committedBlocksInOrder = source.committedBlocksInOrder?.slice();
+  document.persistency = source.persistency;
+}
+
+const dropContent = (document) => takeContent(document, { pageRangesInOrder: [], committedBlocksInOrder: [] });
+
+function beginCopy(store, document, source, life) {
+  const length = document.properties.contentLength ?? 0;
+  const seconds = life.seconds + (life.bytesPerSecond ? length / life.bytesPerSecond : 0);
+  document.copyLife = { ...life, seconds, began: Date.now(), length, source, sourceEtag: find(store, source)?.properties.etag };
+  Object.assign(document.properties, {
+    copyStatus: "pending",
+    copyProgress: `0/${length}`,
+    copyCompletionTime: undefined,
+    // Azure makes a page blob of the full length that reads as zeros, any other blob with no content.
+    contentLength: document.properties.blobType === PAGE_BLOB ? length : 0,
+  });
+  dropContent(document);
+  pending.add(document);
+}
+
+function endCopy(store, document, status, description) {
+  const life = document.copyLife;
+  delete document.copyLife;
+  pending.delete(document);
+  if (status === "success") {
+    takeContent(document, find(store, life.source));
+    document.properties.contentLength = life.length;
+    document.properties.copyProgress = `${life.length}/${life.length}`;
+  } else {
+    dropContent(document);
+    document.properties.contentLength = 0;
+  }
+  const now = new Date();
+  Object.assign(document.properties, {
+    copyStatus: status,
+    copyStatusDescription: description,
+    copyCompletionTime: now,
+    lastModified: now,
+    etag: newEtag(),
+  });
+  blobs(store).update(document);
+}
+
+function sourceFault(store, life) {
+  const source = find(store, life.source);
+  if (!source || source.deleted) return '404 BlobNotFound "Copy failed when reading the source."';
+  if (source.properties.etag !== life.sourceEtag) return '412 ConditionNotMet "The source changed during the copy."';
+  return undefined;
+}
+
+/** Bring every copy to where it stands now. Every operation on blobs begins with this, so no timer is needed. */
+function settle(store) {
+  for (const document of pending) {
+    const life = document.copyLife;
+    if (blobs(store).get(document.$loki) !== document) {
+      pending.delete(document); // deleted with its container
+      continue;
+    }
+    const share = life.seconds > 0 ? Math.min((Date.now() - life.began) / 1000 / life.seconds, 1) : 1;
+    const fault = sourceFault(store, life) ?? (share === 1 ? life.fails : undefined);
+    if (fault != null) endCopy(store, document, "failed", fault);
+    else if (life.stalls || share < 1) {
+      // A stalled copy halts half way.
+      const copied = Math.floor((life.length * (life.stalls ? Math.min(share, 0.5) : share)) / 512) * 512;
+      document.properties.copyProgress = `${copied}/${life.length}`;
+    } else endCopy(store, document, "success", undefined);
+  }
+}
+
+function refuseIfPending(document, context) {
+  if (document?.copyLife) {
+    throw new StorageError(409, "PendingCopyOperation", "There is currently a pending copy operation.", context.contextId);
+  }
+}
+
+const READS = ["getBlobProperties", "downloadBlob", "getBlob", "listBlobs", "getPageRanges"];
+const WRITES = [
+  "createBlob", "createSnapshot", "deleteBlob", "setBlobHTTPHeaders", "setBlobMetadata", "setTier", "stageBlock",
+  "appendBlock", "commitBlockList", "uploadPages", "clearRange", "resizePageBlob", "updateSequenceNumber", "setBlobTag",
+];
+const COPIES = ["startCopyFromURL", "copyFromURL"];
+
+function wrap(owner, name, make) {
+  const original = owner[name];
+  if (typeof original !== "function") throw new Error(`Azurite has no ${name}: install the version that is locked`);
+  owner[name] = make(original);
+}
+
+for (const name of READS) {
+  wrap(Store, name, (original) => async function (...given) {
+    settle(this);
+    return original.apply(this, given);
+  });
+}
+
+for (const name of WRITES) {
+  wrap(Store, name, (original) => async function (context, ...given) {
+    settle(this);
+    refuseIfPending(find(this, new BlobStorageContext(context)), context);
+    return original.call(this, context, ...given);
+  });
+}
+
+for (const name of COPIES) {
+  wrap(Store, name, (original) => async function (context, source, destination, ...given) {
+    settle(this);
+    refuseIfPending(find(this, source), context);
+    refuseIfPending(find(this, destination), context);
+    const properties = await original.call(this, context, source, destination, ...given);
+    const document = find(this, destination);
+    takeContent(document, document);
+    const life = new BlobStorageContext(context).request.getHeader("x-localcloud-copy");
+    const delayed = life && name === "startCopyFromURL" && document !== find(this, source);
+    if (delayed) beginCopy(this, document, source, JSON.parse(life));
+    blobs(this).update(document);
+    return properties;
+  });
+}
+
+wrap(Handler, "abortCopyFromURL", (original) => async function (copyId, given, context) {
+  const answer = await original.call(this, copyId, given, context); // checks lease and copy id
+  const document = find(this.metadataStore, new BlobStorageContext(context));
+  if (!document?.copyLife) throw errors.getNoPendingCopyOperation(context.contextId);
+  endCopy(this.metadataStore, document, "aborted", undefined);
+  return answer;
+});
+
+wrap(Store, "init", (original) => async function () {
+  await original.call(this);
+  for (const document of blobs(this).where((each) => each.copyLife)) pending.add(document);
+});
+
+// Azurite asks a copy's source over HTTP whether it may be read. The URL names the front: ask Azurite itself, so that
+// the question meets no fault rule and no journal.
+createRequire(entry)("axios").interceptors.request.use((request) => {
+  const url = new URL(request.url);
+  if (url.port === frontPort) url.port = ownPort;
+  return { ...request, url: url.href, proxy: false };
+});
+
+let accountStore;
+wrap(Accounts, "init", (original) => async function () {
+  accountStore = this;
+  return original.call(this);
+});
+
+wrap(Server, "afterClose", (original) => async function () {
+  await original.call(this); // writes the databases
+  process.exit(0);
+});
+
+function setAccounts(accounts) {
+  // A lone separator: with an empty value Azurite falls back on its account with the well-known key.
+  process.env.AZURITE_ACCOUNTS = Object.entries(accounts).map(([name, key]) => `${name}:${key};`).join("") || ";";
+  if (accountStore) accountStore.refresh();
+  else {
+    process.argv = [process.argv[0], entry, ...options];
+    require(entry);
+  }
+  console.log(JSON.stringify({ accounts: Object.keys(accounts).length }));
+}
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => setAccounts(JSON.parse(line).accounts))
+  .on("close", () => process.emit("SIGTERM") || process.exit(0)); // nobody listens yet: nothing is there to be saved

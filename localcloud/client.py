@@ -1,0 +1,89 @@
+"""A client of the embedded cloud's control API, for dev.py and tests. Standard library only.
+
+Owns the calls and their errors. It starts nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+_DIRECT = build_opener(ProxyHandler({}))
+
+
+class CloudError(Exception):
+    """The embedded cloud does not run or refused; the text says why."""
+
+
+class CloudClient:
+    """The control API of the cloud whose state folder is given, or of the one at a base URL (`http://127.0.0.1:1234`)."""
+
+    def __init__(self, where: Path | str) -> None:
+        self._where = where
+
+    @property
+    def base_url(self) -> str:
+        """Where the resource manager and the control API answer. Raises CloudError where no cloud runs."""
+        if isinstance(self._where, str) and self._where.startswith("http"):
+            return self._where.rstrip("/")
+        try:
+            daemon = json.loads(Path(self._where, "daemon.json").read_text(encoding="utf-8"))
+            return str(daemon["resourceManager"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise CloudError(
+                f"{self._where}: no embedded cloud runs with this state folder. Start it: python3 dev.py cloud start"
+            ) from None
+
+    def status(self) -> dict[str, Any]:
+        """Endpoints, identity, storage accounts with keys, labs."""
+        return dict(self._call("GET", "status"))
+
+    def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Add what a seed document declares; returns when all is there."""
+        return dict(self._call("POST", "seed", document))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The fault rules in force, with `seen` and `hits`."""
+        return list(self._call("GET", "faults"))
+
+    def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Put `rules` in the place of all fault rules."""
+        self._call("PUT", "faults", list(rules))
+
+    def clear_faults(self) -> None:
+        """Remove all fault rules."""
+        self._call("DELETE", "faults")
+
+    def latencies(self) -> dict[str, Any]:
+        """The latencies in force."""
+        return dict(self._call("GET", "latencies"))
+
+    def set_latencies(self, latencies: Mapping[str, float | None]) -> None:
+        """Put `latencies` in force; what is not given is zero."""
+        self._call("PUT", "latencies", dict(latencies))
+
+    def calls(self) -> list[dict[str, Any]]:
+        """The journal: service, method, path and status of each call, oldest first."""
+        return list(self._call("GET", "calls"))
+
+    def clear_calls(self) -> None:
+        """Forget the journal."""
+        self._call("DELETE", "calls")
+
+    def _call(self, method: str, what: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.base_url}/local/{what}"
+        request = Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - loopback only
+        try:
+            with _DIRECT.open(request) as answer:
+                return json.load(answer)
+        except HTTPError as error:
+            raise CloudError(error.read().decode(errors="replace")) from None
+        except (URLError, OSError, ValueError) as error:
+            raise CloudError(
+                f"{self.base_url}: the embedded cloud does not answer ({error}). Start it: python3 dev.py cloud start"
+            ) from None

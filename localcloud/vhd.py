@@ -1,0 +1,205 @@
+"""Making fixed VHDs: real disks with a partition, a filesystem and files, for the embedded cloud's factory.
+
+Owns the writing (Virtual Hard Disk Image Format Specification 1.0) and the upload that moves only what is allocated.
+The same inputs give the same bytes. Refuses: reading or judging VHDs; imagefactory/vhd.py does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import aiohttp
+
+SECTOR = 512
+MIB = 1024 * 1024
+MAX_PAGES = 4 * MIB
+"""The most bytes that one Put Page takes."""
+
+_EPOCH = 1_577_836_800  # 2020-01-01, the time of everything inside a disk
+_VHD_EPOCH = 946_684_800  # 2000-01-01, where a VHD's time stamp begins
+_EMPTY = bytes(4096)
+_SBIN = ("/usr/sbin", "/sbin", "/opt/homebrew/opt/e2fsprogs/sbin", "/usr/local/opt/e2fsprogs/sbin")
+
+
+def geometry(size: int) -> tuple[int, int, int]:
+    """Cylinders, heads and sectors per track of a disk of `size` bytes, after the specification's appendix."""
+    sectors = min(size // SECTOR, 65535 * 16 * 255)
+    if sectors >= 65535 * 16 * 63:
+        per_track, heads = 255, 16
+        cylinder_heads = sectors // per_track
+    else:
+        per_track = 17
+        cylinder_heads = sectors // per_track
+        heads = max((cylinder_heads + 1023) // 1024, 4)
+        if cylinder_heads >= heads * 1024 or heads > 16:
+            per_track, heads = 31, 16
+            cylinder_heads = sectors // per_track
+        if cylinder_heads >= heads * 1024:
+            per_track, heads = 63, 16
+            cylinder_heads = sectors // per_track
+    return cylinder_heads // heads, heads, per_track
+
+
+def footer(size: int, identifier: uuid.UUID) -> bytes:
+    """The 512 bytes that end a fixed VHD of `size` bytes of virtual size."""
+    cylinders, heads, per_track = geometry(size)
+    fields = struct.pack(
+        ">8sIIQI4sI4sQQHBBI",
+        b"conectix",
+        2,  # features: the reserved bit, always set
+        0x00010000,
+        0xFFFFFFFFFFFFFFFF,  # a fixed disk has no dynamic header
+        _EPOCH - _VHD_EPOCH,
+        b"imgf",
+        0x00010000,
+        b"Wi2k",
+        size,
+        size,
+        cylinders,
+        heads,
+        per_track,
+        2,  # fixed
+    )
+    rest = identifier.bytes.ljust(SECTOR - len(fields) - 4, b"\0")
+    checksum = ~sum(fields + rest) & 0xFFFFFFFF
+    return fields + struct.pack(">I", checksum) + rest
+
+
+def make_vhd(path: Path, size: int, seed: str, files: Mapping[str, str], allocated: int = 0) -> None:
+    """Write a sparse fixed VHD of `size` bytes of virtual size (a multiple of 1 MiB, 8 MiB or more).
+
+    Its partition begins at 1 MiB and holds an ext2 filesystem with `files` (path -> text) and, where `allocated` is not
+    0, a file of so many pseudo-random bytes. `seed` makes the identifiers and those bytes. Without mke2fs and debugfs
+    (e2fsprogs; macOS has none) the partition holds the same bytes with no filesystem around them: see `has_mke2fs`.
+    """
+    identifier = uuid.uuid5(uuid.NAMESPACE_URL, seed)
+    contents = {name: text.encode() for name, text in sorted(files.items())}
+    if allocated:
+        contents["fill.bin"] = hashlib.shake_256(seed.encode()).digest(allocated)
+    with path.open("wb") as disk:
+        disk.write(_boot_record(size, identifier))
+        disk.truncate(size)
+        if not has_mke2fs():
+            disk.seek(MIB)
+            disk.write(b"\n".join(contents.values()))
+    if has_mke2fs():
+        _make_filesystem(path, size, identifier, contents)
+    with path.open("r+b") as disk:
+        disk.seek(size)
+        disk.write(footer(size, identifier))
+
+
+def has_mke2fs() -> bool:
+    """Whether this machine can make filesystems; where not, disks are made without one."""
+    return all(_tool(name) for name in ("mke2fs", "debugfs"))
+
+
+def _tool(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *_SBIN)))
+
+
+def _boot_record(size: int, identifier: uuid.UUID) -> bytes:
+    # CHS fields say "look at the LBA fields", as every partitioning tool writes them today.
+    anywhere, linux = b"\xfe\xff\xff", 0x83
+    partition = struct.pack("<B3sB3sII", 0x80, anywhere, linux, anywhere, MIB // SECTOR, (size - MIB) // SECTOR)
+    return bytes(440) + identifier.bytes[:4] + bytes(2) + partition + bytes(48) + b"\x55\xaa"
+
+
+def _make_filesystem(path: Path, size: int, identifier: uuid.UUID, contents: Mapping[str, bytes]) -> None:
+    """An ext2 filesystem at 1 MiB. mke2fs copies the files' change times, which nobody can set: debugfs sets them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in contents.items():
+            file = Path(folder, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        everything = sorted(each.relative_to(folder) for each in Path(folder).rglob("*"))
+        blocks = (size - MIB) // 4096
+        _run(
+            "mke2fs", "-q", "-F", "-t", "ext2", "-b", "4096", "-m", "0", "-U", str(identifier), "-L", "image",
+            "-E", f"offset={MIB},hash_seed={identifier},root_owner=0:0", "-d", folder, str(path), str(blocks),
+        )  # fmt: skip
+        times = [
+            f'sif "/{each}" {field} {value}'
+            for each in (Path(), Path("lost+found"), *everything)
+            for field, value in (
+                *((name, f"@{_EPOCH}") for name in ("atime", "ctime", "mtime", "crtime")),
+                *((name, "0") for name in ("atime_extra", "ctime_extra", "mtime_extra", "crtime_extra", "generation")),
+                *((name, "0") for name in ("uid", "gid")),
+            )
+        ]
+        script = Path(folder, ".debugfs")
+        script.write_text("\n".join(times), encoding="utf-8")
+        _run("debugfs", "-w", "-f", str(script), f"{path}?offset={MIB}")
+
+
+def _run(tool: str, *arguments: str) -> None:
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(_EPOCH), "E2FSPROGS_FAKE_TIME": str(_EPOCH)}
+    ended = subprocess.run([_tool(tool) or tool, *arguments], env=environment, capture_output=True, check=False)
+    if ended.returncode:
+        raise OSError(f"{tool} failed: {ended.stderr.decode(errors='replace').strip()}")
+
+
+def data_ranges(path: Path) -> Iterator[tuple[int, int]]:
+    """The allocated ranges of a sparse file as (offset, length), in sectors' multiples; holes are left out."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        end, position = os.fstat(descriptor).st_size, 0
+        while position < end:
+            try:
+                begin = os.lseek(descriptor, position, os.SEEK_DATA)
+            except OSError:  # ENXIO: only a hole is left
+                return
+            position = os.lseek(descriptor, begin, os.SEEK_HOLE)
+            yield begin, position - begin
+    finally:
+        os.close(descriptor)
+
+
+async def upload_sparse(
+    session: aiohttp.ClientSession, path: Path, url: str, metadata: Mapping[str, str] | None = None
+) -> int:
+    """Upload the file as a page blob to `url` (with a SAS), page writes of at most 4 MiB, and only what is not zero.
+
+    Returns the bytes written. Raises aiohttp.ClientResponseError where the service refuses.
+    """
+    headers = {"x-ms-version": "2021-12-02", "x-ms-blob-type": "PageBlob"}
+    about = {"x-ms-blob-content-length": str((await asyncio.to_thread(path.stat)).st_size)}
+    about |= {f"x-ms-meta-{name}": value for name, value in (metadata or {}).items()}
+    async with session.put(url, headers={**headers, **about}, raise_for_status=True):
+        pass
+    written = 0
+    with path.open("rb") as file:
+        for offset, length in data_ranges(path):
+            for begin in range(offset, offset + length, MAX_PAGES):
+                file.seek(begin)
+                pages = await asyncio.to_thread(file.read, min(MAX_PAGES, offset + length - begin))
+                for start, run in _runs_of_data(pages):
+                    where = f"bytes={begin + start}-{begin + start + len(run) - 1}"
+                    what = {"x-ms-version": "2021-12-02", "x-ms-page-write": "update", "x-ms-range": where}
+                    async with session.put(f"{url}&comp=page", data=run, headers=what, raise_for_status=True):
+                        written += len(run)
+    return written
+
+
+def _runs_of_data(pages: bytes) -> Iterator[tuple[int, bytes]]:
+    """Runs of 4 KiB blocks that are not zero, as (start, bytes): filesystems report more as data than there is."""
+    start: int | None = None
+    for position in range(0, len(pages), len(_EMPTY)):
+        block = pages[position : position + len(_EMPTY)]
+        empty = block == _EMPTY[: len(block)]
+        if empty and start is not None:
+            yield start, pages[start:position]
+            start = None
+        elif not empty and start is None:
+            start = position
+    if start is not None:
+        yield start, pages[start:]
