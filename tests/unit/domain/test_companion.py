@@ -1,0 +1,135 @@
+"""Companions as PowerShell wrote them, and the same facts as metadata."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.companion import FactoryImage, companion_metadata, metadata_image, parse_companion
+from imagefactory.faults import Fault
+from imagefactory.image_path import ImagePath
+from imagefactory.naming import name_fault
+from tests.unit.domain.builders import NOON, companion, image_paths, vhd, words
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_every_encoding_of_powershell_is_read(encoding: str) -> None:
+    """UTF-16 with a byte order mark of either order, UTF-8 with and without."""
+    content = companion(encoding=encoding, description="Büro, 日本")
+    if encoding == "utf-16-be":
+        content = codecs.BOM_UTF16_BE + content
+    read = parse_companion(content, vhd())
+    assert isinstance(read, FactoryImage)
+    assert read.description == "Büro, 日本"
+    assert read.image_path == ImagePath.parse("Win2016/Datacenter.json")
+    assert str(read.image_path) == "Win2016/Datacenter.json"
+    assert (read.os_type, read.generalized, read.author) == ("Windows", True, "")
+    assert (read.saved_at, read.saved_at_source) == (NOON.replace(hour=11, minute=50), "companion")
+
+
+@pytest.mark.parametrize(
+    ("changes", "attribute", "expected"),
+    [
+        ({"osType": "linux"}, "os_type", "Linux"),
+        ({"osState": "SPECIALIZED"}, "generalized", False),
+        ({"osState": "generalized"}, "generalized", True),
+        ({"author": "Ada"}, "author", "Ada"),
+        ({"description": None}, "description", ""),
+    ],
+)
+def test_choices_are_read_in_any_case_and_optional_facts_have_defaults(
+    changes: dict[str, Any], attribute: str, expected: object
+) -> None:
+    """Each fact in turn."""
+    assert getattr(parse_companion(companion(**changes), vhd()), attribute) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"imageName": None}, "imageName is missing"),
+        ({"imageName": "a/b"}, "cannot be the name of a custom image"),
+        ({"imageName": 5}, "imageName is no text"),
+        ({"imagePath": "..\\x.json"}, "leaves the image root"),
+        ({"imagePath": "a/" * 150 + "b"}, "256"),
+        ({"osType": "Solaris"}, "neither Windows nor Linux"),
+        ({"osState": "half"}, "neither Generalized nor Specialized"),
+        ({"vhdFileName": "b.vhd"}, "is not the VHD of the same name"),
+        ({"vhdFileName": "x/a.vhd"}, "is not the VHD of the same name"),
+        ({"vhdFileName": None}, "vhdFileName is missing"),
+    ],
+)
+def test_junk_is_a_fault_that_names_it(changes: dict[str, Any], named: str) -> None:
+    """Nothing is guessed."""
+    fault = parse_companion(companion(**changes), vhd())
+    assert isinstance(fault, Fault)
+    assert named in fault.text()
+    assert "a.json" in fault.text()
+
+
+@pytest.mark.parametrize("timestamp", [None, "soon", 5, "3/4/2020 10:00"])
+def test_a_timestamp_without_one_reading_is_replaced_by_last_modified_and_told(timestamp: object) -> None:
+    """Never guessed: the image says where its date comes from, and carries a warning."""
+    read = parse_companion(companion(timestamp=timestamp), vhd())
+    assert isinstance(read, FactoryImage)
+    assert (read.saved_at, read.saved_at_source) == (NOON, "last-modified")
+    assert read.note is not None
+    assert "Last-Modified" in read.note.text()
+
+
+@given(
+    st.one_of(
+        st.binary(), st.text().map(str.encode), st.text().map(lambda text: text.encode("utf-16", "surrogatepass"))
+    )
+)
+def test_any_bytes_are_an_image_or_a_fault(content: bytes) -> None:
+    """Junk in the container never raises."""
+    assert isinstance(parse_companion(content, vhd()), FactoryImage | Fault)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["imageName", "imagePath", "osType", "osState", "timestamp", "author"]), json_values
+    )
+)
+def test_any_json_values_are_an_image_or_a_fault(changes: dict[str, Any]) -> None:
+    """Right keys with wrong values never raise either."""
+    assert isinstance(parse_companion(companion(**changes), vhd()), FactoryImage | Fault)
+
+
+@given(st.dictionaries(st.sampled_from(["imagename", "ImagePath", "ostype", "timestamp", "osstate"]), st.text()))
+def test_any_metadata_is_an_image_or_a_fault(metadata: dict[str, str]) -> None:
+    """Metadata that others wrote never raises."""
+    assert isinstance(parse_companion(metadata, vhd()), FactoryImage | Fault)
+    metadata_image(vhd(metadata=metadata))
+
+
+@given(
+    words.filter(lambda name: name_fault(name) is None),
+    image_paths,
+    st.text(st.characters(exclude_categories=["Cs"])),
+    words,
+    st.booleans(),
+    st.datetimes().map(lambda moment: moment.replace(tzinfo=NOON.tzinfo)),
+)
+def test_metadata_carries_every_fact_there_and_back(
+    name: str, path: str, description: str, author: str, generalized: bool, saved_at: Any
+) -> None:
+    """What this project writes on a VHD, in any script, it reads again without the companion; and it is plain ASCII."""
+    start = parse_companion(companion(), vhd())
+    assert isinstance(start, FactoryImage)
+    facts = {**vars(start), "name": name, "image_path": ImagePath.parse(path), "description": description}
+    wanted = FactoryImage(**{**facts, "author": author, "generalized": generalized, "saved_at": saved_at})
+    metadata = companion_metadata(wanted)
+    assert all(value.isascii() and value == value.strip() and value.isprintable() for value in metadata.values())
+    assert metadata_image(vhd(metadata={key.upper(): value for key, value in metadata.items()})) == wanted

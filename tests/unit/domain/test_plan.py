@@ -1,0 +1,251 @@
+"""The plan: what each lab must hold, and why not the rest."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.faults import Fault, Severity, error, warning
+from imagefactory.lab_facts import LabFacts, StandingImage
+from imagefactory.labs import TargetLab
+from imagefactory.plan import Plan, PlannedImage, build_plan
+from imagefactory.settings import Policy
+from tests.unit.domain.builders import catalog, configuration, facts, image, lab, paths, standing
+
+UNREADABLE = error("lab team", "403", "not served", "grant")
+
+
+def planned(
+    found: Catalog, *there: StandingImage, target: TargetLab | None = None, policy: Policy | None = None, **changes: Any
+) -> Plan:
+    """The plan for the one lab `team`, in which these images stand."""
+    target = target or lab()
+    return build_plan(
+        configuration(target),
+        found,
+        facts("factory"),
+        {target.key: facts("team", *there, **changes)},
+        policy or Policy(),
+    )
+
+
+def only(plan: Plan) -> PlannedImage:
+    """The one image of the one lab."""
+    ((found,),) = (one.images for one in plan.labs)
+    return found
+
+
+def texts(faults: tuple[Fault, ...]) -> str:
+    """All faults as one text."""
+    return "\n".join(fault.text() for fault in faults)
+
+
+def test_a_lab_gets_what_its_selectors_match() -> None:
+    """With an id beneath the lab, and tags that tell where the image comes from."""
+    plan = planned(catalog(image("a"), image("b", "Ubuntu/Jammy.json"), image("c", "Win2016Core/x.json")))
+    found = only(plan)
+    assert (found.name, found.standing) == ("a", False)
+    assert found.image_id == f"{facts().id}/customimages/a"
+    assert found.tags == {
+        "ImagePath": "Win2016/Datacenter.json", "SourceVhd": "a.vhd", "SavedAt": "2026-03-14T12:00:00Z"}  # fmt: skip
+    assert {(one.lab, one.image, one.reason) for one in plan.omissions} == {
+        (None, "b", "no lab takes its image path"), (None, "c", "no lab takes its image path")}  # fmt: skip
+    assert plan.failures == ()
+
+
+def test_keep_takes_the_newest_of_each_image_path() -> None:
+    """The others are omitted with their reason, for every lab."""
+    images = [image("old", age=2), image("new", age=1), image("sql", "Win2016/SQL.json", age=9)]
+    plan = planned(catalog(*images), policy=Policy(keep=1))
+    assert [one.name for one in plan.labs[0].images] == ["new", "sql"]
+    assert [(one.lab, one.image) for one in plan.omissions] == [(None, "old")]
+    assert "newest 1" in plan.omissions[0].reason
+
+
+def test_of_two_images_of_one_name_the_newest_is_taken_with_a_warning() -> None:
+    """Names compare without regard to case, as in Azure."""
+    plan = planned(catalog(image("A", age=5, vhd_name="1.vhd"), image("a", age=1, vhd_name="2.vhd")))
+    assert only(plan).image.vhd_name == "2.vhd"
+    assert [one.image for one in plan.omissions] == ["A"]
+    assert "1.vhd" in texts(plan.warnings)
+
+
+def test_a_standing_image_is_taken_over_with_the_id_and_name_that_azure_lists() -> None:
+    """Also without the tag SourceVhd (the old scripts), and while it is still being made."""
+    for changes in ({}, {"source_vhd": "image.vhd"}, {"state": "Creating"}, {"state": "Updating"}):
+        there = standing("IMAGE", **changes)
+        found = only(planned(catalog(image("image")), there))
+        assert (found.standing, found.image_id, found.name) == (True, there.id, "IMAGE")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"source_vhd": "other.vhd"}, "it will be replaced"),
+        ({"state": "Failed"}, "already existing"),
+        ({"state": "Deleting"}, "Deleting"),
+    ],
+)
+def test_an_image_of_another_vhd_or_in_a_bad_state_is_made_anew_and_told(changes: dict[str, str], told: str) -> None:
+    """Not taken over, but planned."""
+    plan = planned(catalog(image("image")), standing("image", **changes))
+    assert only(plan).standing is False
+    assert told in texts(plan.warnings)
+    assert plan.failures == ()
+
+
+def test_an_image_that_the_factory_did_not_make_is_a_failure_and_is_not_touched() -> None:
+    """Its name is in the way; the other images are served."""
+    plan = planned(catalog(image("mine"), image("other")), standing("Mine", image_path=None))
+    assert [one.name for one in plan.labs[0].images] == ["other"]
+    assert [(one.lab, one.image) for one in plan.omissions] == [(lab().label, "mine")]
+    assert "Mine of lab" in texts(plan.failures)
+    assert "Rename or delete it" in texts(plan.failures)
+
+
+@pytest.mark.parametrize(
+    "answer", [UNREADABLE, replace(UNREADABLE, severity=Severity.WARNING), None, facts(storage_account_id=None)]
+)
+def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: LabFacts | Fault | None) -> None:
+    """Refused, not found, without storage: never an empty lab, which would delete its images."""
+    good, bad = lab("good"), lab("team")
+    known = {good.key: facts("good"), **({bad.key: answer} if answer else {})}
+    plan = build_plan(configuration(bad, good), catalog(image()), facts("factory"), known, Policy())
+    assert [one.label for one in plan.labs] == [good.label]
+    assert len(plan.failures) == 1
+    assert plan.failures[0].severity is Severity.ERROR
+    assert [(one.lab, one.image) for one in plan.omissions] == [(bad.label, "image")]
+
+
+def test_another_region_is_a_warning() -> None:
+    """Spelled in either way, the same region is the same."""
+    assert "copies to it take longer" in texts(planned(catalog(image()), region="eastus").warnings)
+    assert planned(catalog(image()), region="West Europe").warnings == ()
+
+
+def test_an_empty_factory_never_empties_labs_unless_the_user_says_so() -> None:
+    """Missing container, wrong account, purged: an error while a lab holds an image of the factory."""
+    plan = planned(catalog(), standing())
+    assert "allowEmptyFactory" in texts(plan.failures)
+    assert planned(catalog(), standing(), policy=Policy(allow_empty_factory=True)).failures == ()
+    nothing_held = planned(catalog(), standing(image_path=None))
+    assert nothing_held.failures == ()
+    assert "holds no image" in texts(nothing_held.warnings)
+
+
+BROKEN = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Mend it"))
+
+
+@pytest.mark.parametrize(
+    ("there", "fails"),
+    [
+        (standing("gone", source_vhd="lost.vhd"), True),
+        (standing("gone", source_vhd="LOST.vhd"), True),
+        (standing("gone", vhd_url="https://x.blob/imagefactoryvhds/lost.vhd?x"), True),
+        (standing("gone"), True),
+        (standing("gone", source_vhd="other.vhd"), False),
+        (standing("gone", vhd_url="https://x.blob/imagefactoryvhds/other.vhd"), False),
+        (standing("image"), False),
+        (standing("gone", image_path=None), False),
+        (standing("gone", image_path="Ubuntu/Jammy.json", source_vhd="lost.vhd"), False),
+    ],
+)
+def test_a_broken_companion_fails_the_run_only_where_an_image_would_be_lost_by_it(
+    there: StandingImage, fails: bool
+) -> None:
+    """An image is at risk if labs.json wants it, no readable image has its name, and it may come from that VHD."""
+    plan = planned(catalog(image("image"), broken=(BROKEN,)), there)
+    assert bool(plan.failures) is fails
+    assert "companion lost.json: junk" in texts(plan.failures if fails else plan.warnings)
+
+
+def test_a_vhd_that_lost_its_companion_keeps_the_images_made_from_it() -> None:
+    """Only those that were surely made from it: an unfinished save is no reason to fail."""
+    left_out = LeftOut("lost.vhd", warning("VHD lost.vhd", "has no companion", "left out", "Wait"))
+    found = catalog(image("image"), left_out=(left_out,))
+    assert "has no companion" in texts(planned(found, standing("gone", source_vhd="lost.vhd")).failures)
+    assert planned(found, standing("gone")).failures == ()
+    assert "has no companion" in texts(planned(found, standing("gone")).warnings)
+
+
+def test_the_plan_is_a_json_document() -> None:
+    """As documented at Plan.to_json."""
+    plan = planned(catalog(image("a"), image("b", "x/y.json")), region="eastus")
+    document = json.loads(plan.to_json())
+    assert set(document) == {"labs", "omissions", "warnings", "failures"}
+    assert document["labs"][0]["images"][0]["imagePath"] == "Win2016/Datacenter.json"
+    assert document["omissions"] == [
+        {"lab": None, "image": "b", "imagePath": "x/y.json", "reason": "no lab takes its image path"}
+    ]
+    assert document["warnings"][0]["file"] == "labs.json"
+    assert document["warnings"][0]["line"] == 3
+
+
+names = st.sampled_from(["a", "B", "b", "c", "d", "e"])
+images = st.builds(image, names, paths, st.integers(0, 3), st.sampled_from([f"{number}.vhd" for number in range(20)]))
+catalogs = st.lists(images, max_size=8, unique_by=lambda one: one.vhd_name)
+selectors = st.lists(
+    st.sampled_from(["Win2016", "win2016/sql.json", "Ubuntu", "Win2016Core/Base.json"]), min_size=1, max_size=3
+)
+stood = st.lists(
+    st.builds(
+        standing,
+        names,
+        state=st.sampled_from(["Succeeded", "Creating", "Failed"]),
+        image_path=st.none() | paths,
+        source_vhd=st.none() | st.sampled_from(["1.vhd", "2.vhd"]),
+    ),
+    max_size=4,
+    unique_by=lambda one: one.name.lower(),
+)
+answers = st.none() | st.just(UNREADABLE) | st.builds(lambda there: facts("team", *there), stood)
+worlds = st.lists(st.tuples(selectors, answers), min_size=1, max_size=4)
+policies = st.builds(Policy, st.none() | st.integers(1, 3), st.booleans())
+
+
+@given(catalogs, worlds, policies, st.randoms(use_true_random=False))
+def test_the_rules_hold_in_every_world(
+    found: list[Any], world: list[tuple[list[str], LabFacts | Fault | None]], policy: Policy, shuffler: random.Random
+) -> None:
+    """Never an image outside of a lab's selectors; nothing lost without a reason; keep is a bound; names are unique;
+    an unreadable lab is a failure; the order of inputs does not matter."""
+    targets = [lab(f"lab{index}", chosen) for index, (chosen, _) in enumerate(world)]
+    known = {target.key: answer for target, (_, answer) in zip(targets, world, strict=True) if answer is not None}
+    plan = build_plan(configuration(*targets), catalog(*found), facts("factory"), known, policy)
+
+    readable = {one.label: one for one in plan.labs}
+    omitted = {(one.lab, one.image, one.image_path) for one in plan.omissions}
+    for target, (_, answer) in zip(targets, world, strict=True):
+        assert (target.label in readable) is isinstance(answer, LabFacts)
+        assert isinstance(answer, LabFacts) or any(fault.severity is Severity.ERROR for fault in plan.failures)
+        got = readable[target.label].images if target.label in readable else ()
+        assert all(target.takes(one.image.image_path) for one in got)
+        assert len({one.name.lower() for one in got}) == len(got)
+        for path in {one.image.image_path for one in got}:
+            assert policy.keep is None or sum(one.image.image_path == path for one in got) <= policy.keep
+        for one in found:
+            if target.takes(one.image_path):
+                told = {(label, one.name, str(one.image_path)) for label in (None, target.label)}
+                assert any(planned.image == one for planned in got) or told & omitted
+        untouchable = (
+            {there.name.lower() for there in answer.images if there.image_path is None}
+            if isinstance(answer, LabFacts)
+            else set()
+        )
+        assert not untouchable & {one.name.lower() for one in got}
+    shuffler.shuffle(targets)
+    shuffler.shuffle(found)
+    again = Catalog(tuple(found))
+    shuffled = {
+        key: replace(value, images=tuple(reversed(value.images))) if isinstance(value, LabFacts) else value
+        for key, value in reversed(known.items())
+    }
+    other = build_plan(configuration(*targets), again, facts("factory"), shuffled, policy)
+    assert other.to_json() == plan.to_json()
