@@ -22,9 +22,11 @@ from localcloud.arm.errors import ArmError, check_version, invalid, resource_not
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.store import ArmStore, CustomImage, Lab
 from localcloud.blobs.access import BlobAccess
-from localcloud.faults import Action, Faults, Journal, Latencies
+from localcloud.faults import Action, Faults, ImageFailure, Journal, Latencies
 
 PAGE_SIZE = 50
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""Seed documents come through the same application, and may carry companions."""
 CONTROL_PREFIX = "/local/"
 TOKEN_PATH = "/msi/token"  # noqa: S105 - the path where tokens are asked for, no token
 
@@ -38,6 +40,7 @@ _COVERED = (
     "and resource groups (get)"
 )
 
+_IMAGE_FAILS = web.RequestKey("image_fails", ImageFailure)
 _Handler = Callable[[web.Request, dict[str, str]], Awaitable[web.Response]]
 
 
@@ -57,12 +60,12 @@ def build_app(
     """
     images = CustomImages(store, blobs, latencies, blob_endpoint)
     service = _ResourceManager(store, blobs, images, identity, blob_endpoint)
-    app = web.Application(middlewares=[_answering(faults, journal)], client_max_size=4 * 1024 * 1024)
+    app = web.Application(middlewares=[_answering(faults, journal)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, service.give_token)
     app.router.add_route("*", "/{path:subscriptions/.*|providers/.*}", service.dispatch)
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
-        await images.resume()
+        images.resume()
         yield
         await images.close()
         store.save()
@@ -163,7 +166,7 @@ class _ResourceManager:
         except ValueError:
             raise invalid("The request content is not JSON.") from None
         began = await self._images.put(
-            lab, parts["image"], parse_wanted(parts["image"], body), request.get("image_fails")
+            lab, parts["image"], parse_wanted(parts["image"], body), request.get(_IMAGE_FAILS)
         )
         answer = _image(lab, began.image, began.state)
         if began.operation is None:
@@ -212,7 +215,11 @@ class _ResourceManager:
 
     async def list_keys(self, _: web.Request, parts: dict[str, str]) -> web.Response:
         """The keys of a storage account."""
-        key = await self._blobs.keys(str(self._account(parts).storage_account))
+        account = str(self._account(parts).storage_account)
+        try:
+            key = await self._blobs.keys(account)
+        except LookupError:
+            raise resource_not_found("Microsoft.Storage/storageAccounts", account, parts["group"]) from None
         names = ("key1", "key2")
         return web.json_response({"keys": [{"keyName": each, "value": key, "permissions": "FULL"} for each in names]})
 
@@ -260,8 +267,9 @@ def _answering(faults: Faults, journal: Journal) -> Middleware:
         target = request.rel_url.raw_path_qs
         try:
             await _strike(request, faults.match("arm", request.method, target, "request"))
-            if request.method == "PUT" and (shaped := faults.match("arm", "PUT", target, "image")):
-                request["image_fails"] = shaped.image_fails
+            shaped = faults.match("arm", "PUT", target, "image") if request.method == "PUT" else None
+            if shaped is not None and shaped.image_fails is not None:
+                request[_IMAGE_FAILS] = shaped.image_fails
             response = await handler(request)
         except ArmError as error:
             response = web.json_response(error.body(), status=error.status, headers=error.headers)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from aiohttp import ClientError
+
 from imagefactory.vhd import FOOTER_BYTES, footer_fault
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.store import ArmStore, CustomImage, Lab, Operation, new_properties
@@ -125,12 +127,12 @@ class CustomImages:
         image.state = "Deleting"
         return await self._begin(lab, image, self._latencies().image_delete_seconds, None)
 
-    async def resume(self) -> None:
-        """Go on with what was under way when the cloud was stopped."""
+    def resume(self) -> None:
+        """Go on with what was under way when the cloud was stopped. Needs the running event loop."""
         for lab in list(self._store.labs.values()):
             for image in list(lab.images.values()):
                 if image.operation is not None:
-                    await self._carry_on(lab, image, image.operation)
+                    self._wait_for(lab, image, image.operation)
 
     async def close(self) -> None:
         """Stop waiting; what is under way stays so in the store."""
@@ -143,14 +145,13 @@ class CustomImages:
         operation = image.operation = f"{datetime.now(timezone.utc):%Y%m%d}-{uuid.uuid4()}"
         self._store.operations[operation] = Operation(time.time() + seconds, fault=fault)
         self._store.changed()
-        await self._carry_on(lab, image, operation)
+        if seconds == 0:
+            await self._finish(lab, image, operation)
+        else:
+            self._wait_for(lab, image, operation)
         return Begun(image, state, operation)
 
-    async def _carry_on(self, lab: Lab, image: CustomImage, operation: str) -> None:
-        """End at once what is due, else in the background when it is."""
-        if self._store.operations[operation].due <= time.time():
-            await self._finish(lab, image, operation)
-            return
+    def _wait_for(self, lab: Lab, image: CustomImage, operation: str) -> None:
         task = asyncio.create_task(self._finish_when_due(lab, image, operation))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -201,6 +202,12 @@ class CustomImages:
     async def _vhd_fault(self, image: CustomImage) -> dict[str, str] | None:
         """Why no image can be made of its VHD as it is now."""
         url = image.properties["vhd"]["imageName"]
+        try:
+            return await self._blob_fault(url)
+        except ClientError as error:
+            return {"code": "InternalServerError", "message": f"The source blob {url} could not be read ({error})."}
+
+    async def _blob_fault(self, url: str) -> dict[str, str] | None:
         facts = await self._blobs.stat(url)
         if facts is None:
             return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
@@ -210,9 +217,9 @@ class CustomImages:
             return {"code": "InvalidVhd", "message": f"The copy of the source blob {url} has {facts.copy_status}."}
         if facts.blob_type != "PageBlob":
             return {"code": "InvalidVhd", "message": f"The source blob {url} is a {facts.blob_type}, not a page blob."}
-        start = max(0, facts.length - FOOTER_BYTES)
+        end = min(facts.length, FOOTER_BYTES)
         try:
-            footer = await self._blobs.read(url, start, facts.length - start)
+            footer = await self._blobs.read(url, facts.length - end, end) if end else b""
         except LookupError:
             return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
         if why := footer_fault(footer, facts.length):

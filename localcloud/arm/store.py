@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from localcloud.private_files import write_private
 from localcloud.seed import SeedImage, SeedSubscription
 
 SAVE_DELAY_SECONDS = 0.5
@@ -139,11 +139,7 @@ class ArmStore:
             "labs": [asdict(lab) for lab in self.labs.values()],
             "operations": {name: asdict(each) for name, each in self.operations.items()},
         }
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file)
-        temporary.replace(self.path)
+        write_private(self.path, document)
 
     def changed(self) -> None:
         """Save soon: once for all changes of the next half second. Needs the running event loop."""

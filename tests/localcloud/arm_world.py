@@ -1,0 +1,156 @@
+"""A resource manager on a real port, over blobs that a test declares, for the tests beside it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from localcloud.arm.app import TOKEN_PATH, build_app
+from localcloud.arm.identity import Identity
+from localcloud.arm.store import ArmStore
+from localcloud.blobs.access import BlobFacts
+from localcloud.faults import FaultRule, Faults, Journal, Latencies
+from localcloud.seed import parse_seed
+from localcloud.vhd import MIB, footer
+
+SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+KEY = "c2VjcmV0LWFjY291bnQta2V5"
+VERSION = "2018-09-15"
+
+
+def blob_endpoint(account: str) -> str:
+    """Where the blobs of an account would be."""
+    return f"http://127.0.0.1:10000/{account}"
+
+
+def good_footer(size: int = 64 * MIB) -> bytes:
+    """The footer of a fixed VHD."""
+    return footer(size, uuid.UUID(int=1))
+
+
+@dataclass
+class Blobs:
+    """Declared blobs by URL: facts, and the bytes that they end in."""
+
+    held: dict[str, tuple[BlobFacts, bytes]] = field(default_factory=dict)
+
+    def put_vhd(self, account: str, name: str, end: bytes | None = None, **facts: Any) -> str:
+        """Declare a VHD; returns its URL."""
+        end = good_footer() if end is None else end
+        url = f"{blob_endpoint(account)}/vhds/{name}"
+        about = {"blob_type": "PageBlob", "length": 64 * MIB + 512, "copy_status": "success", **facts}
+        self.held[url] = BlobFacts(**about), end
+        return url
+
+    async def stat(self, url: str) -> BlobFacts | None:
+        """The declared facts."""
+        return self.held[url][0] if url in self.held else None
+
+    async def read(self, url: str, offset: int, length: int) -> bytes:
+        """The end of the blob."""
+        facts, end = self.held[url]
+        assert offset + length == facts.length
+        return end[-length:]
+
+    async def keys(self, account: str) -> str:
+        """The same key for all."""
+        return KEY
+
+
+@dataclass
+class World:
+    """A running resource manager and what it stands on."""
+
+    base: str
+    store: ArmStore
+    blobs: Blobs
+    faults: Faults
+    journal: Journal
+    identity: Identity
+    session: aiohttp.ClientSession
+    latencies: list[Latencies]
+
+    @property
+    def token_endpoint(self) -> str:
+        """What IDENTITY_ENDPOINT would be."""
+        return f"{self.base}{TOKEN_PATH}"
+
+    def seed(self, *labs: dict[str, Any]) -> None:
+        """Add labs to the subscription."""
+        document = {"subscriptions": [{"subscriptionId": SUBSCRIPTION, "labs": list(labs)}]}
+        self.store.add(parse_seed(document).subscriptions)
+
+    def fault(self, *rules: dict[str, Any]) -> None:
+        """Put fault rules in force."""
+        self.faults.set(FaultRule.model_validate({"service": "arm", **rule}) for rule in rules)
+
+    def slow(self, **latencies: float) -> None:
+        """Set latencies."""
+        self.latencies[0] = Latencies(**latencies)
+
+    async def call(
+        self, method: str, path: str, *, token: str | None = None, version: str | None = VERSION, **request: Any
+    ) -> tuple[int, Any, dict[str, str]]:
+        """One call: status, JSON body (None without one) and headers in lower case."""
+        bearer = token or self.identity.token("https://management.azure.com/")[0]
+        url = path if path.startswith("http") else f"{self.base}{path}"
+        request.setdefault("headers", {"Authorization": f"Bearer {bearer}"})
+        query = dict(request.pop("params", {}))
+        if version and "api-version" not in url:
+            query["api-version"] = version
+        async with self.session.request(method, url, params=query, **request) as response:
+            body = await response.json() if response.content_type == "application/json" else None
+            return response.status, body, {name.lower(): value for name, value in response.headers.items()}
+
+    async def ended(self, headers: dict[str, str]) -> dict[str, Any]:
+        """Poll the operation that an answer began to its end."""
+        while True:
+            _, body, headers_now = await self.call("GET", headers["azure-asyncoperation"])
+            if body["status"] != "Running":
+                return dict(body)
+            assert "retry-after" in headers_now or "retry-after-ms" in headers_now
+
+
+def lab(name: str = "Target", **more: Any) -> dict[str, Any]:
+    """A lab of a seed document."""
+    return {"name": name, "resourceGroup": "RG-One", "region": "westeurope", "storageAccount": "targetone", **more}
+
+
+def lab_path(name: str = "Target") -> str:
+    """The lab's path as the documentation writes it."""
+    return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/RG-One/providers/Microsoft.DevTestLab/labs/{name}"
+
+
+def image_body(url: str, **more: Any) -> dict[str, Any]:
+    """The body of a PUT of a custom image of a sysprepped Windows VHD."""
+    return {"properties": {"vhd": {"imageName": url, "osType": "Windows", "sysPrep": True}, **more}}
+
+
+@asynccontextmanager
+async def running(
+    path: Path | None = None, labs: Iterable[dict[str, Any]] = (), blobs: Blobs | None = None
+) -> AsyncIterator[World]:
+    """A resource manager with those labs; its state is kept at `path`, if given."""
+    store, faults, journal, latencies = ArmStore.load(path), Faults(), Journal(), [Latencies()]
+    identity = Identity("header-value", b"k" * 32)
+    held = blobs or Blobs()
+    app = build_app(store, held, faults, lambda: latencies[0], journal, identity, blob_endpoint)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession() as session:
+        world = World(base, store, held, faults, journal, identity, session, latencies)
+        world.seed(*labs)
+        try:
+            yield world
+        finally:
+            await runner.cleanup()
