@@ -1,0 +1,102 @@
+"""Finds the commands in shell text, and says which of their words the real programs do not know.
+
+Owns the reading of shell lines as far as this project writes them. It runs nothing but `--help`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import typer
+
+from cli.main import app
+
+ROOT = Path(__file__).resolve().parents[1]
+GROUPS = {"config", "plugin", "stack", "state"}
+"""Commands of pulumi that take a command of their own."""
+
+
+def commands(script: str) -> Iterator[list[str]]:
+    """The commands of pulumi, imagefactory and dev.py in `script`, each as its words."""
+    for line in script.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        command: list[str] = []
+        for word in [*lexer, ";"]:
+            for nested in re.findall(r"\$\((.*)\)", word):
+                yield from commands(nested)
+            if set(word) <= set("();<>|&"):
+                yield from _ours(command)
+                command = []
+            else:
+                command.append(word)
+
+
+def _ours(command: list[str]) -> Iterator[list[str]]:
+    while command and re.fullmatch(r"\w+=.*", command[0]):
+        command = command[1:]
+    if command[:1] in (["pulumi"], ["imagefactory"]) or command[1:2] == ["dev.py"]:
+        yield command
+
+
+def unknown_words(command: list[str]) -> list[str]:
+    """The subcommands and options of a command that its program does not have."""
+    if command[0] == "pulumi":
+        return _unknown_to_pulumi(command[1:])
+    if command[0] == "imagefactory":
+        return _unknown_to_imagefactory(command[1:])
+    return _unknown_to_dev(command[2:])
+
+
+def _options(words: list[str]) -> list[str]:
+    return [word.partition("=")[0] for word in words if re.match(r"--?[a-zA-Z]", word)]
+
+
+def _unknown_to_pulumi(words: list[str]) -> list[str]:
+    bare = [word for word in words if not word.startswith("-")]
+    path = bare[: 2 if bare[:1] and bare[0] in GROUPS else 1]
+    text = _pulumi_help(*path)
+    usage = re.search(r"^Usage:\n  pulumi ([a-z -]*?)(?: \[|$)", text, re.MULTILINE)
+    aliases = re.search(r"^Aliases:\n  (.+)$", text, re.MULTILINE)
+    names = {usage[1].split()[-1] if usage and usage[1] else "", *(aliases[1].split(", ") if aliases else ())}
+    known = {option for pair in re.findall(r"^ +(?:(-\w), )?(--[\w-]+)", text, re.MULTILINE) for option in pair}
+    wrong = [word for word in path[-1:] if word not in names]
+    return wrong + [option for option in _options(words) if option not in known]
+
+
+@cache
+def _pulumi_help(*path: str) -> str:
+    program = shutil.which("pulumi")
+    assert program, "pulumi is not on the PATH: run the tests by `python3 dev.py test`"
+    return subprocess.run([program, *path, "--help"], capture_output=True, text=True, check=True).stdout
+
+
+def _unknown_to_imagefactory(words: list[str]) -> list[str]:
+    verbs = typer.main.get_group(app).commands
+    if words[:1] == ["--help"]:
+        return []
+    if words[0] not in verbs:
+        return words[:1]
+    known = {option for parameter in verbs[words[0]].params for option in parameter.opts} | {"--help"}
+    return [option for option in _options(words) if option not in known]
+
+
+@cache
+def _dev_help(*path: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "dev.py"), *path, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _unknown_to_dev(words: list[str]) -> list[str]:
+    path = words[: 2 if words[:1] == ["cloud"] else 1]
+    answer = _dev_help(*path)
+    if answer.returncode:
+        return path
+    return [] if path == ["test"] else [option for option in _options(words) if option not in answer.stdout]
