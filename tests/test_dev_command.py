@@ -119,7 +119,12 @@ def test_the_test_verb_runs_every_check_and_names_all_that_failed(
 
 def test_arguments_of_the_test_verb_are_pytests_own(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    monkeypatch.setattr(main, "test", lambda checkout, arguments: seen.append(list(arguments)) or 0)
+
+    def record(checkout: Checkout, arguments: list[str]) -> int:
+        seen.append(arguments)
+        return 0
+
+    monkeypatch.setattr(main, "test", record)
     assert main.main(["test", "-k", "one and two", "-x", "tests/unit", "--lf"]) == 0
     assert seen == [["-k", "one and two", "-x", "tests/unit", "--lf"]]
 
@@ -152,6 +157,22 @@ def test_a_lock_that_a_killed_engine_left_is_explained(tmp_path: Path, capsys: p
     lock.write_text("{}")
     stack._tell_of_locks(checkout)
     assert "pulumi cancel --yes" in capsys.readouterr().err
+
+
+def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_any() -> None:
+    image = {"id": "/x", "imagePath": "Ubuntu/Jammy.json", "state": "Succeeded"}
+    outputs = {"labs": {"web@1": {"images": {"Jammy-1": image, "Jammy-2": image}}, "empty@2": {"images": {}}}}
+    answer = subprocess.run(
+        [sys.executable, "-m", "localcloud.lab_table"],
+        cwd=ROOT,
+        input=json.dumps(outputs),
+        env={**os.environ, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for words in ("web@1", "empty@2", "(none)", "Jammy-1", "Jammy-2", "Ubuntu/Jammy.json", "Succeeded"):
+        assert words in answer.stdout
 
 
 def processes_of(folder: Path) -> list[str]:

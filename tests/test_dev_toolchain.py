@@ -299,7 +299,9 @@ def test_a_build_uses_the_users_go_and_puts_the_language_host_beside_the_engine(
     )
     (tmp_path / "go" / "go").unlink()
     (engine.bin / "pulumi").unlink()
-    assert engine_module._build(checkout, "/nowhere") == engine, "built once, then from the cache"
+    assert ensure_engine(checkout, path="/nowhere") == engine, (
+        "built once, then from the cache, with no try to download"
+    )
     assert (engine.bin / "pulumi").samefile(next((tmp_path / "cache" / "imagefactory").glob("pulumi-*/pulumi")))
 
 

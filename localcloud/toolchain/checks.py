@@ -21,6 +21,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "ruff format": ("ruff", "format", "--check", "."),
     "mypy": ("mypy", "--strict", "."),
     "import layers": ("lint-imports",),
+    "labs.json schema": ("imagefactory", "schema", "--check"),
 }
 PYTEST = "pytest"
 
@@ -38,5 +39,5 @@ def test(checkout: Checkout, arguments: Sequence[str]) -> int:
         results[name] = f"{'passed' if code == 0 else f'FAILED (exit code {code})'}, {time.monotonic() - began:.0f} s"
     say("== Summary")
     for name, result in results.items():
-        say(f"{name:<16}{result}")
+        say(f"{name:<18}{result}")
     return int(any("FAILED" in result for result in results.values()))

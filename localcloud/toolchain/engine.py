@@ -55,7 +55,9 @@ def ensure_engine(checkout: Checkout, *, path: str | None = None) -> Engine:
     """
     reasons: list[str] = []
     path = os.environ.get("PATH", os.defpath) if path is None else path
-    for way in (_on_path, _download, _build):
+    # What an earlier run built is used at once, without knocking at the download site again.
+    built = _built(checkout).is_dir() and not _downloaded(checkout).is_dir()
+    for way in (_on_path, _build) if built else (_on_path, _download, _build):
         try:
             return way(checkout, path)
         except SetupFault as fault:
@@ -116,9 +118,6 @@ def _on_path(checkout: Checkout, path: str) -> Engine:
 
 
 def _download(checkout: Checkout, path: str) -> Engine:
-    version = locked_version(checkout, "pulumi")
-    place = cache_folder() / f"pulumi-{version}-official"
-
     def make(folder: Path) -> None:
         _reach(DOWNLOADS)
         with Step("Download the Pulumi engine") as step:
@@ -128,7 +127,13 @@ def _download(checkout: Checkout, path: str) -> Engine:
                 remedy="Check the connection to the download site, or install the pulumi CLI yourself",
             )
 
-    return Engine(install_once(place, make) / "bin", f"official download {version}")
+    place = install_once(_downloaded(checkout), make)
+    return Engine(place / "bin", f"official download {_version(place / 'bin' / 'pulumi')}")
+
+
+def _downloaded(checkout: Checkout) -> Path:
+    # The installer takes the version of the SDK that calls it.
+    return cache_folder() / f"pulumi-{locked_version(checkout, 'pulumi')}-official"
 
 
 def _reach(url: str) -> None:
@@ -147,8 +152,6 @@ def _reach(url: str) -> None:
 def _build(checkout: Checkout, path: str) -> Engine:
     source = checkout.root / "localcloud" / "engine"
     version = required_version(checkout)
-    key = digest(source / "go.mod", source / "go.sum")
-    place = cache_folder() / f"pulumi-{version}-{key}-{platform.system()}-{platform.machine()}".lower()
 
     def make(folder: Path) -> None:
         go = _go(checkout, path)
@@ -175,9 +178,15 @@ def _build(checkout: Checkout, path: str) -> Engine:
                 "Report this, and install the pulumi CLI yourself",
             )
 
-    install_once(place, make)
-    _put_beside_host(checkout, place / "pulumi")
+    _put_beside_host(checkout, install_once(_built(checkout), make) / "pulumi")
     return Engine(checkout.bin, f"own build {version}")
+
+
+def _built(checkout: Checkout) -> Path:
+    source = checkout.root / "localcloud" / "engine"
+    key = digest(source / "go.mod", source / "go.sum")
+    machine = f"{platform.system()}-{platform.machine()}".lower()
+    return cache_folder() / f"pulumi-{required_version(checkout)}-{key}-{machine}"
 
 
 def _go(checkout: Checkout, path: str) -> Path:
