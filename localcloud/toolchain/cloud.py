@@ -5,12 +5,11 @@ Owns its start and stop from outside (`python -m localcloud ...`); the daemon ow
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from localcloud.client import CloudClient, CloudError
 from localcloud.toolchain.checkout import Checkout
 from localcloud.toolchain.faults import SetupFault
 from localcloud.toolchain.node import ensure_azurite, find_node
@@ -57,16 +56,7 @@ def start_cloud(checkout: Checkout, seed: Path | None = None) -> dict[str, objec
 
 def cloud_status(checkout: Checkout) -> dict[str, object] | None:
     """The status document of the running daemon; None if it does not run."""
-    if not checkout.cloud_state.is_dir():
+    try:
+        return CloudClient(checkout.cloud_state).status()
+    except CloudError:
         return None
-    answer = subprocess.run(
-        [str(checkout.python), "-m", "localcloud", "status", "--json", "--state", str(checkout.cloud_state)],
-        cwd=checkout.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode:
-        return None
-    status: dict[str, object] = json.loads(answer.stdout)
-    return status

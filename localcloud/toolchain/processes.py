@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -71,32 +70,29 @@ class ToolOutput(Exception):
         super().__init__("\n".join(f"  | {line}" for line in lines))
 
 
-def run_in_foreground(
-    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], stdin: int | None = None
-) -> int:
+def run_in_foreground(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> int:
     """Run with the user's terminal and return its exit code (128 + the signal, if one ended it).
 
     An interrupt is the child's to handle: it is passed on, once, and this process goes on waiting.
     """
-    process = subprocess.Popen([str(part) for part in command], cwd=cwd, env=dict(env), stdin=stdin)
-    with _passing_signals_on(process):
-        code = process.wait()
-    return 128 - code if code < 0 else code
-
-
-@contextmanager
-def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    process: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
     # A terminal sends Ctrl-C to the child as well; a second one would mean "kill" to the engine.
     from_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        if process.poll() is None and not (number == signal.SIGINT and from_terminal):
+        if process is None:
+            early.append(number)
+        elif process.poll() is None and not (number == signal.SIGINT and from_terminal):
             process.send_signal(number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, pass_on) for number in numbers]
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        process = subprocess.Popen([str(part) for part in command], cwd=cwd, env=dict(env))
+        for number in early:
+            pass_on(number, None)
+        code = process.wait()
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
+    return 128 - code if code < 0 else code
