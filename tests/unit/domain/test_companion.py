@@ -125,11 +125,13 @@ def test_any_metadata_is_an_image_or_a_fault(metadata: dict[str, str]) -> None:
 def test_metadata_carries_every_fact_there_and_back(
     name: str, path: str, description: str, author: str, generalized: bool, saved_at: Any
 ) -> None:
-    """What this project writes on a VHD, in any script, it reads again without the companion; and it is plain ASCII."""
+    """What this project writes on a VHD, in any script, it reads again without the companion; and it is plain ASCII, never empty."""
     start = parse_companion(companion(), vhd())
     assert isinstance(start, FactoryImage)
     facts = {**vars(start), "name": name, "image_path": ImagePath.parse(path), "description": description}
     wanted = FactoryImage(**{**facts, "author": author, "generalized": generalized, "saved_at": saved_at})
     metadata = companion_metadata(wanted)
-    assert all(value.isascii() and value == value.strip() and value.isprintable() for value in metadata.values())
+    assert all(
+        value and value.isascii() and value == value.strip() and value.isprintable() for value in metadata.values()
+    )
     assert metadata_image(vhd(metadata={key.upper(): value for key, value in metadata.items()})) == wanted
