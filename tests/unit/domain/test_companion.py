@@ -125,7 +125,7 @@ def test_any_metadata_is_an_image_or_a_fault(metadata: dict[str, str]) -> None:
 def test_metadata_carries_every_fact_there_and_back(
     name: str, path: str, description: str, author: str, generalized: bool, saved_at: Any
 ) -> None:
-    """What this project writes on a VHD, in any script, it reads again without the companion; and it is plain ASCII, never empty."""
+    """What this project writes on a VHD, in any script, it reads back; every value is plain ASCII and never empty."""
     start = parse_companion(companion(), vhd())
     assert isinstance(start, FactoryImage)
     facts = {**vars(start), "name": name, "image_path": ImagePath.parse(path), "description": description}
