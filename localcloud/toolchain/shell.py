@@ -27,6 +27,8 @@ def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) 
         "PULUMI_BACKEND_URL": f"file://{checkout.stacks}",
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # The engine would offer its vendor's online assistant after each failure.
+        "PULUMI_SUPPRESS_NEO_LINK": "true",
         # The local stack's plugins are all in PULUMI_HOME: a missing one is named at once instead of being downloaded.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
@@ -38,6 +40,7 @@ def cloud_variables(status: Mapping[str, object]) -> dict[str, str]:
     return {
         "IMAGEFACTORY_RESOURCE_MANAGER": str(status["resourceManager"]),
         "IMAGEFACTORY_BLOB_ENDPOINT": f"{blob.scheme}://{blob.netloc}/{{account}}",
+        "ARM_USE_MSI": "true",
         "IDENTITY_ENDPOINT": str(status["identityEndpoint"]),
         "IDENTITY_HEADER": str(status["identityHeader"]),
     }
