@@ -63,7 +63,7 @@ def _unknown_to_pulumi(words: list[str]) -> list[str]:
     bare = [word for word in words if not word.startswith("-")]
     path = bare[: 2 if bare[:1] and bare[0] in GROUPS else 1]
     text = _pulumi_help(*path)
-    usage = re.search(r"^Usage:\n  pulumi ([a-z -]*?)(?: \[|$)", text, re.MULTILINE)
+    usage = re.search(r"^Usage:\n  pulumi ([a-z -]*?)(?: [\[<]|$)", text, re.MULTILINE)
     aliases = re.search(r"^Aliases:\n  (.+)$", text, re.MULTILINE)
     names = {usage[1].split()[-1] if usage and usage[1] else "", *(aliases[1].split(", ") if aliases else ())}
     known = {option for pair in re.findall(r"^ +(?:(-\w), )?(--[\w-]+)", text, re.MULTILINE) for option in pair}

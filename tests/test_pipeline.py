@@ -186,6 +186,13 @@ def test_the_trigger_passes_over_nothing_that_a_stack_reads() -> None:
     assert not set(read) & {*pipeline["trigger"]["paths"]["exclude"], *pipeline["pr"]["paths"]["exclude"]}
 
 
+def test_each_stack_has_its_file_and_the_labs_file_that_it_names() -> None:
+    """What is validated is what the stack distributes by."""
+    for stack in expanded("main")["parameters"][0]["default"]:
+        settings = yaml.safe_load((ROOT / f"Pulumi.{stack['name']}.yaml").read_text("utf-8"))["config"]
+        assert stack["labs"] == settings.get("imagefactory:labs", "labs.json")
+
+
 def run_step(text: str, folder: Path, pulumi: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a step's script in bash with `pulumi` as the body of a stand-in for pulumi, which sees its arguments."""
     stand_in = folder / "pulumi"

@@ -1,0 +1,56 @@
+"""Every command that the documents show exists, with the options that they give it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_lines import ROOT, commands, unknown_words
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PLACEHOLDER = re.compile(r"<|\.\.\.|\w\|\w|…")
+"""Marks of an abbreviation that nobody types as it stands."""
+
+
+def shown(document: Path) -> Iterator[list[str]]:
+    """The commands in the shell blocks and in the code spans of a document."""
+    text = document.read_text("utf-8")
+    for block in re.findall(r"^ *```(?:sh|bash|shell)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        yield from commands(block)
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
+    for span in re.findall(r"`((?:pulumi|imagefactory|python3 dev\.py) [^`]+)`", prose):
+        if not PLACEHOLDER.search(span):
+            yield from commands(span.replace("\n", " "))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_of_a_document_exists(document: Path) -> None:
+    """A reader who types what is written never meets an unknown command or option."""
+    assert {" ".join(command): unknown_words(command) for command in shown(document) if unknown_words(command)} == {}
+
+
+def test_the_operations_guide_shows_commands_of_every_program() -> None:
+    """The reader of documents finds what it is to check."""
+    programs = {command[0] for command in shown(ROOT / "docs" / "operations.md")}
+    assert {"pulumi", "imagefactory", "python3"} <= programs
+
+
+@pytest.mark.parametrize(
+    ("line", "unknown"),
+    [
+        ("pulumi up --yes --refesh", ["--refesh"]),
+        ("A=1 pulumi stack inti --yes | tee log", ["inti", "--yes"]),
+        ("pulumi stack init dev && pulumi stack select -x dev", ["-x"]),
+        ("pulumi updat", ["updat"]),
+        ("imagefactory validate --fromat azure", ["--fromat"]),
+        ("imagefactory valdate", ["valdate"]),
+        ('eval "$(python3 dev.py evn)"', ["evn"]),
+        ("python3 dev.py cloud start --sed x", ["--sed"]),
+    ],
+)
+def test_a_wrong_word_is_found(line: str, unknown: list[str]) -> None:
+    """The check is no formality: misspelt commands and options are found wherever they stand in a line."""
+    assert [word for command in commands(line) for word in unknown_words(command)] == unknown
