@@ -19,8 +19,7 @@ def lab_table(labs: Mapping[str, Any]) -> Table:
     table = Table(title="Images in the target labs", title_justify="left")
     for column in ("Lab", "Image", "Image path", "State"):
         table.add_column(column, overflow="fold")
-    for label, lab in sorted(labs.items()):
-        images = lab.get("images") or {}
+    for label, images in sorted(labs.items()):
         if not images:
             table.add_row(label, "(none)")
         for number, (name, image) in enumerate(sorted(images.items())):

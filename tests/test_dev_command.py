@@ -161,7 +161,7 @@ def test_a_lock_that_a_killed_engine_left_is_explained(tmp_path: Path, capsys: p
 
 def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_any() -> None:
     image = {"id": "/x", "imagePath": "Ubuntu/Jammy.json", "state": "Succeeded"}
-    outputs = {"labs": {"web@1": {"images": {"Jammy-1": image, "Jammy-2": image}}, "empty@2": {"images": {}}}}
+    outputs = {"labs": {"web@1": {"Jammy-1": image, "Jammy-2": image}, "empty@2": {}}}
     answer = subprocess.run(
         [sys.executable, "-m", "localcloud.lab_table"],
         cwd=ROOT,
@@ -200,7 +200,7 @@ def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_lea
         check=True,
     )
     labs = json.loads(outputs.stdout)["labs"]
-    assert sorted(len(lab["images"]) for lab in labs.values()) == [2, 4]
+    assert sorted(len(images) for images in labs.values()) == [2, 4]
     assert {lab["name"] for lab in CloudClient(fresh / ".local" / "cloud").status()["labs"]} == {
         "factory",
         "web-team",

@@ -48,7 +48,7 @@ def up(checkout: Checkout) -> int:
     code = run_in_foreground(
         [
             *(engine.bin / "pulumi", "up", "--stack", STACK, "--yes", "--continue-on-error"),
-            *("--parallel", PARALLEL, "--suppress-permalink"),
+            *("--parallel", PARALLEL, "--suppress-permalink=true", "--suppress-outputs"),
         ],
         cwd=checkout.root,
         env=env,
@@ -72,14 +72,8 @@ def down(checkout: Checkout) -> int:
         env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
         code = run_in_foreground(
             [
-                engine.bin / "pulumi",
-                "destroy",
-                "--stack",
-                STACK,
-                "--yes",
-                "--continue-on-error",
-                "--parallel",
-                PARALLEL,
+                *(engine.bin / "pulumi", "destroy", "--stack", STACK, "--yes", "--continue-on-error"),
+                *("--parallel", PARALLEL, "--suppress-permalink=true"),
             ],
             cwd=checkout.root,
             env=env,
@@ -87,6 +81,16 @@ def down(checkout: Checkout) -> int:
         if code:
             _tell_of_locks(checkout)
             say(f"pulumi destroy ended with exit code {code}; what failed is named above.")
+        else:
+            with Step("Remove the stack") as step:
+                run_quietly(
+                    step,
+                    # Its Pulumi.local.yaml is part of the project and stays.
+                    [engine.bin / "pulumi", "stack", "rm", STACK, "--yes", "--preserve-config", "--non-interactive"],
+                    cwd=checkout.root,
+                    env=env,
+                    remedy="Its own message above says why; run the same command again",
+                )
     else:
         say("There is no local stack: nothing to destroy.")
     if not checkout.cloud_state.is_dir():
