@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import os
 import signal
 import sys
-from types import ModuleType
+
+from localcloud.languagehost.__main__ import load_messages_without_sdk
 
 _LOOK_SECONDS = 2.0
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -19,7 +19,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--plugin-version", default="3.29.0")
     known, _ = parser.parse_known_args()
-    _skip_sdk()
+    try:
+        load_messages_without_sdk()
+    except ImportError as error:
+        sys.exit(f"the stand-in azure-native plugin: {error}; nothing can be done with it. Run 'python3 dev.py setup'.")
     asyncio.run(_serve(known.plugin_version))
 
 
@@ -50,18 +53,6 @@ async def _serve(version: str) -> None:
     await server.stop(grace=None)
     if client is not None:
         await client.close()
-
-
-def _skip_sdk() -> None:
-    """Let the protocol's modules be imported without the SDK around them, which would double the start."""
-    spec = importlib.util.find_spec("pulumi")
-    if spec is None or not spec.submodule_search_locations:
-        sys.exit("the stand-in azure-native plugin: the package 'pulumi' is not installed; run 'python3 dev.py up'")
-    root = spec.submodule_search_locations[0]
-    for name, path in (("pulumi", root), ("pulumi.runtime", f"{root}/runtime")):
-        package = ModuleType(name)
-        package.__path__ = [path]
-        sys.modules[name] = package
 
 
 if __name__ == "__main__":
