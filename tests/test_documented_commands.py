@@ -1,4 +1,4 @@
-"""Every command that the documents show exists, with the options that they give it."""
+"""What the documents point at exists: every command with its options, every file that they link to."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def shown(document: Path) -> Iterator[list[str]]:
 def test_every_command_of_a_document_exists(document: Path) -> None:
     """A reader who types what is written never meets an unknown command or option."""
     assert {" ".join(command): unknown_words(command) for command in shown(document) if unknown_words(command)} == {}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
+    """No link of a document is dead, as far as it stays within the project."""
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8"))
+    assert [link for link in links if ":" not in link and not (document.parent / link).exists()] == []
 
 
 def test_the_operations_guide_shows_commands_of_every_program() -> None:
