@@ -173,9 +173,7 @@ class ArmClient:
                     raise AzureError(f"{method} {url}: no answer ({type(error).__name__}: {error})") from error
                 await self._sleep(RETRY_SECONDS * 2**attempt)
                 continue
-            again = answer.status in _RETRIED or (
-                answer.status == 409 and answer.code == "AnotherOperationInProgress"
-            )
+            again = answer.status in _RETRIED or (answer.status == 409 and answer.code == "AnotherOperationInProgress")
             if last or not again:
                 return answer
             asked = answer.retry_after

@@ -22,9 +22,7 @@ def install(pulumi_home: Path, python: Path, version: str) -> Path:
     folder = pulumi_home / "plugins" / f"resource-azure-native-v{version}"
     binary = folder / _BINARY
     # -I keeps the program's folder and the user's PYTHONPATH out: no module of theirs can take the place of ours.
-    code = (
-        f"import sys; sys.path.append({str(_CHECKOUT)!r}); from localcloud.azure_native.__main__ import main; main()"
-    )
+    code = f"import sys; sys.path.append({str(_CHECKOUT)!r}); from localcloud.azure_native.__main__ import main; main()"
     script = (
         f"#!/bin/sh\n{_MARK}\n"
         f'exec {shlex.quote(str(python))} -I -c {shlex.quote(code)} --plugin-version {shlex.quote(version)} "$@"\n'

@@ -425,8 +425,10 @@ async def test_a_body_that_is_not_json_is_refused(world: World) -> None:
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["properties", "vhd", "osType", "sysPrep", "tags", "imageName", "vm"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["properties", "vhd", "osType", "sysPrep", "tags", "imageName", "vm"]), inner)
+    ),
     max_leaves=12,
 )
 

@@ -60,9 +60,7 @@ class Plugin:
         old = None if olds is None else write(olds)
         return await self.stub.Check(provider_pb2.CheckRequest(urn=urn, news=write(news), olds=old))
 
-    async def diff(
-        self, old: Mapping[str, Any], new: Mapping[str, Any], state: Mapping[str, Any] | None = None
-    ) -> Any:
+    async def diff(self, old: Mapping[str, Any], new: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> Any:
         request = provider_pb2.DiffRequest(
             urn=URN, id="x", olds=write(state or {}), old_inputs=write(old), news=write(new)
         )
