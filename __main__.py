@@ -26,13 +26,13 @@ async def main() -> None:
         raise pulumi.RunError(str(error)) from None
     plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings.policy)
     for fault in plan.warnings:
-        pulumi.log.warn(fault.text())
+        pulumi.log.warn(fault.placed())
     source = VhdSource(facts.container_url, facts.factory.storage_account_id or "")
     pulumi.export("labs", distribute(plan, source, cloud_of(settings)))
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
     if plan.failures:
         # The engine deletes what is not declared only after a program that succeeds: what could not be read stays.
-        raise pulumi.RunError("\n".join(fault.text() for fault in plan.failures))
+        raise pulumi.RunError("\n".join(fault.placed() for fault in plan.failures))
 
 
 pulumi.run(main)

@@ -5,9 +5,17 @@ Owns the base that an edge catches. Refuses texts of its own: what is wrong is s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from imagefactory.faults import Fault
+
+_QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
+
+
+def redacted(text: str) -> str:
+    """`text` without the query of any URL in it, for that is where a SAS is. Whatever shows foreign text calls it."""
+    return _QUERY.sub(r"\1", text)
 
 
 class ImageFactoryError(Exception):

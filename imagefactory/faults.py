@@ -49,6 +49,10 @@ class Fault:
         told = "; ".join(part for part in (self.fact, self.consequence) if part)
         return printable(f"{self.subject}: {told}. {self.remedy}").rstrip(" .") + "."
 
+    def placed(self) -> str:
+        """Place and message, for a reader that shows the severity itself."""
+        return f"{self.location}: {self.message()}" if self.location else self.message()
+
     def text(self) -> str:
         """The fault on one line: `labs.json:3:5: error: <subject>: <fact>; <consequence>. <remedy>`."""
         place = f"{self.location}: " if self.location else ""

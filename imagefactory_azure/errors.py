@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from imagefactory.errors import ImageFactoryError
+from imagefactory.errors import ImageFactoryError, redacted
 from imagefactory.faults import Fault, Severity
 
 _REMEDIES = {
@@ -24,7 +24,7 @@ class CloudError(ImageFactoryError):
     """Azure refused or could not be reached. `status` is the HTTP status (0 when there was no answer)."""
 
     def __init__(self, fault: Fault, status: int = 0, code: str = "") -> None:
-        super().__init__(fault.text())
+        super().__init__(fault.message())
         self.fault = fault
         self.status = status
         self.code = code
@@ -32,7 +32,7 @@ class CloudError(ImageFactoryError):
 
 def cloud_error(subject: str, consequence: str, status: int, code: str, message: str) -> CloudError:
     """The error for an answer of `status` with Azure's error `code` and `message`."""
-    first_line = message.strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
+    first_line = redacted(message).strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
     remedy = _REMEDIES.get(status, "Run again; if it stays, look at the service's health")
     fact = f"Azure answered {status} {code}: {first_line}" if status else first_line
     return CloudError(Fault(Severity.ERROR, subject, fact, consequence, remedy), status, code)
@@ -45,7 +45,7 @@ def from_azure(error: AzureError, subject: str, consequence: str) -> CloudError:
     if isinstance(error, HttpResponseError):
         message = error.error.message if error.error and error.error.message else str(error.message)
         return cloud_error(subject, consequence, error.status_code or 0, error_code(error), message)
-    return cloud_error(subject, consequence, 0, "", f"no answer from Azure ({type(error).__name__})")
+    return cloud_error(subject, consequence, 0, "", f"no answer from Azure ({error.message})")
 
 
 def error_code(error: HttpResponseError) -> str:

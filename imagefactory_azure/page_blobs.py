@@ -22,6 +22,9 @@ from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
 from imagefactory_azure.errors import error_code, from_azure
 from imagefactory_azure.storage import StorageAccounts
 
+_STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "PendingCopyOperation"}
+"""Azure's codes for a destination that is not free."""
+
 
 class PageBlobs:
     """The calls. Every one raises `CloudError` where the service refuses."""
@@ -75,7 +78,7 @@ class PageBlobs:
             "source_match_condition": MatchConditions.IfNotModified,
         }
         if not overwrite:
-            conditions |= {"etag": "*", "match_condition": MatchConditions.IfMissing}
+            conditions["match_condition"] = MatchConditions.IfMissing
         try:
             try:
                 answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
@@ -85,7 +88,7 @@ class PageBlobs:
                 await self._make_container(destination)
                 answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
         except (ResourceExistsError, ResourceModifiedError) as error:
-            if not overwrite and error_code(error) in {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}:
+            if not overwrite and error_code(error) in _STANDS_THERE:
                 return None
             raise from_azure(error, destination.name, f"{source.name} is not copied there") from error
         except AzureError as error:

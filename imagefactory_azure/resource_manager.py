@@ -37,7 +37,7 @@ class ResourceManager:
                 policies.RequestIdPolicy(),
                 policies.UserAgentPolicy(sdk_moniker="imagefactory"),
                 policies.AsyncRetryPolicy(retry_total=RETRIES),
-                AsyncARMChallengeAuthenticationPolicy(credential, cloud.scope, enforce_https=not cloud.loopback),
+                AsyncARMChallengeAuthenticationPolicy(credential, cloud.scope),
             ],
         )
 
@@ -84,7 +84,7 @@ class ResourceManager:
         url = target if is_link else f"{self.cloud.resource_manager}{target}"
         request = HttpRequest(method, url, params=None if is_link else {"api-version": api_version})
         try:
-            answer = await self._client.send_request(request)
+            answer = await self._client.send_request(request, enforce_https=not self.cloud.loopback)
             if answer.status_code == 404:
                 return None
             body: Any = answer.json() if answer.content else {}

@@ -48,26 +48,23 @@ def is_live(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 class EngineLog:
-    """The engine's log. Messages are sent in the background and in order; a lost one is no failure of the copy."""
+    """The engine's log. A message that does not get there is no failure of the copy."""
 
     def __init__(self, engine_address: str) -> None:
         self._channel = grpc.aio.insecure_channel(engine_address)
         self._engine = engine_pb2_grpc.EngineStub(self._channel)
         self._sending: set[asyncio.Task[Any]] = set()
 
-    def info(self, urn: str, message: str, *, ephemeral: bool = False) -> None:
-        """Show `message` at the resource; an ephemeral one is replaced by the next and not kept."""
-        self._send(urn, engine_pb2.INFO, message, ephemeral)
-
-    def warning(self, urn: str, message: str) -> None:
-        """Show `message` as a warning of the resource, kept in the summary."""
-        self._send(urn, engine_pb2.WARNING, message, False)
-
-    def _send(self, urn: str, severity: Any, message: str, ephemeral: bool) -> None:
-        request = engine_pb2.LogRequest(urn=urn, severity=severity, message=message, ephemeral=ephemeral)
+    def show(self, urn: str, message: str) -> None:
+        """Show `message` at the resource until the next one; not kept, or all would stand in the summary again."""
+        request = engine_pb2.LogRequest(urn=urn, severity=engine_pb2.INFO, message=message, ephemeral=True)
         task = asyncio.ensure_future(self._deliver(request))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+
+    async def warn(self, urn: str, message: str) -> None:
+        """Show `message` as a warning of the resource, kept in the summary; returns when the engine has it."""
+        await self._deliver(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
 
     async def _deliver(self, request: Any) -> None:
         try:
@@ -97,13 +94,8 @@ class Row:
         due = now - self._shown_at >= LIVE_SECONDS if self._live else tenth > self._shown_tenth
         if due:
             self._shown_at, self._shown_tenth = now, tenth
-            # Not ephemeral would repeat every line in the summary at the end.
-            self._log.info(self._urn, describe(progress, now - self._began), ephemeral=True)
+            self._log.show(self._urn, describe(progress, now - self._began))
 
     def say(self, message: str) -> None:
         """Show what happens instead of a copy."""
-        self._log.info(self._urn, message, ephemeral=True)
-
-    def warn(self, message: str) -> None:
-        """Show a warning that stays."""
-        self._log.warning(self._urn, message)
+        self._log.show(self._urn, message)

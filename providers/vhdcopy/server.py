@@ -18,7 +18,7 @@ import grpc.aio
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from imagefactory.errors import ImageFactoryError
+from imagefactory.errors import ImageFactoryError, redacted
 from imagefactory_azure.clouds import Cloud
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
@@ -93,7 +93,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def Diff(self, request: Any, context: Context) -> Any:
         """Which inputs differ, and whether that makes a new resource."""
         resource = await _resource(request.urn, context)
-        names = changed(resource, _properties(request.oldInputs or request.olds), _properties(request.news))
+        names = changed(resource, _properties(request.old_inputs or request.olds), _properties(request.news))
         difference = provider_pb2.PropertyDiff
         kind = difference.UPDATE_REPLACE if resource.replaces else difference.UPDATE
         return provider_pb2.DiffResponse(
@@ -121,7 +121,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         try:
             there = bool(state) and await resource.read(await self._open().services(), state)
         except ImageFactoryError as error:
-            self._log.warning(request.urn, f"{error} (its state is kept as it was)")
+            await self._log.warn(request.urn, f"{error} (its state is kept as it was)")
             there = True
         if not there:
             return provider_pb2.ReadResponse()
@@ -203,7 +203,8 @@ def _told(error: BaseException | None) -> str:
     """An error as the user reads it; one that nobody foresaw is named by its kind, for a report."""
     if isinstance(error, ImageFactoryError):
         return str(error)
-    return f"vhdcopy: an unforeseen {type(error).__name__} ({error}); the VHD is not staged. Run again, and report it"
+    what = redacted(f"{type(error).__name__} ({error})")
+    return f"vhdcopy: an unforeseen {what}; the VHD is not staged. Run again, and report it"
 
 
 def _init_failed(kept: Kept, reason: str) -> bytes:

@@ -84,7 +84,7 @@ def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:
 def declared(plan: Plan) -> Recorder:
     recorder = Recorder()
 
-    @mocks.test
+    @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     def program() -> None:
         distribute(plan, SOURCE, CLOUDS["public"])
 

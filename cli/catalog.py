@@ -1,0 +1,91 @@
+"""`imagefactory catalog`: what the factory holds, newest first, and what was left out and why.
+
+Owns the table and the JSON of it; reading and judging are done by `imagefactory_azure` and `imagefactory.catalog`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imagefactory.catalog import Catalog
+from imagefactory.errors import ConfigurationError
+from imagefactory.faults import error
+from imagefactory.settings import settings_from_stack_file
+
+GIB = 1024**3
+
+
+def catalog(
+    stack: Annotated[
+        str,
+        typer.Option(
+            "--stack", "-s", envvar="PULUMI_STACK", help="The stack whose factory is read: Pulumi.<stack>.yaml"
+        ),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON document to stdout, and nothing else")
+    ] = False,
+) -> None:
+    """Show what the factory holds, newest first, and what was left out and why."""
+    from imagefactory_azure.facts import gather_facts
+
+    path = Path(f"Pulumi.{stack}.yaml")
+    if Path(stack).name != stack or not path.is_file():
+        known = ", ".join(sorted(p.name.split(".")[1] for p in Path().glob("Pulumi.*.yaml"))) or "none"
+        raise ConfigurationError(
+            [error(f"stack '{stack}'", f"there is no {path} here", "nothing is read", f"Stacks here: {known}")]
+        )
+    found = asyncio.run(gather_facts(settings_from_stack_file(path, os.environ), None)).catalog
+    if as_json:
+        typer.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
+    else:
+        _show(found)
+
+
+def _document(found: Catalog) -> dict[str, object]:
+    """The catalog as data: sizes in bytes, times in ISO 8601 UTC."""
+    return {
+        "images": [
+            {
+                "name": image.name,
+                "imagePath": str(image.image_path),
+                "description": image.description,
+                "author": image.author,
+                "osType": image.os_type,
+                "osState": "Generalized" if image.generalized else "Specialized",
+                "savedAt": image.saved_at.isoformat(),
+                "savedAtSource": image.saved_at_source,
+                "vhd": image.vhd_name,
+                "length": image.length,
+                "created": image.created.isoformat(),
+            }
+            for image in found.images
+        ],
+        "leftOut": [{"name": left.name, "reason": left.reason.message()} for left in found.left_out],
+        "warnings": [fault.message() for fault in found.warnings],
+    }
+
+
+def _show(found: Catalog) -> None:
+    console = Console()
+    table = Table("Image", "Image path", "OS", "Saved (UTC)", "Size", "VHD", title="The factory's images, newest first")
+    for image in found.images:
+        state = "" if image.generalized else ", specialized"
+        saved = f"{image.saved_at:%Y-%m-%d %H:%M}" + ("" if image.saved_at_source == "companion" else " (blob)")
+        size = f"{image.length / GIB:.1f} GiB"
+        table.add_row(image.name, str(image.image_path), image.os_type + state, saved, size, image.vhd_name)
+    console.print(table)
+    for fault in found.warnings:
+        console.print(fault.text(), style="yellow", markup=False)
+    if found.left_out:
+        console.print(f"Left out: {len(found.left_out)}", style="bold")
+    for left in found.left_out:
+        console.print(left.reason.text(), markup=False)

@@ -1,0 +1,133 @@
+"""The provider as the engine sees it: a process that is started from source and spoken to over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc.aio
+from google.protobuf import empty_pb2, struct_pb2
+from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
+
+from localcloud.toolchain.checkout import Checkout
+
+COPY, RELEASE = "vhdcopy:index:VhdCopy", "vhdcopy:index:StagedVhdRelease"
+
+
+class EngineLogSink(engine_pb2_grpc.EngineServicer):
+    """Stands where the engine stands, and keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    async def Log(self, request: Any, context: Any) -> Any:
+        self.messages.append(request.message)
+        return empty_pb2.Empty()
+
+
+@dataclass
+class Plugin:
+    """A running provider process."""
+
+    stub: Any
+    process: asyncio.subprocess.Process
+    log: EngineLogSink
+    errors: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def urn(kind: str) -> str:
+        """A URN under a component, as the engine makes it."""
+        return f"urn:pulumi:test::imagefactory::imagefactory:labs:LabImages${kind}::web@1/image"
+
+    async def check(self, kind: str, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Inputs as stored, and failures by property."""
+        answer = await self.stub.Check(provider_pb2.CheckRequest(urn=self.urn(kind), news=struct(inputs)))
+        return dict(answer.inputs), {failure.property: failure.reason for failure in answer.failures}
+
+    async def diff(self, kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Any:
+        """The engine's question whether anything changed."""
+        request = provider_pb2.DiffRequest(
+            urn=self.urn(kind), olds=struct(old), old_inputs=struct(old), news=struct(new)
+        )
+        return await self.stub.Diff(request)
+
+    def create(self, kind: str, inputs: Mapping[str, Any], *, preview: bool = False) -> Any:
+        """A create under way; await it for the answer."""
+        request = provider_pb2.CreateRequest(urn=self.urn(kind), properties=struct(inputs), preview=preview)
+        return self.stub.Create(request)
+
+    async def update(self, kind: str, id: str, state: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the engine calls for a resource whose create failed."""
+        request = provider_pb2.UpdateRequest(urn=self.urn(kind), id=id, olds=struct(state), news=struct(inputs))
+        return dict((await self.stub.Update(request)).properties)
+
+    async def read(self, kind: str, id: str, state: Mapping[str, Any]) -> str:
+        """The id that refresh finds; empty: gone."""
+        request = provider_pb2.ReadRequest(urn=self.urn(kind), id=id, properties=struct(state), inputs=struct(state))
+        return str((await self.stub.Read(request)).id)
+
+    async def delete(self, kind: str, id: str, state: Mapping[str, Any]) -> None:
+        """Delete."""
+        await self.stub.Delete(provider_pb2.DeleteRequest(urn=self.urn(kind), id=id, properties=struct(state)))
+
+    async def cancel(self) -> None:
+        """The engine's Cancel."""
+        await self.stub.Cancel(empty_pb2.Empty())
+
+    async def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def running(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
+    """A provider process with its own engine log, configured for the session's cloud; ended at the end."""
+    sink = EngineLogSink()
+    engine = grpc.aio.server()
+    engine_pb2_grpc.add_EngineServicer_to_server(sink, engine)
+    address = f"127.0.0.1:{engine.add_insecure_port('127.0.0.1:0')}"
+    await engine.start()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Checkout.here().root / "providers" / "vhdcopy"),
+        address,
+        stdout=asyncio.subprocess.PIPE,
+        env=dict(environment),
+    )
+    assert process.stdout is not None
+    port = int(await process.stdout.readline())
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        endpoints = {
+            "resourceManager": environment["IMAGEFACTORY_RESOURCE_MANAGER"],
+            "blobEndpoint": environment["IMAGEFACTORY_BLOB_ENDPOINT"],
+        }
+        await stub.Configure(provider_pb2.ConfigureRequest(args=struct(endpoints)))
+        yield Plugin(stub, process, sink)
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    await engine.stop(None)
+
+
+def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    """Values as a protobuf Struct."""
+    result = struct_pb2.Struct()
+    result.update(dict(values))
+    return result
+
+
+def kept_by(error: grpc.aio.AioRpcError) -> tuple[str, dict[str, Any], list[str]] | None:
+    """Id, outputs and reasons of a partial failure; None where the engine would keep nothing."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            status = status_pb2.Status.FromString(value)
+            failed = provider_pb2.ErrorResourceInitFailed()
+            status.details[0].Unpack(failed)
+            return failed.id, dict(failed.properties), list(failed.reasons)
+    return None
