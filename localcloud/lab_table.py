@@ -33,4 +33,5 @@ def lab_table(labs: Mapping[str, Any]) -> Table:
 if __name__ == "__main__":
     outputs = json.load(sys.stdin)
     if isinstance(outputs.get("labs"), dict):
-        Console().print(lab_table(outputs["labs"]))
+        # Logs and pipes have no width of their own; rich would take 80, which breaks image names.
+        Console(width=None if sys.stdout.isatty() else 120).print(lab_table(outputs["labs"]))

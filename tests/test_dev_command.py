@@ -166,7 +166,6 @@ def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_an
         [sys.executable, "-m", "localcloud.lab_table"],
         cwd=ROOT,
         input=json.dumps(outputs),
-        env={**os.environ, "COLUMNS": "120"},
         capture_output=True,
         text=True,
         check=True,
@@ -177,7 +176,7 @@ def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_an
 
 def processes_of(folder: Path) -> list[str]:
     """Command lines that name the folder."""
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
     return [line for line in listed.stdout.splitlines() if str(folder) in line]
 
 
