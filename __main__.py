@@ -1,5 +1,6 @@
 """The Pulumi program: load the configuration, read Azure, plan, declare, export."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from pulumi.runtime import config
 
 from components.distribution import distribute
 from components.lab_images import VhdSource
+from components.stack_state import images_in_state
 from imagefactory.configuration import load_configuration
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plan import build_plan
@@ -21,14 +23,14 @@ async def main() -> None:
     try:
         settings = parse_settings(config.CONFIG.get(), os.environ)
         configuration = load_configuration(Path(settings.configuration), settings.labs)
-        facts = await gather_facts(settings, configuration)
+        facts, in_state = await asyncio.gather(gather_facts(settings, configuration), images_in_state())
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
     plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings.policy)
     for fault in plan.warnings:
         pulumi.log.warn(fault.placed())
     source = VhdSource(facts.container_url, facts.factory.storage_account_id or "")
-    pulumi.export("labs", distribute(plan, source, cloud_of(settings)))
+    pulumi.export("labs", distribute(plan, source, cloud_of(settings), in_state))
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
     if plan.failures:
         # The engine deletes what is not declared only after a program that succeeds: what could not be read stays.

@@ -5,6 +5,8 @@ Owns what all labs share. It will not gather facts or judge them.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import pulumi
 import pulumi_azure_native as azure_native
 
@@ -14,8 +16,10 @@ from imagefactory.plan import Plan
 from imagefactory_azure.clouds import Cloud
 
 
-def distribute(plan: Plan, source: VhdSource, cloud: Cloud) -> dict[str, pulumi.Output[dict[str, dict[str, str]]]]:
-    """Declare what every readable lab must hold; returns the images by the lab's label."""
+def distribute(
+    plan: Plan, source: VhdSource, cloud: Cloud, in_state: Set[str]
+) -> dict[str, dict[str, dict[str, pulumi.Input[str]]]]:
+    """Declare what every readable lab must hold; returns id, image path and state by lab label and image name."""
     copier = VhdCopyProvider("vhdcopy", cloud.resource_manager, cloud.blob_endpoint, cloud.authority)
     subscriptions = sorted({lab.facts.subscription_id.lower() for lab in plan.labs})
     azure = {
@@ -29,6 +33,7 @@ def distribute(plan: Plan, source: VhdSource, cloud: Cloud) -> dict[str, pulumi.
             lab,
             source,
             cloud.blob_service((lab.facts.storage_account_id or "").rpartition("/")[2]),
+            in_state,
             {"azure-native": azure[lab.facts.subscription_id.lower()], "vhdcopy": copier},
         ).images
         for lab in plan.labs

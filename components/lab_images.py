@@ -7,7 +7,7 @@ one of them fails (docs/adr).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import pulumi
@@ -19,9 +19,21 @@ from imagefactory.plan import LabPlan, PlannedImage
 STAGING_CONTAINER = "imagefactory-staging"
 """The container in a lab's storage account that holds staged VHDs; it stays when they are gone."""
 
-TAKEN_AS_IT_STANDS = ["author", "dataDiskStorageInfo", "description", "isPlanAuthorized", "tags", "vhd"]
-"""What is not compared for an image that stands already: it was made from another staged VHD, perhaps by the old
-scripts, and an import whose inputs differ fails."""
+TAKEN_AS_IT_STANDS = [
+    "author",
+    "customImagePlan",
+    "dataDiskStorageInfo",
+    "description",
+    "isPlanAuthorized",
+    "location",
+    "managedImageId",
+    "managedSnapshotId",
+    "tags",
+    "vhd",
+    "vm",
+]
+"""What is not compared for an image that stands already: everything but its place. It was made from another staged
+VHD, perhaps by the old scripts, and a difference would change or replace it."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +52,22 @@ class LabImages(pulumi.ComponentResource):
         plan: LabPlan,
         source: VhdSource,
         blob_service: str,
+        in_state: Set[str],
         providers: Mapping[str, pulumi.ProviderResource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the images of `plan`; `providers` are those of the packages azure-native and vhdcopy."""
+        """Declare the images of `plan`.
+
+        `in_state` names the custom images that the stack holds (resource names), `providers` are those of the packages
+        azure-native and vhdcopy.
+        """
         options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=dict(providers)))
         super().__init__("imagefactory:labs:LabImages", plan.label, None, options)
-        self._plan, self._source, self._blob_service = plan, source, blob_service
-        self.images: pulumi.Output[dict[str, dict[str, str]]] = pulumi.Output.all(
-            **{planned.name: self._chain(planned) for planned in plan.images}
-        )
-        self.register_outputs({"images": self.images})
+        self._plan, self._source, self._blob_service, self._in_state = plan, source, blob_service, in_state
+        self.images = {planned.name: self._chain(planned) for planned in plan.images}
+        self.register_outputs({})
 
-    def _chain(self, planned: PlannedImage) -> pulumi.Output[dict[str, str]]:
+    def _chain(self, planned: PlannedImage) -> dict[str, pulumi.Input[str]]:
         facts, image = self._plan.facts, planned.image
         name = f"{self._plan.label}/{planned.name}"
         child = pulumi.ResourceOptions(parent=self)
@@ -72,6 +87,7 @@ class LabImages(pulumi.ComponentResource):
             name,
             lab_name=facts.name,
             resource_group_name=facts.resource_group,
+            location=facts.region,
             name=planned.name,
             author=image.author,
             description=image.description,
@@ -81,7 +97,7 @@ class LabImages(pulumi.ComponentResource):
                 os_type=image.os_type,
                 sys_prep=image.generalized and image.os_type == "Windows",
             ),
-            opts=pulumi.ResourceOptions.merge(child, self._image_options(planned)),
+            opts=pulumi.ResourceOptions.merge(child, self._image_options(name, planned)),
         )
         StagedVhdRelease(
             name,
@@ -90,14 +106,15 @@ class LabImages(pulumi.ComponentResource):
             image_id=planned.image_id,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[custom_image])),
         )
-        return pulumi.Output.all(
-            id=custom_image.id,
-            imagePath=str(image.image_path),
-            state=custom_image.provisioning_state,
-        )
+        return {
+            "id": custom_image.id,
+            "imagePath": str(image.image_path),
+            "state": custom_image.provisioning_state,
+        }
 
-    @staticmethod
-    def _image_options(planned: PlannedImage) -> pulumi.ResourceOptions:
+    def _image_options(self, name: str, planned: PlannedImage) -> pulumi.ResourceOptions:
         if planned.standing:
-            return pulumi.ResourceOptions(import_=planned.image_id, ignore_changes=TAKEN_AS_IT_STANDS)
-        return pulumi.ResourceOptions(replace_on_changes=["vhd"], delete_before_replace=True)
+            import_id = None if name in self._in_state else planned.image_id
+            return pulumi.ResourceOptions(import_=import_id, ignore_changes=TAKEN_AS_IT_STANDS)
+        # A changed tag (another VHD, another attempt) means another image, never a changed one.
+        return pulumi.ResourceOptions(replace_on_changes=["tags", "vhd"], delete_before_replace=True)

@@ -22,6 +22,8 @@ class StandingImage:
     """Tag SourceVhd: file name of the factory's VHD; images made by the old scripts have none."""
     vhd_url: str | None
     """properties.vhd.imageName: the staged VHD that the image was made from."""
+    attempt: int = 1
+    """Tag Attempt: the how manieth time it was made, for one that failed before."""
 
     @property
     def in_progress(self) -> bool:

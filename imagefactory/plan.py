@@ -204,6 +204,8 @@ def _planned(
     usable = there.state == "Succeeded" or there.in_progress
     same_vhd = there.holds(image.vhd_name)
     if not usable:
+        # Another tag makes the engine replace it; after a refresh it would otherwise see nothing to do.
+        tags["Attempt"] = str(there.attempt + 1)
         remedy = "Delete it in the lab if the run stops with 'already existing'"
         fact = f"its state is {there.state}"
         found.warnings.append(warning(subject, fact, "it is made anew", remedy))

@@ -125,5 +125,6 @@ def _image(resource: Mapping[str, Any]) -> StandingImage:
         state=properties.get("provisioningState", ""),
         image_path=tags.get("imagepath"),
         source_vhd=tags.get("sourcevhd"),
+        attempt=int(tags["attempt"]) if tags.get("attempt", "").isdecimal() else 1,
         vhd_url=(properties.get("vhd") or {}).get("imageName"),
     )

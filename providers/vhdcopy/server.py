@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,10 @@ RESOURCES: dict[str, Resource] = {
 
 CLEAN_UP_SECONDS = 4.0
 """How long a cancelled operation may take to leave things clean; after a second Ctrl-C the engine kills at about 5."""
+
+
+PARENT_LOOK_SECONDS = 1.0
+"""How often the process looks whether the one that started it is still there."""
 
 
 class Context(Protocol):
@@ -225,6 +230,14 @@ def _struct(properties: Mapping[str, str | float]) -> struct_pb2.Struct:
     return struct
 
 
+async def _end_with_parent(ended: asyncio.Event) -> None:
+    """Whoever started this process may be killed without a word; then nobody is left to end it."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(PARENT_LOOK_SECONDS)
+    ended.set()
+
+
 async def serve(engine_address: str) -> None:
     """Serve until the engine ends this process; prints the port on the first line of stdout, as the engine expects."""
     servicer = VhdCopyProvider(EngineLog(engine_address))
@@ -239,7 +252,9 @@ async def serve(engine_address: str) -> None:
     # A terminal sends Ctrl-C to the whole process group; the engine's Cancel says what to do about it.
     loop.add_signal_handler(signal.SIGINT, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
+    watching = asyncio.ensure_future(_end_with_parent(ended))
     await ended.wait()
+    watching.cancel()
     await server.stop(grace=0)
     await servicer.close()
 

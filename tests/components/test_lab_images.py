@@ -86,7 +86,7 @@ def declared(plan: Plan) -> Recorder:
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     def program() -> None:
-        distribute(plan, SOURCE, CLOUDS["public"])
+        distribute(plan, SOURCE, CLOUDS["public"], frozenset())
 
     mocks.set_mocks(recorder)
     program()

@@ -126,7 +126,7 @@ class World:
                         "description": f"{path} of day {day}",
                         "osType": "Linux" if "Ubuntu" in path else "Windows",
                         "vhdFileName": vhd,
-                        "timestamp": f"6/{day}/2026 10:11:12 AM",
+                        "timestamp": f"2026-06-{day:02} 10:11:12",
                     },
                     "companionEncoding": "utf-16",
                 }
