@@ -25,8 +25,7 @@ from rich.table import Table
 from localcloud.client import CloudClient, CloudError
 from localcloud.private_files import read_private
 from localcloud.seed import SeedDocument, SeedError, load_seed
-from localcloud.server import LOCK_SECONDS, CloudFault, Options, is_locked
-from localcloud.server import serve as serve_cloud
+from localcloud.state_lock import LOCK_SECONDS, CloudFault, is_locked
 
 START_SECONDS = 60.0 + LOCK_SECONDS
 app = typer.Typer(help="The embedded cloud: emulators on this machine.", no_args_is_help=True, add_completion=False)
@@ -44,6 +43,9 @@ def serve(
     in_memory: Annotated[bool, typer.Option("--in-memory", help="keep labs and blobs in memory only")] = False,
 ) -> None:
     """Serve in the foreground until SIGTERM or Ctrl-C."""
+    from localcloud.server import Options  # here: these imports take a second that the other verbs save
+    from localcloud.server import serve as serve_cloud
+
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     document = load_seed(seed) if seed else SeedDocument()

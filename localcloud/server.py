@@ -6,7 +6,6 @@ Owns the state folder, the ports, and the order of start and end. Everything bin
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import secrets
@@ -31,15 +30,10 @@ from localcloud.control import add_control_routes
 from localcloud.faults import Faults, Journal, Latencies
 from localcloud.private_files import read_private, write_private
 from localcloud.seed import SeedDocument, SeedError, SeedFactoryImage
+from localcloud.state_lock import CloudFault, acquire
 from localcloud.vhd import has_mke2fs
 
-LOCK_SECONDS = 40.0
-"""How long a start waits for the cloud that used the state folder before: Azurite may still be writing."""
 _log = logging.getLogger(__name__)
-
-
-class CloudFault(Exception):
-    """The embedded cloud cannot start; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,9 @@ class Cloud:
                 self._blobs.endpoint,
             )
             add_control_routes(app, self)
-            await _listen(stack, web.ServerRunner(web.Server(front.handle, auto_decompress=False)), blob)
+            await _listen(
+                stack, web.ServerRunner(web.Server(front.handle, access_log=None, auto_decompress=False)), blob
+            )
             await _listen(stack, web.AppRunner(app, access_log=None), arm)
             daemon_file = options.state / "daemon.json"
             about = self.status()
@@ -221,60 +217,23 @@ async def serve(options: Options) -> None:
     """Run an embedded cloud until it is told to end. Raises CloudFault, SeedError."""
     options.state.mkdir(parents=True, exist_ok=True)
     options.state.chmod(0o700)
-    with (options.state / "lock").open("w") as lock:
-        await _acquire(lock.fileno(), options.state)
-        try:
-            store = ArmStore.load(None if options.in_memory else options.state / "arm.json")
-            kept = read_private(options.state / "ports.json")
-            arm = _bind(options.arm_port, kept.get("resourceManager"), options.state)
-            blob = _bind(options.blob_port, kept.get("blob"), options.state)
-            azurite = _bind(None, kept.get("azurite"), options.state)
-            sockets = {"resourceManager": arm, "blob": blob, "azurite": azurite}
-            ports = {name: each.getsockname()[1] for name, each in sockets.items()}
-            azurite.close()  # found free; Azurite binds it itself
-            write_private(options.state / "ports.json", ports)
-            (options.state / "blobs").mkdir(exist_ok=True)
-            await Cloud(options, store, ports).run(options, arm, blob, lock.fileno())
-        except (StoreError, AzuriteError) as error:
-            raise CloudFault(str(error)) from error
-
-
-def is_locked(state: Path) -> bool:
-    """Whether an embedded cloud, or what is left of one, uses the state folder."""
+    # Never closed: the system frees the lock when this process and Azurite have ended, and not before.
+    lock = os.open(options.state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    await acquire(lock, options.state)
     try:
-        with (state / "lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-async def _acquire(lock: int, state: Path) -> None:
-    """Take the state folder's lock. Azurite holds it too, so it is free only when the last one has ended."""
-    deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            pid = read_private(state / "daemon.json").get("pid")
-            alive = isinstance(pid, int) and _alive(pid)
-            if alive or asyncio.get_running_loop().time() > deadline:
-                raise CloudFault(
-                    f"{state}: another embedded cloud uses this state folder (process {pid}); this one does not start. "
-                    "Stop it: python3 dev.py cloud stop"
-                ) from None
-        await asyncio.sleep(0.1)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+        store = ArmStore.load(None if options.in_memory else options.state / "arm.json")
+        kept = read_private(options.state / "ports.json")
+        arm = _bind(options.arm_port, kept.get("resourceManager"), options.state)
+        blob = _bind(options.blob_port, kept.get("blob"), options.state)
+        azurite = _bind(None, kept.get("azurite"), options.state)
+        sockets = {"resourceManager": arm, "blob": blob, "azurite": azurite}
+        ports = {name: each.getsockname()[1] for name, each in sockets.items()}
+        azurite.close()  # found free; Azurite binds it itself
+        write_private(options.state / "ports.json", ports)
+        (options.state / "blobs").mkdir(exist_ok=True)
+        await Cloud(options, store, ports).run(options, arm, blob, lock)
+    except (StoreError, AzuriteError) as error:
+        raise CloudFault(str(error)) from error
 
 
 def _bind(wanted: int | None, kept: object, state: Path) -> socket.socket:

@@ -25,7 +25,7 @@ const Accounts = require(join(dirname(entry), "../common/AccountDataStore.js")).
 const BlobStorageContext = load("context/BlobStorageContext.js");
 const StorageError = load("errors/StorageError.js");
 const errors = load("errors/StorageErrorFactory.js");
-const { newEtag } = require(join(dirname(entry), "utils/utils.js"));
+const { newEtag } = require(join(dirname(entry), "../common/utils/utils.js"));
 
 const PAGE_BLOB = "PageBlob";
 const pending = new Set(); // blob documents whose copy has not ended; the whole truth is each document's `copyLife`
@@ -167,9 +167,19 @@ wrap(Handler, "abortCopyFromURL", (original) => async function (copyId, given, c
   return answer;
 });
 
+wrap(Handler, "validateCopySource", (original) => async function (url, account, context) {
+  try {
+    await original.call(this, url, account, context);
+  } catch (error) {
+    // To somebody without any signature Azure does not say that a private blob exists.
+    if (error.statusCode !== 403 || new URL(url).searchParams.has("sig")) throw error;
+    throw errors.getCannotVerifyCopySource(context.contextId, 404, "The specified resource does not exist.");
+  }
+});
+
 wrap(Store, "init", (original) => async function () {
   await original.call(this);
-  for (const document of blobs(this).where((each) => each.copyLife)) pending.add(document);
+  for (const document of blobs(this).where((each) => each.copyLife !== undefined)) pending.add(document);
 });
 
 // Azurite asks a copy's source over HTTP whether it may be read. The URL names the front: ask Azurite itself, so that
