@@ -231,7 +231,13 @@ async def serve(options: Options) -> None:
         azurite.close()  # found free; Azurite binds it itself
         write_private(options.state / "ports.json", ports)
         (options.state / "blobs").mkdir(exist_ok=True)
-        await Cloud(options, store, ports).run(options, arm, blob, lock)
+        try:
+            cloud = Cloud(options, store, ports)
+        except ValueError as error:
+            raise CloudFault(
+                f"{options.state}: a saved file is broken ({error}); the cloud does not start. Delete it, or the folder."
+            ) from error
+        await cloud.run(options, arm, blob, lock)
     except (StoreError, AzuriteError) as error:
         raise CloudFault(str(error)) from error
 

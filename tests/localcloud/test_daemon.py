@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -24,7 +25,9 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from imagefactory.vhd import footer_fault
 from localcloud.client import CloudClient, CloudError
+from localcloud.faults import Action
 from localcloud.private_files import read_private
+from localcloud.seed import parse_seed
 from localcloud.state_lock import is_locked
 from localcloud.toolchain.checkout import Checkout
 from localcloud.toolchain.cloud import emulator_variables
@@ -323,6 +326,9 @@ def test_a_start_that_fails_shows_why(program: Program) -> None:
     assert "Azurite: not found" in program.run("start", ok=False, LOCALCLOUD_AZURITE="/nonexistent/main.js")
     (program.state / "arm.json").write_text("{", encoding="utf-8")
     assert "is not the saved state" in program.run("start", ok=False)
+    (program.state / "arm.json").unlink()
+    (program.state / "latencies.json").write_text('{"copySeconds": -1}', encoding="utf-8")
+    assert "a saved file is broken" in program.run("start", ok=False)
 
 
 @pytest.mark.parametrize(
@@ -435,3 +441,13 @@ def test_the_journal_and_the_rules_span_both_services(program: Program) -> None:
     ]
     client.clear_calls()
     assert client.calls() == []
+
+
+def test_the_documented_seed_is_a_good_one_and_its_actions_are_all() -> None:
+    """The example of docs/embedded-cloud.md parses, and each row of its table of actions is an action."""
+    text = (Checkout.here().root / "docs" / "embedded-cloud.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    document = parse_seed(json.loads(example))
+    assert document.accounts() == ["factorystore", "webteamstore", "sparestore"]
+    actions = [Action.model_validate_json(each) for each in re.findall(r"^\| `(\{.*\})` \|", text, re.MULTILINE)]
+    assert set().union(*(each.model_fields_set for each in actions)) == set(Action.model_fields)
