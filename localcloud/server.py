@@ -235,7 +235,7 @@ async def serve(options: Options) -> None:
             cloud = Cloud(options, store, ports)
         except ValueError as error:
             raise CloudFault(
-                f"{options.state}: a saved file is broken ({error}); the cloud does not start. Delete it, or the folder."
+                f"{options.state}: a saved file is broken ({error}); it does not start. Delete the file, or the folder."
             ) from error
         await cloud.run(options, arm, blob, lock)
     except (StoreError, AzuriteError) as error:
