@@ -168,8 +168,7 @@ class LanguageHost(LanguageRuntimeServicer):
         return messages.RuntimeOptionsResponse()
 
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Abort what runs; the calls that wait for it answer with its end."""
-        Child.stop_all()
+        """Nothing: a program ends with its engine's monitor, and a provider has a Cancel of its own and cleans up."""
         return empty_pb2.Empty()
 
 

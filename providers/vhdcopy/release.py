@@ -25,10 +25,10 @@ class StagedVhdRelease:
     """
 
     texts: tuple[Text, ...] = (
-        Text("url"),
+        Text("url", is_output=True),
         Text("accountId", is_id=True),
         Text("imageId", is_id=True),
-        Text("copyId"),
+        Text("copyId", is_output=True),
     )
     numbers: tuple[str, ...] = ()
     replaces: bool = False

@@ -31,10 +31,15 @@ class Kept(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A required string input; `is_id`: an ARM id, stored in lower case because Azure's own casing varies."""
+    """A required string input.
+
+    `is_id`: an ARM id, stored in lower case because Azure's own casing varies. `is_output`: another resource's output,
+    which the engine leaves out of a check when that resource failed; it then skips this one.
+    """
 
     name: str
     is_id: bool = False
+    is_output: bool = False
 
 
 class Resource(Protocol):
@@ -73,7 +78,8 @@ class Resource(Protocol):
 def check(resource: Resource, given: Properties) -> tuple[Properties, dict[str, str]]:
     """The inputs as they are stored, and what is wrong with them by property."""
     names = (*(text.name for text in resource.texts), *resource.numbers)
-    faults = {name: "it is missing" for name in names if given.get(name) in {None, ""}}
+    optional = {text.name for text in resource.texts if text.is_output}
+    faults = {name: "it is missing" for name in names if given.get(name) in {None, ""} and name not in optional}
     faults |= {name: "there is no such input" for name in given if name not in names}
     faults |= {
         name: "it is not a whole number"
@@ -82,7 +88,7 @@ def check(resource: Resource, given: Properties) -> tuple[Properties, dict[str, 
     }
     ids = {text.name for text in resource.texts if text.is_id}
     inputs = {name: str(value).lower() if name in ids else value for name, value in given.items()}
-    if not faults and UNKNOWN not in inputs.values():
+    if not faults:
         faults = dict(resource.faults(inputs))
     return inputs, faults
 

@@ -143,10 +143,14 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     async def Cancel(self, request: Any, context: Context) -> Any:
         """Stop what runs. It also comes at the end of every run, when nothing does."""
+        self.stop_running()
+        return empty_pb2.Empty()
+
+    def stop_running(self) -> None:
+        """Cancel every operation; each cleans up and answers."""
         self._cancelled = True
         for task in self._running:
             task.cancel()
-        return empty_pb2.Empty()
 
     async def close(self) -> None:
         """Deliver the last messages and close the connections."""
@@ -233,7 +237,7 @@ def _struct(properties: Mapping[str, str | float]) -> struct_pb2.Struct:
 async def _end_with_parent(ended: asyncio.Event) -> None:
     """Whoever started this process may be killed without a word; then nobody is left to end it."""
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(PARENT_LOOK_SECONDS)
     ended.set()
 
@@ -255,7 +259,8 @@ async def serve(engine_address: str) -> None:
     watching = asyncio.ensure_future(_end_with_parent(ended))
     await ended.wait()
     watching.cancel()
-    await server.stop(grace=0)
+    servicer.stop_running()
+    await server.stop(grace=CLEAN_UP_SECONDS)
     await servicer.close()
 
 

@@ -20,7 +20,8 @@ def test_images_of_the_old_scripts_are_taken_over_without_a_copy(world: World) -
     run = world.up()
     assert run.code == 0, run.output
     assert world.copies() == 1, "only the new image is copied"
-    assert world.image(web, old) == before
+    # The azure-native provider adds the location that the old scripts left out; nothing else may change.
+    assert world.image(web, old) == {**before, "location": "westeurope"}
     assert world.up().only_unchanged
     world.retire(old)
     assert world.up().code == 0

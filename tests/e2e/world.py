@@ -22,6 +22,7 @@ from typing import Any
 import requests
 import yaml
 from azure.storage.blob import BlobServiceClient
+
 from localcloud.client import CloudClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,11 +132,15 @@ class World:
                     "companionEncoding": "utf-16",
                 }
             )
-            golden = self.folder / "Configuration" / "GoldenImages" / path
-            golden.parent.mkdir(parents=True, exist_ok=True)
-            golden.write_text("{}", encoding="utf-8")
+            self.define(path)
         self.cloud.seed({"factoryImages": documents})
         return names
+
+    def define(self, path: str) -> None:
+        """A golden image in the configuration folder."""
+        golden = self.folder / "Configuration" / "GoldenImages" / path
+        golden.parent.mkdir(parents=True, exist_ok=True)
+        golden.write_text("{}", encoding="utf-8")
 
     def retire(self, name: str) -> None:
         """Delete a factory image: companion first, then the VHD."""
