@@ -19,7 +19,7 @@ from azure.core.exceptions import (
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
-from imagefactory_azure.errors import error_code, from_azure
+from imagefactory_azure.errors import CloudError, error_code, from_azure
 from imagefactory_azure.storage import StorageAccounts
 
 _STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "PendingCopyOperation"}
@@ -33,8 +33,10 @@ class PageBlobs:
         self._accounts = accounts
 
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
-        """What stands there; None when there is no such blob or container."""
-        client = await self._client(blob)
+        """What stands there; None when there is no such blob, container or storage account."""
+        client = await self._client_if_any(blob)
+        if client is None:
+            return None
         try:
             found = await client.get_blob_properties()
         except ResourceNotFoundError:
@@ -107,8 +109,10 @@ class PageBlobs:
             raise from_azure(error, blob.name, "its copy may go on") from error
 
     async def delete(self, blob: BlobRef) -> None:
-        """Remove the blob with its snapshots; nothing happens when it is gone already."""
-        client = await self._client(blob)
+        """Remove the blob with its snapshots; nothing happens when it, or its storage account, is gone already."""
+        client = await self._client_if_any(blob)
+        if client is None:
+            return
         try:
             await client.delete_blob(delete_snapshots="include")
         except ResourceNotFoundError:
@@ -120,6 +124,14 @@ class PageBlobs:
         service = await self._accounts.service(blob.account_id)
         container, _, name = blob.url.removeprefix(f"{service.url.rstrip('/')}/").partition("/")
         return service.get_blob_client(container, name)
+
+    async def _client_if_any(self, blob: BlobRef) -> BlobClient | None:
+        try:
+            return await self._client(blob)
+        except CloudError as error:
+            if error.status == 404:
+                return None
+            raise
 
     async def _make_container(self, blob: BlobRef) -> None:
         client = await self._client(blob)

@@ -45,11 +45,12 @@ def up(checkout: Checkout) -> int:
                 env=env,
                 remedy=f"Delete {checkout.stacks} if nothing in it is needed, then run the same command again",
             )
+    common = ["--stack", STACK, "--parallel", PARALLEL, "--suppress-permalink=true", "--suppress-outputs"]
+    if run_in_foreground([engine.bin / "pulumi", "preview", *common], cwd=checkout.root, env=env):
+        say("The preview found faults, named above; what they do not touch is served all the same.")
+    # The preview that is part of `up` would stop the run at such a fault.
     code = run_in_foreground(
-        [
-            *(engine.bin / "pulumi", "up", "--stack", STACK, "--yes", "--continue-on-error"),
-            *("--parallel", PARALLEL, "--suppress-permalink=true", "--suppress-outputs"),
-        ],
+        [engine.bin / "pulumi", "up", "--yes", "--skip-preview", "--continue-on-error", *common],
         cwd=checkout.root,
         env=env,
     )

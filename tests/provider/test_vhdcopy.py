@@ -289,6 +289,15 @@ async def test_refresh_finds_a_copy_gone_only_without_its_image_and_without_its_
     assert await plugin.read(COPY, answer.id, state) == answer.id
 
 
+async def test_a_lab_that_is_gone_with_its_storage_account_can_leave_the_state(world: World, plugin: Plugin) -> None:
+    """Where the account no longer exists there is nothing to delete, and a refresh finds the copy gone."""
+    state = {**inputs_of(world), "url": "u", "copyId": "c"}
+    account = "/subscriptions/0/resourcegroups/r/providers/microsoft.storage/storageaccounts/gone"
+    state["destinationAccountId"] = account
+    await plugin.delete(COPY, "id", state)
+    assert await plugin.read(COPY, "id", state) == ""
+
+
 async def test_a_release_deletes_the_staged_vhd_only_when_its_image_stands(world: World, plugin: Plugin) -> None:
     """Without the image the VHD is kept, for it is needed again; with it, it goes, and a second release is no error."""
     ((name, _),) = world.images.items()
