@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,12 +76,15 @@ def _document(found: Catalog) -> dict[str, object]:
 
 
 def _show(found: Catalog) -> None:
-    console = Console()
-    table = Table("Image", "Image path", "OS", "Saved (UTC)", "Size", "VHD", title="The factory's images, newest first")
+    # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table(title="The factory's images, newest first", title_justify="left")
+    for column in ("Image", "Image path", "OS", "Saved (UTC)", "Size", "VHD"):
+        table.add_column(column, overflow="fold")
     for image in found.images:
         state = "" if image.generalized else ", specialized"
         saved = f"{image.saved_at:%Y-%m-%d %H:%M}" + ("" if image.saved_at_source == "companion" else " (blob)")
-        size = f"{image.length / GIB:.1f} GiB"
+        size = f"{image.length / GIB:.2f} GiB"
         table.add_row(image.name, str(image.image_path), image.os_type + state, saved, size, image.vhd_name)
     console.print(table)
     for fault in found.warnings:

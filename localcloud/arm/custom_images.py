@@ -26,6 +26,8 @@ from localcloud.blobs.access import BlobAccess
 from localcloud.faults import ImageFailure, Latencies
 
 LAST_RETRY_AFTER_SECONDS = 10.0
+SHORTEST_RETRY_AFTER_MS = 20
+"""For an operation that is due and not ended yet: its VHD is being checked."""
 _OS_TYPES = ("Windows", "Linux", "None")
 _NAME = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
 
@@ -230,8 +232,8 @@ class CustomImages:
 def retry_headers(operation: Operation) -> dict[str, str]:
     """When to ask again. DevTest Labs sends none (clients then poll every 10 s); here it saves that wait."""
     left = 0.0 if operation.ended else min(max(0.0, operation.due - time.time()), LAST_RETRY_AFTER_SECONDS)
-    if 0 < left < 1:
-        return {"retry-after-ms": str(int(left * 1000) + 1)}
+    if left < 1 and not operation.ended:
+        return {"retry-after-ms": str(max(int(left * 1000) + 1, SHORTEST_RETRY_AFTER_MS))}
     return {"Retry-After": str(int(left))}
 
 

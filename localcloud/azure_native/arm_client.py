@@ -159,7 +159,8 @@ class ArmClient:
                 raise answer.error()
             if state.lower() == "succeeded" and answer.status != 202:
                 return True
-            wait = answer.retry_after or interval
+            asked = answer.retry_after
+            wait = interval if asked is None else asked
 
     async def _send(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> Answer:
         from aiohttp import ClientError

@@ -29,7 +29,8 @@ def describe(progress: Progress, elapsed: float) -> str:
     """A copy's progress on one row, `34 % 5.1/15.0 GiB 412 MiB/s 0:24 left`, after `elapsed` seconds."""
     share = progress.done / progress.total if progress.total else 0.0
     rate = progress.done / elapsed if elapsed > 0 else 0.0
-    text = f"{share:.0%} {progress.done / GIB:.1f}/{progress.total / GIB:.1f} GiB".replace("%", " %")
+    unit, name, digits = (GIB, "GiB", 1) if progress.total >= GIB else (MIB, "MiB", 0)
+    text = f"{share * 100:.0f} % {progress.done / unit:.{digits}f}/{progress.total / unit:.{digits}f} {name}"
     if rate <= 0:
         return text
     minutes, seconds = divmod(round((progress.total - progress.done) / rate), 60)

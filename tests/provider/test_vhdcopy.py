@@ -225,7 +225,7 @@ async def test_progress_reaches_the_engines_log(world: World, plugin: Plugin) ->
     inputs = inputs_of(world)
     world.cloud.set_latencies({"copySeconds": 3})
     await plugin.create(COPY, inputs)
-    assert any(" %" in message and "GiB" in message for message in plugin.log.messages)
+    assert any(" %" in message and " MiB" in message for message in plugin.log.messages)
     assert staged_equals_source(world)
 
 
@@ -339,4 +339,4 @@ def test_a_copy_is_noticed_within_a_tenth_of_its_time(elapsed: float) -> None:
 def test_any_progress_can_be_told(done: int, total: int, elapsed: float) -> None:
     """One short row, whatever the numbers."""
     row = describe(Progress(min(done, total), total), elapsed)
-    assert "\n" not in row and " %" in row and "GiB" in row
+    assert "\n" not in row and " %" in row and "iB" in row
