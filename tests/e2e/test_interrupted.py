@@ -100,6 +100,46 @@ def test_an_image_that_azure_fails_to_make_is_made_by_the_next_up(world: World) 
     assert run.code == 0, run.output
     assert world.held(web) == {good: "Succeeded", bad: "Succeeded"}
     assert world.copies() == 0 and world.staged(web) == []
+    assert world.up().only_unchanged
+    assert world.held(web) == {good: "Succeeded", bad: "Succeeded"}, "the mended image is not imported over itself"
+
+
+def test_a_failed_image_is_made_anew_also_after_a_refresh(world: World) -> None:
+    """A refresh makes the engine forget that the image failed; the program does not."""
+    web = world.add_lab("web", "Win2016")
+    (name,) = world.add_images((WINDOWS, 5))
+    failure = {"imageFails": {"code": "AllocationFailed", "message": "no room"}}
+    world.cloud.set_faults([{"service": "arm", "method": "PUT", "path": "customimages", "action": failure}])
+    assert world.up().code != 0
+    assert world.held(web) == {name: "Failed"}
+    world.cloud.clear_faults()
+    run = world.up("--refresh")
+    assert run.code == 0, run.output
+    assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
+    assert world.up("--refresh").only_unchanged and world.held(web) == {name: "Succeeded"}
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_ends_while_azure_makes_the_image_is_taken_up(world: World, end: signal.Signals) -> None:
+    """Ctrl-C or kill -9 while the image is made: Azure finishes it, the next up takes it over, the one after rests."""
+    web = world.add_lab("web", "Win2016")
+    (name,) = world.add_images((WINDOWS, 5))
+    world.cloud.set_latencies({"imageCreateSeconds": 8})
+    process = world.start("up", "--yes", "--skip-preview", "--continue-on-error")
+    deadline = time.monotonic() + 60
+    while world.held(web) != {name: "Creating"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (os.kill if end is signal.SIGINT else os.killpg)(process.pid, end)
+    process.communicate(timeout=60)
+    if end is signal.SIGKILL:
+        assert world.pulumi("cancel", "--yes").code == 0
+    run = world.up()
+    assert run.code == 0, run.output
+    assert world.copies() == 1, "the VHD was copied once"
+    assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
+    run = world.up()
+    assert run.code == 0 and world.held(web) == {name: "Succeeded"}, run.output
 
 
 @pytest.mark.timeout(300)

@@ -206,9 +206,7 @@ class Machine:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    "seed", range(int(__import__("os").environ.get("S0", "0")), int(__import__("os").environ.get("S1", "4")))
-)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_any_sequence_of_changes_and_faults_keeps_the_stack_sound_and_ends_at_the_plan(world: World, seed: int) -> None:
     """See the module's docstring."""
     machine = Machine(world, seed)
