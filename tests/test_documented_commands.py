@@ -42,7 +42,7 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
 def test_the_operations_guide_shows_commands_of_every_program() -> None:
     """The reader of documents finds what it is to check."""
     programs = {command[0] for command in shown(ROOT / "docs" / "operations.md")}
-    assert {"pulumi", "imagefactory", "python3"} <= programs
+    assert {"pulumi", "imagefactory"} <= programs
 
 
 @pytest.mark.parametrize(

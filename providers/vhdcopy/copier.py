@@ -67,6 +67,10 @@ class Copier(Protocol):
         """
         ...
 
+    async def is_whole(self, request: CopyRequest) -> bool | None:
+        """Whether the staged VHD is finished; None where there is none of ours. Raises `CloudError`."""
+        ...
+
     async def discard(self, request: CopyRequest) -> None:
         """Stop the copy if it runs, and remove the staged VHD if it is one of ours. Raises `CloudError`."""
         ...

@@ -125,6 +125,8 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         resource = await _resource(request.urn, context)
         try:
             there = bool(state) and await resource.read(await self._open().services(), state)
+        except Kept as kept:
+            await _abort_keeping(kept, context)
         except ImageFactoryError as error:
             await self._log.warn(request.urn, f"{error} (its state is kept as it was)")
             there = True
@@ -173,9 +175,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         try:
             return await task
         except Kept as kept:
-            reason = _told(kept.__cause__)
-            context.set_trailing_metadata((("grpc-status-details-bin", _init_failed(kept, reason)),))
-            await context.abort(grpc.StatusCode.UNKNOWN, reason)
+            await _abort_keeping(kept, context)
         except asyncio.CancelledError:
             if not self._cancelled:
                 raise
@@ -216,12 +216,14 @@ def _told(error: BaseException | None) -> str:
     return f"vhdcopy: an unforeseen {what}; the VHD is not staged. Run again, and report it"
 
 
-def _init_failed(kept: Kept, reason: str) -> bytes:
-    """The status by which the engine keeps a half-made resource (`rpcerror` in pulumi's SDK reads it)."""
+async def _abort_keeping(kept: Kept, context: Context) -> NoReturn:
+    """Fail with the status by which the engine keeps a half-made resource (`rpcerror` in pulumi's SDK reads it)."""
+    reason = _told(kept.__cause__)
     detail = any_pb2.Any()
     detail.Pack(provider_pb2.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason]))
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason, details=[detail])
-    return bytes(status.SerializeToString())
+    context.set_trailing_metadata((("grpc-status-details-bin", bytes(status.SerializeToString())),))
+    await context.abort(grpc.StatusCode.UNKNOWN, reason)
 
 
 def _properties(struct: struct_pb2.Struct) -> Properties:

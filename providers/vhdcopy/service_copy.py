@@ -50,6 +50,13 @@ class ServiceCopier:
             " storage accounts' health"
         )
 
+    async def is_whole(self, request: CopyRequest) -> bool | None:
+        """See `Copier`."""
+        facts = await self._blobs.facts(request.destination)
+        if facts is None or not request.marked(facts.metadata):
+            return None
+        return facts.copy is not None and facts.copy.status == "success"
+
     async def discard(self, request: CopyRequest) -> None:
         """See `Copier`."""
         facts = await self._blobs.facts(request.destination)

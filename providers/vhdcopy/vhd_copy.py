@@ -93,13 +93,19 @@ class VhdCopy:
     update = create
 
     async def read(self, services: Services, state: Properties) -> bool:
-        """Whether it still does what it is for: its image stands, or the staged VHD is there for it."""
+        """Whether it still does what it is for: its image stands, or the staged VHD is there for it.
+
+        Raises `Kept` for one that is not whole: a refresh would otherwise make the engine forget that it failed.
+        """
         request = _request(state)
         image = await find_image(services.arm, str(state["imageId"]))
         if image and (image.in_progress or _serves(image, request)):
             return True
-        staged = await services.blobs.facts(request.destination)
-        return staged is not None and request.marked(staged.metadata)
+        whole = await services.copier.is_whole(request)
+        if whole is False:
+            unfinished = f"{request.destination.name}: it is not whole; its image is not made yet. The next up goes on"
+            raise Kept(request.destination.url, state) from CopyError(unfinished)
+        return bool(whole)
 
     async def delete(self, services: Services, state: Properties) -> None:
         """Remove the staged VHD, also if it is gone already."""

@@ -41,6 +41,18 @@ def test_a_failed_copy_stops_no_other_and_is_resumed(world: World) -> None:
     assert world.up().only_unchanged
 
 
+def test_a_failed_copy_is_finished_also_after_a_refresh(world: World) -> None:
+    """A refresh does not make the engine forget that the staged VHD is not whole."""
+    web = world.add_lab("web", "Win2016")
+    (name,) = world.add_images((WINDOWS, 5))
+    world.cloud.set_faults([{"service": "blob", "path": f"/{web.account}/", "action": {"copyFails": "InternalError"}}])
+    assert world.up().code != 0
+    world.cloud.clear_faults()
+    run = world.up("--refresh")
+    assert run.code == 0, run.output
+    assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
+
+
 def test_a_copy_that_fails_once_is_started_again_in_the_same_run(world: World) -> None:
     """One failure of the service is no failure of the run."""
     web = world.add_lab("web", "Win2016")

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.engine
 PATHS = ("Win2016/Datacenter.json", "Win2016/Core.json", "Ubuntu/Jammy.json")
 WISHES = (["Win2016"], ["Win2016/Core.json"], ["Ubuntu"], ["Win2016", "Ubuntu"])
 STEPS = 7
-SEEDS = [int(seed) for seed in os.environ.get("STATE_MACHINE_SEEDS", "0 1 2 3").split()]
+SEEDS = [int(seed) for seed in os.environ.get("STATE_MACHINE_SEEDS", "0 2 5 9").split()]
 """More can be tried by hand: STATE_MACHINE_SEEDS='10 11 12' python3 dev.py test tests/e2e/test_state_machine.py"""
 REFUSED = {"status": 403, "code": "Injected", "message": "injected"}
 

@@ -13,12 +13,13 @@ import pytest
 import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
+from pulumi.runtime.proto import provider_pb2
 
 from localcloud.client import CloudClient
 from providers.vhdcopy.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
 from providers.vhdcopy.progress import describe
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, Lab, World
-from tests.provider.plugin import COPY, RELEASE, Plugin, kept_by, running
+from tests.provider.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
 
 
 @pytest.fixture
@@ -195,6 +196,9 @@ async def test_a_failed_copy_is_kept_in_the_state_and_the_update_finishes_it(wor
     id, outputs, reasons = kept
     assert id == inputs["destinationUrl"] and outputs["url"] == id
     assert "InternalError" in reasons[0]
+    request = provider_pb2.ReadRequest(urn=plugin.urn(COPY), id=id, properties=struct(outputs), inputs=struct(inputs))
+    unfinished = kept_by(await failure_of(plugin.stub.Read(request)))
+    assert unfinished is not None and unfinished[0] == id, "a refresh does not forget that it failed"
     world.cloud.clear_faults()
     outputs = await plugin.update(COPY, id, outputs, inputs)
     assert outputs["copyId"] and staged_equals_source(world)
