@@ -8,7 +8,7 @@ no plan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagefactory.catalog import Catalog
 from imagefactory.configuration import Configuration
@@ -42,14 +42,13 @@ async def gather_facts(settings: Settings, configuration: Configuration | None) 
     Raises `ImageFactoryError` where the factory lab or its storage cannot be read.
     """
     factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
-    targets = configuration.labs if configuration else ()
-    wanted = {lab.key: lab.resource_group for lab in targets} | {factory_key: settings.factory.resource_group}
+    targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
     cloud = cloud_of(settings)
     async with ResourceManager(cloud, credential(cloud)) as arm, StorageAccounts(arm) as accounts:
-        found = await lab_facts(arm, wanted)
-        factory = found[factory_key]
+        factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
         if isinstance(factory, Fault):
-            raise ImageFactoryError(f"factory: {factory.message()}")
+            consequence = "nothing is planned and nothing is deleted"
+            raise ImageFactoryError(f"factory: {replace(factory, consequence=consequence).message()}")
         catalog = await read_catalog(accounts, factory)
     container_url = f"{cloud.blob_service(account_name(factory.storage_account_id or ''))}/{CONTAINER}"
-    return CloudFacts(factory, container_url, catalog, {lab.key: found[lab.key] for lab in targets})
+    return CloudFacts(factory, container_url, catalog, labs)

@@ -21,14 +21,20 @@ API_VERSION = "2018-09-15"
 _NOTHING_THERE = "nothing is distributed to it and nothing of it is deleted"
 
 
-async def lab_facts(arm: ResourceManager, wanted: Mapping[LabKey, str | None]) -> dict[LabKey, LabFacts | Fault]:
-    """Each wanted lab (with the resource group that labs.json gives, if any) with its images, or why it has none."""
-    subscriptions = sorted({key.subscription_id for key in wanted})
+async def lab_facts(
+    arm: ResourceManager, factory: tuple[LabKey, str | None], targets: Mapping[LabKey, str | None]
+) -> tuple[LabFacts | Fault, dict[LabKey, LabFacts | Fault]]:
+    """The factory lab without its images, and each target lab with them, or why there is none.
+
+    Each is wanted with its resource group where one is given; a target may have the factory's name in another group.
+    """
+    subscriptions = sorted({key.subscription_id for key in (factory[0], *targets)})
     listed = dict(zip(subscriptions, await asyncio.gather(*(_labs_of(arm, s) for s in subscriptions)), strict=True))
-    found = {key: _choose(key, group, listed[key.subscription_id]) for key, group in wanted.items()}
+    found = {key: _choose(key, group, listed[key.subscription_id]) for key, group in targets.items()}
     labs = [(key, lab) for key, lab in found.items() if not isinstance(lab, Fault)]
     complete = await asyncio.gather(*(_with_images(arm, lab) for _, lab in labs))
-    return found | {key: facts for (key, _), facts in zip(labs, complete, strict=True)}
+    found |= {key: facts for (key, _), facts in zip(labs, complete, strict=True)}
+    return _choose(*factory, listed[factory[0].subscription_id]), found
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:

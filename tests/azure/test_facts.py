@@ -50,7 +50,7 @@ async def facts_of(world: World) -> CloudFacts:
 async def labs_of(world: World, wanted: Mapping[LabKey, str | None]) -> dict[LabKey, LabFacts | Fault]:
     cloud = cloud_of(settings_of(world))
     async with ResourceManager(cloud, credential(cloud)) as arm:
-        return await lab_facts(arm, wanted)
+        return (await lab_facts(arm, (LabKey(world.subscription, world.factory.name), None), wanted))[1]
 
 
 def reads_of_companions(world: World) -> int:
@@ -112,6 +112,21 @@ async def test_a_lab_of_two_resource_groups_needs_its_resource_group(world: Worl
     assert isinstance(fault, Fault) and "blue, red" in fault.fact and "ResourceGroup" in fault.remedy
     found = (await labs_of(world, {key: "RED"}))[key]
     assert isinstance(found, LabFacts) and found.resource_group == "red"
+
+
+async def test_a_target_of_the_factorys_name_in_another_group_is_not_the_factory(world: World) -> None:
+    """Each of the two is found by its own resource group; the factory's own images are nobody's business."""
+    entry = {"name": world.factory.name, "resourceGroup": "other", "region": "westeurope", "storageAccount": None}
+    world.cloud.set_faults(
+        [{"service": "arm", "path": "resourcegroups/factory/.*customimages", "action": {"status": 403, "code": "No"}}]
+    )
+    world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": [entry]}]})
+    key, cloud = LabKey(world.subscription, world.factory.name), cloud_of(settings_of(world))
+    async with ResourceManager(cloud, credential(cloud)) as arm:
+        factory, labs = await lab_facts(arm, (key, "factory"), {key: "other"})
+    target = labs[key]
+    assert isinstance(factory, LabFacts) and factory.resource_group == "factory"
+    assert isinstance(target, LabFacts) and target.resource_group == "other"
 
 
 async def test_a_factory_that_cannot_be_read_is_one_clear_error(world: World) -> None:
