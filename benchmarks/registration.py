@@ -1,0 +1,70 @@
+"""What the product costs per resource registered, against a bare program with as many.
+
+Both run by turns, so that what else the machine does meets both; medians are compared, never single runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.stage import Stage, Timing
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Medians of one step; times are seconds per command, and milliseconds per resource that the stack holds."""
+
+    step: str
+    lab_images: int
+    product_seconds: float
+    bare_seconds: float
+    product_resource_ms: float
+    bare_resource_ms: float
+    ratio: float
+    ratios: list[float]
+    """Of each round."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as JSON data."""
+        return asdict(self)
+
+
+def compare(
+    stage: Stage, lab_images: int, labs: int, rounds: int, parallel: int, tell: Callable[[str], None]
+) -> list[Comparison]:
+    """First `up` (copies and images at once) and the `preview` after it, `rounds` times, product and bare by turns.
+
+    `lab_images` are spread over `labs` labs. Every round has new labs, new stacks and the same factory.
+    """
+    per_lab = max(1, lab_images // labs)
+    factory = stage.factory(per_lab)
+    timings: dict[str, list[tuple[Timing, Timing]]] = {"first up": [], "second preview": []}
+    for number in range(rounds):
+        tell(f"{lab_images} lab images, round {number + 1} of {rounds}")
+        product, _ = stage.product(factory, labs, parallel)
+        bare = stage.bare(labs, per_lab, parallel)
+        timings["first up"].append((product.up(), bare.up()))
+        timings["second preview"].append((product.preview(), bare.preview()))
+    return [_compare(step, per_lab * labs, pairs) for step, pairs in timings.items()]
+
+
+def _compare(step: str, lab_images: int, pairs: list[tuple[Timing, Timing]]) -> Comparison:
+    product, bare = ([pair[side] for pair in pairs] for side in (0, 1))
+    costs = [median(_cost(each) for each in side) for side in (product, bare)]
+    return Comparison(
+        step=step,
+        lab_images=lab_images,
+        product_seconds=round(median(each.seconds for each in product), 2),
+        bare_seconds=round(median(each.seconds for each in bare), 2),
+        product_resource_ms=round(costs[0], 2),
+        bare_resource_ms=round(costs[1], 2),
+        ratio=round(costs[0] / costs[1], 2),
+        ratios=[round(_cost(ours) / _cost(theirs), 2) for ours, theirs in pairs],
+    )
+
+
+def _cost(timing: Timing) -> float:
+    return 1000 * timing.seconds / timing.resources
