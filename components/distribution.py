@@ -5,7 +5,9 @@ Owns what all labs share. It will not gather facts or judge them.
 
 from __future__ import annotations
 
-from collections.abc import Set
+import sys
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 
 import pulumi
 import pulumi_azure_native as azure_native
@@ -14,6 +16,9 @@ from components.lab_images import LabImages, VhdSource
 from components.staged_vhd import VhdCopyProvider
 from imagefactory.plan import Plan
 from imagefactory_azure.clouds import Cloud
+
+STACK_FRAMES = 8
+"""How many frames of a declaration's Python stack the SDK looks at: its own, and at least one of ours."""
 
 
 def distribute(
@@ -28,13 +33,29 @@ def distribute(
         )
         for subscription in subscriptions
     }
-    return {
-        lab.label: LabImages(
-            lab,
-            source,
-            cloud.blob_service((lab.facts.storage_account_id or "").rpartition("/")[2]),
-            in_state,
-            {"azure-native": azure[lab.facts.subscription_id.lower()], "vhdcopy": copier},
-        ).images
-        for lab in plan.labs
-    }
+    with _short_stacks():
+        return {
+            lab.label: LabImages(
+                lab,
+                source,
+                cloud.blob_service((lab.facts.storage_account_id or "").rpartition("/")[2]),
+                in_state,
+                {"azure-native": azure[lab.facts.subscription_id.lower()], "vhdcopy": copier},
+            ).images
+            for lab in plan.labs
+        }
+
+
+@contextmanager
+def _short_stacks() -> Iterator[None]:
+    """Limits the Python stack that the SDK stores with each resource declared within.
+
+    Whole, those stacks are a third of the state, and the engine writes the whole state twice for each resource made.
+    `sys.tracebacklimit` is the limit of a `traceback.extract_stack` whose caller gives none, as the SDK's.
+    """
+    before = getattr(sys, "tracebacklimit", None)
+    sys.tracebacklimit = STACK_FRAMES
+    try:
+        yield
+    finally:
+        sys.tracebacklimit = before

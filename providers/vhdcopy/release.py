@@ -38,8 +38,8 @@ class StagedVhdRelease:
         return {}
 
     def planned(self, inputs: Properties) -> Properties:
-        """The outputs are the inputs."""
-        return dict(inputs)
+        """It has no outputs."""
+        return {}
 
     async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]:
         """Delete the staged VHD, if its image stands. Raises `CopyError` where it does not, and keeps the VHD."""
@@ -52,15 +52,15 @@ class StagedVhdRelease:
                 f"{blob.name}: custom image '{name}' {found}; the staged VHD is kept for it. Run again with --refresh"
             )
         await services.blobs.delete(blob)
-        return blob.url, dict(inputs)
+        return blob.url, {}
 
     update = create
 
-    async def read(self, services: Services, state: Properties) -> bool:
+    async def read(self, services: Services, inputs: Properties) -> bool:
         """A release stays done."""
         return True
 
-    async def delete(self, services: Services, state: Properties) -> None:
+    async def delete(self, services: Services, inputs: Properties) -> None:
         """Nothing to undo: the staged VHD belongs to its `VhdCopy`."""
 
     async def cancelled(self, services: Services, inputs: Properties) -> None:

@@ -43,7 +43,7 @@ class Text:
 
 
 class Resource(Protocol):
-    """One resource type."""
+    """One resource type. Its outputs do not repeat its inputs: the engine writes all of the state at each step."""
 
     @property
     def texts(self) -> tuple[Text, ...]:
@@ -68,9 +68,9 @@ class Resource(Protocol):
 
     async def update(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]: ...
 
-    async def read(self, services: Services, state: Properties) -> bool: ...
+    async def read(self, services: Services, inputs: Properties) -> bool: ...
 
-    async def delete(self, services: Services, state: Properties) -> None: ...
+    async def delete(self, services: Services, inputs: Properties) -> None: ...
 
     async def cancelled(self, services: Services, inputs: Properties) -> None: ...
 

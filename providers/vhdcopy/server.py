@@ -121,10 +121,10 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     async def Read(self, request: Any, context: Context) -> Any:
         """The state as it is, or nothing where the resource is gone. What cannot be read is not gone."""
-        state = _properties(request.properties)
+        inputs = _properties(request.inputs)
         resource = await _resource(request.urn, context)
         try:
-            there = bool(state) and await resource.read(await self._open().services(), state)
+            there = bool(inputs) and await resource.read(await self._open().services(), inputs)
         except Kept as kept:
             await _abort_keeping(kept, context)
         except ImageFactoryError as error:
@@ -138,7 +138,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Delete; a resource that is gone already is a success."""
         resource = await _resource(request.urn, context)
         try:
-            await resource.delete(await self._open().services(), _properties(request.properties))
+            await resource.delete(await self._open().services(), _properties(request.old_inputs))
         except Exception as error:
             await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         return empty_pb2.Empty()

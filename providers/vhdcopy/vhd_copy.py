@@ -34,8 +34,8 @@ class VhdCopy:
     """Handles resources of type `vhdcopy:index:VhdCopy`.
 
     Inputs: `sourceUrl`, `sourceAccountId`, `sourceLength` (bytes), `sourceCreated` (ISO 8601), `destinationUrl`,
-    `destinationAccountId`, `imageId` (ARM id of the custom image that it is for). Outputs besides: `url` (the staged
-    VHD, known at preview) and `copyId` (new for each copy).
+    `destinationAccountId`, `imageId` (ARM id of the custom image that it is for). Outputs: `url` (the staged VHD, known
+    at preview) and `copyId` (new for each copy).
     """
 
     texts: tuple[Text, ...] = (
@@ -66,7 +66,7 @@ class VhdCopy:
 
     def planned(self, inputs: Properties) -> Properties:
         """The outputs as far as a preview can tell them."""
-        return {**inputs, "url": inputs["destinationUrl"], "copyId": UNKNOWN}
+        return {"url": inputs["destinationUrl"], "copyId": UNKNOWN}
 
     async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]:
         """Stage the VHD, unless the image stands already. A failure keeps the resource, to go on at the next run."""
@@ -87,29 +87,30 @@ class VhdCopy:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            raise Kept(url, {**inputs, "url": url, "copyId": ""}) from error
-        return url, {**inputs, "url": url, "copyId": copy_id}
+            raise Kept(url, {"url": url, "copyId": ""}) from error
+        return url, {"url": url, "copyId": copy_id}
 
     update = create
 
-    async def read(self, services: Services, state: Properties) -> bool:
+    async def read(self, services: Services, inputs: Properties) -> bool:
         """Whether it still does what it is for: its image stands, or the staged VHD is there for it.
 
         Raises `Kept` for one that is not whole: a refresh would otherwise make the engine forget that it failed.
         """
-        request = _request(state)
-        image = await find_image(services.arm, str(state["imageId"]))
+        request = _request(inputs)
+        image = await find_image(services.arm, str(inputs["imageId"]))
         if image and (image.in_progress or _serves(image, request)):
             return True
         whole = await services.copier.is_whole(request)
         if whole is False:
             unfinished = f"{request.destination.name}: it is not whole; its image is not made yet. The next up goes on"
-            raise Kept(request.destination.url, state) from CopyError(unfinished)
+            url = request.destination.url
+            raise Kept(url, {"url": url, "copyId": ""}) from CopyError(unfinished)
         return bool(whole)
 
-    async def delete(self, services: Services, state: Properties) -> None:
+    async def delete(self, services: Services, inputs: Properties) -> None:
         """Remove the staged VHD, also if it is gone already."""
-        await services.copier.discard(_request(state))
+        await services.copier.discard(_request(inputs))
 
     async def cancelled(self, services: Services, inputs: Properties) -> None:
         """Leave nothing behind when the user stops the run."""

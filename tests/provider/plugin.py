@@ -65,14 +65,15 @@ class Plugin:
         request = provider_pb2.UpdateRequest(urn=self.urn(kind), id=id, olds=struct(state), news=struct(inputs))
         return dict((await self.stub.Update(request)).properties)
 
-    async def read(self, kind: str, id: str, state: Mapping[str, Any]) -> str:
+    async def read(self, kind: str, id: str, inputs: Mapping[str, Any]) -> str:
         """The id that refresh finds; empty: gone."""
-        request = provider_pb2.ReadRequest(urn=self.urn(kind), id=id, properties=struct(state), inputs=struct(state))
+        request = provider_pb2.ReadRequest(urn=self.urn(kind), id=id, inputs=struct(inputs))
         return str((await self.stub.Read(request)).id)
 
-    async def delete(self, kind: str, id: str, state: Mapping[str, Any]) -> None:
+    async def delete(self, kind: str, id: str, inputs: Mapping[str, Any]) -> None:
         """Delete."""
-        await self.stub.Delete(provider_pb2.DeleteRequest(urn=self.urn(kind), id=id, properties=struct(state)))
+        request = provider_pb2.DeleteRequest(urn=self.urn(kind), id=id, old_inputs=struct(inputs))
+        await self.stub.Delete(request)
 
     async def cancel(self) -> None:
         """The engine's Cancel."""

@@ -144,7 +144,7 @@ async def test_a_foreign_blob_is_an_error_and_stays(world: World, plugin: Plugin
     blob.upload_blob(b"mine", overwrite=True)
     error = await failure_of(plugin.create(COPY, inputs))
     assert "left alone" in error.details()
-    await plugin.delete(COPY, inputs["destinationUrl"], {**inputs, "url": inputs["destinationUrl"], "copyId": ""})
+    await plugin.delete(COPY, inputs["destinationUrl"], inputs)
     assert blob.download_blob().readall() == b"mine"
 
 
@@ -278,28 +278,27 @@ async def test_refresh_finds_a_copy_gone_only_without_its_image_and_without_its_
     ((name, _),) = world.images.items()
     inputs = inputs_of(world)
     answer = await plugin.create(COPY, inputs)
-    state = dict(answer.properties)
-    assert await plugin.read(COPY, answer.id, state) == answer.id
-    await plugin.delete(COPY, answer.id, state)
-    await plugin.delete(COPY, answer.id, state)
+    assert await plugin.read(COPY, answer.id, inputs) == answer.id
+    await plugin.delete(COPY, answer.id, inputs)
+    await plugin.delete(COPY, answer.id, inputs)
     assert world.staged(the_lab(world)) == []
-    assert await plugin.read(COPY, answer.id, state) == ""
+    assert await plugin.read(COPY, answer.id, inputs) == ""
     refusal = {"status": 403, "code": "AuthorizationFailed"}
     world.cloud.set_faults([{"service": "arm", "path": "customimages", "action": refusal}])
-    assert await plugin.read(COPY, answer.id, state) == answer.id
+    assert await plugin.read(COPY, answer.id, inputs) == answer.id
     assert any("kept as it was" in message for message in plugin.log.messages)
     world.cloud.clear_faults()
     world.seed_standing(the_lab(world), name, {"ImagePath": "Win2016\\Datacenter.json"})
-    assert await plugin.read(COPY, answer.id, state) == answer.id
+    assert await plugin.read(COPY, answer.id, inputs) == answer.id
 
 
 async def test_a_lab_that_is_gone_with_its_storage_account_can_leave_the_state(world: World, plugin: Plugin) -> None:
     """Where the account no longer exists there is nothing to delete, and a refresh finds the copy gone."""
-    state = {**inputs_of(world), "url": "u", "copyId": "c"}
+    inputs = inputs_of(world)
     account = "/subscriptions/0/resourcegroups/r/providers/microsoft.storage/storageaccounts/gone"
-    state["destinationAccountId"] = account
-    await plugin.delete(COPY, "id", state)
-    assert await plugin.read(COPY, "id", state) == ""
+    inputs["destinationAccountId"] = account
+    await plugin.delete(COPY, "id", inputs)
+    assert await plugin.read(COPY, "id", inputs) == ""
 
 
 async def test_a_release_deletes_the_staged_vhd_only_when_its_image_stands(world: World, plugin: Plugin) -> None:
