@@ -18,7 +18,7 @@ from rich.table import Table
 
 from imagefactory.catalog import Catalog
 from imagefactory.errors import ConfigurationError
-from imagefactory.faults import error
+from imagefactory.faults import Fault, error
 from imagefactory.settings import settings_from_stack_file
 
 GIB = 1024**3
@@ -70,9 +70,15 @@ def _document(found: Catalog) -> dict[str, object]:
             }
             for image in found.images
         ],
-        "leftOut": [{"name": left.name, "reason": left.reason.message()} for left in found.left_out],
+        "leftOut": [{"name": name, "reason": reason.message()} for name, reason in _left_out(found)],
         "warnings": [fault.message() for fault in found.warnings],
     }
+
+
+def _left_out(found: Catalog) -> list[tuple[str, Fault]]:
+    """Every blob that gives no image, by name, and why: also a VHD whose companion cannot be read."""
+    left_out = [(left.name, left.reason) for left in found.left_out]
+    return sorted((*left_out, *((broken.vhd_name, broken.fault) for broken in found.broken)), key=lambda one: one[0])
 
 
 def _show(found: Catalog) -> None:
@@ -88,8 +94,9 @@ def _show(found: Catalog) -> None:
         table.add_row(image.name, str(image.image_path), image.os_type + state, saved, size, image.vhd_name)
     console.print(table)
     for fault in found.warnings:
-        console.print(fault.text(), style="yellow", markup=False)
-    if found.left_out:
-        console.print(f"Left out: {len(found.left_out)}", style="bold")
-    for left in found.left_out:
-        console.print(left.reason.text(), markup=False)
+        console.print(fault.text(), style="yellow", markup=False, soft_wrap=True)
+    left_out = _left_out(found)
+    if left_out:
+        console.print(f"Left out: {len(left_out)}", style="bold")
+    for _, reason in left_out:
+        console.print(reason.text(), markup=False, soft_wrap=True)

@@ -36,19 +36,21 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
         raise cloud_error(subject, _NO_PLAN, 0, "", "it has no storage account")
     service = await accounts.service(factory.storage_account_id)
     container = service.get_container_client(CONTAINER)
-    vhds, documents = [], []
+    vhds: list[VhdBlob] = []
+    documents: dict[str, int] = {}
     try:
         async for blob in container.list_blobs(include=["metadata", "copy"], results_per_page=5000):
             if blob.name.lower().endswith(".vhd"):
                 vhds.append(_vhd(blob))
             elif blob.name.lower().endswith(".json"):
-                documents.append(blob.name)
+                documents[blob.name] = blob.size
     except ResourceNotFoundError:
         return build_catalog((), {})
     except AzureError as error:
         raise from_azure(error, f"{subject}, container '{CONTAINER}'", _NO_PLAN) from error
     gate = asyncio.Semaphore(_READS_AT_ONCE)
-    names = companions_to_read(vhds, documents)
+    # A range of an empty blob is refused; build_catalog tells of what was not read.
+    names = [name for name in companions_to_read(vhds, documents) if documents[name]]
     contents = await asyncio.gather(*(_read(container, name, gate) for name in names))
     return build_catalog(vhds, dict(zip(names, contents, strict=True)), documents)
 
