@@ -26,7 +26,7 @@ async def main() -> None:
         facts, in_state = await asyncio.gather(gather_facts(settings, configuration), images_in_state())
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings.policy)
+    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings.policy, in_state)
     for fault in plan.warnings:
         pulumi.log.warn(fault.placed())
     source = VhdSource(facts.container_url, facts.factory.storage_account_id or "")

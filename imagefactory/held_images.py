@@ -1,11 +1,11 @@
 """Images of the factory that labs hold, and which of them must not go because the factory cannot be read.
 
-Owns the rule that nothing is deleted for want of a readable companion. Refuses to judge images without tag ImagePath.
+Owns the rule that nothing is deleted for want of a readable companion. Refuses to judge images that others made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from imagefactory.labs import TargetLab
 
 @dataclass(frozen=True)
 class HeldImage:
-    """A custom image with tag ImagePath in a target lab."""
+    """A custom image in a target lab that has the tag ImagePath, or that the state holds."""
 
     lab: TargetLab
     image: StandingImage
@@ -43,9 +43,14 @@ class HeldImage:
             return True
 
 
-def held_images(labs: Iterable[tuple[TargetLab, LabFacts]]) -> tuple[HeldImage, ...]:
-    """The factory's images in the labs, by lab and name."""
-    held = (HeldImage(lab, image) for lab, facts in labs for image in facts.images if image.image_path is not None)
+def held_images(labs: Iterable[tuple[TargetLab, LabFacts]], owned: Set[str]) -> tuple[HeldImage, ...]:
+    """The factory's images in the labs, by lab and name: those tagged so, and those `owned` (`<label>/<name>`)."""
+    held = (
+        HeldImage(lab, image)
+        for lab, facts in labs
+        for image in facts.images
+        if image.image_path is not None or f"{lab.label}/{image.name}" in owned
+    )
     return tuple(sorted(held, key=lambda one: (one.lab.label, one.image.name.lower(), one.image.id)))
 
 

@@ -6,7 +6,7 @@ Owns the rules from catalog, labs and policy to images. Refuses to act: programs
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import timezone
 from typing import Any
@@ -131,8 +131,12 @@ def build_plan(
     factory: LabFacts,
     labs: Mapping[LabKey, LabFacts | Fault],
     policy: Policy,
+    owned: Set[str] = frozenset(),
 ) -> Plan:
-    """Decide what each lab must hold. Deterministic whatever the order of its inputs."""
+    """Decide what each lab must hold. Deterministic whatever the order of its inputs.
+
+    `owned` names the images that the state holds (`<label>/<name>`): the engine would delete them, tagged or not.
+    """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Fault.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Fault.text)
     offered = list(_offered(catalog, policy, found))
@@ -144,7 +148,7 @@ def build_plan(
         if isinstance(facts, LabFacts) and facts.storage_account_id is None:
             facts = _no_storage(lab)
         if isinstance(facts, Fault):
-            found.failures.append(replace(facts, severity=Severity.ERROR))
+            found.failures.append(replace(facts, severity=Severity.ERROR, location=facts.location or lab.location))
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
             continue
@@ -156,7 +160,7 @@ def build_plan(
     for image in offered:
         if not any(lab.takes(image.image_path) for lab in targets):
             found.omit(image, "no lab takes its image path")
-    held = held_images((plan.lab, plan.facts) for plan in plans)
+    held = held_images(((plan.lab, plan.facts) for plan in plans), owned)
     _check_empty(catalog, policy, held, found)
     for fault in unsafe_deletions(catalog, held):
         (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)

@@ -110,6 +110,17 @@ def test_an_image_that_the_factory_did_not_make_is_a_failure_and_is_not_touched(
     assert "Rename or delete it" in texts(plan.failures)
 
 
+def test_an_image_that_the_state_holds_counts_as_held_also_without_its_tag() -> None:
+    """Somebody took the tags away: the engine would delete it all the same, so an empty factory is a failure."""
+    there = facts("team", standing("Mine", image_path=None))
+    worlds = [
+        build_plan(configuration(lab()), catalog(), facts("factory"), {lab().key: there}, Policy(), owned)
+        for owned in (frozenset(), frozenset({f"{lab().label}/Mine"}))
+    ]
+    assert worlds[0].failures == ()
+    assert "allowEmptyFactory" in texts(worlds[1].failures)
+
+
 @pytest.mark.parametrize(
     "answer", [UNREADABLE, replace(UNREADABLE, severity=Severity.WARNING), None, facts(storage_account_id=None)]
 )
@@ -121,6 +132,7 @@ def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: L
     assert [one.label for one in plan.labs] == [good.label]
     assert len(plan.failures) == 1
     assert plan.failures[0].severity is Severity.ERROR
+    assert plan.failures[0].location == bad.location, "the entry of labs.json can be found"
     assert [(one.lab, one.image) for one in plan.omissions] == [(bad.label, "image")]
 
 
