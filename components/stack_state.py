@@ -34,7 +34,8 @@ async def images_in_state() -> frozenset[str]:
     if process.returncode:
         reason = errors.decode(errors="replace").strip().partition("\n")[0]
         raise _unread(f"{reason.removeprefix('error: ')}. Mend that, then run again")
-    resources = json.loads(output)["deployment"].get("resources") or []
+    deployment = json.loads(output).get("deployment") or {}  # a stack that never ran may have none
+    resources = deployment.get("resources") or []
     return frozenset(
         str(resource["urn"]).rpartition("::")[2]
         for resource in resources

@@ -40,7 +40,7 @@ class Cloud:
 
     def blob_service(self, account: str) -> str:
         """The blob service URL of a storage account, without a trailing slash."""
-        return self.blob_endpoint.format(account=account)
+        return self.blob_endpoint.replace("{account}", account)
 
 
 CLOUDS = {

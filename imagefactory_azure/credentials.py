@@ -26,10 +26,19 @@ class CredentialError(ImageFactoryError):
 
 
 def credential(cloud: Cloud, environment: Mapping[str, str] = os.environ) -> AsyncTokenCredential:
-    """The credential that the environment asks for; azure-identity is imported only here, for it is slow to load.
+    """The credential that the environment asks for; azure-identity is imported only then, for it is slow to load.
 
-    Raises `CredentialError` where a way is asked for and a variable that it needs is missing.
+    Raises `CredentialError` where a way is asked for and a variable that it needs is missing or wrong.
     """
+    try:
+        return _chosen(cloud, environment)
+    except (OSError, ValueError) as error:
+        raise CredentialError(
+            f"sign-in: the ARM_* variables cannot be used ({error}); nothing can be read. Correct them"
+        ) from error
+
+
+def _chosen(cloud: Cloud, environment: Mapping[str, str]) -> AsyncTokenCredential:
     from azure.identity import aio as identity
 
     options: dict[str, Any] = {"authority": cloud.authority} if cloud.authority else {}
@@ -73,7 +82,7 @@ def _assertion(environment: Mapping[str, str]) -> Callable[[], str]:
     if token := environment.get("ARM_OIDC_TOKEN"):
         return lambda: token
     if path := environment.get("ARM_OIDC_TOKEN_FILE_PATH"):
-        return lambda: Path(path).read_text(encoding="utf-8").strip()
+        return lambda: _token_of(Path(path))
     url = environment.get("ARM_OIDC_REQUEST_URL") or environment.get("ACTIONS_ID_TOKEN_REQUEST_URL")
     bearer = environment.get("ARM_OIDC_REQUEST_TOKEN") or environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if url and bearer:
@@ -85,13 +94,28 @@ def _assertion(environment: Mapping[str, str]) -> Callable[[], str]:
     )
 
 
+def _token_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CredentialError(
+            f"sign-in: the token file {path} cannot be read ({error}); nothing can be read. "
+            "Correct ARM_OIDC_TOKEN_FILE_PATH"
+        ) from error
+
+
 def _requested_token(url: str, bearer: str, audience: str) -> str:
     import requests
 
-    answer = requests.get(url, params={"audience": audience}, headers={"Authorization": f"Bearer {bearer}"}, timeout=30)
-    if answer.status_code != 200:
+    headers = {"Authorization": f"Bearer {bearer}"}
+    try:
+        answer = requests.get(url, params={"audience": audience}, headers=headers, timeout=30)
+        answer.raise_for_status()
+        return str(answer.json()["value"])
+    except (requests.RequestException, KeyError, TypeError) as error:
+        refusal = getattr(error, "response", None)
+        fact = "gave no token" if refusal is None else f"answered {refusal.status_code}"
         raise CredentialError(
-            f"sign-in: the OpenID Connect endpoint answered {answer.status_code}; nothing can be read. "
-            "Check that the job may ask for an identity token (permissions: id-token: write)"
-        )
-    return str(answer.json()["value"])
+            f"sign-in: the OpenID Connect endpoint {fact}; nothing can be read. "
+            "Check that it answers, and that the job may ask for an identity token (permissions: id-token: write)"
+        ) from error

@@ -165,6 +165,23 @@ async def test_the_credential_is_chosen_in_azure_natives_order(environment: dict
 
 
 @pytest.mark.parametrize(
+    "environment",
+    [
+        {"ARM_CLIENT_CERTIFICATE_PATH": "nowhere.pem"},
+        {"ARM_CLIENT_SECRET": "s3cret", "ARM_TENANT_ID": "no tenant!"},
+        {"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN_FILE_PATH": "nowhere.jwt"},
+        {"ARM_USE_OIDC": "true", "ARM_OIDC_REQUEST_URL": "http://127.0.0.1:9/", "ARM_OIDC_REQUEST_TOKEN": "s3cret"},
+    ],
+)
+async def test_a_way_to_sign_in_that_does_not_work_is_one_clear_error(environment: dict[str, str]) -> None:
+    """Wrong values, missing files and a silent endpoint are told as a sign-in that failed, without any secret."""
+    with pytest.raises(CredentialError, match=r"^sign-in: ") as caught:
+        async with credential(CLOUDS["public"], {"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", **environment}) as chosen:
+            await chosen.get_token("scope/.default")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("environment", "named"),
     [
         ({"ARM_CLIENT_SECRET": "s3cret"}, "ARM_TENANT_ID"),
