@@ -5,6 +5,7 @@ Owns the matching of VHDs with companions. Refuses to list or read blobs: `image
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from imagefactory.image_path import fold
 from imagefactory.vhd import length_fault
 
 _CONSEQUENCE = "no image is distributed from it"
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+"""Names that a URL holds as they are: they travel in URLs, whose escapes Azure and its clients read differently."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def _unfit(vhd: VhdBlob) -> tuple[str, str] | None:
         return f"the copy that writes it is {vhd.copy_status}", "Let the save finish, or delete the VHD"
     if vhd.blob_type not in {None, "PageBlob"}:
         return f"it is a {vhd.blob_type}, and Azure makes images of page blobs only", "Upload it as a page blob"
+    if not _PLAIN.fullmatch(vhd.name):
+        return "its name cannot stand in a URL as it is", "Save it under a name of letters, digits, '.', '-' and '_'"
     if fact := length_fault(vhd.length):
         return fact, "Upload a fixed VHD whose disk size is a multiple of 1 MiB"
     return None

@@ -43,6 +43,13 @@ def test_a_vhd_that_is_not_whole_is_left_out_with_its_reason(changes: dict[str, 
     assert companions_to_read([blob], ["a.json"]) == ()
 
 
+@pytest.mark.parametrize("name", ["my image.vhd", "a%41.vhd", "ü.vhd", "folder/a.vhd", "a?b.vhd"])
+def test_a_vhd_whose_name_a_url_would_change_is_left_out_with_its_reason(name: str) -> None:
+    """A copy would ask for another blob, and Azure's answer would not tell why."""
+    found = build_catalog([vhd(name)], {f"{name[:-4]}.json": companion(name)})
+    assert found.images == () and "URL" in found.left_out[0].reason.text()
+
+
 def test_a_vhd_without_companion_and_a_companion_without_vhd_are_left_out_and_stop_no_other() -> None:
     """The first is a save that has not ended, the second a leftover."""
     found = build_catalog([vhd("a.vhd"), vhd("b.vhd")], {"a.json": companion()}, ["a.json", "c.json"])
