@@ -95,10 +95,13 @@ def status(state: _StateOption, as_json: Annotated[bool, typer.Option("--json")]
     if as_json:
         typer.echo(json.dumps(document, indent=2))
         return
-    console = Console(highlight=False)
+    # Logs and pipes have no width of their own; rich would take 80 columns and cut the names.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for name in ("resourceManager", "blobEndpoint", "identityEndpoint", "pid"):
         console.print(f"{name}: {document[name]}", soft_wrap=True)
-    table = Table("Lab", "Subscription", "Resource group", "Region", "Storage account")
+    table = Table()
+    for column in ("Lab", "Subscription", "Resource group", "Region", "Storage account"):
+        table.add_column(column, overflow="fold")
     for lab in document["labs"]:
         account = lab["storageAccount"] or "(none)"
         table.add_row(lab["name"], lab["subscriptionId"], lab["resourceGroup"], lab["region"], account)

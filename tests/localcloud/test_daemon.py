@@ -211,6 +211,8 @@ def test_everything_survives_a_stop_and_a_start(program: Program) -> None:
     """Blobs, keys, labs, latencies, identity and every URL; and a stopped cloud has left no process."""
     program.run("start", "--seed", program.seed_file({**SEED, "latencies": {"imageCreateSeconds": 1.5}}))
     before, status = program.contents(), program.client.status()
+    shown = program.run("status")
+    assert all(lab[name] in shown for lab in status["labs"] for name in ("subscriptionId", "storageAccount")), "uncut"
     pid = status.pop("pid")
 
     program.run("stop")
