@@ -116,5 +116,5 @@ class LabImages(pulumi.ComponentResource):
         if planned.standing:
             import_id = None if name in self._in_state else planned.image_id
             return pulumi.ResourceOptions(import_=import_id, ignore_changes=TAKEN_AS_IT_STANDS)
-        # A changed tag (another VHD, another attempt) means another image, never a changed one.
-        return pulumi.ResourceOptions(replace_on_changes=["tags", "vhd"], delete_before_replace=True)
+        # Never delete before replace: with continue-on-error the engine hangs where that delete fails (docs/adr).
+        return pulumi.ResourceOptions()

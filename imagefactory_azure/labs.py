@@ -46,6 +46,12 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
     return None if found is None else _image(found)
 
 
+async def begin_delete_image(arm: ResourceManager, image_id: str) -> None:
+    """Have the service delete the custom image at an ARM id. Raises `CloudError`."""
+    name = image_id.rpartition("/")[2]
+    await arm.delete(image_id, API_VERSION, subject=f"custom image '{name}'", consequence="it is not made anew")
+
+
 async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Fault:
     subject = f"subscription {subscription}"
     try:

@@ -63,6 +63,10 @@ class ResourceManager:
             raise cloud_error(subject, consequence, 404, "ResourceNotFound", "it does not exist")
         return answer
 
+    async def delete(self, path: str, api_version: str, *, subject: str, consequence: str) -> None:
+        """Begin to delete the resource at an ARM id; nothing happens when it is gone already. Raises `CloudError`."""
+        await self._send("DELETE", path, api_version, subject, consequence)
+
     async def list(self, path: str, api_version: str, *, subject: str, consequence: str) -> list[dict[str, Any]] | None:
         """All items of all pages of a collection, or None where its parent does not exist. Raises `CloudError`."""
         items: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """`VhdCopy`: a factory VHD staged in a target lab's own storage account, for as long as the custom image needs it.
 
-Owns the life of that resource (DESIGN: create makes it exist and be whole, read tells drift, delete removes it). How
-bytes move is the copier's business.
+Owns the life of that resource: create makes it exist and be whole (and removes the factory's image of another VHD under
+the same name), read tells drift, delete removes it. How bytes move is the copier's business.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class VhdCopy:
                 )
             else:
                 copy_id = await services.copier.copy(request, row)
+                if image and not image.holds(request.source.file_name):
+                    await _make_room(services.arm, image, row)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -128,6 +130,21 @@ def _request(properties: Properties) -> CopyRequest:
 
 def _serves(image: StandingImage, request: CopyRequest) -> bool:
     return image.state == "Succeeded" and image.holds(request.source.file_name)
+
+
+async def _make_room(arm: ResourceManager, image: StandingImage, row: Row) -> None:
+    """Remove the factory's image that was made from another VHD, now that the new one is there to take its place.
+
+    Not left to the engine: its delete-before-replace never ends when that delete fails and the run continues on error.
+    """
+    # Imported late, as in `find_image`.
+    from imagefactory_azure import labs
+
+    row.say(f"removing custom image '{image.name}', which was made from {image.source_vhd}")
+    await labs.begin_delete_image(arm, image.id)
+    began = monotonic()
+    while await find_image(arm, image.id):  # noqa: ASYNC110 - Azure sends no event
+        await asyncio.sleep(poll_delay(monotonic() - began))
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:

@@ -80,6 +80,8 @@ class World:
     wishes: dict[str, list[str]] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     """Name of each factory image -> file name of its VHD."""
+    origins: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Name of each factory image that ever was -> image path and day."""
 
     def __post_init__(self) -> None:
         self.subscription = str(uuid.uuid4())
@@ -113,6 +115,7 @@ class World:
             vhd = f"{uuid.uuid4()}.vhd"
             names.append(name)
             self.images[name] = vhd
+            self.origins[name] = (path, day)
             documents.append(
                 {
                     "subscriptionId": self.subscription,
@@ -135,6 +138,12 @@ class World:
             self.define(path)
         self.cloud.seed({"factoryImages": documents})
         return names
+
+    def rebuild(self, name: str) -> None:
+        """The factory image of that name is replaced by one of another VHD."""
+        path, day = self.origins[name]
+        self.retire(name)
+        self.add_images((path, day))
 
     def define(self, path: str) -> None:
         """A golden image in the configuration folder."""
