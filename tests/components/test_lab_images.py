@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-import pulumi
 import pytest
 from pulumi.runtime import mocks
 
@@ -30,7 +28,6 @@ class Recorder(mocks.Mocks):
 
     def __init__(self) -> None:
         self.registered: list[mocks.MockResourceArgs] = []
-        self.options: dict[str, pulumi.ResourceOptions] = {}
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.registered.append(args)
@@ -81,12 +78,12 @@ def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:
     return PlannedImage(image, image.name, f"/labs/x/customimages/{image.name}", standing, {"ImagePath": "p"})
 
 
-def declared(plan: Plan) -> Recorder:
+def declared(plan: Plan, in_state: frozenset[str] = frozenset()) -> Recorder:
     recorder = Recorder()
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     def program() -> None:
-        distribute(plan, SOURCE, CLOUDS["public"], frozenset())
+        distribute(plan, SOURCE, CLOUDS["public"], in_state)
 
     mocks.set_mocks(recorder)
     program()
@@ -144,7 +141,21 @@ def test_one_azure_native_provider_serves_each_subscription(two_labs: Recorder) 
     assert [inputs["subscriptionId"] for inputs in providers.values()] == [SUBSCRIPTION]
 
 
-def test_what_stands_is_taken_as_it_is() -> None:
-    """Everything that an import could differ in is ignored: all optional inputs that are declared."""
-    assert {"author", "description", "tags", "vhd"} <= set(TAKEN_AS_IT_STANDS)
-    assert replace(planned(factory_image("one")), standing=True).standing
+@pytest.mark.parametrize(
+    ("standing", "in_state", "imported"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_only_what_stands_and_the_state_does_not_hold_is_imported(
+    standing: bool, in_state: bool, imported: bool
+) -> None:
+    """By the id that the service lists; an import over what the state holds would delete it."""
+    plan = lab_plan("web", planned(factory_image("one"), standing=standing))
+    recorder = declared(Plan((plan,)), frozenset({f"{plan.label}/one"} if in_state else ()))
+    (image,) = (args for args in recorder.registered if args.typ == "azure-native:devtestlab:CustomImage")
+    assert image.resource_id == ("/labs/x/customimages/one" if imported else "")
+
+
+def test_nothing_that_is_declared_of_an_image_is_compared_once_it_stands(two_labs: Recorder) -> None:
+    """An import that differs in one input that is not ignored fails, or changes the image."""
+    place = {"labName", "name", "resourceGroupName"}
+    for inputs in two_labs.of("azure-native:devtestlab:CustomImage").values():
+        assert set(inputs) - place <= set(TAKEN_AS_IT_STANDS)
