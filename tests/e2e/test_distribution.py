@@ -105,10 +105,13 @@ def test_a_lab_is_added_and_removed(world: World) -> None:
 def test_keep_limits_each_image_path_to_its_newest(world: World) -> None:
     """With `keep: 1` a lab holds the newest image of each path, and the outputs say why the others are left out."""
     web = world.add_lab("web", "Win2016", "Ubuntu")
-    _, newest, ubuntu = world.add_images((WINDOWS, 5), (WINDOWS, 6), (UBUNTU, 7))
+    oldest, newest, ubuntu = world.add_images((WINDOWS, 5), (WINDOWS, 6), (UBUNTU, 7))
     world.settings["keep"] = 1
     assert world.up().code == 0
     assert set(world.held(web)) == {newest, ubuntu}
+    (stack,) = (each for each in world.state()["resources"] if each["type"] == "pulumi:pulumi:Stack")
+    (omission,) = stack["outputs"]["omissions"]
+    assert omission["image"] == oldest and "setting keep" in omission["reason"]
 
 
 def test_destroy_removes_what_the_stack_made_and_leaves_the_factory(world: World) -> None:
