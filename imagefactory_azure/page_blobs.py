@@ -20,7 +20,7 @@ from azure.storage.blob.aio import BlobClient
 
 from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
 from imagefactory_azure.errors import CloudError, error_code, from_azure
-from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.storage import StorageAccounts, container_and_blob
 
 _STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "PendingCopyOperation"}
 """Azure's codes for a destination that is not free."""
@@ -122,8 +122,7 @@ class PageBlobs:
 
     async def _client(self, blob: BlobRef) -> BlobClient:
         service = await self._accounts.service(blob.account_id)
-        container, _, name = blob.url.removeprefix(f"{service.url.rstrip('/')}/").partition("/")
-        return service.get_blob_client(container, name)
+        return service.get_blob_client(*container_and_blob(service.url, blob.url))
 
     async def _client_if_any(self, blob: BlobRef) -> BlobClient | None:
         try:

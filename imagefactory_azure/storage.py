@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
@@ -29,6 +30,13 @@ SAS_LIFE = timedelta(hours=24)
 def account_name(account_id: str) -> str:
     """The storage account's name: the last part of its ARM id."""
     return account_id.rpartition("/")[2]
+
+
+def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
+    """Names of the container and the blob in a URL, also in one that was made when the account had another endpoint."""
+    account_path = urlsplit(service_url).path.rstrip("/")  # not empty where the endpoint is path-style
+    container, _, blob = urlsplit(blob_url).path.removeprefix(account_path).lstrip("/").partition("/")
+    return container, blob
 
 
 class StorageAccounts:
@@ -59,7 +67,7 @@ class StorageAccounts:
     async def readable_url(self, account_id: str, blob_url: str) -> str:
         """`blob_url` with a SAS that lets the service read this one blob. Give it to the service, keep it nowhere."""
         service = await self.service(account_id)
-        container, _, blob = blob_url.removeprefix(f"{service.url.rstrip('/')}/").partition("/")
+        container, blob = container_and_blob(service.url, blob_url)
         now = datetime.now(timezone.utc)
         sas = generate_blob_sas(
             account_name(account_id),

@@ -114,6 +114,20 @@ def test_keep_limits_each_image_path_to_its_newest(world: World) -> None:
     assert omission["image"] == oldest and "setting keep" in omission["reason"]
 
 
+def test_another_endpoint_of_the_same_accounts_moves_no_image(world: World) -> None:
+    """URLs in the state that name the former endpoint can be replaced and deleted; nothing is copied for it."""
+    web = world.add_lab("web", "Win2016")
+    world.add_images((WINDOWS, 5))
+    assert world.up().code == 0
+    world.cloud.clear_calls()
+    endpoint = world.environment["IMAGEFACTORY_BLOB_ENDPOINT"].replace("127.0.0.1", "localhost")
+    world.environment = {**world.environment, "IMAGEFACTORY_BLOB_ENDPOINT": endpoint}
+    run = world.up()
+    assert run.code == 0 and world.copies() == 0, run.output
+    assert world.held(web) == dict.fromkeys(world.images, "Succeeded")
+    assert world.up().only_unchanged
+
+
 def test_destroy_removes_what_the_stack_made_and_leaves_the_factory(world: World) -> None:
     """After destroy the labs hold only what others made, no staged VHD is left, the factory is as before."""
     web = world.add_lab("web", "Win2016")
