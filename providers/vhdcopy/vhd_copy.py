@@ -115,8 +115,12 @@ class VhdCopy:
         await services.copier.discard(_request(inputs))
 
     async def cancelled(self, services: Services, inputs: Properties) -> None:
-        """Leave nothing behind when the user stops the run."""
-        await services.copier.discard(_request(inputs))
+        """Leave nothing behind when the user stops the run. Raises `CopyError` where an image is being made of it."""
+        request = _request(inputs)
+        image = await find_image(services.arm, str(inputs["imageId"]))
+        if image and image.in_progress:
+            raise CopyError(f"{request.destination.name}: custom image '{image.name}' is being made of it, so it stays")
+        await services.copier.discard(request)
 
 
 def _request(properties: Properties) -> CopyRequest:

@@ -245,6 +245,23 @@ async def test_cancel_stops_the_copy_and_leaves_nothing(world: World, plugin: Pl
     assert world.staged(the_lab(world)) == []
 
 
+async def test_cancel_keeps_a_staged_vhd_of_which_azure_is_making_the_image(world: World, plugin: Plugin) -> None:
+    """A run that waits for an image of an earlier run is stopped: the VHD is still needed."""
+    ((name, _),) = world.images.items()
+    inputs = inputs_of(world)
+    await plugin.create(COPY, inputs)
+    world.seed_standing(the_lab(world), name, {"ImagePath": "Win2016/Datacenter.json"}, state="Creating")
+    creating = asyncio.ensure_future(failure_of(plugin.create(COPY, inputs)))
+    deadline = time.monotonic() + 30
+    while not any("waiting for custom image" in message for message in plugin.log.messages):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    await plugin.cancel()
+    error = await creating
+    assert error.code() is grpc.StatusCode.CANCELLED and "taken up by the next run" in error.details()
+    assert len(world.staged(the_lab(world))) == 1
+
+
 async def test_a_killed_provider_leaves_a_copy_that_the_next_one_takes_up(world: World, shell: dict[str, str]) -> None:
     """After kill -9 the copy goes on at the service; the next provider waits for it and starts no other."""
     inputs = inputs_of(world)
