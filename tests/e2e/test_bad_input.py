@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import uuid
 
 import pytest
@@ -24,6 +25,10 @@ def test_a_broken_labs_json_stops_the_run_with_its_place_and_changes_nothing(wor
     run = world.up()
     assert run.code != 0
     assert "labs.json:1:" in run.output and "Win2016" in run.output, run.output
+    command = ["imagefactory", "validate"]
+    told = subprocess.run(command, cwd=world.folder, env=world.environment, capture_output=True, text=True, check=False)
+    faults = told.stdout.splitlines()[:-1]
+    assert told.returncode == 1 and faults and all(fault in run.output for fault in faults), told.stdout
     assert "Traceback" not in run.output
     assert set(world.held(web)) == set(world.images)
 
