@@ -140,6 +140,14 @@ def test_a_step_that_cannot_be_had_is_one_message_and_exit_code_1(
     assert capsys.readouterr().err == "dev.py: Pulumi engine: it is not to be had. Install it\n"
 
 
+def test_a_folder_that_cannot_be_written_is_one_message_and_exit_code_1(fresh: Path) -> None:
+    """Rights, a full disk, a file in the way: no traceback."""
+    (fresh / ".local").touch()
+    answer = dev(fresh, "down")
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1 and ".local" in answer.stderr and "run it again" in answer.stderr
+
+
 def test_a_seed_file_that_is_not_there_is_named_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,9 @@ def main(arguments: Sequence[str]) -> int:
         # The reader of our output (head, less) has seen enough; nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        say(f"dev.py: {error}, so it stopped. Mend that (rights, room on the disk), then run it again")
+        return 1
     except KeyboardInterrupt:
         say("\ndev.py: interrupted; run the same command again to go on.")
         return INTERRUPTED
