@@ -17,7 +17,7 @@ from components.staged_vhd import VhdCopyProvider
 from imagefactory.plan import Plan
 from imagefactory_azure.clouds import Cloud
 
-STACK_FRAMES = 8
+STACK_FRAMES = 7
 """How many frames of a declaration's Python stack the SDK looks at: its own, and at least one of ours."""
 
 
