@@ -72,13 +72,14 @@ class LabImages(pulumi.ComponentResource):
         name = f"{self._plan.label}/{planned.name}"
         child = pulumi.ResourceOptions(parent=self)
         account = facts.storage_account_id or ""
+        folder = self._plan.label.replace("@", "-")  # a lab's account may be shared; Azure reads this URL back
         copy = VhdCopy(
             name,
             source_url=f"{self._source.container_url}/{image.vhd_name}",
             source_account_id=self._source.account_id,
             source_length=image.length,
             source_created=image.created.isoformat(),
-            destination_url=f"{self._blob_service}/{STAGING_CONTAINER}/{self._plan.label}/{image.vhd_name}",
+            destination_url=f"{self._blob_service}/{STAGING_CONTAINER}/{folder}/{image.vhd_name}",
             destination_account_id=account,
             image_id=planned.image_id,
             opts=child,
