@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -256,8 +257,9 @@ async def serve(engine_address: str) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     # A terminal sends Ctrl-C to the whole process group; the engine's Cancel says what to do about it.
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
-    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(NotImplementedError):  # Windows knows no such handlers
+        loop.add_signal_handler(signal.SIGTERM, ended.set)
     watching = asyncio.ensure_future(_end_with_parent(ended))
     await ended.wait()
     watching.cancel()
