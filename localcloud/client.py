@@ -67,7 +67,7 @@ class CloudClient:
         self._call("PUT", "latencies", dict(latencies))
 
     def calls(self) -> list[dict[str, Any]]:
-        """The journal: service, method, path and status of each call, oldest first."""
+        """The journal: service, method, path, status and time (`at`) of each call, oldest first."""
         return list(self._call("GET", "calls"))
 
     def clear_calls(self) -> None:

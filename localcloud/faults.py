@@ -7,6 +7,7 @@ Counting is exact: each rule counts every call that its own pattern matches, whe
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -169,12 +170,15 @@ class Faults:
 
 @dataclass(frozen=True)
 class Call:
-    """One request and how it was answered; `status` 0 is a connection that was cut. `path` has its query, redacted."""
+    """One request and how it was answered; `status` 0 is a connection that was cut.
+
+    `path` has its query, redacted; `at` is the time of the answer, in seconds since 1970."""
 
     service: Service
     method: str
     path: str
     status: int
+    at: float
 
 
 @dataclass
@@ -185,7 +189,7 @@ class Journal:
 
     def record(self, service: Service, method: str, path: str, status: int) -> None:
         """Note a call when it is answered. Signatures in the query are not kept."""
-        self._calls.append(Call(service, method, _SIGNATURE.sub(r"\1REDACTED", path), status))
+        self._calls.append(Call(service, method, _SIGNATURE.sub(r"\1REDACTED", path), status, time.time()))
 
     def calls(self) -> list[Call]:
         """All calls kept, oldest first."""

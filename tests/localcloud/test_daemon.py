@@ -438,9 +438,12 @@ def test_the_journal_and_the_rules_span_both_services(program: Program) -> None:
         seen.append(connection.getresponse().status)
         connection.close()
     assert seen == [429, 401]
-    assert client.calls() == [
-        {"service": "arm", "method": "GET", "path": path, "status": number} for number in (429, 401)
+    calls = client.calls()
+    assert calls == [
+        {"service": "arm", "method": "GET", "path": path, "status": number, "at": call["at"]}
+        for number, call in zip((429, 401), calls, strict=True)
     ]
+    assert calls[0]["at"] <= calls[1]["at"]
     client.clear_calls()
     assert client.calls() == []
 
