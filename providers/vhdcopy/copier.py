@@ -20,9 +20,13 @@ SHORTEST_WAIT, LONGEST_WAIT = 0.2, 15.0
 def poll_delay(elapsed: float) -> float:
     """Seconds until the next look at a copy that has run for `elapsed` seconds and is still pending.
 
-    A tenth of the elapsed time: the copy is noticed at most 10 % of its own time after its end, within the bounds.
+    The copy is to be noticed within 10 % of its own time after its end, bounds apart. The wait is less than a tenth of
+    the elapsed time, for the look itself takes time too where many copies run.
     """
-    return min(LONGEST_WAIT, max(SHORTEST_WAIT, elapsed / 10))
+    return min(LONGEST_WAIT, max(SHORTEST_WAIT, elapsed / 15))
+
+
+_SOURCE = "imagefactorysource"
 
 
 class CopyError(ImageFactoryError):
@@ -41,11 +45,15 @@ class CopyRequest:
     @property
     def mark(self) -> dict[str, str]:
         """Blob metadata that tells whose staged VHD this is, and of what, also to a run on another machine."""
-        return {"imagefactorysource": self.source.url, "imagefactorycreated": self.source_created.isoformat()}
+        return {_SOURCE: self.source.url, "imagefactorycreated": self.source_created.isoformat()}
 
     def marked(self, metadata: Mapping[str, str]) -> bool:
         """Whether blob metadata says that the blob is this very copy, finished or not."""
         return all(metadata.get(key) == value for key, value in self.mark.items())
+
+    def from_same_source(self, metadata: Mapping[str, str]) -> bool:
+        """Whether blob metadata says that the blob is ours, of that VHD, whenever that was written."""
+        return metadata.get(_SOURCE) == self.source.url
 
 
 @dataclass(frozen=True, slots=True)
