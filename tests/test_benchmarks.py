@@ -1,0 +1,55 @@
+"""The benchmarks run and say what they measured; how fast anything is, is no matter of tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.copies import notice_delays, old_schedule
+from localcloud.toolchain.checkout import Checkout
+
+pytestmark = pytest.mark.engine
+
+
+def test_the_command_measures_every_part_and_prints_json() -> None:
+    """Smallest numbers through the whole command: each figure is there, and what no clock decides is right."""
+    small = ["--lab-images", "2", "--rounds", "1", "--copies", "2", "--copy-seconds", "2", "--labs", "2", "--json"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *small],
+        cwd=Checkout.here().root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert [(row["step"], row["lab_images"]) for row in found["registration"]] == [
+        ("first up", 2),
+        ("second preview", 2),
+    ]
+    assert all(row["ratio"] > 0 and len(row["ratios"]) == 1 for row in found["registration"])
+    (copies,) = found["copies"]
+    assert copies["copies"] == 2 and 1 <= copies["most_in_flight"] <= 2
+    assert copies["old_schedule_seconds"] == 45
+
+
+@pytest.mark.parametrize(
+    ("copies", "copy_seconds", "seconds"), [(200, 10, 450), (201, 10, 495), (20, 46, 90), (1, 45, 45)]
+)
+def test_the_old_schedule_is_twenty_at_a_time_seen_every_45_seconds(
+    copies: int, copy_seconds: float, seconds: float
+) -> None:
+    """A wave of 20 ends at the first poll that finds it done."""
+    assert old_schedule(copies, copy_seconds) == seconds
+
+
+def test_a_notice_delay_runs_from_the_end_of_the_copy_to_the_last_look() -> None:
+    """Looks at a copy under way, calls about other blobs and calls with a query do not count."""
+    blob = "/account/imagefactory-staging/lab/a.vhd"
+    calls = [("PUT", blob, 202, 100.0), ("PUT", f"{blob}?comp=metadata", 202, 101.0), ("HEAD", blob, 200, 109.0)]
+    calls += [("HEAD", blob, 200, 110.5), ("HEAD", "/account/imagefactoryvhds/a.vhd", 200, 112.0)]
+    journal = [{"service": "blob", "method": m, "path": p, "status": s, "at": at} for m, p, s, at in calls]
+    assert notice_delays(journal, 10.0) == [0.5]
