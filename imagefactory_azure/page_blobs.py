@@ -22,7 +22,8 @@ from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
 from imagefactory_azure.errors import CloudError, error_code, from_azure
 from imagefactory_azure.storage import StorageAccounts, container_and_blob
 
-_STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "PendingCopyOperation"}
+_PENDING = {"PendingCopyOperation"}
+_STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}
 """Azure's codes for a destination that is not free."""
 
 
@@ -70,8 +71,8 @@ class PageBlobs:
     ) -> CopyState | None:
         """Have the service copy `source`, as it is at `source_etag`, with `metadata` on the destination.
 
-        Returns None when something stands at the destination already and `overwrite` is False. The container is made
-        where it is missing.
+        Returns None when something stands at the destination already and `overwrite` is False, or when a copy into it
+        is pending. The container is made where it is missing.
         """
         client = await self._client(destination)
         url = await self._accounts.readable_url(source.account_id, source.url)
@@ -90,7 +91,7 @@ class PageBlobs:
                 await self._make_container(destination)
                 answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
         except (ResourceExistsError, ResourceModifiedError) as error:
-            if not overwrite and error_code(error) in _STANDS_THERE:
+            if error_code(error) in (_PENDING if overwrite else _PENDING | _STANDS_THERE):
                 return None
             raise from_azure(error, destination.name, f"{source.name} is not copied there") from error
         except AzureError as error:

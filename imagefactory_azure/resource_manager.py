@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
 from azure.core.pipeline import policies
@@ -83,7 +84,7 @@ class ResourceManager:
         self, method: str, target: str, api_version: str, subject: str, consequence: str
     ) -> dict[str, Any] | None:
         is_link = target.startswith(("http://", "https://"))
-        if is_link and not target.startswith(f"{self.cloud.resource_manager}/"):
+        if is_link and _origin(target) != _origin(self.cloud.resource_manager):
             raise cloud_error(subject, consequence, 0, "", "a page link led away from the resource manager")
         url = target if is_link else f"{self.cloud.resource_manager}{target}"
         request = HttpRequest(method, url, params=None if is_link else {"api-version": api_version})
@@ -102,3 +103,8 @@ class ResourceManager:
                 subject, consequence, answer.status_code, str(refusal.get("code", "")), str(refusal.get("message", ""))
             )
         return dict(body)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

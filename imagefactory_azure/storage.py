@@ -23,8 +23,9 @@ from imagefactory_azure.resource_manager import ResourceManager
 API_VERSION = "2023-01-01"
 RETRIES = 5
 """Attempts after the first, for a request that the storage service throttles (429), fails (408, 5xx) or drops."""
-SAS_LIFE = timedelta(hours=24)
-"""How long the service may read the source of one copy. A service-side copy of a full 4 TiB disk ends well before."""
+SAS_LIFE = timedelta(days=7)
+"""How long the service may read the source of one copy. Copy Blob has no guaranteed speed and starts from zero when it
+loses its source, so the life must exceed any copy; nobody but the service ever gets the SAS."""
 
 
 def account_name(account_id: str) -> str:

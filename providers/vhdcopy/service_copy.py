@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from imagefactory.vhd import FOOTER_BYTES, footer_fault
@@ -17,7 +17,10 @@ from imagefactory_azure.page_blobs import PageBlobs
 from providers.vhdcopy.copier import CopyError, CopyRequest, Progress, poll_delay
 
 ATTEMPTS = 3
-"""How often a copy that the service reports as failed is started, the first time included."""
+"""How often a copy that the service fails or forgets is started, the first time included."""
+
+STALL_SECONDS = 30 * 60.0
+"""A copy whose progress has not moved for so long is aborted and started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,9 @@ class _Source:
 class ServiceCopier:
     """A `Copier`; one for the whole provider process, any number of copies in flight."""
 
-    def __init__(self, blobs: PageBlobs) -> None:
+    def __init__(self, blobs: PageBlobs, *, stall_seconds: float = STALL_SECONDS) -> None:
         self._blobs = blobs
+        self._stall_seconds = stall_seconds
         self._sources: dict[BlobRef, asyncio.Task[_Source]] = {}
 
     async def copy(self, request: CopyRequest, report: Callable[[Progress], None]) -> str:
@@ -95,25 +99,37 @@ class ServiceCopier:
         )
 
     async def _restart(self, request: CopyRequest, source: _Source) -> CopyState:
-        state = await self._start(request, source, overwrite=True)
-        if state is None:
-            raise CopyError(f"{request.destination.name}: the copy did not start; the image is not made. Run again")
-        return state
+        if state := await self._start(request, source, overwrite=True):
+            return state
+        # The answer to the start was lost, and asking again met the copy that it had started.
+        facts = await self._blobs.facts(request.destination)
+        if facts and facts.copy and request.marked(facts.metadata):
+            return facts.copy
+        raise CopyError(
+            f"{request.destination.name}: another copy into it is under way; the image is not made. Run again"
+        )
 
     async def _take_over(self, request: CopyRequest, source: _Source) -> CopyState:
         """What an earlier run left: finished or pending it is taken as it is, else the copy starts again."""
         facts = await self._blobs.facts(request.destination)
-        if facts is not None and not request.marked(facts.metadata):
+        if facts is None:
+            return await self._restart(request, source)
+        if request.marked(facts.metadata):
+            if facts.copy and facts.copy.status in {"pending", "success"}:
+                return facts.copy
+            return await self._restart(request, source)
+        if not request.from_same_source(facts.metadata):
             raise CopyError(
                 f"{request.destination.name}: a blob that is not a copy of {request.source.name} stands there; it is"
                 " left alone and the image is not made. Move or delete it, then run again"
             )
-        if facts is None or facts.copy is None or facts.copy.status not in {"pending", "success"}:
-            return await self._restart(request, source)
-        return facts.copy
+        # A copy of what the factory's VHD was before it was written anew.
+        if facts.copy and facts.copy.status == "pending":
+            await self._blobs.abort_copy(request.destination, facts.copy.id)
+        return await self._restart(request, source)
 
     async def _wait(self, request: CopyRequest, state: CopyState, report: Callable[[Progress], None]) -> CopyState:
-        began = monotonic()
+        began = moved = monotonic()
         while state.status == "pending":
             await asyncio.sleep(poll_delay(monotonic() - began))
             facts = await self._blobs.facts(request.destination)
@@ -122,8 +138,13 @@ class ServiceCopier:
                     f"{request.destination.name}: somebody removed it while it was copied; the image is not made."
                     " Run again"
                 )
+            if facts.copy.done != state.done:
+                moved = monotonic()
             state = facts.copy
             report(Progress(state.done, state.total or request.source_length))
+            if state.status == "pending" and monotonic() - moved > self._stall_seconds:
+                await self._blobs.abort_copy(request.destination, state.id)
+                return replace(state, status="stalled", reason=f"no progress for {self._stall_seconds:.0f} s")
         return state
 
     async def _verify(self, request: CopyRequest, source: _Source) -> None:

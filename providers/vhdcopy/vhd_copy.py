@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TAKEN_OVER = "none"
 """The `copyId` where the image stood already and nothing was copied."""
 
+DELETE_BEGINS_SECONDS = 60.0
+"""An image that is not in the state Deleting so long after Azure accepted its deletion will not be deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class VhdCopy:
@@ -147,7 +150,12 @@ async def _make_room(arm: ResourceManager, image: StandingImage, row: Row) -> No
     row.say(f"removing custom image '{image.name}', which was made from {image.source_vhd}")
     await labs.begin_delete_image(arm, image.id)
     began = monotonic()
-    while await find_image(arm, image.id):  # noqa: ASYNC110 - Azure sends no event
+    while left := await find_image(arm, image.id):
+        if left.state != "Deleting" and monotonic() - began > DELETE_BEGINS_SECONDS:
+            raise CopyError(
+                f"custom image '{image.name}': Azure accepted to delete it and it is {left.state} again; it is not made"
+                " anew from the new VHD. Delete it in the lab, then run again"
+            )
         await asyncio.sleep(poll_delay(monotonic() - began))
 
 

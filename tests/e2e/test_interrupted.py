@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.e2e.world import World
+from tests.e2e.world import STAGING_CONTAINER, World
 
 pytestmark = pytest.mark.engine
 
@@ -57,10 +57,11 @@ def test_a_copy_that_fails_once_is_started_again_in_the_same_run(world: World) -
     """One failure of the service is no failure of the run."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
-    world.cloud.set_faults(
-        [{"service": "blob", "path": f"/{web.account}/", "times": 1, "action": {"copyFails": "InternalError"}}]
-    )
+    world.service(web).create_container(STAGING_CONTAINER)
+    where = f"/{web.account}/{STAGING_CONTAINER}/"
+    world.cloud.set_faults([{"service": "blob", "path": where, "nth": 1, "action": {"copyFails": "InternalError"}}])
     assert world.up().code == 0
+    assert world.copies() == 2
     assert set(world.held(web)) == {name}
 
 
@@ -167,7 +168,7 @@ def test_a_hundred_images_over_ten_labs_in_one_up_with_a_hundred_copies_in_fligh
     pending = sum(
         blob.copy.status == "pending"
         for lab in labs
-        for blob in world.service(lab).get_container_client("imagefactory-staging").list_blobs(include=["copy"])
+        for blob in world.service(lab).get_container_client(STAGING_CONTAINER).list_blobs(include=["copy"])
     )
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
