@@ -5,11 +5,9 @@ Owns the rules from catalog, labs and policy to images. Refuses to act: programs
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import timezone
-from typing import Any
 
 from imagefactory.catalog import Catalog, newest_first
 from imagefactory.companion import FactoryImage
@@ -35,42 +33,15 @@ class PlannedImage:
     """Whether it stands in the lab already, finished or being made, and is taken over."""
     tags: Mapping[str, str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The image as `Plan.to_json` tells it."""
-        return {
-            "name": self.name,
-            "imageId": self.image_id,
-            "imagePath": str(self.image.image_path),
-            "standing": self.standing,
-            "sourceVhd": self.image.vhd_name,
-            "lengthBytes": self.image.length,
-            "savedAt": self.image.saved_at.isoformat(),
-            "osType": self.image.os_type,
-            "generalized": self.image.generalized,
-            "tags": dict(self.tags),
-        }
-
 
 @dataclass(frozen=True)
 class LabPlan:
     """What one readable lab must hold."""
 
-    key: LabKey
     label: str
     lab: TargetLab
     facts: LabFacts
     images: tuple[PlannedImage, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The lab as `Plan.to_json` tells it."""
-        return {
-            "label": self.label,
-            "subscriptionId": self.facts.subscription_id,
-            "resourceGroup": self.facts.resource_group,
-            "labName": self.facts.name,
-            "region": self.facts.region,
-            "images": [image.to_dict() for image in self.images],
-        }
 
 
 @dataclass(frozen=True)
@@ -83,7 +54,7 @@ class Omission:
     reason: str
 
     def to_dict(self) -> dict[str, str | None]:
-        """The omission as `Plan.to_json` tells it."""
+        """The omission as the stack's outputs tell it; null: any lab."""
         return {"lab": self.lab, "image": self.image, "imagePath": self.image_path, "reason": self.reason}
 
 
@@ -95,22 +66,6 @@ class Plan:
     omissions: tuple[Omission, ...] = ()
     warnings: tuple[Fault, ...] = ()
     failures: tuple[Fault, ...] = ()
-
-    def to_json(self) -> str:
-        """The plan as a JSON document.
-
-        `labs`: list of `label`, `subscriptionId`, `resourceGroup`, `labName`, `region` and `images`, each with `name`,
-        `imageId`, `imagePath`, `standing`, `sourceVhd`, `lengthBytes`, `savedAt` (ISO 8601), `osType`, `generalized`,
-        `tags`. `omissions`: list of `lab` (null: any), `image`, `imagePath`, `reason`. `warnings` and `failures`: lists
-        of faults (see `Fault.to_dict`).
-        """
-        document = {
-            "labs": [lab.to_dict() for lab in self.labs],
-            "omissions": [omission.to_dict() for omission in self.omissions],
-            "warnings": [fault.to_dict() for fault in self.warnings],
-            "failures": [fault.to_dict() for fault in self.failures],
-        }
-        return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 @dataclass
@@ -156,7 +111,7 @@ def build_plan(
             found.warnings.append(_other_region(lab, facts, factory))
         standing = {image.name.lower(): image for image in sorted(facts.images, key=lambda image: image.id)}
         planned = (_planned(lab, facts, image, standing.get(image.name.lower()), found) for image in wanted)
-        plans.append(LabPlan(lab.key, lab.label, lab, facts, tuple(image for image in planned if image)))
+        plans.append(LabPlan(lab.label, lab, facts, tuple(image for image in planned if image)))
     for image in offered:
         if not any(lab.takes(image.image_path) for lab in targets):
             found.omit(image, "no lab takes its image path")

@@ -71,7 +71,7 @@ def lab_plan(name: str, *images: PlannedImage) -> LabPlan:
         region="westeurope",
         storage_account_id=f"/subscriptions/{SUBSCRIPTION}/storageAccounts/st{name}",
     )
-    return LabPlan(lab.key, lab.label, lab, facts, images)
+    return LabPlan(lab.label, lab, facts, images)
 
 
 def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -40,6 +39,11 @@ def only(plan: Plan) -> PlannedImage:
     """The one image of the one lab."""
     ((found,),) = (one.images for one in plan.labs)
     return found
+
+
+def decided(plan: Plan) -> Plan:
+    """The plan without what only tells the order of the facts."""
+    return replace(plan, labs=tuple(replace(one, facts=replace(one.facts, images=())) for one in plan.labs))
 
 
 def texts(faults: tuple[Fault, ...]) -> str:
@@ -187,19 +191,6 @@ def test_a_vhd_that_lost_its_companion_keeps_the_images_made_from_it() -> None:
     assert "has no companion" in texts(planned(found, standing("gone")).warnings)
 
 
-def test_the_plan_is_a_json_document() -> None:
-    """As documented at Plan.to_json."""
-    plan = planned(catalog(image("a"), image("b", "x/y.json")), region="eastus")
-    document = json.loads(plan.to_json())
-    assert set(document) == {"labs", "omissions", "warnings", "failures"}
-    assert document["labs"][0]["images"][0]["imagePath"] == "Win2016/Datacenter.json"
-    assert document["omissions"] == [
-        {"lab": None, "image": "b", "imagePath": "x/y.json", "reason": "no lab takes its image path"}
-    ]
-    assert document["warnings"][0]["file"] == "labs.json"
-    assert document["warnings"][0]["line"] == 3
-
-
 names = st.sampled_from(["a", "B", "b", "c", "d", "e"])
 images = st.builds(image, names, paths, st.integers(0, 3), st.sampled_from([f"{number}.vhd" for number in range(20)]))
 catalogs = st.lists(images, max_size=8, unique_by=lambda one: one.vhd_name)
@@ -260,4 +251,4 @@ def test_the_rules_hold_in_every_world(
         for key, value in reversed(known.items())
     }
     other = build_plan(configuration(*targets), again, facts("factory"), shuffled, policy)
-    assert other.to_json() == plan.to_json()
+    assert decided(other) == decided(plan)
