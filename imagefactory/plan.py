@@ -90,6 +90,7 @@ def build_plan(
 ) -> Plan:
     """Decide what each lab must hold. Deterministic whatever the order of its inputs.
 
+    `labs` has a value for every lab of the configuration: its facts, or why they could not be had.
     `owned` names the images that the state holds (`<label>/<name>`): the engine would delete them, tagged or not.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Fault.text)])
@@ -99,7 +100,7 @@ def build_plan(
     plans: list[LabPlan] = []
     for lab in targets:
         wanted = [image for image in offered if lab.takes(image.image_path)]
-        facts = labs.get(lab.key) or _not_found(lab)
+        facts = labs[lab.key]
         if isinstance(facts, LabFacts) and facts.storage_account_id is None:
             facts = _no_storage(lab)
         if isinstance(facts, Fault):
@@ -193,11 +194,6 @@ def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], 
 def _same(region: str) -> str:
     """Azure writes a region as `West Europe` or `westeurope`."""
     return region.replace(" ", "").lower()
-
-
-def _not_found(lab: TargetLab) -> Fault:
-    remedy = "Correct its entry, or grant the right to read the lab"
-    return error(f"lab {lab.label}", "is not there", "it is not served, and nothing is deleted", remedy, lab.location)
 
 
 def _no_storage(lab: TargetLab) -> Fault:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
 from imagefactory.faults import Fault, Severity, error, warning
 from imagefactory.lab_facts import LabFacts, StandingImage
-from imagefactory.labs import TargetLab
+from imagefactory.labs import LabKey, TargetLab
 from imagefactory.plan import Plan, PlannedImage, build_plan
 from imagefactory.settings import Policy
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, paths, standing
@@ -126,12 +126,12 @@ def test_an_image_that_the_state_holds_counts_as_held_also_without_its_tag() -> 
 
 
 @pytest.mark.parametrize(
-    "answer", [UNREADABLE, replace(UNREADABLE, severity=Severity.WARNING), None, facts(storage_account_id=None)]
+    "answer", [UNREADABLE, replace(UNREADABLE, severity=Severity.WARNING), facts(storage_account_id=None)]
 )
-def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: LabFacts | Fault | None) -> None:
-    """Refused, not found, without storage: never an empty lab, which would delete its images."""
+def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: LabFacts | Fault) -> None:
+    """Refused, not found or without storage: never an empty lab, which would delete its images."""
     good, bad = lab("good"), lab("team")
-    known = {good.key: facts("good"), **({bad.key: answer} if answer else {})}
+    known: dict[LabKey, LabFacts | Fault] = {good.key: facts("good"), bad.key: answer}
     plan = build_plan(configuration(bad, good), catalog(image()), facts("factory"), known, Policy())
     assert [one.label for one in plan.labs] == [good.label]
     assert len(plan.failures) == 1
@@ -208,19 +208,19 @@ stood = st.lists(
     max_size=4,
     unique_by=lambda one: one.name.lower(),
 )
-answers = st.none() | st.just(UNREADABLE) | st.builds(lambda there: facts("team", *there), stood)
+answers = st.just(UNREADABLE) | st.builds(lambda there: facts("team", *there), stood)
 worlds = st.lists(st.tuples(selectors, answers), min_size=1, max_size=4)
 policies = st.builds(Policy, st.none() | st.integers(1, 3), st.booleans())
 
 
 @given(catalogs, worlds, policies, st.randoms(use_true_random=False))
 def test_the_rules_hold_in_every_world(
-    found: list[Any], world: list[tuple[list[str], LabFacts | Fault | None]], policy: Policy, shuffler: random.Random
+    found: list[Any], world: list[tuple[list[str], LabFacts | Fault]], policy: Policy, shuffler: random.Random
 ) -> None:
     """Never an image outside of a lab's selectors; nothing lost without a reason; keep is a bound; names are unique;
     an unreadable lab is a failure; the order of inputs does not matter."""
     targets = [lab(f"lab{index}", chosen) for index, (chosen, _) in enumerate(world)]
-    known = {target.key: answer for target, (_, answer) in zip(targets, world, strict=True) if answer is not None}
+    known = {target.key: answer for target, (_, answer) in zip(targets, world, strict=True)}
     plan = build_plan(configuration(*targets), catalog(*found), facts("factory"), known, policy)
 
     readable = {one.label: one for one in plan.labs}
