@@ -18,10 +18,10 @@ from imagefactory.faults import Fault, Location, error, warning
 from imagefactory.image_path import ImagePath, Selector
 from imagefactory.json_text import JsonDocument, Steps
 from imagefactory.structure import (
-    LAB_NAME_PATTERN,
-    RESOURCE_GROUP_PATTERN,
-    SUBSCRIPTION_ID_PATTERN,
+    LabName,
+    ResourceGroup,
     Strict,
+    SubscriptionId,
     nearest,
     structure_faults,
 )
@@ -32,33 +32,9 @@ _CONSEQUENCE = "nothing is distributed"
 class LabEntry(Strict):
     """A target lab and the golden images that it gets."""
 
-    subscription_id: Annotated[
-        str,
-        Field(
-            alias="SubscriptionId",
-            pattern=SUBSCRIPTION_ID_PATTERN,
-            description="the id of the subscription that holds the lab",
-            examples=["00000000-0000-0000-0000-000000000000"],
-        ),
-    ]
-    lab_name: Annotated[
-        str,
-        Field(
-            alias="LabName",
-            pattern=LAB_NAME_PATTERN,
-            description="the lab's name of 1 to 50 letters, digits, hyphens and underscores",
-            examples=["TeamLab"],
-        ),
-    ]
-    resource_group: Annotated[
-        str | None,
-        Field(
-            alias="ResourceGroup",
-            pattern=RESOURCE_GROUP_PATTERN,
-            description="the resource group of the lab, or leave the key out",
-            examples=["TeamLabRG"],
-        ),
-    ] = None
+    subscription_id: SubscriptionId = Field(alias="SubscriptionId")
+    lab_name: LabName = Field(alias="LabName")
+    resource_group: ResourceGroup = Field(None, alias="ResourceGroup")
     image_paths: Annotated[
         list[str],
         Field(

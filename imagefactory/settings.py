@@ -19,10 +19,10 @@ from imagefactory.errors import ConfigurationError
 from imagefactory.faults import Fault, Location, error
 from imagefactory.json_text import Steps, decode_text
 from imagefactory.structure import (
-    LAB_NAME_PATTERN,
-    RESOURCE_GROUP_PATTERN,
-    SUBSCRIPTION_ID_PATTERN,
+    LabName,
+    ResourceGroup,
     Strict,
+    SubscriptionId,
     structure_faults,
 )
 
@@ -91,33 +91,9 @@ def _safe_blob_url(url: str) -> str:
 
 
 class _Factory(Strict):
-    subscription_id: Annotated[
-        str,
-        Field(
-            alias="subscriptionId",
-            pattern=SUBSCRIPTION_ID_PATTERN,
-            description="the id of the factory's subscription",
-            examples=["00000000-0000-0000-0000-000000000000"],
-        ),
-    ]
-    lab_name: Annotated[
-        str,
-        Field(
-            alias="labName",
-            pattern=LAB_NAME_PATTERN,
-            description="the name of the factory lab",
-            examples=["ImageFactory"],
-        ),
-    ]
-    resource_group: Annotated[
-        str | None,
-        Field(
-            alias="resourceGroup",
-            pattern=RESOURCE_GROUP_PATTERN,
-            description="the resource group of the factory lab, or leave the key out",
-            examples=["ImageFactoryRG"],
-        ),
-    ] = None
+    subscription_id: SubscriptionId = Field(alias="subscriptionId")
+    lab_name: LabName = Field(alias="labName")
+    resource_group: ResourceGroup = Field(None, alias="resourceGroup")
 
 
 class _Endpoints(Strict):

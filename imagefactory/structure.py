@@ -1,7 +1,8 @@
 """The structure of configuration: pydantic's findings told as faults.
 
-Owns the wording for missing, unknown and misplaced keys and for values of a wrong kind. Refuses rules that need more
-than one value. The models' field descriptions and examples are the remedies, and the editor's help.
+Owns the wording for missing, unknown and misplaced keys and for values of a wrong kind, and the types of what names a
+lab. Refuses rules that need more than one value. The models' field descriptions and examples are the remedies, and the
+editor's help.
 """
 
 from __future__ import annotations
@@ -9,18 +10,40 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from imagefactory.faults import Fault, Location, error
 from imagefactory.image_path import fold
 from imagefactory.json_text import Steps
 
-SUBSCRIPTION_ID_PATTERN = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
-LAB_NAME_PATTERN = r"^[A-Za-z0-9_-]{1,50}$"
+SubscriptionId = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
+        description="the id of the subscription that holds the lab",
+        examples=["00000000-0000-0000-0000-000000000000"],
+    ),
+]
+LabName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9_-]{1,50}$",
+        description="the lab's name of 1 to 50 letters, digits, hyphens and underscores",
+        examples=["TeamLab"],
+    ),
+]
 """learn.microsoft.com, "Naming rules and restrictions for Azure resources", Microsoft.DevTestLab/labs."""
-RESOURCE_GROUP_PATTERN = r"^[^\x00-'*-,/:-@\[-^`{-\x7f]{0,89}[^\x00-'*-,./:-@\[-^`{-\x7f]$"
+ResourceGroup = Annotated[
+    str | None,
+    Field(
+        pattern=r"^[^\x00-'*-,/:-@\[-^`{-\x7f]{0,89}[^\x00-'*-,./:-@\[-^`{-\x7f]$",
+        description="the resource group of the lab, or leave the key out",
+        examples=["TeamLabRG"],
+    ),
+]
 """The same page, Microsoft.Resources/resourcegroups: 1 to 90 letters, digits and `_().-`, no full stop at the end.
 Written by what it excludes: editors and Python lack the class of all letters."""
 
