@@ -36,22 +36,23 @@ def validate(
 
     The format json is a list of objects with severity, file, line, column, subject, fact, consequence, remedy, message.
     """
-    summary = None
+    counts: list[str] = []
     faults: tuple[Fault, ...]
     try:
         found = load_configuration(configuration, labs)
-        faults, summary = found.warnings, f"{len(found.labs)} labs, {len(found.golden_images)} golden images"
+        faults = found.warnings
+        counts = [_count(len(found.labs), "lab"), _count(len(found.golden_images), "golden image")]
     except ConfigurationError as problem:
         faults = problem.faults
     errors = sum(fault.severity is Severity.ERROR for fault in faults)
-    counts = f"{errors} errors, {len(faults) - errors} warnings"
+    counts += [_count(errors, "error"), _count(len(faults) - errors, "warning")]
     if output is Format.JSON:
         typer.echo(json.dumps([fault.to_dict() for fault in faults], indent=2))
     else:
         write = {Format.TEXT: Fault.text, Format.GITHUB: github_line, Format.AZURE: azure_line}[output]
         for fault in faults:
             typer.echo(write(fault))
-        typer.echo(f"{configuration.as_posix()}: {', '.join(part for part in (summary, counts) if part)}")
+        typer.echo(f"{configuration.as_posix()}: {', '.join(counts)}")
     raise typer.Exit(1 if errors else 0)
 
 
@@ -69,6 +70,10 @@ def azure_line(fault: Fault) -> str:
     told = _properties(fault, names, _escaper({**escapes, ";": "%3B", "]": "%5D"}))
     properties = ";".join([f"type={fault.severity.value}", *told])
     return f"##vso[task.logissue {properties}]{_escaper(escapes)(fault.message())}"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _escaper(escapes: Mapping[str, str]) -> Callable[[str], str]:

@@ -76,9 +76,10 @@ def _any_case(path: Path) -> Path:
 
 def _labs_document(directory: Path, path: Path) -> JsonDocument:
     location = Location(path.as_posix())
-    if not path.resolve().is_relative_to(directory.resolve()):
-        remedy = "Name a file in it by the setting imagefactory:labs or the option --labs"
-        fact = f"lies outside of the configuration folder {directory.as_posix()}"
+    outside = not path.resolve().is_relative_to(directory.resolve())
+    if outside or path.is_dir():
+        fact = f"lies outside of the configuration folder {directory.as_posix()}" if outside else "is a folder"
+        remedy = "Name a file in the configuration folder by the setting imagefactory:labs or the option --labs"
         raise JsonFault(error("labs file", fact, _CONSEQUENCE, remedy, location))
     try:
         content = path.read_bytes()

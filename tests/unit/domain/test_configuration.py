@@ -129,6 +129,13 @@ def test_a_labs_file_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
         assert any("lies outside of the configuration folder" in line for line in refused(folder, name))
 
 
+@pytest.mark.parametrize("name", ["", ".", "GoldenImages"])
+def test_a_folder_in_the_place_of_the_labs_file_is_refused(tmp_path: Path, name: str) -> None:
+    """The remedy is to name a file, not to write labs into a folder."""
+    folder = write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN)
+    assert "is a folder; nothing is distributed. Name a file in the configuration folder" in refused(folder, name)[-1]
+
+
 def test_golden_images_are_checked(tmp_path: Path) -> None:
     """Invalid JSON, no object, two names that differ by case; links that lead out are not followed."""
     root = write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, "Win2016/datacenter.JSON") / "GoldenImages"

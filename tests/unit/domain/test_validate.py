@@ -40,7 +40,7 @@ def test_warnings_are_shown_and_exit_0(tmp_path: Path) -> None:
     done = run("validate", "--configuration", tmp_path)
     assert done.returncode == 0
     assert "no lab takes it" in done.stdout
-    assert done.stdout.endswith("1 labs, 2 golden images, 0 errors, 1 warnings\n")
+    assert done.stdout.endswith("1 lab, 2 golden images, 0 errors, 1 warning\n")
 
 
 def test_errors_exit_1_in_every_format(tmp_path: Path) -> None:
@@ -52,6 +52,7 @@ def test_errors_exit_1_in_every_format(tmp_path: Path) -> None:
     }
     assert {done.returncode for done in told.values()} == {1}
     assert told["text"].stdout.startswith('labs.json:5:18: error: Labs[0].LabName: "a,b;c]:%" cannot stand here; ')
+    assert told["text"].stdout.endswith("\n.: 1 error, 0 warnings\n")
     assert told["github"].stdout.startswith('::error file=labs.json,line=5,col=18::Labs[0].LabName: "a,b;c]:%25" ')
     assert told["azure"].stdout.startswith(
         "##vso[task.logissue type=error;sourcepath=labs.json;linenumber=5;columnnumber=18]"
