@@ -127,7 +127,8 @@ async def test_an_upload_moves_only_what_is_allocated(
     disk: Path, fresh_cloud: CloudClient, accounts: Iterator[str]
 ) -> None:
     """The blob equals the file byte for byte, and its allocated pages are the file's blocks that are not zero."""
-    account = next(each for each in fresh_cloud.status()["storageAccounts"] if each["name"] == next(accounts))
+    name = next(accounts)
+    account = next(each for each in fresh_cloud.status()["storageAccounts"] if each["name"] == name)
     credential = {"account_name": account["name"], "account_key": account["key"]}
     blob = BlobClient(account["blobEndpoint"], "vhds", "disk.vhd", credential=credential)
     blob._get_container_client().create_container()
