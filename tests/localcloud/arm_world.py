@@ -133,6 +133,11 @@ def image_body(url: str, **more: Any) -> dict[str, Any]:
     return {"properties": {"vhd": {"imageName": url, "osType": "Windows", "sysPrep": True}, **more}}
 
 
+LABS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.DevTestLab/labs"
+IMAGES = f"{lab_path()}/customimages"
+LOWER_LAB = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/RG-One/providers/microsoft.devtestlab/labs/Target"
+
+
 @asynccontextmanager
 async def running(
     path: Path | None = None, labs: Iterable[dict[str, Any]] = (), blobs: Blobs | None = None

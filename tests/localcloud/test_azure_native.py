@@ -7,131 +7,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-import pytest_asyncio
 from google.protobuf.empty_pb2 import Empty
 from hypothesis import given
 from hypothesis import strategies as st
-from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2
 
 from localcloud.azure_native import property_values
 from localcloud.azure_native.custom_image import TYPE, UNKNOWN
 from localcloud.azure_native.install import install
 from localcloud.azure_native.property_values import read, write
-from tests.localcloud.arm_world import SUBSCRIPTION, World, blob_endpoint, lab, lab_path, running
+from tests.localcloud.arm_world import World
+from tests.localcloud.azure_native_plugin import URN, Plugin, fails, image_inputs, started, until
 
-URN = f"urn:pulumi:local::images::imagefactory:LabImages${TYPE}::win-a"
-LIST_ID = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/RG-One/providers/microsoft.devtestlab/labs/Target/customimages"
-REQUEST_ID = f"{lab_path()}/customimages"
 DIFFERENCE = provider_pb2.PropertyDiff
-END_SECONDS = 30.0
-"""How long a test waits for what must come at once; reaching it is a failure."""
-
-
-def image_inputs(url: str, name: str = "Win-A", **more: Any) -> dict[str, Any]:
-    """Inputs as Check gives them back."""
-    return {
-        "azureApiVersion": "2018-09-15",
-        "labName": "Target",
-        "location": "westeurope",
-        "name": name,
-        "resourceGroupName": "RG-One",
-        "vhd": {"imageName": url, "osType": "Windows", "sysPrep": True},
-        **more,
-    }
-
-
-class Plugin:
-    """The stub of a started plugin."""
-
-    def __init__(self, stub: Any) -> None:
-        self.stub = stub
-
-    async def create(self, inputs: Mapping[str, Any], **request: Any) -> Any:
-        return await self.stub.Create(provider_pb2.CreateRequest(urn=URN, properties=write(inputs), **request))
-
-    async def check(self, news: Mapping[str, Any], olds: Mapping[str, Any] | None = None, urn: str = URN) -> Any:
-        old = None if olds is None else write(olds)
-        return await self.stub.Check(provider_pb2.CheckRequest(urn=urn, news=write(news), olds=old))
-
-    async def diff(self, old: Mapping[str, Any], new: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> Any:
-        request = provider_pb2.DiffRequest(
-            urn=URN, id="x", olds=write(state or {}), old_inputs=write(old), news=write(new)
-        )
-        return await self.stub.Diff(request)
-
-
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[World]:
-    """A resource manager with one lab."""
-    async with running(labs=[lab()]) as running_world:
-        yield running_world
-
-
-@pytest_asyncio.fixture
-async def plugin(world: World, tmp_path: Path) -> AsyncIterator[Plugin]:
-    """The installed plugin, started as the engine starts it and configured; it may never print a traceback."""
-    environment = {
-        "IMAGEFACTORY_RESOURCE_MANAGER": world.base,
-        "IDENTITY_ENDPOINT": world.token_endpoint,
-        "IDENTITY_HEADER": world.identity.header,
-    }
-    async with started(tmp_path, environment) as running_plugin:
-        yield running_plugin
-
-
-@asynccontextmanager
-async def started(home: Path, environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
-    """The installed plugin with this environment, and no other."""
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        install(home, Path(sys.executable), "3.29.0") / "pulumi-resource-azure-native",
-        "127.0.0.1:1",
-        "--logtostderr",
-        stdout=pipe,
-        stderr=pipe,
-        env={"PATH": os.environ["PATH"], **environment},
-    )
-    assert process.stdout is not None
-    port = int(await process.stdout.readline())
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = provider_pb2_grpc.ResourceProviderStub(channel)
-        await stub.Configure(
-            provider_pb2.ConfigureRequest(
-                variables={"azure-native:config:subscriptionId": SUBSCRIPTION},
-                args=write({"subscriptionId": SUBSCRIPTION}),
-                acceptSecrets=True,
-                acceptResources=True,
-            )
-        )
-        yield Plugin(stub)
-    process.terminate()
-    _, errors = await process.communicate()
-    assert b"Traceback" not in errors, errors.decode()
-    assert process.returncode == 0
-
-
-async def fails(call: Any) -> Any:
-    """The gRPC error of a call that must fail."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value
-
-
-def init_failed(error: Any) -> Any:
-    """The partial failure in a gRPC error's trailing metadata."""
-    (packed,) = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
-    told = status_pb2.Status.FromString(packed)
-    assert (told.code, told.message) == (2, error.details())
-    detail = provider_pb2.ErrorResourceInitFailed()
-    assert told.details[0].Unpack(detail)
-    return detail
 
 
 async def test_it_says_what_it_is(plugin: Plugin) -> None:
@@ -253,160 +145,6 @@ async def test_a_preview_knows_inputs_and_leaves_the_rest_unknown(plugin: Plugin
     assert not world.journal.calls()
 
 
-async def test_a_created_image_has_the_id_that_the_list_tells(plugin: Plugin, world: World) -> None:
-    """GET first, PUT, poll; the state keeps ARM's own casing of the id, and the outputs of the answer."""
-    url = world.blobs.put_vhd("targetone", "a.vhd")
-    created = await plugin.create(image_inputs(url, author="me", tags={"ImagePath": "Win/A.json"}))
-    _, listed, _ = await world.call("GET", REQUEST_ID)
-    (image,) = listed["value"]
-    assert created.id == image["id"] == f"{LIST_ID}/Win-A"
-    outputs = read(created.properties)
-    flat = {**image["properties"], **{key: value for key, value in image.items() if key != "properties"}}
-    assert outputs == {**flat, "azureApiVersion": "2018-09-15"}
-    assert outputs["provisioningState"] == "Succeeded"
-    methods = [call.method for call in world.journal.calls() if "/msi/" not in call.path]
-    assert methods[:3] == ["GET", "PUT", "GET"]
-
-
-async def test_what_exists_is_not_created(plugin: Plugin, world: World) -> None:
-    """The genuine plugin's error text, with the id that it asked for; the image is left as it is."""
-    world.seed(lab("Other", images=[{"name": "Win-A"}]))
-    before = await world.call("GET", f"{lab_path('Other')}/customimages/Win-A")
-    error = await fails(plugin.create({**image_inputs("u"), "labName": "Other"}))
-    wanted = f"{lab_path('Other')}/customimages/Win-A"
-    assert error.details() == f"cannot create already existing resource '{wanted}'"
-    assert (await world.call("GET", wanted))[1] == before[1]
-
-
-async def test_a_refused_creation_keeps_nothing(plugin: Plugin) -> None:
-    """A PUT that is refused is an error with ARM's code and message, and no partial state."""
-    error = await fails(plugin.create(image_inputs(f"{blob_endpoint('foreign')}/vhds/a.vhd")))
-    text = 'Status=400 Code="InvalidStorageAccountForLab" Message="Invalid storage account for lab"'
-    assert error.details() == text
-    assert not [key for key, _ in error.trailing_metadata() if key == "grpc-status-details-bin"]
-
-
-async def test_a_failed_creation_keeps_its_id_and_goes_on_at_the_next_update(plugin: Plugin, world: World) -> None:
-    """ErrorResourceInitFailed: the requested id, the failed image as state, the inputs; an Update then makes it."""
-    url = f"{blob_endpoint('targetone')}/vhds/late.vhd"
-    inputs = image_inputs(url)
-    error = await fails(plugin.create(inputs))
-    detail = init_failed(error)
-    assert detail.id == f"{REQUEST_ID}/Win-A"
-    assert read(detail.inputs) == inputs
-    assert read(detail.properties)["provisioningState"] == "Failed"
-    assert "SourceBlobNotFound" in detail.reasons[0]
-    world.blobs.put_vhd("targetone", "late.vhd")
-    request = provider_pb2.UpdateRequest(urn=URN, id=detail.id, olds=detail.properties, news=detail.inputs)
-    assert read((await plugin.stub.Update(request)).properties)["provisioningState"] == "Succeeded"
-
-
-async def test_read_tells_what_is_gone_and_what_has_changed(plugin: Plugin, world: World) -> None:
-    """An empty id for what is gone; a tag changed by hand appears in the inputs, a default of the service does not."""
-    url = world.blobs.put_vhd("targetone", "a.vhd")
-    inputs = image_inputs(url, tags={"a": "b"})
-    created = await plugin.create(inputs)
-    request = provider_pb2.ReadRequest(urn=URN, id=created.id, properties=created.properties, inputs=write(inputs))
-    unchanged = await plugin.stub.Read(request)
-    assert (unchanged.id, read(unchanged.inputs)) == (created.id, inputs)
-    assert read(unchanged.properties) == read(created.properties)
-    body = {"properties": {"vhd": inputs["vhd"]}, "tags": {"a": "changed", "new": "x"}}
-    await world.call("PUT", f"{REQUEST_ID}/Win-A", json=body)
-    changed = await plugin.stub.Read(request)
-    assert read(changed.inputs)["tags"] == {"a": "changed", "new": "x"}
-    await world.call("DELETE", f"{REQUEST_ID}/Win-A")
-    gone = await plugin.stub.Read(request)
-    assert (gone.id, len(gone.properties.fields)) == ("", 0)
-
-
-async def test_an_import_reads_the_inputs_from_the_answer(plugin: Plugin, world: World) -> None:
-    """The id stays as given, path parameters are in its casing, and what the service added is among the inputs."""
-    vhd = {"imageName": "http://x/y.vhd", "osType": "Windows", "sysPrep": True}
-    old = {"name": "Win-A", "tags": {"ImagePath": "Win/A.json"}, "author": "me", "vhdUrl": "http://x/y.vhd"}
-    world.seed(lab("Other", images=[old]))
-    resource = f"{LIST_ID.replace('Target', 'Other')}/Win-A"
-    imported = await plugin.stub.Read(provider_pb2.ReadRequest(urn=URN, id=resource))
-    assert imported.id == resource
-    assert read(imported.inputs) == {
-        "resourceGroupName": "RG-One",
-        "labName": "Other",
-        "name": "Win-A",
-        "author": "me",
-        "managedImageId": read(imported.properties)["managedImageId"],
-        "tags": {"ImagePath": "Win/A.json"},
-        "vhd": vhd,
-    }
-    error = await fails(plugin.stub.Read(provider_pb2.ReadRequest(urn=URN, id=lab_path())))
-    assert f"failed to parse '{lab_path()}'" in error.details()
-
-
-async def test_delete_is_done_when_it_is_gone(plugin: Plugin, world: World) -> None:
-    """The operation is awaited; deleting again, and deleting from a lab that is gone, succeeds."""
-    world.slow(image_delete_seconds=0.2)
-    world.seed(lab("Other", images=[{"name": "Win-A"}]))
-    for name in ("Other", "Other", "Gone"):
-        request = provider_pb2.DeleteRequest(urn=URN, id=f"{lab_path(name)}/customimages/Win-A")
-        await plugin.stub.Delete(request)
-        assert (await world.call("GET", f"{lab_path(name)}/customimages/Win-A"))[0] == 404
-
-
-@pytest.mark.parametrize("action", [{"status": 503, "retryAfter": 0}, {"status": 429, "retryAfter": 0}, {"drop": True}])
-async def test_passing_faults_are_tried_again(plugin: Plugin, world: World, action: dict[str, Any]) -> None:
-    """Two refusals of each method do not stop a creation."""
-    url = world.blobs.put_vhd("targetone", "a.vhd")
-    rule = {"path": "/customimages/", "times": 2, "action": action}
-    world.fault({**rule, "method": "GET"}, {**rule, "method": "PUT"})
-    assert (await plugin.create(image_inputs(url))).id == f"{LIST_ID}/Win-A"
-
-
-async def test_a_lasting_refusal_is_told_with_arms_code(plugin: Plugin, world: World) -> None:
-    """After the retries the error names the status, code and message; nothing was created."""
-    action = {"status": 429, "code": "TooManyRequests", "message": "slow down", "retryAfter": 0}
-    world.fault({"method": "PUT", "path": "/customimages/", "action": action})
-    error = await fails(plugin.create(image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))))
-    assert error.details() == 'Status=429 Code="TooManyRequests" Message="slow down"'
-    assert [call.status for call in world.journal.calls() if call.method == "PUT"] == [429] * 4
-
-
-async def test_an_existence_that_cannot_be_told_is_an_error(plugin: Plugin, world: World) -> None:
-    """No permission to read: the PUT is not tried."""
-    world.fault({"method": "GET", "path": "/customimages/", "action": {"status": 403, "code": "AuthorizationFailed"}})
-    error = await fails(plugin.create(image_inputs("u")))
-    assert "cannot check existence of resource" in error.details()
-    assert "AuthorizationFailed" in error.details()
-    assert not [call for call in world.journal.calls() if call.method == "PUT"]
-
-
-async def test_cancel_ends_a_creation_that_waits(plugin: Plugin, world: World) -> None:
-    """An image that takes an hour is given up at once; its id is kept, so that the next update goes on."""
-    world.slow(image_create_seconds=3600)
-    creation = asyncio.ensure_future(plugin.create(image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))))
-    await until(lambda: bool(_states(world)))
-    await plugin.stub.Cancel(Empty())
-    detail = init_failed(await asyncio.wait_for(fails(creation), END_SECONDS))
-    assert detail.id == f"{REQUEST_ID}/Win-A"
-    assert "context canceled" in detail.reasons[0]
-
-
-async def test_the_engines_timeout_ends_a_creation(plugin: Plugin, world: World) -> None:
-    """customTimeouts are honoured, and the image's state is kept."""
-    world.slow(image_create_seconds=3600)
-    inputs = image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))
-    detail = init_failed(await asyncio.wait_for(fails(plugin.create(inputs, timeout=0.1)), END_SECONDS))
-    assert "context deadline exceeded" in detail.reasons[0]
-    assert read(detail.properties)["provisioningState"] == "Creating"
-
-
-async def test_a_hundred_creations_are_in_flight_at_once(plugin: Plugin, world: World) -> None:
-    """Nothing in the plugin queues them: all are being made at the same time, and all end well, with one token."""
-    world.slow(image_create_seconds=3.0)
-    url = world.blobs.put_vhd("targetone", "a.vhd")
-    creations = asyncio.gather(*(plugin.create(image_inputs(url, f"image{number}")) for number in range(100)))
-    await until(lambda: _states(world).count("Creating") == 100)
-    assert len({answer.id for answer in await creations}) == 100
-    assert sum("/msi/token" in call.path for call in world.journal.calls()) == 1
-
-
 async def test_without_an_embedded_cloud_it_says_what_to_do(tmp_path: Path) -> None:
     """No endpoints in the environment: previews work, what needs the cloud is refused with a remedy."""
     async with started(tmp_path, {}) as plugin:
@@ -450,6 +188,7 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
+
 _PROPERTIES = st.dictionaries(st.text(max_size=3), _VALUES, max_size=4)
 
 
@@ -474,20 +213,6 @@ def test_secrets_and_outputs_are_unwrapped() -> None:
     known = {signature: "d0e6a833031e9bbcd3f4e8bde6ca49a4", "value": "v", "secret": True}
     unknown = {signature: "d0e6a833031e9bbcd3f4e8bde6ca49a4"}
     assert read(write({"s": secret, "k": [known], "u": unknown})) == {"s": {"a": "b"}, "k": ["v"], "u": UNKNOWN}
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    """Wait for something that comes soon; fail where it does not."""
-
-    async def wait() -> None:
-        while not happened():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.02)
-
-    await asyncio.wait_for(wait(), END_SECONDS)
-
-
-def _states(world: World) -> list[str]:
-    return [image.state for each in world.store.labs.values() for image in each.images.values()]
 
 
 def _runs(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The embedded cloud as a program: start, seed, stop, be killed, start again; and who may talk to it."""
+"""The embedded cloud as a program: start, stop, be killed, start again; and who may talk to it."""
 
 from __future__ import annotations
 
@@ -6,205 +6,19 @@ import base64
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import stat
 import subprocess
-import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from azure.storage.blob import BlobServiceClient, ContainerClient
 
-from imagefactory.vhd import footer_fault
-from localcloud.client import CloudClient, CloudError
-from localcloud.faults import Action
+from localcloud.client import CloudClient
 from localcloud.private_files import read_private
-from localcloud.seed import parse_seed
 from localcloud.state_lock import is_locked
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.cloud import emulator_variables
-
-MIB = 1024 * 1024
-SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
-COMPANION = {"imageName": "Win2016_Datacenter-Jun-26-2020", "imagePath": "Win2016\\Datacenter.json"}
-SEED: dict[str, Any] = {
-    "subscriptions": [
-        {
-            "subscriptionId": SUBSCRIPTION,
-            "labs": [
-                {
-                    "name": "Factory",
-                    "resourceGroup": "factory",
-                    "region": "westeurope",
-                    "storageAccount": "factorystore",
-                },
-                {"name": "empty", "resourceGroup": "labs", "region": "westeurope", "storageAccount": None},
-            ],
-        }
-    ],
-    "factoryImages": [
-        {
-            "lab": "factory",
-            "vhd": "one.vhd",
-            "sizeBytes": 64 * MIB,
-            "allocatedBytes": MIB,
-            "files": {"etc/image": "one"},
-            "metadata": {"imagename": "one"},
-            "companion": COMPANION,
-            "companionEncoding": "utf-16",
-        },
-        {"lab": "factory", "vhd": "unfinished.vhd", "sizeBytes": 64 * MIB, "companion": None},
-        {
-            "subscriptionId": SUBSCRIPTION.upper(),
-            "lab": "factory",
-            "vhd": "junk.vhd",
-            "sizeBytes": 64 * MIB,
-            "companionBase64": base64.b64encode(b"\x00junk").decode(),
-        },
-    ],
-    "storageAccounts": ["sparestore"],
-}
-
-
-@dataclass
-class Program:
-    """`python -m localcloud` on one state folder."""
-
-    state: Path
-    environment: Mapping[str, str]
-    serving: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    @property
-    def client(self) -> CloudClient:
-        """The control API."""
-        return CloudClient(self.state)
-
-    def run(self, verb: str, *arguments: str | Path, ok: bool = True, **environment: str) -> str:
-        """Run a verb to its end; its output (both streams)."""
-        ended = subprocess.run(
-            self._command(verb, *arguments),
-            env={**self.environment, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-        assert (ended.returncode == 0) is ok, ended.stdout
-        assert "Traceback" not in ended.stdout
-        return ended.stdout
-
-    def serve(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Serve in the foreground of a process of its own."""
-        process = subprocess.Popen(
-            self._command("serve", *arguments),
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.serving.append(process)
-        return process
-
-    def seed_file(self, document: object) -> Path:
-        """A seed file beside the state folder."""
-        path = self.state.with_name("seed.json")
-        path.write_text(json.dumps(document), encoding="utf-8")
-        return path
-
-    def container(self, name: str = "imagefactoryvhds", account: str = "factorystore") -> ContainerClient:
-        """A container of an embedded account."""
-        found = next(each for each in self.client.status()["storageAccounts"] if each["name"] == account)
-        credential = {"account_name": account, "account_key": found["key"]}
-        return BlobServiceClient(found["blobEndpoint"], credential, retry_total=0).get_container_client(name)
-
-    def contents(self) -> dict[str, tuple[bytes, Mapping[str, str]]]:
-        """Every blob of the factory's container: bytes and metadata."""
-        container = self.container()
-        return {
-            blob.name: (container.download_blob(blob.name).readall(), blob.metadata)
-            for blob in container.list_blobs(include=["metadata"])
-        }
-
-    def _command(self, verb: str, *arguments: str | Path) -> list[str]:
-        given = [str(each) for each in arguments]
-        return [sys.executable, "-m", "localcloud", verb, "--state", str(self.state), *given]
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
-    """A state folder that does not exist yet; whatever runs on it at the end is stopped."""
-    made = Program(tmp_path / "state", {**os.environ, **emulator_variables(Checkout.here())})
-    yield made
-    subprocess.run(made._command("stop"), env=made.environment, check=False, capture_output=True)
-    for process in made.serving:
-        process.kill()
-        process.communicate()
-    assert not is_locked(made.state)
-
-
-def wait(until: Callable[[], object]) -> None:
-    """Return as soon as it is so."""
-    deadline = time.monotonic() + 60
-    while not until():
-        assert time.monotonic() < deadline, "it did not come to pass within a minute"
-        time.sleep(0.05)
-
-
-def answers(client: CloudClient) -> bool:
-    """Whether the cloud is ready."""
-    try:
-        return bool(client.status())
-    except CloudError:
-        return False
-
-
-def test_a_seeded_factory_holds_what_the_document_says(program: Program) -> None:
-    """Whole VHDs with their metadata, companions byte for byte, an unfinished save without one."""
-    program.run("start", "--seed", program.seed_file(SEED))
-    held = program.contents()
-    assert set(held) == {"one.vhd", "one.json", "unfinished.vhd", "junk.vhd", "junk.json"}
-    for name in ("one.vhd", "unfinished.vhd", "junk.vhd"):
-        assert footer_fault(held[name][0][-512:], len(held[name][0])) is None
-    assert len({held[name][0] for name in ("one.vhd", "unfinished.vhd", "junk.vhd")}) == 3
-    assert held["one.vhd"][1] == {"imagename": "one"}
-    assert held["one.json"][0].startswith(b"\xff\xfe")
-    assert json.loads(held["one.json"][0].decode("utf-16")) == COMPANION
-    assert held["junk.json"][0] == b"\x00junk"
-
-
-def test_a_second_seed_of_the_same_document_changes_nothing(program: Program) -> None:
-    """Not even a blob's ETag; what a user changed by hand stays as it is."""
-    seed = program.seed_file(SEED)
-    program.run("start", "--seed", seed)
-    container = program.container()
-    container.delete_blob("one.json")
-    container.get_blob_client("junk.vhd").set_blob_metadata({"mine": "yes"})
-    before = {blob.name: blob.etag for blob in container.list_blobs()}
-    labs, keys = program.client.status()["labs"], program.client.status()["storageAccounts"]
-
-    assert "already running" in program.run("start", "--seed", seed)
-    assert {blob.name: blob.etag for blob in container.list_blobs()} == before
-    assert (program.client.status()["labs"], program.client.status()["storageAccounts"]) == (labs, keys)
-
-
-def test_an_interrupted_seed_is_done_again(program: Program) -> None:
-    """A VHD that still carries the mark of its upload is uploaded anew."""
-    seed = program.seed_file(SEED)
-    program.run("start", "--seed", seed)
-    whole = program.contents()["one.vhd"]
-    half = program.container().get_blob_client("one.vhd")
-    half.create_page_blob(64 * MIB + 512, metadata={"localcloudunfinished": "true"})
-    program.run("start", "--seed", seed)
-    assert program.contents()["one.vhd"] == whole
+from tests.localcloud.cloud_program import SEED, SUBSCRIPTION, Program, answers, wait
 
 
 def test_everything_survives_a_stop_and_a_start(program: Program) -> None:
@@ -333,52 +147,6 @@ def test_a_start_that_fails_shows_why(program: Program) -> None:
     assert "a saved file is broken" in program.run("start", ok=False)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"labs": []}, "labs: Extra inputs are not permitted"),
-        ({"storageAccounts": ["Not-A-Name"]}, "is not a storage account name"),
-        ({"factoryImages": [{"lab": "nowhere", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "there is no such lab"),
-        ({"factoryImages": [{"lab": "empty", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "has no storage account"),
-        ({"factoryImages": [{"lab": "factory", "vhd": "a.vhd", "sizeBytes": MIB + 1}]}, "multiple of 1048576"),
-        ({"factoryImages": [{"lab": "factory", "vhd": "a.vhd", "sizeBytes": 64 * MIB, "files": {"../a": ""}}]}, "../a"),
-        (
-            {"factoryImages": [{"lab": "factory", "vhd": "a.vhd", "sizeBytes": 64 * MIB, "companionBase64": "?"}]},
-            "base64",
-        ),
-    ],
-)
-def test_a_wrong_seed_is_refused_whole(fresh_cloud: CloudClient, change: dict[str, Any], words: str) -> None:
-    """The message names the place; nothing of the document is in force."""
-    before = fresh_cloud.status()
-    with pytest.raises(CloudError) as caught:
-        fresh_cloud.seed({**SEED, **change})
-    assert words in str(caught.value) and "nothing was seeded" in str(caught.value)
-    assert fresh_cloud.status() == before
-
-
-def test_a_wrong_seed_file_is_a_message_and_not_a_start(program: Program) -> None:
-    """`serve` and `start` name the file and the place, and end with exit code 1."""
-    file = program.seed_file({**SEED, "labs": []})
-    for verb in ("serve", "start"):
-        output = program.run(verb, "--seed", file, ok=False)
-        assert f"error: {file}: labs: Extra inputs are not permitted" in output
-    assert not is_locked(program.state)
-
-
-@pytest.mark.parametrize(("content", "words"), [("{", "is not JSON"), (None, "cannot be read")])
-def test_a_seed_file_that_is_none_is_refused_before_the_start(
-    program: Program, content: str | None, words: str
-) -> None:
-    """Missing or broken: named with its path, and no cloud is started."""
-    file = program.state.with_name("seed.json")
-    if content is not None:
-        file.write_text(content, encoding="utf-8")
-    output = program.run("start", "--seed", file, ok=False)
-    assert words in output and str(file) in output.replace("\n", "")
-    assert not is_locked(program.state)
-
-
 def test_private_things_stay_private(program: Program) -> None:
     """Folder 0700, files 0600; no key and no signature in logs or process lists; loopback only."""
     program.run("start", "--seed", program.seed_file(SEED))
@@ -446,13 +214,3 @@ def test_the_journal_and_the_rules_span_both_services(program: Program) -> None:
     assert calls[0]["at"] <= calls[1]["at"]
     client.clear_calls()
     assert client.calls() == []
-
-
-def test_the_documented_seed_is_a_good_one_and_its_actions_are_all() -> None:
-    """The example of docs/embedded-cloud.md parses, and each row of its table of actions is an action."""
-    text = (Checkout.here().root / "docs" / "embedded-cloud.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    document = parse_seed(json.loads(example))
-    assert document.accounts() == ["factorystore", "webteamstore", "sparestore"]
-    actions = [Action.model_validate_json(each) for each in re.findall(r"^\| `(\{.*\})` \|", text, re.MULTILINE)]
-    assert set().union(*(each.model_fields_set for each in actions)) == set(Action.model_fields)

@@ -1,0 +1,117 @@
+"""The stand-in azure-native plugin, started as the engine starts it, for the tests beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
+
+from localcloud.azure_native.custom_image import TYPE
+from localcloud.azure_native.install import install
+from localcloud.azure_native.property_values import write
+from tests.localcloud.arm_world import SUBSCRIPTION, lab_path
+
+URN = f"urn:pulumi:local::images::imagefactory:LabImages${TYPE}::win-a"
+LIST_ID = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/RG-One/providers/microsoft.devtestlab/labs/Target/customimages"
+REQUEST_ID = f"{lab_path()}/customimages"
+END_SECONDS = 30.0
+"""How long a test waits for what must come at once; reaching it is a failure."""
+
+
+def image_inputs(url: str, name: str = "Win-A", **more: Any) -> dict[str, Any]:
+    """Inputs as Check gives them back."""
+    return {
+        "azureApiVersion": "2018-09-15",
+        "labName": "Target",
+        "location": "westeurope",
+        "name": name,
+        "resourceGroupName": "RG-One",
+        "vhd": {"imageName": url, "osType": "Windows", "sysPrep": True},
+        **more,
+    }
+
+
+class Plugin:
+    """The stub of a started plugin."""
+
+    def __init__(self, stub: Any) -> None:
+        self.stub = stub
+
+    async def create(self, inputs: Mapping[str, Any], **request: Any) -> Any:
+        return await self.stub.Create(provider_pb2.CreateRequest(urn=URN, properties=write(inputs), **request))
+
+    async def check(self, news: Mapping[str, Any], olds: Mapping[str, Any] | None = None, urn: str = URN) -> Any:
+        old = None if olds is None else write(olds)
+        return await self.stub.Check(provider_pb2.CheckRequest(urn=urn, news=write(news), olds=old))
+
+    async def diff(self, old: Mapping[str, Any], new: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> Any:
+        request = provider_pb2.DiffRequest(
+            urn=URN, id="x", olds=write(state or {}), old_inputs=write(old), news=write(new)
+        )
+        return await self.stub.Diff(request)
+
+
+@asynccontextmanager
+async def started(home: Path, environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
+    """The installed plugin with this environment, and no other."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        install(home, Path(sys.executable), "3.29.0") / "pulumi-resource-azure-native",
+        "127.0.0.1:1",
+        "--logtostderr",
+        stdout=pipe,
+        stderr=pipe,
+        env={"PATH": os.environ["PATH"], **environment},
+    )
+    assert process.stdout is not None
+    port = int(await process.stdout.readline())
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        await stub.Configure(
+            provider_pb2.ConfigureRequest(
+                variables={"azure-native:config:subscriptionId": SUBSCRIPTION},
+                args=write({"subscriptionId": SUBSCRIPTION}),
+                acceptSecrets=True,
+                acceptResources=True,
+            )
+        )
+        yield Plugin(stub)
+    process.terminate()
+    _, errors = await process.communicate()
+    assert b"Traceback" not in errors, errors.decode()
+    assert process.returncode == 0
+
+
+async def fails(call: Any) -> Any:
+    """The gRPC error of a call that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+def init_failed(error: Any) -> Any:
+    """The partial failure in a gRPC error's trailing metadata."""
+    (packed,) = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
+    told = status_pb2.Status.FromString(packed)
+    assert (told.code, told.message) == (2, error.details())
+    detail = provider_pb2.ErrorResourceInitFailed()
+    assert told.details[0].Unpack(detail)
+    return detail
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for something that comes soon; fail where it does not."""
+
+    async def wait() -> None:
+        while not happened():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.02)
+
+    await asyncio.wait_for(wait(), END_SECONDS)

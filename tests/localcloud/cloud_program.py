@@ -1,0 +1,146 @@
+"""The embedded cloud as a program on one state folder, and a seed for it, for the tests beside it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from localcloud.client import CloudClient, CloudError
+
+MIB = 1024 * 1024
+SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+COMPANION = {"imageName": "Win2016_Datacenter-Jun-26-2020", "imagePath": "Win2016\\Datacenter.json"}
+SEED: dict[str, Any] = {
+    "subscriptions": [
+        {
+            "subscriptionId": SUBSCRIPTION,
+            "labs": [
+                {
+                    "name": "Factory",
+                    "resourceGroup": "factory",
+                    "region": "westeurope",
+                    "storageAccount": "factorystore",
+                },
+                {"name": "empty", "resourceGroup": "labs", "region": "westeurope", "storageAccount": None},
+            ],
+        }
+    ],
+    "factoryImages": [
+        {
+            "lab": "factory",
+            "vhd": "one.vhd",
+            "sizeBytes": 64 * MIB,
+            "allocatedBytes": MIB,
+            "files": {"etc/image": "one"},
+            "metadata": {"imagename": "one"},
+            "companion": COMPANION,
+            "companionEncoding": "utf-16",
+        },
+        {"lab": "factory", "vhd": "unfinished.vhd", "sizeBytes": 64 * MIB, "companion": None},
+        {
+            "subscriptionId": SUBSCRIPTION.upper(),
+            "lab": "factory",
+            "vhd": "junk.vhd",
+            "sizeBytes": 64 * MIB,
+            "companionBase64": base64.b64encode(b"\x00junk").decode(),
+        },
+    ],
+    "storageAccounts": ["sparestore"],
+}
+
+
+@dataclass
+class Program:
+    """`python -m localcloud` on one state folder."""
+
+    state: Path
+    environment: Mapping[str, str]
+    serving: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def client(self) -> CloudClient:
+        """The control API."""
+        return CloudClient(self.state)
+
+    def run(self, verb: str, *arguments: str | Path, ok: bool = True, **environment: str) -> str:
+        """Run a verb to its end; its output (both streams)."""
+        ended = subprocess.run(
+            self._command(verb, *arguments),
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert (ended.returncode == 0) is ok, ended.stdout
+        assert "Traceback" not in ended.stdout
+        return ended.stdout
+
+    def serve(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Serve in the foreground of a process of its own."""
+        process = subprocess.Popen(
+            self._command("serve", *arguments),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.serving.append(process)
+        return process
+
+    def seed_file(self, document: object) -> Path:
+        """A seed file beside the state folder."""
+        path = self.state.with_name("seed.json")
+        path.write_text(json.dumps(document), encoding="utf-8")
+        return path
+
+    def container(self, name: str = "imagefactoryvhds", account: str = "factorystore") -> ContainerClient:
+        """A container of an embedded account."""
+        found = next(each for each in self.client.status()["storageAccounts"] if each["name"] == account)
+        credential = {"account_name": account, "account_key": found["key"]}
+        return BlobServiceClient(found["blobEndpoint"], credential, retry_total=0).get_container_client(name)
+
+    def contents(self) -> dict[str, tuple[bytes, Mapping[str, str]]]:
+        """Every blob of the factory's container: bytes and metadata."""
+        container = self.container()
+        return {
+            blob.name: (container.download_blob(blob.name).readall(), blob.metadata)
+            for blob in container.list_blobs(include=["metadata"])
+        }
+
+    def end(self) -> None:
+        """Stop whatever runs on the state folder."""
+        subprocess.run(self._command("stop"), env=self.environment, check=False, capture_output=True)
+        for process in self.serving:
+            process.kill()
+            process.communicate()
+
+    def _command(self, verb: str, *arguments: str | Path) -> list[str]:
+        given = [str(each) for each in arguments]
+        return [sys.executable, "-m", "localcloud", verb, "--state", str(self.state), *given]
+
+
+def wait(until: Callable[[], object]) -> None:
+    """Return as soon as it is so."""
+    deadline = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < deadline, "it did not come to pass within a minute"
+        time.sleep(0.05)
+
+
+def answers(client: CloudClient) -> bool:
+    """Whether the cloud is ready."""
+    try:
+        return bool(client.status())
+    except CloudError:
+        return False
