@@ -56,6 +56,7 @@ def fresh(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_fresh_copy_explains_itself_and_has_nothing_to_end(fresh: Path) -> None:
+    """`--help`, `down` and `status` of a copy that was never set up answer, and set nothing up."""
     assert {"up", "down", "test", "env", "cloud"} <= set(dev(fresh, "--help").stdout.split())
     ended = dev(fresh, "down")
     assert ended.returncode == 0
@@ -73,6 +74,7 @@ def test_a_fresh_copy_explains_itself_and_has_nothing_to_end(fresh: Path) -> Non
     ],
 )
 def test_a_machine_that_cannot_run_it_is_told_why_and_what_to_do(fresh: Path, pretend: str, words: str) -> None:
+    """An old Python and Windows: one message with the remedy, no traceback."""
     code = f"import sys; {pretend}; exec(compile(open('dev.py').read(), 'dev.py', 'exec'), {{'__name__': '__main__'}})"
     answer = subprocess.run([sys.executable, "-c", code], cwd=fresh, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
@@ -80,6 +82,7 @@ def test_a_machine_that_cannot_run_it_is_told_why_and_what_to_do(fresh: Path, pr
 
 
 def test_the_continuous_integration_script_runs_exactly_the_test_verb(fresh: Path, tmp_path: Path) -> None:
+    """From any folder, and with its exit code."""
     python = tmp_path / "bin" / "python3"
     python.parent.mkdir()
     python.write_text('#!/bin/sh\necho "$PWD|$*"\nexit 5\n')
@@ -98,6 +101,7 @@ def test_the_continuous_integration_script_runs_exactly_the_test_verb(fresh: Pat
 def test_the_test_verb_runs_every_check_and_names_all_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """A failed check stops no other; with arguments only pytest runs."""
     checkout = Checkout(tmp_path)
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
@@ -118,6 +122,7 @@ def test_the_test_verb_runs_every_check_and_names_all_that_failed(
 
 
 def test_arguments_of_the_test_verb_are_pytests_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options, too, reach pytest as they stand."""
     seen: list[list[str]] = []
 
     def record(checkout: Checkout, arguments: list[str]) -> int:
@@ -132,6 +137,8 @@ def test_arguments_of_the_test_verb_are_pytests_own(monkeypatch: pytest.MonkeyPa
 def test_a_step_that_cannot_be_had_is_one_message_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Subject, fact and remedy on one line of stderr."""
+
     def refuse(checkout: Checkout) -> int:
         raise SetupFault("Pulumi engine", "it is not to be had", "Install it")
 
@@ -151,12 +158,14 @@ def test_a_folder_that_cannot_be_written_is_one_message_and_exit_code_1(fresh: P
 def test_a_seed_file_that_is_not_there_is_named_before_anything_is_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """A wrong path costs no wait for a cloud."""
     monkeypatch.setattr(main, "ensure_environment", lambda checkout: None)
     assert main.main(["cloud", "start", "--seed", str(tmp_path / "none.json")]) == 1
     assert "none.json: there is no such file" in capsys.readouterr().err
 
 
 def test_a_lock_that_a_killed_engine_left_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a lock nothing is said; with one, the command that takes it away."""
     checkout = Checkout(tmp_path)
     stack._tell_of_locks(checkout)
     assert capsys.readouterr().err == ""
@@ -168,6 +177,7 @@ def test_a_lock_that_a_killed_engine_left_is_explained(tmp_path: Path, capsys: p
 
 
 def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_any() -> None:
+    """From the stack's outputs as the engine prints them."""
     image = {"id": "/x", "imagePath": "Ubuntu/Jammy.json", "state": "Succeeded"}
     outputs = {"labs": {"web@1": {"Jammy-1": image, "Jammy-2": image}, "empty@2": {}}}
     answer = subprocess.run(
@@ -191,6 +201,7 @@ def processes_of(folder: Path) -> list[str]:
 @pytest.mark.engine
 @pytest.mark.timeout(900)
 def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_leaves_no_process(fresh: Path) -> None:
+    """The newcomer's way: one command each, on a copy that has never been set up."""
     first = dev(fresh, "up")
     assert first.returncode == 0, first.stdout + first.stderr
     table = first.stdout

@@ -96,6 +96,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> str:
 
 
 def test_program_runs_in_the_projects_environment_with_its_configuration_and_secrets(project: Project) -> None:
+    """What Pulumi promises every Python program: its environment, settings, names, siblings and output."""
     project.write(
         "import sys, pulumi\n"
         "config = pulumi.Config()\n"
@@ -126,6 +127,7 @@ def test_program_runs_in_the_projects_environment_with_its_configuration_and_sec
 
 
 def test_a_run_error_is_shown_without_a_traceback_and_fails_the_run(project: Project) -> None:
+    """`RunError` is the way to end a run with a message."""
     project.write("import pulumi\nraise pulumi.RunError('labs.json: it is empty')\n")
     result = project.up()
     assert result.returncode != 0
@@ -134,6 +136,7 @@ def test_a_run_error_is_shown_without_a_traceback_and_fails_the_run(project: Pro
 
 
 def test_any_other_exception_is_shown_with_the_programs_own_lines_only(project: Project) -> None:
+    """The traceback has no frame of the host, and the error is told once."""
     project.write("def look():\n    return {}['no such key']\n\nlook()\n")
     result = project.up()
     assert result.returncode != 0
@@ -153,6 +156,7 @@ def test_any_other_exception_is_shown_with_the_programs_own_lines_only(project: 
 def test_a_program_that_ends_early_fails_the_run_and_says_how_it_ended(
     project: Project, program: str, words: str
 ) -> None:
+    """By an exit code or by a signal."""
     project.write(program)
     result = project.up()
     assert result.returncode != 0
@@ -160,6 +164,7 @@ def test_a_program_that_ends_early_fails_the_run_and_says_how_it_ended(
 
 
 def test_a_folder_without_a_program_is_named(project: Project) -> None:
+    """The file that is missing is told, without a traceback."""
     (project.folder / "__main__.py").unlink()
     result = project.up()
     assert result.returncode != 0
@@ -175,6 +180,7 @@ def test_a_folder_without_a_program_is_named(project: Project) -> None:
     ],
 )
 def test_an_environment_that_cannot_be_used_is_named_with_a_remedy(project: Project, options: str, words: str) -> None:
+    """A toolchain that is not covered, and a folder that is no environment."""
     project.write("", options)
     result = project.up()
     assert result.returncode != 0
@@ -198,6 +204,7 @@ class Thing(pulumi.CustomResource):
 
 
 def test_a_provider_from_source_runs_in_its_own_environment_and_ends_with_the_engine(project: Project) -> None:
+    """No process is left, and a second run finds its resource unchanged."""
     project.write(
         f"{THING}thing = Thing('one')\n"
         "for name in ('pid', 'python', 'folder'):\n    pulumi.export(name, getattr(thing, name))\n",
@@ -215,6 +222,7 @@ def test_a_provider_from_source_runs_in_its_own_environment_and_ends_with_the_en
 
 
 def test_an_interrupted_up_cancels_the_provider_and_leaves_no_process(project: Project, tmp_path: Path) -> None:
+    """Ctrl-C reaches a create that would never end."""
     marker = tmp_path / "creating"
     project.write(THING + f"Thing('one', block={str(marker)!r})\n", providers=PROVIDERS)
     process = subprocess.Popen(
@@ -234,6 +242,7 @@ def test_an_interrupted_up_cancels_the_provider_and_leaves_no_process(project: P
 
 
 def test_a_killed_host_takes_its_children_along(tmp_path: Path) -> None:
+    """kill -9 of the host leaves no program behind."""
     if sys.platform != "linux":
         pytest.skip("other systems have no death signal; there the engine's kill of the process group does it")
     code = (
@@ -263,6 +272,7 @@ def child() -> Iterator[list[processes.Child]]:
 def test_a_child_that_ignores_the_request_to_end_is_killed(
     child: list[processes.Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """After the time of grace."""
     monkeypatch.setattr(processes, "GRACE_SECONDS", 0.1)
     stubborn = processes.Child(
         [
@@ -282,12 +292,14 @@ def test_a_child_that_ignores_the_request_to_end_is_killed(
 
 
 def test_the_installed_packages_name_the_plugins_that_the_engine_must_have() -> None:
+    """With the version that is locked."""
     checkout = Checkout.here()
     plugins = {plugin["name"]: plugin["version"] for plugin in Environment(checkout.venv).plugins()}
     assert plugins["azure-native"] == locked_version(checkout, "pulumi-azure-native")
 
 
 def test_a_relative_environment_is_found_beside_the_program_first_then_beside_the_project(tmp_path: Path) -> None:
+    """And a toolchain other than pip is refused."""
     program = tmp_path / "program"
     program.mkdir()
     assert Environment.of(str(tmp_path), str(program), {"virtualenv": "venv"}).folder == tmp_path / "venv"
@@ -298,6 +310,7 @@ def test_a_relative_environment_is_found_beside_the_program_first_then_beside_th
 
 
 def test_the_host_says_what_to_do_when_its_environment_has_no_sdk(tmp_path: Path) -> None:
+    """The remedy, not an ImportError."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     host = Checkout.here().root / "localcloud" / "languagehost"
     answer = subprocess.run(
@@ -311,6 +324,7 @@ def test_the_host_says_what_to_do_when_its_environment_has_no_sdk(tmp_path: Path
 
 
 def test_pulumi_install_makes_the_environment_that_the_project_names(project: Project) -> None:
+    """`pulumi install` needs no environment of ours."""
     project.write("import sys\nprint(sys.prefix)\n", "    toolchain: pip\n    virtualenv: own\n")
     (project.folder / "requirements.txt").write_text("# nothing\n")
     result = project.pulumi("install")
@@ -319,6 +333,7 @@ def test_pulumi_install_makes_the_environment_that_the_project_names(project: Pr
 
 
 def test_about_names_the_interpreter_and_the_direct_dependencies(project: Project, engine: Engine) -> None:
+    """`pulumi about`: the direct dependencies alone, with --transitive all."""
     assert (engine.bin / HOST).exists() or engine.origin.startswith("/")
     about = json.loads(project.pulumi("about", "--json").stdout)
     assert about["runtime"]["executable"] == str(Checkout.here().python)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localcloud.toolchain import engine as engine_module
-from localcloud.toolchain import environment, node, processes, wheels
+from localcloud.toolchain import environment, node, wheels
 from localcloud.toolchain.cache import digest, exclusive, install_once
 from localcloud.toolchain.checkout import Checkout
 from localcloud.toolchain.engine import HOST, Engine, ensure_engine, required_version
 from localcloud.toolchain.faults import SetupFault
-from localcloud.toolchain.processes import ToolOutput, run_in_foreground, run_quietly
+from localcloud.toolchain.processes import ToolOutput
 from localcloud.toolchain.progress import Step
-from localcloud.toolchain.shell import cloud_variables, render, tool_variables
 
 ROOT = Checkout.here().root
 LOCKS = [
@@ -59,6 +54,7 @@ def tool(folder: Path, name: str, script: str) -> Path:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_names_no_host_and_no_path_of_a_machine(name: str) -> None:
+    """Packages come from the registry that the machine is set up for."""
     text = (ROOT / name).read_text("utf-8")
     # Licences and home pages of packages are named in npm's lock; where a package comes from is not.
     assert not re.search(r'"resolved": "https?://' if name.endswith(".json") else "https?://", text)
@@ -67,6 +63,7 @@ def test_a_lock_names_no_host_and_no_path_of_a_machine(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOCKS[:4])
 def test_every_locked_requirement_is_pinned_and_hashed(name: str) -> None:
+    """An exact version and a SHA-256 on each line."""
     text = (ROOT / name).read_text("utf-8").replace("\\\n", " ")
     requirements = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     assert requirements
@@ -75,6 +72,8 @@ def test_every_locked_requirement_is_pinned_and_hashed(name: str) -> None:
 
 
 def test_the_development_lock_holds_the_runtime_lock_unchanged() -> None:
+    """What is tested is what runs."""
+
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^[A-Za-z0-9._-]+==[^\\\n]+", (ROOT / name).read_text("utf-8"), re.MULTILINE))
 
@@ -85,6 +84,7 @@ def test_the_development_lock_holds_the_runtime_lock_unchanged() -> None:
 
 
 def test_what_is_installed_once_is_whole_or_not_there(tmp_path: Path) -> None:
+    """An interrupted or killed installation leaves nothing that a later one would take for whole."""
     place = tmp_path / "tool"
 
     def interrupted(folder: Path) -> None:
@@ -103,6 +103,7 @@ def test_what_is_installed_once_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_install_one_time(tmp_path: Path) -> None:
+    """The second waits, and takes what the first has made."""
     made: list[Path] = []
     started, go_on = threading.Event(), threading.Event()
 
@@ -122,6 +123,7 @@ def test_two_runs_at_once_install_one_time(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    """kill -9 leaves no lock that somebody must delete."""
     code = (
         f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\nfrom localcloud.toolchain.cache import exclusive\n"
@@ -136,6 +138,7 @@ def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
 def test_different_contents_have_different_keys(one: list[str], other: list[str]) -> None:
+    """And the same contents the same: boundaries between the texts count."""
     one, other = [text.replace("\0", "") for text in one], [text.replace("\0", "") for text in other]
     assert (digest(*one) == digest(*other)) == (one == other)
 
@@ -146,6 +149,7 @@ def test_different_contents_have_different_keys(one: list[str], other: list[str]
 def test_an_environment_is_made_anew_when_its_stamp_is_missing_or_of_another_interpreter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A changed lock is installed over what is there; a fresh environment is left alone."""
     calls: list[list[str]] = []
 
     def record(step: Step, command: list[str | Path], **_: object) -> None:
@@ -180,6 +184,7 @@ def test_an_environment_is_made_anew_when_its_stamp_is_missing_or_of_another_int
 def test_an_interrupted_installation_is_done_again_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Ctrl-C leaves no stamp, so the environment is not taken for whole."""
     checkout = Checkout(tmp_path)
     for name in ("requirements.txt", "pyproject.toml"):
         (tmp_path / name).write_text("")
@@ -200,6 +205,7 @@ def test_an_interrupted_installation_is_done_again_from_the_start(
 
 
 def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's Python comes without ensurepip."""
     for name in ("requirements.txt", "pyproject.toml"):
         (tmp_path / name).write_text("")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else object())
@@ -236,6 +242,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_new_enough_pulumi_on_the_path_is_taken_before_all_else(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nothing is downloaded or built for who has the engine."""
     tried = ways(monkeypatch)
     path = pulumi_on(tmp_path / "own", required_version(checkout))
     assert ensure_engine(checkout, path=path).bin == Path(path)
@@ -253,6 +260,7 @@ def test_a_new_enough_pulumi_on_the_path_is_taken_before_all_else(
 def test_a_pulumi_that_does_not_do_is_passed_over_then_download_then_build_and_all_reasons_are_told(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, host: bool, words: str
 ) -> None:
+    """Too old, without its language host, or of no version."""
     tried = ways(monkeypatch)
     with pytest.raises(SetupFault) as caught:
         ensure_engine(checkout, path=pulumi_on(tmp_path / "own", version, host=host))
@@ -264,6 +272,7 @@ def test_a_pulumi_that_does_not_do_is_passed_over_then_download_then_build_and_a
 def test_the_checkouts_own_engine_on_the_path_is_not_mistaken_for_the_users(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A shell that `dev.py env` set up has it on its PATH."""
     ways(monkeypatch)
     with pytest.raises(SetupFault, match="there is none"):
         ensure_engine(checkout, path=pulumi_on(checkout.bin, required_version(checkout)))
@@ -272,6 +281,7 @@ def test_the_checkouts_own_engine_on_the_path_is_not_mistaken_for_the_users(
 def test_a_refused_download_says_so_in_a_moment_and_leaves_nothing(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """No retries, no half file in the cache."""
     # Nothing listens on this port: the refusal is the kernel's own.
     monkeypatch.setattr(engine_module, "DOWNLOADS", "http://127.0.0.1:1/install.sh")
     with pytest.raises(SetupFault, match=r"cannot be reached.*Connection refused"):
@@ -282,6 +292,7 @@ def test_a_refused_download_says_so_in_a_moment_and_leaves_nothing(
 def test_a_build_uses_the_users_go_and_puts_the_language_host_beside_the_engine(
     checkout: Checkout, tmp_path: Path
 ) -> None:
+    """It is built once; later runs take it from the cache."""
     # Stands for the compiler: it writes a "binary" that answers as the engine does, at the place named by -o.
     version = required_version(checkout)
     script = (
@@ -308,6 +319,7 @@ def test_a_build_uses_the_users_go_and_puts_the_language_host_beside_the_engine(
 def test_a_go_that_is_too_old_is_passed_over_for_the_wheel(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A new one on the PATH is taken."""
     monkeypatch.setattr(engine_module, "install_wheel", lambda checkout, name, title: tmp_path / name)
     old = tool(tmp_path / "old", "go", "echo go1.20.3")
     assert engine_module._go(checkout, str(old.parent)) == tmp_path / "go/go/bin/go"
@@ -316,6 +328,7 @@ def test_a_go_that_is_too_old_is_passed_over_for_the_wheel(
 
 
 def test_a_build_that_fails_tells_the_compilers_last_words(checkout: Checkout, tmp_path: Path) -> None:
+    """With the exit code and a remedy; nothing is kept."""
     script = '[ "$1" = env ] && echo go1.99.0 && exit\necho "dial tcp: the proxy refuses" >&2\nexit 1'
     path = f"{tool(tmp_path / 'go', 'go', script).parent}:/usr/bin:/bin"
     with pytest.raises(SetupFault, match=r"go ended with exit code 1.*module proxy") as caught:
@@ -331,6 +344,7 @@ def test_a_build_that_fails_tells_the_compilers_last_words(checkout: Checkout, t
 def test_node_of_the_machine_is_taken_if_it_is_new_enough_else_the_wheels(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With the npm that lies beside it."""
     monkeypatch.setattr(node, "install_wheel", lambda checkout, name, title: tmp_path / name)
     tool(tmp_path / "old", "node", "echo v16.20.0")
     npm = tool(tmp_path / "old", "npm", "exit 0")
@@ -341,6 +355,7 @@ def test_node_of_the_machine_is_taken_if_it_is_new_enough_else_the_wheels(
 
 
 def test_azurite_is_installed_by_its_lock_and_only_once(checkout: Checkout, tmp_path: Path) -> None:
+    """`npm ci` without scripts of packages, and no second time."""
     npm = tool(tmp_path / "npm", "npm", 'echo "$*" >> "$0.calls"; mkdir -p node_modules/azurite/dist/src/blob')
     fake = node.Node(tmp_path / "node", (str(npm),))
     entry = node.ensure_azurite(checkout, fake)
@@ -350,101 +365,6 @@ def test_azurite_is_installed_by_its_lock_and_only_once(checkout: Checkout, tmp_
 
 
 def test_the_wheels_that_are_locked_can_be_asked_for_by_name() -> None:
+    """Each name that the code asks for has its lock."""
     for name in ("go", "node"):
         assert Path(wheels.__file__).with_name(f"{name}.txt").is_file()
-
-
-# Shells
-
-STATUS = {
-    "resourceManager": "http://127.0.0.1:4000",
-    "blobEndpoint": "http://127.0.0.1:4001",
-    "identityEndpoint": "http://127.0.0.1:4000/identity/token",
-    "identityHeader": "it's $HOME `here`",
-}
-
-
-def test_a_posix_shell_that_evaluates_the_variables_has_their_exact_values(tmp_path: Path) -> None:
-    root = tmp_path / "a b'c"
-    root.mkdir()
-    variables = tool_variables(Checkout(root), Engine(tmp_path / "bin", "test"), "/usr/bin:/bin")
-    variables |= cloud_variables(STATUS)
-    show = f"exec {shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
-    script = f"{render(variables, 'posix')}\n{show}"
-    answer = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
-    assert variables.items() <= json.loads(answer.stdout).items()
-    assert json.loads(render(variables, "json")) == variables
-    assert variables["IMAGEFACTORY_BLOB_ENDPOINT"] == "http://127.0.0.1:4001/{account}"
-
-
-def test_powershell_gets_single_quoted_values_with_quotes_doubled() -> None:
-    assert render({"A": "it's $x"}, "powershell") == "$env:A = 'it''s $x'"
-
-
-def test_the_environment_and_the_engine_come_first_on_the_path_and_only_once(tmp_path: Path) -> None:
-    checkout, engine = Checkout(tmp_path), Engine(tmp_path / "engine", "test")
-    once = tool_variables(checkout, engine, "/usr/bin:/bin")["PATH"]
-    assert once == f"{tmp_path}/.venv/bin:{tmp_path}/engine:/usr/bin:/bin"
-    assert tool_variables(checkout, engine, once)["PATH"] == once
-
-
-# Processes and progress
-
-
-def test_a_failed_tool_is_told_with_its_last_lines_and_a_remedy() -> None:
-    with pytest.raises(SetupFault, match=r"Try: sh ended with exit code 3. Mend it") as caught, Step("Try") as step:
-        run_quietly(step, ["/bin/sh", "-c", "for i in $(seq 100); do echo line $i; done; exit 3"], remedy="Mend it")
-    assert str(caught.value.__cause__).splitlines()[-1] == "  | line 100"
-    assert len(str(caught.value.__cause__).splitlines()) == processes.TAIL_LINES
-
-
-def test_a_tool_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SetupFault, match="could not be started"), Step("Try") as step:
-        run_quietly(step, [tmp_path / "none"], remedy="Get it")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_reaches_the_foreground_program_once_and_its_exit_code_comes_back(
-    number: signal.Signals, tmp_path: Path
-) -> None:
-    program = (
-        "import signal, sys\n"
-        f"signals = {{{int(number)}}}\n"
-        "signal.pthread_sigmask(signal.SIG_BLOCK, signals)\n"
-        "print('ready', flush=True)\n"
-        "signal.sigwait(signals)\n"
-        "sys.exit(42 if signal.sigtimedwait(signals, 0.2) else 41)\n"
-    )
-    code = (
-        f"import os, sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\n"
-        "from localcloud.toolchain.processes import run_in_foreground\n"
-        f"sys.exit(run_in_foreground([sys.executable, '-c', {program!r}], cwd=Path('/'), env=os.environ))\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as run:
-        assert run.stdout is not None and run.stdout.readline() == "ready\n"
-        run.send_signal(number)
-        assert run.wait(30) == 41
-
-
-def test_a_program_ended_by_a_signal_has_the_shells_exit_code() -> None:
-    assert run_in_foreground(["/bin/sh", "-c", "kill -9 $$"], cwd=Path("/"), env=os.environ) == 128 + 9
-
-
-def test_a_quick_step_prints_nothing_and_a_long_one_says_what_it_does(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Step("Quick"):
-        pass
-    assert capfd.readouterr().err == ""
-    monkeypatch.setattr("localcloud.toolchain.progress.QUIET_SECONDS", 0.01)
-    monkeypatch.setattr("localcloud.toolchain.progress.LINE_SECONDS", 0.01)
-    seen = ""
-    with Step("Long") as step:
-        step.note = "part two"
-        while "part two" not in seen:
-            time.sleep(0.01)
-            seen += capfd.readouterr().err
-    assert re.search(r"^Long \.\.\. 0 s  part two$", seen, re.MULTILINE)
-    assert capfd.readouterr().err.endswith("Long: done (0 s)\n")
