@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import subprocess
 import sys
@@ -23,10 +22,6 @@ from localcloud.toolchain.processes import ToolOutput
 from localcloud.toolchain.progress import Step
 
 ROOT = Checkout.here().root
-LOCKS = [
-    *("requirements.txt", "requirements-dev.txt", "localcloud/toolchain/go.txt", "localcloud/toolchain/node.txt"),
-    *("localcloud/azurite/package-lock.json", "localcloud/engine/go.mod"),
-]
 
 
 @pytest.fixture
@@ -47,37 +42,6 @@ def tool(folder: Path, name: str, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
-
-
-# Locks
-
-
-@pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_names_no_host_and_no_path_of_a_machine(name: str) -> None:
-    """Packages come from the registry that the machine is set up for."""
-    text = (ROOT / name).read_text("utf-8")
-    # Licences and home pages of packages are named in npm's lock; where a package comes from is not.
-    assert not re.search(r'"resolved": "https?://' if name.endswith(".json") else "https?://", text)
-    assert not re.search(r"--index-url|--find-links|/home/|/root/|/tmp/", text)
-
-
-@pytest.mark.parametrize("name", LOCKS[:4])
-def test_every_locked_requirement_is_pinned_and_hashed(name: str) -> None:
-    """An exact version and a SHA-256 on each line."""
-    text = (ROOT / name).read_text("utf-8").replace("\\\n", " ")
-    requirements = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
-    assert requirements
-    for line in requirements:
-        assert re.match(r"[A-Za-z0-9._-]+(\[\S+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
-
-
-def test_the_development_lock_holds_the_runtime_lock_unchanged() -> None:
-    """What is tested is what runs."""
-
-    def pins(name: str) -> set[str]:
-        return set(re.findall(r"^[A-Za-z0-9._-]+==[^\\\n]+", (ROOT / name).read_text("utf-8"), re.MULTILINE))
-
-    assert pins("requirements.txt") <= pins("requirements-dev.txt")
 
 
 # Installed once

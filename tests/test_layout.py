@@ -1,0 +1,127 @@
+"""What holds for every file of the project: how long it may be, how it begins, and what it must not name."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from localcloud.toolchain.checkout import Checkout
+
+ROOT = Checkout.here().root
+LONGEST_MODULE = 400
+"""Lines; a longer one has two subjects."""
+PYTHON_LOCKS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "localcloud/toolchain/go.txt",
+    "localcloud/toolchain/node.txt",
+)
+NPM_LOCK, GO_MODULES = "localcloud/azurite/package-lock.json", "localcloud/engine/go.mod"
+MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|work|tmp)/\w")
+"""A path that is only good on the machine of whoever wrote it."""
+
+
+@cache
+def files() -> tuple[Path, ...]:
+    """Every file that git knows."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    found = [ROOT / name for name in listed.decode().split("\0") if name]
+    assert found
+    return tuple(path for path in found if path.is_file())
+
+
+def modules(*suffixes: str) -> list[Path]:
+    """The source files with one of these suffixes."""
+    return [path for path in files() if path.suffix in suffixes]
+
+
+def lines(path: Path) -> int:
+    """How many it has."""
+    return len(path.read_text("utf-8").splitlines())
+
+
+def name(path: Path) -> str:
+    """The path as messages tell it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_the_program_is_short() -> None:
+    """`__main__.py` reads like a table of contents; what it calls does the work."""
+    assert lines(ROOT / "__main__.py") <= 40
+
+
+def test_no_module_is_long() -> None:
+    """Of product, embedded cloud, benchmarks and tests alike."""
+    assert [name(path) for path in modules(".py", ".cjs") if lines(path) > LONGEST_MODULE] == []
+
+
+def test_each_module_begins_with_what_it_is_for() -> None:
+    """A docstring."""
+    assert [name(path) for path in modules(".py") if not ast.get_docstring(ast.parse(path.read_text("utf-8")))] == []
+
+
+def test_each_test_states_its_truth() -> None:
+    """In a docstring, beside its name."""
+    silent = [
+        f"{name(path)}:{node.lineno} {node.name}"
+        for path in modules(".py")
+        if path.name.startswith("test_")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:
+    """Home folders, work folders and temporary ones: nobody else has them."""
+    named = [
+        f"{name(path)}: {found[0]}"
+        for path in files()
+        if (found := MACHINE_PATH.search(path.read_text("utf-8", errors="replace")))
+    ]
+    assert named == []
+
+
+# Locks
+
+
+@pytest.mark.parametrize("lock", [*PYTHON_LOCKS, GO_MODULES])
+def test_a_lock_names_no_registry(lock: str) -> None:
+    """Packages come from the registry that the machine is set up for, a mirror or a proxy as well."""
+    assert not re.search(r"https?://|--(extra-)?index-url|--find-links", (ROOT / lock).read_text("utf-8"))
+
+
+def test_the_lock_of_azurite_names_no_registry() -> None:
+    """npm's lock tells home pages and where to give money, but not where a package was got; each is hashed."""
+    packages = json.loads((ROOT / NPM_LOCK).read_text("utf-8"))["packages"]
+    packages.pop("")
+    assert packages
+    assert [package for package, facts in packages.items() if "resolved" in facts] == []
+    assert [package for package, facts in packages.items() if not facts["integrity"].startswith("sha512-")] == []
+
+
+@pytest.mark.parametrize("lock", PYTHON_LOCKS)
+def test_every_locked_requirement_is_pinned_and_hashed(lock: str) -> None:
+    """An exact version and a SHA-256 on each line."""
+    text = (ROOT / lock).read_text("utf-8").replace("\\\n", " ")
+    requirements = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert requirements
+    for line in requirements:
+        assert re.match(r"[A-Za-z0-9._-]+(\[\S+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_the_development_lock_holds_the_runtime_lock_unchanged() -> None:
+    """What is tested is what runs."""
+
+    def pins(lock: str) -> set[str]:
+        return set(re.findall(r"^[A-Za-z0-9._-]+==[^\\\n]+", (ROOT / lock).read_text("utf-8"), re.MULTILINE))
+
+    assert pins("requirements.txt") <= pins("requirements-dev.txt")
