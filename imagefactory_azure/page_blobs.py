@@ -20,6 +20,7 @@ from azure.storage.blob.aio import BlobClient
 
 from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
 from imagefactory_azure.errors import CloudError, error_code, from_azure
+from imagefactory_azure.once import Once
 from imagefactory_azure.storage import StorageAccounts, container_and_blob
 
 _PENDING = {"PendingCopyOperation"}
@@ -32,6 +33,7 @@ class PageBlobs:
 
     def __init__(self, accounts: StorageAccounts) -> None:
         self._accounts = accounts
+        self._containers: Once[tuple[str, str], None] = Once()
 
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
         """What stands there; None when there is no such blob, container or storage account."""
@@ -83,13 +85,10 @@ class PageBlobs:
         if not overwrite:
             conditions["match_condition"] = MatchConditions.IfMissing
         try:
-            try:
-                answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
-            except ResourceNotFoundError as error:
-                if error_code(error) != "ContainerNotFound":
-                    raise
-                await self._make_container(destination)
-                answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
+            # Before the first copy, not after its failure: that would be the failure of all that start at once.
+            container = (destination.account_id, client.container_name)
+            await self._containers.get(container, lambda: self._make_container(*container))
+            answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
         except (ResourceExistsError, ResourceModifiedError) as error:
             if error_code(error) in (_PENDING if overwrite else _PENDING | _STANDS_THERE):
                 return None
@@ -133,10 +132,9 @@ class PageBlobs:
                 return None
             raise
 
-    async def _make_container(self, blob: BlobRef) -> None:
-        client = await self._client(blob)
-        service = await self._accounts.service(blob.account_id)
+    async def _make_container(self, account_id: str, name: str) -> None:
+        service = await self._accounts.service(account_id)
         try:
-            await service.create_container(client.container_name)
+            await service.create_container(name)
         except ResourceExistsError:
             return

@@ -18,6 +18,7 @@ from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
 from imagefactory_azure.errors import cloud_error
+from imagefactory_azure.once import Once
 from imagefactory_azure.resource_manager import ResourceManager
 
 API_VERSION = "2023-01-01"
@@ -45,7 +46,7 @@ class StorageAccounts:
 
     def __init__(self, arm: ResourceManager) -> None:
         self._arm = arm
-        self._clients: dict[str, asyncio.Task[BlobServiceClient]] = {}
+        self._clients: Once[str, BlobServiceClient] = Once()
         self._keys: dict[str, str] = {}
 
     async def __aenter__(self) -> StorageAccounts:
@@ -54,16 +55,12 @@ class StorageAccounts:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in await asyncio.gather(*self._clients.values(), return_exceptions=True):
-            if isinstance(client, BlobServiceClient):
-                await client.close()
+        for client in await self._clients.results():
+            await client.close()
 
     async def service(self, account_id: str) -> BlobServiceClient:
         """The blob service of an account. Raises `CloudError` where its keys cannot be had."""
-        opening = self._clients.get(account_id)
-        if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
-            opening = self._clients[account_id] = asyncio.ensure_future(self._open(account_id))
-        return await asyncio.shield(opening)
+        return await self._clients.get(account_id, lambda: self._open(account_id))
 
     async def readable_url(self, account_id: str, blob_url: str) -> str:
         """`blob_url` with a SAS that lets the service read this one blob. Give it to the service, keep it nowhere."""

@@ -13,6 +13,7 @@ from time import monotonic
 
 from imagefactory.vhd import FOOTER_BYTES, footer_fault
 from imagefactory_azure.blobs import BlobRef, CopyState
+from imagefactory_azure.once import Once
 from imagefactory_azure.page_blobs import PageBlobs
 from providers.vhdcopy.copier import CopyError, CopyRequest, Progress, poll_delay
 
@@ -35,7 +36,7 @@ class ServiceCopier:
     def __init__(self, blobs: PageBlobs, *, stall_seconds: float = STALL_SECONDS) -> None:
         self._blobs = blobs
         self._stall_seconds = stall_seconds
-        self._sources: dict[BlobRef, asyncio.Task[_Source]] = {}
+        self._sources: Once[BlobRef, _Source] = Once()
 
     async def copy(self, request: CopyRequest, report: Callable[[Progress], None]) -> str:
         """See `Copier`."""
@@ -72,10 +73,7 @@ class ServiceCopier:
 
     async def _checked_source(self, request: CopyRequest) -> _Source:
         """The source as the plan knows it, checked once for all labs that get it."""
-        check = self._sources.get(request.source)
-        if check is None or (check.done() and (check.cancelled() or check.exception() is not None)):
-            check = self._sources[request.source] = asyncio.ensure_future(self._check_source(request))
-        return await asyncio.shield(check)
+        return await self._sources.get(request.source, lambda: self._check_source(request))
 
     async def _check_source(self, request: CopyRequest) -> _Source:
         name, lost = request.source.name, "it is not copied"
