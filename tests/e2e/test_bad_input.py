@@ -20,7 +20,7 @@ def test_a_broken_labs_json_stops_the_run_with_its_place_and_changes_nothing(wor
     """The message is `validate`'s, with line and column; no image is touched."""
     web = world.add_lab("web", "Win2016")
     world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     world.wishes["web"] = ["Win2106"]
     run = world.up()
     assert run.code != 0
@@ -39,7 +39,7 @@ def test_a_lab_that_cannot_be_read_keeps_its_images_while_the_others_are_served(
     web = world.add_lab("web", "Win2016", subscription=str(uuid.uuid4()))
     data = world.add_lab("data", "Win2016")
     retired, kept = world.add_images((WINDOWS, 5), (WINDOWS, 6))
-    assert world.up().code == 0
+    world.serve()
     world.retire(retired)
     (new,) = world.add_images((WINDOWS, 7))
     pattern = (
@@ -52,7 +52,7 @@ def test_a_lab_that_cannot_be_read_keeps_its_images_while_the_others_are_served(
     world.cloud.clear_faults()
     assert set(world.held(web)) == {retired, kept}
     assert set(world.held(data)) == {retired, kept, new}, "nothing is deleted while something is unread"
-    assert world.up().code == 0
+    world.serve()
     assert set(world.held(web)) == set(world.held(data)) == {kept, new}
 
 
@@ -74,7 +74,7 @@ def test_an_empty_factory_deletes_nothing_unless_the_user_says_so(world: World, 
     """An empty or missing container is an error while labs hold images; `allowEmptyFactory` makes it a wish."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     if missing == "container":
         world.service(world.factory).delete_container(FACTORY_CONTAINER)
         world.images.clear()
@@ -84,7 +84,7 @@ def test_an_empty_factory_deletes_nothing_unless_the_user_says_so(world: World, 
     assert run.code != 0 and "allowEmptyFactory" in run.output, run.output
     assert set(world.held(web)) == {name}
     world.settings["allowEmptyFactory"] = True
-    assert world.up().code == 0
+    world.serve()
     assert world.held(web) == {}
 
 
@@ -92,7 +92,7 @@ def test_an_unreadable_companion_deletes_no_image_made_from_its_vhd(world: World
     """Junk in a companion is named, its image stays where it stands, a new image is served, the exit code tells."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     companion = world.images[name].replace(".vhd", ".json")
     blob = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, companion)
     good = blob.download_blob().readall()
@@ -110,7 +110,7 @@ def test_no_permission_on_the_factory_plans_nothing(world: World) -> None:
     """Without the factory there is no plan: one error, and no lab is touched."""
     web = world.add_lab("web", "Win2016")
     world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     world.cloud.set_faults(
         [
             {

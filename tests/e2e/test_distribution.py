@@ -26,8 +26,7 @@ def test_up_puts_each_image_into_each_lab_that_takes_it_and_a_second_up_changes_
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016", "Ubuntu/Jammy.json")
     world.add_images((WINDOWS, 5), (WINDOWS, 6), (UBUNTU, 7))
     factory = world.factory_digest()
-    run = world.up()
-    assert run.code == 0, run.output
+    world.serve()
     assert world.held(web) == dict.fromkeys(world.wanted(["Win2016"]), "Succeeded")
     assert world.held(data) == dict.fromkeys(world.images, "Succeeded")
     assert world.staged(web) == world.staged(data) == []
@@ -41,7 +40,7 @@ def test_an_image_carries_what_its_companion_says(world: World) -> None:
     """Description, tags and OS of the companion reach the custom image; only generalized Windows is sysprepped."""
     web = world.add_lab("web", "Win2016", "Ubuntu")
     windows, ubuntu = world.add_images((WINDOWS, 5), (UBUNTU, 6))
-    assert world.up().code == 0
+    world.serve()
     image = world.image(web, windows)
     assert image["properties"]["description"] == f"{WINDOWS} of day 5"
     assert image["tags"]["ImagePath"].replace("\\", "/") == WINDOWS
@@ -67,7 +66,7 @@ def test_the_staged_vhd_equals_the_factorys_byte_for_byte(world: World) -> None:
     original = world.bytes_of(world.factory, FACTORY_CONTAINER, world.images[name])
     assert world.bytes_of(web, STAGING_CONTAINER, staged) == original
     world.cloud.clear_faults()
-    assert world.up().code == 0
+    world.serve()
     assert world.staged(web) == []
 
 
@@ -75,14 +74,12 @@ def test_a_new_image_and_a_retired_one_touch_only_their_own(world: World) -> Non
     """One image more is three resources more in each lab; a retired one leaves each lab, and nothing else moves."""
     labs = [world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")]
     first, _ = world.add_images((WINDOWS, 5), (WINDOWS, 6))
-    assert world.up().code == 0
+    world.serve()
     world.add_images((WINDOWS, 7))
-    run = world.up()
-    assert run.code == 0, run.output
+    run = world.serve()
     assert run.changes["created"] == 6 and set(run.changes) == {"created", "unchanged"}
     world.retire(first)
-    run = world.up()
-    assert run.code == 0, run.output
+    run = world.serve()
     assert run.changes["deleted"] == 6 and set(run.changes) == {"deleted", "unchanged"}
     for lab in labs:
         assert set(world.held(lab)) == set(world.images)
@@ -92,7 +89,7 @@ def test_a_lab_is_added_and_removed(world: World) -> None:
     """A lab that enters labs.json is filled, one that leaves it is emptied, and the others are not touched."""
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data")
     world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     world.wishes["data"] = ["Win2016"]
     assert world.up().changes["created"] == 4  # component, copy, image, release
     assert set(world.held(data)) == set(world.images)
@@ -107,7 +104,7 @@ def test_keep_limits_each_image_path_to_its_newest(world: World) -> None:
     web = world.add_lab("web", "Win2016", "Ubuntu")
     oldest, newest, ubuntu = world.add_images((WINDOWS, 5), (WINDOWS, 6), (UBUNTU, 7))
     world.settings["keep"] = 1
-    assert world.up().code == 0
+    world.serve()
     assert set(world.held(web)) == {newest, ubuntu}
     (stack,) = (each for each in world.state()["resources"] if each["type"] == "pulumi:pulumi:Stack")
     (omission,) = stack["outputs"]["omissions"]
@@ -118,7 +115,7 @@ def test_another_endpoint_of_the_same_accounts_moves_no_image(world: World) -> N
     """URLs in the state that name the former endpoint can be replaced and deleted; nothing is copied for it."""
     web = world.add_lab("web", "Win2016")
     world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     world.cloud.clear_calls()
     endpoint = world.environment["IMAGEFACTORY_BLOB_ENDPOINT"].replace("127.0.0.1", "localhost")
     world.environment = {**world.environment, "IMAGEFACTORY_BLOB_ENDPOINT": endpoint}
@@ -134,7 +131,7 @@ def test_destroy_removes_what_the_stack_made_and_leaves_the_factory(world: World
     world.seed_standing(web, "handmade", {})
     world.add_images((WINDOWS, 5))
     factory = world.factory_digest()
-    assert world.up().code == 0
+    world.serve()
     run = world.destroy()
     assert run.code == 0, run.output
     assert set(world.held(web)) == {"handmade"}

@@ -5,22 +5,35 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.world import STAGING_CONTAINER, World
+from tests.e2e.world import STAGING_CONTAINER, UP, World
 
 pytestmark = pytest.mark.engine
 
 WINDOWS = "Win2016/Datacenter.json"
 
 
-def wait_for_copies(world: World, number: int) -> None:
-    """Until so many copies have been started."""
+def wait_until(begun: Callable[[], bool]) -> None:
+    """Return as soon as it is so."""
     deadline = time.monotonic() + 60
-    while world.copies() < number:
-        assert time.monotonic() < deadline, f"only {world.copies()} of {number} copies were started"
+    while not begun():
+        assert time.monotonic() < deadline, "it did not come to pass within a minute"
         time.sleep(0.1)
+
+
+def interrupted(world: World, end: signal.Signals, begun: Callable[[], bool]) -> str:
+    """Begin an up, and end it once `begun` holds: Ctrl-C, or kill -9 of everything. Its output."""
+    process = world.start(*UP)
+    wait_until(begun)
+    (os.kill if end is signal.SIGINT else os.killpg)(process.pid, end)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0 and "Traceback" not in output
+    if end is signal.SIGKILL:
+        assert world.pulumi("cancel", "--yes").code == 0
+    return output
 
 
 def test_a_failed_copy_stops_no_other_and_is_resumed(world: World) -> None:
@@ -34,8 +47,7 @@ def test_a_failed_copy_stops_no_other_and_is_resumed(world: World) -> None:
     assert set(world.held(web)) == {good} and set(world.held(data)) == {good, bad}
     world.cloud.clear_faults()
     world.cloud.clear_calls()
-    run = world.up()
-    assert run.code == 0, run.output
+    world.serve()
     assert world.copies() == 1
     assert set(world.held(web)) == {good, bad} and world.staged(web) == []
     assert world.up().only_unchanged
@@ -48,8 +60,7 @@ def test_a_failed_copy_is_finished_also_after_a_refresh(world: World) -> None:
     world.cloud.set_faults([{"service": "blob", "path": f"/{web.account}/", "action": {"copyFails": "InternalError"}}])
     assert world.up().code != 0
     world.cloud.clear_faults()
-    run = world.up("--refresh")
-    assert run.code == 0, run.output
+    world.serve("--refresh")
     assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
 
 
@@ -60,7 +71,7 @@ def test_a_copy_that_fails_once_is_started_again_in_the_same_run(world: World) -
     world.service(web).create_container(STAGING_CONTAINER)
     where = f"/{web.account}/{STAGING_CONTAINER}/"
     world.cloud.set_faults([{"service": "blob", "path": where, "nth": 1, "action": {"copyFails": "InternalError"}}])
-    assert world.up().code == 0
+    world.serve()
     assert world.copies() == 2
     assert set(world.held(web)) == {name}
 
@@ -70,15 +81,10 @@ def test_a_cancelled_copy_leaves_nothing_behind_and_the_next_up_finishes(world: 
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
     world.cloud.set_latencies({"copySeconds": 600})
-    process = world.start("up", "--yes", "--skip-preview", "--continue-on-error")
-    wait_for_copies(world, 1)
-    os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0 and "Traceback" not in output
+    output = interrupted(world, signal.SIGINT, lambda: world.copies() >= 1)
     assert world.staged(web) == [], output
     world.cloud.set_latencies({})
-    run = world.up()
-    assert run.code == 0, run.output
+    world.serve()
     assert set(world.held(web)) == {name} and world.staged(web) == []
 
 
@@ -87,13 +93,8 @@ def test_a_copy_whose_engine_was_killed_is_taken_up_where_it_is(world: World) ->
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
     world.cloud.set_latencies({"copySeconds": 8})
-    process = world.start("up", "--yes", "--skip-preview", "--continue-on-error")
-    wait_for_copies(world, 1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert world.pulumi("cancel", "--yes").code == 0
-    run = world.up()
-    assert run.code == 0, run.output
+    interrupted(world, signal.SIGKILL, lambda: world.copies() >= 1)
+    world.serve()
     assert world.copies() == 1
     assert set(world.held(web)) == {name} and world.staged(web) == []
 
@@ -109,8 +110,7 @@ def test_an_image_that_azure_fails_to_make_is_made_by_the_next_up(world: World) 
     assert world.held(web)[good] == "Succeeded"
     world.cloud.clear_faults()
     world.cloud.clear_calls()
-    run = world.up()
-    assert run.code == 0, run.output
+    world.serve()
     assert world.held(web) == {good: "Succeeded", bad: "Succeeded"}
     assert world.copies() == 0 and world.staged(web) == []
     assert world.up().only_unchanged
@@ -126,8 +126,7 @@ def test_a_failed_image_is_made_anew_also_after_a_refresh(world: World) -> None:
     assert world.up().code != 0
     assert world.held(web) == {name: "Failed"}
     world.cloud.clear_faults()
-    run = world.up("--refresh")
-    assert run.code == 0, run.output
+    world.serve("--refresh")
     assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
     assert world.up("--refresh").only_unchanged and world.held(web) == {name: "Succeeded"}
 
@@ -138,21 +137,12 @@ def test_a_run_that_ends_while_azure_makes_the_image_is_taken_up(world: World, e
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
     world.cloud.set_latencies({"imageCreateSeconds": 8})
-    process = world.start("up", "--yes", "--skip-preview", "--continue-on-error")
-    deadline = time.monotonic() + 60
-    while world.held(web) != {name: "Creating"}:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    (os.kill if end is signal.SIGINT else os.killpg)(process.pid, end)
-    process.communicate(timeout=60)
-    if end is signal.SIGKILL:
-        assert world.pulumi("cancel", "--yes").code == 0
-    run = world.up()
-    assert run.code == 0, run.output
+    interrupted(world, end, lambda: world.held(web) == {name: "Creating"})
+    world.serve()
     assert world.copies() == 1, "the VHD was copied once"
     assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
-    run = world.up()
-    assert run.code == 0 and world.held(web) == {name: "Succeeded"}, run.output
+    world.serve()
+    assert world.held(web) == {name: "Succeeded"}
 
 
 @pytest.mark.timeout(300)
@@ -161,10 +151,8 @@ def test_a_hundred_images_over_ten_labs_in_one_up_with_a_hundred_copies_in_fligh
     labs = [world.add_lab(f"lab{n}", "Win2016") for n in range(10)]
     world.add_images(*((WINDOWS, day) for day in range(1, 11)))
     world.cloud.set_latencies({"copySeconds": 30})
-    process = world.start(
-        "up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128", "--suppress-progress"
-    )
-    wait_for_copies(world, 100)
+    process = world.start(*UP, "--suppress-progress")
+    wait_until(lambda: world.copies() >= 100)
     pending = sum(
         blob.copy.status == "pending"
         for lab in labs

@@ -17,14 +17,13 @@ def test_images_of_the_old_scripts_are_taken_over_without_a_copy(world: World) -
     old, new = world.add_images((WINDOWS, 5), (WINDOWS, 6))
     world.seed_standing(web, old, {"ImagePath": "Win2016\\Datacenter.json"})
     before = world.image(web, old)
-    run = world.up()
-    assert run.code == 0, run.output
+    world.serve()
     assert world.copies() == 1, "only the new image is copied"
     # The azure-native provider adds the location that the old scripts left out; nothing else may change.
     assert world.image(web, old) == {**before, "location": "westeurope"}
     assert world.up().only_unchanged
     world.retire(old)
-    assert world.up().code == 0
+    world.serve()
     assert set(world.held(web)) == {new}
 
 
@@ -32,11 +31,10 @@ def test_a_lost_state_is_won_back_without_a_copy(world: World) -> None:
     """After the whole state is lost one up imports everything, copies nothing, and the next one is `unchanged`."""
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016", "Ubuntu")
     world.add_images((WINDOWS, 5), (UBUNTU, 6))
-    assert world.up().code == 0
+    world.serve()
     world.lose_state()
     world.cloud.clear_calls()
-    run = world.up()
-    assert run.code == 0, run.output
+    run = world.serve()
     assert run.changes["imported"] == 3
     assert world.copies() == 0
     assert world.up().only_unchanged
@@ -47,11 +45,10 @@ def test_an_image_deleted_by_hand_returns_with_refresh(world: World) -> None:
     """`up --refresh` brings back the one image with one copy, and touches no other."""
     web = world.add_lab("web", "Win2016")
     gone, _ = world.add_images((WINDOWS, 5), (WINDOWS, 6))
-    assert world.up().code == 0
+    world.serve()
     world.delete_image(web, gone)
     world.cloud.clear_calls()
-    run = world.up("--refresh")
-    assert run.code == 0, run.output
+    world.serve("--refresh")
     assert set(world.held(web)) == set(world.images)
     assert world.copies() == 1 and world.staged(web) == []
     assert world.up().only_unchanged
@@ -78,8 +75,7 @@ def test_a_failed_image_that_nothing_owns_is_named_with_its_remedy(world: World)
     run = world.up()
     assert run.code != 0 and name in run.output and "elete it" in run.output, run.output
     world.delete_image(web, name)
-    run = world.up()
-    assert run.code == 0, run.output
+    world.serve()
     assert world.held(web) == {name: "Succeeded"}
 
 
@@ -88,12 +84,11 @@ def test_an_image_of_another_vhd_is_replaced_once_the_new_vhd_is_there(world: Wo
     """The factory's image of that name gives way to the one of the new VHD, whether the state knows it or not."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     world.rebuild(name)
     if not known:
         world.lose_state()
-    run = world.up()
-    assert run.code == 0, run.output
+    world.serve()
     assert world.image(web, name)["tags"]["SourceVhd"] == world.images[name]
     assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
     assert world.up().only_unchanged
@@ -103,7 +98,7 @@ def test_a_replacement_that_azure_refuses_ends_the_run_and_loses_nothing(world: 
     """Where the old image cannot be deleted it stays, the run ends with an error, and the next one goes on."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
-    assert world.up().code == 0
+    world.serve()
     old = world.images[name]
     world.rebuild(name)
     refusal = {"status": 403, "code": "Refused", "message": "no"}
@@ -112,5 +107,5 @@ def test_a_replacement_that_azure_refuses_ends_the_run_and_loses_nothing(world: 
     assert run.code != 0 and "403 Refused" in run.output, run.output
     assert world.image(web, name)["tags"]["SourceVhd"] == old
     world.cloud.clear_faults()
-    assert world.up().code == 0
+    world.serve()
     assert world.image(web, name)["tags"]["SourceVhd"] == world.images[name] and world.staged(web) == []

@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FACTORY_CONTAINER = "imagefactoryvhds"
 STAGING_CONTAINER = "imagefactory-staging"
 STACK = "test"
+UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
+"""`pulumi up` as the pipeline calls it."""
 PROGRAM = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "imagefactory_azure", "providers")
 """What of the checkout a project needs; a world is a project of its own, with its own configuration and stack."""
 MIB = 1024 * 1024
@@ -170,8 +172,14 @@ class World:
     # Runs.
 
     def up(self, *arguments: str) -> Run:
-        """`pulumi up` as the pipeline calls it."""
-        return self.pulumi("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128", *arguments)
+        """`pulumi up`, however it ends."""
+        return self.pulumi(*UP, *arguments)
+
+    def serve(self, *arguments: str) -> Run:
+        """`pulumi up` that ends well."""
+        run = self.up(*arguments)
+        assert run.code == 0, run.output
+        return run
 
     def preview(self, *arguments: str) -> Run:
         """`pulumi preview`."""
