@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timezone
 from typing import Any
 
@@ -85,8 +86,15 @@ def declared(plan: Plan, in_state: frozenset[str] = frozenset()) -> Recorder:
     def program() -> None:
         distribute(plan, SOURCE, CLOUDS["public"], in_state)
 
-    mocks.set_mocks(recorder)
-    program()
+    # Pulumi's mocks look for the thread's current loop, and asynchronous tests before leave none.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        mocks.set_mocks(recorder)
+        program()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
     return recorder
 
 
