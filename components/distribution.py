@@ -25,7 +25,7 @@ def distribute(
     plan: Plan, source: VhdSource, cloud: Cloud, in_state: Set[str]
 ) -> dict[str, dict[str, dict[str, pulumi.Input[str]]]]:
     """Declare what every readable lab must hold; returns id, image path and state by lab label and image name."""
-    copier = VhdCopyProvider("vhdcopy", cloud.resource_manager, cloud.blob_endpoint, cloud.authority)
+    copier = VhdCopyProvider("vhdcopy", cloud)
     subscriptions = sorted({lab.facts.subscription_id.lower() for lab in plan.labs})
     azure = {
         subscription: azure_native.Provider(

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import pulumi
 
+from imagefactory_azure.clouds import Cloud
+
 
 class VhdCopyProvider(pulumi.ProviderResource):
-    """The provider with the endpoints of one cloud (`resource_manager`, `blob_endpoint` with `{account}`)."""
+    """The provider with the endpoints of one cloud."""
 
-    def __init__(self, name: str, resource_manager: str, blob_endpoint: str, authority: str | None) -> None:
-        endpoints = {"resourceManager": resource_manager, "blobEndpoint": blob_endpoint, "authority": authority}
+    def __init__(self, name: str, cloud: Cloud) -> None:
+        endpoints = {
+            "resourceManager": cloud.resource_manager,
+            "blobEndpoint": cloud.blob_endpoint,
+            "authority": cloud.authority,
+            "audience": cloud.audience,
+        }
         super().__init__("vhdcopy", name, {key: value for key, value in endpoints.items() if value})
 
 

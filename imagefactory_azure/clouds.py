@@ -19,19 +19,21 @@ class Cloud:
     """Where one Azure cloud answers.
 
     `resource_manager` is the ARM endpoint without a trailing slash, `blob_endpoint` a template with `{account}` for a
-    storage account's blob service, `authority` the host that gives tokens (None: azure-identity's default), `name`
-    what azure-native's `environment` calls it (None for given endpoints).
+    storage account's blob service, `authority` the host that gives tokens (None: azure-identity's default), `audience`
+    whom a token for the resource manager is for (None: its endpoint), `name` what azure-native's `environment` calls it
+    (None for given endpoints).
     """
 
     name: str | None
     resource_manager: str
     blob_endpoint: str
     authority: str | None = None
+    audience: str | None = None
 
     @property
     def scope(self) -> str:
         """The token scope of the resource manager."""
-        return f"{self.resource_manager}/.default"
+        return f"{self.audience or self.resource_manager}/.default"
 
     @property
     def loopback(self) -> bool:
@@ -55,6 +57,7 @@ CLOUDS = {
         "https://management.usgovcloudapi.net",
         "https://{account}.blob.core.usgovcloudapi.net",
         "login.microsoftonline.us",
+        "https://management.core.usgovcloudapi.net",
     ),
     "china": Cloud(
         "china",

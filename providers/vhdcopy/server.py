@@ -86,7 +86,13 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def Configure(self, request: Any, context: Context) -> Any:
         """Take the endpoints; nothing is opened yet."""
         given = dict(request.args)
-        cloud = Cloud(None, str(given["resourceManager"]), str(given["blobEndpoint"]), given.get("authority") or None)
+        cloud = Cloud(
+            name=None,
+            resource_manager=str(given["resourceManager"]),
+            blob_endpoint=str(given["blobEndpoint"]),
+            authority=given.get("authority"),
+            audience=given.get("audience"),
+        )
         self._connections = Connections(cloud)
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 

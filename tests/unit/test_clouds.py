@@ -50,7 +50,7 @@ def test_each_cloud_has_its_own_endpoints_and_authority(
     assert f"{found.resource_manager}/" == get_arm_endpoints(known_as)["resource_manager"]
     assert found.authority == authority
     assert found.blob_service("store") == blobs
-    assert found.scope == f"{found.resource_manager}/.default"
+    assert [found.scope] == get_arm_endpoints(known_as)["credential_scopes"]
     assert not found.loopback
 
 
