@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from localcloud.client import CloudClient
 
+from localcloud.client import CloudClient
 from localcloud.toolchain.checkout import Checkout
 from localcloud.toolchain.cloud import emulator_variables
 from localcloud.toolchain.engine import ensure_engine

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from localcloud.client import CloudClient
 
+from localcloud.client import CloudClient
 from tests.e2e.world import World
 
 
