@@ -39,7 +39,7 @@ class Range(NamedTuple):
 
 
 def pieces(allocated: Iterable[Range]) -> tuple[Range, ...]:
-    """What is copied by one request each: pieces that begin and end with allocated bytes, with no gap to skip inside."""
+    """What one request each copies: pieces that begin and end with allocated bytes, with no gap to skip inside."""
     cut: list[Range] = []
     begin = end = -1
     for given in allocated:
