@@ -1,0 +1,46 @@
+"""What all copies of one run came to.
+
+Owns the counting and its words; who shows them is the server's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+
+GIB = 1024**3
+
+
+@dataclass
+class Totals:
+    """Sums over the copies of this process. Bytes; what was there before this run counts as kept, not as moved."""
+
+    copies: int = 0
+    moved: int = 0
+    kept: int = 0
+    empty: int = 0
+    """Bytes that were not copied because the source holds nothing there."""
+    retried: int = 0
+    """Requests that were sent again."""
+    began: float | None = field(default=None)
+    ended: float = 0.0
+
+    def begin(self) -> None:
+        """Note that a copy begins."""
+        self.began = monotonic() if self.began is None else self.began
+
+    def end(self, length: int, copied: int, kept: int) -> None:
+        """Note a whole copy of a VHD of `length` bytes, of which `copied` hold something and `kept` were there."""
+        self.copies += 1
+        self.kept += kept
+        self.empty += length - copied
+        self.ended = monotonic()
+
+    def text(self) -> str:
+        """The sums in one line."""
+        seconds = round(max(0.0, self.ended - (self.began or 0.0)))
+        kept = f", {self.kept / GIB:.1f} GiB were there" if self.kept else ""
+        return (
+            f"{self.copies} VHDs copied in {seconds // 60}:{seconds % 60:02d}: {self.moved / GIB:.1f} GiB moved{kept},"
+            f" {self.empty / GIB:.1f} GiB skipped as empty, {self.retried} ranges retried"
+        )
