@@ -46,3 +46,5 @@ class BlobFacts:
     etag: str
     metadata: Mapping[str, str]
     copy: CopyState | None
+    generation: int | None = None
+    """A page blob's sequence number."""

@@ -30,10 +30,24 @@ class CloudError(ImageFactoryError):
         self.code = code
 
 
+_REMEDIES_BY_CODE = {
+    "AuthorizationPermissionMismatch": (
+        "Give the identity that runs this the role Storage Blob Data Contributor on that storage account (for the"
+        " factory's, Storage Blob Data Reader will do)"
+    ),
+    "KeyBasedAuthenticationNotPermitted": (
+        "Its keys are disabled: set imagefactory:storageAuth to aad, and give the identity that runs this the role"
+        " Storage Blob Data Contributor there"
+    ),
+}
+
+
 def cloud_error(subject: str, consequence: str, status: int, code: str, message: str) -> CloudError:
     """The error for an answer of `status` with Azure's error `code` and `message`."""
     first_line = redacted(message).strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
-    remedy = _REMEDIES.get(status, "Run again; if it stays, look at the service's health")
+    remedy = _REMEDIES_BY_CODE.get(code) or _REMEDIES.get(
+        status, "Run again; if it stays, look at the service's health"
+    )
     fact = f"Azure answered {status} {code}: {first_line}" if status else first_line
     return CloudError(Fault(Severity.ERROR, subject, fact, consequence, remedy), status, code)
 

@@ -26,6 +26,10 @@ class Once(Generic[Key, Result]):
             task = self._work[key] = asyncio.ensure_future(work())
         return await asyncio.shield(task)
 
+    def forget(self, key: Key) -> None:
+        """Have the next one who asks begin anew; who waits gets what is under way."""
+        self._work.pop(key, None)
+
     async def results(self) -> list[Result]:
         """All results, of work under way too; failures are left out."""
         found = await asyncio.gather(*self._work.values(), return_exceptions=True)

@@ -18,6 +18,8 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob.aio import BlobClient
 
+from imagefactory.manifest import LARGEST_BYTES
+from imagefactory.ranges import Range
 from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
 from imagefactory_azure.errors import CloudError, error_code, from_azure
 from imagefactory_azure.once import Once
@@ -26,6 +28,9 @@ from imagefactory_azure.storage import StorageAccounts, container_and_blob
 _PENDING = {"PendingCopyOperation"}
 _STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}
 """Azure's codes for a destination that is not free."""
+
+PAGE_RANGES_AT_ONCE = 10_000
+"""Ranges in one answer of Get Page Ranges; a fragmented disk has more."""
 
 
 class PageBlobs:
@@ -57,6 +62,7 @@ class PageBlobs:
             copy=CopyState(copy.id, copy.status or "", int(done), int(total), copy.status_description or "")
             if copy.id
             else None,
+            generation=found.page_blob_sequence_number,
         )
 
     async def read(self, blob: BlobRef, offset: int, length: int) -> bytes:
@@ -67,6 +73,85 @@ class PageBlobs:
             return await stream.readall()
         except AzureError as error:
             raise from_azure(error, blob.name, "it cannot be checked") from error
+
+    async def page_ranges(self, blob: BlobRef) -> list[Range]:
+        """What a page blob has allocated, in order."""
+        client = await self._client(blob)
+        try:
+            pages = client.list_page_ranges(results_per_page=PAGE_RANGES_AT_ONCE)
+            found = [(each.start or 0, each.end or 0) async for each in pages if not each.cleared]
+        except AzureError as error:
+            raise from_azure(error, blob.name, "what it holds cannot be told, so it is not copied") from error
+        return [Range(first, last - first + 1) for first, last in found]
+
+    async def create(
+        self,
+        blob: BlobRef,
+        length: int,
+        metadata: Mapping[str, str],
+        generation: int,
+        *,
+        overwrite_etag: str | None = None,
+    ) -> bool:
+        """Make an empty page blob of `length` bytes, with `generation` as its sequence number.
+
+        It takes the place of the blob with `overwrite_etag`, where that is given. False where another blob stands
+        there. The container is made where it is missing.
+        """
+        client = await self._client(blob)
+        conditions: dict[str, Any] = {"match_condition": MatchConditions.IfMissing}
+        if overwrite_etag:
+            conditions = {"match_condition": MatchConditions.IfNotModified, "etag": overwrite_etag}
+        try:
+            container = (blob.account_id, client.container_name)
+            await self._containers.get(container, lambda: self._make_container(*container))
+            await client.create_page_blob(length, metadata=dict(metadata), sequence_number=generation, **conditions)
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as error:
+            if error_code(error) == "ContainerNotFound":
+                self._containers.forget(container)
+            elif error_code(error) in _STANDS_THERE | _PENDING | {"BlobNotFound"}:
+                return False
+            raise from_azure(error, blob.name, "no VHD can be staged there") from error
+        except AzureError as error:
+            raise from_azure(error, blob.name, "no VHD can be staged there") from error
+        return True
+
+    async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> bool:
+        """Put `metadata` in the place of the blob's own; False where it is gone or has another ETag by now."""
+        client = await self._client(blob)
+        try:
+            await client.set_blob_metadata(dict(metadata), etag=etag, match_condition=MatchConditions.IfNotModified)
+        except (ResourceModifiedError, ResourceNotFoundError):
+            return False
+        except AzureError as error:
+            raise from_azure(error, blob.name, "it cannot be marked") from error
+        return True
+
+    async def get_document(self, blob: BlobRef) -> bytes | None:
+        """A small blob's content; None where there is none."""
+        client = await self._client_if_any(blob)
+        if client is None:
+            return None
+        try:
+            stream = await client.download_blob(offset=0, length=LARGEST_BYTES)
+            return await stream.readall()
+        except ResourceNotFoundError:
+            return None
+        except AzureError as error:
+            raise from_azure(error, blob.name, "it cannot be read") from error
+
+    async def put_document(
+        self, blob: BlobRef, content: bytes, metadata: Mapping[str, str], *, overwrite: bool
+    ) -> bool:
+        """Write a small blob; False where one is there that is not to be overwritten."""
+        client = await self._client(blob)
+        try:
+            await client.upload_blob(content, metadata=dict(metadata), overwrite=overwrite)
+        except ResourceExistsError:
+            return False
+        except AzureError as error:
+            raise from_azure(error, blob.name, "it cannot be written") from error
+        return True
 
     async def start_copy(
         self, source: BlobRef, source_etag: str, destination: BlobRef, metadata: Mapping[str, str], *, overwrite: bool

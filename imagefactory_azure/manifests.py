@@ -1,0 +1,65 @@
+"""The ranges manifests beside the factory's VHDs.
+
+Owns reading and leaving them. Neither may stop a copy: what is wrong becomes a warning that the caller shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from imagefactory.manifest import Manifest, ManifestError, manifest_bytes, manifest_name, parse_manifest
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.errors import CloudError
+from imagefactory_azure.page_blobs import PageBlobs
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The manifest of a VHD, if there is one that fits it; and what is wrong with one that does not."""
+
+    manifest: Manifest | None = None
+    warning: str = ""
+
+
+class Manifests:
+    """Manifests by the VHD that they tell of."""
+
+    def __init__(self, blobs: PageBlobs) -> None:
+        self._blobs = blobs
+
+    async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
+        """The manifest of a VHD of that length (bytes) and creation time. Raises `CloudError` where none can be read.
+
+        That it cannot be read is an error, for the copy would go unverified.
+        """
+        place = _beside(vhd)
+        packed = await self._blobs.get_document(place)
+        if packed is None:
+            return Found()
+        try:
+            manifest = parse_manifest(packed)
+        except ManifestError as error:
+            return Found(warning=f"{place.name}: {error}; it is left there, and the copy is not compared with it")
+        if (manifest.length, manifest.created) != (length, created):
+            return Found(
+                warning=f"{place.name}: it tells of a VHD that was there before; the copy is not compared with it"
+            )
+        return Found(manifest)
+
+    async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
+        """Leave `manifest` with its VHD, unless one is there. Returns a warning where that is refused, else nothing."""
+        place = _beside(vhd)
+        about = {"digest": manifest.digest, "allocated": str(manifest.allocated)}
+        try:
+            await self._blobs.put_document(place, manifest_bytes(manifest), about, overwrite=False)
+        except CloudError as error:
+            if error.status not in {401, 403}:
+                raise
+            return f"{place.name}: it cannot be written ({error.fault.fact}), so later copies are not compared with it"
+        return ""
+
+
+def _beside(vhd: BlobRef) -> BlobRef:
+    folder, _, name = vhd.url.rpartition("/")
+    return BlobRef(vhd.account_id, f"{folder}/{manifest_name(name)}")
