@@ -62,6 +62,13 @@ def shell(cloud: CloudClient, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return {**os.environ, **tool_variables(checkout, ensure_engine(checkout)), **cloud_variables(cloud.status())}
 
 
+@pytest.fixture
+def signed_in(shell: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process signs in as a shell of `dev.py env` would: as the embedded cloud's managed identity."""
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "ARM_USE_MSI"):
+        monkeypatch.setenv(name, shell[name])
+
+
 _ACCOUNTS = (f"spare{n:04}" for n in count())
 
 

@@ -30,11 +30,9 @@ def world(
     shell: dict[str, str],
     accounts: Iterator[str],
     project_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    signed_in: None,
 ) -> World:
-    """A factory; this process signs in as a shell of `dev.py env` would."""
-    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "ARM_USE_MSI"):
-        monkeypatch.setenv(name, shell[name])
+    """A factory without labs."""
     return World(fresh_cloud, shell, accounts, project_folder)
 
 
