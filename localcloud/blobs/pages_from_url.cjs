@@ -148,6 +148,15 @@ module.exports = function install({ load, find, wrapHandler }) {
     };
   }
 
+  const Operation = load("generated/artifacts/operation.js");
+  const permissions = load("authentication/OperationBlobSASPermission.js", true);
+  for (const table of [
+    permissions.OPERATION_BLOB_SAS_BLOB_PERMISSIONS,
+    permissions.OPERATION_BLOB_SAS_CONTAINER_PERMISSIONS,
+    load("authentication/OperationAccountSASPermission.js"),
+  ]) {
+    table.set(Operation.PageBlob_UploadPagesFromURL, table.get(Operation.PageBlob_UploadPages));
+  }
   load("handlers/PageBlobHandler.js").prototype.NewUriFromCopySource = blobHandler.NewUriFromCopySource;
   wrapHandler("handlers/PageBlobHandler.js", "uploadPagesFromURL", () => uploadPagesFromURL);
 };
