@@ -1,17 +1,25 @@
 """What a copier does, whatever way it copies: the interface between the resource and the transfer.
 
-Owns the values that cross it and the rules common to all ways: who wrote a staged VHD, and when a source is fit.
+Owns the values that cross it and the rules common to all ways: what a staged VHD says of itself in its blob metadata,
+and when a source is fit.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from imagefactory.errors import ImageFactoryError
-from imagefactory_azure.blobs import BlobRef
+from imagefactory.manifest import manifest_name
+from imagefactory.vhd import FOOTER_BYTES, footer_fault
+from imagefactory_azure.blobs import BlobFacts, BlobRef
+
+if TYPE_CHECKING:
+    from imagefactory_azure.page_blobs import PageBlobs
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.2, 15.0
 """Bounds of the time between two looks at a copy, in seconds."""
@@ -26,7 +34,11 @@ def poll_delay(elapsed: float) -> float:
     return min(LONGEST_WAIT, max(SHORTEST_WAIT, elapsed / 15))
 
 
-_SOURCE = "imagefactorysource"
+SOURCE, CREATED, ETAG = "imagefactorysource", "imagefactorycreated", "imagefactoryetag"
+COPY, STATE, DIGEST, USERS = "imagefactorycopy", "imagefactorystate", "imagefactorydigest", "imagefactoryusers"
+"""Keys of a staged VHD's metadata: the factory's VHD (URL, creation time, ETag), this copy of it, how far it is."""
+
+WHOLE, UNFINISHED = "whole", "copying"
 
 
 class CopyError(ImageFactoryError):
@@ -45,7 +57,7 @@ class CopyRequest:
     @property
     def mark(self) -> dict[str, str]:
         """Blob metadata that tells whose staged VHD this is, and of what, also to a run on another machine."""
-        return {_SOURCE: self.source.url, "imagefactorycreated": self.source_created.isoformat()}
+        return {SOURCE: self.source.url, CREATED: self.source_created.isoformat()}
 
     def marked(self, metadata: Mapping[str, str]) -> bool:
         """Whether blob metadata says that the blob is this very copy, finished or not."""
@@ -53,32 +65,136 @@ class CopyRequest:
 
     def from_same_source(self, metadata: Mapping[str, str]) -> bool:
         """Whether blob metadata says that the blob is ours, of that VHD, whenever that was written."""
-        return metadata.get(_SOURCE) == self.source.url
+        return metadata.get(SOURCE) == self.source.url
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a copy has come, in bytes."""
+    """How far a copy has come, in bytes. `kept` of those done were there before this run."""
 
     done: int
     total: int
+    kept: int = 0
+
+
+Report = Callable[[Progress], None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A whole staged VHD: the id of the copy, and the digest of its ranges where the copier knows them (else empty)."""
+
+    copy_id: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What every copy of one factory VHD needs to know of it; the footer is its last 512 bytes."""
+
+    etag: str
+    footer: bytes
 
 
 class Copier(Protocol):
-    """Moves one VHD; knows nothing of resources."""
+    """Moves one VHD; knows nothing of resources, nor of who else needs the same."""
 
-    async def copy(self, request: CopyRequest, report: Callable[[Progress], None]) -> str:
-        """Make the staged VHD exist and be whole, and return an id that is new for each copy really made.
+    async def copy(
+        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, say: Say
+    ) -> Copied:
+        """Make the staged VHD exist and be whole, and tell which copy it is.
 
-        A whole one of the same source is taken over, an unfinished one resumed. Raises `CopyError` or `CloudError`;
-        what is there then is kept, for the next call to go on.
+        It is read from `via`, a whole staged VHD of the same source, where that is given. `users` is written into its
+        metadata as it is when the copy begins and, by a copier that has an own end, when it ends. A whole one of the
+        same source is taken over, an unfinished one resumed. Raises `RelayLost` (with `via` only), `CopyError` or
+        `CloudError`; what is there then is kept, for the next call to go on.
         """
         ...
 
-    async def is_whole(self, request: CopyRequest) -> bool | None:
-        """Whether the staged VHD is finished; None where there is none of ours. Raises `CloudError`."""
-        ...
 
-    async def discard(self, request: CopyRequest) -> None:
-        """Stop the copy if it runs, and remove the staged VHD if it is one of ours. Raises `CloudError`."""
-        ...
+class RelayLost(CopyError):
+    """The staged VHD that was read from is not there any more, or is another one."""
+
+
+async def relay_etag(blobs: PageBlobs, request: CopyRequest, via: BlobRef) -> str:
+    """The ETag of a whole staged VHD of the request's source. Raises `RelayLost`, `CloudError`."""
+    facts = await blobs.facts(via)
+    if facts is None or not request.marked(facts.metadata) or not is_whole(facts):
+        raise RelayLost(f"{via.name}: it is not there any more")
+    return facts.etag
+
+
+def is_whole(facts: BlobFacts) -> bool:
+    """Whether a staged VHD is finished, whatever copier made it."""
+    by_service = facts.copy is not None and facts.copy.status == "success"
+    return by_service or facts.metadata.get(STATE) == WHOLE
+
+
+def users_of(metadata: Mapping[str, str]) -> frozenset[str]:
+    """Who needs the staged VHD, by `user_of`."""
+    return frozenset(name for name in metadata.get(USERS, "").split(",") if name)
+
+
+def users_text(users: AbstractSet[str]) -> dict[str, str]:
+    """Metadata that names the users; none where there is none, for Azure refuses an empty value."""
+    return {USERS: ",".join(sorted(users))} if users else {}
+
+
+def user_of(image_id: str) -> str:
+    """A short name for a custom image as a user of a staged VHD: metadata has room for 8 KiB in all."""
+    return hashlib.sha256(image_id.lower().encode()).hexdigest()[:12]
+
+
+def foreign(request: CopyRequest) -> CopyError:
+    """The refusal to touch a blob that somebody else put there."""
+    return CopyError(
+        f"{request.destination.name}: a blob that is not a copy of {request.source.name} stands there; it is"
+        " left alone and the image is not made. Move or delete it, then run again"
+    )
+
+
+async def checked_source(blobs: PageBlobs, request: CopyRequest) -> Source:
+    """The factory's VHD, if it is still what the plan knew and Azure will take it. Raises `CopyError`, `CloudError`."""
+    name, lost = request.source.name, "it is not copied"
+    facts = await blobs.facts(request.source)
+    if facts is None:
+        raise CopyError(f"{name}: the factory's VHD is gone; {lost}. Run again, so that the plan is made anew")
+    if (facts.length, facts.created) != (request.source_length, request.source_created):
+        raise CopyError(
+            f"{name}: the factory's VHD was written anew since the plan; {lost}. Run again, so that the plan is"
+            " made anew"
+        )
+    footer = await blobs.read(request.source, facts.length - FOOTER_BYTES, FOOTER_BYTES)
+    fault = footer_fault(footer, facts.length) if facts.is_page_blob else "it is not a page blob"
+    if fault:
+        raise CopyError(f"{name}: {fault}; Azure would refuse it, so {lost}. Save the image again")
+    return Source(facts.etag, footer)
+
+
+async def ends_alike(blobs: PageBlobs, request: CopyRequest, source: Source) -> bool:
+    """Whether a copy that is said to be whole has its source's length and footer. Raises `CloudError`."""
+    length = request.source_length
+    return await blobs.read(request.destination, length - FOOTER_BYTES, FOOTER_BYTES + 1) == source.footer
+
+
+def ends_otherwise(request: CopyRequest) -> CopyError:
+    """The error for a copy that does not; it is to be removed."""
+    return CopyError(
+        f"{request.destination.name}: the copy of {request.source.name} did not end as its source does; it was"
+        " removed and the image is not made. Run again"
+    )
+
+
+def record_of(staged: BlobRef) -> BlobRef:
+    """Where the record of an unfinished copy by ranges is: beside it."""
+    folder, _, name = staged.url.rpartition("/")
+    return BlobRef(staged.account_id, f"{folder}/{manifest_name(name)}")
+
+
+async def remove(blobs: PageBlobs, staged: BlobRef, facts: BlobFacts) -> None:
+    """Remove a staged VHD that `facts` tell of and what belongs to it, whatever copier made it. Raises `CloudError`."""
+    if facts.copy and facts.copy.status == "pending":
+        await blobs.abort_copy(staged, facts.copy.id)
+    await blobs.delete(record_of(staged))  # first: what a kill leaves between is a VHD, which is looked for again
+    await blobs.delete(staged)

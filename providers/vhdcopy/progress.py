@@ -28,7 +28,7 @@ MIB = 1024**2
 def describe(progress: Progress, elapsed: float) -> str:
     """A copy's progress on one row, `34 % 5.1/15.0 GiB 412 MiB/s 0:24 left`, after `elapsed` seconds."""
     share = progress.done / progress.total if progress.total else 0.0
-    rate = progress.done / elapsed if elapsed > 0 else 0.0
+    rate = (progress.done - progress.kept) / elapsed if elapsed > 0 else 0.0
     unit, name, digits = (GIB, "GiB", 1) if progress.total >= GIB else (MIB, "MiB", 0)
     text = f"{share * 100:.0f} % {progress.done / unit:.{digits}f}/{progress.total / unit:.{digits}f} {name}"
     if rate <= 0:
@@ -66,6 +66,10 @@ class EngineLog:
     async def warn(self, urn: str, message: str) -> None:
         """Show `message` as a warning of the resource, kept in the summary; returns when the engine has it."""
         await self._deliver(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
+
+    async def tell(self, message: str) -> None:
+        """Show `message` of the whole run, kept in the summary; returns when the engine has it."""
+        await self._deliver(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message))
 
     async def _deliver(self, request: Any) -> None:
         try:

@@ -1,4 +1,4 @@
-"""`StagedVhdRelease`: the staged VHD is deleted once its custom image stands.
+"""`StagedVhdRelease`: the staged VHD is deleted once the custom images made of it stand.
 
 Owns that one act, as a resource of its own so that it is in the plan, retried after a failure, and done again after a
 new copy (its `copyId` changes). It never touches the image or the container.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagefactory_azure.blobs import BlobRef
-from providers.vhdcopy.copier import CopyError
+from providers.vhdcopy.copier import CopyError, user_of
 from providers.vhdcopy.progress import Row
 from providers.vhdcopy.resource import Properties, Text
 from providers.vhdcopy.services import Services
@@ -42,7 +42,7 @@ class StagedVhdRelease:
         return {}
 
     async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]:
-        """Delete the staged VHD, if its image stands. Raises `CopyError` where it does not, and keeps the VHD."""
+        """Release the staged VHD, if its image stands. Raises `CopyError` where it does not, and keeps the VHD."""
         image = await settled_image(services.arm, str(inputs["imageId"]), row)
         blob = BlobRef(str(inputs["accountId"]), str(inputs["url"]))
         if image is None or image.state != "Succeeded":
@@ -51,10 +51,8 @@ class StagedVhdRelease:
             raise CopyError(
                 f"{blob.name}: custom image '{name}' {found}; the staged VHD is kept for it. Run again with --refresh"
             )
-        await services.blobs.delete(blob)
+        await services.staging.release(blob, user_of(str(inputs["imageId"])))
         return blob.url, {}
-
-    update = create
 
     async def read(self, services: Services, inputs: Properties) -> bool:
         """A release stays done."""
@@ -62,6 +60,3 @@ class StagedVhdRelease:
 
     async def delete(self, services: Services, inputs: Properties) -> None:
         """Nothing to undo: the staged VHD belongs to its `VhdCopy`."""
-
-    async def cancelled(self, services: Services, inputs: Properties) -> None:
-        """Nothing is left half done: a delete happens or does not."""

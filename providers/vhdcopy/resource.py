@@ -31,15 +31,17 @@ class Kept(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A required string input.
+    """A string input.
 
     `is_id`: an ARM id, stored in lower case because Azure's own casing varies. `is_output`: another resource's output,
-    which the engine leaves out of a check when that resource failed; it then skips this one.
+    which the engine leaves out of a check when that resource failed; it then skips this one. `is_hint`: it may be
+    missing, and says how the work is done, not what comes of it: a change of it is no change of the resource.
     """
 
     name: str
     is_id: bool = False
     is_output: bool = False
+    is_hint: bool = False
 
 
 class Resource(Protocol):
@@ -66,19 +68,15 @@ class Resource(Protocol):
 
     async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]: ...
 
-    async def update(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]: ...
-
     async def read(self, services: Services, inputs: Properties) -> bool: ...
 
     async def delete(self, services: Services, inputs: Properties) -> None: ...
-
-    async def cancelled(self, services: Services, inputs: Properties) -> None: ...
 
 
 def check(resource: Resource, given: Properties) -> tuple[Properties, dict[str, str]]:
     """The inputs as they are stored, and what is wrong with them by property."""
     names = (*(text.name for text in resource.texts), *resource.numbers)
-    optional = {text.name for text in resource.texts if text.is_output}
+    optional = {text.name for text in resource.texts if text.is_output or text.is_hint}
     faults = {name: "it is missing" for name in names if given.get(name) in {None, ""} and name not in optional}
     faults |= {name: "there is no such input" for name in given if name not in names}
     faults |= {
@@ -94,5 +92,6 @@ def check(resource: Resource, given: Properties) -> tuple[Properties, dict[str, 
 
 
 def changed(resource: Resource, old: Properties, new: Properties) -> list[str]:
-    """The names of the inputs that differ, in order."""
-    return [name for name in (*(t.name for t in resource.texts), *resource.numbers) if old.get(name) != new.get(name)]
+    """The names of the inputs that differ and matter, in order."""
+    names = (*(text.name for text in resource.texts if not text.is_hint), *resource.numbers)
+    return [name for name in names if old.get(name) != new.get(name)]

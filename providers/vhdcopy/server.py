@@ -25,7 +25,8 @@ from imagefactory_azure.clouds import Cloud
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
 from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
-from providers.vhdcopy.services import Connections
+from providers.vhdcopy.services import Connections, Options
+from providers.vhdcopy.totals import Totals
 from providers.vhdcopy.vhd_copy import VhdCopy
 
 VERSION = "0.1.0"
@@ -36,8 +37,7 @@ RESOURCES: dict[str, Resource] = {
 }
 
 CLEAN_UP_SECONDS = 4.0
-"""How long a cancelled operation may take to leave things clean; after a second Ctrl-C the engine kills at about 5."""
-
+"""How long the end may take to leave things clean; after a second Ctrl-C the engine kills at about 5."""
 
 PARENT_LOOK_SECONDS = 1.0
 """How often the process looks whether the one that started it is still there."""
@@ -57,9 +57,9 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self, log: EngineLog) -> None:
         self._log = log
         self._live = is_live()
+        self._totals = Totals()
         self._connections: Connections | None = None
         self._running: set[asyncio.Task[Any]] = set()
-        self._cancelled = False
 
     async def Handshake(self, request: Any, context: Context) -> Any:
         """What this provider understands: neither secrets nor resource references, for none of its inputs is one."""
@@ -93,7 +93,14 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             authority=given.get("authority"),
             audience=given.get("audience"),
         )
-        self._connections = Connections(cloud)
+        number = {name: int(given[name]) if given.get(name) else None for name in ("maxInFlight", "maxMbps")}
+        options = Options(
+            method="service" if given.get("copyMethod") == "service" else "ranged",
+            max_in_flight=number["maxInFlight"],
+            max_megabits_per_second=number["maxMbps"],
+            storage_auth="key" if given.get("storageAuth") == "key" else "aad",
+        )
+        self._connections = Connections(cloud, options, self._totals)
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     async def Check(self, request: Any, context: Context) -> Any:
@@ -118,12 +125,12 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     async def Create(self, request: Any, context: Context) -> Any:
         """Create, or tell at preview what would come of it."""
-        id, outputs = await self._make(request, _properties(request.properties), "create", context)
+        id, outputs = await self._make(request, _properties(request.properties), context)
         return provider_pb2.CreateResponse(id=id, properties=_struct(outputs))
 
     async def Update(self, request: Any, context: Context) -> Any:
         """Go on with a resource whose create failed, or act on changed inputs."""
-        _, outputs = await self._make(request, _properties(request.news), "update", context)
+        _, outputs = await self._make(request, _properties(request.news), context)
         return provider_pb2.UpdateResponse(properties=_struct(outputs))
 
     async def Read(self, request: Any, context: Context) -> Any:
@@ -151,13 +158,18 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     async def Cancel(self, request: Any, context: Context) -> Any:
-        """Stop what runs. It also comes at the end of every run, when nothing does."""
+        """Stop what runs. It also comes at the end of every run, when nothing does; then the run is summed up."""
+        stopped = bool(self._running)
         self.stop_running()
+        if self._totals.copies:
+            await self._log.tell(self._totals.text())
+        if self._connections and not stopped:
+            with suppress(ImageFactoryError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._connections.settle(), CLEAN_UP_SECONDS)
         return empty_pb2.Empty()
 
     def stop_running(self) -> None:
-        """Cancel every operation; each cleans up and answers."""
-        self._cancelled = True
+        """Cancel every operation; each answers."""
         for task in self._running:
             task.cancel()
 
@@ -172,38 +184,26 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             raise ImageFactoryError("vhdcopy: the provider was not configured; nothing is copied. Run again")
         return self._connections
 
-    async def _make(self, request: Any, inputs: Properties, act: str, context: Context) -> tuple[str, Properties]:
+    async def _make(self, request: Any, inputs: Properties, context: Context) -> tuple[str, Properties]:
         resource = await _resource(request.urn, context)
         if request.preview:
             return "", resource.planned(inputs)
         row = Row(self._log, request.urn, live=self._live)
-        task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._act(resource, act, inputs, row))
+        task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._create(resource, inputs, row))
         self._running.add(task)
         try:
             return await task
         except Kept as kept:
             await _abort_keeping(kept, context)
         except asyncio.CancelledError:
-            if not self._cancelled:
-                raise
-            await self._clean(resource, inputs, context)
+            await context.abort(grpc.StatusCode.CANCELLED, "stopped by the user; nothing is half done")
         except Exception as error:
             await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         finally:
             self._running.discard(task)
 
-    async def _act(self, resource: Resource, act: str, inputs: Properties, row: Row) -> tuple[str, Properties]:
-        run = resource.create if act == "create" else resource.update
-        return await run(await self._open().services(), inputs, row)
-
-    async def _clean(self, resource: Resource, inputs: Properties, context: Context) -> NoReturn:
-        try:
-            cleaning = resource.cancelled(await self._open().services(), inputs)
-            await asyncio.wait_for(cleaning, CLEAN_UP_SECONDS)
-            left = "nothing of it is left"
-        except (ImageFactoryError, asyncio.TimeoutError):
-            left = "what it wrote is taken up by the next run"
-        await context.abort(grpc.StatusCode.CANCELLED, f"stopped by the user; {left}")
+    async def _create(self, resource: Resource, inputs: Properties, row: Row) -> tuple[str, Properties]:
+        return await resource.create(await self._open().services(), inputs, row)
 
 
 async def _resource(urn: str, context: Context) -> Resource:

@@ -8,13 +8,27 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from imagefactory_azure.clouds import Cloud
     from imagefactory_azure.page_blobs import PageBlobs
     from imagefactory_azure.resource_manager import ResourceManager
+    from imagefactory_azure.storage import StorageAccounts
     from providers.vhdcopy.copier import Copier
+    from providers.vhdcopy.staging import Staging
+    from providers.vhdcopy.totals import Totals
+
+
+@dataclass(frozen=True)
+class Options:
+    """How VHDs are copied: the settings `copy` and `storageAuth` of the stack."""
+
+    method: Literal["ranged", "service"] = "ranged"
+    max_in_flight: int | None = None
+    """Requests of all copies together; None: the pacer's own number."""
+    max_megabits_per_second: int | None = None
+    storage_auth: Literal["aad", "key"] = "aad"
 
 
 @dataclass(frozen=True)
@@ -23,14 +37,14 @@ class Services:
 
     arm: ResourceManager
     blobs: PageBlobs
-    copier: Copier
+    staging: Staging
 
 
 class Connections:
     """Opens `Services` once; every operation awaits the same opening."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: Cloud, options: Options, totals: Totals) -> None:
+        self._cloud, self._options, self._totals = cloud, options, totals
         self._stack = AsyncExitStack()
         self._opening: asyncio.Lock = asyncio.Lock()
         self._services: Services | None = None
@@ -42,6 +56,11 @@ class Connections:
                 self._services = await self._open()
         return self._services
 
+    async def settle(self) -> None:
+        """Clean up what was kept for operations that did not come; after a run that nobody stopped."""
+        if self._services is not None:
+            await self._services.staging.close()
+
     async def close(self) -> None:
         """Close what was opened."""
         await self._stack.aclose()
@@ -51,8 +70,22 @@ class Connections:
         from imagefactory_azure.page_blobs import PageBlobs
         from imagefactory_azure.resource_manager import ResourceManager
         from imagefactory_azure.storage import StorageAccounts
-        from providers.vhdcopy.service_copy import ServiceCopier
+        from providers.vhdcopy.staging import Staging
 
         arm = await self._stack.enter_async_context(ResourceManager(self._cloud, credential(self._cloud)))
-        blobs = PageBlobs(await self._stack.enter_async_context(StorageAccounts(arm)))
-        return Services(arm, blobs, ServiceCopier(blobs))
+        accounts = await self._stack.enter_async_context(StorageAccounts(arm, self._options.storage_auth))
+        blobs = PageBlobs(accounts)
+        return Services(arm, blobs, Staging(blobs, await self._copier(accounts, blobs)))
+
+    async def _copier(self, accounts: StorageAccounts, blobs: PageBlobs) -> Copier:
+        from imagefactory_azure.manifests import Manifests
+        from imagefactory_azure.page_writer import PageWriter
+        from providers.vhdcopy.pacing import Pacer
+        from providers.vhdcopy.ranged_copy import RangedCopier
+        from providers.vhdcopy.service_copy import ServiceCopier
+
+        if self._options.method == "service":
+            return ServiceCopier(blobs)
+        pacer = Pacer(self._options.max_in_flight, self._options.max_megabits_per_second)
+        writer = await self._stack.enter_async_context(PageWriter(accounts, pacer.in_flight))
+        return RangedCopier(blobs, writer, Manifests(blobs), pacer, self._totals)

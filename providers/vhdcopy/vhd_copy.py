@@ -17,16 +17,17 @@ from urllib.parse import urlsplit
 from imagefactory.lab_facts import StandingImage
 from imagefactory.vhd import length_fault
 from imagefactory_azure.blobs import BlobRef
-from providers.vhdcopy.copier import CopyError, CopyRequest, poll_delay
+from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
 from providers.vhdcopy.progress import Row
 from providers.vhdcopy.resource import UNKNOWN, Kept, Properties, Text
 from providers.vhdcopy.services import Services
+from providers.vhdcopy.staging import Relay
 
 if TYPE_CHECKING:
     from imagefactory_azure.resource_manager import ResourceManager
 
-TAKEN_OVER = "none"
-"""The `copyId` where the image stood already and nothing was copied."""
+TAKEN_OVER = Copied("none")
+"""The copy where the image stood already and nothing was copied."""
 
 DELETE_BEGINS_SECONDS = 60.0
 """An image that is not in the state Deleting so long after Azure accepted its deletion will not be deleted."""
@@ -37,8 +38,10 @@ class VhdCopy:
     """Handles resources of type `vhdcopy:index:VhdCopy`.
 
     Inputs: `sourceUrl`, `sourceAccountId`, `sourceLength` (bytes), `sourceCreated` (ISO 8601), `destinationUrl`,
-    `destinationAccountId`, `imageId` (ARM id of the custom image that it is for). Outputs: `url` (the staged VHD, known
-    at preview) and `copyId` (new for each copy).
+    `destinationAccountId`, `imageId` (ARM id of the custom image that it is for); and, where the VHD comes from another
+    region, `relayUrl` and `relayAccountId` (the staged VHD that the region's accounts copy from) and `relayUses` (how
+    many of them do). Outputs: `url` (the staged VHD, known at preview), `copyId` (new for each copy) and `digest` (of
+    all its ranges; empty where nothing was copied, or nothing verified).
     """
 
     texts: tuple[Text, ...] = (
@@ -48,6 +51,9 @@ class VhdCopy:
         Text("destinationUrl"),
         Text("destinationAccountId", is_id=True),
         Text("imageId", is_id=True),
+        Text("relayUrl", is_hint=True),
+        Text("relayAccountId", is_id=True, is_hint=True),
+        Text("relayUses", is_hint=True),
     )
     numbers: tuple[str, ...] = ("sourceLength",)
     replaces: bool = True
@@ -56,8 +62,8 @@ class VhdCopy:
         """What is wrong with inputs that are all there, by property."""
         found = {
             name: "it carries a query, and a SAS would end up in the state; give the plain blob URL"
-            for name in ("sourceUrl", "destinationUrl")
-            if urlsplit(str(inputs[name])).query
+            for name in ("sourceUrl", "destinationUrl", "relayUrl")
+            if urlsplit(str(inputs.get(name, ""))).query
         }
         if fault := length_fault(int(inputs["sourceLength"])):
             found["sourceLength"] = f"{fault}, so Azure would refuse it; save the image again"
@@ -69,33 +75,36 @@ class VhdCopy:
 
     def planned(self, inputs: Properties) -> Properties:
         """The outputs as far as a preview can tell them."""
-        return {"url": inputs["destinationUrl"], "copyId": UNKNOWN}
+        return {"url": inputs["destinationUrl"], "copyId": UNKNOWN, "digest": UNKNOWN}
 
     async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]:
         """Stage the VHD, unless the image stands already. A failure keeps the resource, to go on at the next run."""
         request = _request(inputs)
         url = request.destination.url
         try:
-            image = await settled_image(services.arm, str(inputs["imageId"]), row)
-            if image and _serves(image, request):
-                row.say("the image stands already; nothing is copied")
-                copy_id = TAKEN_OVER
-            elif image and image.image_path is None:
-                raise CopyError(
-                    f"custom image '{image.name}': it stands in the lab and was not made by the factory (it has no tag"
-                    " ImagePath); it is not touched and nothing is copied. Rename or delete it, then run again"
-                )
-            else:
-                copy_id = await services.copier.copy(request, row)
-                if image and not image.holds(request.source.file_name):
-                    await _make_room(services.arm, image, row)
+            copied = await self._stage(services, inputs, request, row)
         except asyncio.CancelledError:
-            raise
+            stopped = f"{request.destination.name}: stopped by the user; what is there is kept, and the next up goes on"
+            raise _kept(url) from CopyError(stopped)
         except Exception as error:
-            raise Kept(url, {"url": url, "copyId": ""}) from error
-        return url, {"url": url, "copyId": copy_id}
+            raise _kept(url) from error
+        return url, {"url": url, "copyId": copied.copy_id, "digest": copied.digest}
 
-    update = create
+    async def _stage(self, services: Services, inputs: Properties, request: CopyRequest, row: Row) -> Copied:
+        image_id = str(inputs["imageId"])
+        image = await settled_image(services.arm, image_id, row)
+        if image and _serves(image, request):
+            row.say("the image stands already; nothing is copied")
+            return TAKEN_OVER
+        if image and image.image_path is None:
+            raise CopyError(
+                f"custom image '{image.name}': it stands in the lab and was not made by the factory (it has no tag"
+                " ImagePath); it is not touched and nothing is copied. Rename or delete it, then run again"
+            )
+        copied = await services.staging.stage(request, user_of(image_id), _relay(inputs), row)
+        if image and not image.holds(request.source.file_name):
+            await _make_room(services.arm, image, row)
+        return copied
 
     async def read(self, services: Services, inputs: Properties) -> bool:
         """Whether it still does what it is for: its image stands, or the staged VHD is there for it.
@@ -106,24 +115,28 @@ class VhdCopy:
         image = await find_image(services.arm, str(inputs["imageId"]))
         if image and (image.in_progress or _serves(image, request)):
             return True
-        whole = await services.copier.is_whole(request)
-        if whole is False:
+        facts = await services.blobs.facts(request.destination)
+        if facts is None or not request.marked(facts.metadata):
+            return False
+        if not is_whole(facts):
             unfinished = f"{request.destination.name}: it is not whole; its image is not made yet. The next up goes on"
-            url = request.destination.url
-            raise Kept(url, {"url": url, "copyId": ""}) from CopyError(unfinished)
-        return bool(whole)
+            raise _kept(request.destination.url) from CopyError(unfinished)
+        return True
 
     async def delete(self, services: Services, inputs: Properties) -> None:
-        """Remove the staged VHD, also if it is gone already."""
-        await services.copier.discard(_request(inputs))
+        """Remove the staged VHD unless another image needs it; also if it is gone already."""
+        await services.staging.forget(_request(inputs), user_of(str(inputs["imageId"])), _relay(inputs))
 
-    async def cancelled(self, services: Services, inputs: Properties) -> None:
-        """Leave nothing behind when the user stops the run. Raises `CopyError` where an image is being made of it."""
-        request = _request(inputs)
-        image = await find_image(services.arm, str(inputs["imageId"]))
-        if image and image.in_progress:
-            raise CopyError(f"{request.destination.name}: custom image '{image.name}' is being made of it, so it stays")
-        await services.copier.discard(request)
+
+def _kept(url: str) -> Kept:
+    return Kept(url, {"url": url, "copyId": "", "digest": ""})
+
+
+def _relay(properties: Properties) -> Relay | None:
+    url, account_id = properties.get("relayUrl"), properties.get("relayAccountId")
+    if not url or not account_id:
+        return None
+    return Relay(BlobRef(str(account_id), str(url)), int(properties.get("relayUses") or 0))
 
 
 def _request(properties: Properties) -> CopyRequest:

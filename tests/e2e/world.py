@@ -16,18 +16,20 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import requests
 import yaml
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, generate_blob_sas
 
 from localcloud.client import CloudClient
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY_CONTAINER = "imagefactoryvhds"
 STAGING_CONTAINER = "imagefactory-staging"
+MANIFEST = ".ranges.json.gz"
 STACK = "test"
 UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
 """`pulumi up` as the pipeline calls it."""
@@ -253,17 +255,35 @@ class World:
         """A blob's content."""
         return bytes(self.service(lab).get_blob_client(container, name).download_blob().readall())
 
+    def readable_url(self, lab: Lab, container: str, name: str) -> str:
+        """A blob's URL with a SAS for an hour, made with the account's key."""
+        keys = {each["name"]: each["key"] for each in self.cloud.status()["storageAccounts"]}
+        sas = generate_blob_sas(
+            lab.account,
+            container,
+            name,
+            account_key=keys[lab.account],
+            permission="r",
+            expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+        )
+        return f"{self.service(lab).get_blob_client(container, name).url}?{sas}"
+
     def factory_digest(self) -> str:
-        """A digest of everything in the factory's container: names, contents, metadata."""
+        """A digest of everything that was saved in the factory's container: names, contents, metadata.
+
+        Without the ranges manifests, which the first copy of an image may leave there.
+        """
         container = self.service(self.factory).get_container_client(FACTORY_CONTAINER)
         digest = hashlib.sha256()
         for blob in container.list_blobs(include=["metadata"]):
+            if blob.name.endswith(MANIFEST):
+                continue
             content = container.download_blob(blob.name).readall()
             digest.update(repr((blob.name, blob.size, blob.metadata, hashlib.sha256(content).hexdigest())).encode())
         return digest.hexdigest()
 
     def copies(self) -> int:
-        """How many server-side copies were started in this world's target labs since the journal was cleared."""
+        """How many staged VHDs were begun in this world's target labs since the journal was cleared."""
         accounts = {lab.account for lab in self.labs.values()}
         return sum(
             1
@@ -274,7 +294,8 @@ class World:
             and call["path"].split("/")[1] in accounts
             and "comp=" not in call["path"]
             and "restype=" not in call["path"]
-            and call["status"] == 202
+            and call["path"].partition("?")[0].endswith(".vhd")
+            and call["status"] in {201, 202}
         )
 
     def service(self, lab: Lab) -> BlobServiceClient:

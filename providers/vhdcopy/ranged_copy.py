@@ -1,0 +1,298 @@
+"""The copier that moves ranges (Put Page From URL): resumes, verifies, and never touches what is empty.
+
+Owns the life of one staged VHD: begun, taken up or taken over; its ranges moved; compared; marked whole last. What was
+moved and found right is recorded beside it, so that a copy that was cut off goes on from there; what the record does
+not vouch for is moved again. The source's ETag guards every range, the blob's sequence number every write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from imagefactory.errors import ImageFactoryError
+from imagefactory.manifest import Manifest, ManifestError, manifest_bytes, parse_manifest
+from imagefactory.ranges import Range, covered, pieces
+from imagefactory_azure.blobs import BlobFacts, BlobRef
+from imagefactory_azure.once import Once
+from providers.vhdcopy import copier
+from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress, RelayLost, Report, Say, Source
+from providers.vhdcopy.pacing import Pacer
+from providers.vhdcopy.totals import Totals
+from providers.vhdcopy.transfer import Job, SourceChanged, Transfer
+
+if TYPE_CHECKING:
+    from imagefactory_azure.manifests import Manifests
+    from imagefactory_azure.page_blobs import PageBlobs
+    from imagefactory_azure.page_writer import PageWriter
+
+STARTS = 3
+"""How often a copy begins anew because its source changed, the first time included."""
+
+RECORD_SECONDS = 1.0, 10.0
+"""Least and greatest time between two records of what is right; it grows with a copy's age, to a tenth of it."""
+
+COPIES_PER_SECOND = 50
+"""At most so many records are written in a second, however many copies are in flight."""
+
+LAST_RECORD_SECONDS = 1.0
+"""How long the last record of a copy that is stopped may take."""
+
+MARK_ATTEMPTS = 5
+"""How often the mark is set; a range whose answer was lost may yet arrive and change the ETag, with the same bytes."""
+
+GENERATIONS = 2**31
+
+
+@dataclass
+class _Known:
+    """One factory VHD: what is to be moved, and the digests that are known or have been seen."""
+
+    source: Source
+    parts: tuple[Range, ...]
+    manifest: Manifest | None
+    must: dict[Range, str]
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def total(self) -> int:
+        """Bytes to be moved."""
+        return sum(part.length for part in self.parts)
+
+    def agrees(self, part: Range, digest: str) -> bool:
+        """Whether a range may have that digest, by all that is known."""
+        return self.must.get(part, digest) == digest
+
+
+@dataclass
+class _Staged:
+    """A staged VHD that is under way: its generation, and the ranges of it that are known to be right."""
+
+    copy_id: str
+    generation: int
+    right: dict[Range, str] = field(default_factory=dict)
+
+
+class RangedCopier:
+    """A `Copier`; one for the whole provider process, any number of copies in flight."""
+
+    def __init__(
+        self, blobs: PageBlobs, writer: PageWriter, manifests: Manifests, pacer: Pacer, totals: Totals
+    ) -> None:
+        self._blobs, self._writer, self._manifests = blobs, writer, manifests
+        self._pacer, self._totals = pacer, totals
+        self._known: Once[BlobRef, _Known] = Once()
+        self._in_flight = 0
+
+    async def copy(
+        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, say: Say
+    ) -> Copied:
+        """See `Copier`."""
+        self._totals.begin()
+        self._in_flight += 1
+        try:
+            for _ in range(STARTS):
+                known = await self._known.get(request.source, lambda: self._learn(request, say))
+                try:
+                    return await self._copy(request, known, via, users, report, say)
+                except SourceChanged:
+                    self._known.forget(request.source)
+                    say(f"{request.source.name} changed while it was copied; the copy begins anew")
+        finally:
+            self._in_flight -= 1
+        raise CopyError(
+            f"{request.source.name}: it changed {STARTS} times while it was copied; the image is not made. Wait until"
+            " nobody writes to it, then run again"
+        )
+
+    async def _learn(self, request: CopyRequest, say: Say) -> _Known:
+        source = await copier.checked_source(self._blobs, request)
+        allocated = await self._blobs.page_ranges(request.source)
+        found = await self._manifests.read(request.source, request.source_length, request.source_created)
+        if found.warning:
+            say(found.warning)
+        manifest = found.manifest
+        if manifest is None:
+            return _Known(source, pieces(allocated), None, {})
+        parts = tuple(sorted(manifest.ranges))
+        if beyond := next((part for part in allocated if not covered(part, parts)), None):
+            raise CopyError(
+                f"{request.source.name}: it holds data at {beyond.offset} that its ranges manifest does not know, so it"
+                " was changed after it was saved; it is not copied. Save the image again"
+            )
+        return _Known(source, parts, manifest, dict(manifest.ranges))
+
+    async def _copy(
+        self,
+        request: CopyRequest,
+        known: _Known,
+        via: BlobRef | None,
+        users: AbstractSet[str],
+        report: Report,
+        say: Say,
+    ) -> Copied:
+        staged = await self._open(request, known, users, say)
+        if isinstance(staged, Copied):
+            return staged
+        kept = sum(part.length for part in staged.right)
+        await self._move(request, known, staged, via, report)
+        manifest = await self._manifest(request, known, staged, say)
+        await self._finish(request, known, staged, manifest.digest, users)
+        self._totals.end(request.source_length, known.total, kept)
+        return Copied(staged.copy_id, manifest.digest)
+
+    async def _finish(
+        self, request: CopyRequest, known: _Known, staged: _Staged, digest: str, users: AbstractSet[str]
+    ) -> None:
+        """Check the end, and set the mark that makes it whole, last."""
+        if not await copier.ends_alike(self._blobs, request, known.source):
+            if facts := await self._blobs.facts(request.destination):
+                await copier.remove(self._blobs, request.destination, facts)
+            raise copier.ends_otherwise(request)
+        for _ in range(MARK_ATTEMPTS):
+            facts = await self._blobs.facts(request.destination)
+            if facts is None or facts.metadata.get(copier.COPY) != staged.copy_id:
+                raise CopyError(
+                    f"{request.destination.name}: somebody removed it while it was copied; the image is not made."
+                    " Run again"
+                )
+            metadata = {
+                **self._marks(request, known, staged.copy_id),
+                copier.STATE: copier.WHOLE,
+                copier.DIGEST: digest,
+                **copier.users_text(users | copier.users_of(facts.metadata)),
+            }
+            if await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag):
+                await self._blobs.delete(copier.record_of(request.destination))
+                return
+        raise CopyError(f"{request.destination.name}: somebody else writes to it; the image is not made. Run again")
+
+    async def _open(self, request: CopyRequest, known: _Known, users: AbstractSet[str], say: Say) -> _Staged | Copied:
+        """What stands at the destination, taken over or taken up; else a new page blob."""
+        facts = await self._blobs.facts(request.destination)
+        if facts is not None:
+            if not request.from_same_source(facts.metadata):
+                raise copier.foreign(request)
+            if facts.copy and facts.copy.status == "pending":
+                await self._blobs.abort_copy(request.destination, facts.copy.id)
+            elif request.marked(facts.metadata):
+                if copier.is_whole(facts):
+                    copy_id = facts.metadata.get(copier.COPY) or (facts.copy.id if facts.copy else "")
+                    return Copied(copy_id, facts.metadata.get(copier.DIGEST, ""))
+                if facts.metadata.get(copier.ETAG) == known.source.etag and facts.generation:
+                    return await self._take_up(request, known, facts)
+                say(f"{request.source.name} changed since its copy began; the copy begins anew")
+        return await self._begin(request, known, users, facts)
+
+    async def _begin(
+        self, request: CopyRequest, known: _Known, users: AbstractSet[str], there: BlobFacts | None
+    ) -> _Staged:
+        staged = _Staged(uuid.uuid4().hex, random.randrange(1, GENERATIONS))  # noqa: S311 - a number, no secret
+        metadata = {
+            **self._marks(request, known, staged.copy_id),
+            copier.STATE: copier.UNFINISHED,
+            **copier.users_text(users),
+        }
+        made = await self._blobs.create(
+            request.destination,
+            request.source_length,
+            metadata,
+            staged.generation,
+            overwrite_etag=there.etag if there else None,
+        )
+        if not made:
+            raise CopyError(
+                f"{request.destination.name}: another run began to copy into it; the image is not made here. Run again"
+            )
+        return staged
+
+    async def _take_up(self, request: CopyRequest, known: _Known, facts: BlobFacts) -> _Staged:
+        """What an earlier run left: the ranges that are there, and that its record says are right."""
+        staged = _Staged(facts.metadata[copier.COPY], facts.generation or 0)
+        packed = await self._blobs.get_document(copier.record_of(request.destination))
+        if packed is None:
+            return staged
+        with suppress(ManifestError):
+            record = parse_manifest(packed)
+            if record.vhd == staged.copy_id:
+                present = await self._blobs.page_ranges(request.destination)
+                staged.right = {
+                    part: digest
+                    for part in known.parts
+                    if (digest := record.ranges.get(part)) and known.agrees(part, digest) and covered(part, present)
+                }
+                for part, digest in staged.right.items():
+                    known.must.setdefault(part, digest)
+        return staged
+
+    async def _move(
+        self, request: CopyRequest, known: _Known, staged: _Staged, via: BlobRef | None, report: Report
+    ) -> None:
+        kept = moved = sum(part.length for part in staged.right)
+        total = known.total
+
+        def done(part: Range, digest: str) -> None:
+            nonlocal moved
+            staged.right[part] = digest
+            known.must.setdefault(part, digest)
+            moved += part.length
+            report(Progress(moved, total, kept))
+
+        report(Progress(moved, total, kept))
+        etag = await copier.relay_etag(self._blobs, request, via) if via else known.source.etag
+        recording = asyncio.ensure_future(self._keep_record(request, staged))
+        try:
+            while left := [part for part in known.parts if part not in staged.right]:
+                job = Job(via or request.source, etag, request.destination, staged.generation, request.source.name)
+                try:
+                    await Transfer(self._writer, self._pacer, self._totals, job, known.must, done).run(left)
+                except SourceChanged:
+                    if via is None:
+                        raise
+                    # Its users changed, perhaps, and with its metadata the ETag; a whole one is not written any more.
+                    if (now := await copier.relay_etag(self._blobs, request, via)) == etag:
+                        raise RelayLost(f"{via.name}: it cannot be read any more") from None
+                    etag = now
+        finally:
+            recording.cancel()
+            if len(staged.right) < len(known.parts):
+                with suppress(ImageFactoryError, asyncio.TimeoutError):
+                    await asyncio.wait_for(self._record(request, staged), LAST_RECORD_SECONDS)
+
+    async def _keep_record(self, request: CopyRequest, staged: _Staged) -> None:
+        least, greatest = RECORD_SECONDS
+        began, recorded = monotonic(), len(staged.right)
+        while True:
+            age = (monotonic() - began) / 10
+            await asyncio.sleep(max(least, min(greatest, age), self._in_flight / COPIES_PER_SECOND))
+            if len(staged.right) > recorded:
+                recorded = len(staged.right)
+                with suppress(ImageFactoryError):  # the next one may succeed; without any, more is moved again
+                    await self._record(request, staged)
+
+    async def _record(self, request: CopyRequest, staged: _Staged) -> None:
+        record = Manifest(staged.copy_id, request.source_length, request.source_created, staged.right)
+        await self._blobs.put_document(
+            copier.record_of(request.destination), manifest_bytes(record), {}, overwrite=True
+        )
+
+    async def _manifest(self, request: CopyRequest, known: _Known, staged: _Staged, say: Say) -> Manifest:
+        """The factory image's manifest; made from this copy, and left with the image, where there was none."""
+        async with known.writing:
+            if known.manifest is None:
+                source = request.source
+                made = Manifest(source.file_name, request.source_length, request.source_created, staged.right)
+                if warning := await self._manifests.write(source, made):
+                    say(warning)
+                known.manifest = made
+        return known.manifest
+
+    @staticmethod
+    def _marks(request: CopyRequest, known: _Known, copy_id: str) -> dict[str, str]:
+        return {**request.mark, copier.ETAG: known.source.etag, copier.COPY: copy_id}

@@ -1,0 +1,175 @@
+"""The moving of one VHD's ranges: many requests in flight, each tried again where that can help.
+
+Owns the life of a range: admission by the pacer, the request, the comparison of digests, back-off and its bounds. Which
+ranges are to be moved, and what follows from it, is decided by `ranged_copy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from imagefactory.ranges import Range
+from imagefactory_azure.blobs import BlobRef
+from providers.vhdcopy.copier import CopyError
+from providers.vhdcopy.pacing import Pacer, Ticket, Window
+from providers.vhdcopy.totals import Totals
+
+if TYPE_CHECKING:
+    from imagefactory_azure.page_writer import PageWriter, RangeRefused
+
+RANGE_ATTEMPTS = 6
+"""How often one range is sent, the first time included, where the service fails, does not answer or asks who we are."""
+
+DIFFERING_ATTEMPTS = 2
+"""How often a range is copied whose digest is not the one that it must have."""
+
+BUSY_SECONDS = 15 * 60.0
+"""How long one range is tried while the service says that it is busy."""
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
+"""Bounds of the wait before the next try, in seconds; it doubles each time, and a random part of it is taken off."""
+
+
+class SourceChanged(Exception):
+    """The VHD that is read from is not the one any more that the copy began with, or is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One copy: what is read, at which ETag; what is written, in which generation; the VHD's name for people."""
+
+    source: BlobRef
+    etag: str
+    destination: BlobRef
+    generation: int
+    name: str
+
+
+@dataclass
+class _Tries:
+    failed: int = 0
+    differing: int = 0
+    waits: int = 0
+    found: str = ""
+    unchecked: bool = False
+    busy_since: float | None = None
+
+    def wait(self) -> float:
+        """Seconds before the next try."""
+        bound = min(LONGEST_WAIT, FIRST_WAIT * 2**self.waits)
+        self.waits += 1
+        return random.uniform(bound / 2, bound)  # noqa: S311 - to spread requests, not to keep a secret
+
+
+@dataclass
+class Transfer:
+    """Moves ranges of `job`; `must` tells digests that are known, `done` is called with each range that is right."""
+
+    writer: PageWriter
+    pacer: Pacer
+    totals: Totals
+    job: Job
+    must: Mapping[Range, str]
+    done: Callable[[Range, str], None]
+    window: Window = field(default_factory=Window)
+
+    async def run(self, parts: Iterable[Range]) -> None:
+        """Move all of them. Raises `SourceChanged`, `CopyError`, `CloudError`; no request is under way afterwards."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            for part in parts:
+                while len(running) >= int(self.window.size):
+                    await _reap(running)
+                ticket = await self.pacer.admit(self.job.destination.account_id, part.length)
+                task = asyncio.ensure_future(self._move(part, ticket))
+                # A task that is cancelled before its first step runs no `finally`.
+                task.add_done_callback(partial(self._left, ticket))
+                running.add(task)
+            while running:
+                await _reap(running)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _left(self, ticket: Ticket, _: asyncio.Task[None]) -> None:
+        self.pacer.left(ticket)
+
+    async def _move(self, part: Range, ticket: Ticket) -> None:
+        tries = _Tries()
+        while not await self._try(part, ticket, tries):
+            self.totals.retried += 1
+            await asyncio.sleep(tries.wait())
+            ticket = await self.pacer.admit(self.job.destination.account_id, part.length)
+
+    async def _try(self, part: Range, ticket: Ticket, tries: _Tries) -> bool:
+        """Send it once; whether it is there and right. Raises where another try is of no use."""
+        from imagefactory_azure.page_writer import RangeRefused
+
+        job, must = self.job, self.must.get(part)
+        try:
+            written = await self.writer.copy_range(
+                job.source, job.etag, job.destination, job.generation, part, None if tries.unchecked else must
+            )
+        except RangeRefused as refused:
+            self._judge(refused, part, ticket, tries)
+            return False
+        finally:
+            self.pacer.left(ticket)
+        self.pacer.succeeded(job.destination.account_id, ticket, self.window)
+        self.totals.moved += part.length
+        if must in {None, written}:
+            self.done(part, written)
+            return True
+        tries.differing += 1
+        tries.found = written
+        if tries.differing >= DIFFERING_ATTEMPTS:
+            raise self._differs(part, str(must), written)
+        return False
+
+    def _judge(self, refused: RangeRefused, part: Range, ticket: Ticket, tries: _Tries) -> None:
+        from imagefactory_azure.page_writer import Refusal
+
+        match refused.kind:
+            case Refusal.BUSY:
+                self.pacer.refused(self.job.destination.account_id, ticket, self.window, refused.retry_after)
+                now = monotonic()
+                tries.busy_since = now if tries.busy_since is None else tries.busy_since
+                if now - tries.busy_since > BUSY_SECONDS:
+                    raise refused.error from None
+            case Refusal.PASSING | Refusal.UNAUTHORIZED | Refusal.SOURCE_UNAUTHORIZED:
+                tries.failed += 1
+                if tries.failed >= RANGE_ATTEMPTS:
+                    raise refused.error from None
+            case Refusal.OTHER_CONTENT:
+                # Without the check the service writes the range and tells the digest of what the source holds.
+                tries.differing += 1
+                tries.unchecked = True
+                if tries.differing >= DIFFERING_ATTEMPTS:
+                    raise self._differs(part, self.must.get(part, ""), tries.found or "another one") from None
+            case Refusal.SOURCE_CHANGED | Refusal.SOURCE_GONE:
+                raise SourceChanged from None
+            case _:
+                raise refused.error from None
+
+    def _differs(self, part: Range, must: str, found: str) -> CopyError:
+        return CopyError(
+            f"{self.job.destination.name}: the range of {part.length} bytes at {part.offset} was copied"
+            f" {DIFFERING_ATTEMPTS} times with CRC64 {found}, and {self.job.name} has {must} there; the image is not"
+            " made. Run again; if it stays, the factory's VHD is damaged: save the image again"
+        )
+
+
+async def _reap(running: set[asyncio.Task[None]]) -> None:
+    """Wait until something ends. Raises what it raised."""
+    ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    running -= ended
+    failures = [failure for task in ended if (failure := task.exception())]
+    if failures:
+        raise failures[0]

@@ -1,0 +1,99 @@
+"""The copiers in this process, on the session's embedded cloud: what the tests of one copy share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from imagefactory_azure.manifests import Manifests
+from imagefactory_azure.page_writer import PageWriter
+
+from imagefactory.settings import parse_settings
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.clouds import cloud_of
+from imagefactory_azure.credentials import credential
+from imagefactory_azure.page_blobs import PageBlobs
+from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory_azure.storage import StorageAccounts
+from providers.vhdcopy.copier import Copied, Copier, CopyRequest, Progress
+from providers.vhdcopy.pacing import Pacer
+from providers.vhdcopy.ranged_copy import RangedCopier
+from providers.vhdcopy.service_copy import ServiceCopier
+from providers.vhdcopy.totals import Totals
+from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
+
+STALL_SECONDS = 1.0
+"""How soon a copy by the service counts as forgotten in tests."""
+
+
+@dataclass
+class Told:
+    """What a copier tells while it copies."""
+
+    progress: list[Progress] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def copier_of(
+    world: World,
+    method: Literal["ranged", "service"] = "ranged",
+    auth: Literal["aad", "key"] = "key",
+    totals: Totals | None = None,
+) -> AsyncIterator[Copier]:
+    """A copier with connections of its own, as one provider process has it."""
+    factory = {"subscriptionId": world.subscription, "labName": world.factory.name}
+    cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, world.environment))
+    async with (
+        ResourceManager(cloud, credential(cloud)) as arm,
+        StorageAccounts(arm, auth) as accounts,
+        PageWriter(accounts, 64) as writer,
+    ):
+        blobs = PageBlobs(accounts)
+        if method == "service":
+            yield ServiceCopier(blobs, stall_seconds=STALL_SECONDS)
+        else:
+            yield RangedCopier(blobs, writer, Manifests(blobs), Pacer(64), totals or Totals())
+
+
+async def copy_image(
+    copier: Copier, world: World, lab: str = "web", told: Told | None = None, via: BlobRef | None = None
+) -> Copied:
+    """Copy the world's one image into a lab."""
+    told = told or Told()
+    return await copier.copy(request_of(world, lab), via, {"user"}, told.progress.append, told.messages.append)
+
+
+def request_of(world: World, lab: str = "web") -> CopyRequest:
+    """The copy of the world's one image, as its VHD is now."""
+    (vhd,) = world.images.values()
+    source = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd)
+    facts = source.get_blob_properties()
+    return CopyRequest(
+        source=BlobRef(account_id(world, world.factory), source.url),
+        source_length=facts.size,
+        source_created=facts.creation_time,
+        destination=staged_ref(world, lab),
+    )
+
+
+def staged_ref(world: World, lab: str = "web") -> BlobRef:
+    """Where the world's one image is staged for a lab."""
+    (vhd,) = world.images.values()
+    blob = world.service(world.labs[lab]).get_blob_client(STAGING_CONTAINER, vhd)
+    return BlobRef(account_id(world, world.labs[lab]), blob.url)
+
+
+def account_id(world: World, lab: Lab) -> str:
+    """The ARM id of a lab's storage account."""
+    ids = {each["name"]: each["id"] for each in world.cloud.status()["storageAccounts"]}
+    return str(ids[lab.account])
+
+
+def staged_equals_source(world: World, lab: str = "web") -> bool:
+    """Byte for byte."""
+    (vhd,) = world.images.values()
+    staged = world.bytes_of(world.labs[lab], STAGING_CONTAINER, vhd)
+    return staged == world.bytes_of(world.factory, FACTORY_CONTAINER, vhd)
