@@ -66,6 +66,15 @@ class CloudClient:
         """Put `latencies` in force; what is not given is zero."""
         self._call("PUT", "latencies", dict(latencies))
 
+    def set_limits(self, limits: Mapping[str, float | None]) -> None:
+        """Put limits of page writes in force, until the cloud ends; what is not given is unlimited."""
+        self._call("PUT", "limits", dict(limits))
+
+    def set_sign_in(self, *, keyless_accounts: Sequence[str] = (), token_seconds: float | None = None) -> None:
+        """Disable the keys of storage accounts and shorten the life of new tokens, until the cloud ends."""
+        life = {} if token_seconds is None else {"tokenSeconds": token_seconds}
+        self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **life})
+
     def calls(self) -> list[dict[str, Any]]:
         """The journal: service, method, path, status and time (`at`) of each call, oldest first."""
         return list(self._call("GET", "calls"))

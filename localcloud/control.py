@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from localcloud.blobs.door import SignIn
+from localcloud.blobs.limits import Limits
 from localcloud.faults import FaultRule, Faults, Journal, Latencies
 from localcloud.seed import SeedDocument, SeedError, fault_text, parse_seed
 
@@ -32,6 +34,12 @@ class Controlled(Protocol):
 
     def set_latencies(self, latencies: Latencies) -> None:
         """Put latencies in force."""
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put limits of page writes in force."""
+
+    def set_sign_in(self, sign_in: SignIn) -> None:
+        """Put rules of signing in in force."""
 
     def status(self) -> dict[str, Any]:
         """The status document."""
@@ -67,6 +75,14 @@ def add_control_routes(app: web.Application, cloud: Controlled) -> None:
         cloud.set_latencies(Latencies.model_validate(body))
         return cloud.latencies.to_json()
 
+    async def put_limits(body: object) -> Any:
+        cloud.set_limits(limits := Limits.model_validate(body))
+        return limits.to_json()
+
+    async def put_sign_in(body: object) -> Any:
+        cloud.set_sign_in(sign_in := SignIn.model_validate(body))
+        return sign_in.to_json()
+
     async def get_calls(_: object) -> Any:
         return cloud.journal.to_json()
 
@@ -82,6 +98,8 @@ def add_control_routes(app: web.Application, cloud: Controlled) -> None:
         ("DELETE", "faults", delete_faults),
         ("GET", "latencies", get_latencies),
         ("PUT", "latencies", put_latencies),
+        ("PUT", "limits", put_limits),
+        ("PUT", "sign-in", put_sign_in),
         ("GET", "calls", get_calls),
         ("DELETE", "calls", delete_calls),
     ]

@@ -19,6 +19,9 @@ from pydantic.alias_generators import to_camel
 Service = Literal["blob", "arm"]
 Kind = Literal["request", "copy", "image"]
 
+Span = tuple[int, int]
+"""A range of a blob: offset and length in bytes."""
+
 _SIGNATURE = re.compile(r"(?i)([?&]sig=)[^&]*")
 _JOURNAL_LENGTH = 100_000
 
@@ -40,6 +43,8 @@ class Latencies(Document):
     """A server-side copy's time, whatever its size."""
     copy_bytes_per_second: float | None = Field(None, gt=0)
     """Where given, a copy takes its source's length divided by this, on top of `copySeconds`."""
+    page_seconds: float = Field(0.0, ge=0)
+    """The time of each Put Page and Put Page From URL."""
     image_create_seconds: float = Field(0.0, ge=0)
     image_delete_seconds: float = Field(0.0, ge=0)
 
@@ -59,7 +64,10 @@ class Action(Document):
     """What happens to a call that a rule meets; `delaySeconds` comes before the rest."""
 
     delay_seconds: float | None = Field(None, ge=0)
-    drop: bool = False
+    drop: bool | Literal["after"] = False
+    """Cut the connection: `true` before the call is carried out, `after`: its answer is lost."""
+    corrupt: bool = False
+    """Put Page From URL writes the range with one byte changed, and tells the digest of what it wrote."""
     status: int | None = Field(None, ge=300, le=599)
     code: str = "InjectedFault"
     message: str = "Injected by a fault rule of the embedded cloud."
@@ -80,12 +88,12 @@ class Action(Document):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Action:
-        about_call = self.drop or self.status is not None or self.delay_seconds is not None
+        about_call = bool(self.drop) or self.status is not None or self.delay_seconds is not None or self.corrupt
         about_copy = self.copy_seconds is not None or self.copy_fails is not None or self.copy_stalls
         if [about_call, about_copy, self.image_fails is not None].count(True) != 1:
             raise ValueError(
-                "an action is about a call (status, drop, delaySeconds), or about a copy (copySeconds, copyFails, "
-                "copyStalls), or about an image (imageFails): give one of the three"
+                "an action is about a call (status, drop, delaySeconds, corrupt), or about a copy (copySeconds, "
+                "copyFails, copyStalls), or about an image (imageFails): give one of the three"
             )
         return self
 
@@ -97,6 +105,8 @@ class FaultRule(Document):
     service: Service
     method: str | None = None
     path: str
+    offset: int | None = Field(None, ge=0)
+    """Only page writes whose range holds this byte."""
     nth: int | None = Field(None, ge=1)
     """Only the nth call that matches (1-based)."""
     times: int | None = Field(None, ge=1)
@@ -119,8 +129,10 @@ class _Counted:
     seen: int = 0
     hits: int = 0
 
-    def meets(self, service: Service, method: str, path_and_query: str, kind: Kind | None) -> bool:
+    def meets(self, service: Service, method: str, path_and_query: str, kind: Kind | None, span: Span | None) -> bool:
         rule = self.rule
+        if rule.offset is not None and not (span and span[0] <= rule.offset < span[0] + span[1]):
+            return False
         return (
             rule.service == service
             and (rule.method is None or rule.method.upper() == method.upper())
@@ -139,15 +151,18 @@ class Faults:
 
     _counted: list[_Counted] = field(default_factory=list)
 
-    def match(self, service: Service, method: str, path_and_query: str, kind: Kind | None = None) -> Action | None:
+    def match(
+        self, service: Service, method: str, path_and_query: str, kind: Kind | None = None, span: Span | None = None
+    ) -> Action | None:
         """The action of the first rule that strikes this call, or None.
 
         `kind` limits the question to rules of that kind, so that a rule about copies does not spend its `nth` and
-        `times` on calls that are none. Ask at most once per call and kind: asking counts.
+        `times` on calls that are none; `span` is the range of a page write. Ask at most once per call and kind: asking
+        counts.
         """
         struck: Action | None = None
         for counted in self._counted:
-            if counted.meets(service, method, path_and_query, kind):
+            if counted.meets(service, method, path_and_query, kind, span):
                 counted.seen += 1
                 if struck is None and counted.strikes():
                     counted.hits += 1
@@ -179,6 +194,9 @@ class Call:
     path: str
     status: int
     at: float
+    offset: int | None = None
+    length: int | None = None
+    """The range of a page write, in bytes."""
 
 
 @dataclass
@@ -187,9 +205,11 @@ class Journal:
 
     _calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_JOURNAL_LENGTH))
 
-    def record(self, service: Service, method: str, path: str, status: int) -> None:
+    def record(self, service: Service, method: str, path: str, status: int, span: Span | None = None) -> None:
         """Note a call when it is answered. Signatures in the query are not kept."""
-        self._calls.append(Call(service, method, _SIGNATURE.sub(r"\1REDACTED", path), status, time.time()))
+        offset, length = span or (None, None)
+        path = _SIGNATURE.sub(r"\1REDACTED", path) if "sig=" in path.lower() else path
+        self._calls.append(Call(service, method, path, status, time.time(), offset, length))
 
     def calls(self) -> list[Call]:
         """All calls kept, oldest first."""

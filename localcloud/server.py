@@ -24,7 +24,9 @@ from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore, StoreError
 from localcloud.blobs.access import LOOPBACK, Accounts, EmbeddedBlobs
 from localcloud.blobs.azurite import Azurite, AzuriteError
+from localcloud.blobs.door import Door, SignIn
 from localcloud.blobs.front import BlobFront
+from localcloud.blobs.limits import Limits, Turnstile
 from localcloud.blobs.seeding import FACTORY_CONTAINER, seed_images
 from localcloud.control import add_control_routes
 from localcloud.faults import Faults, Journal, Latencies
@@ -32,6 +34,9 @@ from localcloud.private_files import read_private, write_private
 from localcloud.seed import SeedDocument, SeedError, SeedFactoryImage
 from localcloud.state_lock import CloudFault, acquire
 from localcloud.vhd import has_mke2fs
+
+_LAST_CALLS_SECONDS = 3.0
+"""How long calls that are under way at the end may take; one that a fault rule delays could take minutes."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +63,8 @@ class Cloud:
         self._latencies = Latencies.model_validate(read_private(self._latencies_file))
         self._accounts = Accounts(state / "accounts.json")
         self._identity = _identity(state / "identity.json")
+        self._door = Door(self._accounts, self._identity)
+        self.turnstile = Turnstile()
         self._azurite = Azurite(ports["azurite"], ports["blob"], None if options.in_memory else state / "blobs")
         self._seeding = asyncio.Lock()
         self._progress: dict[str, int] | None = None
@@ -81,7 +88,15 @@ class Cloud:
             stack.push_async_callback(self._azurite.stop)
             await self._azurite.start(self._accounts.keys, inherited=(lock,))
             await self.seed(options.seed)
-            front = BlobFront(self._session, self._ports["azurite"], self.faults, lambda: self._latencies, self.journal)
+            front = BlobFront(
+                self._session,
+                self._ports["azurite"],
+                self._door,
+                self.faults,
+                lambda: self._latencies,
+                self.turnstile,
+                self.journal,
+            )
             app = build_app(
                 self._store,
                 self._blobs,
@@ -93,7 +108,12 @@ class Cloud:
             )
             add_control_routes(app, self)
             await _listen(
-                stack, web.ServerRunner(web.Server(front.handle, access_log=None, auto_decompress=False)), blob
+                stack,
+                web.ServerRunner(
+                    web.Server(front.handle, access_log=None, auto_decompress=False),
+                    shutdown_timeout=_LAST_CALLS_SECONDS,
+                ),
+                blob,
             )
             await _listen(stack, web.AppRunner(app, access_log=None), arm)
             daemon_file = options.state / "daemon.json"
@@ -121,6 +141,15 @@ class Cloud:
         """Put latencies in force."""
         self._latencies = latencies
         write_private(self._latencies_file, latencies.to_json())
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put limits in force, until the cloud ends."""
+        self.turnstile.set(limits)
+
+    def set_sign_in(self, sign_in: SignIn) -> None:
+        """Put other rules of signing in in force, until the cloud ends."""
+        self._door.keyless = frozenset(sign_in.keyless_accounts)
+        self._identity.lifetime = sign_in.token_seconds
 
     def status(self) -> dict[str, Any]:
         """The status document of the control API."""

@@ -48,6 +48,8 @@ def fresh_cloud(cloud: CloudClient) -> Iterator[CloudClient]:
     def reset() -> None:
         cloud.clear_faults()
         cloud.set_latencies({})
+        cloud.set_limits({})
+        cloud.set_sign_in()
         cloud.clear_calls()
 
     reset()

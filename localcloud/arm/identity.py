@@ -16,12 +16,14 @@ from localcloud.arm.errors import ArmError
 
 MANAGEMENT_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 API_VERSION = "2019-08-01"
+TOKEN_SECONDS = 86_400.0
+"""How long a token is good, unless said otherwise."""
 _TENANT = "00000000-0000-0000-0000-0000000000aa"
 _OBJECT = "00000000-0000-0000-0000-0000000000bb"
 _CHALLENGE = f'Bearer authorization_uri="https://login.windows.net/{_TENANT}", error="invalid_token"'
 
 
-@dataclass(frozen=True)
+@dataclass
 class Identity:
     """The one managed identity of the embedded cloud.
 
@@ -31,7 +33,7 @@ class Identity:
 
     header: str = field(repr=False)
     key: bytes = field(repr=False)
-    lifetime: float = 86_400.0
+    lifetime: float = TOKEN_SECONDS
 
     def knows(self, header: str | None) -> bool:
         """Whether a caller showed the right X-IDENTITY-HEADER."""

@@ -1,8 +1,9 @@
-"""The front before Azurite: a streaming reverse proxy that adds fault rules, slow copies and the journal.
+"""The front before Azurite: a streaming reverse proxy that adds fault rules, limits, slow copies and the journal.
 
-Owns what happens to a call on its way: cut, delayed, answered with an error, or passed on unchanged. Method, path, Host
-and headers reach Azurite as the client sent them, or signatures would fail and copy sources be foreign. How a slow copy
-lives is told to Azurite (azurite_host.cjs) in a header. Refuses: understanding blobs.
+Owns what happens to a call on its way: cut, delayed, answered with an error, or passed on. Method, path, Host and
+headers reach Azurite as the client sent them, or signatures would fail and copy sources be foreign; only what the door
+(door.py) opens itself is changed. How a slow copy lives is told to Azurite (azurite_host.cjs) in a header. Refuses:
+understanding blobs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -18,10 +19,13 @@ from aiohttp import web
 from yarl import URL
 
 from localcloud.blobs.access import LOOPBACK
-from localcloud.faults import Action, Faults, Journal, Latencies
+from localcloud.blobs.door import Door, Passage, Refused
+from localcloud.blobs.limits import Turnstile
+from localcloud.faults import Action, Faults, Journal, Latencies, Span
 
-COPY_LIFE = "x-localcloud-copy"
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", COPY_LIFE}
+COPY_LIFE, CORRUPT = "x-localcloud-copy", "x-localcloud-corrupt"
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", COPY_LIFE, CORRUPT}
+_NOTHING = Action.model_construct()
 
 
 class BlobFront:
@@ -31,48 +35,82 @@ class BlobFront:
         self,
         session: aiohttp.ClientSession,
         azurite_port: int,
+        door: Door,
         faults: Faults,
         latencies: Callable[[], Latencies],
+        turnstile: Turnstile,
         journal: Journal,
     ) -> None:
         self._session = session
         self._azurite = f"http://{LOOPBACK}:{azurite_port}"
+        self._door, self._turnstile = door, turnstile
         self._faults, self._latencies, self._journal = faults, latencies, journal
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one call and note it."""
-        method, target = request.method, request.raw_path
-        action = self._faults.match("blob", method, target, "request")
+        method, target, span = request.method, request.raw_path, _page_write(request)
+        action = self._faults.match("blob", method, target, "request", span)
         if action and action.delay_seconds:
             await asyncio.sleep(action.delay_seconds)
-        if action and action.drop:
-            self._journal.record("blob", method, target, 0)
+        if action and action.drop is True:
+            self._journal.record("blob", method, target, 0, span)
             return _cut(request)
         if action and action.status is not None:
-            response: web.StreamResponse = await _send(
-                request, _error(action.status, action.code, action.message, action.retry_after)
-            )
+            refusal = _error(action.status, action.code, action.message, action.retry_after)
+            response: web.StreamResponse = await _send(request, refusal)
         elif not target.startswith("/"):
             response = await _send(request, _error(400, "InvalidUri", "The request line must name a path."))
+        elif span and not await self._has_turn(target, span):
+            response = await _send(request, _error(503, "ServerBusy", "The server is busy.", None))
         else:
-            response = await self._forward(request)
-        self._journal.record("blob", method, target, response.status)
+            response = await self._let_in(request, action or _NOTHING)
+        status = 0 if action and action.drop else response.status
+        self._journal.record("blob", method, target, status, span)
         return response
 
-    async def _forward(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP]
+    async def _has_turn(self, target: str, span: Span) -> bool:
+        """Wait as the limits and the latencies have it; False where the limits refuse it."""
+        now = asyncio.get_running_loop().time()
+        wait = self._turnstile.wait(now, target.partition("?")[0], span[1])
+        if wait is None:
+            return False
+        if (seconds := wait + self._latencies().page_seconds) > 0:
+            await asyncio.sleep(seconds)
+        return True
+
+    async def _let_in(self, request: web.BaseRequest, action: Action) -> web.StreamResponse:
+        try:
+            passage = await self._door.passage(request)
+        except Refused as refused:
+            return await _send(request, _error(refused.status, refused.code, refused.message, None, refused.headers))
+        if isinstance(passage, web.Response):
+            return await _send(request, passage)
+        return await self._forward(request, passage, action)
+
+    async def _forward(self, request: web.BaseRequest, passage: Passage, action: Action) -> web.StreamResponse:
+        headers = [
+            (name, value)
+            for name, value in request.headers.items()
+            if (lower := name.lower()) not in _HOP_BY_HOP and lower not in passage.without
+        ]
+        headers += passage.added
+        if action.corrupt:
+            headers.append((CORRUPT, "yes"))
         if _starts_copy(request) and (life := self._copy_life(request)):
             headers.append((COPY_LIFE, life))
         response: web.StreamResponse | None = None
         try:
             async with self._session.request(
                 request.method,
-                URL(self._azurite + request.raw_path, encoded=True),
+                URL(self._azurite + passage.target, encoded=True),
                 headers=headers,
                 data=request.content if request.body_exists else None,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             ) as answer:
+                if action.drop:
+                    await answer.read()
+                    return _cut(request)
                 response = web.StreamResponse(status=answer.status, reason=answer.reason)
                 for name, value in answer.headers.items():
                     if name.lower() not in _HOP_BY_HOP:
@@ -111,9 +149,21 @@ def _starts_copy(request: web.BaseRequest) -> bool:
     )
 
 
-def _error(status: int, code: str, message: str, retry_after: int | None = None) -> web.Response:
+def _page_write(request: web.BaseRequest) -> Span | None:
+    """The range of a page write, as offset and length in bytes; None: it is another operation."""
+    if request.method != "PUT" or "comp=page" not in request.raw_path:
+        return None
+    given = request.headers.get("x-ms-range") or request.headers.get("Range") or ""
+    first, _, last = given.removeprefix("bytes=").partition("-")
+    return (int(first), int(last) - int(first) + 1) if first.isdigit() and last.isdigit() else None
+
+
+def _error(
+    status: int, code: str, message: str, retry_after: int | None = None, extra: Mapping[str, str] | None = None
+) -> web.Response:
     """An error as the blob service words it."""
     headers = {"x-ms-error-code": code, "x-ms-request-id": str(uuid.uuid4()), "x-ms-version": "2021-12-02"}
+    headers |= extra or {}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
     text = (

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from imagefactory_azure.manifests import Manifests
-from imagefactory_azure.page_writer import PageWriter
-
 from imagefactory.settings import parse_settings
 from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.clouds import cloud_of
 from imagefactory_azure.credentials import credential
+from imagefactory_azure.manifests import Manifests
 from imagefactory_azure.page_blobs import PageBlobs
+from imagefactory_azure.page_writer import PageWriter
 from imagefactory_azure.resource_manager import ResourceManager
 from imagefactory_azure.storage import StorageAccounts
 from providers.vhdcopy.copier import Copied, Copier, CopyRequest, Progress
@@ -40,7 +39,7 @@ class Told:
 async def copier_of(
     world: World,
     method: Literal["ranged", "service"] = "ranged",
-    auth: Literal["aad", "key"] = "key",
+    auth: Literal["aad", "key"] = "aad",
     totals: Totals | None = None,
 ) -> AsyncIterator[Copier]:
     """A copier with connections of its own, as one provider process has it."""

@@ -156,7 +156,7 @@ async def test_a_source_that_changes_during_the_copy_is_copied_anew_and_that_is_
     )
     async with copier_of(world) as copier:
         copying = asyncio.ensure_future(copy_image(copier, world, told=told))
-        while not told.progress or told.progress[-1].done == 0:
+        while not told.progress or told.progress[-1].done == 0:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.01)
         source_blob(world).upload_page(b"x" * 512, 2 * MIB, 512)
         await copying
