@@ -14,7 +14,6 @@ from imagefactory.configuration import load_configuration
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plan import build_plan
 from imagefactory.settings import parse_settings
-from imagefactory_azure.clouds import cloud_of
 from imagefactory_azure.facts import gather_facts
 
 
@@ -29,8 +28,9 @@ async def main() -> None:
     plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings.policy, in_state)
     for fault in plan.warnings:
         pulumi.log.warn(fault.placed())
-    source = VhdSource(facts.container_url, facts.factory.storage_account_id or "")
-    pulumi.export("labs", distribute(plan, source, cloud_of(settings), in_state))
+    for crossing in plan.crossings:
+        pulumi.log.info(crossing.text)
+    pulumi.export("labs", distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, in_state))
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
     if plan.failures:
         # The engine deletes what is not declared only after a program that succeeds: what could not be read stays.

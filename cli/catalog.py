@@ -66,6 +66,7 @@ def _document(found: Catalog) -> dict[str, object]:
                 "savedAtSource": image.saved_at_source,
                 "vhd": image.vhd_name,
                 "length": image.length,
+                "allocated": image.allocated,
                 "created": image.created.isoformat(),
             }
             for image in found.images
@@ -85,13 +86,14 @@ def _show(found: Catalog) -> None:
     # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table(title="The factory's images, newest first", title_justify="left")
-    for column in ("Image", "Image path", "OS", "Saved (UTC)", "Size", "VHD"):
+    for column in ("Image", "Image path", "OS", "Saved (UTC)", "Size", "Allocated", "VHD"):
         table.add_column(column, overflow="fold")
     for image in found.images:
         state = "" if image.generalized else ", specialized"
         saved = f"{image.saved_at:%Y-%m-%d %H:%M}" + ("" if image.saved_at_source == "companion" else " (blob)")
         size = f"{image.length / GIB:.2f} GiB"
-        table.add_row(image.name, str(image.image_path), image.os_type + state, saved, size, image.vhd_name)
+        held = "" if image.allocated is None else f"{image.allocated / GIB:.2f} GiB"
+        table.add_row(image.name, str(image.image_path), image.os_type + state, saved, size, held, image.vhd_name)
     console.print(table)
     for fault in found.warnings:
         console.print(fault.text(), style="yellow", markup=False, soft_wrap=True)

@@ -15,17 +15,19 @@ import pulumi_azure_native as azure_native
 from components.lab_images import LabImages, VhdSource
 from components.staged_vhd import VhdCopyProvider
 from imagefactory.plan import Plan
-from imagefactory_azure.clouds import Cloud
+from imagefactory.settings import Settings
+from imagefactory_azure.clouds import cloud_of
 
 STACK_FRAMES = 7
 """How many frames of a declaration's Python stack the SDK looks at: its own, and at least one of ours."""
 
 
 def distribute(
-    plan: Plan, source: VhdSource, cloud: Cloud, in_state: Set[str]
+    plan: Plan, source: VhdSource, settings: Settings, in_state: Set[str]
 ) -> dict[str, dict[str, dict[str, pulumi.Input[str]]]]:
     """Declare what every readable lab must hold; returns id, image path and state by lab label and image name."""
-    copier = VhdCopyProvider("vhdcopy", cloud)
+    cloud = cloud_of(settings)
+    copier = VhdCopyProvider("vhdcopy", cloud, settings.copy, settings.storage_auth)
     subscriptions = sorted({lab.facts.subscription_id.lower() for lab in plan.labs})
     azure = {
         subscription: azure_native.Provider(
@@ -38,7 +40,7 @@ def distribute(
             lab.label: LabImages(
                 lab,
                 source,
-                cloud.blob_service((lab.facts.storage_account_id or "").rpartition("/")[2]),
+                settings,
                 in_state,
                 {"azure-native": azure[lab.facts.subscription_id.lower()], "vhdcopy": copier},
             ).images

@@ -14,10 +14,17 @@ import pulumi
 from pulumi_azure_native import devtestlab
 
 from components.staged_vhd import StagedVhdRelease, VhdCopy
-from imagefactory.plan import LabPlan, PlannedImage
+from imagefactory.companion import FactoryImage
+from imagefactory.lab_facts import LabFacts
+from imagefactory.plan_values import LabPlan, PlannedImage
+from imagefactory.settings import Settings
+from imagefactory_azure.clouds import cloud_of
 
 STAGING_CONTAINER = "imagefactory-staging"
 """The container in a lab's storage account that holds staged VHDs; it stays when they are gone."""
+
+DIGEST_TAG = "Digest"
+"""What all ranges of the VHD hashed to; only a copy by ranges knows it."""
 
 TAKEN_AS_IT_STANDS = [
     "author",
@@ -43,15 +50,20 @@ class VhdSource:
     container_url: str
     account_id: str
 
+    @staticmethod
+    def of(factory: LabFacts, container_url: str) -> VhdSource:
+        """The container of a factory lab that has a storage account."""
+        return VhdSource(container_url, factory.storage_account_id or "")
+
 
 class LabImages(pulumi.ComponentResource):
-    """The images of one lab. `blob_service` is the blob endpoint of the lab's own storage account."""
+    """The images of one lab."""
 
     def __init__(
         self,
         plan: LabPlan,
         source: VhdSource,
-        blob_service: str,
+        settings: Settings,
         in_state: Set[str],
         providers: Mapping[str, pulumi.ProviderResource],
         opts: pulumi.ResourceOptions | None = None,
@@ -63,7 +75,7 @@ class LabImages(pulumi.ComponentResource):
         """
         options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=dict(providers)))
         super().__init__("imagefactory:labs:LabImages", plan.label, None, options)
-        self._plan, self._source, self._blob_service, self._in_state = plan, source, blob_service, in_state
+        self._plan, self._source, self._settings, self._in_state = plan, source, settings, in_state
         self.images = {planned.name: self._chain(planned) for planned in plan.images}
         self.register_outputs({})
 
@@ -72,16 +84,19 @@ class LabImages(pulumi.ComponentResource):
         name = f"{self._plan.label}/{planned.name}"
         child = pulumi.ResourceOptions(parent=self)
         account = facts.storage_account_id or ""
-        folder = self._plan.label.replace("@", "-")  # a lab's account may be shared; Azure reads this URL back
+        relay = planned.relay
         copy = VhdCopy(
             name,
             source_url=f"{self._source.container_url}/{image.vhd_name}",
             source_account_id=self._source.account_id,
             source_length=image.length,
             source_created=image.created.isoformat(),
-            destination_url=f"{self._blob_service}/{STAGING_CONTAINER}/{folder}/{image.vhd_name}",
+            destination_url=self._staged_url(account, image),
             destination_account_id=account,
             image_id=planned.image_id,
+            relay_url=self._staged_url(relay.account_id, image) if relay else None,
+            relay_account_id=relay.account_id if relay else None,
+            relay_uses=relay.uses if relay else None,
             opts=child,
         )
         custom_image = devtestlab.CustomImage(
@@ -92,7 +107,7 @@ class LabImages(pulumi.ComponentResource):
             name=planned.name,
             author=image.author,
             description=image.description,
-            tags=dict(planned.tags),
+            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copy.method == "ranged" else {})},
             vhd=devtestlab.CustomImagePropertiesCustomArgs(
                 image_name=copy.url,
                 os_type=image.os_type,
@@ -112,6 +127,11 @@ class LabImages(pulumi.ComponentResource):
             "imagePath": str(image.image_path),
             "state": custom_image.provisioning_state,
         }
+
+    def _staged_url(self, account_id: str, image: FactoryImage) -> str:
+        """The staged VHD in an account: one for all labs of that account. Azure reads this URL back."""
+        service = cloud_of(self._settings).blob_service(account_id.rpartition("/")[2])
+        return f"{service}/{STAGING_CONTAINER}/{image.vhd_name}"
 
     def _image_options(self, name: str, planned: PlannedImage) -> pulumi.ResourceOptions:
         if planned.standing:

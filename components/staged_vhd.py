@@ -7,32 +7,41 @@ from __future__ import annotations
 
 import pulumi
 
+from imagefactory.settings import CopySettings, StorageAuth
 from imagefactory_azure.clouds import Cloud
 
 
 class VhdCopyProvider(pulumi.ProviderResource):
-    """The provider with the endpoints of one cloud."""
+    """The provider with the endpoints of one cloud, and the settings of how VHDs are copied."""
 
-    def __init__(self, name: str, cloud: Cloud) -> None:
-        endpoints = {
+    def __init__(self, name: str, cloud: Cloud, copy: CopySettings, storage_auth: StorageAuth) -> None:
+        properties = {
             "resourceManager": cloud.resource_manager,
             "blobEndpoint": cloud.blob_endpoint,
             "authority": cloud.authority,
             "audience": cloud.audience,
+            "copyMethod": copy.method,
+            "maxInFlight": copy.max_in_flight,
+            "maxMbps": copy.max_mbps,
+            "storageAuth": storage_auth,
         }
-        super().__init__("vhdcopy", name, {key: value for key, value in endpoints.items() if value})
+        super().__init__("vhdcopy", name, {key: str(value) for key, value in properties.items() if value})
 
 
 class VhdCopy(pulumi.CustomResource):
     """A factory VHD staged in a lab's own storage account until the custom image `image_id` stands.
 
-    `source_length` in bytes, `source_created` in ISO 8601: together they tell a VHD that was written anew.
+    `source_length` in bytes, `source_created` in ISO 8601: together they tell a VHD that was written anew. `relay_url`
+    is the staged VHD that it is copied from in place of the source, in the account `relay_account_id`; `relay_uses`
+    tells how many copies do so.
     """
 
     url: pulumi.Output[str]
     """The staged VHD, known at preview."""
     copyId: pulumi.Output[str]
     """New for each copy that was really made; named as the provider names it, for the SDK sets it so."""
+    digest: pulumi.Output[str]
+    """The digest of all its ranges; empty where nothing was verified."""
 
     def __init__(
         self,
@@ -45,6 +54,9 @@ class VhdCopy(pulumi.CustomResource):
         destination_url: str,
         destination_account_id: str,
         image_id: str,
+        relay_url: str | None = None,
+        relay_account_id: str | None = None,
+        relay_uses: int | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -55,8 +67,12 @@ class VhdCopy(pulumi.CustomResource):
             "destinationUrl": destination_url,
             "destinationAccountId": destination_account_id,
             "imageId": image_id,
+            "relayUrl": relay_url,
+            "relayAccountId": relay_account_id,
+            "relayUses": relay_uses,
             "url": None,
             "copyId": None,
+            "digest": None,
         }
         super().__init__("vhdcopy:index:VhdCopy", name, inputs, opts)
 

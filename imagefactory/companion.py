@@ -38,6 +38,8 @@ class VhdBlob:
     """PageBlob, BlockBlob, AppendBlob; None: not told, taken for a page blob."""
     copy_status: str | None = None
     """success, pending, failed, aborted; None: never the target of a copy."""
+    allocated: int | None = None
+    """Bytes that its ranges manifest tells of; None: it has none."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class FactoryImage:
     """Bytes of the VHD blob, its footer included."""
     created: datetime
     """Creation time of the VHD blob, UTC; with the length it tells a VHD that was written anew."""
+    allocated: int | None = None
+    """Bytes of it that hold something, as its ranges manifest tells; None: it has none yet."""
     note: Fault | None = None
     """A warning about this image, for the catalog's reader."""
 
@@ -158,6 +162,7 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
         vhd_name=vhd.name,
         length=vhd.length,
         created=vhd.created,
+        allocated=vhd.allocated,
         note=note,
     )
 

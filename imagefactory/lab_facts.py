@@ -47,3 +47,13 @@ class LabFacts:
     storage_account_id: str | None
     """properties.artifactsStorageAccount."""
     images: tuple[StandingImage, ...] = ()
+
+    @property
+    def storage_account(self) -> str:
+        """The name of its storage account; empty where it has none."""
+        return (self.storage_account_id or "").rpartition("/")[2]
+
+    @property
+    def region_key(self) -> str:
+        """Its region as it can be compared; Azure writes one as `West Europe` or `westeurope`."""
+        return self.region.replace(" ", "").lower()

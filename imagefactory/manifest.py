@@ -20,8 +20,10 @@ from imagefactory.errors import ImageFactoryError
 from imagefactory.ranges import PAGE_BYTES, PIECE_BYTES, Range
 
 VERSION = 1
+SUFFIX = ".ranges.json.gz"
 LARGEST_BYTES = 64 * 1024 * 1024
-"""More than a manifest of the largest page blob (8 TiB) packed; what is larger is no manifest."""
+UNPACKED_BYTES = 2 * LARGEST_BYTES
+"""More than a manifest of the largest page blob (8 TiB, two million pieces); what is larger, packed or not, is none."""
 
 _DIGEST_BYTES = 8
 
@@ -53,7 +55,7 @@ class Manifest:
 
 def manifest_name(vhd: str) -> str:
     """The blob that holds the manifest of a VHD, beside it and its companion."""
-    return f"{vhd.rpartition('.')[0]}.ranges.json.gz"
+    return f"{vhd.rpartition('.')[0]}{SUFFIX}"
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
@@ -73,7 +75,7 @@ def parse_manifest(packed: bytes) -> Manifest:
     """Read a document. Raises `ManifestError`."""
     unpacking = zlib.decompressobj(wbits=31)
     try:
-        content = unpacking.decompress(packed, 8 * LARGEST_BYTES)
+        content = unpacking.decompress(packed, UNPACKED_BYTES)
         document = json.loads(content)
         if not unpacking.eof or document["version"] != VERSION or document["algorithm"] != "crc64":
             raise ValueError("it is of another kind or version, or cut short")

@@ -12,36 +12,14 @@ from datetime import timezone
 from imagefactory.catalog import Catalog, newest_first
 from imagefactory.companion import FactoryImage
 from imagefactory.configuration import Configuration
+from imagefactory.crossings import Crossing, crossings, with_relays
 from imagefactory.faults import Fault, Severity, error, warning
 from imagefactory.held_images import HeldImage, held_images, unsafe_deletions
 from imagefactory.image_path import ImagePath
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
+from imagefactory.plan_values import LabPlan, PlannedImage
 from imagefactory.settings import Policy
-
-
-@dataclass(frozen=True)
-class PlannedImage:
-    """A custom image that a lab must hold."""
-
-    image: FactoryImage
-    name: str
-    """Name of the custom image: as it stands in the lab, else the factory image's name."""
-    image_id: str
-    """ARM id; exactly as the service lists it where the image stands."""
-    standing: bool
-    """Whether it stands in the lab already, finished or being made, and is taken over."""
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class LabPlan:
-    """What one readable lab must hold."""
-
-    label: str
-    lab: TargetLab
-    facts: LabFacts
-    images: tuple[PlannedImage, ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +44,7 @@ class Plan:
     omissions: tuple[Omission, ...] = ()
     warnings: tuple[Fault, ...] = ()
     failures: tuple[Fault, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
 
 
 @dataclass
@@ -108,11 +87,12 @@ def build_plan(
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
             continue
-        if _same(facts.region) != _same(factory.region):
-            found.warnings.append(_other_region(lab, facts, factory))
         standing = {image.name.lower(): image for image in sorted(facts.images, key=lambda image: image.id)}
         planned = (_planned(lab, facts, image, standing.get(image.name.lower()), found) for image in wanted)
-        plans.append(LabPlan(lab.label, lab, facts, tuple(image for image in planned if image)))
+        plan = LabPlan(lab.label, lab, facts, tuple(image for image in planned if image))
+        if policy.cross_region == "refuse" and facts.region_key != factory.region_key:
+            plan = _without_crossing(plan, factory, found)
+        plans.append(plan)
     for image in offered:
         if not any(lab.takes(image.image_path) for lab in targets):
             found.omit(image, "no lab takes its image path")
@@ -120,7 +100,13 @@ def build_plan(
     _check_empty(catalog, policy, held, found)
     for fault in unsafe_deletions(catalog, held):
         (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
-    return Plan(tuple(plans), tuple(found.omissions), tuple(found.warnings), tuple(found.failures))
+    return Plan(
+        with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans),
+        tuple(found.omissions),
+        tuple(found.warnings),
+        tuple(found.failures),
+        crossings(plans, factory, policy.cross_region),
+    )
 
 
 def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[FactoryImage]:
@@ -191,18 +177,21 @@ def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], 
         found.warnings.append(warning("factory", fact, consequence, remedy))
 
 
-def _same(region: str) -> str:
-    """Azure writes a region as `West Europe` or `westeurope`."""
-    return region.replace(" ", "").lower()
-
-
 def _no_storage(lab: TargetLab) -> Fault:
     consequence = "no VHD can be staged for it, so it is not served, and nothing is deleted"
     remedy = "Repair the lab in the portal, or take its entry out"
     return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)
 
 
-def _other_region(lab: TargetLab, facts: LabFacts, factory: LabFacts) -> Fault:
-    fact = f"lies in {facts.region}, the factory in {factory.region}"
-    remedy = "Nothing need be done if that is wanted"
-    return warning(f"lab {lab.label}", fact, "copies to it take longer and cost traffic", remedy, lab.location)
+def _without_crossing(plan: LabPlan, factory: LabFacts, found: _Findings) -> LabPlan:
+    """The plan of a lab in another region, which may keep what stands there and gets nothing new."""
+    refused = [image for image in plan.images if not image.standing]
+    if not refused:
+        return plan
+    fact = f"lies in {plan.facts.region}, the factory in {factory.region}, and {len(refused)} images would cross"
+    consequence = "they are not distributed there (setting crossRegion), and nothing is deleted"
+    remedy = "Set imagefactory:crossRegion to relay or direct, or take the lab out of labs.json"
+    found.failures.append(error(f"lab {plan.label}", fact, consequence, remedy, plan.lab.location))
+    for image in refused:
+        found.omit(image.image, "it would cross a region (setting crossRegion)", plan.label)
+    return replace(plan, images=tuple(image for image in plan.images if image.standing))

@@ -34,6 +34,11 @@ _CONSEQUENCE = "nothing is planned"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
+CopyMethod = Literal["ranged", "service"]
+CrossRegion = Literal["relay", "direct", "refuse"]
+StorageAuth = Literal["aad", "key"]
+
+
 @dataclass(frozen=True)
 class FactoryLab:
     """The lab whose storage holds the factory images."""
@@ -59,6 +64,20 @@ class Policy:
     """The newest so many of each image path; None: all."""
     allow_empty_factory: bool = False
     """Whether an empty factory may empty the labs."""
+    cross_region: CrossRegion = "relay"
+    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not."""
+
+
+@dataclass(frozen=True)
+class CopySettings:
+    """How VHDs are copied."""
+
+    method: CopyMethod = "ranged"
+    """By ranges, verified and resumable; or by the storage service's own copy."""
+    max_in_flight: int | None = None
+    """Requests of all copies together; None: the copier's own number."""
+    max_mbps: int | None = None
+    """Megabits per second of all copies together; None: no cap."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,9 @@ class Settings:
     policy: Policy = Policy()
     cloud: Literal["public", "usgovernment", "china", "custom"] = "public"
     endpoints: Endpoints = Endpoints()
+    copy: CopySettings = CopySettings()
+    storage_auth: StorageAuth = "aad"
+    """What opens storage accounts: the run's own identity, or their account keys."""
 
 
 def _safe_url(url: str) -> str:
@@ -116,6 +138,18 @@ class _Endpoints(Strict):
     ] = None
 
 
+class _Copy(Strict):
+    method: Annotated[CopyMethod, Field(description="ranged or service")] = "ranged"
+    max_in_flight: Annotated[
+        int | None,
+        Field(alias="maxInFlight", ge=1, description="how many requests may be in flight, at least 1", examples=[256]),
+    ] = None
+    max_mbps: Annotated[
+        int | None,
+        Field(alias="maxMbps", ge=1, description="megabits per second of all copies, at least 1", examples=[4000]),
+    ] = None
+
+
 class _Settings(Strict):
     factory: Annotated[_Factory, Field(description="an object with subscriptionId and labName of the factory lab")]
     configuration: Annotated[str, Field(min_length=1, description="the configuration folder")] = "Configuration"
@@ -133,10 +167,18 @@ class _Settings(Strict):
         Literal["public", "usgovernment", "china", "custom"], Field(description="public, usgovernment, china or custom")
     ] = "public"
     endpoints: Annotated[_Endpoints, Field(description="an object with resourceManager and blob")] = _Endpoints()
+    copy_: Annotated[_Copy, Field(alias="copy", description="an object with method, maxInFlight and maxMbps")] = _Copy()
+    storage_auth: Annotated[StorageAuth, Field(alias="storageAuth", description="aad or key")] = "aad"
+    cross_region: Annotated[CrossRegion, Field(alias="crossRegion", description="relay, direct or refuse")] = "relay"
 
 
-_MODELS: dict[str | None, type[Strict]] = {None: _Settings, "factory": _Factory, "endpoints": _Endpoints}
-_TEXTS = frozenset({"configuration", "labs", "cloud"})
+_MODELS: dict[str | None, type[Strict]] = {
+    None: _Settings,
+    "factory": _Factory,
+    "endpoints": _Endpoints,
+    "copy": _Copy,
+}
+_TEXTS = frozenset({"configuration", "labs", "cloud", "storageAuth", "crossRegion"})
 
 
 def parse_settings(values: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
@@ -190,9 +232,11 @@ def _parse(values: Mapping[str, object], environment: Mapping[str, str], locatio
         FactoryLab(read.factory.subscription_id, read.factory.lab_name, read.factory.resource_group),
         Path(read.configuration),
         read.labs,
-        Policy(read.keep, read.allow_empty_factory),
+        Policy(read.keep, read.allow_empty_factory, read.cross_region),
         read.cloud,
         Endpoints(read.endpoints.resource_manager, read.endpoints.blob),
+        CopySettings(read.copy_.method, read.copy_.max_in_flight, read.copy_.max_mbps),
+        read.storage_auth,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,11 +17,13 @@ from imagefactory.faults import Location
 from imagefactory.image_path import ImagePath
 from imagefactory.lab_facts import LabFacts
 from imagefactory.labs import TargetLab
-from imagefactory.plan import LabPlan, Plan, PlannedImage
-from imagefactory_azure.clouds import CLOUDS
+from imagefactory.plan import Plan
+from imagefactory.plan_values import LabPlan, PlannedImage, Relay
+from imagefactory.settings import CopySettings, FactoryLab, Settings
 
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 SOURCE = VhdSource("https://factory.blob.core.windows.net/imagefactoryvhds", "/subscriptions/s/factory")
+SETTINGS = Settings(FactoryLab(SUBSCRIPTION, "factory"))
 SAVED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
 
 
@@ -34,7 +37,7 @@ class Recorder(mocks.Mocks):
         self.registered.append(args)
         outputs = dict(args.inputs)
         if args.typ == "vhdcopy:index:VhdCopy":
-            outputs |= {"url": outputs["destinationUrl"], "copyId": "copy-1"}
+            outputs |= {"url": outputs["destinationUrl"], "copyId": "copy-1", "digest": "sha256:1"}
         if args.typ == "azure-native:devtestlab:CustomImage":
             outputs["provisioningState"] = "Succeeded"
         return f"{args.name}-id", outputs
@@ -79,12 +82,12 @@ def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:
     return PlannedImage(image, image.name, f"/labs/x/customimages/{image.name}", standing, {"ImagePath": "p"})
 
 
-def declared(plan: Plan, in_state: frozenset[str] = frozenset()) -> Recorder:
+def declared(plan: Plan, in_state: frozenset[str] = frozenset(), settings: Settings = SETTINGS) -> Recorder:
     recorder = Recorder()
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     def program() -> None:
-        distribute(plan, SOURCE, CLOUDS["public"], in_state)
+        distribute(plan, SOURCE, settings, in_state)
 
     # Pulumi's mocks look for the thread's current loop, and asynchronous tests before leave none.
     loop = asyncio.new_event_loop()
@@ -167,3 +170,29 @@ def test_nothing_that_is_declared_of_an_image_is_compared_once_it_stands(two_lab
     place = {"labName", "name", "resourceGroupName"}
     for inputs in two_labs.of("azure-native:devtestlab:CustomImage").values():
         assert set(inputs) - place <= set(TAKEN_AS_IT_STANDS)
+
+
+def test_the_digest_is_a_tag_of_what_was_verified_and_only_of_that(two_labs: Recorder) -> None:
+    """A copy by ranges knows what all ranges hash to; the service's own copy does not."""
+    images = two_labs.of("azure-native:devtestlab:CustomImage")
+    assert {image["tags"]["Digest"] for image in images.values()} == {"sha256:1"}
+    plan = Plan((lab_plan("web", planned(factory_image("first"))),))
+    by_service = declared(plan, settings=replace(SETTINGS, copy=CopySettings("service")))
+    (image,) = by_service.of("azure-native:devtestlab:CustomImage").values()
+    assert set(image["tags"]) == {"ImagePath"}
+
+
+def test_a_relay_is_named_by_the_staged_vhd_in_its_account() -> None:
+    """The provider is told which blob of which account the VHD is copied from, and how many copies do so."""
+    image = replace(planned(factory_image("first")), relay=Relay("/subscriptions/x/storageAccounts/StRelay", 3))
+    (copy,) = declared(Plan((lab_plan("web", image),))).of("vhdcopy:index:VhdCopy").values()
+    assert copy["relayUrl"] == f"https://StRelay.blob.core.windows.net/{STAGING_CONTAINER}/first.vhd"
+    assert copy["relayAccountId"] == "/subscriptions/x/storageAccounts/StRelay" and copy["relayUses"] == 3
+
+
+def test_the_provider_gets_the_settings_of_copying_as_texts() -> None:
+    """What is not set is not there, so that the provider's own numbers hold."""
+    settings = replace(SETTINGS, copy=CopySettings("ranged", max_mbps=800), storage_auth="key")
+    (provider,) = declared(Plan(()), settings=settings).of("pulumi:providers:vhdcopy").values()
+    assert provider["copyMethod"] == "ranged" and provider["maxMbps"] == "800" and provider["storageAuth"] == "key"
+    assert "maxInFlight" not in provider

@@ -140,10 +140,15 @@ def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: L
     assert [(one.lab, one.image) for one in plan.omissions] == [(bad.label, "image")]
 
 
-def test_another_region_is_a_warning() -> None:
+def test_what_crosses_a_region_is_told() -> None:
     """Spelled in either way, the same region is the same."""
-    assert "copies to it take longer" in texts(planned(catalog(image()), region="eastus").warnings)
-    assert planned(catalog(image()), region="West Europe").warnings == ()
+    (crossing,) = planned(catalog(image()), region="eastus").crossings
+    assert crossing.text == (
+        "eastus: 1 image for 1 lab: at most 0.1 GiB cross from westeurope"
+        " (once per image, the accounts there copy from each other)"
+    )
+    assert planned(catalog(image()), region="West Europe").crossings == ()
+    assert planned(catalog(image()), standing(), region="eastus").crossings == (), "what stands is not copied"
 
 
 def test_an_empty_factory_never_empties_labs_unless_the_user_says_so() -> None:

@@ -1,0 +1,95 @@
+"""What crosses from the factory's region to others, and by way of which lab's storage account.
+
+Owns the rule of the relay: of each VHD one copy goes to a region, into the account that sorts first among those that
+need it; the other accounts of that region copy from there. It plans; copies are made and shared by the provider.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from imagefactory.lab_facts import LabFacts
+from imagefactory.plan_values import LabPlan, PlannedImage, Relay
+from imagefactory.settings import CrossRegion
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """What one region gets from the factory's. `size` in bytes; `at_most`: the manifests do not tell it exactly."""
+
+    origin: str
+    region: str
+    images: int
+    labs: int
+    size: int
+    at_most: bool
+    relayed: bool
+
+    @property
+    def text(self) -> str:
+        """One line for the reader of a preview."""
+        bound = "at most " if self.at_most else ""
+        way = "once per image, the accounts there copy from each other" if self.relayed else "once per lab's account"
+        return (
+            f"{self.region}: {_count(self.images, 'image')} for {_count(self.labs, 'lab')}:"
+            f" {bound}{self.size / GIB:,.1f} GiB cross from {self.origin} ({way})"
+        )
+
+
+def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, ...]:
+    """The plans with the relay of each image that several accounts of another region need."""
+    accounts: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for plan, image in _to_copy(plans, factory):
+        accounts[plan.facts.region_key, image.image.vhd_name].append(plan.facts.storage_account_id or "")
+
+    def related(plan: LabPlan, image: PlannedImage) -> PlannedImage:
+        takers = accounts.get((plan.facts.region_key, image.image.vhd_name), [])
+        if image.standing or len({account.lower() for account in takers}) < 2:
+            return image
+        relay = min(takers, key=lambda account: (account.lower(), account))
+        uses = sum(account.lower() != relay.lower() for account in takers)
+        return replace(image, relay=Relay(relay, uses))
+
+    return tuple(replace(plan, images=tuple(related(plan, image) for image in plan.images)) for plan in plans)
+
+
+def crossings(plans: Sequence[LabPlan], factory: LabFacts, cross_region: CrossRegion) -> tuple[Crossing, ...]:
+    """What crosses to each region, by its name."""
+    by_region: defaultdict[str, list[tuple[LabPlan, PlannedImage]]] = defaultdict(list)
+    for plan, image in _to_copy(plans, factory):
+        by_region[plan.facts.region_key].append((plan, image))
+    found = []
+    for _, chains in sorted(by_region.items()):
+        relayed = cross_region == "relay"
+        copies = {
+            (image.image.vhd_name, "" if relayed else (plan.facts.storage_account_id or "").lower()): image.image
+            for plan, image in chains
+        }
+        sizes = [image.length if image.allocated is None else image.allocated for image in copies.values()]
+        found.append(
+            Crossing(
+                origin=factory.region,
+                region=min(plan.facts.region for plan, _ in chains),
+                images=len({image.image.vhd_name for _, image in chains}),
+                labs=len({plan.label for plan, _ in chains}),
+                size=sum(sizes),
+                at_most=any(image.allocated is None for image in copies.values()),
+                relayed=relayed,
+            )
+        )
+    return tuple(found)
+
+
+def _to_copy(plans: Iterable[LabPlan], factory: LabFacts) -> Iterator[tuple[LabPlan, PlannedImage]]:
+    """What is to be copied into labs of other regions than the factory's."""
+    for plan in plans:
+        if plan.facts.region_key != factory.region_key:
+            yield from ((plan, image) for image in plan.images if not image.standing)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

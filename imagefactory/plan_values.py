@@ -1,0 +1,47 @@
+"""What a plan is made of: the images that a lab must hold.
+
+Owns the values only; `plan` decides them, `crossings` adds the ways between regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imagefactory.companion import FactoryImage
+from imagefactory.lab_facts import LabFacts
+from imagefactory.labs import TargetLab
+
+
+@dataclass(frozen=True)
+class Relay:
+    """The account (ARM id) from whose staged VHD the other accounts of its region copy, and how many copies do so."""
+
+    account_id: str
+    uses: int
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """A custom image that a lab must hold."""
+
+    image: FactoryImage
+    name: str
+    """Name of the custom image: as it stands in the lab, else the factory image's name."""
+    image_id: str
+    """ARM id; exactly as the service lists it where the image stands."""
+    standing: bool
+    """Whether it stands in the lab already, finished or being made, and is taken over."""
+    tags: Mapping[str, str]
+    relay: Relay | None = None
+    """Where its VHD is copied from in place of the factory; None: from the factory."""
+
+
+@dataclass(frozen=True)
+class LabPlan:
+    """What one readable lab must hold."""
+
+    label: str
+    lab: TargetLab
+    facts: LabFacts
+    images: tuple[PlannedImage, ...]

@@ -1,0 +1,106 @@
+"""Relays and what crosses a region: decided from the plan alone, the same whatever the order of its labs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.crossings import GIB, crossings, with_relays
+from imagefactory.lab_facts import LabFacts
+from imagefactory.plan import Plan, build_plan
+from imagefactory.plan_values import LabPlan, PlannedImage, Relay
+from imagefactory.settings import CrossRegion, Policy
+from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
+
+FACTORY = facts("factory", region="westeurope")
+
+
+def plan_of(labs: dict[str, LabFacts], cross_region: CrossRegion = "relay") -> Plan:
+    """The plan of a factory with one image, which all labs take."""
+    targets = [lab(name) for name in labs]
+    known = {target.key: labs[target.name] for target in targets}
+    return build_plan(
+        configuration(*targets), catalog(image()), FACTORY, known, Policy(cross_region=cross_region), frozenset()
+    )
+
+
+def relays(plan: Plan) -> dict[str, Relay | None]:
+    return {each.facts.name: image.relay for each in plan.labs for image in each.images}
+
+
+def in_region(name: str, region: str, account: str | None = None) -> LabFacts:
+    return facts(name, region=region, storage_account_id=account or f"/accounts/{name}")
+
+
+def test_the_account_that_sorts_first_is_the_relay_of_its_region() -> None:
+    """The others copy from it, also in the plan of the relay itself, which must wait for them."""
+    plan = plan_of(
+        {name: in_region(name, "eastus") for name in ("c", "b", "a")} | {"near": in_region("near", "westeurope")}
+    )
+    assert relays(plan) == {**dict.fromkeys("abc", Relay("/accounts/a", 2)), "near": None}
+
+
+def test_one_account_in_a_region_needs_no_relay() -> None:
+    """Labs of one account share its staged VHD anyway."""
+    plan = plan_of({"a": in_region("a", "eastus", "/accounts/x"), "b": in_region("b", "East US", "/accounts/X")})
+    assert relays(plan) == {"a": None, "b": None}
+    (crossing,) = plan.crossings
+    assert (crossing.images, crossing.labs, crossing.size) == (1, 2, image().length)
+
+
+def test_an_image_that_stands_is_neither_relay_nor_copied() -> None:
+    """The lab that has it already does not pass it on: its staged VHD is gone."""
+    there = replace(in_region("a", "eastus"), images=(standing(),))
+    plan = plan_of({"a": there, "b": in_region("b", "eastus"), "c": in_region("c", "eastus")})
+    assert relays(plan) == {"a": None, "b": Relay("/accounts/b", 1), "c": Relay("/accounts/b", 1)}
+
+
+def test_direct_copies_cross_once_per_account() -> None:
+    """No relay, and twice the bytes."""
+    labs = {"a": in_region("a", "eastus"), "b": in_region("b", "eastus")}
+    direct, relayed = plan_of(labs, "direct"), plan_of(labs)
+    assert relays(direct) == {"a": None, "b": None}
+    assert direct.crossings[0].size == 2 * relayed.crossings[0].size == 2 * image().length
+
+
+def test_refuse_serves_the_near_labs_deletes_nothing_and_fails() -> None:
+    """A lab of another region keeps what stands there and gets nothing new."""
+    far = replace(in_region("far", "eastus"), images=(standing(),))
+    plan = plan_of({"far": far, "new": in_region("new", "eastus"), "near": in_region("near", "westeurope")}, "refuse")
+    assert {each.facts.name: len(each.images) for each in plan.labs} == {"far": 1, "new": 0, "near": 1}
+    (failure,) = plan.failures
+    assert "lab new" in failure.text() and "crossRegion" in failure.text()
+    assert [omission.lab for omission in plan.omissions] == [lab("new").label] and plan.crossings == ()
+
+
+def test_allocated_bytes_are_told_where_the_manifests_know_them() -> None:
+    """`at most` is said only where one is unknown."""
+    known = replace(image(), allocated=3 * GIB)
+    planned = PlannedImage(known, known.name, "/i", False, {})
+    target = lab("a")
+    plan = LabPlan(target.label, target, in_region("a", "eastus"), (planned,))
+    (crossing,) = crossings([plan], FACTORY, "relay")
+    assert crossing.text.startswith("eastus: 1 image for 1 lab: 3.0 GiB cross from westeurope")
+
+
+@given(
+    st.permutations(["a", "b", "c", "d"]),
+    st.lists(st.sampled_from(["eastus", "westus", "westeurope"]), min_size=4, max_size=4),
+)
+def test_the_order_of_labs_changes_nothing(order: list[str], regions: list[str]) -> None:
+    """The same labs in another order have the same relays, and each relay is used as often as it is told."""
+    places = dict(zip("abcd", regions, strict=True))
+    found = [relays(plan_of({name: in_region(name, places[name]) for name in names})) for names in (order, "abcd")]
+    assert found[0] == found[1]
+    for relay in {relay for relay in found[0].values() if relay}:
+        users = [name for name, used in found[0].items() if used == relay and f"/accounts/{name}" != relay.account_id]
+        assert len(users) == relay.uses
+
+
+@pytest.mark.parametrize("plans", [[], [LabPlan("l", lab(), facts(), ())]])
+def test_nothing_to_copy_crosses_nothing(plans: list[LabPlan]) -> None:
+    """An empty plan says nothing."""
+    assert crossings(plans, FACTORY, "relay") == () and with_relays(plans, FACTORY) == tuple(plans)

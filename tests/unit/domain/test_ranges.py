@@ -1,0 +1,75 @@
+"""What is copied of a disk: every allocated byte once, nothing that costs more than it saves."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range, covered, missing, pieces
+
+spans = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 300), st.integers(0, 20_000)), st.one_of(st.integers(1, 40), st.integers(1, 30_000))
+    ),
+    max_size=30,
+)
+"""Gaps and lengths, in pages."""
+
+
+def disk(spans: list[tuple[int, int]]) -> list[Range]:
+    """Page ranges in order."""
+    found, at = [], 0
+    for gap, length in spans:
+        at += gap * PAGE_BYTES
+        found.append(Range(at, length * PAGE_BYTES))
+        at += length * PAGE_BYTES
+    return found
+
+
+@given(spans)
+def test_pieces_hold_every_allocated_byte_once_and_no_gap_to_skip(spans: list[tuple[int, int]]) -> None:
+    """At most 4 MiB, whole pages, in order, beginning and ending with data."""
+    allocated = disk(spans)
+    cut = pieces(allocated)
+    starts, ends = {each.offset for each in allocated}, {each.end for each in allocated}
+    for piece in cut:
+        assert 0 < piece.length <= PIECE_BYTES and piece.offset % PAGE_BYTES == piece.length % PAGE_BYTES == 0
+        assert piece.offset in starts or covered(Range(piece.offset - PAGE_BYTES, 2 * PAGE_BYTES), allocated)
+        assert piece.end in ends or covered(Range(piece.end - PAGE_BYTES, 2 * PAGE_BYTES), allocated)
+    assert all(first.end <= second.offset for first, second in pairwise(cut))
+    assert all(covered(each, cut) for each in allocated)
+    inside = [
+        second.offset - first.end
+        for first, second in pairwise(allocated)
+        if covered(Range(first.end, max(second.offset - first.end, 0)), cut) and second.offset > first.end
+    ]
+    assert all(gap <= BRIDGE_BYTES for gap in inside)
+
+
+@given(spans)
+def test_no_two_pieces_could_be_one_request(spans: list[tuple[int, int]]) -> None:
+    """Neighbours that a bridge would join do not fit into 4 MiB together."""
+    for first, second in pairwise(pieces(disk(spans))):
+        joined = second.end - first.offset
+        assert second.offset - first.end > BRIDGE_BYTES or joined > PIECE_BYTES
+
+
+@given(spans, st.data())
+def test_missing_is_what_is_not_wholly_there(spans: list[tuple[int, int]], data: st.DataObject) -> None:
+    """What a destination holds of the pieces, split at any page, is not missing; the others are."""
+    cut = pieces(disk(spans))
+    there = data.draw(st.sets(st.sampled_from(cut))) if cut else set()
+    present = []
+    for piece in sorted(there):
+        split = data.draw(st.integers(0, piece.length // PAGE_BYTES - 1)) * PAGE_BYTES
+        present += [Range(piece.offset, split)] * (split > 0) + [Range(piece.offset + split, piece.length - split)]
+    assert missing(cut, present) == tuple(piece for piece in cut if piece not in there)
+
+
+def test_an_empty_disk_has_no_pieces_and_a_full_one_pieces_of_four_mebibytes() -> None:
+    """The bounds."""
+    assert pieces([]) == ()
+    full = pieces([Range(0, 3 * PIECE_BYTES + PAGE_BYTES)])
+    assert [piece.length for piece in full] == [PIECE_BYTES] * 3 + [PAGE_BYTES]
