@@ -125,7 +125,7 @@ def test_the_custom_image_is_made_from_the_staged_vhd_in_the_labs_own_account(tw
     for name, inputs in two_labs.of("azure-native:devtestlab:CustomImage").items():
         label, _, image = name.partition("/")
         lab = label.partition("@")[0]
-        blob = f"{STAGING_CONTAINER}/{label.replace('@', '-')}/{image}.vhd"
+        blob = f"{STAGING_CONTAINER}/{image}.vhd"
         assert inputs["vhd"]["imageName"] == f"https://st{lab}.blob.core.windows.net/{blob}"
 
 

@@ -14,7 +14,8 @@ from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
 from imagefactory.faults import Fault, Severity, error, warning
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
-from imagefactory.plan import Plan, PlannedImage, build_plan
+from imagefactory.plan import Plan, build_plan
+from imagefactory.plan_values import PlannedImage
 from imagefactory.settings import Policy
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, paths, standing
 
