@@ -6,6 +6,7 @@ Owns the reading of what the factory holds into the values of `imagefactory.cata
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties
@@ -15,6 +16,7 @@ from imagefactory.catalog import Catalog, build_catalog, companions_to_read
 from imagefactory.companion import VhdBlob
 from imagefactory.faults import Fault
 from imagefactory.lab_facts import LabFacts
+from imagefactory.manifest import SUFFIX, manifest_name
 from imagefactory_azure.errors import CloudError, cloud_error, from_azure
 from imagefactory_azure.storage import StorageAccounts
 
@@ -38,16 +40,20 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
     container = service.get_container_client(CONTAINER)
     vhds: list[VhdBlob] = []
     documents: dict[str, int] = {}
+    allocated: dict[str, int] = {}
     try:
         async for blob in container.list_blobs(include=["metadata", "copy"], results_per_page=5000):
             if blob.name.lower().endswith(".vhd"):
                 vhds.append(_vhd(blob))
             elif blob.name.lower().endswith(".json"):
                 documents[blob.name] = blob.size
+            elif blob.name.endswith(SUFFIX) and (told := (blob.metadata or {}).get("allocated", "")).isdecimal():
+                allocated[blob.name] = int(told)
     except ResourceNotFoundError:
         return build_catalog((), {})
     except AzureError as error:
         raise from_azure(error, f"{subject}, container '{CONTAINER}'", _NO_PLAN) from error
+    vhds = [replace(vhd, allocated=allocated.get(manifest_name(vhd.name))) for vhd in vhds]
     gate = asyncio.Semaphore(_READS_AT_ONCE)
     # A range of an empty blob is refused; build_catalog tells of what was not read.
     names = [name for name in companions_to_read(vhds, documents) if documents[name]]

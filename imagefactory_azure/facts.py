@@ -22,7 +22,7 @@ from imagefactory_azure.credentials import credential
 from imagefactory_azure.factory_storage import CONTAINER, read_catalog
 from imagefactory_azure.labs import lab_facts
 from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts, account_name
+from imagefactory_azure.storage import StorageAccounts
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,14 @@ async def gather_facts(settings: Settings, configuration: Configuration | None) 
     factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
     targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
     cloud = cloud_of(settings)
-    async with ResourceManager(cloud, credential(cloud)) as arm, StorageAccounts(arm) as accounts:
+    async with (
+        ResourceManager(cloud, credential(cloud)) as arm,
+        StorageAccounts(arm, settings.storage_auth) as accounts,
+    ):
         factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
         if isinstance(factory, Fault):
             consequence = "nothing is planned and nothing is deleted"
             raise ImageFactoryError(f"factory: {replace(factory, consequence=consequence).message()}")
         catalog = await read_catalog(accounts, factory)
-    container_url = f"{cloud.blob_service(account_name(factory.storage_account_id or ''))}/{CONTAINER}"
+    container_url = f"{cloud.blob_service(factory.storage_account)}/{CONTAINER}"
     return CloudFacts(factory, container_url, catalog, labs)
