@@ -54,8 +54,6 @@ class Manifests:
         try:
             await self._blobs.put_document(place, manifest_bytes(manifest), about, overwrite=False)
         except CloudError as error:
-            if error.status not in {401, 403}:
-                raise
             return f"{place.name}: it cannot be written ({error.fault.fact}), so later copies are not compared with it"
         return ""
 

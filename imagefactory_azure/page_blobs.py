@@ -16,14 +16,15 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
+from azure.core.rest import HttpRequest
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory.manifest import LARGEST_BYTES
 from imagefactory.ranges import Range
 from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
-from imagefactory_azure.errors import CloudError, error_code, from_azure
+from imagefactory_azure.errors import CloudError, cloud_error, error_code, from_azure
 from imagefactory_azure.once import Once
-from imagefactory_azure.storage import StorageAccounts, container_and_blob
+from imagefactory_azure.storage import REST_VERSION, StorageAccounts, account_name, container_and_blob
 
 _PENDING = {"PendingCopyOperation"}
 _STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}
@@ -42,15 +43,13 @@ class PageBlobs:
 
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
         """What stands there; None when there is no such blob, container or storage account."""
-        client = await self._client_if_any(blob)
-        if client is None:
-            return None
         try:
+            client = await self._client(blob)
             found = await client.get_blob_properties()
-        except ResourceNotFoundError:
-            return None
-        except AzureError as error:
-            raise from_azure(error, blob.name, "what stands there cannot be told") from error
+        except (AzureError, CloudError) as error:
+            if await self._is_absent(error, blob):
+                return None
+            raise _refused(error, blob, "what stands there cannot be told") from error
         copy = found.copy
         done, _, total = (copy.progress or "0/0").partition("/")
         return BlobFacts(
@@ -66,13 +65,22 @@ class PageBlobs:
         )
 
     async def read(self, blob: BlobRef, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`; fewer where the blob ends before."""
-        client = await self._client(blob)
+        """`length` bytes from `offset`; fewer where the blob ends before.
+
+        A request of our own: the SDK asks for all page ranges of a page blob whenever it reads of it.
+        """
+        consequence = "it cannot be checked"
+        url = (await self._accounts.access(blob)).url
+        headers = {"x-ms-version": REST_VERSION, "x-ms-range": f"bytes={offset}-{offset + length - 1}"}
         try:
-            stream = await client.download_blob(offset=offset, length=length)
-            return await stream.readall()
+            answer = await self._accounts.send(HttpRequest("GET", url, headers=headers))
         except AzureError as error:
-            raise from_azure(error, blob.name, "it cannot be checked") from error
+            raise _refused(error, blob, consequence) from error
+        if answer.status_code >= 400:
+            code = answer.headers.get("x-ms-error-code", "")
+            account = account_name(blob.account_id)
+            raise cloud_error(blob.name, consequence, answer.status_code, code, answer.reason, account=account)
+        return answer.content
 
     async def page_ranges(self, blob: BlobRef) -> list[Range]:
         """What a page blob has allocated, in order."""
@@ -81,7 +89,7 @@ class PageBlobs:
             pages = client.list_page_ranges(results_per_page=PAGE_RANGES_AT_ONCE)
             found = [(each.start or 0, each.end or 0) async for each in pages if not each.cleared]
         except AzureError as error:
-            raise from_azure(error, blob.name, "what it holds cannot be told, so it is not copied") from error
+            raise _refused(error, blob, "what it holds cannot be told, so it is not copied") from error
         return [Range(first, last - first + 1) for first, last in found]
 
     async def create(
@@ -110,10 +118,12 @@ class PageBlobs:
             if error_code(error) == "ContainerNotFound":
                 self._containers.forget(container)
             elif error_code(error) in _STANDS_THERE | _PENDING | {"BlobNotFound"}:
-                return False
-            raise from_azure(error, blob.name, "no VHD can be staged there") from error
+                # It is this one where the answer to the first attempt was lost.
+                there = await self.facts(blob)
+                return there is not None and (there.generation, there.metadata) == (generation, metadata)
+            raise _refused(error, blob, "no VHD can be staged there") from error
         except AzureError as error:
-            raise from_azure(error, blob.name, "no VHD can be staged there") from error
+            raise _refused(error, blob, "no VHD can be staged there") from error
         return True
 
     async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> bool:
@@ -124,21 +134,19 @@ class PageBlobs:
         except (ResourceModifiedError, ResourceNotFoundError):
             return False
         except AzureError as error:
-            raise from_azure(error, blob.name, "it cannot be marked") from error
+            raise _refused(error, blob, "it cannot be marked") from error
         return True
 
     async def get_document(self, blob: BlobRef) -> bytes | None:
         """A small blob's content; None where there is none."""
-        client = await self._client_if_any(blob)
-        if client is None:
-            return None
         try:
+            client = await self._client(blob)
             stream = await client.download_blob(offset=0, length=LARGEST_BYTES)
             return await stream.readall()
-        except ResourceNotFoundError:
-            return None
-        except AzureError as error:
-            raise from_azure(error, blob.name, "it cannot be read") from error
+        except (AzureError, CloudError) as error:
+            if await self._is_absent(error, blob):
+                return None
+            raise _refused(error, blob, "it cannot be read") from error
 
     async def put_document(
         self, blob: BlobRef, content: bytes, metadata: Mapping[str, str], *, overwrite: bool
@@ -150,7 +158,7 @@ class PageBlobs:
         except ResourceExistsError:
             return False
         except AzureError as error:
-            raise from_azure(error, blob.name, "it cannot be written") from error
+            raise _refused(error, blob, "it cannot be written") from error
         return True
 
     async def start_copy(
@@ -177,9 +185,9 @@ class PageBlobs:
         except (ResourceExistsError, ResourceModifiedError) as error:
             if error_code(error) in (_PENDING if overwrite else _PENDING | _STANDS_THERE):
                 return None
-            raise from_azure(error, destination.name, f"{source.name} is not copied there") from error
+            raise _refused(error, destination, f"{source.name} is not copied there") from error
         except AzureError as error:
-            raise from_azure(error, destination.name, f"{source.name} is not copied there") from error
+            raise _refused(error, destination, f"{source.name} is not copied there") from error
         return CopyState(str(answer["copy_id"]), str(answer["copy_status"]))
 
     async def abort_copy(self, blob: BlobRef, copy_id: str) -> None:
@@ -189,33 +197,28 @@ class PageBlobs:
             await client.abort_copy(copy_id)
         except HttpResponseError as error:
             if error.status_code not in {404, 409}:
-                raise from_azure(error, blob.name, "its copy may go on") from error
+                raise _refused(error, blob, "its copy may go on") from error
         except AzureError as error:
-            raise from_azure(error, blob.name, "its copy may go on") from error
+            raise _refused(error, blob, "its copy may go on") from error
 
     async def delete(self, blob: BlobRef) -> None:
         """Remove the blob with its snapshots; nothing happens when it, or its storage account, is gone already."""
-        client = await self._client_if_any(blob)
-        if client is None:
-            return
         try:
+            client = await self._client(blob)
             await client.delete_blob(delete_snapshots="include")
-        except ResourceNotFoundError:
-            return
-        except AzureError as error:
-            raise from_azure(error, blob.name, "it stays and takes up room") from error
+        except (AzureError, CloudError) as error:
+            if not await self._is_absent(error, blob):
+                raise _refused(error, blob, "it stays and takes up room") from error
 
     async def _client(self, blob: BlobRef) -> BlobClient:
         service = await self._accounts.service(blob.account_id)
         return service.get_blob_client(*container_and_blob(service.url, blob.url))
 
-    async def _client_if_any(self, blob: BlobRef) -> BlobClient | None:
-        try:
-            return await self._client(blob)
-        except CloudError as error:
-            if error.status == 404:
-                return None
-            raise
+    async def _is_absent(self, error: Exception, blob: BlobRef) -> bool:
+        """Whether a refusal means that there is no such blob, container or storage account."""
+        status = error.status if isinstance(error, CloudError) else getattr(error, "status_code", None)
+        # An account that is gone has no address, so nobody answers.
+        return status == 404 or (not status and not await self._accounts.exists(blob.account_id))
 
     async def _make_container(self, account_id: str, name: str) -> None:
         service = await self._accounts.service(account_id)
@@ -223,3 +226,9 @@ class PageBlobs:
             await service.create_container(name)
         except ResourceExistsError:
             return
+
+
+def _refused(error: AzureError | CloudError, blob: BlobRef, consequence: str) -> CloudError:
+    if isinstance(error, CloudError):
+        return error
+    return from_azure(error, blob.name, consequence, account=account_name(blob.account_id))

@@ -1,47 +1,57 @@
 """Storage accounts by their ARM id: where their blob service is, and what opens it.
 
-Owns the ways in. `aad`: the run's own identity, by bearer token, also towards the source of a copy; no account key is
-ever asked for. `key`: the account's key, asked for once per account and process (`listKeys`). Nothing here returns a
-key; tokens and SAS are made for one use, renewed before they end, and kept in memory only.
+Owns the two ways in. `aad`: the run's own identity, by bearer token; no account key is ever asked for. `key`: the
+account's key, asked for once per account and process (`listKeys`). No key leaves this module; tokens and SAS are made
+for one request, renewed before they end, kept in memory only, and sent to no host but the account's own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from azure.core import AsyncPipelineClient
 from azure.core.exceptions import AzureError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
-from azure.core.pipeline.policies import AsyncHTTPPolicy
+from azure.core.pipeline.policies import AsyncHTTPPolicy, AsyncRetryPolicy, UserAgentPolicy
 from azure.core.rest import AsyncHttpResponse, HttpRequest
-from azure.storage.blob import BlobSasPermissions, UserDelegationKey, generate_blob_sas, generate_container_sas
+from azure.storage.blob import (
+    BlobSasPermissions,
+    ContainerSasPermissions,
+    UserDelegationKey,
+    generate_blob_sas,
+    generate_container_sas,
+)
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
+from imagefactory_azure.access import Access, Bearer, Source
 from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.clouds import LOOPBACK
-from imagefactory_azure.errors import cloud_error, from_azure
+from imagefactory_azure.errors import cloud_error, data_role, enabled_keys, from_azure
 from imagefactory_azure.once import Once
+from imagefactory_azure.renewing import Lasting, Renewing, lasting
 from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.tokens import Bearer, Tokens
 
 API_VERSION = "2023-01-01"
+REST_VERSION = "2021-08-06"
+"""The storage service's API in requests that are not the SDK's."""
 STORAGE_SCOPE = "https://storage.azure.com/.default"
-"""Whom a token for any storage account is for, the same in every cloud (azure-storage-blob's STORAGE_OAUTH_SCOPE)."""
+"""Whom a token for any storage account is for; the same in every cloud (azure-storage-blob's STORAGE_OAUTH_SCOPE)."""
 RETRIES = 5
 """Attempts after the first, for a request that the storage service throttles (429), fails (408, 5xx) or drops."""
-SAS_LIFE = timedelta(days=7) - timedelta(hours=1)
+COPY_SAS_LIFE = timedelta(days=7) - timedelta(hours=1)
 """How long the service may read the source of one Copy Blob. It has no guaranteed speed and starts from zero when it
-loses its source; a user delegation key cannot live longer than 7 days. Nobody but the service ever gets the SAS."""
-DELEGATION_RENEWED_AFTER = timedelta(minutes=30)
+loses its source; a user delegation key lives no longer than 7 days. Nobody but the service ever gets the SAS."""
 RANGE_SAS_LIFE = timedelta(hours=1)
-"""Life of a SAS for the copying of ranges; at half of it the next one is made."""
+"""Life of a SAS for the copying of ranges, which is renewed."""
 CLOCK_SKEW = timedelta(minutes=15)
 """How far back the life of a SAS begins (Azure's advice for clocks that differ)."""
+
+_CLOSED = "its blobs cannot be read or written"
 
 
 def account_name(account_id: str) -> str:
@@ -56,24 +66,25 @@ def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
     return container, blob
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What opens a blob to one request: a query without `?` (perhaps empty), and headers. Keep it nowhere."""
-
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 class StorageAccounts:
-    """Clients of the blob services that one run touches, opened on first use. Use as `async with`."""
+    """Clients of the blob services that one run touches, opened on first use. Use as `async with`.
+
+    Everything raises `CloudError` where nobody can sign in, keys are wanted and cannot be had, or the endpoint is
+    neither encrypted nor on this machine.
+    """
 
     def __init__(self, arm: ResourceManager, auth: Literal["aad", "key"] = "aad") -> None:
-        self._arm, self._auth = arm, auth
-        self._tokens = Tokens(arm.credential)
+        self.auth = auth
+        self._arm = arm
         self._clients: Once[str, BlobServiceClient] = Once()
-        self._keys: dict[str, str] = {}
-        self._delegations: Once[str, tuple[UserDelegationKey, datetime]] = Once()
-        self._granted: dict[tuple[str, str], tuple[Access, datetime]] = {}
+        self._keys: Once[str, str] = Once()
+        self._secrets: Renewing[tuple[str, ...], str] = Renewing()
+        self._delegations: Renewing[str, UserDelegationKey] = Renewing()
+        self._urls: dict[BlobRef, str] = {}
+        policies: list[Any] = [UserAgentPolicy(sdk_moniker="imagefactory"), AsyncRetryPolicy(retry_total=RETRIES)]
+        self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
+            "", policies=[*policies, *self._bearer()]
+        )
 
     async def __aenter__(self) -> StorageAccounts:
         return self
@@ -81,131 +92,177 @@ class StorageAccounts:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._plain.close()
         for client in await self._clients.results():
             await client.close()
 
     async def service(self, account_id: str) -> BlobServiceClient:
-        """The blob service of an account. Raises `CloudError` where its keys are wanted and cannot be had."""
+        """The blob service of an account."""
         return await self._clients.get(account_id, lambda: self._open(account_id))
 
-    async def blob_url(self, blob: BlobRef) -> str:
-        """The blob's URL at the endpoint where its account answers now, without any query. Raises `CloudError`."""
-        service = await self.service(blob.account_id)
-        return str(service.get_blob_client(*container_and_blob(service.url, blob.url)).url)
+    def url(self, blob: BlobRef) -> str:
+        """The blob's URL, without any query, at the endpoint where its account answers now."""
+        if (url := self._urls.get(blob)) is None:
+            endpoint = self._endpoint(account_name(blob.account_id))
+            url = self._urls[blob] = "/".join((endpoint, *container_and_blob(endpoint, blob.url)))
+        return url
 
     async def access(self, blob: BlobRef) -> Access:
-        """What opens a blob to a request that writes it: a bearer token, or a SAS for its container.
+        """What opens a blob to a request that reads or writes ranges of it."""
+        url = self.url(blob)
+        if self.auth == "aad":
+            return Access(url, {"Authorization": f"Bearer {await self._token()}"})
+        sas = await self._secrets.get((blob.account_id, url.rpartition("/")[0]), lambda: self._container_sas(blob))
+        return Access(f"{url}?{sas}", {})
 
-        Raises `CloudError`.
-        """
-        if self._auth == "aad":
-            return Access(headers={"Authorization": await self._bearer()})
-        service = await self.service(blob.account_id)
-        container, _ = container_and_blob(service.url, blob.url)
-        return self._signed(blob.account_id, container, None, "rcwd")
+    def source(self, blob: BlobRef) -> Source:
+        """A blob as something that the service reads ranges from."""
+        return _BlobSource(self, blob)
 
     async def source_access(self, blob: BlobRef) -> Access:
-        """What lets the service read a blob as the source of a range: a token to pass on, or a read SAS for it."""
-        if self._auth == "aad":
-            return Access(headers={"x-ms-copy-source-authorization": await self._bearer()})
-        service = await self.service(blob.account_id)
-        return self._signed(blob.account_id, *container_and_blob(service.url, blob.url), "r")
+        """What lets the service read a blob: a token for it to pass on, or a SAS."""
+        url = self.url(blob)
+        if self.auth == "aad":
+            return Access(url, {"x-ms-copy-source-authorization": f"Bearer {await self._token()}"})
+        sas = await self._secrets.get((blob.account_id, url), lambda: self._blob_sas(blob))
+        return Access(f"{url}?{sas}", {})
 
-    def renew(self, blob: BlobRef) -> None:
-        """The service refused what opened `blob`: make it anew next time."""
-        self._tokens.forget(STORAGE_SCOPE)
-        for key in [key for key in self._granted if key[0] == blob.account_id]:
-            del self._granted[key]
+    def refuse(self, access: Access) -> None:
+        """The service did not take `access`: make another one next time."""
+        shown = (access.url, *access.headers.values())
+        self._secrets.drop(lambda secret: any(text.endswith(secret) for text in shown))
 
     async def readable_url(self, account_id: str, blob_url: str) -> str:
-        """`blob_url` with a SAS that lets the service read this one blob for days. Give it to the service, keep it not.
-
-        Raises `CloudError`.
-        """
+        """`blob_url` with a SAS that lets the service read this one blob for days. Give it to it, keep it nowhere."""
         service = await self.service(account_id)
         now = datetime.now(timezone.utc)
-        if self._auth == "aad":
-            signer: dict[str, Any] = {"user_delegation_key": await self._delegation(account_id, service)}
-        else:
-            signer = {"account_key": self._keys[account_id]}
+        key: dict[str, Any] = {"account_key": await self._key(account_id)} if self.auth == "key" else {}
+        expiry: datetime | str = now + COPY_SAS_LIFE
+        if self.auth == "aad":
+            delegation = await self._delegations.get(account_id, lambda: self._delegation(account_id, service))
+            key, expiry = {"user_delegation_key": delegation}, str(delegation.signed_expiry)
         sas = generate_blob_sas(
             account_name(account_id),
             *container_and_blob(service.url, blob_url),
             permission=BlobSasPermissions(read=True),
             start=now - CLOCK_SKEW,
-            expiry=now + SAS_LIFE - DELEGATION_RENEWED_AFTER,  # never beyond the key's own end
-            **signer,
+            expiry=expiry,
+            **key,
         )
         return f"{blob_url}?{sas}"
 
-    async def _bearer(self) -> str:
-        subject, consequence = "sign-in", "no blob can be read or written"
+    async def exists(self, account_id: str) -> bool:
+        """Whether there is such an account, as the resource manager knows it."""
+        subject = f"storage account '{account_name(account_id)}'"
+        found = await self._arm.get(account_id, API_VERSION, subject=subject, consequence=_CLOSED)
+        return found is not None
+
+    async def send(self, request: HttpRequest) -> AsyncHttpResponse:
+        """Send a request to a URL of `access` and read the answer, with the same retries. Raises `AzureError` too."""
+        return await self._plain.send_request(request)
+
+    def _endpoint(self, account: str) -> str:
+        endpoint = self._arm.cloud.blob_service(account)
+        parts = urlsplit(endpoint)
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+            fact, remedy = f"its endpoint {endpoint} is not encrypted", "Give an endpoint that begins with https"
+            raise cloud_error(f"storage account '{account}'", _CLOSED, 0, "", fact, remedy=remedy)
+        return endpoint
+
+    def _bearer(self) -> list[Bearer]:
+        """Policies of a client that sends the run's token."""
+        if self.auth == "key":
+            return []
+        return [Bearer(self._token, lambda token: self._secrets.drop(lambda secret: secret == token))]
+
+    async def _token(self) -> str:
+        return await self._secrets.get((STORAGE_SCOPE,), self._ask_token)
+
+    async def _ask_token(self) -> Lasting[str]:
         try:
-            return f"Bearer {(await self._tokens.get_token(STORAGE_SCOPE)).token}"
+            token = await self._arm.credential.get_token(STORAGE_SCOPE)
         except AzureError as error:
-            raise from_azure(error, subject, consequence) from error
+            raise from_azure(error, "sign-in", "no blob can be read or written") from error
+        return lasting(token.token, token.expires_on)
 
-    def _signed(self, account_id: str, container: str, blob: str | None, permission: str) -> Access:
-        """A SAS made with the account's key, for half of its life."""
-        now = datetime.now(timezone.utc)
-        access, renewed_at = self._granted.get((account_id, f"{container}/{blob}/{permission}"), (Access(), now))
-        if now < renewed_at:
-            return access
-        life: dict[str, Any] = {"permission": permission, "start": now - CLOCK_SKEW, "expiry": now + RANGE_SAS_LIFE}
-        name, key = account_name(account_id), self._keys[account_id]
-        sas = (
-            generate_blob_sas(name, container, blob, account_key=key, **life)
-            if blob
-            else generate_container_sas(name, container, account_key=key, **life)
+    async def _container_sas(self, blob: BlobRef) -> Lasting[str]:
+        """For all blobs beside `blob`."""
+        container, _ = container_and_blob(self._endpoint(account_name(blob.account_id)), blob.url)
+        return await self._signed(
+            blob.account_id,
+            generate_container_sas,
+            container,
+            permission=ContainerSasPermissions(read=True, write=True),
         )
-        self._granted[account_id, f"{container}/{blob}/{permission}"] = Access(sas), now + RANGE_SAS_LIFE / 2
-        return Access(sas)
 
-    async def _delegation(self, account_id: str, service: BlobServiceClient) -> UserDelegationKey:
-        """The key of this identity that signs SAS for an account; good for the whole life of a SAS made now."""
+    async def _blob_sas(self, blob: BlobRef) -> Lasting[str]:
+        names = container_and_blob(self._endpoint(account_name(blob.account_id)), blob.url)
+        return await self._signed(blob.account_id, generate_blob_sas, *names, permission=BlobSasPermissions(read=True))
 
-        async def ask() -> tuple[UserDelegationKey, datetime]:
-            now = datetime.now(timezone.utc)
-            subject = f"storage account '{account_name(account_id)}'"
-            try:
-                key = await service.get_user_delegation_key(now - CLOCK_SKEW, now + SAS_LIFE)
-            except AzureError as error:
-                raise from_azure(error, subject, "the service cannot be let read its blobs") from error
-            return key, now + DELEGATION_RENEWED_AFTER
+    async def _signed(self, account_id: str, generate: Any, *names: str, permission: Any) -> Lasting[str]:
+        now = datetime.now(timezone.utc)
+        life = {"permission": permission, "start": now - CLOCK_SKEW, "expiry": now + RANGE_SAS_LIFE}
+        sas = generate(account_name(account_id), *names, account_key=await self._key(account_id), **life)
+        return lasting(sas, (now + RANGE_SAS_LIFE).timestamp())
 
-        key, renewed_at = await self._delegations.get(account_id, ask)
-        if datetime.now(timezone.utc) >= renewed_at:
-            self._delegations.forget(account_id)
-            key, _ = await self._delegations.get(account_id, ask)
-        return key
+    async def _delegation(self, account_id: str, service: BlobServiceClient) -> Lasting[UserDelegationKey]:
+        """The key of this identity that signs SAS for an account; after half of its life, the next one."""
+        now = datetime.now(timezone.utc)
+        try:
+            key = await service.get_user_delegation_key(now - CLOCK_SKEW, now + COPY_SAS_LIFE)
+        except AzureError as error:
+            name = account_name(account_id)
+            consequence = "the service cannot be let read its blobs"
+            raise from_azure(error, f"storage account '{name}'", consequence, account=name) from error
+        end = (now + COPY_SAS_LIFE).timestamp()
+        return Lasting(key, (now + COPY_SAS_LIFE / 2).timestamp(), end)
 
     async def _open(self, account_id: str) -> BlobServiceClient:
         name = account_name(account_id)
-        endpoint = self._arm.cloud.blob_service(name)
-        policies: list[Any] = [_Throttled()]
-        credential = None
-        if self._auth == "key":
-            self._keys[account_id] = await self._key(account_id)
-            credential = {"account_name": name, "account_key": self._keys[account_id]}
-        else:
-            policies.append(Bearer(self._tokens, STORAGE_SCOPE, loopback=urlsplit(endpoint).hostname in LOOPBACK))
+        key = await self._key(account_id) if self.auth == "key" else None
         return BlobServiceClient(
-            endpoint,
-            credential=credential,
+            self._endpoint(name),
+            credential={"account_name": name, "account_key": key} if key else None,
             # The SDK's own first wait is 15 s, long for a dropped connection; these are 1, 3, 5, 9 and 17 s.
             retry_policy=ExponentialRetry(
                 initial_backoff=1, increment_base=2, retry_total=RETRIES, random_jitter_range=1
             ),
-            _additional_pipeline_policies=policies,
+            _additional_pipeline_policies=[_Throttled(), *self._bearer()],
         )
 
     async def _key(self, account_id: str) -> str:
-        subject, consequence = f"storage account '{account_name(account_id)}'", "its blobs cannot be read or written"
-        answer = await self._arm.post(f"{account_id}/listKeys", API_VERSION, subject=subject, consequence=consequence)
+        return await self._keys.get(account_id, lambda: self._ask_key(account_id))
+
+    async def _ask_key(self, account_id: str) -> str:
+        subject = f"storage account '{account_name(account_id)}'"
+        answer = await self._arm.post(f"{account_id}/listKeys", API_VERSION, subject=subject, consequence=_CLOSED)
         try:
             return str(answer["keys"][0]["value"])
         except (KeyError, IndexError, TypeError):
-            raise cloud_error(subject, consequence, 0, "", "Azure listed no key for it") from None
+            raise cloud_error(subject, _CLOSED, 0, "", "Azure listed no key for it") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _BlobSource:
+    """A `Source`: a blob, opened as everything of its account is."""
+
+    accounts: StorageAccounts
+    blob: BlobRef
+
+    @property
+    def name(self) -> str:
+        return self.blob.name
+
+    @property
+    def remedy(self) -> str:
+        account = account_name(self.blob.account_id)
+        return enabled_keys(account) if self.accounts.auth == "key" else data_role(account)
+
+    async def access(self) -> Access:
+        return await self.accounts.source_access(self.blob)
+
+    def refuse(self, access: Access) -> None:
+        self.accounts.refuse(access)
 
 
 class _Throttled(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
