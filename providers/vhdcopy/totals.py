@@ -40,7 +40,8 @@ class Totals:
         """The sums in one line."""
         seconds = round(max(0.0, self.ended - (self.began or 0.0)))
         kept = f", {self.kept / GIB:.1f} GiB were there" if self.kept else ""
+        vhds = "VHD" if self.copies == 1 else "VHDs"
         return (
-            f"{self.copies} VHDs copied in {seconds // 60}:{seconds % 60:02d}: {self.moved / GIB:.1f} GiB moved{kept},"
+            f"{self.copies} {vhds} copied in {seconds // 60}:{seconds % 60:02d}: {self.moved / GIB:.1f} GiB moved{kept},"
             f" {self.empty / GIB:.1f} GiB skipped as empty, {self.retried} ranges retried"
         )

@@ -6,14 +6,31 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.e2e.world import STAGING_CONTAINER, UP, World
+from tests.e2e.world import MIB, STAGING_CONTAINER, UP, World
 
 pytestmark = pytest.mark.engine
 
 WINDOWS = "Win2016/Datacenter.json"
+
+
+def refused_writes(path: str) -> dict[str, Any]:
+    """A fault rule: no range is written where `path` matches."""
+    refusal = {"status": 400, "code": "NoSuchLuck"}
+    return {"service": "blob", "method": "PUT", "path": f"{path}.*comp=page(&|$)", "action": refusal}
+
+
+def moved(world: World) -> int:
+    """Bytes that were moved by ranges into this world's labs since the journal was cleared."""
+    accounts = {lab.account for lab in world.labs.values()}
+    return sum(
+        call["length"] or 0
+        for call in world.cloud.calls()
+        if call["status"] == 201 and call["path"].split("/")[1] in accounts
+    )
 
 
 def wait_until(begun: Callable[[], bool]) -> None:
@@ -37,18 +54,17 @@ def interrupted(world: World, end: signal.Signals, begun: Callable[[], bool]) ->
 
 
 def test_a_failed_copy_stops_no_other_and_is_resumed(world: World) -> None:
-    """The copy that the service fails is an error of its image alone; the next up finishes it and only it."""
+    """The copy whose ranges the service refuses is an error of its image alone; the next up finishes it and only it."""
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
     bad, good = world.add_images((WINDOWS, 5), (WINDOWS, 6))
-    where = f"/{web.account}/.*{world.images[bad]}"
-    world.cloud.set_faults([{"service": "blob", "path": where, "action": {"copyFails": "InternalError"}}])
+    world.cloud.set_faults([refused_writes(f"/{web.account}/.*{world.images[bad]}")])
     run = world.up()
-    assert run.code != 0 and "InternalError" in run.output, run.output
+    assert run.code != 0 and "NoSuchLuck" in run.output, run.output
     assert set(world.held(web)) == {good} and set(world.held(data)) == {good, bad}
     world.cloud.clear_faults()
     world.cloud.clear_calls()
     world.serve()
-    assert world.copies() == 1
+    assert world.copies() == 0, "what was begun is taken up"
     assert set(world.held(web)) == {good, bad} and world.staged(web) == []
     assert world.up().only_unchanged
 
@@ -57,7 +73,7 @@ def test_a_failed_copy_is_finished_also_after_a_refresh(world: World) -> None:
     """A refresh does not make the engine forget that the staged VHD is not whole."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
-    world.cloud.set_faults([{"service": "blob", "path": f"/{web.account}/", "action": {"copyFails": "InternalError"}}])
+    world.cloud.set_faults([refused_writes(f"/{web.account}/")])
     assert world.up().code != 0
     world.cloud.clear_faults()
     world.serve("--refresh")
@@ -65,7 +81,8 @@ def test_a_failed_copy_is_finished_also_after_a_refresh(world: World) -> None:
 
 
 def test_a_copy_that_fails_once_is_started_again_in_the_same_run(world: World) -> None:
-    """One failure of the service is no failure of the run."""
+    """One failure of the service is no failure of the run, where the service copies itself."""
+    world.settings["copy"] = {"method": "service"}
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
     world.service(web).create_container(STAGING_CONTAINER)
@@ -76,20 +93,36 @@ def test_a_copy_that_fails_once_is_started_again_in_the_same_run(world: World) -
     assert set(world.held(web)) == {name}
 
 
-def test_a_cancelled_copy_leaves_nothing_behind_and_the_next_up_finishes(world: World) -> None:
-    """Ctrl-C aborts the copy and removes the half-written VHD; the stack is usable, the next up serves the lab."""
+def test_a_cancelled_copy_goes_on_where_it_was(world: World) -> None:
+    """Ctrl-C keeps what was moved, in the storage and in the state; the next up moves the rest and serves the lab."""
     web = world.add_lab("web", "Win2016")
-    (name,) = world.add_images((WINDOWS, 5))
-    world.cloud.set_latencies({"copySeconds": 600})
-    output = interrupted(world, signal.SIGINT, lambda: world.copies() >= 1)
-    assert world.staged(web) == [], output
-    world.cloud.set_latencies({})
+    (name,) = world.add_images((WINDOWS, 5), size=64 * MIB, allocated=20 * MIB)
+    slow = {"service": "blob", "method": "PUT", "path": f"/{web.account}/.*comp=page(&|$)", "offset": 16 * MIB}
+    world.cloud.set_faults([{**slow, "action": {"delaySeconds": 60}}])
+    interrupted(world, signal.SIGINT, lambda: moved(world) >= 10 * MIB)
+    before = moved(world)
+    assert len([blob for blob in world.staged(web) if blob.endswith(".vhd")]) == 1
+    world.cloud.clear_faults()
     world.serve()
+    assert world.copies() == 1 and moved(world) - before < before
     assert set(world.held(web)) == {name} and world.staged(web) == []
+
+
+def test_a_cancelled_copy_that_is_not_wanted_any_more_is_removed_by_destroy(world: World) -> None:
+    """What Ctrl-C kept is in the state, so nothing is left in the lab's account for good."""
+    web = world.add_lab("web", "Win2016")
+    world.add_images((WINDOWS, 5))
+    world.cloud.set_latencies({"pageSeconds": 30})
+    interrupted(world, signal.SIGINT, lambda: world.copies() >= 1)
+    world.cloud.set_latencies({})
+    run = world.destroy()
+    assert run.code == 0, run.output
+    assert world.staged(web) == []
 
 
 def test_a_copy_whose_engine_was_killed_is_taken_up_where_it_is(world: World) -> None:
     """After kill -9 of everything the pending copy goes on at the service, and the next up waits for that very copy."""
+    world.settings["copy"] = {"method": "service"}
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
     world.cloud.set_latencies({"copySeconds": 8})
@@ -147,17 +180,18 @@ def test_a_run_that_ends_while_azure_makes_the_image_is_taken_up(world: World, e
 
 @pytest.mark.timeout(300)
 def test_a_hundred_images_over_ten_labs_in_one_up_with_a_hundred_copies_in_flight(world: World) -> None:
-    """100 copies are pending at the service at one moment, and one up serves all ten labs."""
+    """100 copies are under way at one moment, and one up serves all ten labs."""
     labs = [world.add_lab(f"lab{n}", "Win2016") for n in range(10)]
     world.add_images(*((WINDOWS, day) for day in range(1, 11)))
-    world.cloud.set_latencies({"copySeconds": 30})
+    world.cloud.set_latencies({"pageSeconds": 30})
     process = world.start(*UP, "--suppress-progress")
     wait_until(lambda: world.copies() >= 100)
     pending = sum(
-        blob.copy.status == "pending"
+        blob.metadata["imagefactorystate"] == "copying"
         for lab in labs
-        for blob in world.service(lab).get_container_client(STAGING_CONTAINER).list_blobs(include=["copy"])
+        for blob in world.service(lab).get_container_client(STAGING_CONTAINER).list_blobs(include=["metadata"])
     )
+    world.cloud.set_latencies({})
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert pending == 100

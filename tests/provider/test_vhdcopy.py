@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -15,20 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime.proto import provider_pb2
 
-from localcloud.client import CloudClient
 from providers.vhdcopy.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
 from providers.vhdcopy.progress import describe
-from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, Lab, World
+from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
 from tests.provider.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
-
-
-@pytest.fixture
-def world(fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path) -> World:
-    """A factory with one image and the lab `web`; no stack."""
-    world = World(fresh_cloud, shell, accounts, project_folder)
-    world.add_lab("web")
-    world.add_images(("Win2016/Datacenter.json", 5), allocated=2 * MIB)
-    return world
 
 
 @pytest_asyncio.fixture
@@ -55,7 +44,7 @@ def inputs_of(world: World, **changes: Any) -> dict[str, Any]:
         "sourceAccountId": accounts[world.factory.account].lower(),
         "sourceLength": properties.size,
         "sourceCreated": properties.creation_time.isoformat(),
-        "destinationUrl": f"{service.url.rstrip('/')}/{STAGING_CONTAINER}/web/{vhd}",
+        "destinationUrl": f"{service.url.rstrip('/')}/{STAGING_CONTAINER}/{vhd}",
         "destinationAccountId": accounts[lab.account].lower(),
         "imageId": f"{lab.id}/customimages/{name}".lower(),
         **changes,
@@ -77,6 +66,12 @@ async def until(world: World, copies: int) -> None:
     while world.copies() < copies:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)
+
+
+def refused_writes(world: World) -> dict[str, Any]:
+    """A fault rule: no range can be written in the lab's account."""
+    where = f"/{the_lab(world).account}/.*comp=page(&|$)"
+    return {"service": "blob", "method": "PUT", "path": where, "action": {"status": 400, "code": "NoSuchLuck"}}
 
 
 async def failure_of(call: Any) -> grpc.aio.AioRpcError:
@@ -187,15 +182,13 @@ async def test_a_source_that_is_gone_or_was_written_anew_is_named(world: World, 
 async def test_a_failed_copy_is_kept_in_the_state_and_the_update_finishes_it(world: World, plugin: Plugin) -> None:
     """The failure carries id and outputs, so the engine keeps the resource and calls Update at the next up."""
     inputs = inputs_of(world)
-    world.cloud.set_faults(
-        [{"service": "blob", "path": f"/{the_lab(world).account}/", "action": {"copyFails": "InternalError"}}]
-    )
+    world.cloud.set_faults([refused_writes(world)])
     error = await failure_of(plugin.create(COPY, inputs))
     kept = kept_by(error)
     assert kept is not None
     id, outputs, reasons = kept
     assert id == inputs["destinationUrl"] and outputs["url"] == id
-    assert "InternalError" in reasons[0]
+    assert "NoSuchLuck" in reasons[0]
     request = provider_pb2.ReadRequest(urn=plugin.urn(COPY), id=id, properties=struct(outputs), inputs=struct(inputs))
     unfinished = kept_by(await failure_of(plugin.stub.Read(request)))
     assert unfinished is not None and unfinished[0] == id, "a refresh does not forget that it failed"
@@ -227,22 +220,48 @@ async def test_a_dropped_connection_is_tried_again(world: World, plugin: Plugin)
 async def test_progress_reaches_the_engines_log(world: World, plugin: Plugin) -> None:
     """A copy that takes a while tells how far it is."""
     inputs = inputs_of(world)
-    world.cloud.set_latencies({"copySeconds": 3})
     await plugin.create(COPY, inputs)
     assert any(" %" in message and " MiB" in message for message in plugin.log.messages)
     assert staged_equals_source(world)
 
 
-async def test_cancel_stops_the_copy_and_leaves_nothing(world: World, plugin: Plugin) -> None:
-    """The engine's Cancel aborts the copy at the service and removes the half-written VHD; nothing is kept."""
+async def test_cancel_stops_the_copy_and_keeps_it_for_the_next_run(world: World, plugin: Plugin) -> None:
+    """The engine's Cancel ends it with the resource kept in the state and what was moved kept in the storage."""
     inputs = inputs_of(world)
-    world.cloud.set_latencies({"copySeconds": 600})
+    world.cloud.set_latencies({"pageSeconds": 20})
     creating = asyncio.ensure_future(failure_of(plugin.create(COPY, inputs)))
     await until(world, copies=1)
     await plugin.cancel()
     error = await creating
-    assert error.code() is grpc.StatusCode.CANCELLED and kept_by(error) is None
-    assert world.staged(the_lab(world)) == []
+    kept = kept_by(error)
+    assert kept is not None and kept[0] == inputs["destinationUrl"] and "stopped by the user" in kept[2][0]
+    world.cloud.set_latencies({})
+    await plugin.update(COPY, kept[0], kept[1], inputs)
+    assert world.copies() == 1 and staged_equals_source(world)
+
+
+async def test_the_last_cancel_sums_the_run_up(world: World, plugin: Plugin) -> None:
+    """Moved, empty, retried and the time, when nothing runs any more; before that it is not said."""
+    await plugin.create(COPY, inputs_of(world))
+    assert not any("VHDs copied" in message for message in plugin.log.messages)
+    await plugin.cancel()
+    (told,) = [message for message in plugin.log.messages if "copied in" in message]
+    assert told.startswith("1 VHD ") and "skipped as empty" in told and "0 ranges retried" in told
+
+
+async def test_a_staged_vhd_is_kept_until_the_last_image_that_needs_it_stands(world: World, plugin: Plugin) -> None:
+    """Two images of one account share it: the first release leaves it, the second removes it."""
+    ((name, _),) = world.images.items()
+    first = inputs_of(world)
+    second = {**first, "imageId": first["imageId"].replace(name.lower(), "other")}
+    copies = await asyncio.gather(plugin.create(COPY, first), plugin.create(COPY, second))
+    assert world.copies() == 1 and dict(copies[0].properties) == dict(copies[1].properties)
+    for image_id, left in ((first["imageId"], 1), (second["imageId"], 0)):
+        world.seed_standing(the_lab(world), image_id.rpartition("/")[2], {"ImagePath": "Win2016/Datacenter.json"})
+        outputs = dict(copies[0].properties)
+        release = {"url": outputs["url"], "accountId": first["destinationAccountId"], "copyId": outputs["copyId"]}
+        await plugin.create(RELEASE, {**release, "imageId": image_id})
+        assert len(world.staged(the_lab(world))) == left
 
 
 async def test_cancel_keeps_a_staged_vhd_of_which_azure_is_making_the_image(world: World, plugin: Plugin) -> None:
@@ -258,14 +277,14 @@ async def test_cancel_keeps_a_staged_vhd_of_which_azure_is_making_the_image(worl
         await asyncio.sleep(0.05)
     await plugin.cancel()
     error = await creating
-    assert error.code() is grpc.StatusCode.CANCELLED and "taken up by the next run" in error.details()
+    assert "the next up goes on" in error.details()
     assert len(world.staged(the_lab(world))) == 1
 
 
 async def test_a_killed_provider_leaves_a_copy_that_the_next_one_takes_up(world: World, shell: dict[str, str]) -> None:
-    """After kill -9 the copy goes on at the service; the next provider waits for it and starts no other."""
+    """After kill -9 the next provider goes on with the same staged VHD, and starts no other."""
     inputs = inputs_of(world)
-    world.cloud.set_latencies({"copySeconds": 3})
+    world.cloud.set_latencies({"pageSeconds": 2})
     async with running(shell) as first:
         creating = asyncio.ensure_future(failure_of(first.create(COPY, inputs)))
         await until(world, copies=1)
