@@ -67,6 +67,7 @@ def _document(found: Catalog) -> dict[str, object]:
                 "vhd": image.vhd_name,
                 "length": image.length,
                 "allocated": image.allocated,
+                "digest": image.digest,
                 "created": image.created.isoformat(),
             }
             for image in found.images

@@ -6,6 +6,7 @@ writing of the latter. Refuses to guess: what cannot be read becomes a fault.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ MAX_TAG_VALUE = 256
 
 _CONSEQUENCE = "its image is not distributed"
 _METADATA_KEYS = frozenset({"imagename", "imagepath", "ostype", "timestamp"})
+_BYTES, _DIGEST = re.compile(r"[0-9]{1,16}"), re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class VhdBlob:
     """PageBlob, BlockBlob, AppendBlob; None: not told, taken for a page blob."""
     copy_status: str | None = None
     """success, pending, failed, aborted; None: never the target of a copy."""
-    allocated: int | None = None
-    """Bytes that its ranges manifest tells of; None: it has none."""
+    manifest: Mapping[str, str] = field(default_factory=dict)
+    """Metadata of its ranges manifest; empty: it has none."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class FactoryImage:
     created: datetime
     """Creation time of the VHD blob, UTC; with the length it tells a VHD that was written anew."""
     allocated: int | None = None
-    """Bytes of it that hold something, as its ranges manifest tells; None: it has none yet."""
+    """Bytes of it that hold something, as its ranges manifest tells; None: that is not there yet, or tells junk."""
+    digest: str | None = None
+    """The digest of all its ranges, from the same place."""
     note: Fault | None = None
     """A warning about this image, for the catalog's reader."""
 
@@ -162,9 +166,20 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
         vhd_name=vhd.name,
         length=vhd.length,
         created=vhd.created,
-        allocated=vhd.allocated,
+        allocated=_allocated(vhd),
+        digest=_digest(vhd),
         note=note,
     )
+
+
+def _allocated(vhd: VhdBlob) -> int | None:
+    told = vhd.manifest.get("allocated", "")
+    return int(told) if _BYTES.fullmatch(told) and int(told) <= vhd.length else None
+
+
+def _digest(vhd: VhdBlob) -> str | None:
+    told = vhd.manifest.get("digest", "")
+    return told if _DIGEST.fullmatch(told) else None
 
 
 def _junk(where: str, fact: str) -> JsonFault:

@@ -1,6 +1,7 @@
 """The factory's container: one listing, and the few companion documents that it does not make needless.
 
-Owns the reading of what the factory holds into the values of `imagefactory.catalog`, which judges them.
+Owns the reading of what the factory holds into the values of `imagefactory.catalog`, which judges them. A ranges
+manifest whose VHD is gone is passed over: it costs a few kilobytes and harms nobody.
 """
 
 from __future__ import annotations
@@ -40,20 +41,21 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
     container = service.get_container_client(CONTAINER)
     vhds: list[VhdBlob] = []
     documents: dict[str, int] = {}
-    allocated: dict[str, int] = {}
+    manifests: dict[str, BlobProperties] = {}
     try:
         async for blob in container.list_blobs(include=["metadata", "copy"], results_per_page=5000):
             if blob.name.lower().endswith(".vhd"):
                 vhds.append(_vhd(blob))
             elif blob.name.lower().endswith(".json"):
                 documents[blob.name] = blob.size
-            elif blob.name.endswith(SUFFIX) and (told := (blob.metadata or {}).get("allocated", "")).isdecimal():
-                allocated[blob.name] = int(told)
+            elif blob.name.endswith(SUFFIX):
+                manifests[blob.name] = blob
     except ResourceNotFoundError:
         return build_catalog((), {})
     except AzureError as error:
-        raise from_azure(error, f"{subject}, container '{CONTAINER}'", _NO_PLAN) from error
-    vhds = [replace(vhd, allocated=allocated.get(manifest_name(vhd.name))) for vhd in vhds]
+        place = f"{subject}, container '{CONTAINER}'"
+        raise from_azure(error, place, _NO_PLAN, account=factory.storage_account) from error
+    vhds = [_with_manifest(vhd, manifests.get(manifest_name(vhd.name))) for vhd in vhds]
     gate = asyncio.Semaphore(_READS_AT_ONCE)
     # A range of an empty blob is refused; build_catalog tells of what was not read.
     names = [name for name in companions_to_read(vhds, documents) if documents[name]]
@@ -71,6 +73,13 @@ async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) 
             return from_azure(error, subject, consequence).fault
         except CloudError as error:
             return error.fault
+
+
+def _with_manifest(vhd: VhdBlob, manifest: BlobProperties | None) -> VhdBlob:
+    """The VHD with what its manifest's metadata tell; one that is older tells of a VHD that was there before."""
+    if manifest is None or manifest.last_modified < vhd.created:
+        return vhd
+    return replace(vhd, manifest=dict(manifest.metadata or {}))
 
 
 def _vhd(blob: BlobProperties) -> VhdBlob:

@@ -48,6 +48,39 @@ def test_choices_are_read_in_any_case_and_optional_facts_have_defaults(
     assert getattr(parse_companion(companion(**changes), vhd()), attribute) == expected
 
 
+DIGEST = f"sha256:{'0a' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "allocated", "digest"),
+    [
+        ({}, None, None),
+        ({"allocated": "1024", "digest": DIGEST}, 1024, DIGEST),
+        ({"allocated": "0"}, 0, None),
+        ({"allocated": str(vhd().length), "digest": DIGEST.upper()}, vhd().length, None),
+        ({"allocated": str(vhd().length + 1), "digest": f"{DIGEST}0"}, None, None),
+        ({"allocated": "-1", "digest": "md5:00"}, None, None),
+        ({"allocated": "1.5"}, None, None),
+        ({"allocated": "\u0663"}, None, None),
+        ({"allocated": "9" * 5000, "digest": "9" * 5000}, None, None),
+    ],
+)
+def test_what_a_ranges_manifest_tells_is_known_and_its_junk_is_not(
+    manifest: dict[str, str], allocated: int | None, digest: str | None
+) -> None:
+    """Numbers that cannot be and digests of another kind count as unknown, and the image stays."""
+    for read in (parse_companion(companion(), vhd(manifest=manifest)), carried(manifest)):
+        assert isinstance(read, FactoryImage)
+        assert (read.allocated, read.digest) == (allocated, digest)
+
+
+def carried(manifest: dict[str, str]) -> FactoryImage | None:
+    """The image of a VHD that carries its own facts."""
+    image = parse_companion(companion(), vhd())
+    assert isinstance(image, FactoryImage)
+    return metadata_image(vhd(metadata=companion_metadata(image), manifest=manifest))
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
