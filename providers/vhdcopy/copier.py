@@ -78,7 +78,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-Say = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Copier(Protocol):
     """Moves one VHD; knows nothing of resources, nor of who else needs the same."""
 
     async def copy(
-        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, say: Say
+        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, warn: Warn
     ) -> Copied:
         """Make the staged VHD exist and be whole, and tell which copy it is.
 

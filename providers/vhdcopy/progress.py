@@ -58,14 +58,16 @@ class EngineLog:
 
     def show(self, urn: str, message: str) -> None:
         """Show `message` at the resource until the next one; not kept, or all would stand in the summary again."""
-        request = engine_pb2.LogRequest(urn=urn, severity=engine_pb2.INFO, message=message, ephemeral=True)
+        self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.INFO, message=message, ephemeral=True))
+
+    def _send(self, request: Any) -> None:
         task = asyncio.ensure_future(self._deliver(request))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def warn(self, urn: str, message: str) -> None:
-        """Show `message` as a warning of the resource, kept in the summary; returns when the engine has it."""
-        await self._deliver(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
+    def warn(self, urn: str, message: str) -> None:
+        """Show `message` as a warning of the resource, kept in the summary."""
+        self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
 
     async def tell(self, message: str) -> None:
         """Show `message` of the whole run, kept in the summary; returns when the engine has it."""
@@ -104,3 +106,7 @@ class Row:
     def say(self, message: str) -> None:
         """Show what happens instead of a copy."""
         self._log.show(self._urn, message)
+
+    def warn(self, message: str) -> None:
+        """Tell what the user must know of this copy also when it is done."""
+        self._log.warn(self._urn, message)

@@ -22,7 +22,7 @@ from imagefactory.ranges import Range, covered, pieces
 from imagefactory_azure.blobs import BlobFacts, BlobRef
 from imagefactory_azure.once import Once
 from providers.vhdcopy import copier
-from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress, RelayLost, Report, Say, Source
+from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress, RelayLost, Report, Source, Warn
 from providers.vhdcopy.pacing import Pacer
 from providers.vhdcopy.totals import Totals
 from providers.vhdcopy.transfer import Job, SourceChanged, Transfer
@@ -91,19 +91,19 @@ class RangedCopier:
         self._in_flight = 0
 
     async def copy(
-        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, say: Say
+        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, warn: Warn
     ) -> Copied:
         """See `Copier`."""
         self._totals.begin()
         self._in_flight += 1
         try:
             for _ in range(STARTS):
-                known = await self._known.get(request.source, lambda: self._learn(request, say))
+                known = await self._known.get(request.source, lambda: self._learn(request, warn))
                 try:
-                    return await self._copy(request, known, via, users, report, say)
+                    return await self._copy(request, known, via, users, report, warn)
                 except SourceChanged:
                     self._known.forget(request.source)
-                    say(f"{request.source.name} changed while it was copied; the copy begins anew")
+                    warn(f"{request.source.name} changed while it was copied; the copy begins anew")
         finally:
             self._in_flight -= 1
         raise CopyError(
@@ -111,12 +111,12 @@ class RangedCopier:
             " nobody writes to it, then run again"
         )
 
-    async def _learn(self, request: CopyRequest, say: Say) -> _Known:
+    async def _learn(self, request: CopyRequest, warn: Warn) -> _Known:
         source = await copier.checked_source(self._blobs, request)
         allocated = await self._blobs.page_ranges(request.source)
         found = await self._manifests.read(request.source, request.source_length, request.source_created)
         if found.warning:
-            say(found.warning)
+            warn(found.warning)
         manifest = found.manifest
         if manifest is None:
             return _Known(source, pieces(allocated), None, {})
@@ -135,14 +135,14 @@ class RangedCopier:
         via: BlobRef | None,
         users: AbstractSet[str],
         report: Report,
-        say: Say,
+        warn: Warn,
     ) -> Copied:
-        staged = await self._open(request, known, users, say)
+        staged = await self._open(request, known, users, warn)
         if isinstance(staged, Copied):
             return staged
         kept = sum(part.length for part in staged.right)
         await self._move(request, known, staged, via, report)
-        manifest = await self._manifest(request, known, staged, say)
+        manifest = await self._manifest(request, known, staged, warn)
         await self._finish(request, known, staged, manifest.digest, users)
         self._totals.end(request.source_length, known.total, kept)
         return Copied(staged.copy_id, manifest.digest)
@@ -173,7 +173,7 @@ class RangedCopier:
                 return
         raise CopyError(f"{request.destination.name}: somebody else writes to it; the image is not made. Run again")
 
-    async def _open(self, request: CopyRequest, known: _Known, users: AbstractSet[str], say: Say) -> _Staged | Copied:
+    async def _open(self, request: CopyRequest, known: _Known, users: AbstractSet[str], warn: Warn) -> _Staged | Copied:
         """What stands at the destination, taken over or taken up; else a new page blob."""
         facts = await self._blobs.facts(request.destination)
         if facts is not None:
@@ -187,7 +187,7 @@ class RangedCopier:
                     return Copied(copy_id, facts.metadata.get(copier.DIGEST, ""))
                 if facts.metadata.get(copier.ETAG) == known.source.etag and facts.generation:
                     return await self._take_up(request, known, facts)
-                say(f"{request.source.name} changed since its copy began; the copy begins anew")
+                warn(f"{request.source.name} changed since its copy began; the copy begins anew")
         return await self._begin(request, known, users, facts)
 
     async def _begin(
@@ -282,14 +282,14 @@ class RangedCopier:
             copier.record_of(request.destination), manifest_bytes(record), {}, overwrite=True
         )
 
-    async def _manifest(self, request: CopyRequest, known: _Known, staged: _Staged, say: Say) -> Manifest:
+    async def _manifest(self, request: CopyRequest, known: _Known, staged: _Staged, warn: Warn) -> Manifest:
         """The factory image's manifest; made from this copy, and left with the image, where there was none."""
         async with known.writing:
             if known.manifest is None:
                 source = request.source
                 made = Manifest(source.file_name, request.source_length, request.source_created, staged.right)
                 if warning := await self._manifests.write(source, made):
-                    say(warning)
+                    warn(warning)
                 known.manifest = made
         return known.manifest
 

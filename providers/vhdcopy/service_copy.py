@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imagefactory_azure.blobs import BlobRef, CopyState
 from imagefactory_azure.once import Once
 from providers.vhdcopy import copier
-from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress, Report, Say, Source, poll_delay
+from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress, Report, Source, Warn, poll_delay
 
 if TYPE_CHECKING:
     from imagefactory_azure.page_blobs import PageBlobs
@@ -46,7 +46,7 @@ class ServiceCopier:
         self._sources: Once[BlobRef, Source] = Once()
 
     async def copy(
-        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, say: Say
+        self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, warn: Warn
     ) -> Copied:
         """See `Copier`."""
         source = await self._sources.get(request.source, lambda: copier.checked_source(self._blobs, request))

@@ -47,9 +47,8 @@ class _Copying:
         for row in self.rows:
             row(progress)
 
-    def say(self, message: str) -> None:
-        for row in self.rows:
-            row.say(message)
+    def warn(self, message: str) -> None:
+        self.rows[0].warn(message)
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Staging:
             try:
                 await self._join(at_relay, None, None, row)
             except ImageFactoryError as error:
-                row.say(f"the region's own copy failed ({error}); copying from the factory")
+                row.warn(f"the region's own copy failed ({error}); copying from the factory")
                 return await self._claimed(request, None, user, row)
             return await self._claimed(request, relay.blob, user, row)
 
@@ -121,7 +120,7 @@ class Staging:
             try:
                 copied = await self._join(request, via, user, row)
             except RelayLost as lost:
-                row.say(f"{lost}; copying from the factory")
+                row.warn(f"{lost}; copying from the factory")
                 via = None
                 continue
             if await self._claim(request, user):
@@ -164,7 +163,7 @@ class Staging:
     async def _copy(self, copying: _Copying, request: CopyRequest, via: BlobRef | None) -> Copied:
         await asyncio.sleep(0)  # who begins it has yet to say that it takes part
         try:
-            return await self._copier.copy(request, via, copying.users, copying.report, copying.say)
+            return await self._copier.copy(request, via, copying.users, copying.report, copying.warn)
         finally:
             self._copying.pop(request.destination.url, None)
 

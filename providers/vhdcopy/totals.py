@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from time import monotonic
 
-GIB = 1024**3
+GIB, MIB = 1024**3, 1024**2
 
 
 @dataclass
@@ -39,9 +39,13 @@ class Totals:
     def text(self) -> str:
         """The sums in one line."""
         seconds = round(max(0.0, self.ended - (self.began or 0.0)))
-        kept = f", {self.kept / GIB:.1f} GiB were there" if self.kept else ""
+        kept = f", {_size(self.kept)} were there" if self.kept else ""
         vhds = "VHD" if self.copies == 1 else "VHDs"
         return (
-            f"{self.copies} {vhds} copied in {seconds // 60}:{seconds % 60:02d}: {self.moved / GIB:.1f} GiB moved{kept},"
-            f" {self.empty / GIB:.1f} GiB skipped as empty, {self.retried} ranges retried"
+            f"{self.copies} {vhds} copied in {seconds // 60}:{seconds % 60:02d}: {_size(self.moved)} moved"
+            f"{kept}, {_size(self.empty)} skipped as empty, {self.retried} ranges retried"
         )
+
+
+def _size(number: int) -> str:
+    return f"{number / GIB:,.1f} GiB" if number >= GIB else f"{number / MIB:.0f} MiB"
