@@ -56,8 +56,6 @@ class _Tries:
     failed: int = 0
     differing: int = 0
     waits: int = 0
-    found: str = ""
-    unchecked: bool = False
     busy_since: float | None = None
 
     def wait(self) -> float:
@@ -112,10 +110,10 @@ class Transfer:
         """Send it once; whether it is there and right. Raises where another try is of no use."""
         from imagefactory_azure.page_writer import RangeRefused
 
-        job, must = self.job, self.must.get(part)
+        job = self.job
         try:
             written = await self.writer.copy_range(
-                job.source, job.etag, job.destination, job.generation, part, None if tries.unchecked else must
+                job.source, job.etag, job.destination, job.generation, part, self.must.get(part)
             )
         except RangeRefused as refused:
             self._judge(refused, part, ticket, tries)
@@ -124,14 +122,11 @@ class Transfer:
             self.pacer.left(ticket)
         self.pacer.succeeded(job.destination.account_id, ticket, self.window)
         self.totals.moved += part.length
-        if must in {None, written}:
-            self.done(part, written)
-            return True
-        tries.differing += 1
-        tries.found = written
-        if tries.differing >= DIFFERING_ATTEMPTS:
-            raise self._differs(part, str(must), written)
-        return False
+        if self.must.get(part, written) != written:  # another copy of the same source ended meanwhile
+            self._count_differing(part, tries, written)
+            return False
+        self.done(part, written)
+        return True
 
     def _judge(self, refused: RangeRefused, part: Range, ticket: Ticket, tries: _Tries) -> None:
         from imagefactory_azure.page_writer import Refusal
@@ -148,22 +143,21 @@ class Transfer:
                 if tries.failed >= RANGE_ATTEMPTS:
                     raise refused.error from None
             case Refusal.OTHER_CONTENT:
-                # Without the check the service writes the range and tells the digest of what the source holds.
-                tries.differing += 1
-                tries.unchecked = True
-                if tries.differing >= DIFFERING_ATTEMPTS:
-                    raise self._differs(part, self.must.get(part, ""), tries.found or "another one") from None
+                self.totals.moved += part.length
+                self._count_differing(part, tries, refused.found)
             case Refusal.SOURCE_CHANGED | Refusal.SOURCE_GONE:
                 raise SourceChanged from None
             case _:
                 raise refused.error from None
 
-    def _differs(self, part: Range, must: str, found: str) -> CopyError:
-        return CopyError(
-            f"{self.job.destination.name}: the range of {part.length} bytes at {part.offset} was copied"
-            f" {DIFFERING_ATTEMPTS} times with CRC64 {found}, and {self.job.name} has {must} there; the image is not"
-            " made. Run again; if it stays, the factory's VHD is damaged: save the image again"
-        )
+    def _count_differing(self, part: Range, tries: _Tries, found: str) -> None:
+        tries.differing += 1
+        if tries.differing >= DIFFERING_ATTEMPTS:
+            raise CopyError(
+                f"{self.job.destination.name}: the range of {part.length} bytes at {part.offset} was copied"
+                f" {DIFFERING_ATTEMPTS} times with CRC64 {found}, and {self.job.name} has {self.must[part]} there; the"
+                " image is not made. Run again; if it stays, the factory's VHD is damaged: save the image again"
+            ) from None
 
 
 async def _reap(running: set[asyncio.Task[None]]) -> None:
