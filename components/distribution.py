@@ -26,12 +26,11 @@ def distribute(
     plan: Plan, source: VhdSource, settings: Settings, in_state: Set[str]
 ) -> dict[str, dict[str, dict[str, pulumi.Input[str]]]]:
     """Declare what every readable lab must hold; returns id, image path and state by lab label and image name."""
-    cloud = cloud_of(settings)
-    copier = VhdCopyProvider("vhdcopy", cloud, settings.copy, settings.storage_auth)
+    copier = VhdCopyProvider("vhdcopy", settings)
     subscriptions = sorted({lab.facts.subscription_id.lower() for lab in plan.labs})
     azure = {
         subscription: azure_native.Provider(
-            f"subscription-{subscription}", subscription_id=subscription, environment=cloud.name
+            f"subscription-{subscription}", subscription_id=subscription, environment=cloud_of(settings).name
         )
         for subscription in subscriptions
     }

@@ -19,6 +19,7 @@ from imagefactory.lab_facts import LabFacts
 from imagefactory.plan_values import LabPlan, PlannedImage
 from imagefactory.settings import Settings
 from imagefactory_azure.clouds import cloud_of
+from imagefactory_azure.storage import account_name
 
 STAGING_CONTAINER = "imagefactory-staging"
 """The container in a lab's storage account that holds staged VHDs; it stays when they are gone."""
@@ -129,8 +130,11 @@ class LabImages(pulumi.ComponentResource):
         }
 
     def _staged_url(self, account_id: str, image: FactoryImage) -> str:
-        """The staged VHD in an account: one for all labs of that account. Azure reads this URL back."""
-        service = cloud_of(self._settings).blob_service(account_id.rpartition("/")[2])
+        """The staged VHD in an account: one for all labs of that account, in whatever letter case they name it.
+
+        Azure reads this URL back.
+        """
+        service = cloud_of(self._settings).blob_service(account_name(account_id).lower())
         return f"{service}/{STAGING_CONTAINER}/{image.vhd_name}"
 
     def _image_options(self, name: str, planned: PlannedImage) -> pulumi.ResourceOptions:

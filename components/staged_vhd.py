@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import pulumi
 
-from imagefactory.settings import CopySettings, StorageAuth
-from imagefactory_azure.clouds import Cloud
+from imagefactory.settings import Settings
+from imagefactory_azure.clouds import cloud_of
 
 
 class VhdCopyProvider(pulumi.ProviderResource):
     """The provider with the endpoints of one cloud, and the settings of how VHDs are copied."""
 
-    def __init__(self, name: str, cloud: Cloud, copy: CopySettings, storage_auth: StorageAuth) -> None:
+    def __init__(self, name: str, settings: Settings) -> None:
+        cloud, copy = cloud_of(settings), settings.copy
         properties = {
             "resourceManager": cloud.resource_manager,
             "blobEndpoint": cloud.blob_endpoint,
@@ -23,7 +24,8 @@ class VhdCopyProvider(pulumi.ProviderResource):
             "copyMethod": copy.method,
             "maxInFlight": copy.max_in_flight,
             "maxMbps": copy.max_mbps,
-            "storageAuth": storage_auth,
+            "storageAuth": settings.storage_auth,
+            "crossRegion": settings.policy.cross_region,
         }
         super().__init__("vhdcopy", name, {key: str(value) for key, value in properties.items() if value})
 

@@ -12,28 +12,31 @@ from dataclasses import dataclass, replace
 
 from imagefactory.lab_facts import LabFacts
 from imagefactory.plan_values import LabPlan, PlannedImage, Relay
-from imagefactory.settings import CrossRegion
 
 GIB = 1024**3
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """What one region gets from the factory's. `size` in bytes; `at_most`: the manifests do not tell it exactly."""
+    """What one region gets from the factory's, in `copies` copies of `size` bytes together."""
 
     origin: str
     region: str
     images: int
     labs: int
+    copies: int
     size: int
     at_most: bool
+    """Whether a manifest is missing, so that a VHD's whole length was counted."""
     relayed: bool
+    """Whether accounts of the region copy from others there."""
 
     @property
     def text(self) -> str:
         """One line for the reader of a preview."""
         bound = "at most " if self.at_most else ""
-        way = "once per image, the accounts there copy from each other" if self.relayed else "once per lab's account"
+        way = "once per image" if self.copies == self.images else "once per image and storage account"
+        way += "; labs there copy from each other" if self.relayed else ""
         return (
             f"{self.region}: {_count(self.images, 'image')} for {_count(self.labs, 'lab')}:"
             f" {bound}{self.size / GIB:,.1f} GiB cross from {self.origin} ({way})"
@@ -57,16 +60,18 @@ def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, .
     return tuple(replace(plan, images=tuple(related(plan, image) for image in plan.images)) for plan in plans)
 
 
-def crossings(plans: Sequence[LabPlan], factory: LabFacts, cross_region: CrossRegion) -> tuple[Crossing, ...]:
-    """What crosses to each region, by its name."""
+def crossings(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[Crossing, ...]:
+    """What crosses to each region, by its name, with the relays that the plans have. An account counts once."""
     by_region: defaultdict[str, list[tuple[LabPlan, PlannedImage]]] = defaultdict(list)
     for plan, image in _to_copy(plans, factory):
         by_region[plan.facts.region_key].append((plan, image))
     found = []
     for _, chains in sorted(by_region.items()):
-        relayed = cross_region == "relay"
         copies = {
-            (image.image.vhd_name, "" if relayed else (plan.facts.storage_account_id or "").lower()): image.image
+            (
+                image.image.vhd_name,
+                (image.relay.account_id if image.relay else plan.facts.storage_account_id or "").lower(),
+            ): image.image
             for plan, image in chains
         }
         sizes = [image.length if image.allocated is None else image.allocated for image in copies.values()]
@@ -76,9 +81,10 @@ def crossings(plans: Sequence[LabPlan], factory: LabFacts, cross_region: CrossRe
                 region=min(plan.facts.region for plan, _ in chains),
                 images=len({image.image.vhd_name for _, image in chains}),
                 labs=len({plan.label for plan, _ in chains}),
+                copies=len(copies),
                 size=sum(sizes),
                 at_most=any(image.allocated is None for image in copies.values()),
-                relayed=relayed,
+                relayed=any(image.relay for _, image in chains),
             )
         )
     return tuple(found)

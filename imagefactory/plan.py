@@ -88,9 +88,11 @@ def build_plan(
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
             continue
         standing = {image.name.lower(): image for image in sorted(facts.images, key=lambda image: image.id)}
+        told = len(found.warnings)
         planned = (_planned(lab, facts, image, standing.get(image.name.lower()), found) for image in wanted)
         plan = LabPlan(lab.label, lab, facts, tuple(image for image in planned if image))
         if policy.cross_region == "refuse" and facts.region_key != factory.region_key:
+            del found.warnings[told:]  # they tell which images would be made anew
             plan = _without_crossing(plan, factory, found)
         plans.append(plan)
     for image in offered:
@@ -100,12 +102,13 @@ def build_plan(
     _check_empty(catalog, policy, held, found)
     for fault in unsafe_deletions(catalog, held):
         (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
+    served = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
     return Plan(
-        with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans),
+        served,
         tuple(found.omissions),
         tuple(found.warnings),
         tuple(found.failures),
-        crossings(plans, factory, policy.cross_region),
+        crossings(served, factory),
     )
 
 
@@ -188,8 +191,9 @@ def _without_crossing(plan: LabPlan, factory: LabFacts, found: _Findings) -> Lab
     refused = [image for image in plan.images if not image.standing]
     if not refused:
         return plan
-    fact = f"lies in {plan.facts.region}, the factory in {factory.region}, and {len(refused)} images would cross"
-    consequence = "they are not distributed there (setting crossRegion), and nothing is deleted"
+    names = ", ".join(sorted(image.name for image in refused))
+    fact = f"lies in {plan.facts.region}, the factory in {factory.region}, and lacks {names}"
+    consequence = "no VHD crosses a region (setting crossRegion), so it gets nothing new, and nothing is deleted"
     remedy = "Set imagefactory:crossRegion to relay or direct, or take the lab out of labs.json"
     found.failures.append(error(f"lab {plan.label}", fact, consequence, remedy, plan.lab.location))
     for image in refused:

@@ -15,7 +15,10 @@ from imagefactory.labs import TargetLab
 
 @dataclass(frozen=True)
 class Relay:
-    """The account (ARM id) from whose staged VHD the other accounts of its region copy, and how many copies do so."""
+    """The account (ARM id) from whose staged VHD the other accounts of its region copy.
+
+    `uses` counts the copies that do so, one for each lab, also where labs share an account.
+    """
 
     account_id: str
     uses: int
@@ -34,7 +37,8 @@ class PlannedImage:
     """Whether it stands in the lab already, finished or being made, and is taken over."""
     tags: Mapping[str, str]
     relay: Relay | None = None
-    """Where its VHD is copied from in place of the factory; None: from the factory."""
+    """Where its VHD is copied from in place of the factory, also where that is the lab's own account: its staged VHD is
+    kept until the others have read it. None: no other account of the region needs it."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from pulumi.runtime import mocks
+from pulumi.output import Unknown
+from pulumi.runtime import mocks, rpc
 
 from components.distribution import distribute
 from components.lab_images import STAGING_CONTAINER, TAKEN_AS_IT_STANDS, VhdSource
@@ -28,16 +29,17 @@ SAVED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
 
 
 class Recorder(mocks.Mocks):
-    """Answers every registration with its inputs, and remembers it."""
+    """Answers every registration with its inputs, and remembers it. A preview does not know what a copy will tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, preview: bool = False) -> None:
         self.registered: list[mocks.MockResourceArgs] = []
+        self.told = {"copyId": rpc.UNKNOWN if preview else "copy-1", "digest": rpc.UNKNOWN if preview else "sha256:1"}
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.registered.append(args)
         outputs = dict(args.inputs)
         if args.typ == "vhdcopy:index:VhdCopy":
-            outputs |= {"url": outputs["destinationUrl"], "copyId": "copy-1", "digest": "sha256:1"}
+            outputs |= {"url": outputs["destinationUrl"], **self.told}
         if args.typ == "azure-native:devtestlab:CustomImage":
             outputs["provisioningState"] = "Succeeded"
         return f"{args.name}-id", outputs
@@ -82,8 +84,10 @@ def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:
     return PlannedImage(image, image.name, f"/labs/x/customimages/{image.name}", standing, {"ImagePath": "p"})
 
 
-def declared(plan: Plan, in_state: frozenset[str] = frozenset(), settings: Settings = SETTINGS) -> Recorder:
-    recorder = Recorder()
+def declared(
+    plan: Plan, in_state: frozenset[str] = frozenset(), settings: Settings = SETTINGS, preview: bool = False
+) -> Recorder:
+    recorder = Recorder(preview)
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     def program() -> None:
@@ -93,7 +97,7 @@ def declared(plan: Plan, in_state: frozenset[str] = frozenset(), settings: Setti
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        mocks.set_mocks(recorder)
+        mocks.set_mocks(recorder, preview=preview)
         program()
     finally:
         asyncio.set_event_loop(None)
@@ -183,11 +187,34 @@ def test_the_digest_is_a_tag_of_what_was_verified_and_only_of_that(two_labs: Rec
 
 
 def test_a_relay_is_named_by_the_staged_vhd_in_its_account() -> None:
-    """The provider is told which blob of which account the VHD is copied from, and how many copies do so."""
+    """The provider is told which blob of which account the VHD is copied from, and how many copies do so.
+
+    The host's name is in lower case: what two labs call `StRelay` and `strelay` is one blob.
+    """
     image = replace(planned(factory_image("first")), relay=Relay("/subscriptions/x/storageAccounts/StRelay", 3))
     (copy,) = declared(Plan((lab_plan("web", image),))).of("vhdcopy:index:VhdCopy").values()
-    assert copy["relayUrl"] == f"https://StRelay.blob.core.windows.net/{STAGING_CONTAINER}/first.vhd"
+    assert copy["relayUrl"] == f"https://strelay.blob.core.windows.net/{STAGING_CONTAINER}/first.vhd"
     assert copy["relayAccountId"] == "/subscriptions/x/storageAccounts/StRelay" and copy["relayUses"] == 3
+
+
+def test_labs_of_one_account_share_one_staged_vhd(two_labs: Recorder) -> None:
+    """Its URL names no lab. Without a relay nothing is said of one."""
+    first, second = lab_plan("web", planned(factory_image("one"))), lab_plan("data", planned(factory_image("one")))
+    shared = replace(second, facts=replace(second.facts, storage_account_id="/subscriptions/X/StWeb"))
+    copies = declared(Plan((first, shared))).of("vhdcopy:index:VhdCopy").values()
+    assert {copy["destinationUrl"] for copy in copies} == {
+        f"https://stweb.blob.core.windows.net/{STAGING_CONTAINER}/one.vhd"
+    }
+    assert not any(name.startswith("relay") for copy in copies for name in copy)
+
+
+def test_a_preview_knows_all_tags_but_the_digest() -> None:
+    """What only the copy will tell does not hide what the plan knows."""
+    plan = Plan((lab_plan("web", planned(factory_image("one"))),))
+    (image,) = declared(plan, preview=True).of("azure-native:devtestlab:CustomImage").values()
+    digest = image["tags"].pop("Digest")
+    assert isinstance(digest, Unknown) and image["tags"] == {"ImagePath": "p"}
+    assert image["vhd"]["imageName"] == f"https://stweb.blob.core.windows.net/{STAGING_CONTAINER}/one.vhd"
 
 
 def test_the_provider_gets_the_settings_of_copying_as_texts() -> None:
@@ -195,4 +222,4 @@ def test_the_provider_gets_the_settings_of_copying_as_texts() -> None:
     settings = replace(SETTINGS, copy=CopySettings("ranged", max_mbps=800), storage_auth="key")
     (provider,) = declared(Plan(()), settings=settings).of("pulumi:providers:vhdcopy").values()
     assert provider["copyMethod"] == "ranged" and provider["maxMbps"] == "800" and provider["storageAuth"] == "key"
-    assert "maxInFlight" not in provider
+    assert provider["crossRegion"] == "relay" and "maxInFlight" not in provider

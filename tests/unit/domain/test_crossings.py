@@ -49,6 +49,22 @@ def test_one_account_in_a_region_needs_no_relay() -> None:
     assert relays(plan) == {"a": None, "b": None}
     (crossing,) = plan.crossings
     assert (crossing.images, crossing.labs, crossing.size) == (1, 2, image().length)
+    assert crossing.text.endswith("(once per image)")
+
+
+def test_each_lab_that_copies_from_the_relay_counts_as_a_use() -> None:
+    """Two labs that share an account are two copies to the provider, which gives the relay up after the last."""
+    plan = plan_of(
+        {
+            "a": in_region("a", "eastus", "/accounts/X"),
+            "b": in_region("b", "eastus", "/accounts/y"),
+            "c": in_region("c", "eastus", "/accounts/Y"),
+            "d": in_region("d", "eastus", "/accounts/x"),
+        }
+    )
+    assert set(relays(plan).values()) == {Relay("/accounts/X", 2)}
+    (crossing,) = plan.crossings
+    assert crossing.copies == 1 and crossing.text.endswith("(once per image; labs there copy from each other)")
 
 
 def test_an_image_that_stands_is_neither_relay_nor_copied() -> None:
@@ -64,6 +80,15 @@ def test_direct_copies_cross_once_per_account() -> None:
     direct, relayed = plan_of(labs, "direct"), plan_of(labs)
     assert relays(direct) == {"a": None, "b": None}
     assert direct.crossings[0].size == 2 * relayed.crossings[0].size == 2 * image().length
+    assert direct.crossings[0].text.endswith("(once per image and storage account)")
+
+
+def test_each_region_is_told_for_itself_by_name() -> None:
+    """Each with its own relay; regions are compared however they are spelled."""
+    labs = {"a": in_region("a", "westus2"), "b": in_region("b", "East US"), "c": in_region("c", "eastus")}
+    plan = plan_of(labs)
+    assert relays(plan) == {"a": None, **dict.fromkeys("bc", Relay("/accounts/b", 1))}
+    assert [(each.region, each.labs) for each in plan.crossings] == [("East US", 2), ("westus2", 1)]
 
 
 def test_refuse_serves_the_near_labs_deletes_nothing_and_fails() -> None:
@@ -72,8 +97,17 @@ def test_refuse_serves_the_near_labs_deletes_nothing_and_fails() -> None:
     plan = plan_of({"far": far, "new": in_region("new", "eastus"), "near": in_region("near", "westeurope")}, "refuse")
     assert {each.facts.name: len(each.images) for each in plan.labs} == {"far": 1, "new": 0, "near": 1}
     (failure,) = plan.failures
-    assert "lab new" in failure.text() and "crossRegion" in failure.text()
+    assert "lab new" in failure.text() and "lacks image;" in failure.text() and "crossRegion" in failure.text()
     assert [omission.lab for omission in plan.omissions] == [lab("new").label] and plan.crossings == ()
+
+
+@pytest.mark.parametrize("changes", [{"source_vhd": "another.vhd"}, {"state": "Failed"}])
+def test_refuse_says_nothing_of_making_anew_what_it_does_not_make_anew(changes: dict[str, str]) -> None:
+    """It is a failure, so that what stands is not deleted, and no warning promises another image."""
+    far = replace(in_region("far", "eastus"), images=(standing(**changes),))
+    refused, served = plan_of({"far": far}, "refuse"), plan_of({"far": far})
+    assert refused.warnings == () and len(refused.failures) == 1 and refused.labs[0].images == ()
+    assert len(served.warnings) == 1 and served.failures == ()
 
 
 def test_allocated_bytes_are_told_where_the_manifests_know_them() -> None:
@@ -82,8 +116,12 @@ def test_allocated_bytes_are_told_where_the_manifests_know_them() -> None:
     planned = PlannedImage(known, known.name, "/i", False, {})
     target = lab("a")
     plan = LabPlan(target.label, target, in_region("a", "eastus"), (planned,))
-    (crossing,) = crossings([plan], FACTORY, "relay")
+    (crossing,) = crossings([plan], FACTORY)
     assert crossing.text.startswith("eastus: 1 image for 1 lab: 3.0 GiB cross from westeurope")
+    other = replace(image("other"), length=1 << 40)
+    unknown = PlannedImage(other, other.name, "/i", False, {})
+    (crossing,) = crossings([replace(plan, images=(planned, unknown))], FACTORY)
+    assert crossing.text.startswith("eastus: 2 images for 1 lab: at most 1,027.0 GiB cross from westeurope")
 
 
 @given(
@@ -103,4 +141,4 @@ def test_the_order_of_labs_changes_nothing(order: list[str], regions: list[str])
 @pytest.mark.parametrize("plans", [[], [LabPlan("l", lab(), facts(), ())]])
 def test_nothing_to_copy_crosses_nothing(plans: list[LabPlan]) -> None:
     """An empty plan says nothing."""
-    assert crossings(plans, FACTORY, "relay") == () and with_relays(plans, FACTORY) == tuple(plans)
+    assert crossings(plans, FACTORY) == () and with_relays(plans, FACTORY) == tuple(plans)
