@@ -38,8 +38,12 @@ STARTS = 3
 RECORD_SECONDS = 1.0, 10.0
 """Least and greatest time between two records of what is right; it grows with a copy's age, to a tenth of it."""
 
-COPIES_PER_SECOND = 50
-"""At most so many records are written in a second, however many copies are in flight."""
+RECORDS_SHARE = 0.05
+"""Of the process's time, records take no more than this, however many copies are in flight and however long they are.
+"""
+
+RECORD_CALL_SECONDS = 0.002
+"""CPU time of the call that writes a record (the SDK's pipeline)."""
 
 LAST_RECORD_SECONDS = 1.0
 """How long the last record of a copy that is stopped may take."""
@@ -58,6 +62,8 @@ class _Known:
     parts: tuple[Range, ...]
     manifest: Manifest | None
     must: dict[Range, str]
+    is_stale: bool = False
+    """Whether a copy met another ETag since."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -102,7 +108,9 @@ class RangedCopier:
                 try:
                     return await self._copy(request, known, via, users, report, warn)
                 except SourceChanged:
-                    self._known.forget(request.source)
+                    if not known.is_stale:  # the first copy that notices has it learnt anew, for all
+                        known.is_stale = True
+                        self._known.forget(request.source)
                     warn(f"{request.source.name} changed while it was copied; the copy begins anew")
         finally:
             self._in_flight -= 1
@@ -206,11 +214,16 @@ class RangedCopier:
             staged.generation,
             overwrite_etag=there.etag if there else None,
         )
-        if not made:
+        if not made and not await self._is_ours(request, staged):
             raise CopyError(
                 f"{request.destination.name}: another run began to copy into it; the image is not made here. Run again"
             )
         return staged
+
+    async def _is_ours(self, request: CopyRequest, staged: _Staged) -> bool:
+        """Whether the blob that stands there is the one that was just made, and only the answer was lost."""
+        facts = await self._blobs.facts(request.destination)
+        return facts is not None and facts.metadata.get(copier.COPY) == staged.copy_id
 
     async def _take_up(self, request: CopyRequest, known: _Known, facts: BlobFacts) -> _Staged:
         """What an earlier run left: the ranges that are there, and that its record says are right."""
@@ -267,20 +280,23 @@ class RangedCopier:
 
     async def _keep_record(self, request: CopyRequest, staged: _Staged) -> None:
         least, greatest = RECORD_SECONDS
-        began, recorded = monotonic(), len(staged.right)
+        began, recorded, cost = monotonic(), len(staged.right), 0.0
         while True:
             age = (monotonic() - began) / 10
-            await asyncio.sleep(max(least, min(greatest, age), self._in_flight / COPIES_PER_SECOND))
+            await asyncio.sleep(max(least, min(greatest, age), self._in_flight * cost / RECORDS_SHARE))
             if len(staged.right) > recorded:
                 recorded = len(staged.right)
                 with suppress(ImageFactoryError):  # the next one may succeed; without any, more is moved again
-                    await self._record(request, staged)
+                    cost = await self._record(request, staged)
 
-    async def _record(self, request: CopyRequest, staged: _Staged) -> None:
+    async def _record(self, request: CopyRequest, staged: _Staged) -> float:
+        """Write down what is right; returns the seconds that this kept the process busy."""
+        began = monotonic()
         record = Manifest(staged.copy_id, request.source_length, request.source_created, staged.right)
-        await self._blobs.put_document(
-            copier.record_of(request.destination), manifest_bytes(record), {}, overwrite=True
-        )
+        packed = manifest_bytes(record)
+        cost = monotonic() - began + RECORD_CALL_SECONDS
+        await self._blobs.put_document(copier.record_of(request.destination), packed, {}, overwrite=True)
+        return cost
 
     async def _manifest(self, request: CopyRequest, known: _Known, staged: _Staged, warn: Warn) -> Manifest:
         """The factory image's manifest; made from this copy, and left with the image, where there was none."""
