@@ -87,6 +87,49 @@ def test_a_manifest_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
         parse_manifest(gzip.compress(json.dumps({**good, **change}).encode()))
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_infinity=False) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(manifests(), st.data())
+def test_a_damaged_manifest_is_read_or_refused_and_nothing_else(manifest: Manifest, data: st.DataObject) -> None:
+    """Bytes that changed or are missing, and values of any kind where others belong."""
+    packed = bytearray(manifest_bytes(manifest))
+    cut = data.draw(st.integers(0, len(packed) - 1))
+    with pytest.raises(ManifestError):
+        parse_manifest(bytes(packed[:cut]))
+    packed[cut] ^= data.draw(st.integers(1, 255))
+    read_or_refused(bytes(packed))
+    document = json.loads(gzip.decompress(manifest_bytes(manifest)))
+    document[data.draw(st.sampled_from(sorted(document)))] = data.draw(json_values)
+    if manifest.ranges and isinstance(document["ranges"], list) and document["ranges"]:
+        document["ranges"][0] = data.draw(st.just(document["ranges"][0]) | st.lists(json_values, max_size=4))
+    read_or_refused(gzip.compress(json.dumps(document).encode()))
+
+
+def read_or_refused(packed: bytes) -> None:
+    """What is read keeps the rules of a manifest."""
+    try:
+        manifest = parse_manifest(packed)
+    except ManifestError as error:
+        assert "\n" not in str(error)
+        return
+    assert all(part.end <= manifest.length for part in manifest.ranges)
+    assert len(manifest.digest) == len("sha256:") + 64
+
+
+@pytest.mark.xfail(raises=OverflowError, reason="JSON's Infinity and 1e999 become a float that no int can hold")
+@pytest.mark.parametrize("change", [{"length": 1e999}, {"ranges": [[1e999, 512, "AAAAAAAAAAA="]]}])
+def test_a_number_without_end_is_refused(change: dict[str, Any]) -> None:
+    """Python reads it where JSON forbids it."""
+    document = {"version": 1, "vhd": "a.vhd", "length": 1024, "created": CREATED.isoformat(), "algorithm": "crc64"}
+    with pytest.raises(ManifestError):
+        parse_manifest(gzip.compress(json.dumps({**document, "ranges": [], **change}).encode()))
+
+
 def test_a_document_that_unpacks_without_end_is_refused() -> None:
     """A few hundred kilobytes must not fill the memory."""
     bomb = gzip.compress(b" " * (UNPACKED_BYTES + 1))

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.errors import ConfigurationError
-from imagefactory.settings import Endpoints, FactoryLab, Policy, Settings, parse_settings, settings_from_stack_file
+from imagefactory.settings import (
+    CopySettings,
+    Endpoints,
+    FactoryLab,
+    Policy,
+    Settings,
+    parse_settings,
+    settings_from_stack_file,
+)
 from tests.unit.domain.builders import SUBSCRIPTION
 
 FACTORY = {"subscriptionId": SUBSCRIPTION, "labName": "factory"}
@@ -30,9 +38,10 @@ def refused(values: dict[str, Any], environment: dict[str, str] | None = None) -
 
 def test_defaults() -> None:
     """Only the factory must be named."""
-    assert parse_settings({"imagefactory:factory": json.dumps(FACTORY)}, CUSTOM) == Settings(
-        FactoryLab(SUBSCRIPTION, "factory")
-    )
+    read = parse_settings({"imagefactory:factory": json.dumps(FACTORY)}, CUSTOM)
+    assert read == Settings(FactoryLab(SUBSCRIPTION, "factory"))
+    assert (read.copy, read.storage_auth) == (CopySettings("ranged", None, None), "aad")
+    assert read.policy.cross_region == "relay"
 
 
 def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path: Path) -> None:
@@ -44,10 +53,20 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "labs": "labs.prod.json",
         "configuration": "conf",
         "cloud": "china",
+        "copy": {"method": "service", "maxInFlight": 64, "maxMbps": 800},
+        "storageAuth": "key",
+        "crossRegion": "refuse",
     }
     as_text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     expected = Settings(
-        FactoryLab(SUBSCRIPTION, "factory", "rg"), Path("conf"), "labs.prod.json", Policy(3, True), "china", Endpoints()
+        FactoryLab(SUBSCRIPTION, "factory", "rg"),
+        Path("conf"),
+        "labs.prod.json",
+        Policy(3, True, "refuse"),
+        "china",
+        Endpoints(),
+        CopySettings("service", 64, 800),
+        "key",
     )
     assert (
         parse_settings({f"imagefactory:{key}": text for key, text in as_text.items()} | {"azure:x": "1"}, {})
@@ -68,6 +87,9 @@ def test_all_faults_come_at_once() -> None:
             "keep": "0",
             "allowEmptyFactory": "maybe",
             "cloud": "moon",
+            "copy": {"maxMpbs": 5, "maxInFlight": 0, "method": "fast"},
+            "storageauth": "key",
+            "crossRegion": "never",
         }
     )
     for part in (
@@ -77,9 +99,14 @@ def test_all_faults_come_at_once() -> None:
         "imagefactory:keep: 0",
         "true or false",
         "moon",
+        'Write "maxMbps"',
+        "imagefactory:copy.maxInFlight: 0",
+        "ranged or service",
+        'Write "storageAuth"',
+        "relay, direct or refuse",
     ):
         assert part in told
-    assert len(told.splitlines()) == 6
+    assert len(told.splitlines()) == 11
 
 
 @pytest.mark.parametrize(
@@ -97,6 +124,15 @@ def test_all_faults_come_at_once() -> None:
         ({"endpoints": {"resourceManager": "http://example.org"}}, "https"),
         ({"endpoints": {"resourceManager": "https://user:secret@example.org"}}, "https"),
         ({"endpoints": {"resourceManager": "https://["}}, "https"),
+        ({"copy": "ranged"}, "an object belongs"),
+        ({"copy": {"maxMbps": 0.5}}, "imagefactory:copy.maxMbps"),
+        ({"copy": {"maxMbps": "800"}}, "a whole number belongs"),
+        ({"copy": {"maxMbps": True}}, "a whole number belongs"),
+        ({"copy": {"maxInFlight": -1}}, "at least 1"),
+        ({"copy": {"method": "RANGED"}}, "ranged or service"),
+        ({"storageAuth": "true"}, "aad or key"),
+        ({"storageAuth": ""}, "aad or key"),
+        ({"crossRegion": "1"}, "relay, direct or refuse"),
     ],
 )
 def test_each_wrong_value_is_told(values: dict[str, Any], named: str) -> None:
@@ -136,7 +172,9 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["factory", "keep", "cloud", "endpoints", "labs", "imagefactory:labs", "x:y", "x"]),
+        st.sampled_from(
+            ["factory", "keep", "cloud", "endpoints", "copy", "storageAuth", "imagefactory:labs", "x:y", "x"]
+        ),
         json_values,
     )
 )
