@@ -177,7 +177,8 @@ class RangedCopier:
                 **copier.users_text(users | copier.users_of(facts.metadata)),
             }
             if await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag):
-                await self._blobs.delete(copier.record_of(request.destination))
+                with suppress(ImageFactoryError):  # the release removes it too
+                    await self._blobs.delete(copier.record_of(request.destination))
                 return
         raise CopyError(f"{request.destination.name}: somebody else writes to it; the image is not made. Run again")
 

@@ -101,9 +101,16 @@ class World:
 
     # What the user and Azure do.
 
-    def add_lab(self, name: str, *paths: str, subscription: str | None = None, region: str = "westeurope") -> Lab:
-        """A new lab, which labs.json gives `paths` (without paths it is not in labs.json)."""
-        lab = Lab(name, subscription or self.subscription, next(self.accounts))
+    def add_lab(
+        self,
+        name: str,
+        *paths: str,
+        subscription: str | None = None,
+        region: str = "westeurope",
+        account: str | None = None,
+    ) -> Lab:
+        """A new lab, to which labs.json gives `paths` (none: it is not named there); `account` may be another lab's."""
+        lab = Lab(name, subscription or self.subscription, account or next(self.accounts))
         self.labs[name] = lab
         self._seed_lab(lab, region)
         if paths:
