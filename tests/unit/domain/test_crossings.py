@@ -43,6 +43,15 @@ def test_the_account_that_sorts_first_is_the_relay_of_its_region() -> None:
     assert relays(plan) == {**dict.fromkeys("abc", Relay("/accounts/a", 2)), "near": None}
 
 
+def test_it_is_the_accounts_id_that_sorts_and_not_the_labs_name() -> None:
+    """In whatever letter case Azure spells it."""
+    accounts = {"a": "/accounts/c", "b": "/accounts/A", "c": "/accounts/B"}
+    plan = plan_of({name: in_region(name, "eastus", account) for name, account in accounts.items()})
+    assert set(relays(plan).values()) == {Relay("/accounts/A", 2)}
+    plan = plan_of({name: in_region(name, "eastus", account.swapcase()) for name, account in accounts.items()})
+    assert set(relays(plan).values()) == {Relay("/ACCOUNTS/a", 2)}
+
+
 def test_one_account_in_a_region_needs_no_relay() -> None:
     """Labs of one account share its staged VHD anyway."""
     plan = plan_of({"a": in_region("a", "eastus", "/accounts/x"), "b": in_region("b", "East US", "/accounts/X")})

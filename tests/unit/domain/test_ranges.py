@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imagefactory.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range, covered, missing, pieces
@@ -16,6 +16,9 @@ spans = st.lists(
     max_size=30,
 )
 """Gaps and lengths, in pages."""
+
+PIECE = PIECE_BYTES // PAGE_BYTES
+BRIDGE = BRIDGE_BYTES // PAGE_BYTES
 
 
 def disk(spans: list[tuple[int, int]]) -> list[Range]:
@@ -29,6 +32,9 @@ def disk(spans: list[tuple[int, int]]) -> list[Range]:
 
 
 @given(spans)
+@example([(0, PIECE - 10), (50, 100)])
+@example([(0, PIECE - BRIDGE), (BRIDGE, 1)])
+@example([(3, PIECE), (BRIDGE, PIECE), (BRIDGE + 1, 1)])
 def test_pieces_hold_every_allocated_byte_once_and_no_gap_to_skip(spans: list[tuple[int, int]]) -> None:
     """At most 4 MiB, whole pages, in order, beginning and ending with data."""
     allocated = disk(spans)
@@ -49,6 +55,9 @@ def test_pieces_hold_every_allocated_byte_once_and_no_gap_to_skip(spans: list[tu
 
 
 @given(spans)
+@example([(0, 1), (BRIDGE, 1), (BRIDGE + 1, 1)])
+@example([(0, PIECE - BRIDGE - 1), (BRIDGE, 1)])
+@example([(0, PIECE + 1), (BRIDGE, 1)])
 def test_no_two_pieces_could_be_one_request(spans: list[tuple[int, int]]) -> None:
     """Neighbours that a bridge would join do not fit into 4 MiB together."""
     for first, second in pairwise(pieces(disk(spans))):

@@ -125,6 +125,7 @@ def test_all_faults_come_at_once() -> None:
         ({"endpoints": {"resourceManager": "https://user:secret@example.org"}}, "https"),
         ({"endpoints": {"resourceManager": "https://["}}, "https"),
         ({"copy": "ranged"}, "an object belongs"),
+        ({"copy": {"maxMbps": 0}}, "at least 1"),
         ({"copy": {"maxMbps": 0.5}}, "imagefactory:copy.maxMbps"),
         ({"copy": {"maxMbps": "800"}}, "a whole number belongs"),
         ({"copy": {"maxMbps": True}}, "a whole number belongs"),
