@@ -77,12 +77,20 @@ def parse_manifest(packed: bytes) -> Manifest:
     try:
         content = unpacking.decompress(packed, UNPACKED_BYTES)
         document = json.loads(content)
-        if not unpacking.eof or document["version"] != VERSION or document["algorithm"] != "crc64":
+        if (
+            not unpacking.eof
+            or unpacking.unused_data
+            or document["version"] != VERSION
+            or document["algorithm"] != "crc64"
+        ):
             raise ValueError("it is of another kind or version, or cut short")
-        ranges = {Range(int(offset), int(length)): _digest(digest) for offset, length, digest in document["ranges"]}
-        manifest = Manifest(
-            str(document["vhd"]), int(document["length"]), datetime.fromisoformat(document["created"]), ranges
-        )
+        ranges = {
+            Range(_number(offset), _number(length)): _digest(digest) for offset, length, digest in document["ranges"]
+        }
+        created = datetime.fromisoformat(document["created"])
+        if created.tzinfo is None:
+            raise ValueError("its time has no zone")
+        manifest = Manifest(str(document["vhd"]), _number(document["length"]), created, ranges)
         _check(manifest, len(document["ranges"]))
     except (ValueError, KeyError, TypeError, RecursionError, zlib.error) as error:
         raise ManifestError(f"it is no ranges manifest ({type(error).__name__}: {error})") from None
@@ -91,6 +99,12 @@ def parse_manifest(packed: bytes) -> Manifest:
 
 def _rows(ranges: Mapping[Range, str]) -> list[list[Any]]:
     return [[part.offset, part.length, ranges[part]] for part in sorted(ranges)]
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("a number of bytes is none")
+    return value
 
 
 def _digest(value: Any) -> str:

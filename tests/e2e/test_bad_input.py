@@ -114,14 +114,15 @@ def test_no_permission_on_the_factory_plans_nothing(world: World) -> None:
     world.cloud.set_faults(
         [
             {
-                "service": "arm",
-                "path": f"{world.factory.account}/listKeys",
-                "action": {"status": 403, "code": "Forbidden"},
+                "service": "blob",
+                "path": f"/{world.factory.account}/.*comp=list",
+                "action": {"status": 403, "code": "AuthorizationPermissionMismatch"},
             }
         ]
     )
     run = world.up()
-    assert run.code != 0 and world.factory.account in run.output and "Traceback" not in run.output, run.output
+    assert run.code != 0 and "Traceback" not in run.output, run.output
+    assert f"factory lab '{world.factory.name}'" in run.output and "Storage Blob Data" in run.output, run.output
     assert set(world.held(web)) == set(world.images)
 
 

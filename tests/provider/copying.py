@@ -43,6 +43,18 @@ async def copier_of(
     totals: Totals | None = None,
 ) -> AsyncIterator[Copier]:
     """A copier with connections of its own, as one provider process has it."""
+    async with open_copier(world, method, auth, totals) as (_, copier):
+        yield copier
+
+
+@asynccontextmanager
+async def open_copier(
+    world: World,
+    method: Literal["ranged", "service"] = "ranged",
+    auth: Literal["aad", "key"] = "aad",
+    totals: Totals | None = None,
+) -> AsyncIterator[tuple[PageBlobs, Copier]]:
+    """The same, with the page blobs that it works on."""
     factory = {"subscriptionId": world.subscription, "labName": world.factory.name}
     cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, world.environment))
     async with (
@@ -52,9 +64,9 @@ async def copier_of(
     ):
         blobs = PageBlobs(accounts)
         if method == "service":
-            yield ServiceCopier(blobs, stall_seconds=STALL_SECONDS)
+            yield blobs, ServiceCopier(blobs, stall_seconds=STALL_SECONDS)
         else:
-            yield RangedCopier(blobs, writer, Manifests(blobs), Pacer(64), totals or Totals())
+            yield blobs, RangedCopier(blobs, writer, Manifests(blobs), Pacer(64), totals or Totals())
 
 
 async def copy_image(
