@@ -25,7 +25,6 @@ class VhdCopyProvider(pulumi.ProviderResource):
             "maxInFlight": copy.max_in_flight,
             "maxMbps": copy.max_mbps,
             "storageAuth": settings.storage_auth,
-            "crossRegion": settings.policy.cross_region,
         }
         super().__init__("vhdcopy", name, {key: str(value) for key, value in properties.items() if value})
 

@@ -222,4 +222,4 @@ def test_the_provider_gets_the_settings_of_copying_as_texts() -> None:
     settings = replace(SETTINGS, copy=CopySettings("ranged", max_mbps=800), storage_auth="key")
     (provider,) = declared(Plan(()), settings=settings).of("pulumi:providers:vhdcopy").values()
     assert provider["copyMethod"] == "ranged" and provider["maxMbps"] == "800" and provider["storageAuth"] == "key"
-    assert provider["crossRegion"] == "relay" and "maxInFlight" not in provider
+    assert "maxInFlight" not in provider
