@@ -84,11 +84,7 @@ class RangeRefused(Exception):
 
 
 class PageWriter:
-    """Writes ranges over at most `in_flight` connections, which are kept; more calls wait. Use as `async with`.
-
-    A call is sent once; only one that meets a kept connection which the service has closed meanwhile is sent again, by
-    aiohttp.
-    """
+    """Writes ranges over at most `in_flight` connections, which are kept; more calls wait. Use as `async with`."""
 
     def __init__(self, accounts: StorageAccounts, in_flight: int) -> None:
         self._accounts = accounts
@@ -104,6 +100,7 @@ class PageWriter:
             headers={"User-Agent": "imagefactory", "x-ms-version": REST_VERSION},
             skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding"),
             read_bufsize=READ_BYTES,
+            middlewares=(_once,),
         )
         return self
 
@@ -229,6 +226,14 @@ class _Call:
         consequence = f"{self.source.name} is not copied there; what is there is kept"
         account = account_name(self.destination.account_id)
         return cloud_error(self.destination.name, consequence, status, code, message, account=account, remedy=remedy)
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Sends a request one time; aiohttp by itself would send it again where the connection was cut, untold."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 def _bytes(part: Range) -> str:

@@ -1,0 +1,35 @@
+"""The world of each test of storage: a factory with one VHD, a lab beside it, in both ways of opening accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcloud.client import CloudClient
+from tests.azure.storage_world import Auth, StorageWorld
+from tests.e2e.world import MIB, World
+
+
+@pytest.fixture(params=["aad", "key"])
+def auth(request: pytest.FixtureRequest) -> Auth:
+    """Either way."""
+    way: Auth = request.param
+    return way
+
+
+@pytest.fixture
+def storage(
+    fresh_cloud: CloudClient,
+    shell: dict[str, str],
+    accounts: Iterator[str],
+    project_folder: Path,
+    signed_in: None,
+) -> StorageWorld:
+    """A factory VHD of 16 MiB in one account, an empty account of a lab; this process is signed in."""
+    world = World(fresh_cloud, shell, accounts, project_folder)
+    world.add_lab("web")
+    world.add_images(("Win2016/Datacenter.json", 5), allocated=MIB)
+    fresh_cloud.clear_calls()
+    return StorageWorld(world)

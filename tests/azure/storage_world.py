@@ -1,0 +1,141 @@
+"""A VHD in the factory's storage account and the place where it is staged, for the tests of what opens and moves them.
+
+Owns the connections of a test, and questions about what the accounts hold. CRC64 is computed here from its definition,
+so that neither the product nor the emulator vouches for itself.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from azure.storage.blob import BlobClient
+
+from imagefactory.ranges import Range
+from imagefactory.settings import parse_settings
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.clouds import cloud_of
+from imagefactory_azure.credentials import credential
+from imagefactory_azure.page_blobs import PageBlobs
+from imagefactory_azure.page_writer import PageWriter
+from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory_azure.storage import StorageAccounts
+from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
+
+Auth = Literal["aad", "key"]
+GENERATION = 7
+FIRST = Range(0, 512)
+"""The disk's first page, which holds its partition table."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The product's connections to storage."""
+
+    accounts: StorageAccounts
+    blobs: PageBlobs
+    writer: PageWriter
+
+
+@dataclass(frozen=True)
+class StorageWorld:
+    """One VHD of the factory and the lab `web`."""
+
+    world: World
+
+    @property
+    def cloud(self) -> Any:
+        """The embedded cloud."""
+        return self.world.cloud
+
+    @property
+    def lab(self) -> Lab:
+        """The lab where the VHD is staged."""
+        return self.world.labs["web"]
+
+    @property
+    def vhd(self) -> str:
+        """The VHD's file name."""
+        (name,) = self.world.images.values()
+        return name
+
+    @property
+    def source(self) -> BlobRef:
+        """The factory's VHD."""
+        return self._ref(self.world.factory, FACTORY_CONTAINER, self.vhd)
+
+    @property
+    def staged(self) -> BlobRef:
+        """Where it is staged."""
+        return self._ref(self.lab, STAGING_CONTAINER, self.vhd)
+
+    def beside(self, blob: BlobRef, name: str) -> BlobRef:
+        """Another blob in the same container."""
+        return BlobRef(blob.account_id, f"{blob.url.rpartition('/')[0]}/{name}")
+
+    @asynccontextmanager
+    async def connect(self, auth: Auth = "aad", in_flight: int = 16) -> AsyncIterator[Connected]:
+        """New connections, as one process has them."""
+        factory = {"subscriptionId": self.world.subscription, "labName": self.world.factory.name}
+        cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, self.world.environment))
+        async with (
+            ResourceManager(cloud, credential(cloud)) as arm,
+            StorageAccounts(arm, auth) as accounts,
+            PageWriter(accounts, in_flight) as writer,
+        ):
+            yield Connected(accounts, PageBlobs(accounts), writer)
+
+    @asynccontextmanager
+    async def begun(self, auth: Auth = "aad") -> AsyncIterator[Connected]:
+        """Connections, and an empty page blob where the VHD is staged; calls made so far are forgotten."""
+        async with self.connect(auth) as connected:
+            assert await connected.blobs.create(self.staged, self.client(self.source).get_blob_properties().size, {}, 7)
+            self.cloud.clear_calls()
+            yield connected
+
+    async def copy(self, connected: Connected, part: Range = FIRST, digest: str | None = None) -> str:
+        """Copy a range of the VHD, as it is now."""
+        return await connected.writer.copy_range(self.source, self.etag(), self.staged, GENERATION, part, digest)
+
+    def etag(self) -> str:
+        """The factory's VHD's."""
+        return str(self.client(self.source).get_blob_properties().etag)
+
+    def client(self, blob: BlobRef) -> BlobClient:
+        """A blob as somebody with the account's key sees it."""
+        name = blob.account_id.rpartition("/")[2]
+        lab = next(
+            lab for lab in (self.world.factory, *self.world.labs.values()) if lab.account.lower() == name.lower()
+        )
+        return self.world.service(lab).get_blob_client(*blob.url.split("/")[-2:])
+
+    def content(self, blob: BlobRef, part: Range = FIRST) -> bytes:
+        """Bytes of a blob."""
+        return bytes(self.client(blob).download_blob(part.offset, part.length).readall())
+
+    def calls(self, method: str = "", path: str = "") -> list[Mapping[str, Any]]:
+        """Calls of the journal, but those of `client` and `content`, which look at a blob by its key."""
+        return [
+            call for call in self.cloud.calls() if call["method"] in (method or call["method"]) and path in call["path"]
+        ]
+
+    def refuse(self, action: Mapping[str, object], path: str = "comp=page", **rule: object) -> None:
+        """Put one fault rule of the blob service in force."""
+        self.cloud.set_faults([{"service": "blob", "path": path, **rule, "action": dict(action)}])
+
+    def _ref(self, lab: Lab, container: str, name: str) -> BlobRef:
+        ids = {each["name"]: each["id"] for each in self.cloud.status()["storageAccounts"]}
+        return BlobRef(str(ids[lab.account]), self.world.service(lab).get_blob_client(container, name).url)
+
+
+def crc64(content: bytes) -> str:
+    """CRC64 as Azure writes it, bit by bit."""
+    crc = (1 << 64) - 1
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x9A6C9329AC4BC9B5 if crc & 1 else 0)
+    return base64.b64encode((crc ^ (1 << 64) - 1).to_bytes(8, "little")).decode()
