@@ -97,6 +97,7 @@ class LabImages(pulumi.ComponentResource):
             image_id=planned.image_id,
             relay_url=self._staged_url(relay.account_id, image) if relay else None,
             relay_account_id=relay.account_id if relay else None,
+            relay_image_id=relay.image_id if relay else None,
             relay_uses=relay.uses if relay else None,
             opts=child,
         )

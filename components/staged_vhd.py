@@ -33,8 +33,8 @@ class VhdCopy(pulumi.CustomResource):
     """A factory VHD staged in a lab's own storage account until the custom image `image_id` stands.
 
     `source_length` in bytes, `source_created` in ISO 8601: together they tell a VHD that was written anew. `relay_url`
-    is the staged VHD that it is copied from in place of the source, in the account `relay_account_id`; `relay_uses`
-    tells how many copies do so.
+    is the staged VHD that it is copied from in place of the source, in the account `relay_account_id`, staged for the
+    image `relay_image_id`; `relay_uses` tells how many copies do so.
     """
 
     url: pulumi.Output[str]
@@ -57,6 +57,7 @@ class VhdCopy(pulumi.CustomResource):
         image_id: str,
         relay_url: str | None = None,
         relay_account_id: str | None = None,
+        relay_image_id: str | None = None,
         relay_uses: int | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -70,6 +71,7 @@ class VhdCopy(pulumi.CustomResource):
             "imageId": image_id,
             "relayUrl": relay_url,
             "relayAccountId": relay_account_id,
+            "relayImageId": relay_image_id,
             "relayUses": relay_uses,
             "url": None,
             "copyId": None,

@@ -45,17 +45,17 @@ class Crossing:
 
 def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, ...]:
     """The plans with the relay of each image that several accounts of another region need."""
-    accounts: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    chains: defaultdict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
     for plan, image in _to_copy(plans, factory):
-        accounts[plan.facts.region_key, image.image.vhd_name].append(plan.facts.storage_account_id or "")
+        account = plan.facts.storage_account_id or ""
+        chains[plan.facts.region_key, image.image.vhd_name].append((account.lower(), account, image.image_id))
 
     def related(plan: LabPlan, image: PlannedImage) -> PlannedImage:
-        takers = accounts.get((plan.facts.region_key, image.image.vhd_name), [])
-        if image.standing or len({account.lower() for account in takers}) < 2:
+        takers = chains.get((plan.facts.region_key, image.image.vhd_name), [])
+        if image.standing or len({account for account, _, _ in takers}) < 2:
             return image
-        relay = min(takers, key=lambda account: (account.lower(), account))
-        uses = sum(account.lower() != relay.lower() for account in takers)
-        return replace(image, relay=Relay(relay, uses))
+        first, relay, image_id = min(takers)
+        return replace(image, relay=Relay(relay, sum(account != first for account, _, _ in takers), image_id))
 
     return tuple(replace(plan, images=tuple(related(plan, image) for image in plan.images)) for plan in plans)
 

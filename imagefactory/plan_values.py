@@ -22,6 +22,8 @@ class Relay:
 
     account_id: str
     uses: int
+    image_id: str
+    """ARM id of the image that this staged VHD is made for; its release removes it."""
 
 
 @dataclass(frozen=True)

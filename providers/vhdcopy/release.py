@@ -51,7 +51,7 @@ class StagedVhdRelease:
             raise CopyError(
                 f"{blob.name}: custom image '{name}' {found}; the staged VHD is kept for it. Run again with --refresh"
             )
-        await services.staging.release(blob, user_of(str(inputs["imageId"])))
+        await services.staging.release(blob, user_of(str(inputs["imageId"])), row)
         return blob.url, {}
 
     async def read(self, services: Services, inputs: Properties) -> bool:

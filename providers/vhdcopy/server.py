@@ -159,13 +159,9 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     async def Cancel(self, request: Any, context: Context) -> Any:
         """Stop what runs. It also comes at the end of every run, when nothing does; then the run is summed up."""
-        stopped = bool(self._running)
         self.stop_running()
         if self._totals.copies:
             await self._log.tell(self._totals.text())
-        if self._connections and not stopped:
-            with suppress(ImageFactoryError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._connections.settle(), CLEAN_UP_SECONDS)
         return empty_pb2.Empty()
 
     def stop_running(self) -> None:

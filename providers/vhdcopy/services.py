@@ -56,11 +56,6 @@ class Connections:
                 self._services = await self._open()
         return self._services
 
-    async def settle(self) -> None:
-        """Clean up what was kept for operations that did not come; after a run that nobody stopped."""
-        if self._services is not None:
-            await self._services.staging.close()
-
     async def close(self) -> None:
         """Close what was opened."""
         await self._stack.aclose()

@@ -2,16 +2,15 @@
 
 Owns who needs a staged VHD. Custom images that are to be made of it are named in its own metadata, so that another run,
 on another machine, knows them; the last one to be made removes it. Copies that read it as their region's relay live in
-this process only and are counted here. How bytes move is the copier's business.
+this process only and are counted here; its own lab's release waits for them. How bytes move is the copier's business.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from imagefactory.errors import ImageFactoryError
@@ -23,16 +22,23 @@ if TYPE_CHECKING:
     from imagefactory_azure.page_blobs import PageBlobs
     from providers.vhdcopy.progress import Row
 
+PATIENCE_SECONDS = 10.0
+"""How long a relay is kept for copies that the plan has and that do not come while no other copy runs."""
+
+LOOK_SECONDS = 0.2
+"""Time between two looks whether a relay is still read."""
+
 CLAIMS = 5
 """How often a staged VHD is made again that others removed before it was claimed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The staged VHD that the accounts of a region copy from, and how many copies of this run do."""
+    """The staged VHD that the accounts of a region copy from, how many do, and for which image it is staged."""
 
     blob: BlobRef
     uses: int
+    owner: str
 
 
 @dataclass
@@ -57,63 +63,73 @@ class _Readers:
 
     under_way: int = 0
     to_come: int = 0
-    failed: bool = False
-    """Whether one will read it in the next run."""
+    last_seen: float = field(default_factory=monotonic)
+    """When the last one ended, or the first was expected."""
 
 
 class Staging:
     """The staged VHDs of one provider process."""
 
-    def __init__(self, blobs: PageBlobs, copier_: Copier) -> None:
-        self._blobs, self._copier = blobs, copier_
+    def __init__(self, blobs: PageBlobs, copier_: Copier, *, patience: float = PATIENCE_SECONDS) -> None:
+        self._blobs, self._copier, self._patience = blobs, copier_, patience
         self._copying: dict[str, _Copying] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._readers: dict[BlobRef, tuple[CopyRequest, _Readers]] = {}
+        self._readers: defaultdict[BlobRef, _Readers] = defaultdict(_Readers)
+        self._released: set[BlobRef] = set()
 
     async def stage(self, request: CopyRequest, user: str, relay: Relay | None, row: Row) -> Copied:
         """Make the staged VHD exist, be whole and be kept for `user`. Raises `CopyError`, `CloudError`."""
-        if relay and relay.blob == request.destination:
-            self._expect(request, relay)
-            relay = None
-        if relay is None:
+        if relay and relay.blob not in self._readers:
+            self._readers[relay.blob].to_come = relay.uses
+        if relay is None or relay.blob == request.destination:
             return await self._claimed(request, None, user, row)
-        at_relay = replace(request, destination=relay.blob)
-        async with self._reading(at_relay, relay):
-            try:
-                await self._join(at_relay, None, None, row)
-            except ImageFactoryError as error:
-                row.warn(f"the region's own copy failed ({error}); copying from the factory")
-                return await self._claimed(request, None, user, row)
-            return await self._claimed(request, relay.blob, user, row)
+        readers = self._readers[relay.blob]
+        readers.under_way += 1
+        try:
+            via = await self._relayed(request, relay, row)
+            return await self._claimed(request, via, user, row)
+        finally:
+            readers.under_way -= 1
+            readers.to_come -= 1
+            readers.last_seen = monotonic()
 
-    async def release(self, blob: BlobRef, user: str) -> None:
-        """The image `user` stands: remove the staged VHD, unless somebody else needs it. Raises `CloudError`."""
+    async def release(self, blob: BlobRef, user: str, row: Row | None = None) -> None:
+        """The image `user` stands, or is not wanted: remove the staged VHD, unless somebody else needs it.
+
+        Waits for those who read it. Raises `CloudError`.
+        """
+        while self._is_read(blob):
+            if row:
+                row.say("kept for copies in its region")
+            await asyncio.sleep(LOOK_SECONDS)
         async with self._locks[blob.url]:
             facts = await self._blobs.facts(blob)
             if facts is None or copier.SOURCE not in facts.metadata:
                 return
             others = copier.users_of(facts.metadata) - {user}
-            if others or self._is_read(blob):
+            if others:
                 metadata = {key: value for key, value in facts.metadata.items() if key != copier.USERS}
                 await self._blobs.set_metadata(blob, {**metadata, **copier.users_text(others)}, etag=facts.etag)
             else:
+                self._released.add(blob)
                 await copier.remove(self._blobs, blob, facts)
 
-    async def forget(self, request: CopyRequest, user: str, relay: Relay | None) -> None:
-        """Neither the copy nor its relay is needed any more by `user`. Raises `CloudError`."""
+    async def forget(self, request: CopyRequest, user: str) -> None:
+        """The copy is not needed any more by `user`. Raises `CloudError`."""
         facts = await self._blobs.facts(request.destination)
         if facts and request.marked(facts.metadata):
             await self.release(request.destination, user)
-        if relay and relay.blob != request.destination:
-            await self._drop(replace(request, destination=relay.blob), unfinished=True)
 
-    async def close(self) -> None:
-        """Remove relays that were kept for copies that did not come."""
-        readers, self._readers = self._readers, {}
-        await asyncio.gather(
-            *(self._drop(request) for request, counts in readers.values() if not counts.failed),
-            return_exceptions=True,
-        )
+    async def _relayed(self, request: CopyRequest, relay: Relay, row: Row) -> BlobRef | None:
+        """The relay, whole; None where the copy does without. It is made for its own lab, whose release removes it."""
+        if relay.blob in self._released:
+            return None
+        try:
+            await self._join(replace(request, destination=relay.blob), None, relay.owner, row)
+        except ImageFactoryError as error:
+            row.warn(f"the region's own copy failed ({error}); copying from the factory")
+            return None
+        return relay.blob
 
     async def _claimed(self, request: CopyRequest, via: BlobRef | None, user: str, row: Row) -> Copied:
         for _ in range(CLAIMS):
@@ -142,7 +158,7 @@ class Staging:
             metadata = {**facts.metadata, **copier.users_text(users | {user})}
             return await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag)
 
-    async def _join(self, request: CopyRequest, via: BlobRef | None, user: str | None, row: Row) -> Copied:
+    async def _join(self, request: CopyRequest, via: BlobRef | None, user: str, row: Row) -> Copied:
         """Take part in the copy into that blob, and begin it where nobody has."""
         url = request.destination.url
         copying = self._copying.get(url)
@@ -150,8 +166,7 @@ class Staging:
             copying = self._copying[url] = _Copying()
             copying.task = asyncio.ensure_future(self._copy(copying, request, via))
         copying.rows.append(row)
-        if user:
-            copying.users.add(user)
+        copying.users.add(user)
         try:
             return await asyncio.shield(copying.task)
         finally:
@@ -167,35 +182,10 @@ class Staging:
         finally:
             self._copying.pop(request.destination.url, None)
 
-    @asynccontextmanager
-    async def _reading(self, at_relay: CopyRequest, relay: Relay) -> AsyncIterator[None]:
-        readers = self._expect(at_relay, relay)
-        readers.under_way += 1
-        try:
-            yield
-        except BaseException:
-            readers.failed = True
-            raise
-        finally:
-            readers.under_way -= 1
-            readers.to_come -= 1
-        if not readers.failed:
-            await self._drop(at_relay)
-
-    def _expect(self, at_relay: CopyRequest, relay: Relay) -> _Readers:
-        _, readers = self._readers.setdefault(relay.blob, (at_relay, _Readers(to_come=relay.uses)))
-        return readers
-
     def _is_read(self, blob: BlobRef) -> bool:
-        _, readers = self._readers.get(blob, (None, _Readers()))
-        return readers.under_way > 0 or readers.to_come > 0
-
-    async def _drop(self, request: CopyRequest, *, unfinished: bool = False) -> None:
-        """Remove a staged VHD that no image needs and nobody reads; one that is not whole only if told so."""
-        blob = request.destination
-        async with self._locks[blob.url]:
-            facts = None if self._is_read(blob) else await self._blobs.facts(blob)
-            if facts is None or not request.marked(facts.metadata) or copier.users_of(facts.metadata):
-                return
-            if unfinished or copier.is_whole(facts):
-                await copier.remove(self._blobs, blob, facts)
+        """Whether copies read it, or may yet come to: those of the plan, while others run or shortly after."""
+        readers = self._readers.get(blob)
+        if readers is None or readers.under_way > 0:
+            return readers is not None
+        recent = bool(self._copying) or monotonic() - readers.last_seen < self._patience
+        return readers.to_come > 0 and recent

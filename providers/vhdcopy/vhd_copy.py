@@ -39,9 +39,10 @@ class VhdCopy:
 
     Inputs: `sourceUrl`, `sourceAccountId`, `sourceLength` (bytes), `sourceCreated` (ISO 8601), `destinationUrl`,
     `destinationAccountId`, `imageId` (ARM id of the custom image that it is for); and, where the VHD comes from another
-    region, `relayUrl` and `relayAccountId` (the staged VHD that the region's accounts copy from) and `relayUses` (how
-    many of them do). Outputs: `url` (the staged VHD, known at preview), `copyId` (new for each copy) and `digest` (of
-    all its ranges; empty where nothing was copied, or nothing verified).
+    region, `relayUrl` and `relayAccountId` (the staged VHD that the region's accounts copy from), `relayImageId` (the
+    image that it is staged for) and `relayUses` (how many copies read it). Outputs: `url` (the staged VHD, known at
+    preview), `copyId` (new for each copy) and `digest` (of all its ranges; empty where nothing was copied, or nothing
+    verified).
     """
 
     texts: tuple[Text, ...] = (
@@ -53,6 +54,7 @@ class VhdCopy:
         Text("imageId", is_id=True),
         Text("relayUrl", is_hint=True),
         Text("relayAccountId", is_id=True, is_hint=True),
+        Text("relayImageId", is_id=True, is_hint=True),
         Text("relayUses", is_hint=True),
     )
     numbers: tuple[str, ...] = ("sourceLength",)
@@ -125,7 +127,7 @@ class VhdCopy:
 
     async def delete(self, services: Services, inputs: Properties) -> None:
         """Remove the staged VHD unless another image needs it; also if it is gone already."""
-        await services.staging.forget(_request(inputs), user_of(str(inputs["imageId"])), _relay(inputs))
+        await services.staging.forget(_request(inputs), user_of(str(inputs["imageId"])))
 
 
 def _kept(url: str) -> Kept:
@@ -133,10 +135,11 @@ def _kept(url: str) -> Kept:
 
 
 def _relay(properties: Properties) -> Relay | None:
-    url, account_id = properties.get("relayUrl"), properties.get("relayAccountId")
-    if not url or not account_id:
+    url, account_id, image_id = (properties.get(f"relay{name}") for name in ("Url", "AccountId", "ImageId"))
+    if not url or not account_id or not image_id:
         return None
-    return Relay(BlobRef(str(account_id), str(url)), int(properties.get("relayUses") or 0))
+    owner = user_of(str(image_id))
+    return Relay(BlobRef(str(account_id), str(url)), int(properties.get("relayUses") or 0), owner)
 
 
 def _request(properties: Properties) -> CopyRequest:

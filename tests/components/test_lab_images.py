@@ -191,10 +191,17 @@ def test_a_relay_is_named_by_the_staged_vhd_in_its_account() -> None:
 
     The host's name is in lower case: what two labs call `StRelay` and `strelay` is one blob.
     """
-    image = replace(planned(factory_image("first")), relay=Relay("/subscriptions/x/storageAccounts/StRelay", 3))
+    image = replace(
+        planned(factory_image("first")),
+        relay=Relay("/subscriptions/x/storageAccounts/StRelay", 3, "/labs/r/customimages/first"),
+    )
     (copy,) = declared(Plan((lab_plan("web", image),))).of("vhdcopy:index:VhdCopy").values()
     assert copy["relayUrl"] == f"https://strelay.blob.core.windows.net/{STAGING_CONTAINER}/first.vhd"
-    assert copy["relayAccountId"] == "/subscriptions/x/storageAccounts/StRelay" and copy["relayUses"] == 3
+    assert (
+        copy["relayAccountId"] == "/subscriptions/x/storageAccounts/StRelay"
+        and copy["relayUses"] == 3
+        and copy["relayImageId"] == "/labs/r/customimages/first"
+    )
 
 
 def test_labs_of_one_account_share_one_staged_vhd(two_labs: Recorder) -> None:

@@ -147,11 +147,7 @@ class Machine:
         self.faults.append({"service": service, "method": method, "path": path, "action": action})
         self.world.cloud.set_faults(self.faults)
         for name in [image] if image else [*self.world.images, EVERY]:
-            for other, each in self.world.labs.items():
-                # The one who read a relay last has to remove it, whoever's account it lies in.
-                by_relay = (service, method) == ("blob", "DELETE") and self.regions[other] == self.regions[lab.name]
-                if each.account == lab.account or by_relay:
-                    self.afflicted.add((other, name))
+            self.afflicted |= {(each.name, name) for each in self.world.labs.values() if each.account == lab.account}
         self.note("fault", f"{service} {method} {lab.name}/{image or '*'}")
 
     def any_pair(self) -> tuple[Lab, str]:

@@ -40,6 +40,9 @@ FAULTS: dict[str, dict[str, Any]] = {
 OF_RANGES = {"corrupted page", "source access expired", "source changed"}
 """What can happen to a call only that reads another blob; the other phases have no such call."""
 
+PATIENCE_SECONDS = 1.0
+"""How long a relay waits for copies that do not come."""
+
 ENDS_THE_RUN = {("signature expired", phase) for phase in ("create", "footer", "mark", "cleanup")}
 """A refusal that no second attempt of the same run mends; the next run goes on. (Ranges sign anew and try again.)"""
 
@@ -81,7 +84,7 @@ class Run:
 async def a_run(world: World) -> AsyncIterator[Run]:
     totals = Totals()
     async with open_copier(world, totals=totals) as (blobs, copier):
-        yield Run(Staging(blobs, copier), totals)
+        yield Run(Staging(blobs, copier, patience=PATIENCE_SECONDS), totals)
 
 
 def staged_blob(world: World, lab: str) -> Any:
@@ -185,48 +188,65 @@ async def test_a_relay_whose_copy_fails_is_done_without(known: World) -> None:
     world.cloud.set_faults([{"service": "blob", "action": refusal, **rule}])
     relay = relay_of(world)
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "reader"), "reader", relay, run.watcher)
+        await run.staging.stage(request_of(world, "reader"), user_of("reader"), relay, run.watcher)
     assert staged_equals_source(world, "reader")
     assert any("copying from the factory" in message for message in run.watcher.messages)
 
 
-async def test_an_image_crosses_to_a_region_once_and_the_relay_goes_with_its_last_reader(known: World) -> None:
-    """Three accounts of one region: one reads the factory, two read the relay, and nothing is left of it."""
+async def test_an_image_crosses_to_a_region_once_and_the_relay_stays_until_it_is_read(known: World) -> None:
+    """Three accounts of one region: one reads the factory, two read the relay, whose release waits for them."""
     world = known
     for name in ("relay", "second", "third"):
         world.add_lab(name)
     relay = replace(relay_of(world), uses=2)
     size = sum(part.length for part in parse_manifest(manifest_of(world)).ranges)
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "relay"), "relay", relay, run.watcher)
-        await run.staging.release(relay.blob, "relay")
-        assert world.staged(world.labs["relay"]) != [], "two copies are to come"
+        await run.staging.stage(request_of(world, "relay"), user_of("relay"), relay, run.watcher)
+        releasing = asyncio.ensure_future(run.staging.release(relay.blob, user_of("relay"), run.watcher))
         requests = {lab: request_of(world, lab) for lab in ("second", "third")}
         world.cloud.set_faults([refused_reads(world)])
         for lab, request in requests.items():
-            await run.staging.stage(request, lab, relay, run.watcher)
+            assert not releasing.done()
+            await run.staging.stage(request, user_of(lab), relay, run.watcher)
+        await releasing
     world.cloud.clear_faults()
     assert run.totals.moved == 3 * size
     assert staged_equals_source(world, "second") and staged_equals_source(world, "third")
     assert world.staged(world.labs["relay"]) == []
 
 
-async def test_a_relay_for_copies_that_do_not_come_goes_with_the_run(known: World) -> None:
-    """The end of the run removes what was kept for them."""
+async def test_a_relay_does_not_wait_for_ever_for_copies_that_do_not_come(known: World) -> None:
+    """While nothing is copied its patience ends; one that comes later copies from the factory."""
     world = known
     world.add_lab("relay")
+    world.add_lab("late")
     relay = replace(relay_of(world), uses=5)
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "relay"), "relay", relay, run.watcher)
-        await run.staging.release(relay.blob, "relay")
-        assert world.staged(world.labs["relay"]) != []
-        await run.staging.close()
+        await run.staging.stage(request_of(world, "relay"), user_of("relay"), relay, run.watcher)
+        await run.staging.release(relay.blob, user_of("relay"), run.watcher)
+        assert world.staged(world.labs["relay"]) == []
+        await run.staging.stage(request_of(world, "late"), user_of("late"), relay, run.watcher)
+    assert staged_equals_source(world, "late") and world.staged(world.labs["relay"]) == []
+
+
+async def test_a_relay_that_its_reader_began_is_its_own_labs_to_remove(known: World) -> None:
+    """A reader that comes first makes it for the relay's lab, whose copy then is a matter of nothing."""
+    world = known
+    world.add_lab("relay")
+    world.add_lab("reader")
+    relay = relay_of(world)
+    async with a_run(world) as run:
+        await run.staging.stage(request_of(world, "reader"), user_of("reader"), relay, run.watcher)
+    async with a_run(world) as run:
+        await run.staging.stage(request_of(world, "relay"), user_of("relay"), None, run.watcher)
+        assert run.totals.moved == 0
+        await run.staging.release(relay.blob, user_of("relay"), run.watcher)
     assert world.staged(world.labs["relay"]) == []
 
 
 def relay_of(world: World) -> Relay:
     """The staged VHD of the lab `relay`, with one reader."""
-    return Relay(staged_ref(world, "relay"), 1)
+    return Relay(staged_ref(world, "relay"), 1, user_of("relay"))
 
 
 def manifest_of(world: World) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imagefactory.crossings import GIB, crossings, with_relays
 from imagefactory.lab_facts import LabFacts
 from imagefactory.plan import Plan, build_plan
-from imagefactory.plan_values import LabPlan, PlannedImage, Relay
+from imagefactory.plan_values import LabPlan, PlannedImage
 from imagefactory.settings import CrossRegion, Policy
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
 
@@ -27,8 +27,10 @@ def plan_of(labs: dict[str, LabFacts], cross_region: CrossRegion = "relay") -> P
     )
 
 
-def relays(plan: Plan) -> dict[str, Relay | None]:
-    return {each.facts.name: image.relay for each in plan.labs for image in each.images}
+def relays(plan: Plan) -> dict[str, tuple[str, int] | None]:
+    """Account and uses of each lab's relay."""
+    found = {each.facts.name: image.relay for each in plan.labs for image in each.images}
+    return {name: (relay.account_id, relay.uses) if relay else None for name, relay in found.items()}
 
 
 def in_region(name: str, region: str, account: str | None = None) -> LabFacts:
@@ -40,16 +42,23 @@ def test_the_account_that_sorts_first_is_the_relay_of_its_region() -> None:
     plan = plan_of(
         {name: in_region(name, "eastus") for name in ("c", "b", "a")} | {"near": in_region("near", "westeurope")}
     )
-    assert relays(plan) == {**dict.fromkeys("abc", Relay("/accounts/a", 2)), "near": None}
+    assert relays(plan) == {**dict.fromkeys("abc", ("/accounts/a", 2)), "near": None}
+
+
+def test_the_relay_is_staged_for_the_image_of_its_own_lab() -> None:
+    """That image's release removes it, so it must be one that the plan makes."""
+    plan = plan_of({name: in_region(name, "eastus") for name in "ba"})
+    owners = {image.relay.image_id for each in plan.labs for image in each.images if image.relay}
+    assert owners == {image.image_id for each in plan.labs if each.facts.name == "a" for image in each.images}
 
 
 def test_it_is_the_accounts_id_that_sorts_and_not_the_labs_name() -> None:
     """In whatever letter case Azure spells it."""
     accounts = {"a": "/accounts/c", "b": "/accounts/A", "c": "/accounts/B"}
     plan = plan_of({name: in_region(name, "eastus", account) for name, account in accounts.items()})
-    assert set(relays(plan).values()) == {Relay("/accounts/A", 2)}
+    assert set(relays(plan).values()) == {("/accounts/A", 2)}
     plan = plan_of({name: in_region(name, "eastus", account.swapcase()) for name, account in accounts.items()})
-    assert set(relays(plan).values()) == {Relay("/ACCOUNTS/a", 2)}
+    assert set(relays(plan).values()) == {("/ACCOUNTS/a", 2)}
 
 
 def test_one_account_in_a_region_needs_no_relay() -> None:
@@ -71,7 +80,7 @@ def test_each_lab_that_copies_from_the_relay_counts_as_a_use() -> None:
             "d": in_region("d", "eastus", "/accounts/x"),
         }
     )
-    assert set(relays(plan).values()) == {Relay("/accounts/X", 2)}
+    assert set(relays(plan).values()) == {("/accounts/X", 2)}
     (crossing,) = plan.crossings
     assert crossing.copies == 1 and crossing.text.endswith("(once per image; labs there copy from each other)")
 
@@ -80,7 +89,7 @@ def test_an_image_that_stands_is_neither_relay_nor_copied() -> None:
     """The lab that has it already does not pass it on: its staged VHD is gone."""
     there = replace(in_region("a", "eastus"), images=(standing(),))
     plan = plan_of({"a": there, "b": in_region("b", "eastus"), "c": in_region("c", "eastus")})
-    assert relays(plan) == {"a": None, "b": Relay("/accounts/b", 1), "c": Relay("/accounts/b", 1)}
+    assert relays(plan) == {"a": None, "b": ("/accounts/b", 1), "c": ("/accounts/b", 1)}
 
 
 def test_direct_copies_cross_once_per_account() -> None:
@@ -96,7 +105,7 @@ def test_each_region_is_told_for_itself_by_name() -> None:
     """Each with its own relay; regions are compared however they are spelled."""
     labs = {"a": in_region("a", "westus2"), "b": in_region("b", "East US"), "c": in_region("c", "eastus")}
     plan = plan_of(labs)
-    assert relays(plan) == {"a": None, **dict.fromkeys("bc", Relay("/accounts/b", 1))}
+    assert relays(plan) == {"a": None, **dict.fromkeys("bc", ("/accounts/b", 1))}
     assert [(each.region, each.labs) for each in plan.crossings] == [("East US", 2), ("westus2", 1)]
 
 
@@ -143,8 +152,8 @@ def test_the_order_of_labs_changes_nothing(order: list[str], regions: list[str])
     found = [relays(plan_of({name: in_region(name, places[name]) for name in names})) for names in (order, "abcd")]
     assert found[0] == found[1]
     for relay in {relay for relay in found[0].values() if relay}:
-        users = [name for name, used in found[0].items() if used == relay and f"/accounts/{name}" != relay.account_id]
-        assert len(users) == relay.uses
+        users = [name for name, used in found[0].items() if used == relay and f"/accounts/{name}" != relay[0]]
+        assert len(users) == relay[1]
 
 
 @pytest.mark.parametrize("plans", [[], [LabPlan("l", lab(), facts(), ())]])
