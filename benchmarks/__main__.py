@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.copies import run_copies
+from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.stage import BenchmarkError, open_stage
 from localcloud.client import CloudError
@@ -25,6 +26,7 @@ class Part(str, Enum):
 
     registration = "registration"
     copies = "copies"
+    ranges = "ranges"
 
 
 def run(
@@ -39,6 +41,9 @@ def run(
     ] = None,
     copy_seconds: Annotated[float, typer.Option(min=0.1, help="copies: how long each simulated copy takes")] = 10.0,
     labs: Annotated[int, typer.Option(min=1, help="labs that the images are spread over evenly")] = 10,
+    small: Annotated[
+        bool, typer.Option("--small", help="ranges: run everything, with numbers that tell nothing")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure the product on an embedded cloud of its own, with throw-away projects; print ratios.
@@ -48,6 +53,9 @@ def run(
 
     copies: copies in flight at one moment, wall time of one `up` against "20 at a time, polled every 45 s", and how
     late the end of a copy is noticed.
+
+    ranges: bytes and requests of a copy against the least that it could be, how near copies come to limits of blobs and
+    accounts, memory and CPU time; about five minutes.
 
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
@@ -62,6 +70,8 @@ def run(
             for count in copies or [100, 200]:
                 _err.print(f"{count} copies of {copy_seconds:g} s")
                 found["copies"].append(run_copies(stage, count, min(labs, count), copy_seconds).to_json())
+        if Part.ranges in parts:
+            found["ranges"] = run_ranges(stage, small=small)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
@@ -70,6 +80,11 @@ def run(
 
 
 def _show(title: str, rows: list[dict[str, Any]]) -> None:
+    kinds = list(dict.fromkeys(row.get("measured") for row in rows))
+    if len(kinds) > 1:
+        for kind in kinds:
+            _show(f"{title}: {kind}", [row for row in rows if row.get("measured") == kind])
+        return
     table = Table("", *("" for _ in rows), title=title, show_header=False)
     for name in rows[0]:
         values = (row[name] for row in rows)

@@ -98,7 +98,7 @@ class Stage:
     """An embedded cloud, and what is put into it."""
 
     def __init__(self, cloud: CloudClient, environment: Mapping[str, str], folder: Path) -> None:
-        self.cloud, self._environment, self._folder = cloud, environment, folder
+        self.cloud, self.environment, self._folder = cloud, environment, folder
         self._names = count()
 
     def factory(self, images: int) -> Factory:
@@ -109,7 +109,7 @@ class Stage:
         self.cloud.seed({"factoryImages": documents})
         return factory
 
-    def product(self, factory: Factory, labs: int, parallel: int) -> tuple[Project, list[str]]:
+    def product(self, factory: Factory, labs: int, parallel: int, **settings: object) -> tuple[Project, list[str]]:
         """A project that is to fill `labs` new, empty labs; and the names of their storage accounts."""
         names = [f"lab{next(self._names)}" for _ in range(labs)]
         accounts = self._seed_labs(factory, *names)
@@ -122,8 +122,8 @@ class Stage:
             (golden / f"Image{number}.json").write_text("{}", encoding="utf-8")
         wishes = [{"SubscriptionId": factory.subscription, "LabName": name, "ImagePaths": ["Bench"]} for name in names]
         (golden.parents[1] / "labs.json").write_text(json.dumps({"Labs": wishes}), encoding="utf-8")
-        settings = {"cloud": "custom", "factory": {"subscriptionId": factory.subscription, "labName": "factory"}}
-        return self._project(folder, "imagefactory", settings, parallel), accounts
+        fixed = {"cloud": "custom", "factory": {"subscriptionId": factory.subscription, "labName": "factory"}}
+        return self._project(folder, "imagefactory", {**fixed, **settings}, parallel), accounts
 
     def bare(self, labs: int, images_per_lab: int, parallel: int) -> Project:
         """The project to measure by."""
@@ -141,7 +141,7 @@ class Stage:
         config = {f"{namespace}:{name}": value for name, value in settings.items()}
         # YAML reads JSON.
         (folder / f"Pulumi.{STACK}.yaml").write_text(json.dumps({"config": config}), encoding="utf-8")
-        project = Project(folder, {**self._environment, "PULUMI_BACKEND_URL": f"file://{folder}/stacks"}, parallel)
+        project = Project(folder, {**self.environment, "PULUMI_BACKEND_URL": f"file://{folder}/stacks"}, parallel)
         project.pulumi("stack", "init")
         return project
 
