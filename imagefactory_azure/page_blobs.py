@@ -138,12 +138,14 @@ class PageBlobs:
         return True
 
     async def get_document(self, blob: BlobRef) -> bytes | None:
-        """A small blob's content; None where there is none."""
+        """A small blob's content, the first 64 MiB at most; None where there is none."""
         try:
             client = await self._client(blob)
             stream = await client.download_blob(offset=0, length=LARGEST_BYTES)
             return await stream.readall()
         except (AzureError, CloudError) as error:
+            if isinstance(error, HttpResponseError) and error.status_code == 416:  # it is empty
+                return b""
             if await self._is_absent(error, blob):
                 return None
             raise _refused(error, blob, "it cannot be read") from error

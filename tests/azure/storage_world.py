@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from azure.core.credentials import AccessToken
 from azure.storage.blob import BlobClient
 
 from imagefactory.ranges import Range
 from imagefactory.settings import parse_settings
 from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.clouds import cloud_of
+from imagefactory_azure.clouds import Cloud, cloud_of
 from imagefactory_azure.credentials import credential
 from imagefactory_azure.page_blobs import PageBlobs
 from imagefactory_azure.page_writer import PageWriter
@@ -82,7 +83,7 @@ class StorageWorld:
         factory = {"subscriptionId": self.world.subscription, "labName": self.world.factory.name}
         cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, self.world.environment))
         async with (
-            ResourceManager(cloud, credential(cloud)) as arm,
+            ResourceManager(cloud, Uncached(cloud)) as arm,
             StorageAccounts(arm, auth) as accounts,
             PageWriter(accounts, in_flight) as writer,
         ):
@@ -129,6 +130,30 @@ class StorageWorld:
     def _ref(self, lab: Lab, container: str, name: str) -> BlobRef:
         ids = {each["name"]: each["id"] for each in self.cloud.status()["storageAccounts"]}
         return BlobRef(str(ids[lab.account]), self.world.service(lab).get_blob_client(container, name).url)
+
+
+class Uncached:
+    """The credential of the environment, asked afresh each time, as the Azure CLI's is.
+
+    A managed identity's keeps a token until shortly before its end, whoever refuses it.
+    """
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """A new token."""
+        async with credential(self._cloud) as fresh:
+            return await fresh.get_token(*scopes, **options)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def __aenter__(self) -> Uncached:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is open."""
 
 
 def crc64(content: bytes) -> str:

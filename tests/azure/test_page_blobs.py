@@ -1,0 +1,142 @@
+"""The calls around a copy, against the embedded cloud: what stands there, begun, read, marked, recorded, removed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from imagefactory.ranges import PIECE_BYTES, Range
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.errors import CloudError
+from imagefactory_azure.page_blobs import PageBlobs
+from tests.azure.storage_world import FIRST, GENERATION, Auth, StorageWorld
+from tests.e2e.world import MIB
+
+LENGTH = 16 * MIB + 512
+
+
+async def begin(storage: StorageWorld, blobs: PageBlobs, generation: int = GENERATION, etag: str | None = None) -> bool:
+    return await blobs.create(storage.staged, LENGTH, {"copy": str(generation)}, generation, overwrite_etag=etag)
+
+
+async def test_a_staged_vhd_begins_empty_with_its_length_marks_and_generation(
+    storage: StorageWorld, auth: Auth
+) -> None:
+    """In a container that is made where it is missing; its facts tell what a resumed copy needs."""
+    async with storage.connect(auth) as connected:
+        assert await connected.blobs.facts(storage.staged) is None
+        assert await begin(storage, connected.blobs)
+        facts = await connected.blobs.facts(storage.staged)
+        assert facts and (facts.length, facts.generation, facts.is_page_blob) == (LENGTH, GENERATION, True)
+        assert facts.metadata == {"copy": str(GENERATION)} and facts.copy is None
+        assert await connected.blobs.page_ranges(storage.staged) == []
+
+
+async def test_what_stands_there_is_overwritten_only_as_it_was_seen(storage: StorageWorld) -> None:
+    """Another begins at the same time, or changed it meanwhile: nothing is overwritten, and the caller is told."""
+    async with storage.connect() as connected:
+        blobs = connected.blobs
+        begun = await asyncio.gather(*(begin(storage, blobs, generation) for generation in range(1, 9)))
+        assert sum(begun) == 1
+        seen = await blobs.facts(storage.staged)
+        assert seen and await blobs.set_metadata(storage.staged, {"copy": "changed"}, etag=seen.etag)
+        assert not await begin(storage, blobs, 9, seen.etag)
+        now = await blobs.facts(storage.staged)
+        assert now and now.metadata == {"copy": "changed"} and await begin(storage, blobs, 9, now.etag)
+        await blobs.delete(storage.staged)
+        assert not await begin(storage, blobs, 10, now.etag)
+
+
+async def test_a_beginning_whose_answer_was_lost_is_recognized(storage: StorageWorld) -> None:
+    """The attempt that follows finds its own blob, and takes it for what it is."""
+    async with storage.connect() as connected:
+        assert await begin(storage, connected.blobs)
+        await connected.blobs.delete(storage.staged)
+        storage.refuse({"drop": "after"}, path=storage.vhd, method="PUT", times=1)
+        assert await begin(storage, connected.blobs)
+        assert not await begin(storage, connected.blobs, GENERATION + 1)
+
+
+async def test_marks_are_set_only_on_what_was_seen(storage: StorageWorld) -> None:
+    """With another ETag by now, or gone, nothing is written."""
+    async with storage.begun() as connected:
+        blobs = connected.blobs
+        seen = await blobs.facts(storage.staged)
+        assert seen and await blobs.set_metadata(storage.staged, {"state": "whole"}, etag=seen.etag)
+        assert not await blobs.set_metadata(storage.staged, {"state": "late"}, etag=seen.etag)
+        now = await blobs.facts(storage.staged)
+        assert now and now.metadata == {"state": "whole"} and now.generation == GENERATION
+        await blobs.delete(storage.staged)
+        assert not await blobs.set_metadata(storage.staged, {"state": "late"}, etag=now.etag)
+
+
+async def test_what_a_disk_has_allocated_is_told_however_fragmented_it_is(storage: StorageWorld) -> None:
+    """Every second page of two MiB: 2,048 ranges, in order, each as it is."""
+    async with storage.begun() as connected:
+        staged = storage.client(storage.staged)
+        pages = [Range(offset, 512) for offset in range(0, 2 * MIB, 1024)]
+        staged.upload_page(b"\x01" * 2 * MIB, 0, 2 * MIB)
+        await asyncio.gather(*(asyncio.to_thread(staged.clear_page, page.offset + 512, 512) for page in pages))
+        assert await connected.blobs.page_ranges(storage.staged) == pages
+        allocated = await connected.blobs.page_ranges(storage.source)
+    assert sum(part.length for part in allocated) >= MIB and allocated == sorted(allocated)
+    held = b"".join(storage.content(storage.source, part) for part in allocated)
+    whole = bytes(storage.client(storage.source).download_blob().readall())
+    assert len(whole) - whole.count(0) == len(held) - held.count(0)
+
+
+async def test_reading_of_a_page_blob_costs_one_request(storage: StorageWorld, auth: Auth) -> None:
+    """Also at its end, and one byte beyond; what is not there is an error that names it."""
+    async with storage.connect(auth) as connected:
+        storage.cloud.clear_calls()
+        footer = await connected.blobs.read(storage.source, LENGTH - 512, 513)
+        assert len(storage.calls("GET", storage.vhd)) == 1 and storage.calls("GET", "comp=pagelist") == []
+        assert len(footer) == 512 and footer.startswith(b"conectix")
+        gone = storage.beside(storage.source, "gone.vhd")
+        with pytest.raises(CloudError, match=r"gone\.vhd: Azure answered 404 BlobNotFound") as caught:
+            await connected.blobs.read(gone, 0, 512)
+        assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("action", [{"drop": True}, {"status": 500}, {"status": 429, "retryAfter": 0}])
+async def test_what_passes_is_waited_out_by_every_call(storage: StorageWorld, action: dict[str, object]) -> None:
+    """Each call is sent again until it is answered."""
+    async with storage.begun() as connected:
+        storage.refuse(action, path=storage.vhd, times=1)
+        assert await connected.blobs.read(storage.source, 0, 512) == storage.content(storage.source)
+        storage.refuse(action, path=storage.vhd, times=1)
+        assert await connected.blobs.facts(storage.staged)
+
+
+async def test_a_record_is_kept_read_back_and_overwritten(storage: StorageWorld, auth: Auth) -> None:
+    """Where none is, None; where one is that is not to be overwritten, it stays."""
+    async with storage.begun(auth) as connected:
+        blobs, record = connected.blobs, storage.beside(storage.staged, "a.ranges.json.gz")
+        assert await blobs.get_document(record) is None
+        assert await blobs.put_document(record, b"one", {"digest": "1"}, overwrite=False)
+        assert not await blobs.put_document(record, b"two", {}, overwrite=False)
+        assert await blobs.get_document(record) == b"one"
+        assert await blobs.put_document(record, b"", {}, overwrite=True)
+        assert await blobs.get_document(record) == b""
+
+
+async def test_of_an_account_that_is_gone_nothing_stands_and_nothing_is_to_be_removed(
+    storage: StorageWorld, auth: Auth
+) -> None:
+    """A lab may be deleted with its account; only then is silence an answer."""
+    gone = BlobRef(f"{storage.staged.account_id.rpartition('/')[0]}/gone", storage.staged.url)
+    async with storage.connect(auth) as connected:
+        assert await connected.blobs.facts(gone) is None
+        assert await connected.blobs.get_document(gone) is None
+        await connected.blobs.delete(gone)
+        assert not await connected.accounts.exists(gone.account_id)
+        assert await connected.accounts.exists(storage.staged.account_id)
+
+
+async def test_a_range_of_the_largest_piece_arrives_whole(storage: StorageWorld) -> None:
+    """4 MiB, the most that one request writes; beside the first page it is all there is."""
+    async with storage.begun() as connected:
+        await storage.copy(connected)
+        await storage.copy(connected, Range(PIECE_BYTES, PIECE_BYTES))
+        assert await connected.blobs.page_ranges(storage.staged) == [FIRST, Range(PIECE_BYTES, PIECE_BYTES)]

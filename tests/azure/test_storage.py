@@ -1,0 +1,226 @@
+"""What opens storage accounts, against the embedded cloud: tokens or keys, renewed, shared, and never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from azure.core.credentials import AccessToken
+
+from imagefactory_azure.clouds import Cloud
+from imagefactory_azure.errors import CloudError
+from imagefactory_azure.page_writer import RangeRefused, Refusal
+from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory_azure.storage import StorageAccounts
+from tests.azure.storage_world import FIRST, GENERATION, Auth, Connected, StorageWorld, Uncached, crc64
+
+
+def tokens_asked(storage: StorageWorld) -> int:
+    """How often a token for storage was asked for; one for the resource manager has another resource."""
+    return sum("storage.azure.com" in call["path"] for call in storage.calls("GET", "/msi/token"))
+
+
+async def everything(storage: StorageWorld, connected: Connected) -> None:
+    """Each kind of call that a copy makes."""
+    blobs = connected.blobs
+    facts = await blobs.facts(storage.source)
+    assert facts
+    assert await blobs.create(storage.staged, facts.length, {"state": "copying"}, GENERATION)
+    await storage.copy(connected)
+    assert await blobs.read(storage.staged, 0, 512) == storage.content(storage.source)
+    staged = await blobs.facts(storage.staged)
+    assert staged and await blobs.set_metadata(storage.staged, {"state": "whole"}, etag=staged.etag)
+    assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite=True)
+    record = storage.beside(storage.staged, "record.json.gz")
+    assert await blobs.put_document(record, b"{}", {}, overwrite=True)
+    assert await blobs.get_document(record) == b"{}"
+    await blobs.delete(record)
+    await blobs.delete(storage.staged)
+
+
+async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWorld) -> None:
+    """Also where the keys of both accounts are disabled; one token serves all accounts."""
+    storage.cloud.set_sign_in(keyless_accounts=[storage.lab.account, storage.world.factory.account])
+    storage.cloud.clear_calls()
+    async with storage.connect("aad") as connected:
+        blobs = connected.blobs
+        facts = await blobs.facts(storage.source)
+        assert facts and await blobs.create(storage.staged, facts.length, {}, GENERATION)
+        await connected.writer.copy_range(storage.source, facts.etag, storage.staged, GENERATION, FIRST, None)
+        first = await blobs.read(storage.staged, FIRST.offset, FIRST.length)
+        assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite=True)
+        assert first == await blobs.read(storage.staged, FIRST.offset, FIRST.length) != bytes(512)
+    assert storage.calls("POST", "listKeys") == [] and tokens_asked(storage) == 1
+
+
+async def test_keys_open_everything_and_are_asked_for_once_for_each_account(storage: StorageWorld) -> None:
+    """However many operations begin at once; no token for storage is asked for."""
+    async with storage.connect("key") as connected:
+        await asyncio.gather(*(connected.blobs.facts(storage.staged) for _ in range(20)))
+        await everything(storage, connected)
+    assert len(storage.calls("POST", "listKeys")) == 2 and tokens_asked(storage) == 0
+
+
+@pytest.mark.parametrize("keyless", ["web", "factory"])
+async def test_disabled_keys_are_told_with_the_way_that_needs_none(storage: StorageWorld, keyless: str) -> None:
+    """Whichever side they are disabled on, whichever call meets it first: the error names account, setting and role."""
+    lab = storage.world.factory if keyless == "factory" else storage.lab
+    async with storage.begun("key") as connected:
+        etag = storage.etag()
+        storage.cloud.set_sign_in(keyless_accounts=[lab.account])
+        with pytest.raises(RangeRefused) as range_refused:
+            await connected.writer.copy_range(storage.source, etag, storage.staged, GENERATION, FIRST, None)
+        with pytest.raises(CloudError) as refused:
+            await connected.blobs.facts(storage.source if keyless == "factory" else storage.staged)
+    kind = Refusal.SOURCE_UNAUTHORIZED if keyless == "factory" else Refusal.REFUSED
+    assert range_refused.value.kind is kind
+    for error in (range_refused.value.error, refused.value):
+        remedy = error.fault.remedy
+        assert "storageAuth to aad" in remedy and "Storage Blob Data Contributor" in remedy and lab.account in remedy
+
+
+@pytest.mark.parametrize(
+    ("action", "account"),
+    [
+        ({"status": 403, "code": "AuthorizationPermissionMismatch"}, "web"),
+        ({"status": 403, "code": "CannotVerifyCopySource"}, "factory"),
+    ],
+)
+async def test_a_missing_role_is_told_with_the_account_where_it_is_missing(
+    storage: StorageWorld, action: dict[str, object], account: str
+) -> None:
+    """The lab's, or the factory's, where reading is enough."""
+    lab = storage.world.factory if account == "factory" else storage.lab
+    storage.refuse(action)
+    async with storage.begun() as connected:
+        with pytest.raises(RangeRefused) as caught:
+            await storage.copy(connected)
+    remedy = caught.value.error.fault.remedy
+    assert f"Storage Blob Data Contributor on storage account '{lab.account}'" in remedy
+    assert "Storage Blob Data Reader is enough" in remedy
+
+
+async def test_a_missing_role_is_told_by_the_other_calls_too(storage: StorageWorld) -> None:
+    """Listing facts, reading and writing name the same remedy."""
+    storage.refuse({"status": 403, "code": "AuthorizationPermissionMismatch"}, path=storage.vhd)
+    async with storage.connect() as connected:
+        for call in (
+            connected.blobs.facts(storage.source),
+            connected.blobs.read(storage.source, 0, 512),
+            connected.blobs.page_ranges(storage.source),
+            connected.blobs.create(storage.staged, 512, {}, GENERATION),
+        ):
+            with pytest.raises(CloudError, match=r"Storage Blob Data Contributor on storage account 'spare\d+'"):
+                await call
+
+
+@pytest.mark.parametrize(
+    ("action", "auth"),
+    [
+        ({"status": 401, "code": "InvalidAuthenticationInfo"}, "aad"),
+        ({"status": 401, "code": "CannotVerifyCopySource"}, "aad"),
+        ({"status": 403, "code": "AuthenticationFailed"}, "key"),
+        ({"status": 403, "code": "CannotVerifyCopySource"}, "key"),
+    ],
+)
+async def test_what_the_service_no_longer_takes_is_made_anew_once_for_all(
+    storage: StorageWorld, action: dict[str, object], auth: Auth
+) -> None:
+    """Twenty refusals of one token at once: the next attempts go with one new one, and succeed."""
+    async with storage.begun(auth) as connected:
+        old = await connected.accounts.access(storage.staged), await connected.accounts.source_access(storage.source)
+        before = tokens_asked(storage)
+        await asyncio.sleep(1.1)  # a SAS or token made within the same second is the same
+        storage.refuse(action, times=20)
+        refused = await asyncio.gather(*(storage.copy(connected) for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(each, RangeRefused) and "UNAUTHORIZED" in each.kind.name for each in refused)
+        copied = await asyncio.gather(*(storage.copy(connected) for _ in range(20)))
+        new = await connected.accounts.access(storage.staged), await connected.accounts.source_access(storage.source)
+    assert set(copied) == {crc64(storage.content(storage.source))}
+    at_source = action["code"] == "CannotVerifyCopySource"
+    assert new[at_source] != old[at_source]
+    assert tokens_asked(storage) - before == (1 if auth == "aad" else 0)
+
+
+async def test_a_token_that_the_other_calls_are_refused_with_is_renewed_at_once(storage: StorageWorld) -> None:
+    """They are sent again by themselves, once; a token that stays refused is a sign-in that does not work."""
+    storage.refuse({"status": 401, "code": "InvalidAuthenticationInfo"}, path=storage.vhd, times=1)
+    async with storage.connect() as connected:
+        assert await connected.blobs.facts(storage.source)
+        storage.refuse({"status": 401, "code": "InvalidAuthenticationInfo"}, path=storage.vhd)
+        for call in (connected.blobs.facts(storage.source), connected.blobs.read(storage.source, 0, 512)):
+            with pytest.raises(CloudError, match="Sign in again"):
+                await call
+
+
+async def test_tokens_that_live_shortly_are_renewed_while_copies_go_on(storage: StorageWorld) -> None:
+    """No call is refused although the first token has ended since; each is asked for once."""
+    storage.cloud.set_sign_in(token_seconds=3)
+    async with storage.begun() as connected:
+        for _ in range(24):
+            await asyncio.gather(*(storage.copy(connected) for _ in range(4)))
+            await asyncio.sleep(0.1)
+        assert 2 <= tokens_asked(storage) <= 8
+    assert {call["status"] for call in storage.calls("PUT", "comp=page")} == {201}
+
+
+async def test_the_services_own_copy_reads_by_a_sas_that_is_made_for_that_blob(
+    storage: StorageWorld, auth: Auth
+) -> None:
+    """Signed with a delegation key of the identity, asked for once for each account, or with the account's key."""
+    async with storage.connect(auth) as connected:
+        urls = await asyncio.gather(
+            *(connected.accounts.readable_url(storage.source.account_id, storage.source.url) for _ in range(5))
+        )
+    assert all(url.startswith(f"{storage.source.url}?") and "sp=r&" in url for url in urls)
+    assert all(("skoid=" in url) == (auth == "aad") for url in urls)
+    assert len(storage.calls("POST", "comp=userdelegationkey")) == (1 if auth == "aad" else 0)
+
+
+async def test_no_secret_is_in_errors_and_logs(
+    storage: StorageWorld, auth: Auth, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tokens, SAS and keys stay out of every text, whatever fails, with the SDK's own logging switched on."""
+    caplog.set_level(logging.DEBUG)
+    async with storage.begun(auth) as connected:
+        shown = [
+            await connected.accounts.access(storage.staged),
+            await connected.accounts.source_access(storage.source),
+        ]
+        secrets = {text.rpartition(" ")[2] for each in shown for text in each.headers.values()}
+        secrets |= {each.url.partition("sig=")[2] for each in shown if "sig=" in each.url}
+        url = await connected.accounts.readable_url(storage.source.account_id, storage.source.url)
+        secrets |= {url.partition("sig=")[2]}
+        secrets |= {each["key"] for each in storage.cloud.status()["storageAccounts"]}
+        texts, etag = [], storage.etag()
+        for action, call in (
+            ({"status": 403, "code": "AuthorizationFailure", "message": f"denied: {url}"}, "read"),
+            ({"status": 403, "code": "AuthorizationFailure", "message": f"denied: {url}"}, "copy"),
+            ({"drop": True}, "copy"),
+        ):
+            storage.refuse(action, path=storage.vhd)
+            with pytest.raises((RangeRefused, CloudError)) as caught:
+                if call == "read":
+                    await connected.blobs.read(storage.source, 0, 512)
+                else:
+                    await connected.writer.copy_range(storage.source, etag, storage.staged, GENERATION, FIRST, None)
+            texts.append(repr(caught.value) + str(caught.value))
+    assert all(secrets) and caplog.records
+    assert not [secret for secret in secrets if any(secret in text for text in (*texts, caplog.text))]
+
+
+async def test_tokens_and_keys_go_over_no_plain_connection_but_to_this_machine(
+    storage: StorageWorld, auth: Auth
+) -> None:
+    """An endpoint elsewhere without TLS is refused before anything is asked for."""
+    cloud = Cloud(None, storage.cloud.status()["resourceManager"], "http://{account}.blob.example")
+    async with ResourceManager(cloud, _NoCredential(cloud)) as arm, StorageAccounts(arm, auth) as accounts:
+        for call in (accounts.access(storage.staged), accounts.source_access(storage.source)):
+            with pytest.raises(CloudError, match="not encrypted"):
+                await call
+
+
+class _NoCredential(Uncached):
+    async def get_token(self, *_: str, **__: object) -> AccessToken:
+        raise AssertionError("a token was asked for")
