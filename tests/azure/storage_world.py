@@ -7,6 +7,7 @@ so that neither the product nor the emulator vouches for itself.
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -132,7 +133,24 @@ class StorageWorld:
         return BlobRef(str(ids[lab.account]), self.world.service(lab).get_blob_client(container, name).url)
 
 
-class Uncached:
+class Token:
+    """A credential for a stand-in server, which takes any token."""
+
+    async def get_token(self, *_: str, **__: object) -> AccessToken:
+        """A token for an hour."""
+        return AccessToken("token", int(time.time()) + 3600)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def __aenter__(self) -> Token:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+
+class Uncached(Token):
     """The credential of the environment, asked afresh each time, as the Azure CLI's is.
 
     A managed identity's keeps a token until shortly before its end, whoever refuses it.
@@ -145,15 +163,6 @@ class Uncached:
         """A new token."""
         async with credential(self._cloud) as fresh:
             return await fresh.get_token(*scopes, **options)
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    async def __aenter__(self) -> Uncached:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Nothing is open."""
 
 
 def crc64(content: bytes) -> str:

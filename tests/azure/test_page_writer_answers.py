@@ -1,0 +1,267 @@
+"""Answers of the storage service that the embedded cloud does not give, as Azure was recorded to give them.
+
+A stand-in server answers each call as the test says. What the calls do to blobs is held by `test_page_writer`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from aiohttp import web
+
+from imagefactory.ranges import Range
+from imagefactory_azure.access import Access
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.clouds import Cloud
+from imagefactory_azure.page_writer import PageWriter, RangeRefused, Refusal
+from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory_azure.storage import StorageAccounts
+from tests.azure.storage_world import FIRST, GENERATION, Token
+
+CRC = "ERTjv26IbjE="
+STAGED = BlobRef("/accounts/lab", "http://127.0.0.1/lab/imagefactory-staging/a.vhd")
+SOURCE = BlobRef("/accounts/factory", "http://127.0.0.1/factory/imagefactoryvhds/a.vhd")
+MOST_BYTES_IN_FLIGHT = 64 * 1024
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+
+@asynccontextmanager
+async def serving(answer: Answer) -> AsyncIterator[str]:
+    """The URL of a server that answers so."""
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def writing(url: str, in_flight: int = 4) -> AsyncIterator[PageWriter]:
+    """A writer whose accounts are all at that URL."""
+    cloud = Cloud(None, url, f"{url}/{{account}}")
+    async with (
+        ResourceManager(cloud, Token()) as arm,
+        StorageAccounts(arm) as accounts,
+        PageWriter(accounts, in_flight) as writer,
+    ):
+        yield writer
+
+
+@asynccontextmanager
+async def answering(answer: Answer, in_flight: int = 4) -> AsyncIterator[PageWriter]:
+    """A writer whose accounts are all at a server that answers so."""
+    async with serving(answer) as url, writing(url, in_flight) as writer:
+        yield writer
+
+
+async def copy(writer: PageWriter, digest: str | None = None, part: Range = FIRST) -> str:
+    return await writer.copy_range(SOURCE, '"0x8D"', STAGED, GENERATION, part, digest)
+
+
+async def refusal(writer: PageWriter, digest: str | None = None) -> RangeRefused:
+    with pytest.raises(RangeRefused) as caught:
+        await copy(writer, digest)
+    return caught.value
+
+
+async def test_a_service_that_tells_another_digest_is_asked_for_the_crc64_of_what_it_wrote() -> None:
+    """Azure was recorded to answer Content-MD5 for a range of one page. The content itself is not wanted."""
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.append(request.method)
+        if request.method == "PUT":
+            return web.Response(status=201, headers={"Content-MD5": "xdYKdCfx8GIslVnayWHipA=="})
+        assert request.headers["x-ms-range-get-content-crc64"] == "true"
+        assert request.headers["x-ms-range"] == "bytes=0-511"
+        return web.Response(status=206, body=bytes(512), headers={"x-ms-content-crc64": CRC})
+
+    async with answering(answer) as writer:
+        assert await copy(writer) == CRC
+        assert await copy(writer, CRC) == CRC
+        refused = await refusal(writer, "AAAAAAAAAAA=")
+    assert (refused.kind, refused.found) == (Refusal.OTHER_CONTENT, CRC)
+    assert asked == ["PUT", "GET"] * 3
+
+
+async def test_a_service_that_tells_no_crc64_at_all_verifies_nothing_and_that_is_an_error() -> None:
+    """With the way that verifies less as the remedy; the copy is not taken for verified."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=201 if request.method == "PUT" else 206)
+
+    async with answering(answer) as writer:
+        refused = await refusal(writer)
+    assert refused.kind is Refusal.REFUSED and "method: service" in refused.error.fault.remedy
+
+
+async def test_what_is_sent_is_what_azure_documents() -> None:
+    """Range, source with its ETag and the token to read it, generation; no digest, which Azure does not check."""
+    sent: list[web.BaseRequest] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        sent.append(request)
+        return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
+
+    async with answering(answer) as writer:
+        await copy(writer, CRC, Range(4096, 1024))
+    (request,) = sent
+    assert request.raw_path == "/lab/imagefactory-staging/a.vhd?comp=page"
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    assert len(headers.pop("x-ms-client-request-id")) == 36
+    source = headers.pop("x-ms-copy-source")
+    assert source.endswith("/factory/imagefactoryvhds/a.vhd") and headers.pop("host") in source
+    assert headers == {
+        "authorization": "Bearer token",
+        "x-ms-copy-source-authorization": "Bearer token",
+        "content-length": "0",
+        "user-agent": "imagefactory",
+        "x-ms-version": "2021-08-06",
+        "x-ms-page-write": "update",
+        "x-ms-range": "bytes=4096-5119",
+        "x-ms-source-range": "bytes=4096-5119",
+        "x-ms-source-if-match": '"0x8D"',
+        "x-ms-if-sequence-number-eq": "7",
+    }
+
+
+async def test_a_source_of_another_kind_is_read_by_its_own_url() -> None:
+    """It brings its SAS itself, as a managed disk's read access does, and is asked for another when that is refused."""
+    read: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        read.append(request.headers["x-ms-copy-source"])
+        assert "x-ms-copy-source-authorization" not in request.headers
+        if read[-1].endswith("sig=1"):
+            return web.Response(status=403, headers={"x-ms-error-code": "CannotVerifyCopySource"})
+        return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
+
+    disk = _Disk()
+    async with answering(answer) as writer:
+        with pytest.raises(RangeRefused) as caught:
+            await writer.copy_range(disk, None, STAGED, GENERATION, FIRST, None)
+        assert await writer.copy_range(disk, None, STAGED, GENERATION, FIRST, None) == CRC
+    assert caught.value.kind is Refusal.SOURCE_UNAUTHORIZED
+    assert "the disk" in str(caught.value) and "Let it be read again" in str(caught.value)
+    assert "sig=" not in str(caught.value)
+    assert read == ["https://md-1.example/disk?sig=1", "https://md-1.example/disk?sig=2"]
+
+
+class _Disk:
+    """A `Source` whose first access is refused."""
+
+    name = "the disk"
+    remedy = "Let it be read again"
+
+    def __init__(self) -> None:
+        self._accesses = 1
+
+    async def access(self) -> Access:
+        return Access(f"https://md-1.example/disk?sig={self._accesses}", {})
+
+    def refuse(self, access: Access) -> None:
+        assert access.url.endswith("sig=1")
+        self._accesses += 1
+
+
+async def test_what_the_source_answered_goes_before_what_the_service_made_of_it() -> None:
+    """Newer versions tell status and words of the source; the digest that the service found is told too."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        text = (
+            "\ufeff<?xml version='1.0'?><Error><Code>CannotVerifyCopySource</Code><Message>Could not verify.\nTime:1"
+            "</Message><CopySourceStatusCode>404</CopySourceStatusCode><CopySourceErrorMessage>The blob does not exist."
+            "</CopySourceErrorMessage><ServerCalculatedCrc>pK+ypU+jreM=</ServerCalculatedCrc></Error>"
+        )
+        return web.Response(status=500, text=text)
+
+    async with answering(answer) as writer:
+        refused = await refusal(writer)
+    assert (refused.kind, refused.found) == (Refusal.SOURCE_GONE, "pK+ypU+jreM=")
+    assert "500 CannotVerifyCopySource: The blob does not exist" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("given", "least", "most"),
+    [("12", 12, 12), (timedelta(seconds=100), 90, 100), (timedelta(seconds=-100), 0, 0), ("soon", None, None)],
+)
+async def test_retry_after_may_be_a_time(given: str | timedelta, least: float | None, most: float | None) -> None:
+    """One in the past is now; what cannot be read is none."""
+    text = given if isinstance(given, str) else format_datetime(datetime.now(timezone.utc) + given, usegmt=True)
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=503, headers={"x-ms-error-code": "ServerBusy", "Retry-After": text})
+
+    async with answering(answer) as writer:
+        refused = await refusal(writer)
+    assert refused.kind is Refusal.BUSY
+    if least is None or most is None:
+        assert refused.retry_after is None
+    else:
+        assert refused.retry_after is not None and least <= refused.retry_after <= most
+
+
+async def test_an_answer_of_any_size_and_a_redirect_are_refusals() -> None:
+    """Nothing follows a redirect with a token, and nothing reads a long answer to its end."""
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.append(request.raw_path)
+        status, headers = (302, {"Location": "/elsewhere"}) if len(asked) == 1 else (400, {})
+        return web.Response(status=status, headers=headers, body=b"<Code>TooLong</Code>" + bytes(50_000_000))
+
+    async with answering(answer) as writer:
+        assert (await refusal(writer)).kind is Refusal.REFUSED
+        refused = await refusal(writer)
+    assert refused.kind is Refusal.REFUSED and "TooLong" in str(refused)
+    assert all("comp=page" in path for path in asked)
+
+
+async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by every other client of the product; what NO_PROXY names is asked directly."""
+    asked: list[str] = []
+
+    async def proxy(request: web.BaseRequest) -> web.Response:
+        asked.append(request.raw_path)
+        return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
+
+    async with serving(proxy) as url, writing(url) as writer, writing(url) as direct:
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", "elsewhere")
+        await copy(writer)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        await copy(direct)
+    target = "/lab/imagefactory-staging/a.vhd?comp=page"
+    assert asked == [f"{url}{target}", target]
+
+
+async def test_a_thousand_ranges_in_flight_take_little_memory_each() -> None:
+    """At most 64 KiB, the stand-in server's share in this process included."""
+    waiting, go = 0, asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        nonlocal waiting
+        waiting += 1
+        if waiting == 1000:
+            go.set()
+        await go.wait()
+        return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
+
+    async with answering(answer, in_flight=1000) as writer:
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            told = await asyncio.gather(*(copy(writer, None, Range(4096 * n, 4096)) for n in range(1000)))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert told == [CRC] * 1000 and (peak - before) / 1000 < MOST_BYTES_IN_FLIGHT
