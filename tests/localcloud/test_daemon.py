@@ -208,7 +208,15 @@ def test_the_journal_and_the_rules_span_both_services(program: Program) -> None:
     assert seen == [429, 401]
     calls = client.calls()
     assert calls == [
-        {"service": "arm", "method": "GET", "path": path, "status": number, "at": call["at"]}
+        {
+            "service": "arm",
+            "method": "GET",
+            "path": path,
+            "status": number,
+            "at": call["at"],
+            "offset": None,
+            "length": None,
+        }
         for number, call in zip((429, 401), calls, strict=True)
     ]
     assert calls[0]["at"] <= calls[1]["at"]

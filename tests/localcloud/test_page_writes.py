@@ -1,0 +1,269 @@
+"""Page writes of the embedded cloud: from a URL, by whom, with which faults, within which limits."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import requests
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobClient, BlobServiceClient, generate_blob_sas
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localcloud.blobs.limits import Limits, Turnstile
+from localcloud.client import CloudClient
+
+MIB = 1024 * 1024
+CHECK_VALUE = 0xAE8B14860A799888
+"""CRC-64/NVME of the text 123456789 (catalogue of parametrised CRC algorithms)."""
+
+
+def crc64(content: bytes) -> str:
+    """The digest as Azure writes it, bit by bit."""
+    value = (1 << 64) - 1
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x9A6C9329AC4BC9B5 if value & 1 else 0)
+    return base64.b64encode((value ^ (1 << 64) - 1).to_bytes(8, "little")).decode()
+
+
+class Pair:
+    """A page blob with data, and an empty one in another account."""
+
+    def __init__(self, cloud: CloudClient, names: Iterator[str]) -> None:
+        self.cloud, self.accounts = cloud, {"from": next(names), "to": next(names)}
+        for account in self.accounts.values():
+            self.service(account).create_container("disks")
+        self.source, self.target = (self.client(account) for account in self.accounts.values())
+        self.source.create_page_blob(8 * MIB)
+        self.content = random.Random(7).randbytes(4096)
+        self.source.upload_page(self.content, MIB, len(self.content))
+        self.target.create_page_blob(8 * MIB, sequence_number=7)
+
+    def about(self, account: str) -> dict[str, Any]:
+        return next(each for each in self.cloud.status()["storageAccounts"] if each["name"] == account)
+
+    def service(self, account: str) -> BlobServiceClient:
+        about = self.about(account)
+        return BlobServiceClient(about["blobEndpoint"], {"account_name": account, "account_key": about["key"]})
+
+    def client(self, account: str) -> BlobClient:
+        return self.service(account).get_blob_client("disks", "a.vhd")
+
+    def sas(self, **signer: Any) -> str:
+        """The source's URL with a SAS."""
+        account = self.accounts["from"]
+        signer = signer or {"account_key": self.about(account)["key"]}
+        expiry = signer.pop("expiry", datetime.now(timezone.utc) + timedelta(hours=1))
+        sas = generate_blob_sas(account, "disks", "a.vhd", permission="r", expiry=expiry, **signer)
+        return f"{self.source.url}?{sas}"
+
+    def token(self) -> str:
+        status = self.cloud.status()
+        answer = requests.get(
+            status["identityEndpoint"],
+            params={"api-version": "2019-08-01", "resource": "https://storage.azure.com"},
+            headers={"X-IDENTITY-HEADER": status["identityHeader"]},
+            timeout=10,
+        )
+        return f"Bearer {answer.json()['access_token']}"
+
+    def write(self, offset: int = MIB, length: int = 4096, **headers: str) -> requests.Response:
+        """Put Page From URL with bearer tokens on both sides, unless told otherwise."""
+        where = f"bytes={offset}-{offset + length - 1}"
+        own = {
+            "x-ms-version": "2021-12-02",
+            "x-ms-page-write": "update",
+            "x-ms-copy-source": self.source.url,
+            "x-ms-copy-source-authorization": self.token(),
+            "Authorization": self.token(),
+            "x-ms-source-range": where,
+            "x-ms-range": where,
+            "Content-Length": "0",
+        }
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {name: value for name, value in {**own, **given}.items() if value}
+        return requests.put(f"{self.target.url}?comp=page", headers=sent, timeout=30)
+
+
+@pytest.fixture
+def pair(fresh_cloud: CloudClient, accounts: Iterator[str]) -> Pair:
+    """Two fresh accounts."""
+    return Pair(fresh_cloud, accounts)
+
+
+def code(answer: requests.Response) -> tuple[int, str]:
+    return answer.status_code, answer.headers.get("x-ms-error-code", "")
+
+
+def test_the_digest_is_azures_crc64(pair: Pair) -> None:
+    """The catalogue's check value, and that of what was written."""
+    assert base64.b64decode(crc64(b"123456789")) == CHECK_VALUE.to_bytes(8, "little")
+    answer = pair.write()
+    assert answer.status_code == 201 and answer.headers["x-ms-content-crc64"] == crc64(pair.content)
+    assert pair.target.download_blob(MIB, 4096).readall() == pair.content
+
+
+def test_a_range_is_written_from_the_source_holes_as_zeros(pair: Pair) -> None:
+    """The SDK's own call; what was written counts as allocated, also where the source holds nothing."""
+    pair.target.upload_pages_from_url(pair.sas(), 2 * MIB, 2 * MIB, 0)
+    assert pair.target.download_blob().readall() == bytes(3 * MIB) + pair.content + bytes(5 * MIB - 4096)
+    held = [(each.start or 0, each.end or 0) for each in pair.target.list_page_ranges()]
+    assert held[0][0] == 2 * MIB and held[-1][1] == 4 * MIB - 1
+    pair.source.upload_page(bytes(512), MIB, 512)
+    assert pair.target.download_blob(3 * MIB, 512).readall() == pair.content[:512], "the two share no page"
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ({"source_etag": '"0x1"', "source_match_condition": MatchConditions.IfNotModified}, "SourceConditionNotMet"),
+        ({"if_sequence_number_eq": 8}, "SequenceNumberConditionNotMet"),
+        ({"etag": '"0x1"', "match_condition": MatchConditions.IfNotModified}, "ConditionNotMet"),
+    ],
+)
+def test_conditions_are_checked(pair: Pair, given: dict[str, Any], refusal: str) -> None:
+    """412, with the code that tells which one; and nothing is written."""
+    with pytest.raises(HttpResponseError) as caught:
+        pair.target.upload_pages_from_url(pair.sas(), 0, 512, MIB, **given)
+    assert caught.value.status_code == 412 and getattr(caught.value, "error_code", None) == refusal
+    assert list(pair.target.list_page_ranges()) == []
+
+
+@pytest.mark.parametrize(("offset", "length"), [(MIB + 1, 512), (MIB, 100), (0, 8 * MIB), (8 * MIB, 512)])
+def test_a_range_that_is_none_is_refused(pair: Pair, offset: int, length: int) -> None:
+    """Not of whole pages, of more than 4 MiB, or beyond the end."""
+    assert pair.write(offset, length).status_code == 416
+
+
+def test_who_may_call(pair: Pair) -> None:
+    """Tokens on both sides; a token that is none, or for somebody else, is refused as Azure does."""
+    assert code(pair.write(Authorization="Bearer nonsense")) == (401, "InvalidAuthenticationInfo")
+    assert code(pair.write(x_ms_copy_source_authorization="Bearer nonsense")) == (401, "CannotVerifyCopySource")
+    assert pair.write(x_ms_copy_source_authorization="").status_code in {401, 403, 404}
+    challenge = pair.write(Authorization="Bearer nonsense").headers["WWW-Authenticate"]
+    assert "resource_id=https://storage.azure.com" in challenge
+
+
+def test_nobody_can_vouch_for_a_source_himself(pair: Pair) -> None:
+    """The front's own words to the emulator are not taken from outside."""
+    answer = pair.write(x_ms_copy_source_authorization="", x_localcloud_source="open", x_localcloud_corrupt="yes")
+    assert code(answer)[1] == "CannotVerifyCopySource"
+
+
+def test_a_sas_of_a_delegation_key_opens_a_source_until_it_ends(pair: Pair) -> None:
+    """Made by the real SDK; an expired or forged one is refused."""
+    now = datetime.now(timezone.utc)
+    start, end = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (now, now + timedelta(days=1)))
+    body = f"<KeyInfo><Start>{start}</Start><Expiry>{end}</Expiry></KeyInfo>"
+    url = f"{pair.service(pair.accounts['from']).url}?restype=service&comp=userdelegationkey"
+    headers = {"Authorization": pair.token(), "x-ms-version": "2021-12-02"}
+    answer = requests.post(url, data=body, headers=headers, timeout=10)
+    from xml.etree import ElementTree
+
+    from azure.storage.blob import UserDelegationKey
+
+    told = {each.tag: each.text for each in ElementTree.fromstring(answer.text)}  # noqa: S314 - from the embedded cloud
+    key = UserDelegationKey()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+    for name in ("oid", "tid", "start", "expiry", "service", "version"):
+        setattr(key, f"signed_{name}", told[f"Signed{name.capitalize()}"])
+    key.value = told["Value"]
+    good, expired = (
+        pair.sas(user_delegation_key=key),
+        pair.sas(user_delegation_key=key, expiry=now - timedelta(hours=1)),
+    )
+    assert pair.write(x_ms_copy_source=good, x_ms_copy_source_authorization="").status_code == 201
+    assert requests.get(good, timeout=10).status_code == 200
+    for bad in (expired, good[:-6] + "AAA%3D"):
+        assert code(pair.write(x_ms_copy_source=bad, x_ms_copy_source_authorization=""))[0] == 403
+        assert requests.get(bad, timeout=10).status_code == 403
+
+
+def test_accounts_without_keys_refuse_them_on_both_sides(pair: Pair) -> None:
+    """Shared Key and SAS of a key get 403; tokens go on."""
+    by_key = pair.sas()
+    pair.cloud.set_sign_in(keyless_accounts=list(pair.accounts.values()))
+    with pytest.raises(HttpResponseError, match="KeyBasedAuthenticationNotPermitted"):
+        pair.target.get_blob_properties()
+    assert code(requests.get(by_key, timeout=10)) == (403, "KeyBasedAuthenticationNotPermitted")
+    refused = pair.write(x_ms_copy_source=by_key, x_ms_copy_source_authorization="")
+    assert code(refused) == (403, "CannotVerifyCopySource")
+    assert pair.write().status_code == 201
+
+
+def test_a_token_ends_with_its_life(pair: Pair) -> None:
+    """One that was given for the blink of an eye is refused soon after."""
+    pair.cloud.set_sign_in(token_seconds=0.001)
+    short = pair.token()
+    assert code(pair.write(Authorization=short)) == (401, "InvalidAuthenticationInfo")
+
+
+def test_a_corrupted_page_has_the_digest_of_what_was_written(pair: Pair) -> None:
+    """One byte differs, and the service tells so."""
+    rule = {"service": "blob", "path": "comp=page", "offset": MIB, "action": {"corrupt": True}}
+    pair.cloud.set_faults([rule])
+    answer = pair.write()
+    written = pair.target.download_blob(MIB, 4096).readall()
+    assert answer.headers["x-ms-content-crc64"] == crc64(written) != crc64(pair.content)
+    assert sum(a != b for a, b in zip(written, pair.content, strict=True)) == 1
+
+
+@pytest.mark.parametrize(("drop", "written"), [(True, False), ("after", True)])
+def test_a_dropped_call_happened_or_not(pair: Pair, drop: object, written: bool) -> None:
+    """`after` loses the answer only; the journal tells a cut connection."""
+    pair.cloud.set_faults([{"service": "blob", "path": "comp=page$", "offset": MIB, "action": {"drop": drop}}])
+    pair.cloud.clear_calls()
+    with pytest.raises(requests.ConnectionError):
+        pair.write()
+    assert bool(list(pair.target.list_page_ranges())) is written
+    (call,) = [call for call in pair.cloud.calls() if call["length"]]
+    assert (call["status"], call["offset"], call["length"]) == (0, MIB, 4096)
+
+
+def test_only_the_range_that_holds_the_byte_is_struck(pair: Pair) -> None:
+    """A rule with `offset` counts no other call."""
+    pair.cloud.set_faults([{"service": "blob", "path": "", "offset": MIB + 512, "action": {"status": 503}}])
+    assert pair.write(length=512).status_code == 201 and pair.write(length=1024).status_code == 503
+    assert [rule["seen"] for rule in pair.cloud.faults()] == [1]
+
+
+def test_a_write_whose_turn_is_too_far_away_is_refused(pair: Pair) -> None:
+    """503 ServerBusy beyond the queue; without limits it is served."""
+    pair.cloud.set_limits({"blobBytesPerSecond": 512, "queueSeconds": 0})
+    with ThreadPoolExecutor() as both:
+        answers = list(both.map(lambda _: code(pair.write(length=1024)), range(2)))
+    assert sorted(answers) == [(201, ""), (503, "ServerBusy")]
+    pair.cloud.set_limits({})
+    assert pair.write().status_code == 201
+
+
+writes = st.lists(
+    st.tuples(st.floats(0, 2), st.sampled_from(["/a/c/1", "/a/c/2", "/b/c/1"]), st.integers(1, 8)), max_size=40
+)
+"""Pause, blob, pages."""
+
+
+@given(writes)
+def test_no_blob_and_no_account_gets_more_than_its_limits(writes: list[tuple[float, str, int]]) -> None:
+    """What was let in ends no faster than the rates allow, and nobody waits longer than the queue and his own time."""
+    turnstile = Turnstile()
+    turnstile.set(Limits(blob_bytes_per_second=1024, account_bytes_per_second=1536, queue_seconds=3))
+    now, done = 0.0, list[tuple[float, str, int]]()
+    for pause, blob, pages in writes:
+        now += pause
+        wait = turnstile.wait(now, blob, pages * 512)
+        if wait is not None:
+            assert wait <= 3 + pages * 512 / 1024 + 1e-9
+            done.append((now + wait, blob, pages * 512))
+    for share, rate in ((3, 1024), (1, 1536)):
+        for key in {"/".join(blob.split("/")[: share + 1]) for _, blob, _ in done}:
+            total = sum(length for _, blob, length in done if blob.startswith(key))
+            assert total <= rate * (max(end for end, blob, _ in done if blob.startswith(key)) + 1e-9)
