@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 
 from imagefactory.ranges import BLOB_BYTES_PER_SECOND, BRIDGE_BYTES
@@ -20,20 +21,29 @@ REQUESTS_IN_FLIGHT = 512
 BLOB_IN_FLIGHT = 16
 """Requests for one blob: 64 MiB, a second's worth at Azure's target of 60 MiB/s for one page blob."""
 
+FIRST_IN_FLIGHT = 16
+"""Requests for one storage account at first; how many it bears is found out by degrees, not by one burst."""
+
 REQUEST_COST = BRIDGE_BYTES
 """What a request costs beside its bytes, in bytes: the same weight by which a gap is bridged or skipped."""
 
-MEASURED_SECONDS = 2.0
-"""How far back an account's rate is measured."""
+MEASURED_SECONDS = 0.5
+"""How far back an account's rate is measured; what it bore while it was asked for less must not count."""
 
 FIRST_RATE = float(BLOB_BYTES_PER_SECOND)
 """What an account is taken to bear that was busy before anything was measured: the target of a single blob."""
 
-RECOVERY_SECONDS = 1.0
-"""After a halving, an account is back at the rate that it bore before after this time."""
+RECOVERY_SECONDS = 0.5
+"""After a halving, an account is back at the rate that it bore after this time."""
 
 GROWTH = 0.004
 """How it goes on from there: by this share of that rate times the cube of the seconds, slowly where it was refused."""
+
+GUESS_GROWTH = 8.0
+"""How it goes on, by second, where that rate was not measured but guessed."""
+
+REFUSED_AGAIN = 0.85
+"""What is left of the rate that an account is taken to bear, when it is busy again before it is back at that rate."""
 
 FORGOTTEN_SECONDS = 60.0
 """An account that was not busy for so long is not paced any more."""
@@ -72,6 +82,10 @@ class Account:
     """Its Retry-After: nothing is sent before."""
     done: deque[tuple[float, float]] = field(default_factory=deque)
     """When something ended, and its cost."""
+    window: float = FIRST_IN_FLIGHT
+    """How many requests may be in flight to it until it is busy for the first time; each success allows one more."""
+    in_flight: int = 0
+    room: asyncio.Event = field(default_factory=asyncio.Event)
 
     def rate(self, now: float) -> float | None:
         """What it is asked for per second at `now`; None: as much as goes."""
@@ -80,10 +94,11 @@ class Account:
         since = max(0.0, now - max(self.halved_at, self.closed_until)) - RECOVERY_SECONDS
         if since < 0:
             return self.borne * (1.0 + 0.5 * since / RECOVERY_SECONDS)
-        return self.borne * (1.0 + GROWTH * since**3 if self.measured else 2.0**since)
+        return self.borne * (1.0 + GROWTH * since**3 if self.measured else GUESS_GROWTH**since)
 
     def ended(self, now: float, cost: float) -> None:
         """Note a request that succeeded."""
+        self.window += 1.0
         self.done.append((now, cost))
         while self.done[0][0] < now - MEASURED_SECONDS:
             self.done.popleft()
@@ -93,13 +108,17 @@ class Account:
         self.closed_until = max(self.closed_until, now + (retry_after or 0.0))
         if self.borne is not None and sent_at < self.halved_at:
             return
+        self.window = inf  # from now on the rate holds it back
         recent = [(at, cost) for at, cost in self.done if at >= now - MEASURED_SECONDS]
         span = now - recent[0][0] if len(recent) > 1 else 0.0
-        self.measured = span >= MEASURED_SECONDS / 4
-        if self.measured:
-            self.borne = sum(cost for _, cost in recent[1:]) / span
+        found = sum(cost for _, cost in recent[1:]) / span if span >= MEASURED_SECONDS / 4 else None
+        if self.borne is None:
+            self.borne, self.measured = found or FIRST_RATE, found is not None
+        elif found is not None and now - self.halved_at > RECOVERY_SECONDS + MEASURED_SECONDS:
+            self.borne, self.measured = found, True
         else:
-            self.borne = FIRST_RATE if self.borne is None else self.borne / 2
+            # What was measured since is what it was asked for, not what it bears.
+            self.borne = max(found or 0.0, self.borne * REFUSED_AGAIN)
         self.halved_at = now
 
 
@@ -122,8 +141,9 @@ class Window:
 
 @dataclass(slots=True)
 class Ticket:
-    """A request that may go: when it went, what it costs, and whether it is in flight still."""
+    """A request that may go: to whom, when it went, what it costs, and whether it is in flight still."""
 
+    account: Account
     sent_at: float
     cost: float
     in_flight: bool = True
@@ -156,26 +176,40 @@ class Pacer:
             delay = max(self._bucket.delay(now, length, self._cap), account.bucket.delay(now, cost, account.rate(now)))
             if delay > 0:
                 await self._sleep(delay)
-        # Last, so that what waits for a busy account takes no place from others.
-        await self._slots.acquire()
-        return Ticket(self._clock(), cost)
+            while account.in_flight >= account.window:
+                account.room.clear()
+                await account.room.wait()
+            account.in_flight += 1
+        try:
+            # Last, so that what waits for a busy account takes no place from others.
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            self._leave(account)
+            raise
+        return Ticket(account, self._clock(), cost)
 
     def left(self, ticket: Ticket) -> None:
         """A request is no longer in flight; may be said twice."""
         if ticket.in_flight:
             ticket.in_flight = False
             self._slots.release()
+            self._leave(ticket.account)
 
-    def succeeded(self, account_id: str, ticket: Ticket, window: Window) -> None:
+    def succeeded(self, ticket: Ticket, window: Window) -> None:
         """A request ended well."""
-        self._account(account_id).ended(self._clock(), ticket.cost)
+        ticket.account.ended(self._clock(), ticket.cost)
         window.ended()
 
-    def refused(self, account_id: str, ticket: Ticket, window: Window, retry_after: float | None) -> None:
+    def refused(self, ticket: Ticket, window: Window, retry_after: float | None) -> None:
         """The service said that it is busy."""
         now = self._clock()
-        self._account(account_id).busy(now, ticket.sent_at, retry_after)
+        ticket.account.busy(now, ticket.sent_at, retry_after)
         window.busy(now, ticket.sent_at)
+
+    @staticmethod
+    def _leave(account: Account) -> None:
+        account.in_flight -= 1
+        account.room.set()
 
     def _account(self, account_id: str) -> Account:
         return self._accounts.setdefault(account_id.lower(), Account())

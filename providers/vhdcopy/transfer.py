@@ -32,6 +32,9 @@ DIFFERING_ATTEMPTS = 2
 BUSY_SECONDS = 15 * 60.0
 """How long one range is tried while the service says that it is busy."""
 
+BUSY_WAIT = 0.2
+"""The wait after a busy service, in seconds, before the range takes its turn again at the account's new rate."""
+
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
 """Bounds of the wait before the next try, in seconds; it doubles each time, and a random part of it is taken off."""
 
@@ -57,11 +60,12 @@ class _Tries:
     differing: int = 0
     waits: int = 0
     busy_since: float | None = None
+    rest: float = 0.0
 
     def wait(self) -> float:
-        """Seconds before the next try."""
-        bound = min(LONGEST_WAIT, FIRST_WAIT * 2**self.waits)
-        self.waits += 1
+        """Seconds before the next try; after a busy service only a moment, for the pacer holds it back."""
+        bound, self.rest = self.rest or min(LONGEST_WAIT, FIRST_WAIT * 2**self.waits), 0.0
+        self.waits += bound > BUSY_WAIT
         return random.uniform(bound / 2, bound)  # noqa: S311 - to spread requests, not to keep a secret
 
 
@@ -120,7 +124,7 @@ class Transfer:
             return False
         finally:
             self.pacer.left(ticket)
-        self.pacer.succeeded(job.destination.account_id, ticket, self.window)
+        self.pacer.succeeded(ticket, self.window)
         self.totals.moved += part.length
         if self.must.get(part, written) != written:  # another copy of the same source ended meanwhile
             self._count_differing(part, tries, written)
@@ -133,7 +137,8 @@ class Transfer:
 
         match refused.kind:
             case Refusal.BUSY:
-                self.pacer.refused(self.job.destination.account_id, ticket, self.window, refused.retry_after)
+                self.pacer.refused(ticket, self.window, refused.retry_after)
+                tries.rest = BUSY_WAIT
                 now = monotonic()
                 tries.busy_since = now if tries.busy_since is None else tries.busy_since
                 if now - tries.busy_since > BUSY_SECONDS:

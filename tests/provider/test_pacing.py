@@ -66,11 +66,11 @@ async def copy_without_end(service: Service, pacer: Pacer) -> None:
 
     async def move(ticket: Ticket) -> None:
         while not await service.write(PIECE_BYTES):
-            pacer.refused("account", ticket, window, None)
+            pacer.refused(ticket, window, None)
             pacer.left(ticket)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.15)
             ticket = await pacer.admit("account", PIECE_BYTES)
-        pacer.succeeded("account", ticket, window)
+        pacer.succeeded(ticket, window)
         pacer.left(ticket)
 
     while True:
@@ -80,11 +80,11 @@ async def copy_without_end(service: Service, pacer: Pacer) -> None:
 
 
 @pytest.mark.parametrize("blobs", [1, 20, 200])
-@pytest.mark.parametrize("queue", [0.5, 2.0])
-@pytest.mark.parametrize("limit", [60 * MIB, 500 * MIB])
+@pytest.mark.parametrize("queue", [0.25, 0.5, 2.0])
+@pytest.mark.parametrize("limit", [60 * MIB, 300 * MIB, 2000 * MIB])
 def test_an_account_with_a_limit_is_used_to_nine_tenths_of_it(limit: float, queue: float, blobs: int) -> None:
     """Half the rate after a refusal, back within a second, slowly beyond: little of the limit is lost."""
-    seconds, service, loop = 60.0, Service(limit, queue), VirtualTime()
+    seconds, service, loop = 10.0, Service(limit, queue), VirtualTime()
 
     async def story() -> None:
         pacer = Pacer(clock=loop.time)
@@ -99,7 +99,7 @@ def test_an_account_with_a_limit_is_used_to_nine_tenths_of_it(limit: float, queu
         task.cancel()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    assert service.served / (limit * seconds) > 0.9
+    assert service.served / (limit * seconds) > 0.9, service
 
 
 def test_a_refusal_halves_the_rate_once_for_all_requests_that_were_under_way() -> None:
@@ -112,7 +112,7 @@ def test_a_refusal_halves_the_rate_once_for_all_requests_that_were_under_way() -
     for _ in range(15):
         account.busy(10.0, 9.5, None)
     assert account.rate(10.0) == once
-    assert once is not None and 90 * MIB < once < 110 * MIB  # it bore 200 MiB/s
+    assert once is not None and 80 * MIB < once < 110 * MIB  # it bore 200 MiB/s
 
 
 def test_nothing_is_sent_to_a_busy_account_before_its_retry_after() -> None:
@@ -127,7 +127,7 @@ def test_nothing_is_sent_to_a_busy_account_before_its_retry_after() -> None:
     async def story() -> None:
         pacer = Pacer(clock=lambda: now[0], sleep=sleep)
         ticket = await pacer.admit("busy", PIECE_BYTES)
-        pacer.refused("busy", ticket, Window(), 7.0)
+        pacer.refused(ticket, Window(), 7.0)
         pacer.left(ticket)
         pacer.left(await pacer.admit("other", PIECE_BYTES))
         assert slept == []
