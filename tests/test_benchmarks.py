@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from benchmarks.copies import notice_delays, old_schedule
+from benchmarks.ranges import least_requests
+from imagefactory.ranges import PIECE_BYTES, Range
 from localcloud.toolchain.checkout import Checkout
 
 pytestmark = pytest.mark.engine
@@ -16,7 +18,20 @@ pytestmark = pytest.mark.engine
 
 def test_the_command_measures_every_part_and_prints_json() -> None:
     """Smallest numbers through the whole command: each figure is there, and what no clock decides is right."""
-    small = ["--lab-images", "2", "--rounds", "1", "--copies", "2", "--copy-seconds", "2", "--labs", "2", "--json"]
+    small = [
+        "--lab-images",
+        "2",
+        "--rounds",
+        "1",
+        "--copies",
+        "2",
+        "--copy-seconds",
+        "2",
+        "--labs",
+        "2",
+        "--small",
+        "--json",
+    ]
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks", *small],
         cwd=Checkout.here().root,
@@ -34,6 +49,19 @@ def test_the_command_measures_every_part_and_prints_json() -> None:
     (copies,) = found["copies"]
     assert copies["copies"] == 2 and 1 <= copies["most_in_flight"] <= 2
     assert copies["old_schedule_seconds"] == 45
+    kinds = {row["measured"] for row in found["ranges"]}
+    assert kinds == {"least", "limit", "service", "cpu per GiB", "memory"}
+    least = {row["disk"]: row for row in found["ranges"] if row["measured"] == "least"}
+    assert least["dense, first copy"]["moved_ratio"] == least["dense, first copy"]["writes_ratio"] == 1
+    assert least["fragmented, first copy"]["moved_ratio"] == 1 < least["fragmented, first copy"]["writes_ratio"]
+    assert 1 < least["files, first copy"]["moved_ratio"] < 1.2, "short gaps are bridged"
+    assert all(row["mib"] > 0 for row in found["ranges"] if row["measured"] == "limit")
+
+
+def test_the_least_requests_are_the_fewest_ranges_that_cover_what_is_held() -> None:
+    """A range may begin anywhere and hold what is empty."""
+    held = [Range(0, 512), Range(PIECE_BYTES - 512, 1024), Range(3 * PIECE_BYTES, PIECE_BYTES)]
+    assert least_requests(held) == 3 and least_requests([]) == 0
 
 
 @pytest.mark.parametrize(

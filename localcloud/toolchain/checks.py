@@ -17,7 +17,7 @@ from localcloud.toolchain.shell import tool_variables
 from localcloud.toolchain.stack import set_up
 
 CHECKS: dict[str, tuple[str, ...]] = {
-    "ruff check": ("ruff", "check", "."),
+    "ruff check": ("ruff", "check", "--no-cache", "."),
     "ruff format": ("ruff", "format", "--check", "."),
     "mypy": ("mypy", "--strict", "."),
     "import layers": ("lint-imports",),
