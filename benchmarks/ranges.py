@@ -26,6 +26,7 @@ from localcloud.client import CloudClient
 from providers.vhdcopy.copier import CopyRequest
 
 MIB, GIB = 1024**2, 1024**3
+BLOBS_PER_SECOND = 6
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ async def measure_limits(stage: Stage, blobs: Sequence[int], seconds: float, acc
         for number in blobs:
             limits = {"accountBytesPerSecond": account_mib * MIB, "queueSeconds": queue}
             label = f"account {account_mib:g} MiB/s{name}"
-            found.append(await _reach(stage, disks, factory, label, limits, number, account_mib * seconds / number))
+            # Longer with more blobs, so that each is more than its beginning and its end, as real disks are.
+            lasting = max(seconds, number / BLOBS_PER_SECOND) if seconds > 1 else seconds
+            found.append(await _reach(stage, disks, factory, label, limits, number, account_mib * lasting / number))
     return found
 
 
