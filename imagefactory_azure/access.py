@@ -40,7 +40,7 @@ class Source(Protocol):
 
 
 class Bearer(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
-    """Sends a token, and once more a new one where the service does not take it (401).
+    """Sends a token (the value of the header), and once more a new one where the service does not take it (401).
 
     Not azure-core's policy: that one refuses plain HTTP, which the embedded cloud speaks, and keeps its tokens where
     nobody can renew them for requests that pass it by. Which endpoints may be plain is decided by `storage`.
@@ -54,7 +54,7 @@ class Bearer(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         """See azure-core."""
         for _ in range(2):
             token = await self._token()
-            request.http_request.headers["Authorization"] = f"Bearer {token}"
+            request.http_request.headers["Authorization"] = token
             response = await self.next.send(request)
             if response.http_response.status_code != 401:
                 break

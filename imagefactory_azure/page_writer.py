@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from asyncio import sslproto
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from types import TracebackType
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from uuid import uuid4
@@ -30,15 +30,12 @@ from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.errors import CloudError, cloud_error
 from imagefactory_azure.storage import REST_VERSION, StorageAccounts, account_name
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 CONNECT_SECONDS, ANSWER_SECONDS = 15.0, 60.0
 """How long a call may take to connect, and then to be answered; waiting for a connection is not counted. What an
 overloaded service has not written after a minute is better sent again."""
 
 READ_BYTES = 4096
-"""Of an answer's body no more than this is read; it is empty, or a short error."""
+"""Of an answer's body no more than this is read; it is empty, or a short error. Buffers for reading are no larger."""
 
 _ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
 _SOURCE_UNREADABLE = "CannotVerifyCopySource"
@@ -93,6 +90,9 @@ class PageWriter:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> PageWriter:
+        # The buffer of each TLS connection of this process from now on; asyncio's own 256 KiB would be most of what a range
+        # in flight takes.
+        sslproto.SSLProtocol.max_size = READ_BYTES  # type: ignore[attr-defined]  # Python 3.10 keeps no such buffer
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._in_flight),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),

@@ -111,7 +111,7 @@ class StorageAccounts:
         """What opens a blob to a request that reads or writes ranges of it."""
         url = self.url(blob)
         if self.auth == "aad":
-            return Access(url, {"Authorization": f"Bearer {await self._token()}"})
+            return Access(url, {"Authorization": await self._token()})
         sas = await self._secrets.get((blob.account_id, url.rpartition("/")[0]), lambda: self._container_sas(blob))
         return Access(f"{url}?{sas}", {})
 
@@ -123,7 +123,7 @@ class StorageAccounts:
         """What lets the service read a blob: a token for it to pass on, or a SAS."""
         url = self.url(blob)
         if self.auth == "aad":
-            return Access(url, {"x-ms-copy-source-authorization": f"Bearer {await self._token()}"})
+            return Access(url, {"x-ms-copy-source-authorization": await self._token()})
         sas = await self._secrets.get((blob.account_id, url), lambda: self._blob_sas(blob))
         return Access(f"{url}?{sas}", {})
 
@@ -176,6 +176,7 @@ class StorageAccounts:
         return [Bearer(self._token, lambda token: self._secrets.drop(lambda secret: secret == token))]
 
     async def _token(self) -> str:
+        """The value of a header; one text for all requests, for it is long and many are in flight."""
         return await self._secrets.get((STORAGE_SCOPE,), self._ask_token)
 
     async def _ask_token(self) -> Lasting[str]:
@@ -183,7 +184,7 @@ class StorageAccounts:
             token = await self._arm.credential.get_token(STORAGE_SCOPE)
         except AzureError as error:
             raise from_azure(error, "sign-in", "no blob can be read or written") from error
-        return lasting(token.token, token.expires_on)
+        return lasting(f"Bearer {token.token}", token.expires_on)
 
     async def _container_sas(self, blob: BlobRef) -> Lasting[str]:
         """For all blobs beside `blob`."""

@@ -6,54 +6,46 @@ A stand-in server answers each call as the test says. What the calls do to blobs
 from __future__ import annotations
 
 import asyncio
-import tracemalloc
+import os
+import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from imagefactory.ranges import Range
 from imagefactory_azure.access import Access
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.clouds import Cloud
 from imagefactory_azure.page_writer import PageWriter, RangeRefused, Refusal
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
-from tests.azure.storage_world import FIRST, GENERATION, Token
-
-CRC = "ERTjv26IbjE="
-STAGED = BlobRef("/accounts/lab", "http://127.0.0.1/lab/imagefactory-staging/a.vhd")
-SOURCE = BlobRef("/accounts/factory", "http://127.0.0.1/factory/imagefactoryvhds/a.vhd")
-MOST_BYTES_IN_FLIGHT = 64 * 1024
+from tests.azure.in_flight import CRC, STAGED, copy, writing
+from tests.azure.storage_world import FIRST, GENERATION
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
 @asynccontextmanager
-async def serving(answer: Answer) -> AsyncIterator[str]:
-    """The URL of a server that answers so."""
+async def serving(answer: Answer, certificate: Path | None = None) -> AsyncIterator[str]:
+    """The URL of a server that answers so, with TLS where it has a certificate."""
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048, ssl_context=tls).start()
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-
-@asynccontextmanager
-async def writing(url: str, in_flight: int = 4) -> AsyncIterator[PageWriter]:
-    """A writer whose accounts are all at that URL."""
-    cloud = Cloud(None, url, f"{url}/{{account}}")
-    async with (
-        ResourceManager(cloud, Token()) as arm,
-        StorageAccounts(arm) as accounts,
-        PageWriter(accounts, in_flight) as writer,
-    ):
-        yield writer
 
 
 @asynccontextmanager
@@ -61,10 +53,6 @@ async def answering(answer: Answer, in_flight: int = 4) -> AsyncIterator[PageWri
     """A writer whose accounts are all at a server that answers so."""
     async with serving(answer) as url, writing(url, in_flight) as writer:
         yield writer
-
-
-async def copy(writer: PageWriter, digest: str | None = None, part: Range = FIRST) -> str:
-    return await writer.copy_range(SOURCE, '"0x8D"', STAGED, GENERATION, part, digest)
 
 
 async def refusal(writer: PageWriter, digest: str | None = None) -> RangeRefused:
@@ -244,24 +232,60 @@ async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -
     assert asked == [f"{url}{target}", target]
 
 
-async def test_a_thousand_ranges_in_flight_take_little_memory_each() -> None:
-    """At most 64 KiB, the stand-in server's share in this process included."""
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for this machine with its key, which nobody trusts."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+async def test_a_server_whose_certificate_nobody_vouches_for_gets_no_token(certificate: Path) -> None:
+    """Not a byte of a request reaches it."""
+    asked: list[str] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        asked.append(request.method)
+        return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
+
+    async with serving(answer, certificate) as url, writing(url) as writer:
+        refused = await refusal(writer)
+    assert refused.kind is Refusal.PASSING and "certificate" in str(refused) and asked == []
+
+
+async def test_five_hundred_ranges_in_flight_take_little_memory_each(certificate: Path) -> None:
+    """At most 64 KiB of Python's memory, each over a TLS connection of its own (OpenSSL's share is not counted)."""
     waiting, go = 0, asyncio.Event()
 
     async def answer(request: web.BaseRequest) -> web.Response:
         nonlocal waiting
         waiting += 1
-        if waiting == 1000:
+        if waiting == 500:
             go.set()
         await go.wait()
         return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
 
-    async with answering(answer, in_flight=1000) as writer:
-        tracemalloc.start()
-        try:
-            before, _ = tracemalloc.get_traced_memory()
-            told = await asyncio.gather(*(copy(writer, None, Range(4096 * n, 4096)) for n in range(1000)))
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert told == [CRC] * 1000 and (peak - before) / 1000 < MOST_BYTES_IN_FLIGHT
+    async with serving(answer, certificate) as url:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.azure.in_flight",
+            url,
+            "500",
+            env={**os.environ, "SSL_CERT_FILE": str(certificate)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        told, _ = await process.communicate()
+    assert process.returncode == 0 and waiting == 500
+    assert 4 * 1024 < float(told) < 64 * 1024
