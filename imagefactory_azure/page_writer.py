@@ -90,8 +90,8 @@ class PageWriter:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> PageWriter:
-        # The buffer of each TLS connection of this process from now on; asyncio's own 256 KiB would be most of what a range
-        # in flight takes.
+        # The buffer of each TLS connection of this process from now on; asyncio's own 256 KiB would be most of what a
+        # range in flight takes.
         sslproto.SSLProtocol.max_size = READ_BYTES  # type: ignore[attr-defined]  # Python 3.10 keeps no such buffer
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._in_flight),
