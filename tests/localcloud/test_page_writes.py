@@ -19,20 +19,11 @@ from hypothesis import strategies as st
 
 from localcloud.blobs.limits import Limits, Turnstile
 from localcloud.client import CloudClient
+from tests.azure.storage_world import crc64
 
 MIB = 1024 * 1024
 CHECK_VALUE = 0xAE8B14860A799888
 """CRC-64/NVME of the text 123456789 (catalogue of parametrised CRC algorithms)."""
-
-
-def crc64(content: bytes) -> str:
-    """The digest as Azure writes it, bit by bit."""
-    value = (1 << 64) - 1
-    for byte in content:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x9A6C9329AC4BC9B5 if value & 1 else 0)
-    return base64.b64encode((value ^ (1 << 64) - 1).to_bytes(8, "little")).decode()
 
 
 class Pair:

@@ -28,6 +28,12 @@ def staged_blob(world: World, lab: str = "web") -> Any:
     return world.service(world.labs[lab]).get_blob_client(STAGING_CONTAINER, vhd)
 
 
+def slow_write(seconds: float) -> dict[str, Any]:
+    """A fault rule: the range at 8 MiB is written late."""
+    rule = {"service": "blob", "method": "PUT", "path": "comp=page(&|$)", "offset": 8 * MIB}
+    return {**rule, "action": {"delaySeconds": seconds}}
+
+
 def source_pieces(world: World) -> tuple[Range, ...]:
     """What a copy of the world's image has to move."""
     return pieces(Range(each.start, each.end - each.start + 1) for each in source_blob(world).list_page_ranges())
@@ -100,9 +106,7 @@ async def test_a_stopped_copy_goes_on_with_what_the_destination_lacks(world: Wor
         world.add_lab("first")
         async with copier_of(world) as copier:
             await copy_image(copier, world, "first")
-    # From the third range on, every write waits.
-    slow = {"service": "blob", "path": f"/{world.labs['web'].account}/.*comp=page(&|$)", "offset": 8 * MIB}
-    world.cloud.set_faults([{**slow, "method": "PUT", "action": {"delaySeconds": 60}}])
+    world.cloud.set_faults([slow_write(60)])
     told = Told()
     await stop_when(told, world, lambda told: bool(told.progress) and told.progress[-1].done > 4 * MIB)
     world.cloud.clear_faults()
@@ -119,17 +123,7 @@ async def test_a_stopped_copy_goes_on_with_what_the_destination_lacks(world: Wor
 async def test_a_source_that_changed_since_is_copied_anew_and_that_is_said(world: World) -> None:
     """Another ETag may be other content: what is there does not count."""
     told = Told()
-    world.cloud.set_faults(
-        [
-            {
-                "service": "blob",
-                "path": "comp=page(&|$)",
-                "offset": 8 * MIB,
-                "method": "PUT",
-                "action": {"delaySeconds": 60},
-            }
-        ]
-    )
+    world.cloud.set_faults([slow_write(60)])
     await stop_when(told, world, lambda told: bool(told.progress) and told.progress[-1].done > 4 * MIB)
     world.cloud.clear_faults()
     source_blob(world).upload_page(b"x" * 512, 2 * MIB, 512)
@@ -143,17 +137,7 @@ async def test_a_source_that_changed_since_is_copied_anew_and_that_is_said(world
 async def test_a_source_that_changes_during_the_copy_is_copied_anew_and_that_is_said(world: World) -> None:
     """The service refuses to read another ETag than the one that the copy began with."""
     told = Told()
-    world.cloud.set_faults(
-        [
-            {
-                "service": "blob",
-                "path": "comp=page(&|$)",
-                "offset": 8 * MIB,
-                "method": "PUT",
-                "action": {"delaySeconds": 2},
-            }
-        ]
-    )
+    world.cloud.set_faults([slow_write(2)])
     async with copier_of(world) as copier:
         copying = asyncio.ensure_future(copy_image(copier, world, told=told))
         while not told.progress or told.progress[-1].done == 0:  # noqa: ASYNC110 - no event tells of it
@@ -169,8 +153,8 @@ async def test_a_range_that_differs_is_copied_again(world: World) -> None:
     world.add_lab("first")
     async with copier_of(world) as copier:
         await copy_image(copier, world, "first")
-    corrupt = {"service": "blob", "path": f"/{world.labs['web'].account}/", "nth": 2, "action": {"corrupt": True}}
-    world.cloud.set_faults([{**corrupt, "path": f"/{world.labs['web'].account}/.*comp=page(&|$)", "method": "PUT"}])
+    where = f"/{world.labs['web'].account}/.*comp=page(&|$)"
+    world.cloud.set_faults([{"service": "blob", "path": where, "nth": 2, "action": {"corrupt": True}}])
     totals = Totals()
     async with copier_of(world, totals=totals) as copier:
         await copy_image(copier, world)
