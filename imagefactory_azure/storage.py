@@ -38,8 +38,8 @@ from imagefactory_azure.resource_manager import ResourceManager
 
 API_VERSION = "2023-01-01"
 REST_VERSION = "2021-08-06"
-"""The storage service's API in requests that are not the SDK's; Azure's answers with the CRC64 of a range are recorded of
-this version."""
+"""The storage service's API in requests that are not the SDK's. Azure's answers with the CRC64 of a range are recorded
+of this version."""
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 """Whom a token for any storage account is for; the same in every cloud (azure-storage-blob's STORAGE_OAUTH_SCOPE)."""
 RETRIES = 5
