@@ -60,14 +60,15 @@ class EngineLog:
         """Show `message` at the resource until the next one; not kept, or all would stand in the summary again."""
         self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.INFO, message=message, ephemeral=True))
 
-    def _send(self, request: Any) -> None:
+    def _send(self, request: Any) -> asyncio.Task[None]:
         task = asyncio.ensure_future(self._deliver(request))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+        return task
 
-    def warn(self, urn: str, message: str) -> None:
-        """Show `message` as a warning of the resource, kept in the summary."""
-        self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
+    def warn(self, urn: str, message: str) -> asyncio.Task[None]:
+        """Show `message` as a warning of the resource, kept in the summary; await it where the engine must have it."""
+        return self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
 
     async def tell(self, message: str) -> None:
         """Show `message` of the whole run, kept in the summary; returns when the engine has it."""

@@ -142,7 +142,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         except Kept as kept:
             await _abort_keeping(kept, context)
         except ImageFactoryError as error:
-            self._log.warn(request.urn, f"{error} (its state is kept as it was)")
+            await self._log.warn(request.urn, f"{error} (its state is kept as it was)")
             there = True
         if not there:
             return provider_pb2.ReadResponse()
