@@ -215,8 +215,7 @@ async def test_a_relay_is_read_in_place_of_the_factory(world: World) -> None:
     world.add_lab("relay")
     async with copier_of(world) as copier:
         await copy_image(copier, world, "relay")
-        world.cloud.set_faults(
-            [{"service": "blob", "path": f"/{world.factory.account}/", "method": "PUT", "action": {"status": 403}}]
-        )
+        content = source_blob(world).download_blob().readall()
+        source_blob(world).delete_blob()
         await copy_image(copier, world, via=staged_ref(world, "relay"))
-    assert staged_equals_source(world)
+    assert staged_blob(world).download_blob().readall() == content
