@@ -71,23 +71,24 @@ def build_catalog(
     `companions` maps names of documents to their bytes, or to the fault that says why they could not be downloaded.
     `companion_names` are all `.json` blobs of the listing, also those not downloaded, so that one without VHD is told.
     """
+    vhds = sorted(vhds, key=lambda vhd: vhd.name)
     by_stem = {_stem(name): name for name in sorted({*companions, *companion_names})}
     images: list[FactoryImage] = []
     left_out: list[LeftOut] = []
     broken: list[BrokenCompanion] = []
     orphans = set(by_stem)
-    for vhd in sorted(vhds, key=lambda vhd: vhd.name):
+    for vhd in vhds:
         companion_name = by_stem.get(_stem(vhd.name))
         orphans.discard(_stem(vhd.name))
         if unfit := _unfit(vhd):
             left_out.append(_left_out(f"VHD {vhd.name}", vhd.name, *unfit))
-        elif carried := metadata_image(vhd):
-            images.append(carried)
         elif companion_name is None:
             remedy = "Let the save finish; if none is under way, delete the VHD or write its companion anew"
             left_out.append(
                 _left_out(f"VHD {vhd.name}", vhd.name, "has no companion, so its save is unfinished", remedy)
             )
+        elif carried := metadata_image(vhd):
+            images.append(carried)
         else:
             source = companions.get(companion_name) or _unread(companion_name)
             found = source if isinstance(source, Fault) else parse_companion(source, vhd)
@@ -98,7 +99,8 @@ def build_catalog(
     for name in (by_stem[stem] for stem in sorted(orphans)):
         fact, remedy = "its VHD is not there", "Delete it, or save the image again"
         left_out.append(_left_out(f"companion {name}", name, fact, remedy))
-    return Catalog(newest_first(images), tuple(left_out), tuple(broken))
+    data_disks = {disk.vhd_name for image in images for disk in image.data_disks}
+    return Catalog(newest_first(images), tuple(left for left in left_out if left.name not in data_disks), tuple(broken))
 
 
 def _stem(name: str) -> str:

@@ -1,28 +1,29 @@
 """Companions: what is known of a factory image beside its VHD.
 
-Owns the reading of companion documents (as PowerShell wrote them) and of the same facts in blob metadata, and the
-writing of the latter. Refuses to guess: what cannot be read becomes a fault.
+Owns the reading of companion documents (as PowerShell wrote them, and our own) and of the same facts in blob metadata,
+and the writing of both. Refuses to guess: what cannot be read becomes a fault.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from imagefactory.faults import Fault, Location, error, warning
 from imagefactory.image_path import ImagePath
 from imagefactory.json_text import JsonFault, parse_json
+from imagefactory.lineage import MAX_TAG_VALUE, Lineage
 from imagefactory.naming import name_fault
 from imagefactory.timestamps import read_timestamp
 
-MAX_TAG_VALUE = 256
-"""Characters of a tag's value in Azure Resource Manager; image path and VHD name become tags."""
-
 _CONSEQUENCE = "its image is not distributed"
+_ALWAYS = frozenset({"imageName", "imagePath", "description", "osType", "vhdFileName", "timestamp"})
+"""Keys that the old scripts wrote, and expect."""
 _METADATA_KEYS = frozenset({"imagename", "imagepath", "ostype", "timestamp"})
 _BYTES, _DIGEST = re.compile(r"[0-9]{1,16}"), re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -42,6 +43,14 @@ class VhdBlob:
     """success, pending, failed, aborted; None: never the target of a copy."""
     manifest: Mapping[str, str] = field(default_factory=dict)
     """Metadata of its ranges manifest; empty: it has none."""
+
+
+@dataclass(frozen=True)
+class DataDisk:
+    """The VHD of a data disk that was saved with an image, and the logical unit number where the VM had it."""
+
+    lun: int
+    vhd_name: str
 
 
 @dataclass(frozen=True)
@@ -67,13 +76,17 @@ class FactoryImage:
     """Bytes of it that hold something, as its ranges manifest tells; None: that is not there yet, or tells junk."""
     digest: str | None = None
     """The digest of all its ranges, from the same place."""
+    generation: Literal["V1", "V2"] | None = None
+    """Hyper-V generation of the disk; None: not told, as by the old scripts."""
+    lineage: Lineage = field(default_factory=Lineage)
+    data_disks: tuple[DataDisk, ...] = ()
     note: Fault | None = None
     """A warning about this image, for the catalog's reader."""
 
 
 def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryImage | Fault:
     """Read a companion document (bytes) or the metadata on the VHD (mapping). Never raises for bad content."""
-    where = f"{vhd.name.rpartition('.')[0]}.json" if isinstance(source, bytes) else f"metadata of {vhd.name}"
+    where = companion_name(vhd.name) if isinstance(source, bytes) else f"metadata of {vhd.name}"
     try:
         if isinstance(source, bytes):
             return _image(_document(source, where), where, vhd)
@@ -91,17 +104,37 @@ def metadata_image(vhd: VhdBlob) -> FactoryImage | None:
 
 
 def companion_metadata(image: FactoryImage) -> dict[str, str]:
-    """The facts as blob metadata. Write it only once the VHD is whole: a VHD that carries it counts as finished."""
-    facts = {
-        "imagename": image.name,
-        "imagepath": str(image.image_path),
+    """The facts as blob metadata. Write it only once the VHD is whole."""
+    facts = _facts(image)
+    facts["dataDisks"] = json.dumps(facts["dataDisks"], separators=(",", ":")) if image.data_disks else ""
+    return {key.lower(): quote(str(value)) for key, value in facts.items() if value and key != "vhdFileName"}
+
+
+def companion_bytes(image: FactoryImage) -> bytes:
+    """The companion document, plain ASCII, which every reader takes whatever encoding it expects."""
+    facts = _facts(image)
+    return json.dumps({key: value for key, value in facts.items() if value or key in _ALWAYS}, indent=2).encode()
+
+
+def companion_name(vhd_name: str) -> str:
+    """The companion document of a VHD, beside it."""
+    return f"{vhd_name.rpartition('.')[0]}.json"
+
+
+def _facts(image: FactoryImage) -> dict[str, object]:
+    return {
+        "imageName": image.name,
+        "imagePath": str(image.image_path),
         "description": image.description,
-        "author": image.author,
-        "ostype": image.os_type,
-        "osstate": "Generalized" if image.generalized else "Specialized",
+        "osType": image.os_type,
+        "vhdFileName": image.vhd_name,
         "timestamp": image.saved_at.isoformat(),
+        "author": image.author,
+        "osState": "Generalized" if image.generalized else "Specialized",
+        "hyperVGeneration": image.generation or "",
+        **image.lineage.facts(),
+        "dataDisks": [{"lun": disk.lun, "vhdFileName": disk.vhd_name} for disk in image.data_disks],
     }
-    return {key: quote(value) for key, value in facts.items() if value}
 
 
 def _document(content: bytes, where: str) -> dict[str, object]:
@@ -168,8 +201,26 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
         created=vhd.created,
         allocated=_allocated(vhd),
         digest=_digest(vhd),
+        generation=_generation(facts),
+        lineage=Lineage.read(facts),
+        data_disks=_data_disks(facts, where),
         note=note,
     )
+
+
+def _generation(facts: Mapping[str, object]) -> Literal["V1", "V2"] | None:
+    told = str(facts.get("hypervgeneration") or "").upper()
+    return "V1" if told == "V1" else "V2" if told == "V2" else None
+
+
+def _data_disks(facts: Mapping[str, object], where: str) -> tuple[DataDisk, ...]:
+    told = facts.get("datadisks") or []
+    try:
+        rows: Any = json.loads(told) if isinstance(told, str) else told
+        disks = [DataDisk(int(row["lun"]), str(row["vhdFileName"])) for row in rows]
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        raise _junk(where, "dataDisks is no list of objects with lun and vhdFileName") from None
+    return tuple(sorted(disks, key=lambda disk: disk.lun))
 
 
 def _allocated(vhd: VhdBlob) -> int | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from imagefactory.faults import Fault, Location, error, warning
 from imagefactory.image_path import ImagePath
-from imagefactory.json_text import JsonFault, parse_json
+from imagefactory.json_text import JsonDocument, JsonFault, parse_json
 from imagefactory.naming import image_name, name_fault
 
 _CONSEQUENCE = "no image can be made from it"
@@ -27,6 +27,18 @@ class GoldenImage:
 
     path: ImagePath
     file: Path
+    generalized: bool | None = None
+    """Whether VMs made of it are generalized, as `metadata.imageOsState` of the template says; None: it says nothing.
+    """
+
+
+def is_generalized(told: object) -> bool:
+    """Read an OS state as people write it. Raises ValueError with the reason, a phrase for a fault."""
+    states = {"generalized": True, "specialized": False}
+    state = states.get(told.strip().lower()) if isinstance(told, str) else None
+    if state is None:
+        raise ValueError(f"is neither Generalized nor Specialized but {told!r}")
+    return state
 
 
 def find_golden_images(root: Path, not_images: frozenset[Path] = frozenset()) -> tuple[list[GoldenImage], list[Fault]]:
@@ -40,6 +52,7 @@ def find_golden_images(root: Path, not_images: frozenset[Path] = frozenset()) ->
     for file in _json_files(root, faults):
         if file in not_images:
             continue
+        generalized = None
         subject, location = f"golden image {file.relative_to(root).as_posix()}", Location(file.as_posix())
         try:
             path = ImagePath.parse(file.relative_to(root).as_posix())
@@ -58,14 +71,29 @@ def find_golden_images(root: Path, not_images: frozenset[Path] = frozenset()) ->
             if not isinstance(document.value, dict):
                 fact, remedy = "holds no JSON object", "Write an ARM template"
                 faults.append(error(subject, fact, _CONSEQUENCE, remedy, document.location()))
+            else:
+                generalized = _generalized(document, subject, faults)
         if unusable := name_fault(image_name(path, _LONGEST_DAY)):
             fact = f"the name of its custom images would be refused: {unusable}"
             faults.append(warning(subject, fact, "its images reach no lab", "Rename file or folder", location))
         if twin := found.get(path):
             fact = f"differs from {twin.path} by letter case only"
             faults.append(error(subject, fact, "labs.json cannot tell them apart", "Rename one of both", location))
-        found.setdefault(path, GoldenImage(path, file))
+        found.setdefault(path, GoldenImage(path, file, generalized))
     return [found[path] for path in sorted(found)], faults
+
+
+def _generalized(document: JsonDocument, subject: str, faults: list[Fault]) -> bool | None:
+    metadata = document.value.get("metadata")
+    if not isinstance(metadata, dict) or "imageOsState" not in metadata:
+        return None
+    try:
+        return is_generalized(metadata["imageOsState"])
+    except ValueError as reason:
+        place = document.location(("metadata", "imageOsState"))
+        remedy = "Write Generalized or Specialized, or take it out"
+        faults.append(error(subject, f"its metadata.imageOsState {reason}", "its VMs cannot be saved", remedy, place))
+        return None
 
 
 def _json_files(root: Path, faults: list[Fault]) -> Iterator[Path]:

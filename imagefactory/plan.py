@@ -15,7 +15,7 @@ from imagefactory.configuration import Configuration
 from imagefactory.crossings import Crossing, crossings, with_relays
 from imagefactory.faults import Fault, Severity, error, warning
 from imagefactory.held_images import HeldImage, held_images, unsafe_deletions
-from imagefactory.image_path import ImagePath
+from imagefactory.image_path import ImagePath, fold
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
 from imagefactory.plan_values import LabPlan, PlannedImage
@@ -75,6 +75,7 @@ def build_plan(
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Fault.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Fault.text)
     offered = list(_offered(catalog, policy, found))
+    _check_pins(policy, offered, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     plans: list[LabPlan] = []
     for lab in targets:
@@ -96,7 +97,9 @@ def build_plan(
             plan = _without_crossing(plan, factory, found)
         plans.append(plan)
     for image in offered:
-        if not any(lab.takes(image.image_path) for lab in targets):
+        if any(lab.takes(image.image_path) for lab in targets):
+            found.warnings += _reservations(image)
+        else:
             found.omit(image, "no lab takes its image path")
     held = held_images(((plan.lab, plan.facts) for plan in plans), owned)
     _check_empty(catalog, policy, held, found)
@@ -125,11 +128,40 @@ def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[Fac
             found.warnings.append(warning(subject, fact, "the older one is not distributed", remedy))
             found.omit(image, f"the newer VHD {twin.vhd_name} has the same image name")
             continue
+        if (pinned := policy.pins.get(image.image_path)) is not None:
+            if fold(pinned) == fold(image.name):
+                yield image
+            else:
+                found.omit(image, f"its image path is pinned to {pinned} (setting pins)")
+            continue
         counts[image.image_path] = counts.get(image.image_path, 0) + 1
         if policy.keep is not None and counts[image.image_path] > policy.keep:
             found.omit(image, f"older than the newest {policy.keep} of its image path (setting keep)")
             continue
         yield image
+
+
+def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -> None:
+    held = {image.image_path for image in offered}
+    for path, name in sorted(policy.pins.items()):
+        if path not in held:
+            fact = f"{path} is pinned to {name}, which the factory does not hold"
+            consequence = "nothing is deleted, and no other image of that path is distributed"
+            remedy = "Correct the name (`imagefactory catalog` lists them), or take the pin out"
+            found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
+
+
+def _reservations(image: FactoryImage) -> Iterator[Fault]:
+    """What DevTest Labs does not take over of an image, whose API knows neither generations nor data disks' VHDs."""
+    subject = f"factory image {image.name}"
+    if image.generation == "V2":
+        fact = "its disk is of Hyper-V generation 2, which DevTest Labs cannot be told of a VHD"
+        consequence = "its image is made as generation 1, and VMs of it may not start"
+        yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
+    if image.data_disks:
+        fact = f"it was saved with {len(image.data_disks)} data disks, and DevTest Labs makes an image of one VHD"
+        consequence = "labs get its OS disk only"
+        yield warning(subject, fact, consequence, "Put what VMs need onto the OS disk, or attach the disks by hand")
 
 
 def _planned(
@@ -140,6 +172,7 @@ def _planned(
         "ImagePath": str(image.image_path),
         "SourceVhd": image.vhd_name,
         "SavedAt": image.saved_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **image.lineage.tags(),
     }
     if there is None:
         return PlannedImage(image, image.name, f"{facts.id}/customimages/{image.name}", False, tags)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from imagefactory.errors import ConfigurationError
 from imagefactory.faults import Fault, Location, error
+from imagefactory.image_path import ImagePath
 from imagefactory.json_text import Steps, decode_text
 from imagefactory.structure import (
     LabName,
@@ -66,6 +67,8 @@ class Policy:
     """Whether an empty factory may empty the labs."""
     cross_region: CrossRegion = "relay"
     """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not."""
+    pins: Mapping[ImagePath, str] = field(default_factory=dict)
+    """Image paths of which labs hold one image only, by its name, however many newer ones there are."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,11 @@ def _safe_blob_url(url: str) -> str:
         raise ValueError("no place for the account")
     _safe_url(url.replace("{account}", "account"))
     return url.rstrip("/")
+
+
+def _image_path(text: str) -> str:
+    ImagePath.parse(text)
+    return text
 
 
 class _Factory(Strict):
@@ -170,6 +178,13 @@ class _Settings(Strict):
     copy_: Annotated[_Copy, Field(alias="copy", description="an object with method, maxInFlight and maxMbps")] = _Copy()
     storage_auth: Annotated[StorageAuth, Field(alias="storageAuth", description="aad or key")] = "aad"
     cross_region: Annotated[CrossRegion, Field(alias="crossRegion", description="relay, direct or refuse")] = "relay"
+    pins: Annotated[
+        dict[Annotated[str, AfterValidator(_image_path)], Annotated[str, Field(min_length=1)]],
+        Field(
+            description="an object of image paths (files), each with the name of the image that labs shall hold",
+            examples=[{"Win2016/Datacenter.json": "Win2016_Datacenter-Jun-26-2026"}],
+        ),
+    ] = {}  # noqa: RUF012 - pydantic copies a default
 
 
 _MODELS: dict[str | None, type[Strict]] = {
@@ -232,7 +247,12 @@ def _parse(values: Mapping[str, object], environment: Mapping[str, str], locatio
         FactoryLab(read.factory.subscription_id, read.factory.lab_name, read.factory.resource_group),
         Path(read.configuration),
         read.labs,
-        Policy(read.keep, read.allow_empty_factory, read.cross_region),
+        Policy(
+            read.keep,
+            read.allow_empty_factory,
+            read.cross_region,
+            {ImagePath.parse(path): name for path, name in read.pins.items()},
+        ),
         read.cloud,
         Endpoints(read.endpoints.resource_manager, read.endpoints.blob),
         CopySettings(read.copy_.method, read.copy_.max_in_flight, read.copy_.max_mbps),

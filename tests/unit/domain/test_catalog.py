@@ -81,6 +81,20 @@ def test_metadata_spares_the_companion_and_broken_metadata_does_not() -> None:
     assert len(found.images) == 3
 
 
+def test_a_vhd_with_all_facts_and_no_companion_is_an_unfinished_save() -> None:
+    """The companion is written last, so without it the save may yet be undone, or go on."""
+    found = build_catalog([vhd("a.vhd", metadata=companion_metadata(image("known")))], {})
+    assert found.images == () and "unfinished" in found.left_out[0].reason.text()
+
+
+def test_the_vhds_of_data_disks_belong_to_their_image() -> None:
+    """They have no companions of their own, and are told as left out only where no image names them."""
+    mine = companion("a.vhd", dataDisks=[{"lun": 1, "vhdFileName": "a.lun1.vhd"}])
+    found = build_catalog([vhd("a.vhd"), vhd("a.lun1.vhd"), vhd("a.lun2.vhd")], {"a.json": mine})
+    assert [(disk.lun, disk.vhd_name) for disk in found.images[0].data_disks] == [(1, "a.lun1.vhd")]
+    assert [left.name for left in found.left_out] == ["a.lun2.vhd"]
+
+
 def test_a_date_from_last_modified_becomes_a_warning_of_the_catalog() -> None:
     """Told, not hidden."""
     found = build_catalog([vhd()], {"a.json": companion(timestamp="?")})
@@ -103,10 +117,11 @@ def test_every_blob_is_told_exactly_once_whatever_the_order(drawn: list[str], ra
             )
         if kind not in {"no companion", "metadata"}:
             documents[f"{index}.json"] = b"junk" if kind == "junk" else companion(f"{index}.vhd")
-    found = build_catalog(vhds, documents)
+    names = [f"{index}.json" for index, kind in enumerate(drawn) if kind == "metadata"]
+    found = build_catalog(vhds, documents, names)
     told = [one.vhd_name for one in found.images] + [one.vhd_name for one in found.broken]
     told += [left.name for left in found.left_out]
     expected = [f"{index}.json" if kind == "no vhd" else f"{index}.vhd" for index, kind in enumerate(drawn)]
     assert sorted(told) == sorted(expected)
     random.shuffle(vhds)
-    assert build_catalog(vhds, dict(reversed(documents.items()))) == found
+    assert build_catalog(vhds, dict(reversed(documents.items())), names) == found

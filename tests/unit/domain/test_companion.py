@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.companion import FactoryImage, companion_metadata, metadata_image, parse_companion
+from imagefactory.companion import (
+    DataDisk,
+    FactoryImage,
+    companion_bytes,
+    companion_metadata,
+    metadata_image,
+    parse_companion,
+)
 from imagefactory.faults import Fault
 from imagefactory.image_path import ImagePath
+from imagefactory.lineage import Lineage
 from imagefactory.naming import name_fault
 from tests.unit.domain.builders import NOON, companion, image_paths, vhd, words
 
@@ -132,7 +140,20 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["imageName", "imagePath", "osType", "osState", "timestamp", "author"]), json_values
+        st.sampled_from(
+            [
+                "imageName",
+                "imagePath",
+                "osType",
+                "osState",
+                "timestamp",
+                "author",
+                "hyperVGeneration",
+                "vm",
+                "dataDisks",
+            ]
+        ),
+        json_values,
     )
 )
 def test_any_json_values_are_an_image_or_a_fault(changes: dict[str, Any]) -> None:
@@ -140,7 +161,11 @@ def test_any_json_values_are_an_image_or_a_fault(changes: dict[str, Any]) -> Non
     assert isinstance(parse_companion(companion(**changes), vhd()), FactoryImage | Fault)
 
 
-@given(st.dictionaries(st.sampled_from(["imagename", "ImagePath", "ostype", "timestamp", "osstate"]), st.text()))
+@given(
+    st.dictionaries(
+        st.sampled_from(["imagename", "ImagePath", "ostype", "timestamp", "osstate", "datadisks"]), st.text()
+    )
+)
 def test_any_metadata_is_an_image_or_a_fault(metadata: dict[str, str]) -> None:
     """Metadata that others wrote never raises."""
     assert isinstance(parse_companion(metadata, vhd()), FactoryImage | Fault)
@@ -154,17 +179,32 @@ def test_any_metadata_is_an_image_or_a_fault(metadata: dict[str, str]) -> None:
     words,
     st.booleans(),
     st.datetimes().map(lambda moment: moment.replace(tzinfo=NOON.tzinfo)),
+    st.sampled_from([None, "V1", "V2"]),
+    st.builds(Lineage, words, words, words, words, words),
+    st.dictionaries(st.integers(0, 63), words, max_size=3),
 )
-def test_metadata_carries_every_fact_there_and_back(
-    name: str, path: str, description: str, author: str, generalized: bool, saved_at: Any
+def test_metadata_and_companion_carry_every_fact_there_and_back(
+    name: str,
+    path: str,
+    description: str,
+    author: str,
+    generalized: bool,
+    saved_at: Any,
+    generation: Any,
+    lineage: Lineage,
+    disks: dict[int, str],
 ) -> None:
-    """What this project writes on a VHD, in any script, it reads back; every value is plain ASCII and never empty."""
+    """What this project writes, in any script, it reads back; all of it is plain ASCII, and no metadata is empty."""
     start = parse_companion(companion(), vhd())
     assert isinstance(start, FactoryImage)
     facts = {**vars(start), "name": name, "image_path": ImagePath.parse(path), "description": description}
-    wanted = FactoryImage(**{**facts, "author": author, "generalized": generalized, "saved_at": saved_at})
+    facts |= {"author": author, "generalized": generalized, "saved_at": saved_at, "generation": generation}
+    data_disks = tuple(DataDisk(lun, disks[lun]) for lun in sorted(disks))
+    wanted = FactoryImage(**{**facts, "lineage": lineage, "data_disks": data_disks})
     metadata = companion_metadata(wanted)
     assert all(
         value and value.isascii() and value == value.strip() and value.isprintable() for value in metadata.values()
     )
     assert metadata_image(vhd(metadata={key.upper(): value for key, value in metadata.items()})) == wanted
+    document = companion_bytes(wanted)
+    assert document.isascii() and parse_companion(document, vhd()) == wanted

@@ -233,3 +233,16 @@ def test_the_place_of_a_wrong_value_is_the_value(tmp_path: Path, index: int, key
     before, _, _ = text.partition("424242")
     place = f"labs.json:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}:"
     assert any(line.startswith(place) for line in told), told
+
+
+def test_a_golden_image_may_say_whether_its_vms_are_generalized(tmp_path: Path) -> None:
+    """In the metadata of its template, in any case; anything else is told with its place."""
+    folder = write_configuration(tmp_path, {"Labs": [entry()]}, "Win2016/a.json", "Win2016/b.json", "Win2016/c.json")
+    told = {"a": '{"metadata": {"imageOsState": "specialized"}}', "b": '{"metadata": {"imageOsState": "Generalized"}}'}
+    for name, text in told.items():
+        (folder / "GoldenImages" / "Win2016" / f"{name}.json").write_text(text)
+    found = load_configuration(folder)
+    assert [image.generalized for image in found.golden_images] == [False, True, None]
+    (folder / "GoldenImages" / "Win2016" / "c.json").write_text('{"metadata": {\n "imageOsState": 5}}')
+    with pytest.raises(ConfigurationError, match=r"c.json:2:18: error: .*imageOsState is neither"):
+        load_configuration(folder)

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.companion import DataDisk
 from imagefactory.faults import Fault, Severity, error, warning
+from imagefactory.image_path import ImagePath
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
+from imagefactory.lineage import Lineage
 from imagefactory.plan import Plan, build_plan
 from imagefactory.plan_values import PlannedImage
 from imagefactory.settings import Policy
@@ -72,6 +75,41 @@ def test_keep_takes_the_newest_of_each_image_path() -> None:
     assert [one.name for one in plan.labs[0].images] == ["new", "sql"]
     assert [(one.lab, one.image) for one in plan.omissions] == [(None, "old")]
     assert "newest 1" in plan.omissions[0].reason
+
+
+def test_a_pin_takes_one_image_of_its_path_however_many_newer_there_are() -> None:
+    """Other paths are as ever; names compare without regard to case."""
+    images = [image("old", age=9), image("new", age=1), image("sql", "Win2016/SQL.json")]
+    plan = planned(catalog(*images), policy=Policy(keep=1, pins={images[0].image_path: "OLD"}))
+    assert [one.name for one in plan.labs[0].images] == ["sql", "old"]
+    assert [(one.image, "pinned to OLD" in one.reason) for one in plan.omissions] == [("new", True)]
+
+
+def test_a_pin_that_the_factory_does_not_hold_fails_the_run_and_deletes_nothing() -> None:
+    """A slip of the pen must not empty the labs of an image path."""
+    found = image("new")
+    plan = planned(catalog(found), standing("gone"), policy=Policy(pins={found.image_path: "typo"}))
+    assert plan.labs[0].images == ()
+    assert "pinned to typo, which the factory does not hold; nothing is deleted" in texts(plan.failures)
+
+
+def test_what_devtest_labs_cannot_be_told_is_a_warning_and_only_where_a_lab_gets_the_image() -> None:
+    """Generation 2 and data disks; the image is distributed all the same."""
+    odd = replace(image("odd"), generation="V2", data_disks=(DataDisk(0, "odd.lun0.vhd"),))
+    plan = planned(catalog(odd))
+    assert only(plan).name == "odd"
+    told = texts(plan.warnings)
+    assert "generation 2" in told and "labs get its OS disk only" in told
+    elsewhere = planned(catalog(replace(odd, image_path=ImagePath.parse("Ubuntu/Jammy.json"))))
+    assert elsewhere.warnings == ()
+
+
+def test_the_tags_tell_the_lineage() -> None:
+    """As far as it is known."""
+    made = Lineage(vm="/labs/factory/virtualmachines/golden", disk="/disks/golden", commit="abc")
+    tags = only(planned(catalog(replace(image("a"), lineage=made)))).tags
+    assert (tags["SourceVm"], tags["SourceDisk"], tags["Commit"]) == ("golden", "/disks/golden", "abc")
+    assert "PipelineRun" not in tags
 
 
 def test_of_two_images_of_one_name_the_newest_is_taken_with_a_warning() -> None:

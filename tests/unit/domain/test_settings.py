@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.errors import ConfigurationError
+from imagefactory.image_path import ImagePath
 from imagefactory.settings import (
     CopySettings,
     Endpoints,
@@ -56,13 +57,14 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "copy": {"method": "service", "maxInFlight": 64, "maxMbps": 800},
         "storageAuth": "key",
         "crossRegion": "refuse",
+        "pins": {"Win2016\\Datacenter.json": "Win2016_Datacenter-Jun-26-2026"},
     }
     as_text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     expected = Settings(
         FactoryLab(SUBSCRIPTION, "factory", "rg"),
         Path("conf"),
         "labs.prod.json",
-        Policy(3, True, "refuse"),
+        Policy(3, True, "refuse", {ImagePath.parse("win2016/datacenter.json"): "Win2016_Datacenter-Jun-26-2026"}),
         "china",
         Endpoints(),
         CopySettings("service", 64, 800),
@@ -116,6 +118,8 @@ def test_all_faults_come_at_once() -> None:
         ({"keep": "2.5"}, "keep"),
         ({"keep": "true"}, "keep"),
         ({"keep": "many"}, "keep"),
+        ({"pins": {"../x.json": "image"}}, "pins"),
+        ({"pins": {"Win2016/Datacenter.json": ""}}, "pins"),
         ({"factory": "{"}, "an object belongs"),
         ({"labs": ""}, "labs"),
         ({"cloud": "1"}, "usgovernment"),

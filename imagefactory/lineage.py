@@ -1,0 +1,68 @@
+"""Lineage: of which VM, disk, commit and pipeline run a factory image was made.
+
+Owns the names under which companions, blob metadata and tags tell it, and the variables in which the usual CI systems
+tell theirs. It asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+MAX_TAG_VALUE = 256
+"""Characters of a tag's value in Azure Resource Manager."""
+
+_KEYS = {
+    "vm": "vm",
+    "disk": "disk",
+    "disk_id": "diskUniqueId",
+    "commit": "commit",
+    "pipeline_run": "pipelineRun",
+}
+_COMMITS = ("BUILD_SOURCEVERSION", "GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT")
+_RUNS = ("CI_PIPELINE_URL", "BUILD_URL")
+"""GitLab and Jenkins tell the run's address whole; Azure Pipelines and GitHub tell its parts."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What an image was made of; a text is empty where nobody told it."""
+
+    vm: str = ""
+    """ARM id of the lab VM."""
+    disk: str = ""
+    """ARM id of its OS disk."""
+    disk_id: str = ""
+    """Azure's own id of that disk (`properties.uniqueId`): a VM made anew under the same name has another one."""
+    commit: str = ""
+    pipeline_run: str = ""
+    """Address of the pipeline run that saved it."""
+
+    @staticmethod
+    def read(facts: Mapping[str, object]) -> Lineage:
+        """From a companion or metadata, whose keys are in lower case; what is no text is passed over."""
+        told = {name: facts.get(key.lower()) for name, key in _KEYS.items()}
+        return Lineage(**{name: value for name, value in told.items() if isinstance(value, str)})
+
+    def facts(self) -> dict[str, str]:
+        """For a companion."""
+        return {_KEYS[each.name]: getattr(self, each.name) for each in fields(self)}
+
+    def tags(self) -> dict[str, str]:
+        """For a custom image: what is known and fits into a tag; a VM by its name."""
+        told = {**asdict(self), "vm": self.vm.rpartition("/")[2]}
+        names = {"vm": "SourceVm", "disk": "SourceDisk", "commit": "Commit", "pipeline_run": "PipelineRun"}
+        return {tag: told[name] for name, tag in names.items() if 0 < len(told[name]) <= MAX_TAG_VALUE}
+
+
+def of_pipeline(environment: Mapping[str, str]) -> Lineage:
+    """Commit and pipeline run as Azure Pipelines, GitHub Actions, GitLab or Jenkins tell them."""
+    commit = next((environment[name] for name in _COMMITS if environment.get(name)), "")
+    run = next((environment[name] for name in _RUNS if environment.get(name)), "")
+    if environment.get("BUILD_BUILDID") and environment.get("SYSTEM_TEAMPROJECT"):
+        project = f"{environment.get('SYSTEM_COLLECTIONURI', '').rstrip('/')}/{environment['SYSTEM_TEAMPROJECT']}"
+        run = f"{project}/_build/results?buildId={environment['BUILD_BUILDID']}".replace(" ", "%20")
+    elif environment.get("GITHUB_RUN_ID"):
+        server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
+        run = f"{server}/{repository}/actions/runs/{environment['GITHUB_RUN_ID']}"
+    return Lineage(commit=commit, pipeline_run=run)

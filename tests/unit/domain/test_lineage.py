@@ -1,0 +1,47 @@
+"""Commit and pipeline run as the usual CI systems tell them, and the tags that come of a lineage."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagefactory.lineage import Lineage, of_pipeline
+
+
+@pytest.mark.parametrize(
+    ("variables", "commit", "run"),
+    [
+        (
+            {
+                "BUILD_SOURCEVERSION": "abc",
+                "BUILD_BUILDID": "17",
+                "SYSTEM_TEAMPROJECT": "Image Factory",
+                "SYSTEM_COLLECTIONURI": "https://dev.azure.com/contoso/",
+            },
+            "abc",
+            "https://dev.azure.com/contoso/Image%20Factory/_build/results?buildId=17",
+        ),
+        (
+            {
+                "GITHUB_SHA": "def",
+                "GITHUB_RUN_ID": "5",
+                "GITHUB_SERVER_URL": "https://github.com",
+                "GITHUB_REPOSITORY": "contoso/images",
+            },
+            "def",
+            "https://github.com/contoso/images/actions/runs/5",
+        ),
+        ({"CI_COMMIT_SHA": "a", "CI_PIPELINE_URL": "https://lab/p/3"}, "a", "https://lab/p/3"),
+        ({"GIT_COMMIT": "b", "BUILD_URL": "https://jenkins/job/1/"}, "b", "https://jenkins/job/1/"),
+        ({}, "", ""),
+    ],
+)
+def test_every_usual_ci_system_tells_commit_and_run(variables: dict[str, str], commit: str, run: str) -> None:
+    """And where none does, both are empty."""
+    told = of_pipeline(variables)
+    assert (told.commit, told.pipeline_run, told.vm) == (commit, run, "")
+
+
+def test_tags_hold_what_is_known_and_fits() -> None:
+    """Azure refuses a tag of more than 256 characters, and then the whole image."""
+    tags = Lineage(vm="/x/virtualmachines/golden", disk="d" * 257, commit="abc").tags()
+    assert tags == {"SourceVm": "golden", "Commit": "abc"}
