@@ -7,44 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.catalog import Catalog
-from imagefactory.errors import ConfigurationError
-from imagefactory.faults import Fault, error
-from imagefactory.settings import settings_from_stack_file
+from imagefactory.faults import Fault
 
 GIB = 1024**3
 
 
 def catalog(
-    stack: Annotated[
-        str,
-        typer.Option(
-            "--stack", "-s", envvar="PULUMI_STACK", help="The stack whose factory is read: Pulumi.<stack>.yaml"
-        ),
-    ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout, and nothing else")
-    ] = False,
+    stack: Stack,
+    as_json: AsJson = False,
 ) -> None:
     """Show what the factory holds, newest first, and what was left out and why."""
     from imagefactory_azure.facts import gather_facts
 
-    path = Path(f"Pulumi.{stack}.yaml")
-    if Path(stack).name != stack or not path.is_file():
-        known = ", ".join(sorted(p.name.split(".")[1] for p in Path().glob("Pulumi.*.yaml"))) or "none"
-        raise ConfigurationError(
-            [error(f"stack '{stack}'", f"there is no {path} here", "nothing is read", f"Stacks here: {known}")]
-        )
-    found = asyncio.run(gather_facts(settings_from_stack_file(path, os.environ), None)).catalog
+    found = asyncio.run(gather_facts(stack_settings(stack), None)).catalog
     if as_json:
         typer.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
     else:

@@ -11,19 +11,21 @@ import sys
 import typer
 
 from cli.catalog import catalog
+from cli.save import save
 from cli.schema import schema
 from cli.validate import validate
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="The golden images of Azure DevTest Labs: what is declared, and what the factory holds.",
+    help="The golden images of Azure DevTest Labs: what is declared, saved and held.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(validate)
 app.command()(catalog)
+app.command()(save)
 app.command()(schema)
 
 

@@ -113,6 +113,7 @@ def companion_metadata(image: FactoryImage) -> dict[str, str]:
 def companion_bytes(image: FactoryImage) -> bytes:
     """The companion document, plain ASCII, which every reader takes whatever encoding it expects."""
     facts = _facts(image)
+    facts["imagePath"] = "\\".join(image.image_path.parts)  # the old scripts compare it so
     return json.dumps({key: value for key, value in facts.items() if value or key in _ALWAYS}, indent=2).encode()
 
 

@@ -32,10 +32,8 @@ def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configu
         remedy = "Create it, or name another with the setting imagefactory:configuration or the option --configuration"
         location = Location(directory.as_posix())
         raise ConfigurationError([error("configuration folder", "is not there", _CONSEQUENCE, remedy, location)])
-    root = _any_case(directory / "GoldenImages")
-    root = root if root.is_dir() else directory
     labs_path = _any_case(directory / labs_file)
-    golden_images, faults = find_golden_images(root, frozenset({labs_path}))
+    golden_images, faults = find_golden_images(_image_root(directory), frozenset({labs_path}))
     labs: tuple[TargetLab, ...] = ()
     try:
         labs, lab_faults = read_labs(_labs_document(directory, labs_path), (image.path for image in golden_images))
@@ -58,6 +56,19 @@ def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configu
     if any(fault.severity is Severity.ERROR for fault in faults):
         raise ConfigurationError(faults)
     return Configuration(labs, tuple(golden_images), tuple(faults))
+
+
+def load_golden_images(directory: Path, labs_file: str = "labs.json") -> tuple[GoldenImage, ...]:
+    """Read the golden images alone; none where there is no folder. Raises ConfigurationError if one has an error."""
+    golden_images, faults = find_golden_images(_image_root(directory), frozenset({_any_case(directory / labs_file)}))
+    if errors := [fault for fault in faults if fault.severity is Severity.ERROR]:
+        raise ConfigurationError(errors)
+    return tuple(golden_images)
+
+
+def _image_root(directory: Path) -> Path:
+    root = _any_case(directory / "GoldenImages")
+    return root if root.is_dir() else directory
 
 
 def _place(location: Location | None) -> tuple[str, int, int]:

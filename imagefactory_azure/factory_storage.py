@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from urllib.parse import unquote
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties
@@ -19,7 +20,7 @@ from imagefactory.faults import Fault
 from imagefactory.lab_facts import LabFacts
 from imagefactory.manifest import SUFFIX, manifest_name
 from imagefactory_azure.errors import CloudError, cloud_error, from_azure
-from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.storage import StorageAccounts, account_name
 
 CONTAINER = "imagefactoryvhds"
 """The old scripts' container, in the factory's storage account (SnapImagesFromVMs.ps1)."""
@@ -61,6 +62,17 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
     names = [name for name in companions_to_read(vhds, documents) if documents[name]]
     contents = await asyncio.gather(*(_read(container, name, gate) for name in names))
     return build_catalog(vhds, dict(zip(names, contents, strict=True)), documents)
+
+
+async def saved_names(accounts: StorageAccounts, account_id: str) -> frozenset[str]:
+    """The image names that VHDs carry themselves, as this project writes them: one listing. Raises `CloudError`."""
+    container = (await accounts.service(account_id)).get_container_client(CONTAINER)
+    try:
+        blobs = [blob async for blob in container.list_blobs(include=["metadata"], results_per_page=5000)]
+    except AzureError as error:
+        place = f"container '{CONTAINER}'"
+        raise from_azure(error, place, "no name can be chosen", account=account_name(account_id)) from error
+    return frozenset(unquote(blob.metadata["imagename"]) for blob in blobs if "imagename" in (blob.metadata or {}))
 
 
 async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) -> bytes | Fault:

@@ -7,7 +7,8 @@ no plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from imagefactory.catalog import Catalog
@@ -36,22 +37,36 @@ class CloudFacts:
     labs: Mapping[LabKey, LabFacts | Fault]
 
 
-async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
-    """Read the factory and, with a configuration, its target labs.
-
-    Raises `ImageFactoryError` where the factory lab or its storage cannot be read.
-    """
-    factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
-    targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[tuple[ResourceManager, StorageAccounts]]:
+    """The resource manager and the storage accounts of a stack. Raises `ImageFactoryError` where nobody can sign in."""
     cloud = cloud_of(settings)
     async with (
         ResourceManager(cloud, credential(cloud)) as arm,
         StorageAccounts(arm, settings.storage_auth) as accounts,
     ):
-        factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
-        if isinstance(factory, Fault):
-            consequence = "nothing is planned and nothing is deleted"
-            raise ImageFactoryError(f"factory: {replace(factory, consequence=consequence).message()}")
-        catalog = await read_catalog(accounts, factory)
-    container_url = f"{cloud.blob_service(factory.storage_account)}/{CONTAINER}"
+        yield arm, accounts
+
+
+async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
+    """Read the factory and, with a configuration, its target labs.
+
+    Raises `ImageFactoryError` where the factory lab or its storage cannot be read.
+    """
+    async with connect(settings) as (arm, accounts):
+        return await read_facts(arm, accounts, settings, configuration)
+
+
+async def read_facts(
+    arm: ResourceManager, accounts: StorageAccounts, settings: Settings, configuration: Configuration | None
+) -> CloudFacts:
+    """The same, over connections that are open."""
+    factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
+    targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
+    factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
+    if isinstance(factory, Fault):
+        consequence = "nothing is planned and nothing is deleted"
+        raise ImageFactoryError(f"factory: {replace(factory, consequence=consequence).message()}")
+    catalog = await read_catalog(accounts, factory)
+    container_url = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}"
     return CloudFacts(factory, container_url, catalog, labs)

@@ -47,12 +47,15 @@ class Manifests:
             )
         return Found(manifest)
 
-    async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
-        """Leave `manifest` with its VHD, unless one is there. Returns a warning where that is refused, else nothing."""
+    async def write(self, vhd: BlobRef, manifest: Manifest, *, overwrite: bool = False) -> str:
+        """Leave `manifest` with its VHD, unless one is there that is not to be overwritten.
+
+        Returns a warning where that is refused, else nothing.
+        """
         place = _beside(vhd)
         about = {"digest": manifest.digest, "allocated": str(manifest.allocated)}
         try:
-            await self._blobs.put_document(place, manifest_bytes(manifest), about, overwrite=False)
+            await self._blobs.put_document(place, manifest_bytes(manifest), about, overwrite=overwrite)
         except CloudError as error:
             return f"{place.name}: it cannot be written ({error.fault.fact}), so later copies are not compared with it"
         return ""

@@ -6,6 +6,7 @@ Owns the calls and their refusals in words. When to copy, wait, take over or giv
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from azure.core import MatchConditions
@@ -24,11 +25,14 @@ from imagefactory.ranges import Range
 from imagefactory_azure.blobs import BlobFacts, BlobRef, CopyState
 from imagefactory_azure.errors import CloudError, cloud_error, error_code, from_azure
 from imagefactory_azure.once import Once
-from imagefactory_azure.storage import REST_VERSION, StorageAccounts, account_name, container_and_blob
+from imagefactory_azure.storage import REST_VERSION, StorageAccounts, account_name
 
 _PENDING = {"PendingCopyOperation"}
 _STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}
 """Azure's codes for a destination that is not free."""
+
+_UNTOLD = datetime.fromtimestamp(0, timezone.utc)
+"""The creation time of a blob that tells none, as a disk may."""
 
 PAGE_RANGES_AT_ONCE = 10_000
 """Ranges in one answer of Get Page Ranges; a fragmented disk has more."""
@@ -55,7 +59,7 @@ class PageBlobs:
         return BlobFacts(
             length=found.size,
             is_page_blob=getattr(found.blob_type, "value", found.blob_type) == "PageBlob",
-            created=found.creation_time,
+            created=found.creation_time or _UNTOLD,
             etag=found.etag,
             metadata=dict(found.metadata or {}),
             copy=CopyState(copy.id, copy.status or "", int(done), int(total), copy.status_description or "")
@@ -73,7 +77,7 @@ class PageBlobs:
         url = (await self._accounts.access(blob)).url
         headers = {"x-ms-version": REST_VERSION, "x-ms-range": f"bytes={offset}-{offset + length - 1}"}
         try:
-            answer = await self._accounts.send(HttpRequest("GET", url, headers=headers))
+            answer = await self._accounts.send(HttpRequest("GET", url, headers=headers), blob)
         except AzureError as error:
             raise _refused(error, blob, consequence) from error
         if answer.status_code >= 400:
@@ -213,8 +217,7 @@ class PageBlobs:
                 raise _refused(error, blob, "it stays and takes up room") from error
 
     async def _client(self, blob: BlobRef) -> BlobClient:
-        service = await self._accounts.service(blob.account_id)
-        return service.get_blob_client(*container_and_blob(service.url, blob.url))
+        return await self._accounts.client(blob)
 
     async def _is_absent(self, error: Exception, blob: BlobRef) -> bool:
         """Whether a refusal means that there is no such blob, container or storage account."""

@@ -1,4 +1,4 @@
-"""A thin client of Azure Resource Manager: get, list and post, with ARM's own policies.
+"""A thin client of Azure Resource Manager: get, list, post and long-running operations, with ARM's own policies.
 
 Owns the pipeline (tokens, retries that honour Retry-After, request ids) and the reading of ARM's pages and errors.
 It knows no resource type; `labs` and `storage_accounts` do.
@@ -12,16 +12,20 @@ from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
 from azure.core.pipeline import policies
+from azure.core.polling import AsyncLROPoller
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.mgmt.core import AsyncARMPipelineClient
 from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
+from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
 from imagefactory_azure.clouds import Cloud
-from imagefactory_azure.errors import cloud_error, from_azure
+from imagefactory_azure.errors import CloudError, cloud_error, from_azure
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+POLL_SECONDS = 2.0
+"""Between two looks at a long-running operation where Azure names no time."""
 RETRIES = 4
 """Attempts after the first for 408, 429 and 5xx; with azure-core's back-off that is at most about 25 seconds."""
 
@@ -68,6 +72,32 @@ class ResourceManager:
         """Begin to delete the resource at an ARM id; nothing happens when it is gone already. Raises `CloudError`."""
         await self._send("DELETE", path, api_version, subject, consequence)
 
+    async def run(
+        self, method: str, path: str, api_version: str, *, subject: str, consequence: str, body: object = None
+    ) -> dict[str, Any] | None:
+        """Begin a long-running operation and wait for its end; its result, or None where there is no such resource.
+
+        Raises `CloudError`, also where the operation was accepted and failed.
+        """
+        url = f"{self.cloud.resource_manager}{path}"
+        request = HttpRequest(method, url, params={"api-version": api_version}, json=body)
+        secure: dict[str, Any] = {"enforce_https": not self.cloud.loopback}
+        try:
+            begun: Any = await self._client.send_request(request, _return_pipeline_response=True, **secure)
+            answer = begun.http_response
+            if answer.status_code == 404:
+                return None
+            if answer.status_code >= 400:
+                raise self._refusal(answer, subject, consequence)
+            links = (answer.headers.get(name) for name in ("Azure-AsyncOperation", "Location"))
+            if any(link and _origin(link) != _origin(self.cloud.resource_manager) for link in links):
+                raise cloud_error(subject, consequence, 0, "", "an operation led away from the resource manager")
+            polling: Any = AsyncARMPolling(POLL_SECONDS, **secure)
+            result: Any = await AsyncLROPoller(self._client, begun, _content, polling).result()
+        except AzureError as error:
+            raise from_azure(error, subject, consequence) from error
+        return dict(result) if isinstance(result, dict) else {}
+
     async def list(self, path: str, api_version: str, *, subject: str, consequence: str) -> list[dict[str, Any]] | None:
         """All items of all pages of a collection, or None where its parent does not exist. Raises `CloudError`."""
         items: list[dict[str, Any]] = []
@@ -98,11 +128,24 @@ class ResourceManager:
         except ValueError as error:
             raise cloud_error(subject, consequence, answer.status_code, "", "the answer is not JSON") from error
         if answer.status_code >= 400:
-            refusal = body.get("error", body) if isinstance(body, dict) else {}
-            raise cloud_error(
-                subject, consequence, answer.status_code, str(refusal.get("code", "")), str(refusal.get("message", ""))
-            )
+            raise self._refusal(answer, subject, consequence)
         return dict(body)
+
+    @staticmethod
+    def _refusal(answer: AsyncHttpResponse, subject: str, consequence: str) -> CloudError:
+        try:
+            body: Any = answer.json() if answer.content else {}
+        except ValueError:
+            body = {}
+        refusal = body.get("error", body) if isinstance(body, dict) else {}
+        return cloud_error(
+            subject, consequence, answer.status_code, str(refusal.get("code", "")), str(refusal.get("message", ""))
+        )
+
+
+def _content(begun: Any) -> Any:
+    answer = begun.http_response
+    return answer.json() if answer.content else {}
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -26,7 +26,7 @@ from azure.storage.blob import (
     generate_blob_sas,
     generate_container_sas,
 )
-from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
+from azure.storage.blob.aio import BlobClient, BlobServiceClient, ExponentialRetry
 
 from imagefactory_azure.access import Access, Bearer, Source
 from imagefactory_azure.blobs import BlobRef
@@ -86,6 +86,11 @@ class StorageAccounts:
         self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
             "", policies=[*policies, *self._bearer()]
         )
+        self._lent: dict[str, str] = {}
+        self._lent_clients: dict[BlobRef, BlobClient] = {}
+        self._lent_plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
+            "", policies=policies
+        )
 
     async def __aenter__(self) -> StorageAccounts:
         return self
@@ -94,6 +99,9 @@ class StorageAccounts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._plain.close()
+        await self._lent_plain.close()
+        for lent in self._lent_clients.values():
+            await lent.close()
         for client in await self._clients.results():
             await client.close()
 
@@ -101,8 +109,30 @@ class StorageAccounts:
         """The blob service of an account."""
         return await self._clients.get(account_id, lambda: self._open(account_id))
 
+    async def client(self, blob: BlobRef) -> BlobClient:
+        """The SDK's client of a blob."""
+        if blob.account_id in self._lent:
+            return self._lent_clients[blob]
+        service = await self.service(blob.account_id)
+        return service.get_blob_client(*container_and_blob(service.url, blob.url))
+
+    def lend(self, owner_id: str, sas_url: str) -> BlobRef:
+        """Take a page blob that somebody opened by a URL with a SAS; `owner_id` stands for its account from now on."""
+        url, _, sas = sas_url.partition("?")
+        _check_encrypted(url, owner_id.rpartition("/")[2])
+        blob = BlobRef(owner_id, url)
+        self._lent[owner_id] = sas
+        self._lent_clients[blob] = BlobClient.from_blob_url(sas_url, retry_policy=_retries())
+        return blob
+
+    def give_back(self, owner_id: str) -> None:
+        """Forget what `lend` took."""
+        self._lent.pop(owner_id, None)
+
     def url(self, blob: BlobRef) -> str:
         """The blob's URL, without any query, at the endpoint where its account answers now."""
+        if blob.account_id in self._lent:
+            return blob.url
         if (url := self._urls.get(blob)) is None:
             endpoint = self._endpoint(account_name(blob.account_id))
             url = self._urls[blob] = "/".join((endpoint, *container_and_blob(endpoint, blob.url)))
@@ -111,6 +141,8 @@ class StorageAccounts:
     async def access(self, blob: BlobRef) -> Access:
         """What opens a blob to a request that reads or writes ranges of it."""
         url = self.url(blob)
+        if sas := self._lent.get(blob.account_id):
+            return Access(f"{url}?{sas}", {})
         if self.auth == "aad":
             return Access(url, {"Authorization": await self._token()})
         sas = await self._secrets.get((blob.account_id, url.rpartition("/")[0]), lambda: self._container_sas(blob))
@@ -123,6 +155,8 @@ class StorageAccounts:
     async def source_access(self, blob: BlobRef) -> Access:
         """What lets the service read a blob: a token for it to pass on, or a SAS."""
         url = self.url(blob)
+        if sas := self._lent.get(blob.account_id):
+            return Access(f"{url}?{sas}", {})
         if self.auth == "aad":
             return Access(url, {"x-ms-copy-source-authorization": await self._token()})
         sas = await self._secrets.get((blob.account_id, url), lambda: self._blob_sas(blob))
@@ -154,20 +188,23 @@ class StorageAccounts:
 
     async def exists(self, account_id: str) -> bool:
         """Whether there is such an account, as the resource manager knows it."""
+        if account_id in self._lent:
+            return True
         subject = f"storage account '{account_name(account_id)}'"
         found = await self._arm.get(account_id, API_VERSION, subject=subject, consequence=_CLOSED)
         return found is not None
 
-    async def send(self, request: HttpRequest) -> AsyncHttpResponse:
-        """Send a request to a URL of `access` and read the answer, with the same retries. Raises `AzureError` too."""
-        return await self._plain.send_request(request)
+    async def send(self, request: HttpRequest, blob: BlobRef) -> AsyncHttpResponse:
+        """Send a request to the URL of a blob's `access` and read the answer, with the same retries.
+
+        Raises `AzureError` too.
+        """
+        client = self._lent_plain if blob.account_id in self._lent else self._plain
+        return await client.send_request(request)
 
     def _endpoint(self, account: str) -> str:
         endpoint = self._arm.cloud.blob_service(account)
-        parts = urlsplit(endpoint)
-        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
-            fact, remedy = f"its endpoint {endpoint} is not encrypted", "Give an endpoint that begins with https"
-            raise cloud_error(f"storage account '{account}'", _CLOSED, 0, "", fact, remedy=remedy)
+        _check_encrypted(endpoint, account)
         return endpoint
 
     def _bearer(self) -> list[Bearer]:
@@ -225,10 +262,7 @@ class StorageAccounts:
         return BlobServiceClient(
             self._endpoint(name),
             credential={"account_name": name, "account_key": key} if key else None,
-            # The SDK's own first wait is 15 s, long for a dropped connection; these are 1, 3, 5, 9 and 17 s.
-            retry_policy=ExponentialRetry(
-                initial_backoff=1, increment_base=2, retry_total=RETRIES, random_jitter_range=1
-            ),
+            retry_policy=_retries(),
             _additional_pipeline_policies=[_Throttled(), *self._bearer()],
         )
 
@@ -242,6 +276,18 @@ class StorageAccounts:
             return str(answer["keys"][0]["value"])
         except (KeyError, IndexError, TypeError):
             raise cloud_error(subject, _CLOSED, 0, "", "Azure listed no key for it") from None
+
+
+def _check_encrypted(endpoint: str, account: str) -> None:
+    parts = urlsplit(endpoint)
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        fact, remedy = f"its endpoint {endpoint} is not encrypted", "Give an endpoint that begins with https"
+        raise cloud_error(f"storage account '{account}'", _CLOSED, 0, "", fact, remedy=remedy)
+
+
+def _retries() -> ExponentialRetry:
+    """The SDK's own first wait is 15 s, long for a dropped connection; these are 1, 3, 5, 9 and 17 s."""
+    return ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=RETRIES, random_jitter_range=1)
 
 
 @dataclass(frozen=True, slots=True)

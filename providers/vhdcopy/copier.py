@@ -53,11 +53,13 @@ class CopyRequest:
     source_length: int
     source_created: datetime
     destination: BlobRef
+    source_id: str = ""
+    """What tells the source from others where its URL does not, as for a disk; empty: its URL."""
 
     @property
     def mark(self) -> dict[str, str]:
         """Blob metadata that tells whose staged VHD this is, and of what, also to a run on another machine."""
-        return {SOURCE: self.source.url, CREATED: self.source_created.isoformat()}
+        return {SOURCE: self.source_id or self.source.url, CREATED: self.source_created.isoformat()}
 
     def marked(self, metadata: Mapping[str, str]) -> bool:
         """Whether blob metadata says that the blob is this very copy, finished or not."""
@@ -65,7 +67,7 @@ class CopyRequest:
 
     def from_same_source(self, metadata: Mapping[str, str]) -> bool:
         """Whether blob metadata says that the blob is ours, of that VHD, whenever that was written."""
-        return metadata.get(SOURCE) == self.source.url
+        return metadata.get(SOURCE) == self.mark[SOURCE]
 
 
 @dataclass(frozen=True, slots=True)

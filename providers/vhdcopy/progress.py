@@ -17,24 +17,10 @@ import grpc.aio
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
 from providers.vhdcopy.copier import Progress
+from providers.vhdcopy.totals import describe
 
 LIVE_SECONDS = 1.0
 """The shortest time between two updates of a live row."""
-
-GIB = 1024**3
-MIB = 1024**2
-
-
-def describe(progress: Progress, elapsed: float) -> str:
-    """A copy's progress on one row, `34 % 5.1/15.0 GiB 412 MiB/s 0:24 left`, after `elapsed` seconds."""
-    share = progress.done / progress.total if progress.total else 0.0
-    rate = (progress.done - progress.kept) / elapsed if elapsed > 0 else 0.0
-    unit, name, digits = (GIB, "GiB", 1) if progress.total >= GIB else (MIB, "MiB", 0)
-    text = f"{share * 100:.0f} % {progress.done / unit:.{digits}f}/{progress.total / unit:.{digits}f} {name}"
-    if rate <= 0:
-        return text
-    minutes, seconds = divmod(round((progress.total - progress.done) / rate), 60)
-    return f"{text} {rate / MIB:.0f} MiB/s {minutes}:{seconds:02d} left"
 
 
 def is_live(environment: Mapping[str, str] = os.environ) -> bool:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from localcloud.toolchain.checkout import Checkout
 from providers.vhdcopy.copier import Progress
-from providers.vhdcopy.progress import LIVE_SECONDS, MIB, EngineLog, Row
+from providers.vhdcopy.progress import LIVE_SECONDS, EngineLog, Row
+from providers.vhdcopy.totals import MIB
 
 steps = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 40)), max_size=60)
 """Seconds and MiB that lie between one progress of a copy and the next."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pulumi.runtime.proto import provider_pb2
 
 from providers.vhdcopy.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
-from providers.vhdcopy.progress import describe
+from providers.vhdcopy.totals import describe
 from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
 from tests.provider.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
 

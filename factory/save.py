@@ -1,0 +1,265 @@
+"""Saving: each VM of a plan becomes a factory image, its companion written last.
+
+Owns the order of the steps, and that access to a disk ends whatever happens: it is written down before it is granted
+(`imagefactory_azure.save_records`), revoked when the copy ends in whatever way, and revoked by the next run where this
+one was killed. Bytes are moved by the same copier as everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Protocol, TypeVar
+
+from imagefactory.companion import FactoryImage, companion_bytes, companion_metadata, companion_name
+from imagefactory.errors import ImageFactoryError
+from imagefactory.factory_vms import ManagedDisk
+from imagefactory.image_path import fold
+from imagefactory.manifest import Manifest
+from imagefactory.naming import image_name
+from imagefactory.saving import Save
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.disk_access import DiskAccess
+from imagefactory_azure.factory_storage import saved_names
+from imagefactory_azure.manifests import Found, Manifests
+from imagefactory_azure.page_blobs import PageBlobs
+from imagefactory_azure.page_writer import PageWriter
+from imagefactory_azure.save_records import Hold, SaveHeld, SaveRecord, SaveRecords
+from imagefactory_azure.storage import StorageAccounts
+from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress
+from providers.vhdcopy.pacing import Pacer
+from providers.vhdcopy.ranged_copy import RangedCopier
+from providers.vhdcopy.totals import Totals
+
+Result = TypeVar("Result")
+
+MARK_ATTEMPTS = 5
+"""How often the facts are written onto a VHD that somebody else writes to at the same moment."""
+
+
+class Watcher(Protocol):
+    """Who is told how a save goes on."""
+
+    def progress(self, vm: str, progress: Progress) -> None:
+        """Bytes of all its disks."""
+
+    def warn(self, vm: str, message: str) -> None:
+        """What the user must know, also when it is done."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """One VM is done with."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one VM: its image, or why there is none."""
+
+    vm: str
+    image: FactoryImage | None = None
+    error: str = ""
+    held: bool = False
+    """Whether another run saves it now."""
+
+
+@dataclass(frozen=True)
+class Factory:
+    """The factory's storage account (ARM id) and container (URL), and what reaches them."""
+
+    accounts: StorageAccounts
+    access: DiskAccess
+    account_id: str
+    container_url: str
+
+    def blob(self, name: str) -> BlobRef:
+        """A blob of the container."""
+        return BlobRef(self.account_id, f"{self.container_url}/{name}")
+
+
+class Saver:
+    """Saves VMs side by side."""
+
+    def __init__(
+        self, factory: Factory, writer: PageWriter, pacer: Pacer, totals: Totals, watcher: Watcher, taken: Iterable[str]
+    ) -> None:
+        """`taken` are the names of the images that the factory holds."""
+        self._factory, self._watcher = factory, watcher
+        self._writer, self._pacer, self._totals = writer, pacer, totals
+        self._blobs = PageBlobs(factory.accounts)
+        self._records = SaveRecords(factory.accounts, factory.account_id)
+        self._taken = {fold(name) for name in taken}
+
+    async def save_all(self, saves: Iterable[Save], max_concurrent: int) -> list[Outcome]:
+        """Save them, `max_concurrent` at once. A cancellation ends it when access to all disks is revoked."""
+        gate = asyncio.Semaphore(max_concurrent)
+
+        async def one(save: Save) -> Outcome:
+            async with gate:
+                outcome = await self._outcome(save)
+            self._watcher.ended(outcome)
+            return outcome
+
+        tasks = [asyncio.ensure_future(one(save)) for save in saves]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await surely(asyncio.gather(*tasks, return_exceptions=True))
+
+    async def close_left(self, record: SaveRecord) -> tuple[str, ...]:
+        """Clean up after a run that ended: revoke access to its disks, whose ids are returned.
+
+        Raises `SaveHeld` where that run lives, `CloudError`.
+        """
+        async with self._records.hold(record.guid) as held:
+            disks = held.disks
+            await self._close(held, disks)
+            if await self._blobs.facts(self._factory.blob(companion_name(f"{record.guid}.vhd"))):
+                await self._done(held)
+            return disks
+
+    async def _outcome(self, save: Save) -> Outcome:
+        try:
+            return Outcome(save.vm.name, await self._save(save))
+        except SaveHeld:
+            return Outcome(save.vm.name, held=True)
+        except ImageFactoryError as problem:
+            return Outcome(save.vm.name, error=str(problem))
+
+    async def _save(self, save: Save) -> FactoryImage:
+        async with self._records.hold(save.guid) as held:
+            name = held.name or await self._name(save, held)
+            disks = tuple(disk.id for disk in save.disks)
+            await held.note(disks=disks)
+            try:
+                copied = await self._copy(save)
+            finally:
+                await surely(self._close(held, disks))
+            image = await self._finish(save, name, copied)
+            await self._done(held)
+            return image
+
+    async def _copy(self, save: Save) -> Copied:
+        """Copy all disks; the copy of the OS disk is returned."""
+        done: dict[str, Progress] = {}
+
+        async def one(disk: ManagedDisk, vhd_name: str) -> Copied:
+            # A grant that is cut off half-way could still come after its revocation.
+            source, destination = await surely(self._factory.access.grant(disk)), self._factory.blob(vhd_name)
+            facts = await self._blobs.facts(source)
+            if facts is None:
+                raise CopyError(f"disk '{disk.name}': Azure gave an address with nothing there. Run again")
+            request = CopyRequest(source, facts.length, facts.created, destination, f"disk:{disk.unique_id}")
+            manifests = _OwnManifests(self._blobs, destination)
+            copier = RangedCopier(self._blobs, self._writer, manifests, self._pacer, self._totals)
+
+            def report(progress: Progress) -> None:
+                done[vhd_name] = progress
+                sums = (sum(getattr(each, what) for each in done.values()) for what in ("done", "total", "kept"))
+                self._watcher.progress(save.vm.name, Progress(*sums))
+
+            return await copier.copy(request, None, set(), report, lambda text: self._watcher.warn(save.vm.name, text))
+
+        files = {disk.lun: disk.vhd_name for disk in save.saved_data_disks}
+        copies = [one(save.disk, save.vhd_name), *(one(disk, files[lun]) for lun, disk in save.data_disks.items())]
+        tasks = [asyncio.ensure_future(each) for each in copies]
+        try:
+            return (await asyncio.gather(*tasks))[0]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await surely(asyncio.gather(*tasks, return_exceptions=True))
+
+    async def _name(self, save: Save, held: Hold) -> str:
+        """A name that no image has, and no other save reserved: reserve first, then look who was quicker."""
+        today = datetime.now(timezone.utc).date()
+        while True:
+            name = image_name(save.image_path, today, self._taken)
+            self._taken.add(fold(name))
+            if not await self._records.reserve(name, save.guid):
+                continue
+            saved = await saved_names(self._factory.accounts, self._factory.account_id)
+            if fold(name) not in {fold(other) for other in saved}:
+                await held.note(name=name)
+                return name
+            await self._records.free(name)
+
+    async def _finish(self, save: Save, name: str, copied: Copied) -> FactoryImage:
+        """Write the facts onto the VHD, then the companion, which makes it an image."""
+        vhd = self._factory.blob(save.vhd_name)
+        for _ in range(MARK_ATTEMPTS):
+            facts = await self._blobs.facts(vhd)
+            if facts is None:
+                raise CopyError(f"{vhd.name}: somebody removed it a moment ago; the VM is not saved. Run again")
+            image = FactoryImage(
+                name=name,
+                image_path=save.image_path,
+                description=save.description,
+                author="",
+                os_type=save.os_type,
+                generalized=save.generalized,
+                saved_at=datetime.now(timezone.utc).replace(microsecond=0),
+                saved_at_source="companion",
+                vhd_name=save.vhd_name,
+                length=facts.length,
+                created=facts.created,
+                digest=copied.digest or None,
+                generation="V2" if save.disk.generation == "V2" else "V1",
+                lineage=save.lineage,
+                data_disks=save.saved_data_disks,
+            )
+            metadata = {**facts.metadata, **companion_metadata(image)}
+            if await self._blobs.set_metadata(vhd, metadata, etag=facts.etag):
+                companion = self._factory.blob(companion_name(save.vhd_name))
+                await self._blobs.put_document(companion, companion_bytes(image), {}, overwrite=True)
+                return image
+        raise CopyError(f"{vhd.name}: somebody else writes to it; the VM is not saved. Run again")
+
+    async def _close(self, held: Hold, disks: Iterable[str]) -> None:
+        """Revoke access to all of them, then write that down. Raises the first `CloudError`, when all were tried."""
+        ended = await asyncio.gather(*(self._factory.access.revoke(disk) for disk in disks), return_exceptions=True)
+        if refusals := [each for each in ended if isinstance(each, BaseException)]:
+            raise refusals[0]
+        if held.disks:
+            await held.note(disks=())
+
+    async def _done(self, held: Hold) -> None:
+        if held.name:
+            await self._records.free(held.name)
+        await held.remove()
+
+
+class _OwnManifests(Manifests):
+    """For the copy of a disk: nothing is known of it beforehand, and its manifest belongs to the VHD that is made."""
+
+    def __init__(self, blobs: PageBlobs, destination: BlobRef) -> None:
+        super().__init__(blobs)
+        self._destination = destination
+
+    async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
+        """A disk has none."""
+        return Found()
+
+    async def write(self, vhd: BlobRef, manifest: Manifest, *, overwrite: bool = True) -> str:
+        """See `Manifests`."""
+        facts = await self._blobs.facts(self._destination)
+        if facts is None:
+            return ""
+        own = replace(manifest, vhd=self._destination.file_name, created=facts.created)
+        return await super().write(self._destination, own, overwrite=True)
+
+
+async def surely(work: Awaitable[Result]) -> Result:
+    """Wait for `work` to its end although this task is cancelled meanwhile; then the cancellation goes on."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as interruption:
+            cancelled = interruption
+    if cancelled and not task.exception():
+        raise cancelled
+    return task.result()

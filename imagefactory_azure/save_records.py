@@ -1,0 +1,226 @@
+"""What a save leaves in the factory's container while it is under way, for other runs to see, and for the next one.
+
+Owns two kinds of small blobs. `<guid>.save`, one per disk: held by lease while a run saves that disk, so that no other
+does; it names the disks that may be open, so that a run can close what a dead one left. `<image name>.name`: who has
+that name, for two runs that choose one at the same moment. Both go when the save is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote, unquote
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
+
+from imagefactory_azure.errors import CloudError, error_code, from_azure
+from imagefactory_azure.factory_storage import CONTAINER
+from imagefactory_azure.storage import StorageAccounts, account_name
+
+RECORD, NAME = ".save", ".name"
+
+LEASE_SECONDS = 30
+"""How long a record is held after its run died; Azure allows 15 to 60."""
+
+RENEW_SECONDS = 8.0
+
+PATIENCE_SECONDS = LEASE_SECONDS + 5.0
+"""How long to wait for a record that is held: a dead run's is free by then."""
+
+_HELD = {"LeaseAlreadyPresent", "LeaseIdMissing", "LeaseIsBreakingAndCannotBeAcquired"}
+
+
+class SaveHeld(Exception):
+    """Another run saves that disk."""
+
+
+class SaveLost(CloudError):
+    """The lease ended while the save was under way."""
+
+
+@dataclass(frozen=True)
+class SaveRecord:
+    """What a record tells: the guid of the save, its image's name (empty: none yet), ids of disks that may be open."""
+
+    guid: str
+    name: str
+    disks: tuple[str, ...]
+    last_modified: datetime
+    held: bool
+
+
+class Hold:
+    """A record in the hands of this run."""
+
+    def __init__(self, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str]) -> None:
+        self._client, self._lease = client, lease
+        self.name = unquote(record.get("name", ""))
+        self.disks = _disks(record)
+        self.removed = False
+
+    async def note(self, *, name: str | None = None, disks: tuple[str, ...] | None = None) -> None:
+        """Write down the image's name, or which disks may be open from now on. Raises `CloudError`."""
+        self.name = self.name if name is None else name
+        self.disks = self.disks if disks is None else disks
+        try:
+            await self._client.set_blob_metadata(_metadata(self.name, self.disks), lease=self._lease)
+        except AzureError as error:
+            raise _refused(
+                error, self._client, "the save does not begin, for nobody could clean up after it"
+            ) from error
+
+    async def remove(self) -> None:
+        """The save is done. Raises `CloudError`."""
+        try:
+            await self._client.delete_blob(lease=self._lease)
+            self.removed = True
+        except ResourceNotFoundError:
+            self.removed = True
+        except AzureError as error:
+            raise _refused(error, self._client, "it stays, and the next save looks at it again") from error
+
+
+class SaveRecords:
+    """The records in the factory's container."""
+
+    def __init__(self, accounts: StorageAccounts, account_id: str) -> None:
+        self._accounts, self._account_id = accounts, account_id
+
+    async def all(self) -> list[SaveRecord]:
+        """Every record; none where there is no container. Raises `CloudError`."""
+        container = await self._container()
+        found: list[SaveRecord] = []
+        try:
+            async for blob in container.list_blobs(include=["metadata"]):
+                if blob.name.endswith(RECORD):
+                    about = dict(blob.metadata or {})
+                    guid, held = blob.name.removesuffix(RECORD), blob.lease.state == "leased"
+                    name = unquote(about.get("name", ""))
+                    found.append(SaveRecord(guid, name, _disks(about), blob.last_modified, held))
+        except ResourceNotFoundError:
+            return []
+        except AzureError as error:
+            name = account_name(self._account_id)
+            raise from_azure(error, f"container '{CONTAINER}'", "no save begins", account=name) from error
+        return found
+
+    @asynccontextmanager
+    async def hold(self, guid: str, disks: tuple[str, ...] = ()) -> AsyncIterator[Hold]:
+        """Hold the record of a save; a new one names `disks`.
+
+        Raises `SaveHeld` where another run holds it, and keeps holding it. Within the block `SaveLost` is raised where
+        the lease could not be renewed in time; `CloudError` else.
+        """
+        container = await self._container()
+        client = container.get_blob_client(guid + RECORD)
+        lease = await self._acquire(container, client, disks)
+        owner = asyncio.current_task()
+        lost = asyncio.Event()
+
+        async def renew() -> None:
+            last = asyncio.get_running_loop().time()
+            while True:
+                await asyncio.sleep(RENEW_SECONDS)
+                now = asyncio.get_running_loop().time()
+                try:
+                    await lease.renew()
+                    last = now
+                except AzureError:
+                    if now - last > LEASE_SECONDS - RENEW_SECONDS:
+                        lost.set()
+                        if owner:
+                            owner.cancel()
+                        return
+
+        renewing = asyncio.ensure_future(renew())
+        held: Hold | None = None
+        try:
+            about = await client.get_blob_properties(lease=lease)
+            held = Hold(client, lease, about.metadata or {})
+            yield held
+        except AzureError as error:
+            raise _refused(error, client, "the save does not begin") from error
+        except asyncio.CancelledError:
+            if not lost.is_set():
+                raise
+            if owner and sys.version_info >= (3, 11):
+                owner.uncancel()
+            consequence = "the save stops, and the next run goes on"
+            refusal = _refused(AzureError("its lease could not be renewed"), client, consequence)
+            raise SaveLost(refusal.fault) from None
+        finally:
+            renewing.cancel()
+            if held is None or not held.removed:
+                with suppress(AzureError):
+                    await lease.release()
+
+    async def reserve(self, name: str, guid: str) -> bool:
+        """Reserve an image's name for a save; False where another save has it. Raises `CloudError`."""
+        client = (await self._container()).get_blob_client(name + NAME)
+        try:
+            await client.upload_blob(b"", metadata={"guid": guid}, overwrite=False)
+        except ResourceExistsError:
+            try:
+                about = await client.get_blob_properties()
+            except ResourceNotFoundError:
+                return await self.reserve(name, guid)
+            return bool((about.metadata or {}).get("guid") == guid)
+        except AzureError as error:
+            raise _refused(error, client, "no name can be reserved, so the save does not begin") from error
+        return True
+
+    async def free(self, name: str) -> None:
+        """The name needs no reservation any more. Raises `CloudError`."""
+        client = (await self._container()).get_blob_client(name + NAME)
+        try:
+            await client.delete_blob()
+        except ResourceNotFoundError:
+            return
+        except AzureError as error:
+            raise _refused(error, client, "it stays, and the name is not used again") from error
+
+    async def _container(self) -> ContainerClient:
+        return (await self._accounts.service(self._account_id)).get_container_client(CONTAINER)
+
+    @staticmethod
+    async def _acquire(container: ContainerClient, client: BlobClient, disks: tuple[str, ...]) -> BlobLeaseClient:
+        """Hold the record, which is made where it is missing; a living run may remove it at any moment."""
+        lease, waited = BlobLeaseClient(client), 0.0
+        while True:
+            try:
+                with suppress(ResourceExistsError):
+                    await client.upload_blob(b"", metadata=_metadata("", disks), overwrite=False)
+                await lease.acquire(LEASE_SECONDS)
+                return lease
+            except ResourceNotFoundError as error:
+                if error_code(error) == "ContainerNotFound":
+                    with suppress(ResourceExistsError):
+                        await container.create_container()
+            except HttpResponseError as error:
+                if error_code(error) not in _HELD:
+                    raise _refused(error, client, "the save does not begin") from error
+                if waited >= PATIENCE_SECONDS:
+                    raise SaveHeld from None
+            except AzureError as error:
+                raise _refused(error, client, "the save does not begin") from error
+            await asyncio.sleep(1.0)
+            waited += 1.0
+
+
+def _metadata(name: str, disks: tuple[str, ...]) -> dict[str, str]:
+    told = {"name": quote(name), "disks": quote(",".join(disks))}
+    return {key: value for key, value in told.items() if value}
+
+
+def _disks(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(disk for disk in unquote(metadata.get("disks", "")).split(",") if disk)
+
+
+def _refused(error: AzureError, client: BlobClient, consequence: str) -> CloudError:
+    account = client.account_name or ""
+    return from_azure(error, f"{account}: {client.blob_name}", consequence, account=account)

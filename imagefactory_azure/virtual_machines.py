@@ -1,0 +1,118 @@
+"""The VMs of the factory lab: lab VM, compute VM and managed disks, as facts; and the deletion of a lab VM.
+
+Owns the calls of DevTest Labs (2018-09-15) and of Microsoft.Compute: one list for the lab, then the compute VM with its
+instance view and each disk, side by side. A VM that cannot be read carries a fault; it never stops the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from imagefactory.factory_vms import FactoryVm, ManagedDisk
+from imagefactory.faults import error
+from imagefactory.lab_facts import LabFacts
+from imagefactory_azure.errors import CloudError, cloud_error
+from imagefactory_azure.labs import API_VERSION
+from imagefactory_azure.resource_manager import ResourceManager
+
+COMPUTE_VERSION, DISK_VERSION = "2024-07-01", "2023-10-02"
+
+_AT_ONCE = 16
+_GIB = 1024**3
+_UNREADABLE = "it cannot be told whether it is ready"
+
+
+async def factory_vms(
+    arm: ResourceManager, lab: LabFacts, is_wanted: Callable[[FactoryVm], bool] = lambda _: True
+) -> tuple[FactoryVm, ...]:
+    """The lab's VMs by name; compute VM and disks are read of the wanted ones. Raises `CloudError` without a list."""
+    listed = await arm.list(
+        f"{lab.id}/virtualmachines", API_VERSION, subject=f"factory lab '{lab.name}'", consequence="no VM is read"
+    )
+    if listed is None:
+        raise cloud_error(f"factory lab '{lab.name}'", "no VM is read", 404, "ResourceNotFound", "it does not exist")
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def complete(resource: Mapping[str, Any]) -> FactoryVm:
+        vm = _lab_vm(resource)
+        if not is_wanted(vm):
+            return vm
+        async with gate:
+            try:
+                return await _with_disks(arm, vm, resource.get("properties", {}).get("computeId") or "")
+            except CloudError as refusal:
+                return replace(vm, fault=refusal.fault)
+
+    found = await asyncio.gather(*(complete(resource) for resource in listed))
+    return tuple(sorted(found, key=lambda vm: vm.name.lower()))
+
+
+async def delete_vm(arm: ResourceManager, vm: FactoryVm) -> None:
+    """Delete a lab VM with its disks, and wait for the end. Raises `CloudError`; one that is gone is no error."""
+    await arm.run("DELETE", vm.id, API_VERSION, subject=f"VM '{vm.name}'", consequence="it stays in the factory lab")
+
+
+async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
+    """The managed disk at an ARM id, or None. Raises `CloudError`."""
+    found = await arm.get(disk_id, DISK_VERSION, subject=f"disk '{_name(disk_id)}'", consequence=_UNREADABLE)
+    if found is None:
+        return None
+    about = found.get("properties", {})
+    return ManagedDisk(
+        id=found["id"],
+        unique_id=str(about.get("uniqueId") or ""),
+        length=int(about.get("diskSizeBytes") or int(about.get("diskSizeGB") or 0) * _GIB),
+        state=str(about.get("diskState") or ""),
+        os_type=about.get("osType"),
+        generation=about.get("hyperVGeneration"),
+    )
+
+
+async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> FactoryVm:
+    found = compute_id and await arm.get(
+        f"{compute_id}?$expand=instanceView", COMPUTE_VERSION, subject=f"VM '{vm.name}'", consequence=_UNREADABLE
+    )
+    if not found:
+        fact, remedy = "its compute VM is not there", "Look at it in the lab, and delete it if it is broken"
+        return replace(vm, fault=error(f"VM '{vm.name}'", fact, "it cannot be saved", remedy))
+    properties = found.get("properties", {})
+    view = properties.get("instanceView") or {}
+    codes = [str(status.get("code", "")).lower() for status in view.get("statuses", [])]
+    storage = properties.get("storageProfile") or {}
+    os_disk = storage.get("osDisk") or {}
+    attached = {int(disk["lun"]): disk for disk in storage.get("dataDisks") or []}
+    disks = await asyncio.gather(*(_disk(arm, each) for each in (os_disk, *attached.values())))
+    system, *others = disks
+    if system is not None:
+        os_type, generation = system.os_type or os_disk.get("osType"), system.generation or view.get("hyperVGeneration")
+        system = replace(system, os_type=os_type, generation=generation)
+    return replace(
+        vm,
+        power=next((code.partition("/")[2] for code in codes if code.startswith("powerstate/")), None),
+        generalized="osstate/generalized" in codes,
+        os_disk=system,
+        data_disks={lun: disk for lun, disk in zip(attached, others, strict=True) if disk},
+    )
+
+
+async def _disk(arm: ResourceManager, attached: Mapping[str, Any]) -> ManagedDisk | None:
+    disk_id = (attached.get("managedDisk") or {}).get("id")
+    return await find_disk(arm, disk_id) if disk_id else None
+
+
+def _lab_vm(resource: Mapping[str, Any]) -> FactoryVm:
+    properties = resource.get("properties", {})
+    return FactoryVm(
+        id=resource["id"],
+        name=resource["name"],
+        state=properties.get("provisioningState", ""),
+        tags={name.lower(): str(value) for name, value in (resource.get("tags") or {}).items()},
+        notes=properties.get("notes") or "",
+    )
+
+
+def _name(resource_id: str) -> str:
+    return resource_id.rpartition("/")[2]
