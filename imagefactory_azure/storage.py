@@ -82,15 +82,10 @@ class StorageAccounts:
         self._secrets: Renewing[tuple[str, ...], str] = Renewing()
         self._delegations: Renewing[str, UserDelegationKey] = Renewing()
         self._urls: dict[BlobRef, str] = {}
-        policies: list[Any] = [UserAgentPolicy(sdk_moniker="imagefactory"), AsyncRetryPolicy(retry_total=RETRIES)]
-        self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
-            "", policies=[*policies, *self._bearer()]
-        )
+        self._plain = self._requests(*self._bearer())
         self._lent: dict[str, str] = {}
         self._lent_clients: dict[BlobRef, BlobClient] = {}
-        self._lent_plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
-            "", policies=policies
-        )
+        self._lent_plain = self._requests()
 
     async def __aenter__(self) -> StorageAccounts:
         return self
@@ -206,6 +201,12 @@ class StorageAccounts:
         endpoint = self._arm.cloud.blob_service(account)
         _check_encrypted(endpoint, account)
         return endpoint
+
+    @staticmethod
+    def _requests(*signing: Bearer) -> AsyncPipelineClient[HttpRequest, AsyncHttpResponse]:
+        """A client for requests that are not the SDK's."""
+        retries: Any = AsyncRetryPolicy(retry_total=RETRIES)
+        return AsyncPipelineClient("", policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries, *signing])
 
     def _bearer(self) -> list[Bearer]:
         """Policies of a client that sends the run's token."""
