@@ -11,6 +11,7 @@ import sys
 import typer
 
 from cli.catalog import catalog
+from cli.clean_vms import clean_vms
 from cli.save import save
 from cli.schema import schema
 from cli.validate import validate
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(catalog)
 app.command()(save)
+app.command("clean-vms")(clean_vms)
 app.command()(schema)
 
 
