@@ -35,6 +35,9 @@ from providers.vhdcopy.totals import Totals
 
 Result = TypeVar("Result")
 
+UNFINISHED = ".copying.json.gz"
+"""Ends the name of the record beside a VHD whose copy has not ended."""
+
 MARK_ATTEMPTS = 5
 """How often the facts are written onto a VHD that somebody else writes to at the same moment."""
 
@@ -151,7 +154,8 @@ class Saver:
             facts = await self._blobs.facts(source)
             if facts is None:
                 raise CopyError(f"disk '{disk.name}': Azure gave an address with nothing there. Run again")
-            request = CopyRequest(source, facts.length, facts.created, destination, f"disk:{disk.unique_id}")
+            identity = f"disk:{disk.unique_id}"
+            request = CopyRequest(source, facts.length, facts.created, destination, identity, UNFINISHED)
             manifests = _OwnManifests(self._blobs, destination)
             copier = RangedCopier(self._blobs, self._writer, manifests, self._pacer, self._totals)
 

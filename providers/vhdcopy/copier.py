@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from imagefactory.errors import ImageFactoryError
-from imagefactory.manifest import manifest_name
+from imagefactory.manifest import SUFFIX
 from imagefactory.vhd import FOOTER_BYTES, footer_fault
 from imagefactory_azure.blobs import BlobFacts, BlobRef
 
@@ -55,6 +55,13 @@ class CopyRequest:
     destination: BlobRef
     source_id: str = ""
     """What tells the source from others where its URL does not, as for a disk; empty: its URL."""
+    record_suffix: str = SUFFIX
+    """What the record of the unfinished copy is called by; another one where a manifest belongs to the destination."""
+
+    @property
+    def record(self) -> BlobRef:
+        """Where the record of the unfinished copy is: beside the destination."""
+        return _beside(self.destination, self.record_suffix)
 
     @property
     def mark(self) -> dict[str, str]:
@@ -189,9 +196,8 @@ def ends_otherwise(request: CopyRequest) -> CopyError:
 
 
 def record_of(staged: BlobRef) -> BlobRef:
-    """Where the record of an unfinished copy by ranges is: beside it."""
-    folder, _, name = staged.url.rpartition("/")
-    return BlobRef(staged.account_id, f"{folder}/{manifest_name(name)}")
+    """Where the record of an unfinished staged VHD is: beside it."""
+    return _beside(staged, SUFFIX)
 
 
 async def remove(blobs: PageBlobs, staged: BlobRef, facts: BlobFacts) -> None:
@@ -200,3 +206,7 @@ async def remove(blobs: PageBlobs, staged: BlobRef, facts: BlobFacts) -> None:
         await blobs.abort_copy(staged, facts.copy.id)
     await blobs.delete(record_of(staged))  # first: what a kill leaves between is a VHD, which is looked for again
     await blobs.delete(staged)
+
+
+def _beside(blob: BlobRef, suffix: str) -> BlobRef:
+    return BlobRef(blob.account_id, f"{blob.url.rpartition('.')[0]}{suffix}")

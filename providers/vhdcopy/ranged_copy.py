@@ -178,7 +178,7 @@ class RangedCopier:
             }
             if await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag):
                 with suppress(ImageFactoryError):  # the release removes it too
-                    await self._blobs.delete(copier.record_of(request.destination))
+                    await self._blobs.delete(request.record)
                 return
         raise CopyError(f"{request.destination.name}: somebody else writes to it; the image is not made. Run again")
 
@@ -229,7 +229,7 @@ class RangedCopier:
     async def _take_up(self, request: CopyRequest, known: _Known, facts: BlobFacts) -> _Staged:
         """What an earlier run left: the ranges that are there, and that its record says are right."""
         staged = _Staged(facts.metadata[copier.COPY], facts.generation or 0)
-        packed = await self._blobs.get_document(copier.record_of(request.destination))
+        packed = await self._blobs.get_document(request.record)
         if packed is None:
             return staged
         with suppress(ManifestError):
@@ -296,7 +296,7 @@ class RangedCopier:
         record = Manifest(staged.copy_id, request.source_length, request.source_created, staged.right)
         packed = manifest_bytes(record)
         cost = monotonic() - began + RECORD_CALL_SECONDS
-        await self._blobs.put_document(copier.record_of(request.destination), packed, {}, overwrite=True)
+        await self._blobs.put_document(request.record, packed, {}, overwrite=True)
         return cost
 
     async def _manifest(self, request: CopyRequest, known: _Known, staged: _Staged, warn: Warn) -> Manifest:

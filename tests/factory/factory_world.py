@@ -1,0 +1,211 @@
+"""A world whose factory lab has VMs, and the commands that are run in it.
+
+Owns the steps that people and Azure take in the factory lab, and looks at its storage and its disks afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import requests
+from azure.storage.blob import BlobLeaseClient
+
+from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, World
+
+WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on its standard output."""
+        return dict(json.loads(self.stdout))
+
+    def results(self) -> dict[str, str]:
+        """What became of each VM."""
+        return {row["vm"]: row["result"] for row in self.document["vms"]}
+
+    def row(self, vm: str) -> dict[str, Any]:
+        """The row of one VM."""
+        return next(dict(row) for row in self.document["vms"] if row["vm"] == vm)
+
+
+class FactoryWorld(World):
+    """See the module."""
+
+    def add_vm(self, name: str = "golden", path: str | None = WINDOWS, **changes: Any) -> None:
+        """A finished VM of a golden image (None: without the tag ImagePath)."""
+        tags = {**({"ImagePath": path} if path else {}), **changes.pop("tags", {})}
+        os_type = "Linux" if path and "Ubuntu" in path else "Windows"
+        facts = {"osType": os_type, "sizeBytes": 16 * MIB, "allocatedBytes": 5 * MIB, "notes": f"Golden Image: {name}"}
+        if path:
+            self.define(path)
+        self._seed_lab(self.factory)
+        machine = {"name": name, "tags": tags, **facts, "files": {"etc/vm": name}, **changes}
+        lab = {
+            "name": self.factory.name,
+            "resourceGroup": self.factory.group,
+            "region": "westeurope",
+            "storageAccount": self.factory.account,
+            "virtualMachines": [machine],
+        }
+        self.cloud.seed({"subscriptions": [{"subscriptionId": self.subscription, "labs": [lab]}]})
+
+    def change_vm(self, name: str, **changes: Any) -> None:
+        """What somebody does to a VM in the portal."""
+        lab = self.factory
+        self.cloud.set_virtual_machine(lab.subscription, lab.group, lab.name, name, **changes)
+
+    def save(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
+        """`imagefactory save --json`, however it ends."""
+        return self.command("save", "--json", *arguments, variables=variables)
+
+    def command(self, *arguments: str, variables: Mapping[str, str] | None = None, timeout: float = 100) -> Ended:
+        """A command of `imagefactory` on this world's stack."""
+        process = self.begin(*arguments, variables=variables)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            raise AssertionError(f"{arguments} did not end:\n{stdout}\n{stderr}") from None
+        assert "Traceback" not in stderr + stdout, stderr
+        assert "sig=" not in stderr + stdout
+        return Ended(process.returncode, stdout, stderr)
+
+    def begin(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """The same, not waited for."""
+        self._write_configuration()
+        return subprocess.Popen(
+            [sys.executable, "-c", "from cli.main import main; main()", arguments[0], "-s", STACK, *arguments[1:]],
+            cwd=self.folder,
+            env={**_without_ci(self.environment), **(variables or {}), "PYTHONPATH": os.fspath(self.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def interrupted(self, when: Callable[[], bool], number: int, *arguments: str) -> Ended:
+        """A save that gets a signal as soon as `when`."""
+        process = self.begin("save", "--json", *arguments)
+        while not when():
+            assert process.poll() is None, "it ended before it could be stopped"
+            time.sleep(0.01)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+        assert number == signal.SIGKILL or "Traceback" not in stderr, stderr
+        return Ended(process.returncode, stdout, stderr)
+
+    def called(self, method: str, part: str) -> bool:
+        """Whether a call has been answered whose path has `part`."""
+        return any(call["method"] == method and part in call["path"] for call in self.cloud.calls())
+
+    # What the cloud holds.
+
+    def machines(self) -> dict[str, dict[str, Any]]:
+        """The VMs of the factory lab."""
+        return {vm["name"]: vm for vm in self._arm("GET", f"{self.factory.id}/virtualmachines")["value"]}
+
+    def open_disks(self) -> list[str]:
+        """Names of this world's disks that somebody can read, in lower case."""
+        own = f"/subscriptions/{self.subscription}/".lower()
+        return [disk.rpartition("/")[2].lower() for disk in self.cloud.status()["openDisks"] if own in disk.lower()]
+
+    def blobs(self) -> dict[str, dict[str, str]]:
+        """The blobs of the factory's container with their metadata."""
+        container = self.service(self.factory).get_container_client(FACTORY_CONTAINER)
+        return {blob.name: dict(blob.metadata or {}) for blob in container.list_blobs(include=["metadata"])}
+
+    def companions(self) -> dict[str, dict[str, Any]]:
+        """What our companions tell, by image name."""
+        names = [name for name in self.blobs() if name.endswith(".json")]
+        documents = [json.loads(self.bytes_of(self.factory, FACTORY_CONTAINER, name)) for name in names]
+        return {document["imageName"]: document for document in documents}
+
+    def disk_bytes(self, vm: str) -> bytes:
+        """What the OS disk of a VM holds, with its footer; read as anybody may who is granted access."""
+        disk_id = self.disk_id(vm)
+        answer = self._post(f"{disk_id}/beginGetAccess", {"access": "Read", "durationInSeconds": 600})
+        content = requests.get(answer["accessSAS"], headers={"x-ms-version": "2021-12-02"}, timeout=30).content
+        self._post(f"{disk_id}/endGetAccess", None)
+        return content
+
+    def grant(self, vm: str) -> str:
+        """Somebody exports the OS disk of a VM; the address."""
+        access = {"access": "Read", "durationInSeconds": 600}
+        return str(self._post(f"{self.disk_id(vm)}/beginGetAccess", access)["accessSAS"])
+
+    def disk_id(self, vm: str) -> str:
+        """The ARM id of a VM's OS disk."""
+        compute = self._compute(self.machines()[vm]["properties"]["computeId"])
+        return str(compute["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"])
+
+    def end_leases(self) -> None:
+        """As if half a minute had gone by, in which the leases of a killed run end."""
+        container = self.service(self.factory).get_container_client(FACTORY_CONTAINER)
+        for name in self.leftovers():
+            if name.endswith(".save"):
+                BlobLeaseClient(container.get_blob_client(name)).break_lease(0)
+
+    def leftovers(self) -> list[str]:
+        """What only a save that has not ended leaves."""
+        return sorted(name for name in self.blobs() if name.endswith((".save", ".name")))
+
+    def moved(self) -> int:
+        """Bytes that were written into the factory's container by ranges since the journal was cleared."""
+        place = f"/{self.factory.account}/{FACTORY_CONTAINER}/"
+        return sum(
+            call["length"]
+            for call in self.cloud.calls()
+            if call["path"].startswith(place) and call.get("length") and call["status"] == 201
+        )
+
+    def record_names(self) -> set[str]:
+        """The image names that unfinished saves have."""
+        return {unquote(about.get("name", "")) for name, about in self.blobs().items() if name.endswith(".save")}
+
+    def _compute(self, path: str) -> dict[str, Any]:
+        return self._request("GET", f"{path}?api-version=2024-07-01").json()  # type: ignore[no-any-return]
+
+    def _post(self, path: str, body: Any) -> dict[str, Any]:
+        answer = self._request("POST", f"{path}?api-version=2023-10-02", body)
+        answer.raise_for_status()
+        url = answer.headers.get("Location")
+        while url and answer.status_code in {201, 202}:
+            time.sleep(0.02)
+            answer = self._request("GET", url)
+        return dict(answer.json()) if answer.content else {}
+
+    def _request(self, method: str, path: str, body: Any = None) -> requests.Response:
+        status = self.cloud.status()
+        token = requests.get(
+            status["identityEndpoint"],
+            params={"api-version": "2019-08-01", "resource": status["resourceManager"]},
+            headers={"X-IDENTITY-HEADER": status["identityHeader"]},
+            timeout=10,
+        ).json()["access_token"]
+        url = path if path.startswith("http") else f"{status['resourceManager']}{path}"
+        return requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+
+def _without_ci(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a developer, also where the tests run in a pipeline."""
+    names = ("CI", "TF_BUILD", "GITHUB_", "BUILD_", "SYSTEM_", "GIT_", "CI_")
+    return {name: value for name, value in environment.items() if not name.startswith(names)}
