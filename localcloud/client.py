@@ -39,7 +39,7 @@ class CloudClient:
             ) from None
 
     def status(self) -> dict[str, Any]:
-        """Endpoints, identity, storage accounts with keys, labs."""
+        """Endpoints, identity, storage accounts with keys, labs, disks with active access."""
         return dict(self._call("GET", "status"))
 
     def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,6 +74,29 @@ class CloudClient:
         """Disable the keys of storage accounts and shorten the life of new tokens, until the cloud ends."""
         life = {} if token_seconds is None else {"tokenSeconds": token_seconds}
         self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **life})
+
+    def set_virtual_machine(
+        self,
+        subscription: str,
+        group: str,
+        lab: str,
+        name: str,
+        *,
+        power_state: str | None = None,
+        generalized: bool | None = None,
+        provisioning_state: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Change a virtual machine of a lab (`group` is the lab's); what is not given stays."""
+        changes = {
+            "powerState": power_state,
+            "generalized": generalized,
+            "provisioningState": provisioning_state,
+            "tags": tags,
+        }
+        where = {"subscriptionId": subscription, "resourceGroup": group, "lab": lab, "name": name}
+        given = {key: value for key, value in changes.items() if value is not None}
+        self._call("PATCH", "virtual-machines", {**where, **given})
 
     def calls(self) -> list[dict[str, Any]]:
         """The journal: service, method, path, status and time (`at`) of each call, oldest first."""

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from localcloud.arm.errors import ArmError
+from localcloud.arm.virtual_machines import MachineChange
 from localcloud.blobs.door import SignIn
 from localcloud.blobs.limits import Limits
 from localcloud.faults import FaultRule, Faults, Journal, Latencies
@@ -40,6 +42,9 @@ class Controlled(Protocol):
 
     def set_sign_in(self, sign_in: SignIn) -> None:
         """Put rules of signing in in force."""
+
+    def change_machine(self, change: MachineChange) -> None:
+        """Change a virtual machine of a lab. Raises ArmError."""
 
     def status(self) -> dict[str, Any]:
         """The status document."""
@@ -83,6 +88,10 @@ def add_control_routes(app: web.Application, cloud: Controlled) -> None:
         cloud.set_sign_in(sign_in := SignIn.model_validate(body))
         return sign_in.to_json()
 
+    async def patch_machine(body: object) -> Any:
+        cloud.change_machine(change := MachineChange.model_validate(body))
+        return change.to_json()
+
     async def get_calls(_: object) -> Any:
         return cloud.journal.to_json()
 
@@ -100,6 +109,7 @@ def add_control_routes(app: web.Application, cloud: Controlled) -> None:
         ("PUT", "latencies", put_latencies),
         ("PUT", "limits", put_limits),
         ("PUT", "sign-in", put_sign_in),
+        ("PATCH", "virtual-machines", patch_machine),
         ("GET", "calls", get_calls),
         ("DELETE", "calls", delete_calls),
     ]
@@ -117,6 +127,8 @@ def _route(answer: Callable[[object], Awaitable[Any]]) -> Callable[[web.Request]
             return web.json_response(await answer(body))
         except ValidationError as error:
             return web.Response(status=400, text=f"request: {fault_text(error)}; nothing was changed.")
+        except ArmError as error:
+            return web.Response(status=error.status, text=f"{error.message} Nothing was changed.")
         except SeedError as error:
             return web.Response(status=400, text=str(error))
         except ValueError as error:

@@ -47,6 +47,9 @@ class Latencies(Document):
     """The time of each Put Page and Put Page From URL."""
     image_create_seconds: float = Field(0.0, ge=0)
     image_delete_seconds: float = Field(0.0, ge=0)
+    vm_delete_seconds: float = Field(0.0, ge=0)
+    disk_access_seconds: float = Field(0.0, ge=0)
+    """Granting access to a disk, and revoking it."""
 
     def to_json(self) -> dict[str, Any]:
         """All latencies, also those that were not given."""

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from localcloud.faults import Document, FaultRule, Latencies
 
 MIB = 1024 * 1024
+PowerState = Literal["deallocated", "running", "stopped"]
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 
@@ -36,6 +37,59 @@ class SeedImage(Document):
     provisioning_state: str = "Succeeded"
 
 
+class SeedDisk(Document):
+    """A disk with a filesystem."""
+
+    size_bytes: int = Field(gt=0, multiple_of=MIB)
+    """Virtual size in bytes; the blob is one footer of 512 bytes longer."""
+    allocated_bytes: int | None = Field(None, ge=0)
+    """At least so many bytes hold pseudo-random data, so that copying them is work; default: what the files need."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Files of the disk's filesystem: path -> text."""
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, value: dict[str, str]) -> dict[str, str]:
+        for path in value:
+            parts = PurePosixPath(path).parts
+            if not parts or path.startswith("/") or ".." in parts or not path.isprintable() or '"' in path:
+                raise ValueError(f"the file path {path!r} is not a plain relative path inside the disk")
+        return value
+
+    @model_validator(mode="after")
+    def _roomy(self) -> SeedDisk:
+        if (self.allocated_bytes or 0) > self.size_bytes - 8 * MIB:
+            raise ValueError("allocatedBytes must be at least 8 MiB less than sizeBytes: the filesystem needs them")
+        return self
+
+
+class SeedDataDisk(SeedDisk):
+    """A data disk of a virtual machine."""
+
+    lun: int = Field(ge=0, le=63)
+
+
+class SeedVirtualMachine(SeedDisk):
+    """A virtual machine of a lab; size, bytes and files are those of its OS disk."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    os_type: Literal["Windows", "Linux"]
+    tags: dict[str, str] = Field(default_factory=dict)
+    notes: str | None = None
+    provisioning_state: str = "Succeeded"
+    power_state: PowerState = "deallocated"
+    generalized: bool = True
+    hyper_v_generation: Literal["V1", "V2"] = "V1"
+    data_disks: list[SeedDataDisk] = Field(default_factory=list)
+
+    @field_validator("data_disks")
+    @classmethod
+    def _own_luns(cls, value: list[SeedDataDisk]) -> list[SeedDataDisk]:
+        if len({each.lun for each in value}) < len(value):
+            raise ValueError("two data disks have the same lun")
+        return value
+
+
 class SeedLab(Document):
     """A DevTest Lab; `storageAccount` null is a lab without one."""
 
@@ -44,6 +98,14 @@ class SeedLab(Document):
     region: str
     storage_account: str | None = None
     images: list[SeedImage] = Field(default_factory=list)
+    virtual_machines: list[SeedVirtualMachine] = Field(default_factory=list)
+
+    @field_validator("virtual_machines")
+    @classmethod
+    def _own_names(cls, value: list[SeedVirtualMachine]) -> list[SeedVirtualMachine]:
+        if len({each.name.lower() for each in value}) < len(value):
+            raise ValueError("two virtual machines have the same name")
+        return value
 
     @field_validator("storage_account")
     @classmethod
@@ -58,36 +120,19 @@ class SeedSubscription(Document):
     labs: list[SeedLab] = Field(default_factory=list)
 
 
-class SeedFactoryImage(Document):
+class SeedFactoryImage(SeedDisk):
     """A VHD in the factory container of a lab's storage account, with its companion document."""
 
     subscription_id: str | None = None
     lab: str
     vhd: str = Field(pattern=r"^[^/\\?#]+\.vhd$")
-    size_bytes: int = Field(gt=0, multiple_of=MIB)
-    """Virtual size in bytes; the blob is one footer of 512 bytes longer."""
-    allocated_bytes: int | None = Field(None, ge=0)
-    """At least so many bytes hold pseudo-random data, so that copying them is work; default: what the files need."""
-    files: dict[str, str] = Field(default_factory=dict)
-    """Files of the disk's filesystem: path -> text."""
     metadata: dict[str, str] = Field(default_factory=dict)
     companion: dict[str, Any] | None = None
     companion_base64: str | None = None
     companion_encoding: Literal["utf-8", "utf-8-sig", "utf-16"] = "utf-8"
 
-    @field_validator("files")
-    @classmethod
-    def _inside(cls, value: dict[str, str]) -> dict[str, str]:
-        for path in value:
-            parts = PurePosixPath(path).parts
-            if not parts or path.startswith("/") or ".." in parts or not path.isprintable() or '"' in path:
-                raise ValueError(f"the file path {path!r} is not a plain relative path inside the disk")
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> SeedFactoryImage:
-        if (self.allocated_bytes or 0) > self.size_bytes - 8 * MIB:
-            raise ValueError("allocatedBytes must be at least 8 MiB less than sizeBytes: the filesystem needs them")
         if self.companion is not None and self.companion_base64 is not None:
             raise ValueError("give companion or companionBase64, not both")
         if self.companion_base64 is not None:

@@ -22,12 +22,14 @@ from aiohttp import web
 from localcloud.arm.app import TOKEN_PATH, build_app
 from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore, StoreError
+from localcloud.arm.virtual_machines import MachineChange, change_machine
 from localcloud.blobs.access import LOOPBACK, Accounts, EmbeddedBlobs
 from localcloud.blobs.azurite import Azurite, AzuriteError
+from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.blobs.door import Door, SignIn
 from localcloud.blobs.front import BlobFront
 from localcloud.blobs.limits import Limits, Turnstile
-from localcloud.blobs.seeding import FACTORY_CONTAINER, seed_images
+from localcloud.blobs.seeding import FACTORY_CONTAINER, MissingDisk, seed_disks, seed_images
 from localcloud.control import add_control_routes
 from localcloud.faults import Faults, Journal, Latencies
 from localcloud.private_files import read_private, write_private
@@ -63,7 +65,8 @@ class Cloud:
         self._latencies = Latencies.model_validate(read_private(self._latencies_file))
         self._accounts = Accounts(state / "accounts.json")
         self._identity = _identity(state / "identity.json")
-        self._door = Door(self._accounts, self._identity)
+        self._disks = DiskAccess(store.grants, self._identity.key)
+        self._door = Door(self._accounts, self._identity, self._disks)
         self.turnstile = Turnstile()
         self._azurite = Azurite(ports["azurite"], ports["blob"], None if options.in_memory else state / "blobs")
         self._seeding = asyncio.Lock()
@@ -174,6 +177,7 @@ class Cloud:
                     "blobEndpoint": self._blobs.endpoint(name),
                 }
                 for name, key in self._accounts.keys.items()
+                if name != DISK_ACCOUNT
                 for owner in (owners.get(name),)
             ],
             "labs": [
@@ -186,36 +190,57 @@ class Cloud:
                 }
                 for lab in labs
             ],
+            "diskAccess": [
+                {"disk": machine.disk_id(lab.subscription_id, disk), "grants": grants}
+                for lab, machine in self._store.all_machines()
+                for disk in machine.disks
+                if (grants := self._disks.active(disk.container))
+            ],
         }
+
+    def change_machine(self, change: MachineChange) -> None:
+        """Change a virtual machine, as its guest or its owner would. Raises ArmError."""
+        change_machine(self._store, self._disks, change)
 
     async def seed(self, document: SeedDocument) -> int:
         """Add what the document declares, and leave what is there. Raises SeedError."""
         async with self._seeding:
             images = [(self._account_of(image, document), image) for image in document.factory_images]
-            if self._accounts.ensure(document.accounts()):
+            with_disks = any(lab.virtual_machines for each in document.subscriptions for lab in each.labs)
+            if self._accounts.ensure([*document.accounts(), *([DISK_ACCOUNT] if with_disks else [])]):
                 await self._azurite.set_accounts(self._accounts.keys)
             self._store.add(document.subscriptions)
+            machines = self._store.unfinished(document.subscriptions)
+            disks = [
+                MissingDisk(disk.container, f"{lab.name}/{machine.name}/{disk.lun}", seed)
+                for lab, machine, declared in machines
+                for disk, seed in zip(machine.disks, (declared, *declared.data_disks), strict=True)
+            ]
             if document.latencies is not None:
                 self.set_latencies(document.latencies)
             self.faults.add(document.faults)
-            if images and not has_mke2fs():
-                _log.warning("mke2fs is missing (e2fsprogs): the disks of the factory images have no filesystem.")
-            self._progress = {"done": 0, "total": len(images)}
+            if (images or disks) and not has_mke2fs():
+                _log.warning("mke2fs is missing (e2fsprogs): the disks have no filesystem.")
+            self._progress = {"done": 0, "total": len(images) + len(disks)}
             try:
                 await seed_images(self._session, self._blobs, images, self._one_seeded)
+                await seed_disks(self._session, self._blobs, disks, self._one_seeded)
             except (aiohttp.ClientError, OSError) as error:
                 raise SeedError(
-                    f"container {FACTORY_CONTAINER}: a factory image could not be put there ({error}); the rest of the "
+                    f"container {FACTORY_CONTAINER} or a disk: a VHD could not be put there ({error}); the rest of the "
                     "document is in force. Mend the cause and seed it again: what is there stays."
                 ) from error
             finally:
                 self._progress = None
+            for _, machine, _ in machines:
+                machine.whole = True
+            self._store.save()
             return len(images)
 
     def _one_seeded(self) -> None:
         if self._progress:
             self._progress["done"] += 1
-            _log.info("Factory images: %d of %d", self._progress["done"], self._progress["total"])
+            _log.info("VHDs: %d of %d", self._progress["done"], self._progress["total"])
 
     def _account_of(self, image: SeedFactoryImage, document: SeedDocument) -> str:
         """The storage account of the image's lab: a lab that is there already goes before the document's."""

@@ -1,47 +1,62 @@
 """The resource manager's HTTP side: an aiohttp application for ARM and the identity endpoint.
 
-Owns paths, paging, headers and answers. The rules of custom images are in `custom_images`, the tokens in `identity`.
+Owns paths, what every call passes, and the answers but for virtual machines (`compute`). The rules of custom images are
+in `custom_images`, the tokens in `identity`.
 Paths under `/local/` (the control API, added by the daemon) pass without token, fault rule or journal.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from localcloud.arm.custom_images import CustomImages, parse_wanted, retry_headers
-from localcloud.arm.errors import ArmError, check_version, invalid, resource_not_found
+from localcloud.arm.answers import (
+    accepted,
+    compute_operation,
+    json_body,
+    lab_operation,
+    monitored,
+    operation_headers,
+    origin,
+    page,
+)
+from localcloud.arm.compute import ComputeRoutes, RouteHandler
+from localcloud.arm.custom_images import CustomImages, parse_wanted
+from localcloud.arm.errors import ArmError, check_version, resource_not_found
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
-from localcloud.arm.store import ArmStore, CustomImage, Lab
+from localcloud.arm.operations import Operations, retry_headers
+from localcloud.arm.store import ArmStore, CustomImage, Lab, Operation
+from localcloud.arm.virtual_machines import VirtualMachines
 from localcloud.blobs.access import BlobAccess
+from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.faults import Action, Faults, ImageFailure, Journal, Latencies
 
-PAGE_SIZE = 50
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Seed documents come through the same application, and may carry companions."""
 CONTROL_PREFIX = "/local/"
 TOKEN_PATH = "/msi/token"  # noqa: S105 - the path where tokens are asked for, no token
 
+_LAB_NAMESPACE = "Microsoft.DevTestLab"
 _GROUP = r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)"
 _LABS = _GROUP + r"/providers/microsoft\.devtestlab/labs"
 _ACCOUNT = _GROUP + r"/providers/microsoft\.storage/storageaccounts/(?P<account>[^/]+)"
-_IN_SUBSCRIPTION = r"/subscriptions/(?P<subscription>[^/]+)/providers/microsoft\.devtestlab"
+_IN_SUBSCRIPTION = r"/subscriptions/(?P<subscription>[^/]+)/providers/microsoft\."
+_OPERATION = "/locations/[^/]+/operations/(?P<operation>[^/]+)"
 _NAMESPACE = re.compile(r".*/providers/([^/]+)/", re.IGNORECASE)
 _COVERED = (
-    "labs (list, get), custom images (list, get, put, delete), their operations, storage accounts (get, listKeys) "
-    "and resource groups (get)"
+    "labs (list, get), custom images (list, get, put, delete), a lab's virtual machines (list, get, delete), compute "
+    "virtual machines (get), disks (get, beginGetAccess, endGetAccess), operations, storage accounts (get, listKeys) "
+    "and resource groups of labs (get)"
 )
 
 _IMAGE_FAILS = web.RequestKey("image_fails", ImageFailure)
-_Handler = Callable[[web.Request, dict[str, str]], Awaitable[web.Response]]
 
 
 def build_app(
@@ -58,16 +73,19 @@ def build_app(
     `latencies` is asked whenever something begins that takes time; `blob_endpoint` tells an account's blob endpoint
     (`http://127.0.0.1:10000/account`). The application saves the store when it ends.
     """
-    images = CustomImages(store, blobs, latencies, blob_endpoint)
-    service = _ResourceManager(store, blobs, images, identity, blob_endpoint)
+    operations, access = Operations(store), DiskAccess(store.grants, identity.key)
+    images = CustomImages(store, operations, blobs, latencies, blob_endpoint)
+    machines = VirtualMachines(store, operations, blobs, access, latencies)
+    service = _ResourceManager(store, blobs, images, machines, access, identity, blob_endpoint)
     app = web.Application(middlewares=[_answering(faults, journal)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, service.give_token)
     app.router.add_route("*", "/{path:subscriptions/.*|providers/.*}", service.dispatch)
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         images.resume()
+        machines.resume()
         yield
-        await images.close()
+        await operations.close()
         store.save()
 
     app.cleanup_ctx.append(lifetime)
@@ -82,19 +100,24 @@ class _ResourceManager:
         store: ArmStore,
         blobs: BlobAccess,
         images: CustomImages,
+        machines: VirtualMachines,
+        access: DiskAccess,
         identity: Identity,
         blob_endpoint: Callable[[str], str],
     ) -> None:
         self._store, self._blobs, self._images, self._identity = store, blobs, images, identity
-        self._blob_endpoint = blob_endpoint
+        self._access, self._blob_endpoint = access, blob_endpoint
+        compute = ComputeRoutes(store, machines, access, self._lab)
         image = _LABS + r"/(?P<lab>[^/]+)/customimages/(?P<image>[^/]+)"
-        routes: list[tuple[str, str, _Handler]] = [
+        routes: list[tuple[str, str, RouteHandler]] = [
+            *compute.routes(_GROUP, _LABS + r"/(?P<lab>[^/]+)"),
             ("GET", image, self.get_image),
             ("PUT", image, self.put_image),
             ("DELETE", image, self.delete_image),
             ("GET", _LABS + r"/(?P<lab>[^/]+)/customimages", self.list_images),
-            ("GET", _IN_SUBSCRIPTION + r"/locations/[^/]+/operations/(?P<operation>[^/]+)", self.get_operation),
-            ("GET", _IN_SUBSCRIPTION + "/labs", self.list_labs),
+            ("GET", _IN_SUBSCRIPTION + "devtestlab" + _OPERATION, self.get_operation),
+            ("GET", _IN_SUBSCRIPTION + "compute" + _OPERATION, self.get_compute_operation),
+            ("GET", _IN_SUBSCRIPTION + "devtestlab/labs", self.list_labs),
             ("GET", _LABS + r"/(?P<lab>[^/]+)", self.get_lab),
             ("POST", _ACCOUNT + "/listkeys", self.list_keys),
             ("GET", _ACCOUNT, self.get_account),
@@ -115,7 +138,7 @@ class _ResourceManager:
 
     async def dispatch(self, request: web.Request) -> web.Response:
         """Check token, version and subscription, and hand over to the call's method."""
-        self._identity.check(request.headers.get("Authorization"), (*MANAGEMENT_AUDIENCES, _origin(request)))
+        self._identity.check(request.headers.get("Authorization"), (*MANAGEMENT_AUDIENCES, origin(request)))
         path = request.rel_url.raw_path.rstrip("/")
         namespace = _NAMESPACE.match(path + "/")
         check_version(namespace[1].lower() if namespace else "", request.query.get("api-version"))
@@ -137,7 +160,7 @@ class _ResourceManager:
     async def list_labs(self, request: web.Request, parts: dict[str, str]) -> web.Response:
         """Labs of a subscription, in pages."""
         labs = (lab for lab in self._store.labs.values() if lab.subscription_id == parts["subscription"])
-        return _page(request, {lab.id.lower(): _lab(lab) for lab in labs})
+        return page(request, {lab.id.lower(): _lab(lab) for lab in labs})
 
     async def get_lab(self, _: web.Request, parts: dict[str, str]) -> web.Response:
         """One lab."""
@@ -146,7 +169,7 @@ class _ResourceManager:
     async def list_images(self, request: web.Request, parts: dict[str, str]) -> web.Response:
         """Custom images of a lab, in pages."""
         lab = self._lab(parts)
-        return _page(request, {key: _image(lab, image, image.state) for key, image in lab.images.items()})
+        return page(request, {key: _image(lab, image, image.state) for key, image in lab.images.items()})
 
     async def get_image(self, _: web.Request, parts: dict[str, str]) -> web.Response:
         """One custom image."""
@@ -161,17 +184,14 @@ class _ResourceManager:
     async def put_image(self, request: web.Request, parts: dict[str, str]) -> web.Response:
         """Create or update a custom image; a creation is a long-running operation."""
         lab = self._lab(parts)
-        try:
-            body = json.loads(await request.read())
-        except ValueError:
-            raise invalid("The request content is not JSON.") from None
-        began = await self._images.put(
-            lab, parts["image"], parse_wanted(parts["image"], body), request.get(_IMAGE_FAILS)
-        )
+        wanted = parse_wanted(parts["image"], await json_body(request))
+        began = await self._images.put(lab, parts["image"], wanted, request.get(_IMAGE_FAILS))
         answer = _image(lab, began.image, began.state)
         if began.operation is None:
             return web.json_response(answer)
-        return web.json_response(answer, status=201, headers=self._operation_headers(request, lab, began.operation))
+        operation = self._store.operations[began.operation]
+        headers = operation_headers(request, _LAB_NAMESPACE, lab, began.operation, operation)
+        return web.json_response(answer, status=201, headers=headers)
 
     async def delete_image(self, request: web.Request, parts: dict[str, str]) -> web.Response:
         """Delete a custom image, a long-running operation; 204 where there is none."""
@@ -179,20 +199,24 @@ class _ResourceManager:
         began = await self._images.delete(lab, parts["image"])
         if began is None or began.operation is None:
             return web.Response(status=204)
-        headers = self._operation_headers(request, lab, began.operation)
-        monitor = headers["Azure-AsyncOperation"].replace("?", "?monitor=true&")
-        return web.Response(status=202, headers={**headers, "Location": monitor})
+        return accepted(request, _LAB_NAMESPACE, lab, began.operation, self._store.operations[began.operation])
 
     async def get_operation(self, request: web.Request, parts: dict[str, str]) -> web.Response:
-        """How a long-running operation stands."""
-        operation = self._store.operations.get(parts["operation"])
-        if operation is None:
-            raise ArmError(404, "OperationNotFound", f"The operation '{parts['operation']}' was not found.")
-        if operation.ended is None:
-            return web.json_response({"status": "Running"}, headers=retry_headers(operation))
-        if operation.fault is not None:
-            return web.json_response({"status": "Failed", "error": operation.fault})
-        return web.json_response({"status": "Succeeded"})
+        """How a long-running operation of DevTest Labs stands."""
+        operation = self._operation(parts)
+        if "monitor" in request.query:
+            return monitored(operation, None)
+        return _stands(operation, lab_operation(operation))
+
+    async def get_compute_operation(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+        """How a long-running operation of Compute stands, and what it has made."""
+        operation, output = self._operation(parts), None
+        if (grant := operation.grant) is not None:
+            endpoint = self._blob_endpoint(DISK_ACCOUNT)
+            output = {"accessSAS": self._access.url(endpoint, grant.container, grant.id)}
+        if "monitor" in request.query:
+            return monitored(operation, output)
+        return _stands(operation, compute_operation(parts["operation"], operation, output))
 
     async def get_account(self, _: web.Request, parts: dict[str, str]) -> web.Response:
         """One storage account."""
@@ -251,10 +275,11 @@ class _ResourceManager:
             raise resource_not_found("Microsoft.Storage/storageAccounts", parts["account"], parts["group"])
         return lab
 
-    def _operation_headers(self, request: web.Request, lab: Lab, operation: str) -> dict[str, str]:
-        path = f"/subscriptions/{lab.subscription_id}/providers/Microsoft.DevTestLab/locations/{lab.region}"
-        url = f"{_origin(request)}{path}/operations/{operation}?api-version={request.query['api-version']}"
-        return {"Azure-AsyncOperation": url, **retry_headers(self._store.operations[operation])}
+    def _operation(self, parts: dict[str, str]) -> Operation:
+        operation = self._store.operations.get(parts["operation"])
+        if operation is None:
+            raise ArmError(404, "OperationNotFound", f"The operation '{parts['operation']}' was not found.")
+        return operation
 
 
 def _answering(faults: Faults, journal: Journal) -> Middleware:
@@ -266,11 +291,14 @@ def _answering(faults: Faults, journal: Journal) -> Middleware:
             return await handler(request)
         target = request.rel_url.raw_path_qs
         try:
-            await _strike(request, faults.match("arm", request.method, target, "request"))
+            action = faults.match("arm", request.method, target, "request")
+            await _strike(request, action)
             shaped = faults.match("arm", "PUT", target, "image") if request.method == "PUT" else None
             if shaped is not None and shaped.image_fails is not None:
                 request[_IMAGE_FAILS] = shaped.image_fails
             response = await handler(request)
+            if action is not None and action.drop:
+                raise _CutOff
         except ArmError as error:
             response = web.json_response(error.body(), status=error.status, headers=error.headers)
         except web.HTTPException as error:
@@ -296,32 +324,15 @@ async def _strike(request: web.Request, action: Action | None) -> None:
         return
     if action.delay_seconds:
         await asyncio.sleep(action.delay_seconds)
-    if action.drop:
+    if action.drop is True:
         raise _CutOff
     if action.status is not None:
         headers = {} if action.retry_after is None else {"Retry-After": str(action.retry_after)}
         raise ArmError(action.status, action.code, action.message, headers)
 
 
-def _origin(request: web.Request) -> str:
-    return f"{request.scheme}://{request.host}"
-
-
-def _page(request: web.Request, items: Mapping[str, dict[str, Any]]) -> web.Response:
-    """One page of a collection, sorted by its keys; `$top` limits all pages together, as OData says."""
-    query = dict(request.query)
-    top = query.get("$top")
-    if top is not None and not (top.isascii() and top.isdigit() and int(top) > 0):
-        raise ArmError(400, "InvalidQueryParameter", f"The value '{top}' of $top is not a positive number.")
-    rest = sorted(key for key in items if key > query.get("$skiptoken", ""))[: int(top) if top else None]
-    page = rest[:PAGE_SIZE]
-    answer: dict[str, Any] = {"value": [items[key] for key in page]}
-    if len(rest) > len(page):
-        query["$skiptoken"] = page[-1]
-        if top:
-            query["$top"] = str(int(top) - len(page))
-        answer["nextLink"] = f"{_origin(request)}{request.rel_url.raw_path}?{urlencode(query)}"
-    return web.json_response(answer)
+def _stands(operation: Operation, document: dict[str, Any]) -> web.Response:
+    return web.json_response(document, headers={} if operation.ended else retry_headers(operation))
 
 
 def _lab(lab: Lab) -> dict[str, Any]:

@@ -8,26 +8,20 @@ It reads blobs through `BlobAccess` and knows nothing of HTTP.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from aiohttp import ClientError
 
 from imagefactory.vhd import FOOTER_BYTES, footer_fault
 from localcloud.arm.errors import ArmError, invalid
-from localcloud.arm.store import ArmStore, CustomImage, Lab, Operation, new_properties
+from localcloud.arm.operations import Operations, Work, retry_headers
+from localcloud.arm.store import ArmStore, CustomImage, Fault, Lab, new_properties
 from localcloud.blobs.access import BlobAccess
 from localcloud.faults import ImageFailure, Latencies
 
-LAST_RETRY_AFTER_SECONDS = 10.0
-SHORTEST_RETRY_AFTER_MS = 20
-"""For an operation that is due and not ended yet: its VHD is being checked."""
 _OS_TYPES = ("Windows", "Linux", "None")
 _NAME = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
 
@@ -91,12 +85,13 @@ class CustomImages:
     def __init__(
         self,
         store: ArmStore,
+        operations: Operations,
         blobs: BlobAccess,
         latencies: Callable[[], Latencies],
         endpoint: Callable[[str], str],
     ) -> None:
-        self._store, self._blobs, self._latencies, self._endpoint = store, blobs, latencies, endpoint
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._store, self._operations, self._blobs = store, operations, blobs
+        self._latencies, self._endpoint = latencies, endpoint
 
     async def put(self, lab: Lab, name: str, wanted: Wanted, failure: ImageFailure | None) -> Begun:
         """Create or update. `failure` is how a creation shall end. Raises ArmError."""
@@ -125,7 +120,9 @@ class CustomImages:
         if image.operation is not None:
             if image.state == "Deleting":
                 return Begun(image, image.state, image.operation)
-            self._end(image, {"code": "OperationPreempted", "message": f"The custom image '{name}' was deleted."})
+            self._operations.end(
+                image, {"code": "OperationPreempted", "message": f"The custom image '{name}' was deleted."}
+            )
         image.state = "Deleting"
         return await self._begin(lab, image, self._latencies().image_delete_seconds, None)
 
@@ -133,60 +130,26 @@ class CustomImages:
         """Go on with what was under way when the cloud was stopped. Needs the running event loop."""
         for lab in list(self._store.labs.values()):
             for image in list(lab.images.values()):
-                if image.operation is not None:
-                    self._wait_for(lab, image, image.operation)
+                self._operations.resume(image, self._work(lab, image))
 
-    async def close(self) -> None:
-        """Stop waiting; what is under way stays so in the store."""
-        for task in self._under_way:
-            task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
-
-    async def _begin(self, lab: Lab, image: CustomImage, seconds: float, fault: dict[str, str] | None) -> Begun:
+    async def _begin(self, lab: Lab, image: CustomImage, seconds: float, fault: Fault | None) -> Begun:
         state = image.state
-        operation = image.operation = f"{datetime.now(timezone.utc):%Y%m%d}-{uuid.uuid4()}"
-        self._store.operations[operation] = Operation(time.time() + seconds, fault=fault)
-        self._store.changed()
-        if seconds == 0:
-            await self._finish(lab, image, operation)
-        else:
-            self._wait_for(lab, image, operation)
-        return Begun(image, state, operation)
+        return Begun(image, state, await self._operations.begin(image, seconds, self._work(lab, image), fault=fault))
 
-    def _wait_for(self, lab: Lab, image: CustomImage, operation: str) -> None:
-        task = asyncio.create_task(self._finish_when_due(lab, image, operation))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def _work(self, lab: Lab, image: CustomImage) -> Work:
+        async def check() -> Fault | None:
+            return await self._vhd_fault(image) if image.state == "Creating" else None
 
-    async def _finish_when_due(self, lab: Lab, image: CustomImage, operation: str) -> None:
-        under_way = self._store.operations[operation]
-        if image.state == "Creating" and under_way.fault is None:
-            under_way.fault = await self._vhd_fault(image)
-        await asyncio.sleep(max(0.0, under_way.due - time.time()))
-        await self._finish(lab, image, operation)
+        def settle(fault: Fault | None) -> None:
+            if image.state == "Deleting":
+                lab.images.pop(image.name.lower(), None)
+            elif fault is None:
+                image.state = "Succeeded"
+                image.properties |= lab.backing(image.name, bool(image.properties["vhd"].get("sysPrep")))
+            else:
+                image.state = "Failed"
 
-    async def _finish(self, lab: Lab, image: CustomImage, operation: str) -> None:
-        """End an operation, unless another one has taken its place. The VHD must be there to the last moment."""
-        fault = self._store.operations[operation].fault
-        if image.state == "Creating" and fault is None:
-            fault = await self._vhd_fault(image)
-        if image.operation != operation:
-            return
-        if image.state == "Deleting":
-            lab.images.pop(image.name.lower(), None)
-        elif fault is None:
-            image.state = "Succeeded"
-            image.properties |= lab.backing(image.name, bool(image.properties["vhd"].get("sysPrep")))
-        else:
-            image.state = "Failed"
-        self._end(image, fault)
-
-    def _end(self, image: CustomImage, fault: dict[str, str] | None) -> None:
-        if image.operation is not None:
-            operation = self._store.operations[image.operation]
-            operation.ended, operation.fault = time.time(), fault
-        image.operation = None
-        self._store.changed()
+        return Work(check, check, settle)  # the VHD must be there to the last moment
 
     def _update(self, image: CustomImage, wanted: Wanted) -> None:
         made = {key: value for key, value in image.properties.items() if key not in ("author", "description")}
@@ -201,7 +164,7 @@ class CustomImages:
         if "?" in url:
             raise invalid("'properties.vhd.imageName' must be the URL of a VHD without a query.")
 
-    async def _vhd_fault(self, image: CustomImage) -> dict[str, str] | None:
+    async def _vhd_fault(self, image: CustomImage) -> Fault | None:
         """Why no image can be made of its VHD as it is now."""
         url = image.properties["vhd"]["imageName"]
         try:
@@ -209,7 +172,7 @@ class CustomImages:
         except ClientError as error:
             return {"code": "InternalServerError", "message": f"The source blob {url} could not be read ({error})."}
 
-    async def _blob_fault(self, url: str) -> dict[str, str] | None:
+    async def _blob_fault(self, url: str) -> Fault | None:
         facts = await self._blobs.stat(url)
         if facts is None:
             return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
@@ -227,14 +190,6 @@ class CustomImages:
         if why := footer_fault(footer, facts.length):
             return {"code": "InvalidVhd", "message": f"The source blob {url} is not a usable VHD: {why}."}
         return None
-
-
-def retry_headers(operation: Operation) -> dict[str, str]:
-    """When to ask again. DevTest Labs sends none (clients then poll every 10 s); here it saves that wait."""
-    left = 0.0 if operation.ended else min(max(0.0, operation.due - time.time()), LAST_RETRY_AFTER_SECONDS)
-    if left < 1 and not operation.ended:
-        return {"retry-after-ms": str(max(int(left * 1000) + 1, SHORTEST_RETRY_AFTER_MS))}
-    return {"Retry-After": str(int(left))}
 
 
 def _same_vhd(image: CustomImage, wanted: Wanted) -> bool:

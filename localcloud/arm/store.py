@@ -1,7 +1,7 @@
-"""What the resource manager remembers: labs, storage accounts, custom images and operations; kept in one file.
+"""What the resource manager remembers: labs and what is in them, access to disks, operations; kept in one file.
 
-Owns the values, their ids and the atomic saving (`arm.json`, mode 0600, a short while after the last change). It
-decides nothing: the rules of custom images are in `custom_images`.
+Owns the values, their ids and the atomic saving (`arm.json`, mode 0600, a short while after the last change); those of
+machines are in `machines`. It decides nothing: the rules are in `custom_images` and `virtual_machines`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from localcloud.arm.machines import Disk, VirtualMachine, seeded_machine
+from localcloud.blobs.disk_access import Grant
 from localcloud.private_files import write_private
-from localcloud.seed import SeedImage, SeedSubscription
+from localcloud.seed import SeedImage, SeedSubscription, SeedVirtualMachine
+
+Fault = dict[str, str]
+"""How an operation fails: its `code` and `message`."""
 
 SAVE_DELAY_SECONDS = 0.5
 OPERATION_LIFE_SECONDS = 3600.0
@@ -43,7 +48,7 @@ class CustomImage:
 
 @dataclass
 class Lab:
-    """A DevTest Lab with its images (by name in lower case)."""
+    """A DevTest Lab with its images and virtual machines (by name in lower case)."""
 
     subscription_id: str
     resource_group: str
@@ -53,6 +58,7 @@ class Lab:
     created: str
     unique_identifier: str
     images: dict[str, CustomImage] = field(default_factory=dict)
+    machines: dict[str, VirtualMachine] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -84,13 +90,24 @@ class Lab:
 
 
 @dataclass
+class AskedGrant:
+    """The grant of access that an operation makes: its id, the disk's container, and how many seconds it lasts."""
+
+    id: str
+    container: str
+    seconds: float
+
+
+@dataclass
 class Operation:
-    """A long-running operation. `due` and `ended` are seconds since 1970, `fault` is the code and message that it ends
-    with."""
+    """A long-running operation. `due`, `ended` and `began` are seconds since 1970, `fault` is the code and message that
+    it ends with."""
 
     due: float
     ended: float | None = None
-    fault: dict[str, str] | None = None
+    fault: Fault | None = None
+    began: float = 0.0
+    grant: AskedGrant | None = None
 
 
 @dataclass
@@ -101,6 +118,8 @@ class ArmStore:
     subscriptions: set[str] = field(default_factory=set)
     labs: dict[tuple[str, str, str], Lab] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    """Access to disks by its id; whoever judges a SAS looks into this very mapping."""
     _saving: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -114,8 +133,10 @@ class ArmStore:
             store.subscriptions = set(saved["subscriptions"])
             for each in saved["labs"]:
                 images = {key: CustomImage(**image) for key, image in each.pop("images").items()}
-                store._put(Lab(**each, images=images))
-            store.operations = {name: Operation(**each) for name, each in saved["operations"].items()}
+                machines = {key: _machine(machine) for key, machine in each.pop("machines", {}).items()}
+                store._put(Lab(**each, images=images, machines=machines))
+            store.operations = {name: _operation(each) for name, each in saved["operations"].items()}
+            store.grants = {name: Grant(**each) for name, each in saved.get("grants", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"{path}: is not the saved state of the embedded resource manager ({error}); the cloud does not start. "
@@ -130,7 +151,8 @@ class ArmStore:
             self._saving = None
         if self.path is None:
             return
-        oldest = time.time() - OPERATION_LIFE_SECONDS
+        now = time.time()
+        oldest = now - OPERATION_LIFE_SECONDS
         self.operations = {
             name: each for name, each in self.operations.items() if each.ended is None or each.ended > oldest
         }
@@ -138,6 +160,7 @@ class ArmStore:
             "subscriptions": sorted(self.subscriptions),
             "labs": [asdict(lab) for lab in self.labs.values()],
             "operations": {name: asdict(each) for name, each in self.operations.items()},
+            "grants": {name: asdict(each) for name, each in self.grants.items() if each.expires > now},
         }
         write_private(self.path, document)
 
@@ -164,7 +187,24 @@ class ArmStore:
                 self._put(lab)
                 for image in seed.images:
                     lab.images.setdefault(image.name.lower(), _seeded(lab, image))
+                for machine in seed.virtual_machines:
+                    standing = lab.machines.get(machine.name.lower())
+                    if standing is None or not standing.whole:
+                        lab.machines[machine.name.lower()] = seeded_machine(lab.name, machine)
         self.save()
+
+    def unfinished(
+        self, subscriptions: Iterable[SeedSubscription]
+    ) -> list[tuple[Lab, VirtualMachine, SeedVirtualMachine]]:
+        """The machines that a seed document has just added and whose disks have no bytes yet."""
+        return [
+            (lab, lab.machines[machine.name.lower()], machine)
+            for subscription in subscriptions
+            for seed in subscription.labs
+            if (lab := self.find_lab(subscription.subscription_id, seed.resource_group, seed.name))
+            for machine in seed.virtual_machines
+            if not lab.machines[machine.name.lower()].whole
+        ]
 
     def find_lab(self, subscription: str, group: str, name: str) -> Lab | None:
         """The lab of that name, whatever the casing."""
@@ -181,8 +221,46 @@ class ArmStore:
             (lab for key, lab in self.labs.items() if key[:2] == wanted and lab.storage_account == name.lower()), None
         )
 
+    def find_machine(self, subscription: str, group: str, name: str) -> tuple[Lab, VirtualMachine] | None:
+        """The compute VM of that name in that resource group, and its lab."""
+        return next(
+            (
+                (lab, machine)
+                for lab, machine in self.all_machines()
+                if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower())
+                and machine.name.lower() == name.lower()
+            ),
+            None,
+        )
+
+    def find_disk(self, subscription: str, group: str, name: str) -> tuple[Lab, VirtualMachine, Disk] | None:
+        """The managed disk of that name in that resource group, its machine, and its lab."""
+        return next(
+            (
+                (lab, machine, disk)
+                for lab, machine in self.all_machines()
+                if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower())
+                for disk in machine.disks
+                if disk.name.lower() == name.lower()
+            ),
+            None,
+        )
+
+    def all_machines(self) -> list[tuple[Lab, VirtualMachine]]:
+        """Every lab's machines."""
+        return [(lab, machine) for lab in self.labs.values() for machine in lab.machines.values()]
+
     def _put(self, lab: Lab) -> None:
         self.labs[(lab.subscription_id.lower(), lab.resource_group.lower(), lab.name.lower())] = lab
+
+
+def _machine(saved: Mapping[str, Any]) -> VirtualMachine:
+    return VirtualMachine(**{**saved, "disks": [Disk(**each) for each in saved["disks"]]})
+
+
+def _operation(saved: Mapping[str, Any]) -> Operation:
+    grant = saved.get("grant")
+    return Operation(**{**saved, "grant": AskedGrant(**grant) if grant else None})
 
 
 def timestamp() -> str:

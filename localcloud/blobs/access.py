@@ -1,7 +1,7 @@
 """Storage accounts of the embedded cloud, and reading their blobs from inside it.
 
 Owns the accounts' keys and the facts that other emulators need of a blob (ARM checks a VHD before it makes an image).
-It asks Azurite itself, past the front's fault rules and journal. Refuses: writing blobs.
+It asks Azurite itself, past the front's fault rules and journal. Refuses: writing blobs; it only removes containers.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ class BlobAccess(Protocol):
     async def keys(self, account: str) -> str:
         """The account's key (base64). Raises LookupError for an account that is not embedded."""
 
+    async def remove_container(self, account: str, container: str) -> None:
+        """Remove a container with its blobs, if there is one. Raises LookupError for an account that is not embedded,
+        aiohttp.ClientError where it cannot be done."""
+
 
 class Accounts:
     """The accounts' names and keys; kept at `path` (mode 0600), or in memory only."""
@@ -88,7 +92,7 @@ class EmbeddedBlobs:
             account,
             self._accounts.keys[account],
             ResourceTypes(service=True, container=True, object=True),
-            AccountSasPermissions(read=True, write=True, list=True, create=True),
+            AccountSasPermissions(read=True, write=True, delete=True, list=True, create=True),
             expiry=datetime.now(timezone.utc) + timedelta(hours=1),
         )
         path = quote("/".join(part for part in (account, container, blob) if part))
@@ -121,6 +125,13 @@ class EmbeddedBlobs:
     async def keys(self, account: str) -> str:
         """See BlobAccess."""
         return self._accounts.keys[account]
+
+    async def remove_container(self, account: str, container: str) -> None:
+        """See BlobAccess."""
+        url = self.inside(account, container).update_query(restype="container")
+        async with self._session.delete(url, headers=_VERSION) as answer:
+            if answer.status != 404:
+                answer.raise_for_status()
 
     def _translate(self, url: str) -> URL | None:
         try:

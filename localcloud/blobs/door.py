@@ -1,8 +1,9 @@
 """Who may call the embedded blob service in ways that Azurite does not know over plain HTTP.
 
 Owns bearer tokens (of the caller, and towards the source of a copy), user delegation keys and the SAS signed with them,
-and accounts whose keys are disabled. Whoever is let in is passed on with a SAS of the door's own; Shared Key and SAS
-signed with an account's key are left to Azurite. Refusals are worded as Azure words them. It keeps no token.
+accounts whose keys are disabled, and managed disks, which only their own SAS opens (disk_access.py). Whoever is let in
+is passed on with a SAS of the door's own; Shared Key and SAS signed with an account's key are left to Azurite. Refusals
+are worded as Azure words them. It keeps no token.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from pydantic import Field
 from localcloud.arm.errors import ArmError
 from localcloud.arm.identity import TOKEN_SECONDS, Identity
 from localcloud.blobs.access import Accounts
+from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.faults import Document
 
 AUDIENCES = ("https://storage.azure.com",)
@@ -77,8 +79,8 @@ class Passage:
 class Door:
     """Judges calls; `keyless` names the accounts whose keys are disabled."""
 
-    def __init__(self, accounts: Accounts, identity: Identity) -> None:
-        self._accounts, self._identity = accounts, identity
+    def __init__(self, accounts: Accounts, identity: Identity, disks: DiskAccess) -> None:
+        self._accounts, self._identity, self._disks = accounts, identity, disks
         self.keyless: frozenset[str] = frozenset()
         self._inner: dict[str, tuple[str, float]] = {}
 
@@ -90,7 +92,11 @@ class Door:
         authorization = request.headers.get("Authorization", "")
         bearer = authorization.lower().startswith("bearer ")
         without, added = {SOURCE_VOUCHED}, list[tuple[str, str]]()
-        if bearer:
+        if account == DISK_ACCOUNT:
+            self._check_disk(request.method, path, query)
+            target = self._opened(path, query, account)
+            without.add("authorization")
+        elif bearer:
             self._check_token(authorization, 401, "InvalidAuthenticationInfo")
             if "comp=userdelegationkey" in query:
                 return web.Response(text=self._delegation_key(await request.read()), content_type="application/xml")
@@ -110,7 +116,10 @@ class Door:
     ) -> None:
         parts = urlsplit(source)
         account = unquote(parts.path.lstrip("/").partition("/")[0])
-        if given := request.headers.get("x-ms-copy-source-authorization"):
+        if account == DISK_ACCOUNT:
+            if not self._disks.opens(parts.path, parts.query):
+                raise Refused(403, "CannotVerifyCopySource", _UNSIGNED.message)
+        elif given := request.headers.get("x-ms-copy-source-authorization"):
             self._check_token(given, 401, "CannotVerifyCopySource")
         elif "skoid=" in parts.query:
             try:
@@ -181,6 +190,16 @@ class Door:
         key.value = base64.b64encode(value).decode()
         return key
 
+    def _check_disk(self, method: str, path: str, query: str) -> None:
+        if not self._disks.opens(path, query):
+            raise _UNSIGNED
+        if method not in ("GET", "HEAD"):
+            raise Refused(
+                403,
+                "AuthorizationPermissionMismatch",
+                "This request is not authorized to perform this operation using this permission.",
+            )
+
     def _check_delegated(self, path: str, query: str) -> None:
         """Refuse a SAS that this door's delegation keys did not sign for that path, or that has ended."""
         given = dict(parse_qsl(query))
@@ -195,19 +214,20 @@ class Door:
         now = datetime.now(timezone.utc)
         ended = any(_time(given.get(name)) <= now for name in ("se", "ske"))
         if ended or not hmac.compare_digest(dict(parse_qsl(made)).get("sig", ""), given.get("sig", "")):
-            raise Refused(
-                403,
-                "AuthenticationFailed",
-                "Server failed to authenticate the request. Make sure the value of Authorization header is formed"
-                " correctly including the signature.",
-            )
+            raise _UNSIGNED
 
 
 _SAS_NAMES = frozenset(
-    ("sv", "ss", "srt", "sp", "st", "se", "sr", "sig", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv")
+    ("sv", "ss", "srt", "si", "sp", "st", "se", "sr", "sig", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv")
 )
 _KEYS_DISABLED = Refused(
     403, "KeyBasedAuthenticationNotPermitted", "Key based authentication is not permitted on this storage account."
+)
+_UNSIGNED = Refused(
+    403,
+    "AuthenticationFailed",
+    "Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly"
+    " including the signature.",
 )
 
 

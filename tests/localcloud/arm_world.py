@@ -40,6 +40,7 @@ class Blobs:
     """Declared blobs by URL: facts, and the bytes that they end in."""
 
     held: dict[str, tuple[BlobFacts, bytes]] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
 
     def put_vhd(self, account: str, name: str, end: bytes | None = None, **facts: Any) -> str:
         """Declare a VHD; returns its URL."""
@@ -63,6 +64,10 @@ class Blobs:
         """The same key for all."""
         return KEY
 
+    async def remove_container(self, account: str, container: str) -> None:
+        """Note that it is gone."""
+        self.removed.append(f"{account}/{container}")
+
 
 @dataclass
 class World:
@@ -83,9 +88,11 @@ class World:
         return f"{self.base}{TOKEN_PATH}"
 
     def seed(self, *labs: dict[str, Any]) -> None:
-        """Add labs to the subscription."""
+        """Add labs to the subscription; the bytes of their machines' disks are nobody's concern here."""
         document = {"subscriptions": [{"subscriptionId": SUBSCRIPTION, "labs": list(labs)}]}
         self.store.add(parse_seed(document).subscriptions)
+        for _, machine in self.store.all_machines():
+            machine.whole = True
 
     def fault(self, *rules: dict[str, Any]) -> None:
         """Put fault rules in force."""
@@ -113,7 +120,7 @@ class World:
         """Poll the operation that an answer began to its end."""
         while True:
             _, body, headers_now = await self.call("GET", headers["azure-asyncoperation"])
-            if body["status"] != "Running":
+            if body["status"] not in ("Running", "InProgress"):
                 return dict(body)
             assert "retry-after" in headers_now or "retry-after-ms" in headers_now
 

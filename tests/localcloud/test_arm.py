@@ -98,7 +98,8 @@ async def test_an_unsigned_token_and_no_token_are_refused(world: World) -> None:
         (lab_path("Nowhere"), VERSION, 404, "ResourceNotFound"),
         (f"{lab_path('Nowhere')}/customimages", VERSION, 404, "ResourceNotFound"),
         (f"{lab_path()}/customimages/none", VERSION, 404, "ResourceNotFound"),
-        (f"{lab_path()}/virtualmachines", VERSION, 404, "InvalidResourceType"),
+        (f"{lab_path()}/formulas", VERSION, 404, "InvalidResourceType"),
+        (f"{lab_path()}/virtualmachines/none", VERSION, 404, "ResourceNotFound"),
         (f"/subscriptions/{SUBSCRIPTION}/resourceGroups/none", "2020-10-01", 404, "ResourceGroupNotFound"),
     ],
 )

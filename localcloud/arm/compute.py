@@ -1,0 +1,234 @@
+"""The HTTP side of virtual machines: DevTest Labs' view of them, Compute's view, and managed disks.
+
+Owns paths and the shapes of the answers (DevTestLab 2018-09-15, Compute 2024-07-01, disks 2023-10-02). The rules are in
+`virtual_machines`; tokens, faults and everything before the path are `app`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from localcloud.arm.answers import accepted, json_body, page
+from localcloud.arm.errors import ArmError, invalid, resource_not_found
+from localcloud.arm.machines import Disk, VirtualMachine
+from localcloud.arm.store import ArmStore, Lab
+from localcloud.arm.virtual_machines import LONGEST_ACCESS_SECONDS, VirtualMachines
+from localcloud.blobs.disk_access import DiskAccess
+
+GIB = 1024**3
+_LAB = "Microsoft.DevTestLab"
+_COMPUTE = "Microsoft.Compute"
+
+RouteHandler = Callable[[web.Request, dict[str, str]], Awaitable[web.Response]]
+
+
+class ComputeRoutes:
+    """One method per call; `find_lab` raises ArmError where there is no such lab."""
+
+    def __init__(
+        self,
+        store: ArmStore,
+        machines: VirtualMachines,
+        access: DiskAccess,
+        find_lab: Callable[[dict[str, str]], Lab],
+    ) -> None:
+        self._store, self._machines, self._access, self._find_lab = store, machines, access, find_lab
+
+    def routes(self, group: str, lab: str) -> list[tuple[str, str, RouteHandler]]:
+        """Method, path and handler, below the patterns of a resource group and of a lab."""
+        machines = lab + "/virtualmachines"
+        compute = group + r"/providers/microsoft\.compute"
+        disk = compute + r"/disks/(?P<disk>[^/]+)"
+        return [
+            ("GET", machines, self.list_machines),
+            ("GET", machines + r"/(?P<machine>[^/]+)", self.get_machine),
+            ("DELETE", machines + r"/(?P<machine>[^/]+)", self.delete_machine),
+            ("GET", compute + r"/virtualmachines/(?P<machine>[^/]+)", self.get_compute),
+            ("GET", disk, self.get_disk),
+            ("POST", disk + "/begingetaccess", self.begin_access),
+            ("POST", disk + "/endgetaccess", self.end_access),
+        ]
+
+    async def list_machines(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+        """Virtual machines of a lab, in pages."""
+        lab = self._find_lab(parts)
+        return page(request, {key: _lab_machine(lab, machine) for key, machine in lab.machines.items()})
+
+    async def get_machine(self, _: web.Request, parts: dict[str, str]) -> web.Response:
+        """One virtual machine of a lab."""
+        lab = self._find_lab(parts)
+        machine = lab.machines.get(parts["machine"].lower())
+        if machine is None:
+            name = f"{lab.name}/{parts['machine']}"
+            raise resource_not_found(f"{_LAB}/labs/virtualMachines", name, lab.resource_group)
+        return web.json_response(_lab_machine(lab, machine))
+
+    async def delete_machine(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+        """Delete a virtual machine, a long-running operation; 204 where there is none."""
+        lab = self._find_lab(parts)
+        machine = lab.machines.get(parts["machine"].lower())
+        if machine is None:
+            return web.Response(status=204)
+        name = await self._machines.delete(lab, machine)
+        return accepted(request, _LAB, lab, name, self._store.operations[name])
+
+    async def get_compute(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+        """One compute VM, with its instance view where it is asked for."""
+        found = self._store.find_machine(parts["subscription"], parts["group"], parts["machine"])
+        if found is None:
+            raise resource_not_found(f"{_COMPUTE}/virtualMachines", parts["machine"], parts["group"])
+        lab, machine = found
+        answer = _compute_machine(lab, machine)
+        if request.query.get("$expand", "").lower() == "instanceview":
+            answer["properties"]["instanceView"] = _instance_view(machine)
+        return web.json_response(answer)
+
+    async def get_disk(self, _: web.Request, parts: dict[str, str]) -> web.Response:
+        """One managed disk."""
+        lab, machine, disk = self._disk(parts)
+        return web.json_response(_disk(lab, machine, disk, self._access.active(disk.container) > 0))
+
+    async def begin_access(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+        """Grant read access to a disk, a long-running operation whose result is the SAS."""
+        lab, machine, disk = self._disk(parts)
+        name = await self._machines.grant(lab, machine, disk, _seconds(await json_body(request)))
+        return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
+
+    async def end_access(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+        """Revoke all access to a disk, a long-running operation."""
+        lab, _, disk = self._disk(parts)
+        name = await self._machines.revoke(disk)
+        return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
+
+    def _disk(self, parts: dict[str, str]) -> tuple[Lab, VirtualMachine, Disk]:
+        found = self._store.find_disk(parts["subscription"], parts["group"], parts["disk"])
+        if found is None:
+            raise resource_not_found(f"{_COMPUTE}/disks", parts["disk"], parts["group"])
+        return found
+
+
+def _seconds(body: object) -> int:
+    """How long the body asks for read access. Raises ArmError (400)."""
+    if not isinstance(body, dict):
+        raise invalid("The request content must be a JSON object with 'access' and 'durationInSeconds'.")
+    if body.get("access") != "Read":
+        raise _bad("access", "'Read' is what a disk that is attached to a virtual machine can be accessed for.")
+    seconds = body.get("durationInSeconds")
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= LONGEST_ACCESS_SECONDS:
+        raise _bad("durationInSeconds", f"It must be a whole number from 1 to {LONGEST_ACCESS_SECONDS}.")
+    if body.get("fileFormat", "VHD") != "VHD":
+        raise _bad("fileFormat", "Only a snapshot can be had in another format than VHD.")
+    return seconds
+
+
+def _bad(parameter: str, message: str) -> ArmError:
+    return ArmError(400, "InvalidParameter", f"The value of parameter {parameter} is invalid. {message}")
+
+
+def _lab_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
+    properties: dict[str, Any] = {
+        "ownerObjectId": "",
+        "ownerUserPrincipalName": "",
+        "createdByUserId": "",
+        "createdByUser": "",
+        "createdDate": machine.created,
+        "computeId": machine.compute_id(lab.subscription_id),
+        "osType": machine.os_type,
+        "allowClaim": False,
+        "storageType": "Standard",
+        "virtualMachineCreationSource": "FromGalleryImage",
+        "provisioningState": machine.provisioning_state,
+        "uniqueIdentifier": machine.unique_identifier,
+    }
+    if machine.notes is not None:
+        properties["notes"] = machine.notes
+    answer: dict[str, Any] = {
+        "properties": properties,
+        "id": f"{lab.id}/virtualmachines/{machine.name}",
+        "name": machine.name,
+        "type": f"{_LAB}/labs/virtualMachines",
+        "location": lab.region,
+    }
+    return {**answer, "tags": machine.tags} if machine.tags else answer
+
+
+def _compute_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
+    os_disk, *data_disks = machine.disks
+
+    def managed(disk: Disk) -> dict[str, str]:
+        return {"id": machine.disk_id(lab.subscription_id, disk), "storageAccountType": "Standard_LRS"}
+
+    storage = {
+        "osDisk": {
+            "osType": machine.os_type,
+            "name": os_disk.name,
+            "createOption": "FromImage",
+            "caching": "ReadWrite",
+            "managedDisk": managed(os_disk),
+        },
+        "dataDisks": [
+            {
+                "lun": disk.lun,
+                "name": disk.name,
+                "createOption": "Attach",
+                "caching": "None",
+                "managedDisk": managed(disk),
+                "diskSizeGB": _gigabytes(disk),
+            }
+            for disk in data_disks
+        ],
+    }
+    return {
+        "id": machine.compute_id(lab.subscription_id),
+        "name": machine.name,
+        "type": f"{_COMPUTE}/virtualMachines",
+        "location": lab.region,
+        "properties": {
+            "vmId": machine.vm_id,
+            "provisioningState": "Succeeded",
+            "storageProfile": storage,
+            "timeCreated": machine.created,
+        },
+    }
+
+
+def _instance_view(machine: VirtualMachine) -> dict[str, Any]:
+    def status(code: str, display: str) -> dict[str, str]:
+        return {"code": code, "level": "Info", "displayStatus": display}
+
+    statuses = [status("ProvisioningState/succeeded", "Provisioning succeeded")]
+    if machine.generalized:
+        statuses.append(status("OSState/generalized", "VM generalized"))
+    statuses.append(status(f"PowerState/{machine.power_state}", f"VM {machine.power_state}"))
+    return {"hyperVGeneration": machine.hyper_v_generation, "statuses": statuses}
+
+
+def _disk(lab: Lab, machine: VirtualMachine, disk: Disk, active: bool) -> dict[str, Any]:
+    held = "Reserved" if machine.power_state == "deallocated" else "Attached"
+    properties: dict[str, Any] = {
+        "creationData": {"createOption": "FromImage" if disk.lun is None else "Empty"},
+        "diskSizeBytes": disk.size_bytes,
+        "diskSizeGB": _gigabytes(disk),
+        "diskState": "ActiveSAS" if active else held,
+        "uniqueId": disk.unique_id,
+        "timeCreated": disk.created,
+        "provisioningState": "Succeeded",
+    }
+    if disk.lun is None:
+        properties |= {"osType": machine.os_type, "hyperVGeneration": machine.hyper_v_generation}
+    return {
+        "id": machine.disk_id(lab.subscription_id, disk),
+        "name": disk.name,
+        "type": f"{_COMPUTE}/disks",
+        "location": lab.region,
+        "managedBy": machine.compute_id(lab.subscription_id),
+        "sku": {"name": "Standard_LRS", "tier": "Standard"},
+        "properties": properties,
+    }
+
+
+def _gigabytes(disk: Disk) -> int:
+    return -(-disk.size_bytes // GIB)

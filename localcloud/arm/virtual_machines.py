@@ -1,0 +1,165 @@
+"""The life of a lab's virtual machines, and access to their disks.
+
+Owns the rules: what may be deleted, whose disks may be read, for how long. Known of Azure: access is refused with 409
+`Conflict` while the machine is not deallocated, a SAS lasts at most 60 days, and an active one holds up the deletion of
+its disk. Four things are not published and assumed: granting access where some is active already gives another SAS, as
+good as the first; revoking ends all of them, and a grant that is still under way (`OperationPreempted`); a grant while
+another operation is under way is 409 `Conflict`; a machine whose deletion fails stays as it was.
+It knows nothing of HTTP and of how a SAS is made.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from aiohttp import ClientError
+from pydantic import Field
+
+from localcloud.arm.errors import ArmError, resource_not_found
+from localcloud.arm.machines import Disk, VirtualMachine
+from localcloud.arm.operations import Operations, Work, retry_headers
+from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab
+from localcloud.blobs.access import BlobAccess
+from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
+from localcloud.faults import Document, Latencies
+from localcloud.seed import PowerState
+
+LONGEST_ACCESS_SECONDS = 60 * 24 * 3600
+
+
+class MachineChange(Document):
+    """A change of a machine by the control API; what is not given stays."""
+
+    subscription_id: str
+    resource_group: str
+    """The lab's."""
+    lab: str
+    name: str
+    power_state: PowerState | None = None
+    generalized: bool | None = None
+    provisioning_state: str | None = Field(None, min_length=1)
+    tags: dict[str, str] | None = None
+
+
+class VirtualMachines:
+    """The machines of all labs."""
+
+    def __init__(
+        self,
+        store: ArmStore,
+        operations: Operations,
+        blobs: BlobAccess,
+        access: DiskAccess,
+        latencies: Callable[[], Latencies],
+    ) -> None:
+        self._store, self._operations, self._blobs, self._access = store, operations, blobs, access
+        self._latencies = latencies
+
+    async def delete(self, lab: Lab, machine: VirtualMachine) -> str:
+        """Begin to delete a machine, its disks and their bytes; the operation's id. Raises ArmError."""
+        if machine.operation is not None:
+            return machine.operation
+        if not machine.whole:
+            raise ArmError(409, "OperationNotAllowed", f"The virtual machine '{machine.name}' is still being created.")
+        seconds = self._latencies().vm_delete_seconds
+        return await self._operations.begin(machine, seconds, self._deletion(lab, machine))
+
+    async def grant(self, lab: Lab, machine: VirtualMachine, disk: Disk, seconds: int) -> str:
+        """Begin to grant read access to a disk for `seconds`; the operation's id. Raises ArmError."""
+        if machine.power_state != "deallocated":
+            raise ArmError(
+                409,
+                "Conflict",
+                f"Access not permitted because disk {disk.name} is currently attached to running VM "
+                f"{machine.compute_id(lab.subscription_id)}.",
+            )
+        if under_way := disk.operation or machine.operation:
+            raise ArmError(
+                409,
+                "Conflict",
+                f"Access to disk {disk.name} cannot be granted: another operation is in progress. Try later.",
+                retry_headers(self._store.operations[under_way]),
+            )
+        grant = AskedGrant(str(uuid.uuid4()), disk.container, seconds)
+        work = self._change_of_access(disk, grant)
+        return await self._operations.begin(disk, self._latencies().disk_access_seconds, work, grant=grant)
+
+    async def revoke(self, disk: Disk) -> str:
+        """Begin to revoke all access to a disk, also where there is none; the operation's id."""
+        if disk.operation is not None:
+            if self._store.operations[disk.operation].grant is None:
+                return disk.operation
+            message = f"Granting access to disk {disk.name} was preempted by revoking it."
+            self._operations.end(disk, {"code": "OperationPreempted", "message": message})
+        seconds = self._latencies().disk_access_seconds
+        return await self._operations.begin(disk, seconds, self._change_of_access(disk, None))
+
+    def resume(self) -> None:
+        """Go on with what was under way when the cloud was stopped. Needs the running event loop."""
+        for lab, machine in self._store.all_machines():
+            self._operations.resume(machine, self._deletion(lab, machine))
+            for disk in machine.disks:
+                grant = self._store.operations[disk.operation].grant if disk.operation else None
+                self._operations.resume(disk, self._change_of_access(disk, grant))
+
+    def _deletion(self, lab: Lab, machine: VirtualMachine) -> Work:
+        async def check() -> Fault | None:
+            busy = next((each for each in machine.disks if each.operation or self._access.active(each.container)), None)
+            if busy is None:
+                return None
+            return {
+                "code": "OperationNotAllowed",
+                "message": f"There is an active shared access signature outstanding for disk {busy.name}. Call "
+                f"EndGetAccess before deleting the virtual machine {machine.name}.",
+            }
+
+        async def perform() -> Fault | None:
+            if fault := await check():
+                return fault
+            try:
+                for disk in machine.disks:
+                    await self._blobs.remove_container(DISK_ACCOUNT, disk.container)
+            except ClientError as error:
+                message = f"The disks of {machine.name} could not be deleted ({error})."
+                return {"code": "InternalServerError", "message": message}
+            return None
+
+        def settle(fault: Fault | None) -> None:
+            if fault is None:
+                lab.machines.pop(machine.name.lower(), None)
+
+        return Work(check, perform, settle)
+
+    def _change_of_access(self, disk: Disk, grant: AskedGrant | None) -> Work:
+        async def check() -> Fault | None:
+            return None
+
+        def settle(_: Fault | None) -> None:
+            if grant is None:
+                self._access.revoke(disk.container)
+            else:
+                self._access.give(disk.container, grant.id, grant.seconds)
+
+        return Work(check, check, settle)
+
+
+def change_machine(store: ArmStore, access: DiskAccess, change: MachineChange) -> None:
+    """Change a machine, as its guest, its owner or the lab would. Raises ArmError."""
+    lab = store.find_lab(change.subscription_id, change.resource_group, change.lab)
+    machine = lab.machines.get(change.name.lower()) if lab else None
+    if machine is None:
+        raise resource_not_found(
+            "Microsoft.DevTestLab/labs/virtualMachines", f"{change.lab}/{change.name}", change.resource_group
+        )
+    if change.power_state not in (None, "deallocated"):
+        for disk in machine.disks:
+            if access.active(disk.container):
+                raise ArmError(
+                    409, "Conflict", f"There is an active shared access signature outstanding for disk {disk.name}."
+                )
+    machine.power_state = change.power_state or machine.power_state
+    machine.state = change.provisioning_state or machine.state
+    machine.generalized = machine.generalized if change.generalized is None else change.generalized
+    machine.tags = machine.tags if change.tags is None else dict(change.tags)
+    store.changed()
