@@ -235,7 +235,8 @@ def _ended(outcome: Outcome, save: Save) -> Line:
     about = _about(save)
     if outcome.image:
         about |= {"digest": outcome.image.digest, "savedAt": outcome.image.saved_at.isoformat()}
-        return Line(outcome.vm, "saved", outcome.image.name, about=about)
+        result = "already saved" if outcome.found else "saved"
+        return Line(outcome.vm, result, outcome.image.name, about=about)
     if outcome.held:
         return Line(outcome.vm, "saved by another run", message="another run saves it now", about=about)
     return Line(outcome.vm, "failed", message=outcome.error, failed=True, about=about)

@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Protocol, TypeVar
 
-from imagefactory.companion import FactoryImage, companion_bytes, companion_metadata, companion_name
+from imagefactory.companion import (
+    FactoryImage,
+    VhdBlob,
+    companion_bytes,
+    companion_metadata,
+    companion_name,
+    parse_companion,
+)
 from imagefactory.errors import ImageFactoryError
 from imagefactory.factory_vms import ManagedDisk
 from imagefactory.image_path import fold
@@ -64,6 +71,8 @@ class Outcome:
     error: str = ""
     held: bool = False
     """Whether another run saves it now."""
+    found: bool = False
+    """Whether another run saved it a moment ago."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +134,18 @@ class Saver:
 
     async def _outcome(self, save: Save) -> Outcome:
         try:
-            return Outcome(save.vm.name, await self._save(save))
+            return await self._save(save)
         except SaveHeld:
             return Outcome(save.vm.name, held=True)
         except ImageFactoryError as problem:
             return Outcome(save.vm.name, error=str(problem))
 
-    async def _save(self, save: Save) -> FactoryImage:
+    async def _save(self, save: Save) -> Outcome:
         async with self._records.hold(save.guid) as held:
+            if image := await self._found(save):
+                await self._close(held, held.disks)
+                await self._done(held)
+                return Outcome(save.vm.name, image, found=True)
             name = held.name or await self._name(save, held)
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
@@ -142,7 +155,16 @@ class Saver:
                 await surely(self._close(held, disks))
             image = await self._finish(save, name, copied)
             await self._done(held)
-            return image
+            return Outcome(save.vm.name, image)
+
+    async def _found(self, save: Save) -> FactoryImage | None:
+        """The image of that disk, where another run made it while this one waited."""
+        companion = await self._blobs.get_document(self._factory.blob(companion_name(save.vhd_name)))
+        facts = await self._blobs.facts(self._factory.blob(save.vhd_name)) if companion else None
+        if companion is None or facts is None:
+            return None
+        image = parse_companion(companion, VhdBlob(save.vhd_name, facts.length, facts.created, facts.created))
+        return image if isinstance(image, FactoryImage) else None
 
     async def _copy(self, save: Save) -> Copied:
         """Copy all disks; the copy of the OS disk is returned."""

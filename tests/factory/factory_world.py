@@ -67,10 +67,10 @@ class FactoryWorld(World):
         }
         self.cloud.seed({"subscriptions": [{"subscriptionId": self.subscription, "labs": [lab]}]})
 
-    def change_vm(self, name: str, **changes: Any) -> None:
-        """What somebody does to a VM in the portal."""
+    def set_power(self, name: str, state: str) -> None:
+        """Somebody starts or stops a VM."""
         lab = self.factory
-        self.cloud.set_virtual_machine(lab.subscription, lab.group, lab.name, name, **changes)
+        self.cloud.set_virtual_machine(lab.subscription, lab.group, lab.name, name, power_state=state)
 
     def save(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
         """`imagefactory save --json`, however it ends."""
@@ -126,7 +126,8 @@ class FactoryWorld(World):
     def open_disks(self) -> list[str]:
         """Names of this world's disks that somebody can read, in lower case."""
         own = f"/subscriptions/{self.subscription}/".lower()
-        return [disk.rpartition("/")[2].lower() for disk in self.cloud.status()["openDisks"] if own in disk.lower()]
+        ids = [str(each["disk"]).lower() for each in self.cloud.status()["diskAccess"]]
+        return [disk_id.rpartition("/")[2] for disk_id in ids if own in disk_id]
 
     def blobs(self) -> dict[str, dict[str, str]]:
         """The blobs of the factory's container with their metadata."""

@@ -56,6 +56,6 @@ def test_a_saved_vm_that_runs_again_stays(world: FactoryWorld) -> None:
     """Somebody uses it."""
     world.add_vm("golden")
     assert world.save().code == 0
-    world.change_vm("golden", powerState="running")
+    world.set_power("golden", "running")
     run = world.command("clean-vms", "--json")
     assert run.code == 0 and run.results() == {"golden": "reported"}

@@ -90,7 +90,7 @@ def test_a_vm_that_is_not_ready_is_told_and_the_others_are_saved(world: FactoryW
     assert first.code == 1
     assert first.results() == {"running": "not ready", "finished": "saved", "other": "not tagged"}
     assert "not deallocated" in first.row("running")["message"]
-    world.change_vm("running", powerState="deallocated")
+    world.set_power("running", "deallocated")
     second = world.save()
     assert second.code == 0, second.stderr
     assert second.results() == {"running": "saved", "finished": "already saved", "other": "not tagged"}
@@ -139,6 +139,7 @@ def test_two_runs_of_the_same_vm_make_one_image(world: FactoryWorld) -> None:
     assert [run.code for run in runs] == [0, 0], [run.stderr for run in runs]
     assert len(world.companions()) == 1
     assert {run.row("a")["image"] for run in runs if run.row("a")["image"]} == set(world.companions())
+    assert {run.row("a")["result"] for run in runs} <= {"saved", "already saved", "saved by another run"}
     assert world.leftovers() == [] and world.open_disks() == []
 
 
