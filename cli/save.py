@@ -268,19 +268,25 @@ def _show(report: Report, *, dry_run: bool, as_json: bool) -> None:
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     console = Console(width=None if sys.stdout.isatty() else 160)
-    table = Table(title="VMs of the factory lab", title_justify="left")
-    for column in ("VM", "Result", "Image", "Image path", "OS", "VHD"):
+    rows = [
+        {
+            "VM": line.vm,
+            "Result": line.result,
+            "Image": line.image,
+            "Image path": str(line.about.get("imagePath", "")),
+            "OS": f"{line.about['osType']}, {line.about['osState']}" if line.about else "",
+            "VHD": str(line.about.get("vhd", "")),
+        }
+        for line in lines
+    ]
+    shown = [
+        column for column in ("VM", "Result", "Image", "Image path", "OS", "VHD") if any(row[column] for row in rows)
+    ]
+    table = Table(title="VMs of the factory lab" if rows else "The factory lab has no VM", title_justify="left")
+    for column in shown:
         table.add_column(column, overflow="fold")
-    for line in lines:
-        system = f"{line.about['osType']}, {line.about['osState']}" if line.about else ""
-        table.add_row(
-            line.vm,
-            line.result,
-            line.image,
-            str(line.about.get("imagePath", "")),
-            system,
-            str(line.about.get("vhd", "")),
-        )
+    for row in rows:
+        table.add_row(*(row[column] for column in shown))
     console.print(table)
     told = [line.message for line in lines if line.failed and line.message]
     told += [f"Disk {disk}: a run that ended had left it open; access is revoked." for disk in report.revoked]

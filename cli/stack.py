@@ -17,7 +17,12 @@ from imagefactory.settings import Settings, settings_from_stack_file
 
 Stack = Annotated[
     str,
-    typer.Option("--stack", "-s", envvar="PULUMI_STACK", help="The stack whose factory it is: Pulumi.<stack>.yaml"),
+    typer.Option(
+        "--stack",
+        "-s",
+        envvar="PULUMI_STACK",
+        help="The stack whose factory it is, as its file Pulumi.NAME.yaml is called",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout, and nothing else")]
 

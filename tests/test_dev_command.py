@@ -205,7 +205,7 @@ def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_lea
     first = dev(fresh, "up")
     assert first.returncode == 0, first.stdout + first.stderr
     table = first.stdout
-    for words in ("web-team", "data-team", "Win2016_Datacenter-Jul-24-2020", "Ubuntu_Jammy-Apr-7-2025"):
+    for words in ("web-team", "data-team", "Win2016_Datacenter-Jul-24-2020", "Ubuntu_Jammy-Apr-7-2025", "ubuntu-jammy"):
         assert words in table
     shell = dev(fresh, "env", "--shell", "json")
     variables: dict[str, str] = json.loads(shell.stdout)
@@ -218,7 +218,7 @@ def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_lea
         check=True,
     )
     labs = json.loads(outputs.stdout)["labs"]
-    assert sorted(len(images) for images in labs.values()) == [2, 4]
+    assert sorted(len(images) for images in labs.values()) == [3, 6], "what was saved, and what had been before"
     assert {lab["name"] for lab in CloudClient(fresh / ".local" / "cloud").status()["labs"]} == {
         "factory",
         "web-team",
@@ -227,7 +227,7 @@ def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_lea
 
     second = dev(fresh, "up")
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "unchanged" in second.stdout
+    assert "unchanged" in second.stdout and second.stdout.count("already saved") == 2
     assert not any(f"{word}" in second.stdout for word in (" created", " updated", " replaced", " deleted"))
 
     assert processes_of(fresh)

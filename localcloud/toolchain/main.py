@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Everything lies in this checkout (.venv, .local) and in the user's cache folder. Nothing needs root.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("up", help="set up, start the embedded cloud, and run `pulumi up` of the local stack")
+    verbs.add_parser(
+        "up", help="set up, start the embedded cloud, save its VMs, and run `pulumi up` of the local stack"
+    )
     verbs.add_parser("down", help="destroy the local stack and stop the embedded cloud")
     verbs.add_parser(
         "test",

@@ -1,4 +1,4 @@
-"""The verbs `up` and `down`: the local stack from nothing to a table of images, and back to nothing.
+"""The verbs `up` and `down`: the local stack from finished VMs to a table of images, and back to nothing.
 
 Owns their order of steps. The engine's own output goes to the user as it is; its exit code is the verb's.
 """
@@ -32,7 +32,10 @@ def set_up(checkout: Checkout, *, development: bool = False) -> Engine:
 
 
 def up(checkout: Checkout) -> int:
-    """Make the local stack what the configuration says, on the embedded cloud. Returns the engine's exit code."""
+    """Save the factory's VMs and make the local stack what the configuration says, on the embedded cloud.
+
+    Returns the engine's exit code.
+    """
     engine = set_up(checkout)
     status = start_cloud(checkout)
     env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
@@ -45,6 +48,10 @@ def up(checkout: Checkout) -> int:
                 env=env,
                 remedy=f"Delete {checkout.stacks} if nothing in it is needed, then run the same command again",
             )
+    if run_in_foreground(
+        [checkout.venv / "bin" / "imagefactory", "save", "--stack", STACK], cwd=checkout.root, env=env
+    ):
+        say("Not every VM of the factory lab was saved; what was, is distributed.")
     common = ["--stack", STACK, "--parallel", PARALLEL, "--suppress-permalink=true", "--suppress-outputs"]
     if run_in_foreground([engine.bin / "pulumi", "preview", *common], cwd=checkout.root, env=env):
         say("The preview found faults, named above; what they do not touch is served all the same.")
