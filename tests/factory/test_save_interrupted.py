@@ -105,6 +105,7 @@ MOMENTS: dict[str, Any] = {
     "half-way": lambda world: world.moved() > 8 * MIB,
     "manifest": lambda world: world.called("PUT", ".ranges.json.gz"),
     "revoked": lambda world: world.called("POST", "/endGetAccess"),
+    "companion": lambda world: len(world.companions()) == 1,
 }
 
 
@@ -113,7 +114,7 @@ def test_after_a_kill_the_next_run_revokes_goes_on_and_ends(world: FactoryWorld,
     """Whenever it came: one image, equal to the disk, under the first run's name."""
     world.add_vm("golden", **DISK_SIZE)
     world.cloud.set_latencies({"pageSeconds": 0.1})
-    delays = [GRANT, CREATE, MARK, COMPANION]
+    delays = [GRANT, CREATE, MARK, COMPANION, {**NAME, "method": "DELETE"}]
     world.cloud.set_faults([{**step, "action": {"delaySeconds": 0.2}} for step in delays])
     killed = world.interrupted(lambda: bool(MOMENTS[moment](world)), signal.SIGKILL)
     assert killed.code == -signal.SIGKILL

@@ -1,0 +1,137 @@
+"""VMs of the factory lab as facts, and long-running operations: what Azure may answer beyond the usual.
+
+A stand-in server answers as the test says. What becomes of VMs and disks is held by `tests/factory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from imagefactory.factory_vms import FactoryVm
+from imagefactory.lab_facts import LabFacts
+from imagefactory_azure import resource_manager
+from imagefactory_azure.clouds import Cloud
+from imagefactory_azure.errors import CloudError
+from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory_azure.virtual_machines import delete_vm, factory_vms
+from tests.azure.storage_world import Token
+from tests.azure.test_page_writer_answers import serving
+
+LAB = LabFacts("/lab", "sub", "group", "factory", "westeurope", "/account")
+COMPUTE = "/vms/golden"
+
+
+def lab_vm(**properties: Any) -> dict[str, Any]:
+    """A VM as the lab lists it."""
+    about = {"provisioningState": "Succeeded", "computeId": COMPUTE, **properties}
+    return {"id": "/lab/virtualmachines/golden", "name": "golden", "tags": {"ImagePath": "a.json"}, "properties": about}
+
+
+def compute_vm(os_disk: Mapping[str, Any], *codes: str, generation: str = "V1") -> dict[str, Any]:
+    """The compute VM behind it."""
+    view = {"statuses": [{"code": code} for code in codes], "hyperVGeneration": generation}
+    return {"properties": {"storageProfile": {"osDisk": os_disk, "dataDisks": []}, "instanceView": view}}
+
+
+@asynccontextmanager
+async def connected(answers: Mapping[str, Any]) -> AsyncIterator[ResourceManager]:
+    """A resource manager whose paths (without api-version) answer so: a JSON body, a status, or a response."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        found = answers.get(f"{request.method} {request.path}", 404)
+        if callable(found):
+            made: web.Response = found(request)
+            return made
+        if isinstance(found, int):
+            return web.json_response({"error": {"code": "Told", "message": "by the test"}}, status=found)
+        return web.json_response(found)
+
+    async with serving(answer) as url, ResourceManager(Cloud(None, url, ""), Token()) as arm:
+        yield arm
+
+
+async def only_vm(answers: Mapping[str, Any]) -> FactoryVm:
+    """The one VM of the lab."""
+    listed = {"GET /lab/virtualmachines": {"value": [lab_vm()]}}
+    async with connected({**listed, **answers}) as arm:
+        (vm,) = await factory_vms(arm, LAB)
+    return vm
+
+
+async def test_disk_view_and_profile_complete_each_other() -> None:
+    """Size in GiB where bytes are not told; OS and generation from the VM where the disk tells none."""
+    vm = await only_vm(
+        {
+            f"GET {COMPUTE}": compute_vm(
+                {"osType": "Linux", "managedDisk": {"id": "/disks/os"}}, "PowerState/deallocated", generation="V2"
+            ),
+            "GET /disks/os": {
+                "id": "/disks/os",
+                "properties": {"diskSizeGB": 30, "uniqueId": "u", "diskState": "Reserved"},
+            },
+        }
+    )
+    assert vm.os_disk
+    assert (vm.os_disk.length, vm.os_disk.os_type, vm.os_disk.generation) == (30 * 1024**3, "Linux", "V2")
+    assert (vm.power, vm.generalized, vm.fault) == ("deallocated", False, None)
+
+
+async def test_a_vm_with_a_disk_of_the_old_kind_has_no_managed_disk() -> None:
+    """An unmanaged VHD in a storage account."""
+    vm = await only_vm({f"GET {COMPUTE}": compute_vm({"vhd": {"uri": "https://x"}}, "PowerState/deallocated")})
+    assert vm.os_disk is None and vm.fault is None
+
+
+@pytest.mark.parametrize(("answer", "told"), [(404, "its compute VM is not there"), (403, "Azure answered 403 Told")])
+async def test_a_vm_that_cannot_be_read_carries_the_fault_and_stops_no_other(answer: int, told: str) -> None:
+    """The list is whole."""
+    vm = await only_vm({f"GET {COMPUTE}": answer})
+    assert vm.fault and told in vm.fault.message()
+
+
+async def test_what_is_not_wanted_is_not_read() -> None:
+    """One call for the lab, and none for its VMs."""
+    async with connected({"GET /lab/virtualmachines": {"value": [lab_vm()]}}) as arm:
+        (vm,) = await factory_vms(arm, LAB, lambda _: False)
+    assert vm.fault is None and vm.tags == {"imagepath": "a.json"}
+
+
+async def test_a_lab_that_cannot_be_listed_is_an_error() -> None:
+    """Not an empty lab, for then nothing would be saved and nobody told."""
+    async with connected({}) as arm:
+        with pytest.raises(CloudError, match="no VM is read"):
+            await factory_vms(arm, LAB)
+
+
+def accepted(where: str) -> Any:
+    """An answer that leads to an operation."""
+    return lambda request: web.Response(status=202, headers={"Azure-AsyncOperation": where.format(host=request.host)})
+
+
+async def test_an_operation_that_was_accepted_and_failed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Azure's own reason."""
+    monkeypatch.setattr(resource_manager, "POLL_SECONDS", 0.01)
+    failed = {"status": "Failed", "error": {"code": "OperationNotAllowed", "message": "There is an active access."}}
+    answers = {"DELETE /lab/vm": accepted("http://{host}/operation"), "GET /operation": failed}
+    async with connected(answers) as arm:
+        with pytest.raises(CloudError, match=r"VM 'golden': .*There is an active access; it stays in the factory lab"):
+            await delete_vm(arm, FactoryVm("/lab/vm", "golden", "Succeeded"))
+
+
+async def test_an_operation_that_leads_elsewhere_is_not_followed() -> None:
+    """The token would go with it."""
+    async with connected({"DELETE /lab/vm": accepted("http://elsewhere.example/operation")}) as arm:
+        with pytest.raises(CloudError, match="led away"):
+            await delete_vm(arm, FactoryVm("/lab/vm", "golden", "Succeeded"))
+
+
+async def test_a_vm_that_is_gone_needs_no_deletion() -> None:
+    """Whether Azure says 404 or 204."""
+    for answer in (404, lambda _: web.Response(status=204)):
+        async with connected({"DELETE /lab/vm": answer}) as arm:
+            await delete_vm(arm, FactoryVm("/lab/vm", "golden", "Succeeded"))
