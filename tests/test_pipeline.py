@@ -1,4 +1,4 @@
-"""azure-pipelines.yml, as Azure DevOps sees it once its template expressions are expanded."""
+"""The pipelines, as Azure DevOps sees them once their template expressions are expanded."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import yaml
 from tests.command_lines import ROOT, commands, unknown_words
 
 PIPELINE = ROOT / "azure-pipelines.yml"
+FACTORY_PIPELINE = ROOT / "pipelines" / "factory.yml"
 PULL_REQUEST = "eq(variables['Build.Reason'], 'PullRequest')"
 FROM_MAIN = "and(ne(variables['Build.Reason'], 'PullRequest'), eq(variables['Build.SourceBranch'], 'refs/heads/main'))"
 OCCASIONS = {
@@ -31,6 +32,17 @@ def expanded(occasion: str) -> dict[str, Any]:
     document = yaml.safe_load(PIPELINE.read_text("utf-8"))
     parameters = {parameter["name"]: parameter["default"] for parameter in document["parameters"]}
     result = _expand(document, {"parameters": parameters}, OCCASIONS[occasion])
+    assert isinstance(result, dict)
+    return result
+
+
+def expanded_factory() -> dict[str, Any]:
+    """The pipeline of the factory lab."""
+    document = yaml.safe_load(FACTORY_PIPELINE.read_text("utf-8"))
+    parameters = {parameter["name"]: parameter["default"] for parameter in document["parameters"]}
+    (job,) = document["jobs"]
+    job["steps"][0]["template"] = f"pipelines/{job['steps'][0]['template']}"  # relative to the file that names it
+    result = _expand(document, {"parameters": parameters}, {})
     assert isinstance(result, dict)
     return result
 
@@ -107,6 +119,21 @@ def schema_errors(pipeline: dict[str, Any], folder: Path) -> str:
 def test_the_pipeline_meets_the_published_schema(occasion: str, tmp_path: Path) -> None:
     """Whatever starts it, Azure DevOps gets a file that its own schema accepts."""
     assert not schema_errors(expanded(occasion), tmp_path)
+
+
+def test_the_factorys_pipeline_meets_the_published_schema(tmp_path: Path) -> None:
+    """As the other one."""
+    assert not schema_errors(expanded_factory(), tmp_path)
+
+
+def test_the_factorys_pipeline_saves_then_cleans_then_publishes_and_every_word_is_known() -> None:
+    """A VM that is not ready does not keep saved ones from being cleaned up, and everybody sees the catalog."""
+    (job,) = expanded_factory()["jobs"]
+    found = [command for step in job["steps"] for command in commands(script(step)) if command[0] == "imagefactory"]
+    assert [command[1] for command in found] == ["save", "clean-vms", "prune", "catalog"]
+    assert {" ".join(command): unknown_words(command) for command in found if unknown_words(command)} == {}
+    later = [step for step in job["steps"] if "clean-vms" in script(step) or "publish" in step]
+    assert [step["condition"] for step in later] == ["succeededOrFailed()"] * 2
 
 
 def test_the_schema_check_sees_a_misspelt_input(tmp_path: Path) -> None:
