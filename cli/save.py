@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.interruption import Interrupted, run
+from cli.progress import CopyProgress
 from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration import load_golden_images
 from imagefactory.errors import ConfigurationError, ImageFactoryError
@@ -28,7 +29,6 @@ from imagefactory.saving import IMAGE_PATH_TAG, Save, SavePlan, Skipped, plan_sa
 from imagefactory.settings import Settings
 
 if TYPE_CHECKING:
-    from cli.progress import CopyProgress
     from factory.save import Outcome, Saver
     from imagefactory_azure.save_records import SaveRecord
     from providers.vhdcopy.copier import Progress
@@ -82,10 +82,11 @@ def save(
     settings = stack_settings(stack)
     report = Report()
     try:
-        run(
-            _save(settings, frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, report),
-            lambda: typer.echo("Stopping: access to the disks is revoked first (Ctrl-C again: at once).", err=True),
-        )
+        with CopyProgress() as progress:
+            run(
+                _save(settings, frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, report, progress),
+                lambda: progress.say("Stopping: access to the disks is revoked first (Ctrl-C again: at once)."),
+            )
     except Interrupted as stopped:
         _show(report, dry_run=dry_run, as_json=as_json)
         typer.echo("Interrupted; run the same command again to go on.", err=True)
@@ -101,6 +102,7 @@ async def _save(
     max_concurrent: int,
     with_data_disks: bool,
     report: Report,
+    progress: CopyProgress,
 ) -> None:
     from imagefactory_azure.facts import connect, read_facts
     from imagefactory_azure.save_records import SaveRecords
@@ -144,14 +146,11 @@ async def _save(
 
         factory = Factory(accounts, DiskAccess(arm, accounts), account_id, facts.container_url)
         pacer, totals = Pacer(settings.copy.max_in_flight, settings.copy.max_mbps), Totals()
-        from cli.progress import CopyProgress
-
-        with CopyProgress() as progress:
-            watcher = _Watcher(progress, report, plan)
-            async with PageWriter(accounts, pacer.in_flight) as writer:
-                taken = (image.name for image in facts.catalog.images)
-                saver = Saver(factory, writer, pacer, totals, watcher, taken)
-                await _carry_out(saver, plan, max_concurrent, left, watcher, totals)
+        watcher = _Watcher(progress, report, plan)
+        async with PageWriter(accounts, pacer.in_flight) as writer:
+            taken = (image.name for image in facts.catalog.images)
+            saver = Saver(factory, writer, pacer, totals, watcher, taken)
+            await _carry_out(saver, plan, max_concurrent, left, watcher, totals)
 
 
 async def _carry_out(

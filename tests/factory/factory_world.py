@@ -95,12 +95,16 @@ class FactoryWorld(World):
         return subprocess.Popen(
             [sys.executable, "-c", "from cli.main import main; main()", arguments[0], "-s", STACK, *arguments[1:]],
             cwd=self.folder,
-            env={**_without_ci(self.environment), **(variables or {}), "PYTHONPATH": os.fspath(self.folder)},
+            env=self.variables(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
         )
+
+    def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of a developer in this world's folder, and `more`."""
+        return {**_without_ci(self.environment), **(more or {}), "PYTHONPATH": os.fspath(self.folder)}
 
     def interrupted(self, when: Callable[[], bool], number: int, *arguments: str) -> Ended:
         """A save that gets a signal as soon as `when`."""
