@@ -117,9 +117,8 @@ class Door:
         The source's own headers stay: Shared Key may sign them."""
         parts = urlsplit(source)
         account = unquote(parts.path.lstrip("/").partition("/")[0])
-        if DISK_ACCOUNT in unquote(
-            parts.path
-        ):  # anywhere: /a/../ is for Azurite to resolve, and must not get past this
+        # Anywhere in the path: /a/../ is for Azurite to resolve, and must not get past this.
+        if DISK_ACCOUNT in unquote(parts.path):
             if not self._disks.opens(parts.path, parts.query):
                 raise Refused(403, "CannotVerifyCopySource", _UNSIGNED.message)
         elif given := request.headers.get("x-ms-copy-source-authorization"):

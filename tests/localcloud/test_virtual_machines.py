@@ -221,6 +221,21 @@ async def test_revoking_goes_before_a_grant_that_is_under_way(factory: World) ->
     assert (status, (await factory.call("GET", again["location"]))[0]) == (202, 200)
 
 
+async def test_a_grant_whose_place_was_taken_does_nothing_when_it_would_be_due(factory: World) -> None:
+    """The revocation that took it goes on; another grant that began later, and is over, shows that its time came."""
+    factory.slow(disk_access_seconds=0.2)
+    path = await os_disk(factory)
+    await grant(factory, path)
+    factory.slow(disk_access_seconds=30)
+    _, _, revoking = await revoke(factory, path)
+    factory.slow(disk_access_seconds=0.2)
+    data_disk = (await compute(factory))["storageProfile"]["dataDisks"][0]["managedDisk"]["id"]
+    _, _, later = await grant(factory, data_disk)
+    assert (await factory.ended(later))["status"] == "Succeeded"
+    _, body, _ = await factory.call("GET", revoking["azure-asyncoperation"])
+    assert (body["status"], (await disk(factory, path))["diskState"]) == ("InProgress", "Reserved")
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
