@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import requests
 from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imagefactory.vhd import footer_fault
-from localcloud.blobs.disk_access import DISK_ACCOUNT
+from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess, Grant
 from localcloud.client import CloudClient, CloudError
 from localcloud.vhd import MIB
 from tests.localcloud.cloud_program import Program, wait
@@ -311,3 +313,27 @@ def test_access_survives_a_restart_and_so_does_its_end(program: Program) -> None
     assert code(requests.get(sas, timeout=10)) == (403, "AuthenticationFailed")
     seen = (program.state / "daemon.log").read_text(encoding="utf-8") + (program.state / "arm.json").read_text("utf-8")
     assert "sig=" not in seen
+
+
+@given(st.lists(st.tuples(st.sampled_from(["give", "over", "revoke"]), st.sampled_from("abc")), max_size=12))
+def test_a_sas_opens_its_own_disk_while_its_grant_is_in_force(steps: list[tuple[str, str]]) -> None:
+    """Whatever was given and revoked before: nothing else opens anything, and a changed SAS opens nothing."""
+    grants: dict[str, Grant] = {}
+    access = DiskAccess(grants, b"k" * 32)
+    alive: dict[str, str] = {}
+    for number, (step, container) in enumerate(steps):
+        if step == "revoke":
+            access.revoke(container)
+            alive = {name: each for name, each in alive.items() if each != container}
+        else:
+            access.give(container, f"g{number}", 3600 if step == "give" else -1)
+            alive |= {f"g{number}": container} if step == "give" else {}
+    for number in range(len(steps)):
+        for container in "abc":
+            target, _, query = access.url(f"/{DISK_ACCOUNT}", container, f"g{number}").partition("?")
+            assert access.opens(target, query) is (alive.get(f"g{number}") == container)
+            assert not access.opens(target.replace("abcd", "other"), query)
+            assert not access.opens(target, query.replace("sig=", "sig=A"))
+            assert not DiskAccess(grants, b"z" * 32).opens(target, query)
+    for container in "abc":
+        assert access.active(container) == list(alive.values()).count(container)

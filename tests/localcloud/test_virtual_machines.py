@@ -13,14 +13,10 @@ import pytest_asyncio
 from azure.core.polling import AsyncLROPoller
 from azure.core.rest import HttpRequest
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
-from hypothesis import given
-from hypothesis import strategies as st
 
 from localcloud.arm.errors import ArmError
-from localcloud.arm.store import ArmStore
 from localcloud.arm.virtual_machines import LONGEST_ACCESS_SECONDS, MachineChange, change_machine
-from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess, Grant
-from localcloud.seed import SeedError, parse_seed
+from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.vhd import MIB
 from tests.localcloud.arm_world import (
     LOWER_LAB,
@@ -349,20 +345,6 @@ async def test_grants_and_what_is_under_way_survive_a_restart(tmp_path: Path) ->
         assert (await disk(world, second))["diskState"] == "ActiveSAS"
 
 
-def test_a_state_file_of_before_still_loads(tmp_path: Path) -> None:
-    """One without machines, grants and the operations' newer facts."""
-    path = tmp_path / "arm.json"
-    store = ArmStore(path)
-    document = {"subscriptionId": SUBSCRIPTION, "labs": [lab()]}
-    store.add(parse_seed({"subscriptions": [document]}).subscriptions)
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    del saved["grants"], saved["labs"][0]["machines"]
-    saved["operations"] = {"old": {"due": 1.0, "ended": None, "fault": None}}
-    path.write_text(json.dumps(saved), encoding="utf-8")
-    loaded = ArmStore.load(path)
-    assert loaded.all_machines() == [] and loaded.operations["old"].grant is None
-
-
 async def test_a_machine_whose_disks_are_not_written_yet_is_being_created(factory: World) -> None:
     """So an interrupted seed shows; it is not deleted meanwhile, and the next seed makes it anew."""
     ((_, standing),) = factory.store.all_machines()
@@ -376,48 +358,3 @@ async def test_a_machine_whose_disks_are_not_written_yet_is_being_created(factor
     assert anew.unique_identifier != standing.unique_identifier
     factory.seed(lab(virtualMachines=[machine(notes="other")]))
     assert factory.store.all_machines()[0][1] is anew
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"name": "a/b"}, "pattern"),
-        ({"osType": "None"}, "osType"),
-        ({"powerState": "asleep"}, "powerState"),
-        ({"sizeBytes": MIB + 1}, "multiple of"),
-        ({"allocatedBytes": 60 * MIB}, "8 MiB less"),
-        ({"dataDisks": [{"lun": 1, "sizeBytes": 64 * MIB}] * 2}, "same lun"),
-    ],
-)
-def test_a_machine_that_cannot_be_is_not_seeded(change: dict[str, Any], words: str) -> None:
-    """Each fault is named."""
-    document = {"subscriptionId": SUBSCRIPTION, "labs": [lab(virtualMachines=[machine(**change)])]}
-    with pytest.raises(SeedError, match=words):
-        parse_seed({"subscriptions": [document]})
-    twice = {"subscriptionId": SUBSCRIPTION, "labs": [lab(virtualMachines=[machine(), machine("WIN-A")])]}
-    with pytest.raises(SeedError, match="same name"):
-        parse_seed({"subscriptions": [twice]})
-
-
-@given(st.lists(st.tuples(st.sampled_from(["give", "over", "revoke"]), st.sampled_from("abc")), max_size=12))
-def test_a_sas_opens_its_own_disk_while_its_grant_is_in_force(steps: list[tuple[str, str]]) -> None:
-    """Whatever was given and revoked before: nothing else opens anything, and a changed SAS opens nothing."""
-    grants: dict[str, Grant] = {}
-    access = DiskAccess(grants, b"k" * 32)
-    alive: dict[str, str] = {}
-    for number, (step, container) in enumerate(steps):
-        if step == "revoke":
-            access.revoke(container)
-            alive = {name: each for name, each in alive.items() if each != container}
-        else:
-            access.give(container, f"g{number}", 3600 if step == "give" else -1)
-            alive |= {f"g{number}": container} if step == "give" else {}
-    for number in range(len(steps)):
-        for container in "abc":
-            target, _, query = access.url(f"/{DISK_ACCOUNT}", container, f"g{number}").partition("?")
-            assert access.opens(target, query) is (alive.get(f"g{number}") == container)
-            assert not access.opens(target.replace("abcd", "other"), query)
-            assert not access.opens(target, query.replace("sig=", "sig=A"))
-            assert not DiskAccess(grants, b"z" * 32).opens(target, query)
-    for container in "abc":
-        assert access.active(container) == list(alive.values()).count(container)
