@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.alias_generators import to_camel
 
 Service = Literal["blob", "arm"]
-Kind = Literal["request", "copy", "image"]
+Kind = Literal["request", "copy", "image", "operation"]
 
 Span = tuple[int, int]
 """A range of a blob: offset and length in bytes."""
@@ -56,8 +56,8 @@ class Latencies(Document):
         return self.model_dump(by_alias=True, mode="json")
 
 
-class ImageFailure(Document):
-    """What a custom image that fails to be created ends with."""
+class OperationFailure(Document):
+    """What an operation that was accepted ends with."""
 
     code: str
     message: str
@@ -78,13 +78,17 @@ class Action(Document):
     copy_seconds: float | None = Field(None, ge=0)
     copy_fails: str | None = None
     copy_stalls: bool = False
-    image_fails: ImageFailure | None = None
+    image_fails: OperationFailure | None = None
+    operation_fails: OperationFailure | None = None
+    """The deletion of a virtual machine, or a change of access to a disk, is accepted and fails."""
 
     @property
     def kind(self) -> Kind:
-        """`copy` and `image` actions shape the life of what a call began; `request` actions the call itself."""
+        """`copy`, `image` and `operation` actions shape the life of what a call began; `request` actions the call."""
         if self.image_fails:
             return "image"
+        if self.operation_fails:
+            return "operation"
         if self.copy_seconds is not None or self.copy_fails is not None or self.copy_stalls:
             return "copy"
         return "request"
@@ -93,10 +97,12 @@ class Action(Document):
     def _one_kind(self) -> Action:
         about_call = bool(self.drop) or self.status is not None or self.delay_seconds is not None or self.corrupt
         about_copy = self.copy_seconds is not None or self.copy_fails is not None or self.copy_stalls
-        if [about_call, about_copy, self.image_fails is not None].count(True) != 1:
+        failures = [self.image_fails is not None, self.operation_fails is not None]
+        if [about_call, about_copy, *failures].count(True) != 1:
             raise ValueError(
                 "an action is about a call (status, drop, delaySeconds, corrupt), or about a copy (copySeconds, "
-                "copyFails, copyStalls), or about an image (imageFails): give one of the three"
+                "copyFails, copyStalls), or about an image (imageFails), or about another operation (operationFails): "
+                "give one of the four"
             )
         return self
 

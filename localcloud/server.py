@@ -234,7 +234,7 @@ class Cloud:
                 self._progress = None
             for _, machine, _ in machines:
                 machine.whole = True
-            self._store.save()
+                self._store.changed()
             return len(images)
 
     def _one_seeded(self) -> None:

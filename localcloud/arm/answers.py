@@ -15,14 +15,23 @@ from aiohttp import web
 
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import retry_headers
-from localcloud.arm.store import Lab, Operation
+from localcloud.arm.store import Fault, Lab, Operation
+from localcloud.faults import OperationFailure
 
 PAGE_SIZE = 50
+FAILS = web.RequestKey("fails", OperationFailure)
+"""How a fault rule has the operation end that this request begins."""
 
 
 def origin(request: web.Request) -> str:
     """Scheme, host and port that the caller reached this service by."""
     return f"{request.scheme}://{request.host}"
+
+
+def injected_fault(request: web.Request) -> Fault | None:
+    """What the operation that this request begins shall end with, if a fault rule says so."""
+    failure = request.get(FAILS)
+    return {"code": failure.code, "message": failure.message} if failure else None
 
 
 async def json_body(request: web.Request) -> Any:

@@ -18,8 +18,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from localcloud.arm.answers import (
+    FAILS,
     accepted,
     compute_operation,
+    injected_fault,
     json_body,
     lab_operation,
     monitored,
@@ -36,7 +38,7 @@ from localcloud.arm.store import ArmStore, CustomImage, Lab, Operation
 from localcloud.arm.virtual_machines import VirtualMachines
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
-from localcloud.faults import Action, Faults, ImageFailure, Journal, Latencies
+from localcloud.faults import Action, Faults, Journal, Kind, Latencies
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Seed documents come through the same application, and may carry companions."""
@@ -55,8 +57,6 @@ _COVERED = (
     "virtual machines (get), disks (get, beginGetAccess, endGetAccess), operations, storage accounts (get, listKeys) "
     "and resource groups of labs (get)"
 )
-
-_IMAGE_FAILS = web.RequestKey("image_fails", ImageFailure)
 
 
 def build_app(
@@ -185,7 +185,7 @@ class _ResourceManager:
         """Create or update a custom image; a creation is a long-running operation."""
         lab = self._lab(parts)
         wanted = parse_wanted(parts["image"], await json_body(request))
-        began = await self._images.put(lab, parts["image"], wanted, request.get(_IMAGE_FAILS))
+        began = await self._images.put(lab, parts["image"], wanted, injected_fault(request))
         answer = _image(lab, began.image, began.state)
         if began.operation is None:
             return web.json_response(answer)
@@ -293,9 +293,12 @@ def _answering(faults: Faults, journal: Journal) -> Middleware:
         try:
             action = faults.match("arm", request.method, target, "request")
             await _strike(request, action)
-            shaped = faults.match("arm", "PUT", target, "image") if request.method == "PUT" else None
-            if shaped is not None and shaped.image_fails is not None:
-                request[_IMAGE_FAILS] = shaped.image_fails
+            if request.method in ("PUT", "POST", "DELETE"):
+                kind: Kind = "image" if request.method == "PUT" else "operation"
+                shaped = faults.match("arm", request.method, target, kind)
+                failure = shaped and (shaped.image_fails or shaped.operation_fails)
+                if failure:
+                    request[FAILS] = failure
             response = await handler(request)
             if action is not None and action.drop:
                 raise _CutOff

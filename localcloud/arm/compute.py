@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from localcloud.arm.answers import accepted, json_body, page
+from localcloud.arm.answers import accepted, injected_fault, json_body, page
 from localcloud.arm.errors import ArmError, invalid, resource_not_found
 from localcloud.arm.machines import Disk, VirtualMachine
 from localcloud.arm.store import ArmStore, Lab
@@ -72,7 +72,7 @@ class ComputeRoutes:
         machine = lab.machines.get(parts["machine"].lower())
         if machine is None:
             return web.Response(status=204)
-        name = await self._machines.delete(lab, machine)
+        name = await self._machines.delete(lab, machine, injected_fault(request))
         return accepted(request, _LAB, lab, name, self._store.operations[name])
 
     async def get_compute(self, request: web.Request, parts: dict[str, str]) -> web.Response:
@@ -94,13 +94,14 @@ class ComputeRoutes:
     async def begin_access(self, request: web.Request, parts: dict[str, str]) -> web.Response:
         """Grant read access to a disk, a long-running operation whose result is the SAS."""
         lab, machine, disk = self._disk(parts)
-        name = await self._machines.grant(lab, machine, disk, _seconds(await json_body(request)))
+        seconds = _seconds(await json_body(request))
+        name = await self._machines.grant(lab, machine, disk, seconds, injected_fault(request))
         return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
 
     async def end_access(self, request: web.Request, parts: dict[str, str]) -> web.Response:
         """Revoke all access to a disk, a long-running operation."""
         lab, _, disk = self._disk(parts)
-        name = await self._machines.revoke(disk)
+        name = await self._machines.revoke(disk, injected_fault(request))
         return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
 
     def _disk(self, parts: dict[str, str]) -> tuple[Lab, VirtualMachine, Disk]:

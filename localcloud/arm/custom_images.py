@@ -20,7 +20,7 @@ from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import Operations, Work, retry_headers
 from localcloud.arm.store import ArmStore, CustomImage, Fault, Lab, new_properties
 from localcloud.blobs.access import BlobAccess
-from localcloud.faults import ImageFailure, Latencies
+from localcloud.faults import Latencies
 
 _OS_TYPES = ("Windows", "Linux", "None")
 _NAME = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
@@ -93,8 +93,8 @@ class CustomImages:
         self._store, self._operations, self._blobs = store, operations, blobs
         self._latencies, self._endpoint = latencies, endpoint
 
-    async def put(self, lab: Lab, name: str, wanted: Wanted, failure: ImageFailure | None) -> Begun:
-        """Create or update. `failure` is how a creation shall end. Raises ArmError."""
+    async def put(self, lab: Lab, name: str, wanted: Wanted, fault: Fault | None) -> Begun:
+        """Create or update. `fault` is how a creation shall end. Raises ArmError."""
         existing = lab.images.get(name.lower())
         if existing is not None and existing.operation is not None:
             raise ArmError(
@@ -103,13 +103,12 @@ class CustomImages:
                 f"Another operation is in progress on the custom image '{existing.name}' ({existing.state}).",
                 retry_headers(self._store.operations[existing.operation]),
             )
-        if existing is not None and existing.state == "Succeeded" and failure is None and _same_vhd(existing, wanted):
+        if existing is not None and existing.state == "Succeeded" and fault is None and _same_vhd(existing, wanted):
             self._update(existing, wanted)
             return Begun(existing, existing.state, None)
         self._check_account(lab, wanted.vhd.get("imageName", ""))
         image = CustomImage(name, new_properties(wanted.given), "Creating", wanted.tags, wanted.location)
         lab.images[name.lower()] = image
-        fault = {"code": failure.code, "message": failure.message} if failure else None
         return await self._begin(lab, image, self._latencies().image_create_seconds, fault)
 
     async def delete(self, lab: Lab, name: str) -> Begun | None:

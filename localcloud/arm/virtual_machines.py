@@ -56,17 +56,21 @@ class VirtualMachines:
         self._store, self._operations, self._blobs, self._access = store, operations, blobs, access
         self._latencies = latencies
 
-    async def delete(self, lab: Lab, machine: VirtualMachine) -> str:
-        """Begin to delete a machine, its disks and their bytes; the operation's id. Raises ArmError."""
+    async def delete(self, lab: Lab, machine: VirtualMachine, fault: Fault | None) -> str:
+        """Begin to delete a machine, its disks and their bytes; `fault` is how it shall end. The operation's id.
+
+        Raises ArmError."""
         if machine.operation is not None:
             return machine.operation
         if not machine.whole:
             raise ArmError(409, "OperationNotAllowed", f"The virtual machine '{machine.name}' is still being created.")
         seconds = self._latencies().vm_delete_seconds
-        return await self._operations.begin(machine, seconds, self._deletion(lab, machine))
+        return await self._operations.begin(machine, seconds, self._deletion(lab, machine), fault=fault)
 
-    async def grant(self, lab: Lab, machine: VirtualMachine, disk: Disk, seconds: int) -> str:
-        """Begin to grant read access to a disk for `seconds`; the operation's id. Raises ArmError."""
+    async def grant(self, lab: Lab, machine: VirtualMachine, disk: Disk, seconds: int, fault: Fault | None) -> str:
+        """Begin to grant read access to a disk for `seconds`; `fault` is how it shall end. The operation's id.
+
+        Raises ArmError."""
         if machine.power_state != "deallocated":
             raise ArmError(
                 409,
@@ -83,17 +87,19 @@ class VirtualMachines:
             )
         grant = AskedGrant(str(uuid.uuid4()), disk.container, seconds)
         work = self._change_of_access(disk, grant)
-        return await self._operations.begin(disk, self._latencies().disk_access_seconds, work, grant=grant)
+        takes = self._latencies().disk_access_seconds
+        return await self._operations.begin(disk, takes, work, fault=fault, grant=grant)
 
-    async def revoke(self, disk: Disk) -> str:
-        """Begin to revoke all access to a disk, also where there is none; the operation's id."""
+    async def revoke(self, disk: Disk, fault: Fault | None) -> str:
+        """Begin to revoke all access to a disk, also where there is none; `fault` is how it shall end. The operation's
+        id."""
         if disk.operation is not None:
             if self._store.operations[disk.operation].grant is None:
                 return disk.operation
             message = f"Granting access to disk {disk.name} was preempted by revoking it."
             self._operations.end(disk, {"code": "OperationPreempted", "message": message})
         seconds = self._latencies().disk_access_seconds
-        return await self._operations.begin(disk, seconds, self._change_of_access(disk, None))
+        return await self._operations.begin(disk, seconds, self._change_of_access(disk, None), fault=fault)
 
     def resume(self) -> None:
         """Go on with what was under way when the cloud was stopped. Needs the running event loop."""
@@ -135,10 +141,10 @@ class VirtualMachines:
         async def check() -> Fault | None:
             return None
 
-        def settle(_: Fault | None) -> None:
-            if grant is None:
+        def settle(fault: Fault | None) -> None:
+            if fault is None and grant is None:
                 self._access.revoke(disk.container)
-            else:
+            elif fault is None and grant is not None:
                 self._access.give(disk.container, grant.id, grant.seconds)
 
         return Work(check, check, settle)

@@ -178,11 +178,18 @@ wrap(Handler, "abortCopyFromURL", (original) => async function (copyId, given, c
 });
 
 wrap(Handler, "validateCopySource", (original) => async function (url, account, context) {
+  const { request } = new BlobStorageContext(context);
+  const { host, pathname, searchParams } = new URL(url);
+  if (request.getHeader("x-localcloud-source") && host === request.getHeader("Host")) {
+    const [, , container, ...blob] = pathname.split("/").map(decodeURIComponent);
+    const source = { account, container, blob: blob.join("/"), snapshot: searchParams.get("snapshot") ?? "" };
+    if (find(this.metadataStore, source)) return; // the front vouches that the caller may read it
+  }
   try {
     await original.call(this, url, account, context);
   } catch (error) {
     // To somebody without any signature Azure does not say that a private blob exists.
-    if (error.statusCode !== 403 || new URL(url).searchParams.has("sig")) throw error;
+    if (error.statusCode !== 403 || searchParams.has("sig")) throw error;
     throw errors.getCannotVerifyCopySource(context.contextId, 404, "The specified resource does not exist.");
   }
 });

@@ -5,7 +5,7 @@
  * never written twice, so the destination's page table points at those of the source. Who may call is decided before
  * (front.py, Azurite); only a SAS in the source's URL is checked here. The front asks with the request header
  * x-localcloud-corrupt for a range that is written with one byte changed, and vouches with x-localcloud-source for a
- * source that was opened by a bearer token.
+ * source that it has judged itself for this very call (a bearer token's, a managed disk's): that is never remembered.
  */
 "use strict";
 

@@ -135,6 +135,11 @@ def lab_path(name: str = "Target") -> str:
     return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/RG-One/providers/Microsoft.DevTestLab/labs/{name}"
 
 
+def machine(name: str = "win-a", **more: Any) -> dict[str, Any]:
+    """A virtual machine of a seed document: sysprepped Windows, deallocated."""
+    return {"name": name, "osType": "Windows", "sizeBytes": 64 * MIB, **more}
+
+
 def image_body(url: str, **more: Any) -> dict[str, Any]:
     """The body of a PUT of a custom image of a sysprepped Windows VHD."""
     return {"properties": {"vhd": {"imageName": url, "osType": "Windows", "sysPrep": True}, **more}}
@@ -142,6 +147,7 @@ def image_body(url: str, **more: Any) -> dict[str, Any]:
 
 LABS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.DevTestLab/labs"
 IMAGES = f"{lab_path()}/customimages"
+MACHINES = f"{lab_path()}/virtualmachines"
 LOWER_LAB = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/RG-One/providers/microsoft.devtestlab/labs/Target"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 import time
@@ -17,6 +18,7 @@ from azure.core.rest import HttpRequest
 
 from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore, StoreError
+from localcloud.seed import parse_seed
 from tests.localcloud.arm_world import (
     IMAGES,
     KEY,
@@ -215,6 +217,20 @@ async def test_state_survives_a_restart_with_what_was_under_way(tmp_path: Path) 
         assert ended["status"] == "Succeeded"
         _, image, _ = await world.call("GET", f"{IMAGES}/a")
         assert image["properties"]["provisioningState"] == "Succeeded"
+
+
+def test_a_state_file_of_before_still_loads(tmp_path: Path) -> None:
+    """One without machines, grants and the operations' newer facts."""
+    path = tmp_path / "arm.json"
+    store = ArmStore(path)
+    document = {"subscriptionId": SUBSCRIPTION, "labs": [lab()]}
+    store.add(parse_seed({"subscriptions": [document]}).subscriptions)
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    del saved["grants"], saved["labs"][0]["machines"]
+    saved["operations"] = {"old": {"due": 1.0, "ended": None, "fault": None}}
+    path.write_text(json.dumps(saved), encoding="utf-8")
+    loaded = ArmStore.load(path)
+    assert loaded.all_machines() == [] and loaded.operations["old"].grant is None
 
 
 async def test_many_changes_are_saved_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ import pytest
 from imagefactory.vhd import footer_fault
 from localcloud.client import CloudClient, CloudError
 from localcloud.faults import Action
-from localcloud.seed import parse_seed
+from localcloud.seed import SeedError, parse_seed
 from localcloud.state_lock import is_locked
 from localcloud.toolchain.checkout import Checkout
+from tests.localcloud.arm_world import SUBSCRIPTION, lab, machine
 from tests.localcloud.cloud_program import COMPANION, MIB, SEED, Program
 
 
@@ -101,6 +102,27 @@ def test_a_seed_file_that_is_none_is_refused_before_the_start(
     output = program.run("start", "--seed", file, ok=False)
     assert words in output and str(file) in output.replace("\n", "")
     assert not is_locked(program.state)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "a/b"}, "pattern"),
+        ({"osType": "None"}, "osType"),
+        ({"powerState": "asleep"}, "powerState"),
+        ({"sizeBytes": MIB + 1}, "multiple of"),
+        ({"allocatedBytes": 60 * MIB}, "8 MiB less"),
+        ({"dataDisks": [{"lun": 1, "sizeBytes": 64 * MIB}] * 2}, "same lun"),
+    ],
+)
+def test_a_machine_that_cannot_be_is_not_seeded(change: dict[str, Any], words: str) -> None:
+    """Each fault is named."""
+    document = {"subscriptionId": SUBSCRIPTION, "labs": [lab(virtualMachines=[machine(**change)])]}
+    with pytest.raises(SeedError, match=words):
+        parse_seed({"subscriptions": [document]})
+    twice = {"subscriptionId": SUBSCRIPTION, "labs": [lab(virtualMachines=[machine(), machine("WIN-A")])]}
+    with pytest.raises(SeedError, match="same name"):
+        parse_seed({"subscriptions": [twice]})
 
 
 def test_the_documented_seed_is_a_good_one_and_its_actions_are_all() -> None:

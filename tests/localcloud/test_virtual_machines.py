@@ -1,0 +1,360 @@
+"""Virtual machines of the embedded cloud: what the resource manager tells of them, grants, refuses and deletes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from azure.core.polling import AsyncLROPoller
+from azure.core.rest import HttpRequest
+from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
+
+from localcloud.arm.errors import ArmError
+from localcloud.arm.virtual_machines import LONGEST_ACCESS_SECONDS, MachineChange, change_machine
+from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
+from localcloud.vhd import MIB
+from tests.localcloud.arm_world import (
+    LOWER_LAB,
+    MACHINES,
+    SUBSCRIPTION,
+    World,
+    blob_endpoint,
+    lab,
+    machine,
+    running,
+)
+
+COMPUTE_VERSION, DISK_VERSION = "2024-07-01", "2023-10-02"
+READ = {"access": "Read", "durationInSeconds": 3600}
+
+
+@pytest_asyncio.fixture
+async def factory() -> AsyncIterator[World]:
+    """A lab with one machine, which has a data disk."""
+    data = {"lun": 3, "sizeBytes": 2048 * MIB}
+    seed = machine(tags={"ImagePath": "Win/A.json"}, notes="Golden", hyperVGeneration="V2", dataDisks=[data])
+    async with running(labs=[lab(virtualMachines=[seed])]) as world:
+        yield world
+
+
+async def compute_id(world: World, name: str = "win-a") -> str:
+    """The compute VM that the lab's machine stands on."""
+    _, told, _ = await world.call("GET", f"{MACHINES}/{name}")
+    return str(told["properties"]["computeId"])
+
+
+async def compute(world: World, name: str = "win-a") -> dict[str, Any]:
+    """The compute VM with its instance view."""
+    path = await compute_id(world, name)
+    _, told, _ = await world.call("GET", path, version=COMPUTE_VERSION, params={"$expand": "instanceView"})
+    return dict(told["properties"])
+
+
+async def os_disk(world: World, name: str = "win-a") -> str:
+    """The id of a machine's OS disk."""
+    return str((await compute(world, name))["storageProfile"]["osDisk"]["managedDisk"]["id"])
+
+
+async def disk(world: World, path: str) -> dict[str, Any]:
+    """A disk's properties."""
+    _, told, _ = await world.call("GET", path, version=DISK_VERSION)
+    return dict(told["properties"])
+
+
+async def grant(world: World, path: str, body: object = READ) -> tuple[int, Any, dict[str, str]]:
+    """beginGetAccess."""
+    return await world.call("POST", f"{path}/beginGetAccess", version=DISK_VERSION, json=body)
+
+
+async def revoke(world: World, path: str) -> tuple[int, Any, dict[str, str]]:
+    """endGetAccess."""
+    return await world.call("POST", f"{path}/endGetAccess", version=DISK_VERSION)
+
+
+def change(world: World, name: str = "win-a", **changes: Any) -> None:
+    """What the control API does."""
+    where = {"subscriptionId": SUBSCRIPTION, "resourceGroup": "rg-one", "lab": "target", "name": name}
+    access = DiskAccess(world.store.grants, world.identity.key)
+    change_machine(world.store, access, MachineChange.model_validate({**where, **changes}))
+
+
+async def test_a_lab_tells_its_machines(factory: World) -> None:
+    """One and the list are the same, in DevTest Labs' casing, with all that was seeded."""
+    status, told, _ = await factory.call("GET", f"{MACHINES.lower()}/WIN-A")
+    assert (status, told["id"]) == (200, f"{LOWER_LAB}/virtualmachines/win-a")
+    assert (told["type"], told["location"]) == ("Microsoft.DevTestLab/labs/virtualMachines", "westeurope")
+    assert told["tags"] == {"ImagePath": "Win/A.json"}
+    properties = told["properties"]
+    assert (properties["osType"], properties["notes"]) == ("Windows", "Golden")
+    assert (properties["provisioningState"], properties["createdDate"][:2]) == ("Succeeded", "20")
+    group = properties["computeId"].split("/")[4]
+    assert group.startswith("Target-win-a-") and group != "RG-One"
+    _, listed, _ = await factory.call("GET", MACHINES)
+    assert listed["value"] == [told]
+
+
+async def test_machines_come_in_pages(factory: World) -> None:
+    """70 more are two pages, each machine once."""
+    factory.seed(lab(virtualMachines=[machine(f"vm{number:02}") for number in range(70)]))
+    _, first, _ = await factory.call("GET", MACHINES)
+    _, second, _ = await factory.call("GET", first["nextLink"])
+    assert (len(first["value"]), len(second["value"])) == (50, 21)
+    assert len({each["id"] for each in first["value"] + second["value"]}) == 71
+
+
+async def test_the_compute_vm_names_its_disks_and_its_state_when_asked(factory: World) -> None:
+    """The instance view comes only with $expand; each disk's id leads to the disk."""
+    _, plain, _ = await factory.call("GET", await compute_id(factory), version=COMPUTE_VERSION)
+    assert "instanceView" not in plain["properties"]
+    told = await compute(factory)
+    assert told["instanceView"]["hyperVGeneration"] == "V2"
+    codes = [each["code"] for each in told["instanceView"]["statuses"]]
+    assert codes == ["ProvisioningState/succeeded", "OSState/generalized", "PowerState/deallocated"]
+    storage = told["storageProfile"]
+    assert storage["osDisk"]["osType"] == "Windows"
+    (data,) = storage["dataDisks"]
+    assert (data["lun"], data["diskSizeGB"]) == (3, 2)
+    os_properties = await disk(factory, storage["osDisk"]["managedDisk"]["id"])
+    data_properties = await disk(factory, data["managedDisk"]["id"])
+    assert (os_properties["osType"], os_properties["hyperVGeneration"]) == ("Windows", "V2")
+    assert (os_properties["diskSizeBytes"], os_properties["diskSizeGB"]) == (64 * MIB, 1)
+    assert "osType" not in data_properties and data_properties["diskSizeBytes"] == 2048 * MIB
+    assert os_properties["uniqueId"] != data_properties["uniqueId"]
+    _, whole, _ = await factory.call("GET", storage["osDisk"]["managedDisk"]["id"], version=DISK_VERSION)
+    assert whole["managedBy"] == await compute_id(factory)
+
+
+@pytest.mark.parametrize(
+    ("power", "held"), [("deallocated", "Reserved"), ("stopped", "Attached"), ("running", "Attached")]
+)
+async def test_a_disk_is_read_only_while_its_machine_is_deallocated(factory: World, power: str, held: str) -> None:
+    """409 Conflict, in Azure's words; the instance view and the disk tell the state."""
+    change(factory, powerState=power)
+    path = await os_disk(factory)
+    statuses = (await compute(factory))["instanceView"]["statuses"]
+    assert f"PowerState/{power}" in [each["code"] for each in statuses]
+    assert (await disk(factory, path))["diskState"] == held
+    status, body, _ = await grant(factory, path)
+    if power == "deallocated":
+        assert status == 202
+        return
+    assert (status, body["error"]["code"]) == (409, "Conflict")
+    assert "is currently attached to running VM" in body["error"]["message"]
+
+
+async def test_a_machine_changes_as_told(factory: World) -> None:
+    """What is not given stays; what is not there, or cannot be, is refused."""
+    change(factory, generalized=False, provisioningState="Failed", tags={"FactoryIgnore": "yes"})
+    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert (told["tags"], told["properties"]["provisioningState"]) == ({"FactoryIgnore": "yes"}, "Failed")
+    change(factory, powerState="deallocated")
+    codes = [each["code"] for each in (await compute(factory))["instanceView"]["statuses"]]
+    assert codes == ["ProvisioningState/succeeded", "PowerState/deallocated"]
+    with pytest.raises(ArmError, match="not found"):
+        change(factory, "nobody", generalized=True)
+    await grant(factory, await os_disk(factory))
+    with pytest.raises(ArmError, match="active shared access signature"):
+        change(factory, powerState="running")
+
+
+async def test_microsofts_poller_gets_the_sas(arm: Any, world: World) -> None:
+    """beginGetAccess as the SDK makes it, with a real wait; both documents of the operation tell the same SAS."""
+    world.seed(lab(virtualMachines=[machine()]))
+    world.slow(disk_access_seconds=0.2)
+    path = await os_disk(world)
+    request = HttpRequest("POST", f"{world.base}{path}/beginGetAccess?api-version={DISK_VERSION}", json=READ)
+    first = await arm.send_request(request, enforce_https=False, _return_pipeline_response=True)
+    options = {"final-state-via": "location"}
+    polling: Any = AsyncARMPolling(0.05, lro_options=options, enforce_https=False)
+    poller: AsyncLROPoller[Any] = AsyncLROPoller(
+        arm, first, lambda answer: json.loads(answer.http_response.text()), polling
+    )
+    sas = (await poller.result())["accessSAS"]
+    headers = {name.lower(): value for name, value in first.http_response.headers.items()}
+    ended = await world.ended(headers)
+    assert (ended["status"], ended["properties"]["output"]["accessSAS"]) == ("Succeeded", sas)
+    assert ended["startTime"] < ended["endTime"] and ended["name"] in headers["location"]
+    assert sas.startswith(f"{blob_endpoint(DISK_ACCOUNT)}/") and "/abcd?sv=" in sas and "&sr=b&si=" in sas
+
+
+async def test_a_grant_is_under_way_until_it_ends(factory: World) -> None:
+    """InProgress and 202 meanwhile, no SAS and no access; at its end `Location` answers the SAS alone."""
+    factory.slow(disk_access_seconds=30)
+    path = await os_disk(factory)
+    _, _, headers = await grant(factory, path)
+    status, body, _ = await factory.call("GET", headers["azure-asyncoperation"])
+    assert (status, body["status"], "properties" in body) == (200, "InProgress", False)
+    assert (await factory.call("GET", headers["location"]))[0] == 202
+    assert (await disk(factory, path))["diskState"] == "Reserved"
+    factory.slow()
+    data_disk = (await compute(factory))["storageProfile"]["dataDisks"][0]["managedDisk"]["id"]
+    _, _, headers = await grant(factory, data_disk)
+    status, body, _ = await factory.call("GET", headers["location"])
+    assert status == 200 and list(body) == ["accessSAS"]
+    assert (await disk(factory, data_disk))["diskState"] == "ActiveSAS"
+
+
+async def test_revoking_goes_before_a_grant_that_is_under_way(factory: World) -> None:
+    """The grant ends as OperationPreempted and gives nothing; another grant meanwhile is refused."""
+    factory.slow(disk_access_seconds=30)
+    path = await os_disk(factory)
+    _, _, granted = await grant(factory, path)
+    status, body, headers = await grant(factory, path)
+    assert (status, body["error"]["code"]) == (409, "Conflict") and "retry-after" in headers
+    factory.slow()
+    status, _, revoked = await revoke(factory, path)
+    assert (status, (await factory.ended(revoked))["status"]) == (202, "Succeeded")
+    assert (await factory.ended(granted))["error"]["code"] == "OperationPreempted"
+    status, body, _ = await factory.call("GET", granted["location"])
+    assert (status, body["error"]["code"]) == (409, "OperationPreempted")
+    assert (await disk(factory, path))["diskState"] == "Reserved"
+    status, _, again = await revoke(factory, path)
+    assert (status, (await factory.call("GET", again["location"]))[0]) == (202, 200)
+
+
+async def test_a_grant_whose_place_was_taken_does_nothing_when_it_would_be_due(factory: World) -> None:
+    """The revocation that took it goes on; another grant that began later, and is over, shows that its time came."""
+    factory.slow(disk_access_seconds=0.2)
+    path = await os_disk(factory)
+    await grant(factory, path)
+    factory.slow(disk_access_seconds=30)
+    _, _, revoking = await revoke(factory, path)
+    factory.slow(disk_access_seconds=0.2)
+    data_disk = (await compute(factory))["storageProfile"]["dataDisks"][0]["managedDisk"]["id"]
+    _, _, later = await grant(factory, data_disk)
+    assert (await factory.ended(later))["status"] == "Succeeded"
+    _, body, _ = await factory.call("GET", revoking["azure-asyncoperation"])
+    assert (body["status"], (await disk(factory, path))["diskState"]) == ("InProgress", "Reserved")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ([], "InvalidRequestContent"),
+        ({}, "InvalidParameter"),
+        ({**READ, "access": "Write"}, "InvalidParameter"),
+        ({"access": "Read"}, "InvalidParameter"),
+        ({**READ, "durationInSeconds": 0}, "InvalidParameter"),
+        ({**READ, "durationInSeconds": "60"}, "InvalidParameter"),
+        ({**READ, "durationInSeconds": True}, "InvalidParameter"),
+        ({**READ, "durationInSeconds": LONGEST_ACCESS_SECONDS + 1}, "InvalidParameter"),
+        ({**READ, "fileFormat": "VHDX"}, "InvalidParameter"),
+    ],
+)
+async def test_a_bad_request_for_access_is_refused(factory: World, body: object, code: str) -> None:
+    """400, and no operation begins."""
+    path = await os_disk(factory)
+    status, answer, _ = await grant(factory, path, body)
+    assert (status, answer["error"]["code"]) == (400, code)
+    assert (await disk(factory, path))["diskState"] == "Reserved" and not factory.store.operations
+
+
+async def test_a_machine_is_not_deleted_while_a_disk_is_read(factory: World) -> None:
+    """The deletion is accepted, fails with OperationNotAllowed, and the machine stays; after revoking it goes."""
+    path = await os_disk(factory)
+    await grant(factory, path)
+    status, _, headers = await factory.call("DELETE", f"{MACHINES}/win-a")
+    assert status == 202 and headers["location"]
+    ended = await factory.ended(headers)
+    assert (ended["status"], ended["error"]["code"]) == ("Failed", "OperationNotAllowed")
+    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert told["properties"]["provisioningState"] == "Succeeded" and factory.blobs.removed == []
+
+    await revoke(factory, path)
+    factory.slow(vm_delete_seconds=30)
+    _, _, deleting = await factory.call("DELETE", f"{MACHINES}/win-a")
+    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert told["properties"]["provisioningState"] == "Deleting"
+    assert (await grant(factory, path))[0] == 409
+    _, _, same = await factory.call("DELETE", f"{MACHINES}/win-a")
+    assert same["azure-asyncoperation"] == deleting["azure-asyncoperation"]
+
+
+async def test_a_deleted_machine_takes_everything_with_it(factory: World) -> None:
+    """Lab VM, compute VM, disks and their bytes; deleting it again is 204; seeded again it is another one."""
+    path, machine_path = await os_disk(factory), await compute_id(factory)
+    before = (await disk(factory, path))["uniqueId"]
+    containers = {each.container for _, vm in factory.store.all_machines() for each in vm.disks}
+    _, _, headers = await factory.call("DELETE", f"{MACHINES}/win-a")
+    assert await factory.ended(headers) == {"status": "Succeeded"}
+    for gone, version in ((f"{MACHINES}/win-a", "2018-09-15"), (machine_path, COMPUTE_VERSION), (path, DISK_VERSION)):
+        status, body, _ = await factory.call("GET", gone, version=version)
+        assert (status, body["error"]["code"]) == (404, "ResourceNotFound")
+    assert set(factory.blobs.removed) == {f"{DISK_ACCOUNT}/{each}" for each in containers} and len(containers) == 2
+    assert (await factory.call("DELETE", f"{MACHINES}/win-a"))[0] == 204
+    factory.seed(lab(virtualMachines=[machine()]))
+    assert (await disk(factory, await os_disk(factory)))["uniqueId"] != before
+
+
+async def test_fault_rules_strike_machines_and_disks(factory: World) -> None:
+    """Answers, lost answers, and operations that are accepted and fail: each at the call that the rule names."""
+    path = await os_disk(factory)
+    factory.fault({"path": "/beginGetAccess", "times": 1, "action": {"status": 429, "code": "TooManyRequests"}})
+    assert (await grant(factory, path))[0] == 429
+    factory.fault({"path": "/beginGetAccess", "action": {"operationFails": {"code": "OutOfLuck", "message": "no"}}})
+    _, _, headers = await grant(factory, path)
+    assert (await factory.ended(headers))["error"] == {"code": "OutOfLuck", "message": "no"}
+    assert (await disk(factory, path))["diskState"] == "Reserved"
+
+    factory.fault({"path": "/beginGetAccess", "action": {"drop": "after"}})
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await grant(factory, path)
+    assert (await disk(factory, path))["diskState"] == "ActiveSAS"
+    factory.fault({"path": "/endGetAccess", "action": {"operationFails": {"code": "OutOfLuck", "message": "no"}}})
+    await revoke(factory, path)
+    assert (await disk(factory, path))["diskState"] == "ActiveSAS"
+    factory.fault({"path": "/operations/", "action": {"status": 500, "code": "InternalError"}})
+    _, _, headers = await revoke(factory, path)
+    assert (await factory.call("GET", headers["azure-asyncoperation"]))[0] == 500
+    factory.fault({"path": "/virtualmachines/", "action": {"operationFails": {"code": "OutOfLuck", "message": "no"}}})
+    _, _, headers = await factory.call("DELETE", f"{MACHINES}/win-a")
+    assert (await factory.ended(headers))["error"]["code"] == "OutOfLuck" and factory.blobs.removed == []
+
+
+async def test_grants_and_what_is_under_way_survive_a_restart(tmp_path: Path) -> None:
+    """The file keeps no signature; a grant that was being made is made, a machine that was being deleted goes."""
+    path = tmp_path / "arm.json"
+    async with running(path, [lab(virtualMachines=[machine(), machine("win-b"), machine("win-c")])]) as world:
+        first, second = await os_disk(world), await os_disk(world, "win-b")
+        _, _, done = await grant(world, first)
+        before = (await world.ended(done))["properties"]["output"]["accessSAS"]
+        world.slow(disk_access_seconds=0.3, vm_delete_seconds=0.3)
+        _, _, pending = await grant(world, second)
+        _, _, deleting = await world.call("DELETE", f"{MACHINES}/win-c")
+    assert "sig" not in path.read_text(encoding="utf-8")
+    async with running(path) as world:
+
+        def here(headers: dict[str, str]) -> dict[str, str]:
+            _, _, rest = headers["azure-asyncoperation"].partition("/subscriptions")
+            return {"azure-asyncoperation": f"{world.base}/subscriptions{rest}"}
+
+        after = (await world.ended(here(done)))["properties"]["output"]["accessSAS"]
+        assert after == before
+        access = DiskAccess(world.store.grants, world.identity.key)
+        sas = (await world.ended(here(pending)))["properties"]["output"]["accessSAS"]
+        for url in (before, sas):
+            target, _, query = url.removeprefix("http://127.0.0.1:10000").partition("?")
+            assert access.opens(target, query)
+        assert (await world.ended(here(deleting)))["status"] == "Succeeded"
+        assert [vm.name for _, vm in world.store.all_machines()] == ["win-a", "win-b"]
+        assert (await disk(world, second))["diskState"] == "ActiveSAS"
+
+
+async def test_a_machine_whose_disks_are_not_written_yet_is_being_created(factory: World) -> None:
+    """So an interrupted seed shows; it is not deleted meanwhile, and the next seed makes it anew."""
+    ((_, standing),) = factory.store.all_machines()
+    standing.whole = False
+    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert told["properties"]["provisioningState"] == "Creating"
+    status, body, _ = await factory.call("DELETE", f"{MACHINES}/win-a")
+    assert (status, body["error"]["code"]) == (409, "OperationNotAllowed")
+    factory.seed(lab(virtualMachines=[machine()]))
+    ((_, anew),) = factory.store.all_machines()
+    assert anew.unique_identifier != standing.unique_identifier
+    factory.seed(lab(virtualMachines=[machine(notes="other")]))
+    assert factory.store.all_machines()[0][1] is anew
