@@ -172,7 +172,7 @@ def _show(report: CatalogReport) -> None:
         row += [image.vhd_name, *([_made_of(image.lineage)] if with_lineage else [])]
         cells = [Text(printable(cell)) for cell in row]
         if report.labs is not None:
-            cells.append(Text("\n".join(printable(_in_lab(one, held)) for held in one.held_by)))
+            cells.append(Text("\n".join(printable(_in_lab(report, one, held)) for held in one.held_by)))
         table.add_row(*cells)
     # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
     console = Console(width=None if sys.stdout.isatty() else 10_000)
@@ -193,9 +193,10 @@ def _made_of(lineage: Lineage) -> str:
     return " > ".join(part for part in (*names, lineage.pipeline_run) if part)
 
 
-def _in_lab(one: ReportedImage, held: HeldImage) -> str:
+def _in_lab(report: CatalogReport, one: ReportedImage, held: HeldImage) -> str:
     """The lab, and what is not as one expects: another name there, another state than Succeeded."""
     name = held.image.name if held.image.name.lower() != one.image.name.lower() else ""
     state = held.image.state if held.image.state != "Succeeded" else ""
     told = ", ".join(part for part in (name, state) if part)
-    return f"{held.lab.name} ({told})" if told else held.lab.name
+    lab = report.lab_name(held.lab)
+    return f"{lab}: {told}" if told else lab

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from importlib.resources import files
 from urllib.parse import urlsplit
 
@@ -17,6 +18,9 @@ from markupsafe import Markup
 from imagefactory.catalog_report import CatalogReport, age_text, size_text
 from imagefactory.faults import Fault, printable
 from imagefactory.lineage import short_commit
+
+_ADDRESS = re.compile(r"https://[\w.~:\[\]%-]+(?:[/?#][\w.~:/?#\[\]@!$&'()*+,;=%-]*)?", re.ASCII | re.IGNORECASE)
+"""The characters of RFC 3986, and no user's name before the host."""
 
 
 def catalog_page(report: CatalogReport) -> str:
@@ -36,11 +40,10 @@ def catalog_page(report: CatalogReport) -> str:
 
 def is_link(address: str) -> bool:
     """Whether an address that others wrote may become a link: whole, https, and without a user's name in it."""
-    if not address.isascii() or not address.isprintable() or " " in address or "\\" in address:
+    if not _ADDRESS.fullmatch(address):
         return False
     try:
-        parts = urlsplit(address)
-        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
+        return bool(urlsplit(address).hostname)
     except ValueError:
         return False
 

@@ -83,6 +83,11 @@ class CatalogReport:
         """The labs that could not be read, and why."""
         return tuple((one.lab, one.found) for one in self.labs or () if isinstance(one.found, Fault))
 
+    def lab_name(self, lab: TargetLab) -> str:
+        """Its name, with its subscription where another lab of the report has that name too."""
+        twins = sum(one.lab.key.lab_name == lab.key.lab_name for one in self.labs or ())
+        return lab.name if twins < 2 else f"{lab.name} ({lab.subscription_id})"
+
 
 def report_catalog(
     catalog: Catalog,

@@ -54,7 +54,7 @@ def _install() -> Path:
 def chromium() -> Iterator[Browser]:
     """The running browser. Without its sandbox, which root and containers cannot have: it loads our own pages only."""
     folder = _install()
-    environment = {
+    environment: dict[str, str | float | bool] = {
         **os.environ,
         "LD_LIBRARY_PATH": str(folder / "al2023" / "lib"),
         "FONTCONFIG_FILE": str(folder / "fonts" / "fonts.conf"),
