@@ -75,11 +75,14 @@ def _read(stack: str, with_labs: bool) -> CatalogReport:
 
 def _check_place(file: Path) -> None:
     """Raises `ImageFactoryError` where no file can be: before anything is read from the cloud."""
-    folder = file.resolve().parent
-    if not folder.is_dir():
-        raise _no_page(file, f"there is no folder {folder}", "Make it, or name a file elsewhere")
-    if file.exists() and not file.is_file():
-        raise _no_page(file, "is there already and is no file", "Name a file")
+    try:
+        folder = file.resolve().parent
+        if not folder.is_dir():
+            raise _no_page(file, f"there is no folder {folder}", "Make it, or name a file elsewhere")
+        if file.exists() and not file.is_file():
+            raise _no_page(file, "is there already and is no file", "Name a file")
+    except (OSError, RuntimeError) as problem:  # a name that is too long, links in a circle
+        raise _no_page(file, f"cannot be a file ({_reason(problem)})", "Name another one") from problem
 
 
 def _write(file: Path, page: str) -> None:
@@ -91,10 +94,15 @@ def _write(file: Path, page: str) -> None:
             stream.write(page.encode())
         unfinished.replace(place)
     except OSError as problem:
-        reason = problem.strerror or type(problem).__name__
-        raise _no_page(file, f"cannot be written ({reason})", "Check its folder's rights and room") from problem
+        raise _no_page(
+            file, f"cannot be written ({_reason(problem)})", "Check its folder's rights and room"
+        ) from problem
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _reason(problem: Exception) -> str:
+    return (problem.strerror if isinstance(problem, OSError) else None) or type(problem).__name__
 
 
 def _no_page(file: Path, fact: str, remedy: str) -> ImageFactoryError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
@@ -48,6 +49,7 @@ def is_link(address: str) -> bool:
         return False
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("imagefactory", "page"),
