@@ -151,10 +151,10 @@ def test_a_factory_that_refuses_is_one_line_and_exit_code_1(
 def told_world(world: World) -> World:
     """That factory; an image with lineage in it, a lab that holds two of its images, and a lab that is not there."""
     vhd = "with-lineage.vhd"
-    world.define("Ubuntu/Jammy.json")
+    world.define("Ubuntu/[dim]Jammy.json")
     companion = {
         "imageName": "Ubuntu_Jammy-Jun-10-2026",
-        "imagePath": "Ubuntu/Jammy.json",
+        "imagePath": "Ubuntu/[dim]Jammy.json",
         "description": "[bold]Jammy",
         "osType": "Linux",
         "vhdFileName": vhd,
@@ -172,7 +172,7 @@ def told_world(world: World) -> World:
     lab = world.add_lab("web-team", "Win2016", "Ubuntu")
     world.labs["gone"] = Lab("gone", world.subscription, "none")
     world.wishes["gone"] = ["Ubuntu"]
-    world.seed_standing(lab, "[red]other", {"ImagePath": "Ubuntu\\Jammy.json", "SourceVhd": vhd}, "Creating")
+    world.seed_standing(lab, "[red]other", {"ImagePath": "Ubuntu\\[dim]Jammy.json", "SourceVhd": vhd}, "Creating")
     world.seed_standing(lab, "Win2016_Datacenter-Jun-5-2026", {"ImagePath": "Win2016\\Datacenter.json"})
     world.write_configuration()
     return world
@@ -219,7 +219,7 @@ def test_labs_are_read_if_asked_for_and_one_that_cannot_be_is_told_beside_the_ot
     table = catalog(told_world, "--labs")
     assert table.returncode == 0, table.stderr
     (row,) = (line for line in table.stdout.splitlines() if "Ubuntu_Jammy-Jun-10-2026" in line)
-    assert "web-team: [red]other, Creating" in row
+    assert "Ubuntu/[dim]Jammy.json" in row and "web-team: [red]other, Creating" in row
     assert "jammy-vm > jammy-disk > 0123456789ab > https://dev.azure.com/contoso/run/1" in row
     assert "lab 'gone': not found" in table.stdout
     assert "Labs" not in catalog(told_world).stdout

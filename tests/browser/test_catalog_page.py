@@ -152,6 +152,7 @@ def test_the_page_stands_alone_and_no_foreign_markup_comes_alive(opened: Opened,
     """One request, for the file; nothing on the console; the only script and links are the page's own."""
     page = opened.page
     assert page.title() == "Image catalog of factory"
+    expect(page.get_by_role("status")).to_have_text("4 of 4 images shown.")
     assert opened.requests == [file.as_uri()] and opened.complaints == []
     assert page.locator("script").count() == 1 and page.locator("img, iframe, object, link, base").count() == 0
     assert page.evaluate("document.querySelectorAll('[onerror], [onmouseover], [style]').length") == 0

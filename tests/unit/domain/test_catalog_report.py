@@ -20,10 +20,10 @@ FAULT = error("subject", "fact", "consequence", "remedy")
 
 
 def of_lab(*images: StandingImage) -> CatalogReport:
-    """The report of two images, `a` (a.vhd) and `b` (b.vhd), and one lab with these custom images."""
+    """The report of two images, `a` (a.vhd) and `B` (B.vhd), and one lab with these custom images."""
     team = lab()
     return report_catalog(
-        catalog(image("a"), image("b", age=1)), "factory", NOON, [team], {team.key: facts("team", *images)}
+        catalog(image("a"), image("B", age=1)), "factory", NOON, [team], {team.key: facts("team", *images)}
     )
 
 
@@ -50,14 +50,14 @@ def test_the_versions_of_an_image_path_count_from_the_newest(made: list[tuple[st
 
 def test_an_image_is_held_where_the_tag_names_its_vhd_under_whatever_name() -> None:
     """And not by one of its own name that was made from another VHD."""
-    report = of_lab(standing("renamed", source_vhd="a.vhd"), standing("b", source_vhd="earlier.vhd"))
-    assert holders(report) == {"a": ["renamed"], "b": []}
+    report = of_lab(standing("renamed", source_vhd="a.vhd"), standing("B", source_vhd="earlier.vhd"))
+    assert holders(report) == {"a": ["renamed"], "B": []}
 
 
 def test_an_image_that_the_old_scripts_made_is_known_by_its_name() -> None:
     """Azure compares names without regard to case; without the tag ImagePath it is somebody's own image."""
-    report = of_lab(standing("A"), standing("b", image_path=None))
-    assert holders(report) == {"a": ["A"], "b": []}
+    assert holders(of_lab(standing("A"), standing("b"))) == {"a": ["A"], "B": ["b"]}
+    assert holders(of_lab(standing("a", image_path=None))) == {"a": [], "B": []}
 
 
 def test_every_lab_that_holds_an_image_is_told_also_one_that_failed() -> None:
