@@ -1,6 +1,7 @@
 """`imagefactory catalog`: what the factory holds, newest first, and what was left out and why.
 
-Owns the table and the JSON of it; reading and judging are done by `imagefactory_azure` and `imagefactory.catalog`.
+Owns the table, the JSON and the writing of the page's file; reading and judging are done by `imagefactory_azure` and
+`imagefactory.catalog_report`.
 """
 
 from __future__ import annotations
@@ -8,81 +9,202 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import uuid
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from cli.stack import AsJson, Stack, stack_settings
-from imagefactory.catalog import Catalog
-from imagefactory.faults import Fault
-
-GIB = 1024**3
+from imagefactory.catalog_report import CatalogReport, ReportedImage, report_catalog, size_text
+from imagefactory.configuration import load_configuration
+from imagefactory.errors import ImageFactoryError
+from imagefactory.faults import error, printable
+from imagefactory.held_images import HeldImage
+from imagefactory.lineage import Lineage, short_commit
 
 
 def catalog(
     stack: Stack,
     as_json: AsJson = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write one self-contained page to this file, with the labs, and no table"
+        ),
+    ] = None,
+    with_labs: Annotated[
+        bool, typer.Option("--labs", help="Read the stack's labs too, and tell which of them hold each image")
+    ] = False,
 ) -> None:
     """Show what the factory holds, newest first, and what was left out and why."""
+    if html:
+        _check_place(html)
+    report = _read(stack, with_labs or html is not None)
+    if html:
+        from imagefactory.catalog_page import catalog_page  # Jinja2 is wanted here alone
+
+        _write(html, catalog_page(report))
+    if as_json:
+        typer.echo(json.dumps(_document(report), indent=2, ensure_ascii=False))
+    elif html:
+        counts = [f"{len(report.images)} images", f"{len(report.left_out)} left out"]
+        counts += [f"{len(report.unread_labs)} labs not read"] if report.unread_labs else []
+        typer.echo(f"{printable(str(html))}: {', '.join(counts)}", err=True)
+    else:
+        _show(report)
+
+
+def _read(stack: str, with_labs: bool) -> CatalogReport:
     from imagefactory_azure.facts import gather_facts
 
-    found = asyncio.run(gather_facts(stack_settings(stack), None)).catalog
-    if as_json:
-        typer.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
-    else:
-        _show(found)
+    settings = stack_settings(stack)
+    configuration = load_configuration(Path(settings.configuration), settings.labs) if with_labs else None
+    facts = asyncio.run(gather_facts(settings, configuration))
+    labs = configuration.labs if configuration else None
+    return report_catalog(facts.catalog, facts.factory.name, datetime.now(timezone.utc), labs, facts.labs)
 
 
-def _document(found: Catalog) -> dict[str, object]:
+# The page's file
+
+
+def _check_place(file: Path) -> None:
+    """Raises `ImageFactoryError` where no file can be: before anything is read from the cloud."""
+    try:
+        folder = file.resolve().parent
+        if not folder.is_dir():
+            raise _no_page(file, f"there is no folder {folder}", "Make it, or name a file elsewhere")
+        if file.exists() and not file.is_file():
+            raise _no_page(file, "is there already and is no file", "Name a file")
+    except (OSError, RuntimeError) as problem:  # a name that is too long, links in a circle
+        raise _no_page(file, f"cannot be a file ({_reason(problem)})", "Name another one") from problem
+
+
+def _write(file: Path, page: str) -> None:
+    """The page takes its place whole: a reader, or a run that is killed, never leaves half of one there."""
+    place = file.resolve()
+    unfinished = place.with_name(f".imagefactory-{uuid.uuid4().hex}.unfinished")
+    try:
+        with unfinished.open("xb") as stream:
+            stream.write(page.encode())
+        unfinished.replace(place)
+    except OSError as problem:
+        raise _no_page(
+            file, f"cannot be written ({_reason(problem)})", "Check its folder's rights and room"
+        ) from problem
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _reason(problem: Exception) -> str:
+    return (problem.strerror if isinstance(problem, OSError) else None) or type(problem).__name__
+
+
+def _no_page(file: Path, fact: str, remedy: str) -> ImageFactoryError:
+    return ImageFactoryError(error(f"page {file}", fact, "no page is written", remedy).text())
+
+
+# JSON
+
+
+def _document(report: CatalogReport) -> dict[str, object]:
     """The catalog as data: sizes in bytes, times in ISO 8601 UTC."""
+    document: dict[str, object] = {
+        "images": [_image(one, report.labs is not None) for one in report.images],
+        "leftOut": [{"name": left.name, "reason": left.reason.message()} for left in report.left_out],
+        "warnings": [fault.message() for fault in report.warnings],
+    }
+    if report.labs is not None:
+        document["unreadLabs"] = [
+            {"lab": lab.name, "subscriptionId": lab.subscription_id, "reason": fault.message()}
+            for lab, fault in report.unread_labs
+        ]
+    return document
+
+
+def _image(one: ReportedImage, with_labs: bool) -> dict[str, object]:
+    image = one.image
+    told: dict[str, object] = {
+        "name": image.name,
+        "imagePath": str(image.image_path),
+        "description": image.description,
+        "author": image.author,
+        "osType": image.os_type,
+        "osState": "Generalized" if image.generalized else "Specialized",
+        "generation": image.generation,
+        "savedAt": image.saved_at.isoformat(),
+        "savedAtSource": image.saved_at_source,
+        "vhd": image.vhd_name,
+        "length": image.length,
+        "allocated": image.allocated,
+        "digest": image.digest,
+        "created": image.created.isoformat(),
+        "dataDisks": [{"lun": disk.lun, "vhd": disk.vhd_name} for disk in image.data_disks],
+        "lineage": image.lineage.facts(),
+    }
+    if with_labs:
+        told["heldBy"] = [_holder(held) for held in one.held_by]
+    return told
+
+
+def _holder(held: HeldImage) -> dict[str, str]:
     return {
-        "images": [
-            {
-                "name": image.name,
-                "imagePath": str(image.image_path),
-                "description": image.description,
-                "author": image.author,
-                "osType": image.os_type,
-                "osState": "Generalized" if image.generalized else "Specialized",
-                "savedAt": image.saved_at.isoformat(),
-                "savedAtSource": image.saved_at_source,
-                "vhd": image.vhd_name,
-                "length": image.length,
-                "allocated": image.allocated,
-                "digest": image.digest,
-                "created": image.created.isoformat(),
-            }
-            for image in found.images
-        ],
-        "leftOut": [{"name": name, "reason": reason.message()} for name, reason in _left_out(found)],
-        "warnings": [fault.message() for fault in found.warnings],
+        "lab": held.lab.name,
+        "subscriptionId": held.lab.subscription_id,
+        "image": held.image.name,
+        "state": held.image.state,
     }
 
 
-def _left_out(found: Catalog) -> list[tuple[str, Fault]]:
-    """Every blob that gives no image, by name, and why: also a VHD whose companion cannot be read."""
-    left_out = [(left.name, left.reason) for left in found.left_out]
-    return sorted((*left_out, *((broken.vhd_name, broken.fault) for broken in found.broken)), key=lambda one: one[0])
+# The table
 
 
-def _show(found: Catalog) -> None:
-    # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+def _show(report: CatalogReport) -> None:
+    with_lineage = any(one.image.lineage != Lineage() for one in report.images)
+    columns = ["Image", "Image path", "OS", "Saved (UTC)", "Size", "Allocated", "VHD"]
+    columns += ["Made of"] * with_lineage + ["Labs"] * (report.labs is not None)
     table = Table(title="The factory's images, newest first", title_justify="left")
-    for column in ("Image", "Image path", "OS", "Saved (UTC)", "Size", "Allocated", "VHD"):
+    for column in columns:
         table.add_column(column, overflow="fold")
-    for image in found.images:
+    for one in report.images:
+        image = one.image
         state = "" if image.generalized else ", specialized"
         saved = f"{image.saved_at:%Y-%m-%d %H:%M}" + ("" if image.saved_at_source == "companion" else " (blob)")
-        size = f"{image.length / GIB:.2f} GiB"
-        held = "" if image.allocated is None else f"{image.allocated / GIB:.2f} GiB"
-        table.add_row(image.name, str(image.image_path), image.os_type + state, saved, size, held, image.vhd_name)
+        allocated = "" if image.allocated is None else size_text(image.allocated)
+        row = [image.name, str(image.image_path), image.os_type + state, saved, size_text(image.length), allocated]
+        row += [image.vhd_name, *([_made_of(image.lineage)] if with_lineage else [])]
+        cells = [Text(printable(cell)) for cell in row]
+        if report.labs is not None:
+            cells.append(Text("\n".join(printable(_in_lab(report, one, held)) for held in one.held_by)))
+        table.add_row(*cells)
+    # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
+    console = Console(width=None if sys.stdout.isatty() else 10_000)
+    if not sys.stdout.isatty():
+        console.width = max(160, Measurement.get(console, console.options, table).maximum)
     console.print(table)
-    for fault in found.warnings:
+    for fault in (*report.warnings, *(fault for _, fault in report.unread_labs)):
         console.print(fault.text(), style="yellow", markup=False, soft_wrap=True)
-    left_out = _left_out(found)
-    if left_out:
-        console.print(f"Left out: {len(left_out)}", style="bold")
-    for _, reason in left_out:
-        console.print(reason.text(), markup=False, soft_wrap=True)
+    if report.left_out:
+        console.print(f"Left out: {len(report.left_out)}", style="bold")
+    for left in report.left_out:
+        console.print(left.reason.text(), markup=False, soft_wrap=True)
+
+
+def _made_of(lineage: Lineage) -> str:
+    """The chain in short; the whole of it is in JSON and page."""
+    names = (lineage.vm.rpartition("/")[2], lineage.disk.rpartition("/")[2], short_commit(lineage.commit))
+    return " > ".join(part for part in (*names, lineage.pipeline_run) if part)
+
+
+def _in_lab(report: CatalogReport, one: ReportedImage, held: HeldImage) -> str:
+    """The lab, and what is not as one expects: another name there, another state than Succeeded."""
+    name = held.image.name if held.image.name.lower() != one.image.name.lower() else ""
+    state = held.image.state if held.image.state != "Succeeded" else ""
+    told = ", ".join(part for part in (name, state) if part)
+    lab = report.lab_name(held.lab)
+    return f"{lab}: {told}" if told else lab

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 
 MAX_TAG_VALUE = 256
 """Characters of a tag's value in Azure Resource Manager."""
+SHORT_COMMIT = 12
+"""Characters of a commit's hash that tell it from the others of any repository."""
 
 _KEYS = {
     "vm": "vm",
@@ -66,3 +68,12 @@ def of_pipeline(environment: Mapping[str, str]) -> Lineage:
         server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
         run = f"{server}/{repository}/actions/runs/{environment['GITHUB_RUN_ID']}"
     return Lineage(commit=commit, pipeline_run=run)
+
+
+def short_commit(commit: str) -> str:
+    """A commit as people quote it; what is no hash stays whole."""
+    return (
+        commit[:SHORT_COMMIT]
+        if len(commit) >= SHORT_COMMIT and set(commit.lower()) <= set("0123456789abcdef")
+        else commit
+    )

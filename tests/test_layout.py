@@ -22,7 +22,8 @@ PYTHON_LOCKS = (
     "localcloud/toolchain/go.txt",
     "localcloud/toolchain/node.txt",
 )
-NPM_LOCK, GO_MODULES = "localcloud/azurite/package-lock.json", "localcloud/engine/go.mod"
+NPM_LOCKS = ("localcloud/azurite/package-lock.json", "tests/browser/package-lock.json")
+GO_MODULES = "localcloud/engine/go.mod"
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|work|tmp)/\w")
 """A path that is only good on the machine of whoever wrote it."""
 
@@ -99,9 +100,10 @@ def test_a_lock_names_no_registry(lock: str) -> None:
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links", (ROOT / lock).read_text("utf-8"))
 
 
-def test_the_lock_of_azurite_names_no_registry() -> None:
+@pytest.mark.parametrize("lock", NPM_LOCKS)
+def test_a_lock_of_npm_names_no_registry(lock: str) -> None:
     """npm's lock tells home pages and where to give money, but not where a package was got; each is hashed."""
-    packages = json.loads((ROOT / NPM_LOCK).read_text("utf-8"))["packages"]
+    packages = json.loads((ROOT / lock).read_text("utf-8"))["packages"]
     packages.pop("")
     assert packages
     assert [package for package, facts in packages.items() if "resolved" in facts] == []

