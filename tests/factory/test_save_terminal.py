@@ -16,7 +16,7 @@ from tests.factory.factory_world import FactoryWorld
 
 def at_a_terminal(world: FactoryWorld, *arguments: str, ctrl_c_at: str = "") -> tuple[int, str]:
     """Exit code and everything that was shown; Ctrl-C is pressed once `ctrl_c_at` has been."""
-    world._write_configuration()
+    world.write_configuration()
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-c", "from cli.main import main; main()", *arguments, "-s", STACK],
