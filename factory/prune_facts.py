@@ -1,4 +1,4 @@
-"""Everything that a prune must know, read side by side: the factory, its VMs, what all its stacks' labs hold and stage.
+"""Everything that a prune must know: the factory, its VMs, what all its stacks' labs hold and stage.
 
 Owns what is read and in which order, and that a lab that cannot be read stops no other. Refuses to judge.
 """
@@ -52,11 +52,11 @@ async def read_prune_facts(
 
     Raises `ImageFactoryError` where the factory lab, its storage or its VMs cannot be read.
     """
-    read = await asyncio.gather(*(read_labs(arm, settings, configuration) for settings, configuration in stacks))
+    # One after the other: what still runs when another read has failed complains of closed connections.
+    read = [await read_labs(arm, settings, configuration) for settings, configuration in stacks]
     factory = read[0][0]
-    vms, (blobs, catalog) = await asyncio.gather(
-        factory_vms(arm, factory, lambda _: False), _factory_storage(accounts, factory)
-    )
+    vms = await factory_vms(arm, factory, lambda _: False)
+    blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
         StackPlan(configuration, labs, settings.policy)
         for (settings, configuration), (_, labs) in zip(stacks, read, strict=True)

@@ -250,7 +250,7 @@ def keep_warnings(keep: int, keeps: Mapping[str, int | None]) -> list[Fault]:
             f"stack '{stack}'",
             f"its labs hold {'all images' if own is None else f'{own} images'} of each image path (setting keep)",
             f"at its next run they lose those beyond the newest {keep}, for the factory will have no more",
-            f"Give --keep {own} or more" if own else "Leave --keep out where labs shall hold what they have",
+            "Give a larger --keep if they shall keep them",
         )
         for stack, own in sorted(keeps.items())
         if own is None or own > keep
