@@ -33,14 +33,7 @@ async def list_blobs(accounts: StorageAccounts, account_id: str, container: str,
 
 async def is_unchanged(accounts: StorageAccounts, blob: StoredBlob) -> bool:
     """Whether a blob is what its listing told, or is gone. Raises `CloudError`."""
-    client = (await accounts.service(blob.account_id)).get_blob_client(blob.container, blob.name)
-    try:
-        return bool((await client.get_blob_properties()).etag.strip('"') == blob.etag)
-    except ResourceNotFoundError:
-        return True
-    except AzureError as error:
-        name = account_name(blob.account_id)
-        raise from_azure(error, f"{name}: {blob.name}", _STAYS, account=name) from error
+    return await _etag(accounts, blob) in {None, blob.etag}
 
 
 async def delete_blob(accounts: StorageAccounts, blob: StoredBlob) -> None:
@@ -60,6 +53,8 @@ async def delete_blob(accounts: StorageAccounts, blob: StoredBlob) -> None:
         subject = f"{name}: {blob.name}"
         code = error_code(error) if isinstance(error, HttpResponseError) else ""
         if code in _CHANGED:
+            if await _etag(accounts, blob) is None:  # what is not there meets no condition
+                return
             raise changed(blob) from error
         if code in _HELD:
             fact, remedy = "somebody holds it by a lease, or copies into it", "Run again when that has ended"
@@ -71,6 +66,18 @@ def changed(blob: StoredBlob) -> CloudError:
     """The refusal to delete what is not what was planned to be deleted."""
     subject = f"{account_name(blob.account_id)}: {blob.name}"
     return cloud_error(subject, _STAYS, 0, "", "somebody wrote to it since it was listed", remedy="Run again")
+
+
+async def _etag(accounts: StorageAccounts, blob: StoredBlob) -> str | None:
+    """The ETag that a blob has now; None where it is gone."""
+    client = (await accounts.service(blob.account_id)).get_blob_client(blob.container, blob.name)
+    try:
+        return (await client.get_blob_properties()).etag.strip('"')
+    except ResourceNotFoundError:
+        return None
+    except AzureError as error:
+        name = account_name(blob.account_id)
+        raise from_azure(error, f"{name}: {blob.name}", _STAYS, account=name) from error
 
 
 def _stored(account_id: str, blob: BlobProperties) -> StoredBlob:

@@ -176,7 +176,8 @@ class PruneWorld:
 
     def deletes(self) -> list[str]:
         """Paths of the blobs whose deletion was asked for, in that order."""
-        return [call["path"] for call in self.world.cloud.calls() if call["method"] == "DELETE"]
+        paths = [call["path"] for call in self.world.cloud.calls() if call["method"] == "DELETE"]
+        return [path for path in paths if f"/{self.world.factory.account}/" in path]
 
     # Runs.
 
