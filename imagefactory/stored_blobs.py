@@ -16,6 +16,9 @@ from imagefactory.manifest import SUFFIX, manifest_name
 RECORD, NAME = ".save", ".name"
 """Suffixes of what a save leaves while it is under way (`imagefactory_azure.save_records`)."""
 
+UNFINISHED = ".copying.json.gz"
+"""Ends the name of the record beside a VHD whose copy has not ended."""
+
 _SAVED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DATA_DISK = re.compile(r"(?P<owner>.+)\.lun[0-9]+")
 
@@ -51,6 +54,7 @@ class SavedFiles:
     companions: tuple[StoredBlob, ...] = ()
     data_disks: tuple[StoredBlob, ...] = ()
     manifests: tuple[StoredBlob, ...] = ()
+    """Also the records of copies that have not ended."""
     names: tuple[StoredBlob, ...] = ()
     """Reservations of image names."""
     record: StoredBlob | None = None
@@ -92,8 +96,8 @@ def _kind(blob: StoredBlob, companions: set[str]) -> tuple[str, str]:
         return "names", blob.metadata.get("guid") or blob.name
     if blob.name.endswith(RECORD):
         return "records", blob.name.removesuffix(RECORD)
-    if blob.name.endswith(SUFFIX):
-        return "manifests", _owner(blob.name.removesuffix(SUFFIX), companions)
+    if suffix := next((each for each in (SUFFIX, UNFINISHED) if blob.name.endswith(each)), ""):
+        return "manifests", _owner(blob.name.removesuffix(suffix), companions)
     stem = _before(blob.name, ".")
     if blob.name.lower().endswith(".json"):
         return "companions", stem

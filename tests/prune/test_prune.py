@@ -106,6 +106,7 @@ def test_what_dead_saves_left_goes_after_a_day(factory: PruneWorld) -> None:
         factory.vhd(file)
     for file in (f"{dead}{MANIFEST}", f"{dead}.lun3{MANIFEST}", f"{record}.save", f"{manifest}{MANIFEST}"):
         factory.document(file)
+    factory.document(f"{dead}.copying.json.gz")
     factory.document(f"{dead}.save", name="Dead-Jun-1-2026")
     factory.document("Dead-Jun-1-2026.name", guid=dead)
     factory.document("Gone-Jun-1-2026.name", guid=name)

@@ -8,11 +8,15 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from imagefactory.companion import FactoryImage
+from localcloud.client import CloudClient
+from tests.e2e.world import MIB
+from tests.factory.factory_world import FactoryWorld
 from tests.prune.prune_world import PruneWorld, images_of
 
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -135,6 +139,27 @@ def test_a_prune_that_was_killed_half_way_is_ended_by_the_next(factory: PruneWor
     run = factory.prune("--yes", "--keep", "1", "--json")
     assert run.code == 0 and factory.held() == images_of(newest), run.out + run.err
     assert [one["kind"] for one in run.told["deletions"]] in (["unfinished save"], [])
+
+
+def test_what_a_killed_save_left_goes_and_its_vm_is_saved_again(
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+) -> None:
+    """A real save and its real leftovers; while its record is held by lease they stay."""
+    world = FactoryWorld(fresh_cloud, shell, accounts, project_folder)
+    factory = PruneWorld(world)
+    world.add_vm("golden", sizeBytes=24 * MIB, allocatedBytes=12 * MIB)
+    world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})
+    world.interrupted(lambda: world.called("PUT", ".copying.json.gz"), signal.SIGKILL)
+    world.cloud.set_limits({})
+    left = factory.held()
+    assert {name.rpartition(".")[2] for name in left} == {"vhd", "gz", "save", "name"}
+    assert factory.prune("--yes", "--keep", "1").told_nothing_to_do and factory.held() == left
+    world.end_leases()
+    run = factory.prune("--yes", "--keep", "1", "--json")
+    assert run.code == 0 and [one["kind"] for one in run.told["deletions"]] == ["unfinished save"], run.out
+    assert factory.held() == set()
+    assert world.save().results() == {"golden": "saved"}
+    assert factory.prune("--yes", "--keep", "1").told_nothing_to_do
 
 
 def test_ctrl_c_lets_end_what_is_under_way_and_begins_no_more(factory: PruneWorld) -> None:

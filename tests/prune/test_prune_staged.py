@@ -87,11 +87,12 @@ def test_what_a_lab_that_cannot_be_read_may_need_stays(factory: PruneWorld, kind
     unknown = factory.stage("unknown.vhd", f"{shared.id}/customimages/unknown")
     elsewhere = factory.stage("elsewhere.vhd", f"{apart.id}/customimages/elsewhere", lab=apart)
     broken = shared if kind == "lab" else apart
-    service, path = (
-        ("arm", f"{shared.name}/customimages") if kind == "lab" else ("blob", f"{apart.account}/.*comp=list")
-    )
-    factory.world.cloud.set_faults([{"service": service, "path": path, "action": {"status": 403, "code": "Forbidden"}}])
+    listing = {"service": "blob", "path": f"{apart.account}/.*comp=list"}
+    if kind == "lab":
+        listing = {"service": "arm", "path": f"{shared.name}/customimages"}
+    factory.world.cloud.set_faults([{**listing, "action": {"status": 403, "code": "Forbidden"}}])
     run = factory.prune("--yes", "--json")
+    factory.world.cloud.clear_faults()
     assert run.code == 1
     (failure,) = run.told["failures"]
     assert (broken.name if kind == "lab" else broken.account) in failure and "left as they are" in failure
