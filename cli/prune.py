@@ -179,10 +179,11 @@ def _carry_out(settings: Settings, report: Report) -> Interrupted | None:
 
     async def carry_out() -> None:
         from factory.prune import Pruner
+        from imagefactory_azure.disk_access import DiskAccess
         from imagefactory_azure.facts import connect
 
-        async with connect(settings) as (_, accounts):
-            await Pruner(accounts, ended).prune(report.plan.deletions)
+        async with connect(settings) as (arm, accounts):
+            await Pruner(accounts, DiskAccess(arm, accounts), ended).prune(report.plan.deletions)
 
     try:
         run(carry_out(), lambda: typer.echo("Stopping: what is under way ends (Ctrl-C again: at once).", err=True))

@@ -1,7 +1,8 @@
 """Pruning: each deletion of a plan is carried out, or told why not.
 
 Owns the order of the steps. Nothing goes that is not what the plan saw: the VHDs are looked at first, and every blob is
-deleted on the condition that it is unchanged. A save's record is held meanwhile, so that no save takes up what goes.
+deleted on the condition that it is unchanged. A save's record is held meanwhile, so that no save takes up what goes;
+disks that a dead save left open are closed before the record of them goes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from factory.save import surely
 from imagefactory.faults import error
 from imagefactory.pruning import Deletion
 from imagefactory.stored_blobs import RECORD
+from imagefactory_azure.disk_access import DiskAccess
 from imagefactory_azure.errors import CloudError
 from imagefactory_azure.save_records import Hold, SaveHeld, SaveRecords
 from imagefactory_azure.storage import StorageAccounts
@@ -34,9 +36,9 @@ class Outcome:
 class Pruner:
     """Carries deletions out, side by side."""
 
-    def __init__(self, accounts: StorageAccounts, ended: Callable[[Outcome], None]) -> None:
+    def __init__(self, accounts: StorageAccounts, access: DiskAccess, ended: Callable[[Outcome], None]) -> None:
         """`ended` is told of each deletion that was begun."""
-        self._accounts, self._ended = accounts, ended
+        self._accounts, self._access, self._ended = accounts, access, ended
 
     async def prune(self, deletions: Iterable[Deletion]) -> None:
         """Carry them out. A cancellation lets those end that are under way, and begins no other."""
@@ -74,6 +76,8 @@ class Pruner:
             if record:
                 records = SaveRecords(self._accounts, record.account_id)
                 held = await stack.enter_async_context(records.hold(record.name.removesuffix(RECORD), patience=0))
+                for disk in held.disks:
+                    await self._access.revoke(disk)
             for vhd in deletion.vhds:
                 if not await is_unchanged(self._accounts, vhd):
                     raise changed(vhd)

@@ -144,7 +144,7 @@ def test_a_prune_that_was_killed_half_way_is_ended_by_the_next(factory: PruneWor
 def test_what_a_killed_save_left_goes_and_its_vm_is_saved_again(
     fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
 ) -> None:
-    """A real save and its real leftovers; while its record is held by lease they stay."""
+    """A real save and its real leftovers, an open disk among them; while its record is held by lease they stay."""
     world = FactoryWorld(fresh_cloud, shell, accounts, project_folder)
     factory = PruneWorld(world)
     world.add_vm("golden", sizeBytes=24 * MIB, allocatedBytes=12 * MIB)
@@ -155,9 +155,14 @@ def test_what_a_killed_save_left_goes_and_its_vm_is_saved_again(
     assert {name.rpartition(".")[2] for name in left} == {"vhd", "gz", "save", "name"}
     assert factory.prune("--yes", "--keep", "1").told_nothing_to_do and factory.held() == left
     world.end_leases()
+    assert len(world.open_disks()) == 1
+    refusal = {"status": 403, "code": "AuthorizationFailed"}
+    world.cloud.set_faults([{"service": "arm", "path": "endGetAccess", "action": refusal}])
+    assert factory.prune("--yes", "--keep", "1").code == 1 and factory.held() == left
+    world.cloud.clear_faults()
     run = factory.prune("--yes", "--keep", "1", "--json")
     assert run.code == 0 and [one["kind"] for one in run.told["deletions"]] == ["unfinished save"], run.out
-    assert factory.held() == set()
+    assert factory.held() == set() and world.open_disks() == []
     assert world.save().results() == {"golden": "saved"}
     assert factory.prune("--yes", "--keep", "1").told_nothing_to_do
 
