@@ -27,8 +27,9 @@ def staged(factory: PruneWorld, lab: Lab | None = None) -> set[str]:
 def test_a_staged_vhd_goes_once_no_image_is_to_be_made_from_it(factory: PruneWorld) -> None:
     """Gone with its record; one whose image is wanted, failed, or written to today stays, and so does a stranger's."""
     lab = factory.lab
-    done, wanted, failed = factory.image(13), factory.image(14), factory.image(15)
+    done, wanted, failed, begun = (factory.image(day) for day in (13, 14, 15, 16))
     stands, broken = made(factory, lab, done), made(factory, lab, failed, "Failed")
+    in_progress = factory.stage(begun.vhd_name, made(factory, lab, begun, "Creating"))
     factory.stage(done.vhd_name, stands, recorded=True)
     factory.stage("retired.vhd", f"{lab.id}/customimages/long-gone")
     needed = factory.stage(wanted.vhd_name, f"{lab.id}/customimages/{wanted.name}", recorded=True)
@@ -36,13 +37,13 @@ def test_a_staged_vhd_goes_once_no_image_is_to_be_made_from_it(factory: PruneWor
     again = factory.stage(failed.vhd_name, broken)
     foreign = factory.stage("foreign.vhd", source=f"https://elsewhere.example/{FACTORY_CONTAINER}/foreign.vhd")
     strangers = factory.staging(lab).upload_blob("strangers.vhd", b"no mark of ours").blob_name
-    assert factory.prune("--yes", "--keep", "3", now=datetime.now(timezone.utc)).told_nothing_to_do
-    run = factory.prune("--yes", "--keep", "3", "--json")
+    assert factory.prune("--yes", "--keep", "4", now=datetime.now(timezone.utc)).told_nothing_to_do
+    run = factory.prune("--yes", "--keep", "4", "--json")
     assert run.code == 0, run.err
     assert set(run.results()) == {f"{lab.account}: {done.vhd_name}", f"{lab.account}: retired.vhd"}
-    stay = {needed, needed.replace(".vhd", ".ranges.json.gz"), rebuilt, again, foreign, strangers}
+    stay = {needed, needed.replace(".vhd", ".ranges.json.gz"), rebuilt, again, in_progress, foreign, strangers}
     assert staged(factory) == stay
-    assert len(factory.held()) == 6, "the factory's own VHDs are others"
+    assert len(factory.held()) == 8, "the factory's own VHDs are others"
 
 
 def test_a_staged_vhd_without_users_stays_while_the_plan_has_its_image(factory: PruneWorld) -> None:

@@ -82,7 +82,7 @@ def factories(draw: st.DrawFn) -> Factory:
     """Several images of few paths, of few moments, some undated, some of one name, some with a VM; junk beside them."""
     images = []
     for n in range(draw(st.integers(0, 9))):
-        made = image(draw(st.sampled_from(["a", "b", f"name{n}"])), draw(paths), draw(st.integers(0, 4)), f"{n}.vhd")
+        made = image(draw(st.sampled_from(["a", "B", f"Name{n}"])), draw(paths), draw(st.integers(0, 4)), f"{n}.vhd")
         if draw(st.booleans()):
             made = replace(made, saved_at_source="last-modified")
         images.append(replace(made, lineage=Lineage(vm=draw(st.sampled_from(["", "/VM/1", "/vm/2"])))))
@@ -173,6 +173,15 @@ def test_a_vhd_that_is_another_images_data_disk_is_no_unfinished_save() -> None:
     owner = replace(image("a"), data_disks=(DataDisk(0, f"{guid}.vhd"),))
     found = plan(catalog(owner), [*files(owner), blob(f"{guid}.vhd")], PruneRules(1))
     assert found.deletions == () and found.reported == ()
+
+
+def test_a_pin_holds_in_any_letter_case_and_tells_who_pins() -> None:
+    """As Azure compares the names of images."""
+    newest, old = image("New", age=0), image("Old", age=1)
+    rules = PruneRules(1, pinned_names({"dev": {"OLD"}, "prod": {"old"}, "test": {"other"}}))
+    found = plan(catalog(newest, old), files(newest, old), rules)
+    assert [one.reason for one in found.kept if one.name == "Old"] == ["pinned by stack 'dev', stack 'prod'"]
+    assert found.deletions == ()
 
 
 def test_an_older_image_of_a_taken_name_does_not_count() -> None:
