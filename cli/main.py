@@ -12,6 +12,7 @@ import typer
 
 from cli.catalog import catalog
 from cli.clean_vms import clean_vms
+from cli.prune import prune
 from cli.save import save
 from cli.schema import schema
 from cli.validate import validate
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(catalog)
 app.command()(save)
+app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(schema)
 

@@ -31,7 +31,7 @@ def stack_settings(stack: str) -> Settings:
     """The settings of a stack whose file is in the working directory. Raises `ConfigurationError`."""
     path = Path(f"Pulumi.{stack}.yaml")
     if Path(stack).name != stack or not path.is_file():
-        known = ", ".join(file.name.split(".")[1] for file in stack_files()) or "none"
+        known = ", ".join(map(stack_name, stack_files())) or "none"
         fact, consequence = f"there is no {path} here", "nothing is read and nothing is done"
         raise ConfigurationError([error(f"stack '{stack}'", fact, consequence, f"Stacks here: {known}")])
     return settings_from_stack_file(path, os.environ)
@@ -40,3 +40,8 @@ def stack_settings(stack: str) -> Settings:
 def stack_files() -> list[Path]:
     """The files of all stacks of the working directory, by name."""
     return sorted(Path().glob("Pulumi.*.yaml"))
+
+
+def stack_name(file: Path) -> str:
+    """The stack of a file."""
+    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")

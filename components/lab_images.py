@@ -18,11 +18,9 @@ from imagefactory.companion import FactoryImage
 from imagefactory.lab_facts import LabFacts
 from imagefactory.plan_values import LabPlan, PlannedImage
 from imagefactory.settings import Settings
+from imagefactory_azure.blobs import STAGING_CONTAINER
 from imagefactory_azure.clouds import cloud_of
 from imagefactory_azure.storage import account_name
-
-STAGING_CONTAINER = "imagefactory-staging"
-"""The container in a lab's storage account that holds staged VHDs; it stays when they are gone."""
 
 DIGEST_TAG = "Digest"
 """What all ranges of the VHD hashed to; only a copy by ranges knows it."""

@@ -27,6 +27,7 @@ from imagefactory.image_path import fold
 from imagefactory.manifest import Manifest
 from imagefactory.naming import image_name
 from imagefactory.saving import Save
+from imagefactory.stored_blobs import UNFINISHED
 from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.disk_access import DiskAccess
 from imagefactory_azure.factory_storage import saved_names
@@ -41,9 +42,6 @@ from providers.vhdcopy.ranged_copy import RangedCopier
 from providers.vhdcopy.totals import Totals
 
 Result = TypeVar("Result")
-
-UNFINISHED = ".copying.json.gz"
-"""Ends the name of the record beside a VHD whose copy has not ended."""
 
 MARK_ATTEMPTS = 5
 """How often the facts are written onto a VHD that somebody else writes to at the same moment."""

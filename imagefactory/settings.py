@@ -207,6 +207,29 @@ def parse_settings(values: Mapping[str, object], environment: Mapping[str, str])
 
 def settings_from_stack_file(path: Path, environment: Mapping[str, str]) -> Settings:
     """Read the settings from a whole `Pulumi.<stack>.yaml`. Raises ConfigurationError with all faults."""
+    return _parse(_stack_values(path), environment, Location(path.as_posix()))
+
+
+def factory_from_stack_file(path: Path) -> FactoryLab | None:
+    """The factory that a stack file names, whatever else it holds; None: it names none, so it is no stack of ours.
+
+    Raises ConfigurationError where the file or that setting cannot be read.
+    """
+    value = _own(_stack_values(path)).get("factory")
+    if value is None:
+        return None
+    try:
+        read = _Factory.model_validate(value)
+    except ValidationError as problem:
+        location = Location(path.as_posix())
+        faults = structure_faults(
+            problem, {None: _Factory}, _CONSEQUENCE, lambda steps: _subject(("factory", *steps)), lambda *_: location
+        )
+        raise ConfigurationError(faults) from None
+    return FactoryLab(read.subscription_id, read.lab_name, read.resource_group)
+
+
+def _stack_values(path: Path) -> dict[str, object]:
     location = Location(path.as_posix())
     remedy = "Name a stack file that is there, or make one with `pulumi stack init`"
     try:
@@ -222,15 +245,20 @@ def settings_from_stack_file(path: Path, environment: Mapping[str, str]) -> Sett
         location = Location(path.as_posix(), mark.line + 1, mark.column + 1) if mark else location
         fact = f"is no stack configuration: {getattr(problem, 'problem', None) or problem}"
         raise ConfigurationError([error("stack file", fact, _CONSEQUENCE, "Correct it", location)]) from None
-    return _parse({str(key): value for key, value in values.items()}, environment, location)
+    return {str(key): value for key, value in values.items()}
 
 
-def _parse(values: Mapping[str, object], environment: Mapping[str, str], location: Location | None) -> Settings:
+def _own(values: Mapping[str, object]) -> dict[str, Any]:
     own: dict[str, Any] = {}
     for key, value in values.items():
         namespace, separator, name = key.rpartition(":")
         if not separator or namespace == NAMESPACE:
             own[name] = _plain(name, value)
+    return own
+
+
+def _parse(values: Mapping[str, object], environment: Mapping[str, str], location: Location | None) -> Settings:
+    own = _own(values)
     if own.get("cloud") == "custom" and isinstance(own.setdefault("endpoints", {}), dict):
         given = {
             key: environment[variable] for key, variable in ENDPOINT_VARIABLES.items() if environment.get(variable)

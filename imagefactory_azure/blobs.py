@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+STAGING_CONTAINER = "imagefactory-staging"
+"""The container in a lab's storage account that holds staged VHDs; it stays when they are gone."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:

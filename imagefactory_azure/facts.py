@@ -61,12 +61,20 @@ async def read_facts(
     arm: ResourceManager, accounts: StorageAccounts, settings: Settings, configuration: Configuration | None
 ) -> CloudFacts:
     """The same, over connections that are open."""
+    factory, labs = await read_labs(arm, settings, configuration)
+    catalog = await read_catalog(accounts, factory)
+    container_url = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}"
+    return CloudFacts(factory, container_url, catalog, labs)
+
+
+async def read_labs(
+    arm: ResourceManager, settings: Settings, configuration: Configuration | None
+) -> tuple[LabFacts, Mapping[LabKey, LabFacts | Fault]]:
+    """The factory lab and its target labs. Raises `ImageFactoryError` where the factory lab cannot be read."""
     factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
     targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
     factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
     if isinstance(factory, Fault):
         consequence = "nothing is planned and nothing is deleted"
         raise ImageFactoryError(f"factory: {replace(factory, consequence=consequence).message()}")
-    catalog = await read_catalog(accounts, factory)
-    container_url = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}"
-    return CloudFacts(factory, container_url, catalog, labs)
+    return factory, labs

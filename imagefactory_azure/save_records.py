@@ -18,11 +18,10 @@ from urllib.parse import quote, unquote
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 
+from imagefactory.stored_blobs import NAME, RECORD
 from imagefactory_azure.errors import CloudError, error_code, from_azure
 from imagefactory_azure.factory_storage import CONTAINER
 from imagefactory_azure.storage import StorageAccounts, account_name
-
-RECORD, NAME = ".save", ".name"
 
 LEASE_SECONDS = 30
 """How long a record is held after its run died; Azure allows 15 to 60."""
@@ -110,15 +109,17 @@ class SaveRecords:
         return found
 
     @asynccontextmanager
-    async def hold(self, guid: str, disks: tuple[str, ...] = ()) -> AsyncIterator[Hold]:
-        """Hold the record of a save; a new one names `disks`.
+    async def hold(
+        self, guid: str, disks: tuple[str, ...] = (), *, patience: float = PATIENCE_SECONDS
+    ) -> AsyncIterator[Hold]:
+        """Hold the record of a save; a new one names `disks`. One that is held is waited for `patience` seconds.
 
         Raises `SaveHeld` where another run holds it, and keeps holding it. Within the block `SaveLost` is raised where
         the lease could not be renewed in time; `CloudError` else.
         """
         container = await self._container()
         client = container.get_blob_client(guid + RECORD)
-        lease = await self._acquire(container, client, disks)
+        lease = await self._acquire(container, client, disks, patience)
         owner = asyncio.current_task()
         lost = asyncio.Event()
 
@@ -188,7 +189,9 @@ class SaveRecords:
         return (await self._accounts.service(self._account_id)).get_container_client(CONTAINER)
 
     @staticmethod
-    async def _acquire(container: ContainerClient, client: BlobClient, disks: tuple[str, ...]) -> BlobLeaseClient:
+    async def _acquire(
+        container: ContainerClient, client: BlobClient, disks: tuple[str, ...], patience: float
+    ) -> BlobLeaseClient:
         """Hold the record, which is made where it is missing; a living run may remove it at any moment."""
         lease, waited = BlobLeaseClient(client), 0.0
         while True:
@@ -204,7 +207,7 @@ class SaveRecords:
             except HttpResponseError as error:
                 if error_code(error) not in _HELD:
                     raise _refused(error, client, "the save does not begin") from error
-                if waited >= PATIENCE_SECONDS:
+                if waited >= patience:
                     raise SaveHeld from None
             except AzureError as error:
                 raise _refused(error, client, "the save does not begin") from error

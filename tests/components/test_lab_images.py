@@ -12,7 +12,7 @@ from pulumi.output import Unknown
 from pulumi.runtime import mocks, rpc
 
 from components.distribution import distribute
-from components.lab_images import STAGING_CONTAINER, TAKEN_AS_IT_STANDS, VhdSource
+from components.lab_images import TAKEN_AS_IT_STANDS, VhdSource
 from imagefactory.companion import FactoryImage
 from imagefactory.faults import Location
 from imagefactory.image_path import ImagePath
@@ -21,6 +21,7 @@ from imagefactory.labs import TargetLab
 from imagefactory.plan import Plan
 from imagefactory.plan_values import LabPlan, PlannedImage, Relay
 from imagefactory.settings import CopySettings, FactoryLab, Settings
+from imagefactory_azure.blobs import STAGING_CONTAINER
 
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 SOURCE = VhdSource("https://factory.blob.core.windows.net/imagefactoryvhds", "/subscriptions/s/factory")

@@ -174,6 +174,11 @@ class World:
         images = [{"name": name, "tags": dict(tags), "provisioningState": state, "osType": "Windows"}]
         self._seed_lab(lab, images=images)
 
+    def put_image(self, lab: Lab, name: str, vhd_url: str) -> None:
+        """Begin to make a custom image from a VHD, as somebody else."""
+        vhd = {"imageName": vhd_url, "osType": "Windows", "sysPrep": True}
+        self._arm("PUT", f"{lab.id}/customimages/{name}", {"properties": {"vhd": vhd}})
+
     def delete_image(self, lab: Lab, name: str) -> None:
         """Delete a custom image by hand."""
         self._arm("DELETE", f"{lab.id}/customimages/{name}")
@@ -352,7 +357,7 @@ class World:
                 capture_output=True,
             )
 
-    def _arm(self, method: str, path: str) -> dict[str, Any]:
+    def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         status = self.cloud.status()
         token = requests.get(
             status["identityEndpoint"],
@@ -363,9 +368,9 @@ class World:
         items: list[Any] = []
         url = f"{status['resourceManager']}{path}?api-version=2018-09-15"
         while url:
-            answer = requests.request(method, url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+            answer = requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
             answer.raise_for_status()
-            body: dict[str, Any] = answer.json() if answer.content else {}
-            items += body.get("value", [])
-            url = body.get("nextLink", "")
-        return {**body, "value": items} if "value" in body else body
+            page: dict[str, Any] = answer.json() if answer.content else {}
+            items += page.get("value", [])
+            url = page.get("nextLink", "")
+        return {**page, "value": items} if "value" in page else page

@@ -1,0 +1,263 @@
+"""`imagefactory prune`: old factory images go, and what unfinished saves and copies left behind.
+
+Owns options, the question, report and exit code. What goes is decided by `imagefactory.pruning`; `factory.prune` does
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.interruption import Interrupted, run
+from cli.stack import AsJson, Stack, stack_files, stack_name, stack_settings
+from imagefactory.configuration import Configuration, load_configuration
+from imagefactory.errors import ConfigurationError
+from imagefactory.faults import error
+from imagefactory.pruning import (
+    Deletion,
+    PrunePlan,
+    PruneRules,
+    keep_warnings,
+    pinned_names,
+    plan_prune,
+    stacks_keep,
+)
+from imagefactory.settings import FactoryLab, Settings, factory_from_stack_file, settings_from_stack_file
+
+if TYPE_CHECKING:
+    from factory.prune import Outcome
+
+GIB = 1024**3
+MAX_DELETES = 20
+
+
+@dataclass
+class Report:
+    """What is told, also where the command was interrupted."""
+
+    keep: int
+    warnings: list[str]
+    plan: PrunePlan = field(default_factory=lambda: PrunePlan((), (), ()))
+    failures: list[str] = field(default_factory=list)
+    outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    """By the key of the deletion; one that was not begun has none."""
+    otherwise: str = "not done"
+    """The result of those."""
+
+    def result(self, deletion: Deletion) -> str:
+        """What became of a deletion."""
+        outcome = self.outcomes.get(deletion.key)
+        return self.otherwise if outcome is None else "failed" if outcome.error else "deleted"
+
+
+def prune(
+    stack: Stack,
+    keep: Annotated[
+        int | None,
+        typer.Option("--keep", min=1, help="Images of each image path that stay; default: the stacks' largest keep"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted; touch nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    max_deletes: Annotated[
+        int, typer.Option("--max-deletes", min=0, help="Delete nothing at all where more than these would go")
+    ] = MAX_DELETES,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old images from the factory, unfinished saves, and staged VHDs that no image needs.
+
+    Of each image path the newest stay. Never deleted: an image without a date or with a companion that cannot be read
+    (reported), one that a stack in this folder pins, one whose VM still stands in the factory lab. Saves and staged
+    VHDs count as given up when nobody has written to them for a day. What goes is shown, then asked for.
+
+    Exit codes: 0 all is done, or you declined; 1 something failed, or --max-deletes stopped it; 2 wrong usage or
+    configuration.
+    """
+    _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
+    stacks = _stacks(stack)
+    keeps = {name: settings.policy.keep for name, settings in stacks.items()}
+    pins = pinned_names({name: set(settings.policy.pins.values()) for name, settings in stacks.items()})
+    configured = [(settings, load_configuration(settings.configuration, settings.labs)) for settings in stacks.values()]
+    kept = _keep(keep, keeps)
+    report = Report(kept, [fault.message() for fault in keep_warnings(kept, keeps)])
+    try:
+        run(_plan(configured, pins, report), lambda: typer.echo("Stopping.", err=True))
+    except Interrupted as stopped:
+        typer.echo("Interrupted; nothing was deleted.", err=True)
+        raise typer.Exit(stopped.exit_code) from None
+    if dry_run:
+        report.otherwise = "would be deleted"
+    if (count := report.plan.count) > max_deletes:
+        fact = f"{count} images, unfinished saves and staged VHDs would go, and --max-deletes is {max_deletes}"
+        remedy = f"Look at them; if they shall go, give --max-deletes {count}"
+        report.failures.append(error("prune", fact, "nothing is deleted", remedy).message())
+        report.otherwise = "not deleted"
+    interrupted: Interrupted | None = None
+    if not as_json:
+        _show_plan(report)
+    if report.plan.deletions and not dry_run and count <= max_deletes:
+        if not yes and not typer.confirm(f"Delete these {len(report.plan.deletions)}?"):
+            typer.echo("Nothing was deleted.")
+            return
+        interrupted = _carry_out(configured[0][0], report)
+        if not as_json:
+            _show_outcomes(report)
+    if as_json:
+        typer.echo(json.dumps(_document(report, dry_run=dry_run), indent=2, ensure_ascii=False))
+    if interrupted:
+        typer.echo("Interrupted; run the same command again to go on.", err=True)
+        raise typer.Exit(interrupted.exit_code)
+    raise typer.Exit(1 if report.failures else 0)
+
+
+def now() -> datetime:
+    """The time by which blobs are old."""
+    return datetime.now(timezone.utc)
+
+
+def _check_usage(*, dry_run: bool, yes: bool, as_json: bool) -> None:
+    if dry_run or yes or (sys.stdin.isatty() and not as_json):
+        return
+    fact = "--json leaves no room for a question" if as_json else "there is no terminal to ask on"
+    remedy = "Give --yes to delete without being asked, or --dry-run to look"
+    raise ConfigurationError([error("prune", fact, "nothing is deleted", remedy)])
+
+
+def _stacks(stack: str) -> dict[str, Settings]:
+    """The stacks of this folder that have the factory of `stack`, itself first. Raises `ConfigurationError`."""
+    found = {stack: stack_settings(stack)}
+    for file in stack_files():
+        name, factory = stack_name(file), factory_from_stack_file(file)
+        if name != stack and factory and _is_same(factory, found[stack].factory):
+            found[name] = settings_from_stack_file(file, os.environ)
+    return found
+
+
+def _is_same(one: FactoryLab, other: FactoryLab) -> bool:
+    """Whether two stacks may mean one lab; without its resource group a stack means any lab of that name."""
+    groups = {lab.resource_group.lower() for lab in (one, other) if lab.resource_group}
+    ids = {(lab.subscription_id.lower(), lab.lab_name.lower()) for lab in (one, other)}
+    return len(ids) == 1 and len(groups) <= 1
+
+
+def _keep(given: int | None, keeps: Mapping[str, int | None]) -> int:
+    keep = stacks_keep(keeps) if given is None else given
+    if keep is None:
+        unlimited = ", ".join(f"'{name}'" for name, own in sorted(keeps.items()) if own is None)
+        fact = f"is missing, and no setting keep limits what labs of stack {unlimited} hold"
+        remedy = "Say how many images of each image path shall stay"
+        raise ConfigurationError([error("option --keep", fact, "nothing is deleted", remedy)])
+    return keep
+
+
+async def _plan(stacks: Sequence[tuple[Settings, Configuration]], pins: Mapping[str, str], report: Report) -> None:
+    from factory.prune_facts import read_prune_facts
+    from imagefactory_azure.facts import connect
+
+    async with connect(stacks[0][0]) as (arm, accounts):
+        facts = await read_prune_facts(arm, accounts, stacks)
+    rules = PruneRules(report.keep, pins, facts.vms)
+    report.plan = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now())
+    report.failures += (fault.message() for fault in facts.unread)
+
+
+def _carry_out(settings: Settings, report: Report) -> Interrupted | None:
+    """Returns how the user stopped it, if so."""
+
+    def ended(outcome: Outcome) -> None:
+        report.outcomes[outcome.deletion.key] = outcome
+        typer.echo(f"{outcome.deletion.name}: {report.result(outcome.deletion)}", err=True)
+
+    async def carry_out() -> None:
+        from factory.prune import Pruner
+        from imagefactory_azure.disk_access import DiskAccess
+        from imagefactory_azure.facts import connect
+
+        async with connect(settings) as (arm, accounts):
+            await Pruner(accounts, DiskAccess(arm, accounts), ended).prune(report.plan.deletions)
+
+    try:
+        run(carry_out(), lambda: typer.echo("Stopping: what is under way ends (Ctrl-C again: at once).", err=True))
+    except Interrupted as interrupted:
+        return interrupted
+    finally:
+        report.failures += (outcome.error for outcome in report.outcomes.values() if outcome.error)
+    return None
+
+
+def _show_plan(report: Report) -> None:
+    console, plan = _console(), report.plan
+    if plan.deletions:
+        table = Table(title="What goes", title_justify="left")
+        for column in ("What", "Name", "Image path", "Why", "GiB"):
+            table.add_column(column, overflow="fold", justify="right" if column == "GiB" else "left")
+        for one in plan.deletions:
+            table.add_row(one.kind, one.name, one.image_path, one.reason, _gib(one.size))
+        console.print(table)
+    told = [f"{len(plan.deletions)} to delete, {_gib(plan.size)} GiB; {len(plan.kept)} stay."]
+    told += [f"Stays: {one.name}: {one.reason}." for one in plan.kept if not one.is_newest]
+    told += [f"Look at: {one.reason.message()}" for one in plan.reported]
+    for text in (*told, *report.warnings, *report.failures):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_outcomes(report: Report) -> None:
+    console = _console()
+    results = [report.result(one) for one in report.plan.deletions]
+    for text in (outcome.error for outcome in report.outcomes.values() if outcome.error):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for one in report.plan.deletions:
+        if report.result(one) == report.otherwise:
+            console.print(f"{one.name}: {report.otherwise}", markup=False, highlight=False, soft_wrap=True)
+    size = sum(one.size for one in report.plan.deletions if report.result(one) == "deleted")
+    console.print(f"Deleted {results.count('deleted')} of {len(results)}, {_gib(size)} GiB.", highlight=False)
+
+
+def _console() -> Console:
+    # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.2f}"
+
+
+def _document(report: Report, *, dry_run: bool) -> dict[str, object]:
+    """The plan and what became of it as data: sizes in bytes."""
+    outcomes = report.outcomes
+    return {
+        "dryRun": dry_run,
+        "keep": report.keep,
+        "deletions": [
+            {
+                "kind": one.kind,
+                "name": one.name,
+                "imagePath": one.image_path or None,
+                "reason": one.reason,
+                "size": one.size,
+                "account": one.blobs[0].account_id.rpartition("/")[2],
+                "container": one.blobs[0].container,
+                "blobs": [blob.name for blob in one.blobs],
+                "result": report.result(one),
+                "message": (outcomes[one.key].error or None) if one.key in outcomes else None,
+            }
+            for one in report.plan.deletions
+        ],
+        "size": report.plan.size,
+        "kept": [
+            {"name": one.name, "imagePath": one.image_path or None, "vhd": one.vhd or None, "reason": one.reason}
+            for one in report.plan.kept
+        ],
+        "reported": [{"name": one.name, "reason": one.reason.message()} for one in report.plan.reported],
+        "warnings": report.warnings,
+        "failures": report.failures,
+    }

@@ -1,0 +1,266 @@
+"""What of the factory can go, why, and why the rest stays.
+
+Owns those rules. Refuses to act: the command shows this plan, or carries it out. When in doubt a blob stays, and is
+reported where somebody should look at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from imagefactory.catalog import Catalog, newest_first
+from imagefactory.companion import FactoryImage
+from imagefactory.faults import Fault, warning
+from imagefactory.image_path import ImagePath, fold
+from imagefactory.staging_needs import StagedVhd, StagingNeeds
+from imagefactory.stored_blobs import SavedFiles, StoredBlob, allocated, saved_files
+
+Kind = Literal["image", "unfinished save", "staged VHD", "left-over"]
+
+REST = timedelta(days=1)
+"""How long nobody may have written to a save or a staged VHD before it counts as given up."""
+
+_STAYS = "it is not deleted"
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What goes together: its blobs in the order in which they go."""
+
+    kind: Kind
+    name: str
+    """Of the image, else of the VHD, else of the first blob."""
+    reason: str
+    blobs: tuple[StoredBlob, ...]
+    size: int
+    """Bytes that its VHDs hold, as far as that is known; else their length."""
+    image_path: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Tells it from every other deletion."""
+        return self.blobs[0].account_id, self.blobs[0].name
+
+    @property
+    def vhds(self) -> tuple[StoredBlob, ...]:
+        """Those whose change since the listing stops the whole deletion."""
+        return tuple(blob for blob in self.blobs if blob.is_vhd)
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of those that the breaker counts."""
+        return self.kind != "left-over"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays, and why."""
+
+    name: str
+    reason: str
+    vhd: str = ""
+    image_path: str = ""
+    is_newest: bool = False
+    """Whether that is only because it is new: nobody need be told."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A blob that stays because it cannot be judged: somebody should look at it."""
+
+    name: str
+    reason: Fault
+
+
+@dataclass(frozen=True)
+class PrunePlan:
+    """What a prune does; each of the factory's saves, and each staged VHD, is in one of the three."""
+
+    deletions: tuple[Deletion, ...]
+    kept: tuple[Kept, ...]
+    reported: tuple[Reported, ...]
+
+    @property
+    def count(self) -> int:
+        """What the breaker counts: images, unfinished saves and staged VHDs."""
+        return sum(deletion.counts for deletion in self.deletions)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all deletions."""
+        return sum(deletion.size for deletion in self.deletions)
+
+
+@dataclass(frozen=True)
+class PruneRules:
+    """What decides about images. `keep` is at least 1."""
+
+    keep: int
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """Names of images that stacks pin, folded, each with who pins it."""
+    vms: Mapping[str, str] = field(default_factory=dict)
+    """Names of the VMs of the factory lab by their ARM id in lower case."""
+
+
+@dataclass
+class _Findings:
+    deletions: list[Deletion] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    reported: list[Reported] = field(default_factory=list)
+
+
+def plan_prune(
+    catalog: Catalog,
+    blobs: Iterable[StoredBlob],
+    rules: PruneRules,
+    staged: Iterable[StagedVhd],
+    needs: StagingNeeds,
+    now: datetime,
+) -> PrunePlan:
+    """Decide for each image of the catalog, each other save among `blobs` (the factory's container), and `staged`."""
+    found = _Findings()
+    files = saved_files(blobs)
+    _images(catalog, files, rules, now, found)
+    _others(catalog, files, now, found)
+    sizes = {image.vhd_name: image.allocated for image in catalog.images}
+    for each in sorted(staged, key=lambda one: (one.blob.account_id.lower(), one.blob.name)):
+        _staged(each, needs, sizes.get(each.blob.name), now, found)
+    return PrunePlan(tuple(found.deletions), tuple(found.kept), tuple(found.reported))
+
+
+def _images(
+    catalog: Catalog, files: Mapping[str, SavedFiles], rules: PruneRules, now: datetime, found: _Findings
+) -> None:
+    """The newest so many of each path stay. A name counts once: labs get the newest VHD of a name only."""
+    counts: dict[ImagePath, int] = {}
+    names: set[str] = set()
+    for image in newest_first(catalog.images):
+        is_twin = fold(image.name) in names
+        names.add(fold(image.name))
+        if image.saved_at_source == "last-modified":
+            subject, fact = f"factory image {image.name} ({image.vhd_name})", "its companion tells no date"
+            remedy = f"Write the timestamp into {_stem(image)}.json as ISO 8601 with its zone"
+            found.reported.append(Reported(image.vhd_name, warning(subject, fact, _STAYS, remedy)))
+            continue
+        rank = counts.get(image.image_path, 0)
+        if not is_twin:
+            counts[image.image_path] = rank + 1
+        _image(image, rank, files.get(_stem(image)), rules, now, found)
+
+
+def _image(
+    image: FactoryImage, rank: int, files: SavedFiles | None, rules: PruneRules, now: datetime, found: _Findings
+) -> None:
+    def keep(reason: str, *, is_newest: bool = False) -> None:
+        found.kept.append(Kept(image.name, reason, image.vhd_name, str(image.image_path), is_newest))
+
+    vm = rules.vms.get(image.lineage.vm.lower())
+    if rank < rules.keep:
+        keep(f"among the newest {rules.keep} of its image path", is_newest=True)
+    elif pinned := rules.pins.get(fold(image.name)):
+        keep(f"pinned by {pinned}")
+    elif vm:
+        keep(f"its VM {vm} still stands in the factory lab and would be saved again")
+    elif files is None or [vhd.name for vhd in files.vhds] != [image.vhd_name]:
+        keep("its files changed meanwhile, or another VHD has its name in other letter case")
+    elif any(blob.held for blob in files.blobs):
+        keep("somebody holds its files by a lease")
+    else:
+        record_is_old = files.record is not None and _rested((files.record,), now)
+        blobs = tuple(blob for blob in files.blobs if blob is not files.record or record_is_old)
+        reason = f"older than the newest {rules.keep} of its image path"
+        found.deletions.append(Deletion("image", image.name, reason, blobs, _size(files), str(image.image_path)))
+
+
+def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, found: _Findings) -> None:
+    """All that is no image: broken, unfinished, left over."""
+    of_images = {_stem(image) for image in catalog.images}
+    needed = {disk.vhd_name for image in catalog.images for disk in image.data_disks}
+    faults = {broken.vhd_name: broken.fault for broken in catalog.broken}
+    faults |= {left.name: left.reason for left in catalog.left_out}
+    for stem, unit in sorted(files.items()):
+        if stem in of_images:
+            continue
+        name = next((blob.name for blob in (*unit.vhds, *unit.data_disks)), unit.blobs[0].name)
+        if unit.companions:
+            told = [blob.name for blob in (*unit.vhds, *unit.companions) if blob.name in faults]
+            found.reported += (Reported(blob, _stays(faults[blob])) for blob in told)
+            if not told:
+                found.kept.append(Kept(name, "the container changed while it was read"))
+        elif needed & {blob.name for blob in unit.blobs}:
+            found.kept.append(Kept(name, "an image names it as its data disk"))
+        elif any(blob.held for blob in unit.blobs):
+            found.kept.append(Kept(name, "a save holds it"))
+        elif not _rested(unit.blobs, now):
+            found.kept.append(Kept(name, "somebody wrote to it within the last day"))
+        elif not unit.vhds and not unit.data_disks:
+            found.deletions.append(Deletion("left-over", name, "there is no VHD that it belongs to", unit.blobs, 0))
+        elif not (unit.is_ours or any("imagefactorysource" in vhd.metadata for vhd in unit.vhds)):
+            fact, remedy = "has no companion, and no save gives such a name", "Write its companion, or delete it"
+            found.reported.append(Reported(name, warning(f"VHD {name}", fact, _STAYS, remedy)))
+        else:
+            rest = (now - max(blob.last_modified for blob in unit.blobs)) // timedelta(days=1)
+            reason = f"has no companion, and nobody wrote to it for {rest} day{'s' if rest > 1 else ''}"
+            found.deletions.append(Deletion("unfinished save", name, reason, unit.blobs, _size(unit)))
+
+
+def _staged(staged: StagedVhd, needs: StagingNeeds, size: int | None, now: datetime, found: _Findings) -> None:
+    blobs = (*((staged.record,) if staged.record else ()), staged.blob)
+    name = f"{staged.blob.account_id.rpartition('/')[2]}: {staged.blob.name}"
+    if any(blob.held for blob in blobs):
+        found.kept.append(Kept(name, "somebody holds it by a lease, or copies into it", staged.blob.name))
+    elif not _rested(blobs, now):
+        found.kept.append(Kept(name, "somebody wrote to it within the last day", staged.blob.name))
+    elif reason := needs.reason_to_keep(staged):
+        found.kept.append(Kept(name, reason, staged.blob.name))
+    else:
+        size = staged.blob.length if size is None else size
+        found.deletions.append(Deletion("staged VHD", name, "no image needs it", blobs, size))
+
+
+def _rested(blobs: Iterable[StoredBlob], now: datetime) -> bool:
+    return all(now - blob.last_modified >= REST for blob in blobs)
+
+
+def _size(files: SavedFiles) -> int:
+    return sum(allocated(vhd, files.manifests) for vhd in (*files.vhds, *files.data_disks))
+
+
+def _stem(image: FactoryImage) -> str:
+    return image.vhd_name.rpartition(".")[0]
+
+
+def _stays(fault: Fault) -> Fault:
+    return warning(fault.subject, fault.fact, _STAYS, fault.remedy)
+
+
+def stacks_keep(keeps: Mapping[str, int | None]) -> int | None:
+    """The largest `keep` of stacks (by name); None where one of them has none, so that its labs hold all."""
+    told = [keep for keep in keeps.values() if keep is not None]
+    return max(told) if told and len(told) == len(keeps) else None
+
+
+def keep_warnings(keep: int, keeps: Mapping[str, int | None]) -> list[Fault]:
+    """What happens to the labs of stacks whose own `keep` is larger."""
+    return [
+        warning(
+            f"stack '{stack}'",
+            f"its labs hold {'all images' if own is None else f'{own} images'} of each image path (setting keep)",
+            f"at its next run they lose those beyond the newest {keep}, for the factory will have no more",
+            "Give a larger --keep if they shall keep them",
+        )
+        for stack, own in sorted(keeps.items())
+        if own is None or own > keep
+    ]
+
+
+def pinned_names(pins: Mapping[str, Set[str]]) -> dict[str, str]:
+    """Image names, folded, each with the stacks that pin it; `pins` are the pinned names by stack."""
+    found: dict[str, list[str]] = {}
+    for stack, names in sorted(pins.items()):
+        for name in {fold(name) for name in names}:
+            found.setdefault(name, []).append(f"stack '{stack}'")
+    return {name: ", ".join(stacks) for name, stacks in found.items()}
