@@ -174,8 +174,16 @@ class Saver:
             facts = await self._blobs.facts(source)
             if facts is None:
                 raise CopyError(f"disk '{disk.name}': Azure gave an address with nothing there. Run again")
-            identity = f"disk:{disk.unique_id}"
-            request = CopyRequest(source, facts.length, facts.created, destination, identity, UNFINISHED)
+            request = CopyRequest(
+                source,
+                facts.length,
+                facts.created,
+                destination,
+                source_id=f"disk:{disk.unique_id}",
+                # Azure takes no conditions on the content of a disk (AzCopy sends none either).
+                source_version=f"{disk.released} {facts.etag}",
+                record_suffix=UNFINISHED,
+            )
             manifests = _OwnManifests(self._blobs, destination)
             copier = RangedCopier(self._blobs, self._writer, manifests, self._pacer, self._totals)
 

@@ -24,6 +24,8 @@ class ManagedDisk:
     os_type: str | None = None
     generation: str | None = None
     """hyperVGeneration: V1 or V2."""
+    released: str = ""
+    """LastOwnershipUpdateTime: when its VM was last started or deallocated; until then nobody wrote to it."""
 
     @property
     def name(self) -> str:

@@ -68,6 +68,7 @@ async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
         state=str(about.get("diskState") or ""),
         os_type=about.get("osType"),
         generation=about.get("hyperVGeneration"),
+        released=str(about.get("LastOwnershipUpdateTime") or ""),
     )
 
 

@@ -216,6 +216,7 @@ def _disk(lab: Lab, machine: VirtualMachine, disk: Disk, active: bool) -> dict[s
         "diskState": "ActiveSAS" if active else held,
         "uniqueId": disk.unique_id,
         "timeCreated": disk.created,
+        "LastOwnershipUpdateTime": disk.released,
         "provisioningState": "Succeeded",
     }
     if disk.lun is None:

@@ -17,13 +17,15 @@ from localcloud.seed import PowerState, SeedVirtualMachine
 @dataclass
 class Disk:
     """A managed disk; `lun` None is the OS disk. Its bytes are the blob in `container`, one footer longer than
-    `size_bytes`; `operation` names the grant or revocation under way, if any."""
+    `size_bytes`; `released` is when its VM was last started or deallocated; `operation` names the grant or revocation
+    under way, if any."""
 
     name: str
     size_bytes: int
     lun: int | None
     container: str
     created: str
+    released: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
     unique_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     operation: str | None = None
 

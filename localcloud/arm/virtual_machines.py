@@ -19,7 +19,7 @@ from pydantic import Field
 from localcloud.arm.errors import ArmError, resource_not_found
 from localcloud.arm.machines import Disk, VirtualMachine
 from localcloud.arm.operations import Operations, Work, retry_headers
-from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab
+from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab, timestamp
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.faults import Document, Latencies
@@ -164,6 +164,9 @@ def change_machine(store: ArmStore, access: DiskAccess, change: MachineChange) -
                 raise ArmError(
                     409, "Conflict", f"There is an active shared access signature outstanding for disk {disk.name}."
                 )
+    if change.power_state not in (None, machine.power_state):
+        for disk in machine.disks:
+            disk.released = timestamp()
     machine.power_state = change.power_state or machine.power_state
     machine.state = change.provisioning_state or machine.state
     machine.generalized = machine.generalized if change.generalized is None else change.generalized

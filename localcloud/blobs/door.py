@@ -12,7 +12,7 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -94,6 +94,7 @@ class Door:
         without, added = {SOURCE_VOUCHED}, list[tuple[str, str]]()
         if account == DISK_ACCOUNT:
             self._check_disk(request.method, path, query)
+            _check_unconditional(request, ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
             target = self._opened(path, query, account)
             without.add("authorization")
         elif bearer:
@@ -121,6 +122,7 @@ class Door:
         if DISK_ACCOUNT in unquote(parts.path):
             if not self._disks.opens(parts.path, parts.query):
                 raise Refused(403, "CannotVerifyCopySource", _UNSIGNED.message)
+            _check_unconditional(request, tuple(name for name in request.headers if name.startswith("x-ms-source-if-")))
         elif given := request.headers.get("x-ms-copy-source-authorization"):
             self._check_token(given, 401, "CannotVerifyCopySource")
         elif "skoid=" in parts.query:
@@ -214,6 +216,12 @@ class Door:
         ended = any(_time(given.get(name)) <= now for name in ("se", "ske"))
         if ended or not hmac.compare_digest(dict(parse_qsl(made)).get("sig", ""), given.get("sig", "")):
             raise _UNSIGNED
+
+
+def _check_unconditional(request: web.BaseRequest, conditions: Iterable[str]) -> None:
+    """Disks take no conditions: AzCopy says so, and sends none (its `downloader-blob.go`)."""
+    if any(name in request.headers for name in conditions):
+        raise Refused(400, "ConditionHeadersNotSupported", "Condition headers are not supported.")
 
 
 _SAS_NAMES = frozenset(

@@ -55,6 +55,9 @@ class CopyRequest:
     destination: BlobRef
     source_id: str = ""
     """What tells the source from others where its URL does not, as for a disk; empty: its URL."""
+    source_version: str = ""
+    """Tells one state of the source from another where no condition may be put on its reading, as for a disk, which
+    nobody can write while it is open; empty: its ETag does."""
     record_suffix: str = SUFFIX
     """What the record of the unfinished copy is called by; another one where a manifest belongs to the destination."""
 
@@ -100,9 +103,14 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What every copy of one factory VHD needs to know of it; the footer is its last 512 bytes."""
+    """What every copy of one factory VHD needs to know of it; the footer is its last 512 bytes.
 
-    etag: str
+    `etag` is the condition on which ranges are read, None where there may be none; `version` tells one state of it from
+    another.
+    """
+
+    etag: str | None
+    version: str
     footer: bytes
 
 
@@ -178,7 +186,9 @@ async def checked_source(blobs: PageBlobs, request: CopyRequest) -> Source:
     fault = footer_fault(footer, facts.length) if facts.is_page_blob else "it is not a page blob"
     if fault:
         raise CopyError(f"{name}: {fault}; Azure would refuse it, so {lost}. Save the image again")
-    return Source(facts.etag, footer)
+    if request.source_version:
+        return Source(None, request.source_version, footer)
+    return Source(facts.etag, facts.etag, footer)
 
 
 async def ends_alike(blobs: PageBlobs, request: CopyRequest, source: Source) -> bool:

@@ -194,7 +194,7 @@ class RangedCopier:
                 if copier.is_whole(facts):
                     copy_id = facts.metadata.get(copier.COPY) or (facts.copy.id if facts.copy else "")
                     return Copied(copy_id, facts.metadata.get(copier.DIGEST, ""))
-                if facts.metadata.get(copier.ETAG) == known.source.etag and facts.generation:
+                if facts.metadata.get(copier.ETAG) == known.source.version and facts.generation:
                     return await self._take_up(request, known, facts)
                 warn(f"{request.source.name} changed since its copy began; the copy begins anew")
         return await self._begin(request, known, users, facts)
@@ -312,4 +312,4 @@ class RangedCopier:
 
     @staticmethod
     def _marks(request: CopyRequest, known: _Known, copy_id: str) -> dict[str, str]:
-        return {**request.mark, copier.ETAG: known.source.etag, copier.COPY: copy_id}
+        return {**request.mark, copier.ETAG: known.source.version, copier.COPY: copy_id}

@@ -50,7 +50,7 @@ class ServiceCopier:
     ) -> Copied:
         """See `Copier`."""
         source = await self._sources.get(request.source, lambda: copier.checked_source(self._blobs, request))
-        etag = await copier.relay_etag(self._blobs, request, via) if via else source.etag
+        etag = await copier.relay_etag(self._blobs, request, via) if via else source.version
         job = _Job(request, via or request.source, etag, {**request.mark, **copier.users_text(users)})
         state = await self._start(job, overwrite=False) or await self._take_over(job)
         for attempt in range(ATTEMPTS):

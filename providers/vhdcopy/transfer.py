@@ -45,10 +45,13 @@ class SourceChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One copy: what is read, at which ETag; what is written, in which generation; the VHD's name for people."""
+    """One copy: what is read, at which ETag (None: whatever it is); what is written, in which generation.
+
+    `name` is the VHD's name for people.
+    """
 
     source: BlobRef
-    etag: str
+    etag: str | None
     destination: BlobRef
     generation: int
     name: str

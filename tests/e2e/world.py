@@ -345,7 +345,9 @@ class World:
         }
         file = self.folder / f"Pulumi.{STACK}.yaml"
         document = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-        file.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
+        whole = file.with_name(f"{uuid.uuid4()}.unfinished")  # another run of this world may read it meanwhile
+        whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
+        whole.replace(file)
 
     def _ensure_stack(self) -> None:
         if not any((self.folder / "stacks").rglob(f"{STACK}.json")):

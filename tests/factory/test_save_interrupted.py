@@ -142,3 +142,18 @@ def test_a_disk_that_a_killed_run_left_open_is_closed_by_a_run_about_another_vm(
     world.cloud.clear_calls()
     assert world.save("--vm", "golden").code == 0
     assert 0 < world.moved() < 24 * MIB
+
+
+def test_a_disk_that_was_in_use_since_a_save_was_cut_off_is_copied_anew(world: FactoryWorld) -> None:
+    """What was moved may be of another state of the disk; Azure puts no conditions on its content."""
+    world.add_vm("golden", **DISK_SIZE)
+    world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})
+    world.interrupted(lambda: world.called("PUT", ".copying.json.gz"), signal.SIGINT)
+    world.cloud.set_limits({})
+    world.set_power("golden", "running")
+    world.set_power("golden", "deallocated")
+    world.cloud.clear_calls()
+    run = world.save()
+    assert run.code == 0 and any("begins anew" in text for text in run.document["warnings"]), run.stdout
+    assert world.moved() > 24 * MIB
+    assert is_whole(world)

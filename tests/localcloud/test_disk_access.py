@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import requests
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from tests.localcloud.cloud_program import Program, wait
 
 SUBSCRIPTION = "44444444-4444-4444-4444-444444444444"
 SIZE = 16 * MIB
+UNCHANGED = MatchConditions.IfNotModified
 FILES = {"etc/image": "what the machine holds"}
 
 
@@ -203,6 +206,16 @@ def test_a_disk_is_copied_until_access_is_revoked(factory: Factory) -> None:
     assert factory.refusals(sas) == DEAD
     assert factory.arm("GET", disk).json()["properties"]["diskState"] == "Reserved"
     assert "sig=" not in str([call for call in factory.cloud.calls() if "REDACTED" not in call["path"]])
+
+
+def test_no_condition_can_be_put_on_a_disk(factory: Factory) -> None:
+    """Neither on reading it nor on copying from it, whatever the condition says."""
+    sas = factory.grant(factory.disks()[0])
+    etag = requests.head(sas, timeout=10).headers["ETag"]
+    read = requests.get(sas, headers={"If-Match": etag, "Range": "bytes=0-511"}, timeout=10)
+    assert (read.status_code, read.headers["x-ms-error-code"]) == (400, "ConditionHeadersNotSupported")
+    with pytest.raises(HttpResponseError, match="Condition headers are not supported"):
+        factory.target().upload_pages_from_url(sas, 0, 512, 0, source_etag=etag, source_match_condition=UNCHANGED)
 
 
 def test_two_grants_are_equally_good_and_end_together(factory: Factory) -> None:
