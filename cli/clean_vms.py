@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.interruption import Interrupted, run
+from cli.output import report_console, tell
 from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.cleaning import CleanPlan, plan_clean
 from imagefactory.faults import Fault
@@ -110,13 +109,11 @@ def _show(lines: dict[str, Line], *, dry_run: bool, as_json: bool) -> None:
         ]
         typer.echo(json.dumps({"dryRun": dry_run, "vms": rows}, indent=2, ensure_ascii=False))
         return
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = report_console()
     table = Table(title="VMs of the factory lab", title_justify="left")
     for column in ("VM", "Result", "Saved as", "Why"):
         table.add_column(column, overflow="fold")
     for line in ordered:
         table.add_row(line.vm, line.result, line.image, "" if line.error or line.result == "reported" else line.message)
     console.print(table)
-    for line in ordered:
-        if line.message and (line.error or line.result == "reported"):
-            console.print(line.message, markup=False, highlight=False, soft_wrap=True)
+    tell(console, (line.message for line in ordered if line.error or line.result == "reported"))

@@ -15,10 +15,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.interruption import Interrupted, run
+from cli.output import report_console, tell
 from cli.stack import AsJson, Stack, stack_files, stack_name, stack_settings
 from imagefactory.configuration import Configuration, load_configuration
 from imagefactory.errors import ConfigurationError
@@ -195,7 +195,7 @@ def _carry_out(settings: Settings, report: Report) -> Interrupted | None:
 
 
 def _show_plan(report: Report) -> None:
-    console, plan = _console(), report.plan
+    console, plan = report_console(), report.plan
     if plan.deletions:
         table = Table(title="What goes", title_justify="left")
         for column in ("What", "Name", "Image path", "Why", "GiB"):
@@ -206,25 +206,17 @@ def _show_plan(report: Report) -> None:
     told = [f"{len(plan.deletions)} to delete, {_gib(plan.size)} GiB; {len(plan.kept)} stay."]
     told += [f"Stays: {one.name}: {one.reason}." for one in plan.kept if not one.is_newest]
     told += [f"Look at: {one.reason.message()}" for one in plan.reported]
-    for text in (*told, *report.warnings, *report.failures):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    tell(console, (*told, *report.warnings, *report.failures))
 
 
 def _show_outcomes(report: Report) -> None:
-    console = _console()
+    console = report_console()
     results = [report.result(one) for one in report.plan.deletions]
-    for text in (outcome.error for outcome in report.outcomes.values() if outcome.error):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    for one in report.plan.deletions:
-        if report.result(one) == report.otherwise:
-            console.print(f"{one.name}: {report.otherwise}", markup=False, highlight=False, soft_wrap=True)
+    tell(console, (outcome.error for outcome in report.outcomes.values()))
+    left = (one for one in report.plan.deletions if report.result(one) == report.otherwise)
+    tell(console, (f"{one.name}: {report.otherwise}" for one in left))
     size = sum(one.size for one in report.plan.deletions if report.result(one) == "deleted")
     console.print(f"Deleted {results.count('deleted')} of {len(results)}, {_gib(size)} GiB.", highlight=False)
-
-
-def _console() -> Console:
-    # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
-    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def _gib(size: int) -> str:

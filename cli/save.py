@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.interruption import Interrupted, run
+from cli.output import report_console, tell
 from cli.progress import CopyProgress
 from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration import load_golden_images
@@ -266,7 +265,7 @@ def _show(report: Report, *, dry_run: bool, as_json: bool) -> None:
         }
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = report_console()
     rows = [
         {
             "VM": line.vm,
@@ -292,6 +291,4 @@ def _show(report: Report, *, dry_run: bool, as_json: bool) -> None:
     told += [
         f"Disk {disk}: a run that ended left it open; without --dry-run this is mended." for disk in report.left_open
     ]
-    for text in (*report.warnings, *told, *report.failures, report.totals):
-        if text:
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    tell(console, (*report.warnings, *told, *report.failures, report.totals))

@@ -100,19 +100,21 @@ class Saver:
         self._records = SaveRecords(factory.accounts, factory.account_id)
         self._taken = {fold(name) for name in taken}
 
-    async def save_all(self, saves: Iterable[Save], max_concurrent: int) -> list[Outcome]:
-        """Save them, `max_concurrent` at once. A cancellation ends it when access to all disks is revoked."""
+    async def save_all(self, saves: Iterable[Save], max_concurrent: int) -> None:
+        """Save them, `max_concurrent` at once; the watcher is told of each end.
+
+        A cancellation ends it when access to all disks is revoked.
+        """
         gate = asyncio.Semaphore(max_concurrent)
 
-        async def one(save: Save) -> Outcome:
+        async def one(save: Save) -> None:
             async with gate:
                 outcome = await self._outcome(save)
             self._watcher.ended(outcome)
-            return outcome
 
         tasks = [asyncio.ensure_future(one(save)) for save in saves]
         try:
-            return list(await asyncio.gather(*tasks))
+            await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()

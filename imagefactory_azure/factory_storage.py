@@ -20,7 +20,8 @@ from imagefactory.faults import Fault
 from imagefactory.lab_facts import LabFacts
 from imagefactory.manifest import SUFFIX, manifest_name
 from imagefactory_azure.errors import CloudError, cloud_error, from_azure
-from imagefactory_azure.storage import StorageAccounts, account_name
+from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.stored_blobs import list_blobs
 
 CONTAINER = "imagefactoryvhds"
 """The old scripts' container, in the factory's storage account (SnapImagesFromVMs.ps1)."""
@@ -66,13 +67,8 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
 
 async def saved_names(accounts: StorageAccounts, account_id: str) -> frozenset[str]:
     """The image names that VHDs carry themselves, as this project writes them: one listing. Raises `CloudError`."""
-    container = (await accounts.service(account_id)).get_container_client(CONTAINER)
-    try:
-        blobs = [blob async for blob in container.list_blobs(include=["metadata"], results_per_page=5000)]
-    except AzureError as error:
-        place = f"container '{CONTAINER}'"
-        raise from_azure(error, place, "no name can be chosen", account=account_name(account_id)) from error
-    return frozenset(unquote(blob.metadata["imagename"]) for blob in blobs if "imagename" in (blob.metadata or {}))
+    blobs = await list_blobs(accounts, account_id, CONTAINER, "no name can be chosen")
+    return frozenset(unquote(blob.metadata["imagename"]) for blob in blobs if "imagename" in blob.metadata)
 
 
 async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) -> bytes | Fault:

@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import quote, unquote
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
@@ -21,7 +20,8 @@ from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 from imagefactory.stored_blobs import NAME, RECORD
 from imagefactory_azure.errors import CloudError, error_code, from_azure
 from imagefactory_azure.factory_storage import CONTAINER
-from imagefactory_azure.storage import StorageAccounts, account_name
+from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.stored_blobs import list_blobs
 
 LEASE_SECONDS = 30
 """How long a record is held after its run died; Azure allows 15 to 60."""
@@ -44,13 +44,10 @@ class SaveLost(CloudError):
 
 @dataclass(frozen=True)
 class SaveRecord:
-    """What a record tells: the guid of the save, its image's name (empty: none yet), ids of disks that may be open."""
+    """What a record tells: the guid of the save, ids of disks that may be open."""
 
     guid: str
-    name: str
     disks: tuple[str, ...]
-    last_modified: datetime
-    held: bool
 
 
 class Hold:
@@ -92,34 +89,23 @@ class SaveRecords:
 
     async def all(self) -> list[SaveRecord]:
         """Every record; none where there is no container. Raises `CloudError`."""
-        container = await self._container()
-        found: list[SaveRecord] = []
-        try:
-            async for blob in container.list_blobs(include=["metadata"]):
-                if blob.name.endswith(RECORD):
-                    about = dict(blob.metadata or {})
-                    guid, held = blob.name.removesuffix(RECORD), blob.lease.state == "leased"
-                    name = unquote(about.get("name", ""))
-                    found.append(SaveRecord(guid, name, _disks(about), blob.last_modified, held))
-        except ResourceNotFoundError:
-            return []
-        except AzureError as error:
-            name = account_name(self._account_id)
-            raise from_azure(error, f"container '{CONTAINER}'", "no save begins", account=name) from error
-        return found
+        blobs = await list_blobs(self._accounts, self._account_id, CONTAINER, "no save begins")
+        return [
+            SaveRecord(blob.name.removesuffix(RECORD), _disks(blob.metadata))
+            for blob in blobs
+            if blob.name.endswith(RECORD)
+        ]
 
     @asynccontextmanager
-    async def hold(
-        self, guid: str, disks: tuple[str, ...] = (), *, patience: float = PATIENCE_SECONDS
-    ) -> AsyncIterator[Hold]:
-        """Hold the record of a save; a new one names `disks`. One that is held is waited for `patience` seconds.
+    async def hold(self, guid: str, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Hold]:
+        """Hold the record of a save. One that is held is waited for `patience` seconds.
 
         Raises `SaveHeld` where another run holds it, and keeps holding it. Within the block `SaveLost` is raised where
         the lease could not be renewed in time; `CloudError` else.
         """
         container = await self._container()
         client = container.get_blob_client(guid + RECORD)
-        lease = await self._acquire(container, client, disks, patience)
+        lease = await self._acquire(container, client, patience)
         owner = asyncio.current_task()
         lost = asyncio.Event()
 
@@ -189,15 +175,13 @@ class SaveRecords:
         return (await self._accounts.service(self._account_id)).get_container_client(CONTAINER)
 
     @staticmethod
-    async def _acquire(
-        container: ContainerClient, client: BlobClient, disks: tuple[str, ...], patience: float
-    ) -> BlobLeaseClient:
+    async def _acquire(container: ContainerClient, client: BlobClient, patience: float) -> BlobLeaseClient:
         """Hold the record, which is made where it is missing; a living run may remove it at any moment."""
         lease, waited = BlobLeaseClient(client), 0.0
         while True:
             try:
                 with suppress(ResourceExistsError):
-                    await client.upload_blob(b"", metadata=_metadata("", disks), overwrite=False)
+                    await client.upload_blob(b"", overwrite=False)
                 await lease.acquire(LEASE_SECONDS)
                 return lease
             except ResourceNotFoundError as error:

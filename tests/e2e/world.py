@@ -360,6 +360,18 @@ class World:
             )
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        items: list[Any] = []
+        url = f"{path}?api-version=2018-09-15"
+        while url:
+            answer = self.request(method, url, body)
+            answer.raise_for_status()
+            page: dict[str, Any] = answer.json() if answer.content else {}
+            items += page.get("value", [])
+            url = page.get("nextLink", "")
+        return {**page, "value": items} if "value" in page else page
+
+    def request(self, method: str, target: str, body: Any = None) -> requests.Response:
+        """One call of the resource manager; `target` is a path with its query, or a link that it gave."""
         status = self.cloud.status()
         token = requests.get(
             status["identityEndpoint"],
@@ -367,12 +379,5 @@ class World:
             headers={"X-IDENTITY-HEADER": status["identityHeader"]},
             timeout=10,
         ).json()["access_token"]
-        items: list[Any] = []
-        url = f"{status['resourceManager']}{path}?api-version=2018-09-15"
-        while url:
-            answer = requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
-            answer.raise_for_status()
-            page: dict[str, Any] = answer.json() if answer.content else {}
-            items += page.get("value", [])
-            url = page.get("nextLink", "")
-        return {**page, "value": items} if "value" in page else page
+        url = target if target.startswith("http") else f"{status['resourceManager']}{target}"
+        return requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)

@@ -187,27 +187,16 @@ class FactoryWorld(World):
         return {unquote(about.get("name", "")) for name, about in self.blobs().items() if name.endswith(".save")}
 
     def _compute(self, path: str) -> dict[str, Any]:
-        return self._request("GET", f"{path}?api-version=2024-07-01").json()  # type: ignore[no-any-return]
+        return self.request("GET", f"{path}?api-version=2024-07-01").json()  # type: ignore[no-any-return]
 
     def _post(self, path: str, body: Any) -> dict[str, Any]:
-        answer = self._request("POST", f"{path}?api-version=2023-10-02", body)
+        answer = self.request("POST", f"{path}?api-version=2023-10-02", body)
         answer.raise_for_status()
         url = answer.headers.get("Location")
         while url and answer.status_code in {201, 202}:
             time.sleep(0.02)
-            answer = self._request("GET", url)
+            answer = self.request("GET", url)
         return dict(answer.json()) if answer.content else {}
-
-    def _request(self, method: str, path: str, body: Any = None) -> requests.Response:
-        status = self.cloud.status()
-        token = requests.get(
-            status["identityEndpoint"],
-            params={"api-version": "2019-08-01", "resource": status["resourceManager"]},
-            headers={"X-IDENTITY-HEADER": status["identityHeader"]},
-            timeout=10,
-        ).json()["access_token"]
-        url = path if path.startswith("http") else f"{status['resourceManager']}{path}"
-        return requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
 
 
 def _without_ci(environment: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ def test_saved_vms_go_and_the_others_stay(world: FactoryWorld) -> None:
     assert run.results() == {"saved": "deleted", "new": "kept", "ignored": "kept", "unknown": "reported"}
     assert "Tag it FactoryIgnore" in run.row("unknown")["message"]
     assert set(world.machines()) == {"new", "ignored", "unknown"}
-    assert world._request("GET", f"{disk}?api-version=2023-10-02").status_code == 404
+    assert world.request("GET", f"{disk}?api-version=2023-10-02").status_code == 404
     assert world.blobs() == before
     again = world.command("clean-vms")
     assert again.code == 0 and "deleted" not in again.stdout and "unknown" in again.stdout
