@@ -22,6 +22,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 
 from imagefactory.errors import ImageFactoryError, redacted
 from imagefactory_azure.clouds import Cloud
+from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
 from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
@@ -34,6 +35,7 @@ VERSION = "0.1.0"
 RESOURCES: dict[str, Resource] = {
     "vhdcopy:index:VhdCopy": VhdCopy(),
     "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
+    "vhdcopy:index:PlanFailures": PlanFailures(),
 }
 
 CLEAN_UP_SECONDS = 4.0
@@ -183,7 +185,10 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def _make(self, request: Any, inputs: Properties, context: Context) -> tuple[str, Properties]:
         resource = await _resource(request.urn, context)
         if request.preview:
-            return "", resource.planned(inputs)
+            try:
+                return "", resource.planned(inputs)
+            except ImageFactoryError as error:
+                await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         row = Row(self._log, request.urn, live=self._live)
         task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._create(resource, inputs, row))
         self._running.add(task)
