@@ -61,7 +61,8 @@ class Successors:
         ids = {each.id for each in succeeded}
         finished = {each.image.vhd_name for each in plan.images if each.standing and each.image_id in ids}
         wanted = self._wanted.get(path, [])
-        missing = [each.name for each in wanted if each.vhd_name not in finished]
+        names = {each.image.vhd_name: each.name for each in plan.images}
+        missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
         newer = sum(each.path == path and self._age(each) > self._age(image) for each in succeeded)
         keep = None if path in self._policy.pins else self._policy.keep
         if (wanted and not missing) or (keep is not None and newer >= keep):

@@ -1,4 +1,4 @@
-"""An image leaves a lab only after its successors exist there: no bad night empties a lab, and none stops the others."""
+"""An image leaves a lab only after its successors exist there; no bad night empties a lab or stops the others."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ import json
 
 import pytest
 
-from tests.e2e.world import FACTORY_CONTAINER, World
+from tests.e2e.world import World
 
 pytestmark = pytest.mark.engine
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
-
-
-def damage(world: World, name: str) -> None:
-    """Overwrite the footer of a factory image's VHD, so that no lab can get it."""
-    blob = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, world.images[name])
-    length = blob.get_blob_properties().size
-    blob.upload_page(b"\0" * 512, length - 512, 512)
 
 
 def test_no_lab_loses_its_last_image_to_one_that_cannot_be_made(world: World) -> None:
@@ -27,7 +20,7 @@ def test_no_lab_loses_its_last_image_to_one_that_cannot_be_made(world: World) ->
     (first,) = world.add_images((WINDOWS, 5))
     world.serve()
     (bad,) = world.add_images((WINDOWS, 6))
-    damage(world, bad)
+    world.damage(bad)
     run = world.up()
     assert run.code != 0
     assert all(world.held(lab) == {first: "Succeeded"} for lab in labs), run.output
@@ -101,7 +94,7 @@ def test_a_rebuilt_image_exists_before_the_one_that_it_replaces_goes(world: Worl
 
 
 def test_one_labs_own_image_under_the_next_name_keeps_nothing_in_other_labs(world: World) -> None:
-    """An image without our tag under the name of the next image fails the run; other labs retire theirs all the same."""
+    """An untagged image under the name of the next one fails the run; other labs retire theirs all the same."""
     world.settings["keep"] = 1
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
     (first,) = world.add_images((WINDOWS, 5))
@@ -157,3 +150,19 @@ def test_a_preview_says_what_is_kept_and_why_and_fails_where_the_plan_cannot_be_
     assert not any("PlanFailures" in resource["type"] for resource in resources)
     (kept,) = resources[0]["outputs"]["retained"]
     assert kept["image"] == first and second in kept["reason"], json.dumps(kept)
+
+
+def test_without_continue_on_error_a_failing_plan_serves_all_labs_and_deletes_nothing(world: World) -> None:
+    """The run fails last, so a plain `pulumi up` still creates what it can; the engine then deletes nothing."""
+    world.settings["keep"] = 1
+    web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
+    (first,) = world.add_images((WINDOWS, 5))
+    world.serve()
+    world.seed_standing(web, "Win2016_Datacenter-Jun-6-2026", {"owner": "me"})
+    (second,) = world.add_images((WINDOWS, 6))
+    for _ in range(2):
+        run = world.pulumi("up", "--yes", "--skip-preview")
+        assert run.code != 0 and "1 part of the plan" in run.output, run.output
+        assert set(world.held(data)) == {first, second}
+    assert world.up().code != 0
+    assert set(world.held(data)) == {second}

@@ -131,7 +131,7 @@ def test_a_standing_image_is_taken_over_with_the_id_and_name_that_azure_lists() 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"source_vhd": "other.vhd"}, "it will be replaced"),
+        ({"source_vhd": "other.vhd"}, "created as image-"),
         ({"state": "Failed"}, "already existing"),
         ({"state": "Deleting"}, "Deleting"),
     ],
