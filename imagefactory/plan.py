@@ -181,9 +181,9 @@ def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -
     held = {image.image_path for image in offered}
     for path, name in sorted(policy.pins.items()):
         if path not in held:
-            fact = f"{path} is pinned to {name}, which the factory does not hold"
-            consequence = "nothing is deleted, and no other image of that path is distributed"
-            remedy = "Correct the name (`imagefactory catalog` lists them), or take the pin out"
+            fact = f"{path} is pinned to {name}, which is not in the factory"
+            consequence = "labs keep their images of that path and get no other one"
+            remedy = "Fix the name (`imagefactory catalog` lists them), or remove the pin"
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
 
 
@@ -257,8 +257,8 @@ def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], 
 
 
 def _no_storage(lab: TargetLab) -> Fault:
-    consequence = "no VHD can be staged for it, so it is not served, and nothing is deleted"
-    remedy = "Repair the lab in the portal, or take its entry out"
+    consequence = "no VHD can be staged, so the lab is skipped and keeps its images"
+    remedy = "Repair the lab in the portal, or remove its entry"
     return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)
 
 
@@ -268,9 +268,9 @@ def _without_crossing(plan: LabPlan, factory: LabFacts, found: _Findings) -> Lab
     if not refused:
         return plan
     names = ", ".join(sorted(image.name for image in refused))
-    fact = f"lies in {plan.facts.region}, the factory in {factory.region}, and lacks {names}"
-    consequence = "no VHD crosses a region (setting crossRegion), so it gets nothing new, and nothing is deleted"
-    remedy = "Set imagefactory:crossRegion to relay or direct, or take the lab out of labs.json"
+    fact = f"is in {plan.facts.region}, the factory in {factory.region}, and {names} is missing"
+    consequence = "crossRegion is refuse, so the lab gets no new images and keeps those that they would replace"
+    remedy = "Set imagefactory:crossRegion to relay or direct, or remove the lab from labs.json"
     found.failures.append(error(f"lab {plan.label}", fact, consequence, remedy, plan.lab.location))
     for image in refused:
         found.omit(image.image, "it would cross a region (setting crossRegion)", plan.label)
