@@ -20,7 +20,8 @@ import grpc.aio
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from imagefactory.errors import ImageFactoryError, redacted
+from imagefactory.errors import ImageFactoryError
+from imagefactory.plain_text import redacted
 from imagefactory_azure.clouds import Cloud
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
