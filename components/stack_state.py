@@ -13,6 +13,8 @@ import os
 
 import pulumi
 
+from imagefactory.plain_text import printable, redacted
+
 CUSTOM_IMAGE = "azure-native:devtestlab:CustomImage"
 
 
@@ -44,6 +46,5 @@ async def images_in_state() -> frozenset[str]:
 
 
 def _unread(reason: str) -> pulumi.RunError:
-    return pulumi.RunError(
-        f"state: which images the stack holds cannot be told, so nothing is declared and nothing is deleted: {reason}"
-    )
+    told = "state: which images the stack holds cannot be told, so nothing is declared and nothing is deleted"
+    return pulumi.RunError(printable(f"{told}: {redacted(reason)}"))
