@@ -12,7 +12,6 @@ from components.lab_images import VhdSource
 from components.stack_state import images_in_state
 from imagefactory.configuration import load_configuration
 from imagefactory.errors import ImageFactoryError
-from imagefactory.plain_text import printable
 from imagefactory.plan import build_plan
 from imagefactory.settings import parse_settings
 from imagefactory_azure.facts import gather_facts
@@ -30,7 +29,7 @@ async def main() -> None:
     for fault in plan.warnings:
         pulumi.log.warn(fault.placed())
     for crossing in plan.crossings:
-        pulumi.log.info(printable(crossing.text))
+        pulumi.log.info(crossing.text)
     pulumi.export("labs", distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, in_state))
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
     if plan.failures:

@@ -22,7 +22,7 @@ stop() {
   exit 1
 }
 
-download() { curl --fail --silent --show-error --location --retry 3 --output "$downloads/${1##*/}" "$1"; }
+download() { curl --proto '=https' --fail --silent --show-error --location --retry 3 --output "$downloads/${1##*/}" "$1"; }
 
 verified() { # an archive that is the recorded one
   grep -q "^[0-9a-f]\{64\}  $1\$" "$sums" ||

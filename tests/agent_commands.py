@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-SET_VARIABLE = "##vso[task.setvariable variable=BASH_ENV]/tmp/x"
+SET_VARIABLE = "##vso[task.setvariable variable=BASH_ENV]evil"
 
 
 def agent_commands(text: str) -> list[str]:

@@ -290,7 +290,7 @@ def test_no_preview_no_summary(tmp_path: Path) -> None:
 
 
 HOSTILE = f"  + tag: {SET_VARIABLE}\n ::add-mask::x\n  https://a.blob.example/c/b?sv=1&sig=AbC"
-SHOWN = "  + tag: # #vso[task.setvariable variable=BASH_ENV]/tmp/x\n : :add-mask::x\n  https://a.blob.example/c/b\n"
+SHOWN = "  + tag: # #vso[task.setvariable variable=BASH_ENV]evil\n : :add-mask::x\n  https://a.blob.example/c/b\n"
 
 
 def shown_steps() -> list[dict[str, Any]]:
