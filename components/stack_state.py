@@ -17,6 +17,8 @@ from typing import Any
 
 import pulumi
 
+from imagefactory.plain_text import printable, redacted
+
 COPY, CUSTOM_IMAGE, RELEASE = (
     "vhdcopy:index:VhdCopy",
     "azure-native:devtestlab:CustomImage",
@@ -73,6 +75,5 @@ async def read_stack_state() -> StackState:
 
 
 def _unread(reason: str) -> pulumi.RunError:
-    return pulumi.RunError(
-        f"state: cannot read which images the stack contains; nothing is declared or deleted: {reason}"
-    )
+    told = "state: cannot read which images the stack contains; nothing is declared or deleted"
+    return pulumi.RunError(printable(f"{told}: {redacted(reason)}"))

@@ -19,6 +19,7 @@ from imagefactory.image_path import ImagePath, fold
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
 from imagefactory.naming import name_beside
+from imagefactory.plain_text import printable
 from imagefactory.plan_values import LabPlan, PlannedImage
 from imagefactory.retirement import Successors
 from imagefactory.settings import Policy
@@ -53,7 +54,7 @@ class Plan:
     def retained(self) -> list[dict[str, str]]:
         """The images that are kept although the plan does not want them, as the stack's outputs list them."""
         return [
-            {"lab": lab.label, "image": one.name, "imagePath": one.image_path, "reason": one.reason}
+            {"lab": lab.label, "image": one.name, "imagePath": printable(one.image_path), "reason": one.reason}
             for lab in self.labs
             for one in lab.retained
         ]
@@ -65,7 +66,8 @@ class Plan:
             reasons: dict[str, list[str]] = {}
             for one in lab.retained:
                 reasons.setdefault(one.reason, []).append(one.name)
-            yield from (f"{lab.label}: keeps {', '.join(names)}: {reason}" for reason, names in reasons.items())
+            told = (f"{lab.label}: keeps {', '.join(names)}: {reason}" for reason, names in reasons.items())
+            yield from map(printable, told)
 
 
 @dataclass
