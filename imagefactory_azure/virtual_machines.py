@@ -74,7 +74,11 @@ async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
 
 async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> FactoryVm:
     found = compute_id and await arm.get(
-        f"{compute_id}?$expand=instanceView", COMPUTE_VERSION, subject=f"VM '{vm.name}'", consequence=_UNREADABLE
+        compute_id,
+        COMPUTE_VERSION,
+        subject=f"VM '{vm.name}'",
+        consequence=_UNREADABLE,
+        parameters={"$expand": "instanceView"},
     )
     if not found:
         fact, remedy = "its compute VM is not there", "Look at it in the lab, and delete it if it is broken"
