@@ -72,7 +72,7 @@ class StorageAccounts:
     """Clients of the blob services that one run touches, opened on first use. Use as `async with`.
 
     Everything raises `CloudError` where nobody can sign in, keys are wanted and cannot be had, or the endpoint is
-    neither encrypted nor on this machine.
+    neither encrypted nor on this machine; `ImageFactoryError` where an id does not end in the name of an account.
     """
 
     def __init__(self, arm: ResourceManager, auth: Literal["aad", "key"] = "aad") -> None:
