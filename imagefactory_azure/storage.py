@@ -164,7 +164,7 @@ class StorageAccounts:
         self._secrets.drop(lambda secret: any(text.endswith(secret) for text in shown))
 
     async def readable_url(self, account_id: str, blob_url: str) -> str:
-        """`blob_url` with a SAS that lets the service read this one blob for days. Give it to it, keep it nowhere."""
+        """The blob's URL with a SAS that lets the service read it for days. Give it to it, keep it nowhere."""
         service = await self.service(account_id)
         now = datetime.now(timezone.utc)
         key: dict[str, Any] = {"account_key": await self._key(account_id)} if self.auth == "key" else {}
@@ -180,7 +180,7 @@ class StorageAccounts:
             expiry=expiry,
             **key,
         )
-        return f"{blob_url}?{sas}"
+        return f"{self.url(BlobRef(account_id, blob_url))}?{sas}"
 
     async def exists(self, account_id: str) -> bool:
         """Whether there is such an account, as the resource manager knows it."""
