@@ -21,7 +21,7 @@ from azure.mgmt.core import AsyncARMPipelineClient
 from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
-from imagefactory.faults import printable
+from imagefactory.plain_text import printable
 from imagefactory_azure.clouds import Cloud
 from imagefactory_azure.errors import CloudError, cloud_error, from_azure
 
@@ -98,11 +98,6 @@ class ResourceManager:
         if answer is None:
             raise cloud_error(subject, consequence, 404, "ResourceNotFound", "it does not exist")
         return answer
-
-    async def delete(self, path: str, api_version: str, *, subject: str, consequence: str) -> None:
-        """Begin to delete the resource at an ARM id; nothing happens when it is gone already. Raises `CloudError`."""
-        url = self._url(path, {"api-version": api_version}, subject, consequence)
-        await self._send("DELETE", url, subject, consequence)
 
     async def run(
         self, method: str, path: str, api_version: str, *, subject: str, consequence: str, body: object = None

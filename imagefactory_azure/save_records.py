@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 
-from imagefactory.arm_ids import DISK
+from imagefactory.arm_ids import DISK, STORAGE_ACCOUNT
 from imagefactory.faults import Fault, error
 from imagefactory.stored_blobs import NAME, RECORD, StoredBlob
 from imagefactory_azure.errors import CloudError, error_code, from_azure
@@ -52,7 +52,7 @@ class SaveRecord:
     guid: str
     disks: tuple[str, ...]
     strays: tuple[str, ...] = ()
-    """What it names as disks and is no id of one; no request is made of it."""
+    """What it names as disks and is no id of one in the factory's subscription; no request is made of it."""
 
     @property
     def fault(self) -> Fault | None:
@@ -62,7 +62,7 @@ class SaveRecord:
         more = f" (and {len(self.strays) - 1} more)" if len(self.strays) > 1 else ""
         return error(
             f"record {self.guid}{RECORD}",
-            f"{DISK.fact('its disk', self.strays[0])}{more}",
+            f"{DISK.fact('its disk', self.strays[0])} in the factory's subscription{more}",
             "nothing is sent to it, and the disk that was meant may still be readable",
             "Check who can write to the factory's storage account, and revoke access to disks in the state ActiveSAS",
         )
@@ -71,7 +71,7 @@ class SaveRecord:
 def records_of(blobs: Iterable[StoredBlob]) -> list[SaveRecord]:
     """The records among the blobs of the factory's container."""
     return [
-        SaveRecord(blob.name.removesuffix(RECORD), *_disks(blob.metadata))
+        SaveRecord(blob.name.removesuffix(RECORD), *_disks(blob.metadata, blob.account_id))
         for blob in blobs
         if blob.name.endswith(RECORD)
     ]
@@ -80,10 +80,11 @@ def records_of(blobs: Iterable[StoredBlob]) -> list[SaveRecord]:
 class Hold:
     """A record in the hands of this run."""
 
-    def __init__(self, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str]) -> None:
+    def __init__(self, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str], account_id: str) -> None:
+        """`record` is the metadata of the record, `account_id` the ARM id of the factory's storage account."""
         self._client, self._lease = client, lease
         self.name = unquote(record.get("name", ""))
-        self.disks, self.strays = _disks(record)
+        self.disks, self.strays = _disks(record, account_id)
         self.removed = False
 
     async def note(self, *, name: str | None = None, disks: tuple[str, ...] | None = None) -> None:
@@ -151,7 +152,7 @@ class SaveRecords:
         held: Hold | None = None
         try:
             about = await client.get_blob_properties(lease=lease)
-            held = Hold(client, lease, about.metadata or {})
+            held = Hold(client, lease, about.metadata or {}, self._account_id)
             yield held
         except AzureError as error:
             raise _refused(error, client, "the save does not begin") from error
@@ -227,10 +228,21 @@ def _metadata(name: str, disks: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-def _disks(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Ids of disks, and what is no id of one: everybody who may write to the factory's storage can write records."""
+def _disks(metadata: Mapping[str, str], account_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids of disks of the factory's subscription, and whatever else is named.
+
+    Any client that can write to the factory's storage can write records. A lab's VMs are in the lab's subscription, as
+    its storage account is.
+    """
+    account = STORAGE_ACCOUNT.parse(account_id)
     told = [disk for disk in unquote(metadata.get("disks", "")).split(",") if disk]
-    return tuple(disk for disk in told if DISK.parse(disk)), tuple(disk for disk in told if not DISK.parse(disk))
+    ids = {disk: DISK.parse(disk) for disk in told}
+    own = {
+        disk
+        for disk, parsed in ids.items()
+        if parsed and account and parsed.subscription_id.lower() == account.subscription_id.lower()
+    }
+    return tuple(disk for disk in told if disk in own), tuple(disk for disk in told if disk not in own)
 
 
 def _refused(error: AzureError, client: BlobClient, consequence: str) -> CloudError:

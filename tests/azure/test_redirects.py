@@ -139,7 +139,6 @@ async def test_a_range_is_written_where_it_was_sent_or_not_at_all(status: int) -
 ARM_CALLS: dict[str, Callable[[ResourceManager, dict[str, Any]], Awaitable[object]]] = {
     "get": lambda arm, about: arm.get("/a", "1", **about),
     "post": lambda arm, about: arm.post("/a/listKeys", "1", **about),
-    "delete": lambda arm, about: arm.delete("/a", "1", **about),
     "list": lambda arm, about: arm.list("/a", "1", **about),
     "run": lambda arm, about: arm.run("POST", "/a/endGetAccess", "1", **about),
 }

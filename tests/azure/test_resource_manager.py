@@ -87,7 +87,6 @@ STRAY_PATHS = [
 CALLS: dict[str, Callable[[ResourceManager, str], Awaitable[object]]] = {
     "get": lambda arm, path: arm.get(path, "1", **ABOUT),
     "post": lambda arm, path: arm.post(path, "1", **ABOUT),
-    "delete": lambda arm, path: arm.delete(path, "1", **ABOUT),
     "list": lambda arm, path: arm.list(path, "1", **ABOUT),
     "run": lambda arm, path: arm.run("POST", path, "1", **ABOUT),
 }

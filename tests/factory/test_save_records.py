@@ -38,6 +38,7 @@ def strays(world: FactoryWorld, vm: str = "prod") -> list[str]:
         f"{compute}/deallocate?x=",
         compute,
         f"{world.factory.id}/virtualmachines/{vm}?x=",
+        world.disk_id(vm).replace(world.factory.subscription, str(uuid.uuid4())),
         "/",
     ]
 
