@@ -30,6 +30,11 @@ class StandingImage:
         """Whether the service is still working on it, so that its VHD must not be touched."""
         return self.state in {"Creating", "Updating"}
 
+    @property
+    def staged_name(self) -> str:
+        """File name of the staged VHD that it was made from; empty: not told. Its owner can write anything there."""
+        return (self.vhd_url or "").partition("?")[0].rpartition("/")[2]
+
     def holds(self, vhd_name: str) -> bool:
         """Whether the factory made it, from that VHD as far as its tags tell; images of the old scripts name none."""
         return self.image_path is not None and self.source_vhd in {None, vhd_name}
