@@ -13,6 +13,7 @@ from imagefactory.catalog import Catalog
 from imagefactory.configuration import Configuration
 from imagefactory.faults import Fault
 from imagefactory.lab_facts import LabFacts
+from imagefactory.last_good import LastGood, last_good
 from imagefactory.manifest import manifest_name
 from imagefactory.settings import Settings
 from imagefactory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
@@ -41,6 +42,7 @@ class PruneFacts:
     """Names of the factory lab's VMs by their ARM id in lower case."""
     staged: Sequence[StagedVhd]
     needs: StagingNeeds
+    last_good: LastGood
     unread: Sequence[Fault]
     """Why a lab, or what is staged there, could not be read."""
 
@@ -78,6 +80,7 @@ async def read_prune_facts(
         vms={vm.id.lower(): vm.name for vm in vms},
         staged=staged,
         needs=staging_needs(plans, catalog, factory, user_of),
+        last_good=last_good(plans, catalog),
         unread=[replace(fault, consequence=_STAYS) for fault in unread],
     )
 
