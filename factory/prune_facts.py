@@ -28,6 +28,9 @@ from imagefactory_azure.stored_blobs import list_blobs
 from imagefactory_azure.virtual_machines import factory_vms
 from providers.vhdcopy.copier import SOURCE, user_of, users_of
 
+MOST_STAGED = 10_000
+"""Blobs that are read of a lab's container: two pages. A run stages a few; a lab's owner can put millions there."""
+
 _STAYS = "staged VHDs there are left as they are"
 
 
@@ -96,9 +99,10 @@ async def _factory_storage(accounts: StorageAccounts, factory: LabFacts) -> tupl
 async def _staged(accounts: StorageAccounts, account_id: str, source: str) -> list[StagedVhd] | Fault:
     """The staged VHDs of an account whose source lies under `source`: other factories may stage there too."""
     try:
-        listed = {blob.name: blob for blob in await list_blobs(accounts, account_id, STAGING_CONTAINER, _STAYS)}
+        blobs = await list_blobs(accounts, account_id, STAGING_CONTAINER, _STAYS, MOST_STAGED)
     except CloudError as refusal:
         return refusal.fault
+    listed = {blob.name: blob for blob in blobs}
     return [
         StagedVhd(blob, users_of(blob.metadata), listed.get(manifest_name(blob.name)))
         for blob in listed.values()
