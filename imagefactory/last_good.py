@@ -66,18 +66,11 @@ class _Good:
     def __init__(self, lab: LabFacts) -> None:
         ours = [image for image in lab.images if image.state == "Succeeded" and image.image_path is not None]
         self._vhds = {image.source_vhd for image in ours}
-        self._untold = {(fold(image.name), _key(image.image_path)) for image in ours if image.source_vhd is None}
+        self._untold = {(fold(image.name), image.path) for image in ours if image.source_vhd is None}
 
     def holds(self, image: FactoryImage) -> bool:
         """By the tag that names the VHD; images that the old scripts made have none, but name and path."""
-        return image.vhd_name in self._vhds or (fold(image.name), image.image_path.key) in self._untold
-
-
-def _key(image_path: str | None) -> tuple[str, ...]:
-    try:
-        return ImagePath.parse(image_path or "").key
-    except ValueError:
-        return ()
+        return image.vhd_name in self._vhds or (fold(image.name), image.image_path) in self._untold
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from imagefactory.errors import ImageFactoryError, redacted
+from imagefactory.errors import ImageFactoryError
 from imagefactory.faults import Fault, Severity
+from imagefactory.plain_text import redacted
 
 _REMEDIES = {
     401: "Sign in again (az login), or check the ARM_* variables",

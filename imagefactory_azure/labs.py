@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from imagefactory.faults import Fault, Severity
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey
+from imagefactory.timestamps import readings
 from imagefactory_azure.errors import CloudError
 from imagefactory_azure.resource_manager import ResourceManager
 
@@ -44,12 +46,6 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
         image_id, API_VERSION, subject=f"custom image '{name}'", consequence="whether it stands cannot be told"
     )
     return None if found is None else _image(found)
-
-
-async def begin_delete_image(arm: ResourceManager, image_id: str) -> None:
-    """Have the service delete the custom image at an ARM id. Raises `CloudError`."""
-    name = image_id.rpartition("/")[2]
-    await arm.delete(image_id, API_VERSION, subject=f"custom image '{name}'", consequence="it is not made anew")
 
 
 async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Fault:
@@ -139,4 +135,11 @@ def _image(resource: Mapping[str, Any]) -> StandingImage:
         source_vhd=tags.get("sourcevhd"),
         attempt=int(tags["attempt"]) if tags.get("attempt", "").isdecimal() else 1,
         vhd_url=(properties.get("vhd") or {}).get("imageName"),
+        saved_at=_moment(tags.get("savedat")),
+        created=_moment(properties.get("creationDate")),
     )
+
+
+def _moment(text: object) -> datetime | None:
+    found = readings(text) if isinstance(text, str) else frozenset()
+    return next(iter(found)) if len(found) == 1 else None

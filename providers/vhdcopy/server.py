@@ -20,8 +20,10 @@ import grpc.aio
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from imagefactory.errors import ImageFactoryError, redacted
+from imagefactory.errors import ImageFactoryError
+from imagefactory.plain_text import printable, redacted
 from imagefactory_azure.clouds import Cloud
+from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
 from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
@@ -34,6 +36,7 @@ VERSION = "0.1.0"
 RESOURCES: dict[str, Resource] = {
     "vhdcopy:index:VhdCopy": VhdCopy(),
     "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
+    "vhdcopy:index:PlanFailures": PlanFailures(),
 }
 
 CLEAN_UP_SECONDS = 4.0
@@ -106,7 +109,9 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def Check(self, request: Any, context: Context) -> Any:
         """Inputs as they are stored, or what is wrong with them."""
         inputs, faults = check(await _resource(request.urn, context), _properties(request.news))
-        failures = [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in faults.items()]
+        failures = [
+            provider_pb2.CheckFailure(property=name, reason=printable(reason)) for name, reason in faults.items()
+        ]
         return provider_pb2.CheckResponse(inputs=_struct(inputs), failures=failures)
 
     async def Diff(self, request: Any, context: Context) -> Any:
@@ -183,7 +188,10 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def _make(self, request: Any, inputs: Properties, context: Context) -> tuple[str, Properties]:
         resource = await _resource(request.urn, context)
         if request.preview:
-            return "", resource.planned(inputs)
+            try:
+                return "", resource.planned(inputs)
+            except ImageFactoryError as error:
+                await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         row = Row(self._log, request.urn, live=self._live)
         task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._create(resource, inputs, row))
         self._running.add(task)
@@ -215,7 +223,7 @@ def _told(error: BaseException | None) -> str:
     """An error as the user reads it; one that nobody foresaw is named by its kind, for a report."""
     if isinstance(error, ImageFactoryError):
         return str(error)
-    what = redacted(f"{type(error).__name__} ({error})")
+    what = printable(redacted(f"{type(error).__name__} ({error})"))
     return f"vhdcopy: an unforeseen {what}; the VHD is not staged. Run again, and report it"
 
 

@@ -173,7 +173,7 @@ def test_any_address_that_a_lab_gives_an_image_is_read_and_none_raises(url: str 
     broken = catalog(broken=(BrokenCompanion("x.vhd", "x.json", JUNK),))
     needs = staging_needs([stack], broken, facts("factory"), str)
     assert needs.being_read == ({("/storage/account", name)} if url else set())
-    assert HeldImage(lab(), odd).source == (name or None)
+    assert HeldImage(lab(), odd, odd.name).source == (name or None)
 
 
 @pytest.mark.parametrize(
