@@ -171,9 +171,11 @@ def _keep(given: int | None, keeps: Mapping[str, int | None]) -> int:
 async def _plan(stacks: Sequence[tuple[Settings, Configuration]], pins: Mapping[str, str], report: Report) -> None:
     from factory.prune_facts import read_prune_facts
     from imagefactory_azure.facts import connect
+    from imagefactory_azure.save_records import records_of
 
     async with connect(stacks[0][0]) as (arm, accounts):
         facts = await read_prune_facts(arm, accounts, stacks)
+    report.warnings += (record.fault.message() for record in records_of(facts.blobs) if record.fault)
     rules = PruneRules(report.keep, pins, facts.vms, facts.last_good)
     report.plan = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now())
     report.failures += (fault.message() for fault in facts.unread)

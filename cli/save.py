@@ -128,6 +128,7 @@ async def _save(
             with_data_disks=with_data_disks,
         )
         report.warnings += (fault.message() for fault in plan.warnings)
+        report.failures += (record.fault.message() for record in records if record.fault)
         report.lines += (_skipped(one) for one in plan.skipped)
         planned = {save.guid for save in plan.saves}
         left = [record for record in records if record.guid not in planned]

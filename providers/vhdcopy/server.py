@@ -23,6 +23,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import printable, redacted
 from imagefactory_azure.clouds import Cloud
+from providers.vhdcopy.configuration import configuration
 from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
@@ -61,6 +62,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._log = log
         self._live = is_live()
         self._totals = Totals()
+        self._configured: tuple[Cloud, Options] | None = None
         self._connections: Connections | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -87,23 +89,17 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse(changes=kind)
 
     async def Configure(self, request: Any, context: Context) -> Any:
-        """Take the endpoints; nothing is opened yet."""
-        given = dict(request.args)
-        cloud = Cloud(
-            name=None,
-            resource_manager=str(given["resourceManager"]),
-            blob_endpoint=str(given["blobEndpoint"]),
-            authority=given.get("authority"),
-            audience=given.get("audience"),
-        )
-        number = {name: int(given[name]) if given.get(name) else None for name in ("maxInFlight", "maxMbps")}
-        options = Options(
-            method="service" if given.get("copyMethod") == "service" else "ranged",
-            max_in_flight=number["maxInFlight"],
-            max_megabits_per_second=number["maxMbps"],
-            storage_auth="key" if given.get("storageAuth") == "key" else "aad",
-        )
-        self._connections = Connections(cloud, options, self._totals)
+        """Take the endpoints, once; nothing is opened yet. Others would have the credential sent there."""
+        try:
+            asked = configuration(dict(request.args))
+        except ValueError as reason:
+            told = f"vhdcopy: {reason}; it is not configured, and signs in nowhere. Correct the stack's settings"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, told)
+        if self._configured not in {None, asked}:
+            told = "vhdcopy: it is configured already, for another cloud or other options; those stay. Run again"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, told)
+        if self._connections is None:
+            self._configured, self._connections = asked, Connections(*asked, self._totals)
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     async def Check(self, request: Any, context: Context) -> Any:
