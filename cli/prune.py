@@ -51,11 +51,19 @@ class Report:
     """By the key of the deletion; one that was not begun has none."""
     otherwise: str = "not done"
     """The result of those."""
+    stopped: Mapping[str, int] = field(default_factory=dict)
+    """Storage accounts that exceed --max-deletes, as `PrunePlan.exceeding` gives them: nothing is deleted there."""
+
+    @property
+    def going(self) -> tuple[Deletion, ...]:
+        """The deletions of the other accounts."""
+        return tuple(one for one in self.plan.deletions if one.account_id not in self.stopped)
 
     def result(self, deletion: Deletion) -> str:
         """What became of a deletion."""
-        outcome = self.outcomes.get(deletion.key)
-        return self.otherwise if outcome is None else "failed" if outcome.error else "deleted"
+        if outcome := self.outcomes.get(deletion.key):
+            return "failed" if outcome.error else "deleted"
+        return "not deleted" if deletion.account_id in self.stopped else self.otherwise
 
 
 def prune(
@@ -67,18 +75,20 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted; touch nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
     max_deletes: Annotated[
-        int, typer.Option("--max-deletes", min=0, help="Delete nothing at all where more than these would go")
+        int,
+        typer.Option("--max-deletes", min=0, help="Delete nothing in a storage account where more would be deleted"),
     ] = MAX_DELETES,
     as_json: AsJson = False,
 ) -> None:
     """Delete old images from the factory, unfinished saves, and staged VHDs that no image needs.
 
-    Of each image path the newest stay. Never deleted: an image without a date or with a companion that cannot be read
-    (reported), one that a stack in this folder pins, one whose VM still stands in the factory lab. Saves and staged
-    VHDs count as given up when nobody has written to them for a day. What goes is shown, then asked for.
+    Of each image path the newest stay, and the newest that is Succeeded in each lab. Never deleted: an image without a
+    usable date or with a companion that cannot be read (reported), one that a stack in this folder pins, one whose VM
+    still stands in the factory lab. Nothing goes within a day of the last write to it. What goes is shown, then asked
+    for. --max-deletes counts for each storage account by itself; the other accounts are pruned.
 
-    Exit codes: 0 all is done, or you declined; 1 something failed, or --max-deletes stopped it; 2 wrong usage or
-    configuration.
+    Exit codes: 0 all is done, or you declined; 1 something failed, or an account exceeds --max-deletes; 2 wrong usage
+    or configuration.
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
     stacks = _stacks(stack)
@@ -94,16 +104,17 @@ def prune(
         raise typer.Exit(stopped.exit_code) from None
     if dry_run:
         report.otherwise = "would be deleted"
-    if (count := report.plan.count) > max_deletes:
-        fact = f"{count} images, unfinished saves and staged VHDs would go, and --max-deletes is {max_deletes}"
-        remedy = f"Look at them; if they shall go, give --max-deletes {count}"
-        report.failures.append(error("prune", fact, "nothing is deleted", remedy).message())
-        report.otherwise = "not deleted"
+    report.stopped = report.plan.exceeding(max_deletes)
+    for account, count in report.stopped.items():
+        subject = f"storage account {account.rpartition('/')[2]}"
+        fact = f"{count} images, unfinished saves and staged VHDs exceed --max-deletes {max_deletes}"
+        remedy = f"Review them; to delete them, pass --max-deletes {count}"
+        report.failures.append(error(subject, fact, "nothing is deleted there", remedy).message())
     interrupted: Interrupted | None = None
     if not as_json:
         _show_plan(report)
-    if report.plan.deletions and not dry_run and count <= max_deletes:
-        if not yes and not typer.confirm(f"Delete these {len(report.plan.deletions)}?"):
+    if report.going and not dry_run:
+        if not yes and not typer.confirm(f"Delete these {len(report.going)}?"):
             tell("Nothing was deleted.")
             return
         interrupted = _carry_out(configured[0][0], report)
@@ -165,7 +176,7 @@ async def _plan(stacks: Sequence[tuple[Settings, Configuration]], pins: Mapping[
     async with connect(stacks[0][0]) as (arm, accounts):
         facts = await read_prune_facts(arm, accounts, stacks)
     report.warnings += (record.fault.message() for record in records_of(facts.blobs) if record.fault)
-    rules = PruneRules(report.keep, pins, facts.vms)
+    rules = PruneRules(report.keep, pins, facts.vms, facts.last_good)
     report.plan = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now())
     report.failures += (fault.message() for fault in facts.unread)
 
@@ -183,7 +194,7 @@ def _carry_out(settings: Settings, report: Report) -> Interrupted | None:
         from imagefactory_azure.facts import connect
 
         async with connect(settings) as (arm, accounts):
-            await Pruner(accounts, DiskAccess(arm, accounts), ended).prune(report.plan.deletions)
+            await Pruner(accounts, DiskAccess(arm, accounts), ended).prune(report.going)
 
     try:
         run(carry_out(), lambda: tell("Stopping: what is under way ends (Ctrl-C again: at once).", err=True))
@@ -208,8 +219,8 @@ def _show_plan(report: Report) -> None:
 def _show_outcomes(report: Report) -> None:
     results = [report.result(one) for one in report.plan.deletions]
     tell(*(outcome.error for outcome in report.outcomes.values()))
-    left = (one for one in report.plan.deletions if report.result(one) == report.otherwise)
-    tell(*(f"{one.name}: {report.otherwise}" for one in left))
+    left = (one for one in report.plan.deletions if one.key not in report.outcomes)
+    tell(*(f"{one.name}: {report.result(one)}" for one in left))
     size = sum(one.size for one in report.plan.deletions if report.result(one) == "deleted")
     tell(f"Deleted {results.count('deleted')} of {len(results)}, {_gib(size)} GiB.")
 

@@ -13,6 +13,7 @@ from imagefactory.catalog import Catalog
 from imagefactory.configuration import Configuration
 from imagefactory.faults import Fault
 from imagefactory.lab_facts import LabFacts
+from imagefactory.last_good import LastGood, last_good
 from imagefactory.manifest import manifest_name
 from imagefactory.settings import Settings
 from imagefactory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
@@ -26,6 +27,9 @@ from imagefactory_azure.storage import StorageAccounts
 from imagefactory_azure.stored_blobs import list_blobs
 from imagefactory_azure.virtual_machines import factory_vms
 from providers.vhdcopy.copier import SOURCE, user_of, users_of
+
+MOST_STAGED = 10_000
+"""Blobs that are read of a lab's container: two pages. A run stages a few; a lab's owner can put millions there."""
 
 _STAYS = "staged VHDs there are left as they are"
 
@@ -41,6 +45,7 @@ class PruneFacts:
     """Names of the factory lab's VMs by their ARM id in lower case."""
     staged: Sequence[StagedVhd]
     needs: StagingNeeds
+    last_good: LastGood
     unread: Sequence[Fault]
     """Why a lab, or what is staged there, could not be read."""
 
@@ -78,6 +83,7 @@ async def read_prune_facts(
         vms={vm.id.lower(): vm.name for vm in vms},
         staged=staged,
         needs=staging_needs(plans, catalog, factory, user_of),
+        last_good=last_good(plans, catalog),
         unread=[replace(fault, consequence=_STAYS) for fault in unread],
     )
 
@@ -93,9 +99,10 @@ async def _factory_storage(accounts: StorageAccounts, factory: LabFacts) -> tupl
 async def _staged(accounts: StorageAccounts, account_id: str, source: str) -> list[StagedVhd] | Fault:
     """The staged VHDs of an account whose source lies under `source`: other factories may stage there too."""
     try:
-        listed = {blob.name: blob for blob in await list_blobs(accounts, account_id, STAGING_CONTAINER, _STAYS)}
+        blobs = await list_blobs(accounts, account_id, STAGING_CONTAINER, _STAYS, MOST_STAGED)
     except CloudError as refusal:
         return refusal.fault
+    listed = {blob.name: blob for blob in blobs}
     return [
         StagedVhd(blob, users_of(blob.metadata), listed.get(manifest_name(blob.name)))
         for blob in listed.values()

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
@@ -20,6 +20,10 @@ from imagefactory.json_text import JsonFault, parse_json
 from imagefactory.lineage import MAX_TAG_VALUE, Lineage
 from imagefactory.naming import name_fault
 from imagefactory.timestamps import read_timestamp
+
+AHEAD = timedelta(days=1)
+"""How far a timestamp may be after the VHD's Last-Modified, the service's own clock: clocks and zones differ. An image
+whose date is later still would be the newest for ever."""
 
 _CONSEQUENCE = "its image is not distributed"
 _ALWAYS = frozenset({"imageName", "imagePath", "description", "osType", "vhdFileName", "timestamp"})
@@ -66,7 +70,7 @@ class FactoryImage:
     saved_at: datetime
     """UTC."""
     saved_at_source: Literal["companion", "last-modified"]
-    """`last-modified`: the companion's timestamp could not be read, so the VHD's Last-Modified stands for it."""
+    """`last-modified`: the timestamp is invalid, ambiguous or `AHEAD`, so the VHD's Last-Modified is used instead."""
     vhd_name: str
     length: int
     """Bytes of the VHD blob, its footer included."""
@@ -181,13 +185,7 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
     for key, value in (("imagePath", str(image_path)), ("vhdFileName", vhd_name)):
         if len(value) > MAX_TAG_VALUE:
             raise _junk(where, f"{key} has more than the {MAX_TAG_VALUE} characters that a tag can hold")
-    written = facts.get("timestamp")
-    saved_at = read_timestamp(written, vhd.last_modified) if isinstance(written, str) else None
-    note = None
-    if saved_at is None:
-        told = f'"{written}" has no reading, or several' if written is not None else "is missing"
-        consequence = f"the VHD's Last-Modified, {vhd.last_modified.isoformat()}, stands for it"
-        note = warning(f"companion {where}", f"timestamp {told}", consequence, "Write it as ISO 8601 with its zone")
+    saved_at, note = _saved_at(facts.get("timestamp"), where, vhd)
     return FactoryImage(
         name=name,
         image_path=image_path,
@@ -207,6 +205,19 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
         data_disks=_data_disks(facts, where),
         note=note,
     )
+
+
+def _saved_at(written: object, where: str, vhd: VhdBlob) -> tuple[datetime | None, Fault | None]:
+    """When the image was saved; None, and a warning, where that cannot be told."""
+    moment = read_timestamp(written, vhd.last_modified) if isinstance(written, str) else None
+    if moment and moment - vhd.last_modified <= AHEAD:
+        return moment, None
+    told = "is missing" if written is None else f'"{written}" has no reading, or several'
+    if moment:
+        told = f'"{written}" is more than 1 day after the last write to the VHD'
+    consequence = f"the VHD's Last-Modified, {vhd.last_modified.isoformat()}, stands for it"
+    remedy = "Write it as ISO 8601 with its zone"
+    return None, warning(f"companion {where}", f"timestamp {told}", consequence, remedy)
 
 
 def _generation(facts: Mapping[str, object]) -> Literal["V1", "V2"] | None:

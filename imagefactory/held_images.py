@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from imagefactory.catalog import Catalog
 from imagefactory.faults import Fault, error, warning
@@ -40,7 +39,7 @@ class HeldImage:
     @property
     def source(self) -> str | None:
         """File name of the VHD that it was made from, in lower case; None: cannot be told."""
-        name = self.image.source_vhd or urlsplit(self.image.vhd_url or "").path.rpartition("/")[2]
+        name = self.image.source_vhd or self.image.staged_name
         return name.lower() or None
 
     @property

@@ -38,6 +38,11 @@ class StandingImage:
         return self.state in {"Creating", "Updating"}
 
     @property
+    def staged_name(self) -> str:
+        """File name of the staged VHD that it was made from; empty: not told. Its owner can write anything there."""
+        return (self.vhd_url or "").partition("?")[0].rpartition("/")[2]
+
+    @property
     def usable(self) -> bool:
         """Whether it is finished, or is being created."""
         return self.state == "Succeeded" or self.in_progress

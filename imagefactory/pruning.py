@@ -6,6 +6,7 @@ reported where somebody should look at it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,15 +16,17 @@ from imagefactory.catalog import Catalog, newest_first
 from imagefactory.companion import FactoryImage
 from imagefactory.faults import Fault, warning
 from imagefactory.image_path import ImagePath, fold
+from imagefactory.last_good import LastGood
 from imagefactory.staging_needs import StagedVhd, StagingNeeds
 from imagefactory.stored_blobs import SavedFiles, StoredBlob, allocated, saved_files
 
 Kind = Literal["image", "unfinished save", "staged VHD", "left-over"]
 
 REST = timedelta(days=1)
-"""How long nobody may have written to a save or a staged VHD before it counts as given up."""
+"""How long nobody may have written to an image, a save or a staged VHD before it can go."""
 
 _STAYS = "it is not deleted"
+_FRESH = "somebody wrote to it within the last day"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Deletion:
     def key(self) -> tuple[str, str]:
         """Tells it from every other deletion."""
         return self.blobs[0].account_id, self.blobs[0].name
+
+    @property
+    def account_id(self) -> str:
+        """ARM id of the storage account, in lower case."""
+        return self.blobs[0].account_id.lower()
 
     @property
     def vhds(self) -> tuple[StoredBlob, ...]:
@@ -83,10 +91,11 @@ class PrunePlan:
     kept: tuple[Kept, ...]
     reported: tuple[Reported, ...]
 
-    @property
-    def count(self) -> int:
-        """What the breaker counts: images, unfinished saves and staged VHDs."""
-        return sum(deletion.counts for deletion in self.deletions)
+    def exceeding(self, most: int) -> dict[str, int]:
+        """Storage accounts (ARM ids in lower case) with more than `most` deletions that the breaker counts, each with
+        their number. Each account has a count of its own: whoever may write to one can stop no other."""
+        counts = Counter(deletion.account_id for deletion in self.deletions if deletion.counts)
+        return {account: count for account, count in sorted(counts.items()) if count > most}
 
     @property
     def size(self) -> int:
@@ -103,6 +112,8 @@ class PruneRules:
     """Names of images that stacks pin, folded, each with who pins it."""
     vms: Mapping[str, str] = field(default_factory=dict)
     """Names of the VMs of the factory lab by their ARM id in lower case."""
+    last_good: LastGood = field(default_factory=LastGood)
+    """What labs still hold."""
 
 
 @dataclass
@@ -141,7 +152,8 @@ def _images(
         is_twin = fold(image.name) in names
         names.add(fold(image.name))
         if image.saved_at_source == "last-modified":
-            subject, fact = f"factory image {image.name} ({image.vhd_name})", "its companion tells no date"
+            subject = f"factory image {image.name} ({image.vhd_name})"
+            fact = "has no usable date" + (f": {image.note.fact}" if image.note else "")
             remedy = f"Write the timestamp into {_stem(image)}.json as ISO 8601 with its zone"
             found.reported.append(Reported(image.vhd_name, warning(subject, fact, _STAYS, remedy)))
             continue
@@ -168,11 +180,13 @@ def _image(
         keep("its files changed meanwhile, or another VHD has its name in other letter case")
     elif any(blob.held for blob in files.blobs):
         keep("somebody holds its files by a lease")
+    elif not _rested(files.blobs, now):
+        keep(_FRESH)
+    elif reason := rules.last_good.reason_to_keep(image):
+        keep(reason)
     else:
-        record_is_old = files.record is not None and _rested((files.record,), now)
-        blobs = tuple(blob for blob in files.blobs if blob is not files.record or record_is_old)
         reason = f"older than the newest {rules.keep} of its image path"
-        found.deletions.append(Deletion("image", image.name, reason, blobs, _size(files), str(image.image_path)))
+        found.deletions.append(Deletion("image", image.name, reason, files.blobs, _size(files), str(image.image_path)))
 
 
 def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, found: _Findings) -> None:
@@ -195,7 +209,7 @@ def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, fo
         elif any(blob.held for blob in unit.blobs):
             found.kept.append(Kept(name, "a save holds it"))
         elif not _rested(unit.blobs, now):
-            found.kept.append(Kept(name, "somebody wrote to it within the last day"))
+            found.kept.append(Kept(name, _FRESH))
         elif not unit.vhds and not unit.data_disks:
             found.deletions.append(Deletion("left-over", name, "there is no VHD that it belongs to", unit.blobs, 0))
         elif not (unit.is_ours or any("imagefactorysource" in vhd.metadata for vhd in unit.vhds)):
@@ -213,7 +227,7 @@ def _staged(staged: StagedVhd, needs: StagingNeeds, size: int | None, now: datet
     if any(blob.held for blob in blobs):
         found.kept.append(Kept(name, "somebody holds it by a lease, or copies into it", staged.blob.name))
     elif not _rested(blobs, now):
-        found.kept.append(Kept(name, "somebody wrote to it within the last day", staged.blob.name))
+        found.kept.append(Kept(name, _FRESH, staged.blob.name))
     elif reason := needs.reason_to_keep(staged):
         found.kept.append(Kept(name, reason, staged.blob.name))
     else:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 
 from imagefactory.catalog import Catalog
-from imagefactory.companion import FactoryImage
+from imagefactory.companion import AHEAD, FactoryImage
 from imagefactory.held_images import HeldImage
 from imagefactory.image_path import ImagePath, fold
 from imagefactory.lab_facts import StandingImage
@@ -72,6 +72,10 @@ class Successors:
         return "the factory has no image of its path to replace it"
 
     def _age(self, image: StandingImage) -> tuple[datetime, str]:
-        """When its VHD was saved, as the factory knows, else by its tag; else when Azure created the image."""
+        """When its VHD was saved, as the factory knows, else by its tag; else, or if the tag is later than its creation
+        by more than `AHEAD`, when Azure created the image."""
         key = fold(image.name) if image.source_vhd is None else image.source_vhd
-        return self._saved_at.get(key) or image.saved_at or image.created or _UNDATED, fold(image.name)
+        tagged = image.saved_at
+        if tagged and image.created and tagged - image.created > AHEAD:
+            tagged = None
+        return self._saved_at.get(key) or tagged or image.created or _UNDATED, fold(image.name)

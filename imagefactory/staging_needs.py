@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from imagefactory.catalog import Catalog
 from imagefactory.configuration import Configuration
@@ -91,8 +90,7 @@ def staging_needs(
 
 
 def _read(lab: LabFacts, image: StandingImage) -> tuple[str, str]:
-    name = urlsplit(image.vhd_url or "").path.rpartition("/")[2]
-    return _place(lab.storage_account_id or "", name)
+    return _place(lab.storage_account_id or "", image.staged_name)
 
 
 def _place(account_id: str, name: str) -> tuple[str, str]:

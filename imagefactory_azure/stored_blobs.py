@@ -18,17 +18,28 @@ _HELD = {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "PendingCopyOpera
 _CHANGED = {"ConditionNotMet", "TargetConditionNotMet"}
 
 
-async def list_blobs(accounts: StorageAccounts, account_id: str, container: str, consequence: str) -> list[StoredBlob]:
-    """All blobs of a container; none where there is no such container. Raises `CloudError`."""
+async def list_blobs(
+    accounts: StorageAccounts, account_id: str, container: str, consequence: str, most: int | None = None
+) -> list[StoredBlob]:
+    """All blobs of a container; none where there is no such container.
+
+    Raises `CloudError`, also where there are more than `most`, of which no more are read.
+    """
     client = (await accounts.service(account_id)).get_container_client(container)
+    name = account_name(account_id)
+    subject = f"{name}: container '{container}'"
+    found: list[StoredBlob] = []
     try:
-        listed = client.list_blobs(include=["metadata", "copy"], results_per_page=5000)
-        return [_stored(account_id, blob) async for blob in listed]
+        async for blob in client.list_blobs(include=["metadata", "copy"], results_per_page=5000):
+            if len(found) == most:
+                remedy = "Delete what does not belong there"
+                raise cloud_error(subject, consequence, 0, "", f"contains more than {most} blobs", remedy=remedy)
+            found.append(_stored(account_id, blob))
     except ResourceNotFoundError:
         return []
     except AzureError as error:
-        name = account_name(account_id)
-        raise from_azure(error, f"{name}: container '{container}'", consequence, account=name) from error
+        raise from_azure(error, subject, consequence, account=name) from error
+    return found
 
 
 def metadata_of(blob: BlobProperties) -> dict[str, str]:

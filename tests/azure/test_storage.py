@@ -14,7 +14,9 @@ from imagefactory_azure.errors import CloudError
 from imagefactory_azure.page_writer import RangeRefused, Refusal
 from imagefactory_azure.resource_manager import ResourceManager
 from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.stored_blobs import list_blobs
 from tests.azure.storage_world import FIRST, GENERATION, Auth, Connected, StorageWorld, Uncached, crc64
+from tests.e2e.world import FACTORY_CONTAINER
 
 
 def tokens_asked(storage: StorageWorld) -> int:
@@ -53,6 +55,16 @@ async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWo
         assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite=True)
         assert first == await blobs.read(storage.staged, FIRST.offset, FIRST.length) != bytes(512)
     assert storage.calls("POST", "listKeys") == [] and tokens_asked(storage) == 1
+
+
+async def test_of_a_container_no_more_blobs_are_read_than_asked_for(storage: StorageWorld) -> None:
+    """A lab's owner can put millions into its own; that is a refusal which names it."""
+    async with storage.connect() as connected:
+        account = storage.source.account_id
+        count = len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays"))
+        assert len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays", count)) == count > 1
+        with pytest.raises(CloudError, match=f"{FACTORY_CONTAINER}': contains more than {count - 1} blobs; it stays"):
+            await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays", count - 1)
 
 
 async def test_keys_open_everything_and_are_asked_for_once_for_each_account(storage: StorageWorld) -> None:

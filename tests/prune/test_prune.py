@@ -77,7 +77,7 @@ def test_what_is_pinned_undated_broken_or_still_in_a_vm_stays_and_is_told(factor
     assert "VM builder" in reasons[in_vm.vhd_name] and reasons[pinned.vhd_name] == "pinned by stack 'other'"
     reported = {one["name"]: one["reason"] for one in run.told["reported"]}
     assert set(reported) == {undated, broken, orphan}
-    assert "no date" in reported[undated] and "imagePath is missing" in reported[broken]
+    assert "no usable date" in reported[undated] and "imagePath is missing" in reported[broken]
     assert all("it is not deleted" in reason for reason in reported.values())
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import codecs
+from dataclasses import replace
+from datetime import timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefactory.catalog import build_catalog, companions_to_read
 from imagefactory.companion import (
+    AHEAD,
     DataDisk,
     FactoryImage,
     companion_bytes,
@@ -21,7 +26,7 @@ from imagefactory.faults import Fault
 from imagefactory.image_path import ImagePath
 from imagefactory.lineage import Lineage
 from imagefactory.naming import name_fault
-from tests.unit.domain.builders import NOON, companion, image_paths, vhd, words
+from tests.unit.domain.builders import NOON, companion, image, image_paths, vhd, words
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
@@ -122,6 +127,28 @@ def test_a_timestamp_without_one_reading_is_replaced_by_last_modified_and_told(t
     assert "Last-Modified" in read.note.text()
 
 
+@pytest.mark.parametrize("late", [timedelta(), AHEAD])
+def test_a_timestamp_up_to_a_day_after_the_last_write_is_taken(late: timedelta) -> None:
+    """Clocks and zones differ; and the metadata alone tells it."""
+    metadata = companion_metadata(replace(image(), saved_at=NOON + late))
+    read = metadata_image(vhd(metadata=metadata))
+    assert read is not None and (read.saved_at, read.note) == (NOON + late, None)
+
+
+def test_a_timestamp_that_lies_further_ahead_is_replaced_by_last_modified_and_told() -> None:
+    """Else its image would be the newest for ever; the document is read then, which may be right, and be corrected."""
+    far = replace(image(), saved_at=NOON + AHEAD + timedelta(seconds=1))
+    for source in (companion_bytes(far), companion_metadata(far)):
+        read = parse_companion(source, vhd("image.vhd"))
+        assert isinstance(read, FactoryImage) and read.note is not None
+        assert (read.saved_at, read.saved_at_source) == (NOON, "last-modified")
+        assert "2026-03-15T12:00:01+00:00" in read.note.text() and "more than 1 day after" in read.note.text()
+    blob = vhd("image.vhd", metadata=companion_metadata(far))
+    assert metadata_image(blob) is None and companions_to_read([blob], ["image.json"]) == ("image.json",)
+    corrected = build_catalog([blob], {"image.json": companion_bytes(replace(far, saved_at=NOON))}).images
+    assert [(one.saved_at, one.saved_at_source) for one in corrected] == [(NOON, "companion")]
+
+
 @given(
     st.one_of(
         st.binary(), st.text().map(str.encode), st.text().map(lambda text: text.encode("utf-16", "surrogatepass"))
@@ -178,7 +205,7 @@ def test_any_metadata_is_an_image_or_a_fault(metadata: dict[str, str]) -> None:
     st.text(st.characters(exclude_categories=["Cs"])),
     words,
     st.booleans(),
-    st.datetimes().map(lambda moment: moment.replace(tzinfo=NOON.tzinfo)),
+    st.datetimes(timezones=st.just(timezone.utc)),
     st.sampled_from([None, "V1", "V2"]),
     st.builds(Lineage, words, words, words, words, words),
     st.dictionaries(st.integers(0, 63), words, max_size=3),
@@ -197,6 +224,7 @@ def test_metadata_and_companion_carry_every_fact_there_and_back(
     """What this project writes, in any script, it reads back; all of it is plain ASCII, and no metadata is empty."""
     start = parse_companion(companion(), vhd())
     assert isinstance(start, FactoryImage)
+    written = partial(vhd, last_modified=saved_at)
     facts = {**vars(start), "name": name, "image_path": ImagePath.parse(path), "description": description}
     facts |= {"author": author, "generalized": generalized, "saved_at": saved_at, "generation": generation}
     data_disks = tuple(DataDisk(lun, disks[lun]) for lun in sorted(disks))
@@ -205,6 +233,6 @@ def test_metadata_and_companion_carry_every_fact_there_and_back(
     assert all(
         value and value.isascii() and value == value.strip() and value.isprintable() for value in metadata.values()
     )
-    assert metadata_image(vhd(metadata={key.upper(): value for key, value in metadata.items()})) == wanted
+    assert metadata_image(written(metadata={key.upper(): value for key, value in metadata.items()})) == wanted
     document = companion_bytes(wanted)
-    assert document.isascii() and parse_companion(document, vhd()) == wanted
+    assert document.isascii() and parse_companion(document, written()) == wanted

@@ -3,96 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
-from imagefactory.companion import DataDisk, FactoryImage
-from imagefactory.faults import error
+from imagefactory.catalog import BrokenCompanion, Catalog
+from imagefactory.companion import DataDisk
+from imagefactory.held_images import HeldImage
 from imagefactory.image_path import ImagePath, fold
-from imagefactory.lineage import Lineage
-from imagefactory.pruning import PrunePlan, PruneRules, keep_warnings, pinned_names, plan_prune, stacks_keep
-from imagefactory.staging_needs import StagedVhd, StagingNeeds
-from imagefactory.stored_blobs import StoredBlob
-from tests.unit.domain.builders import NOON, catalog, image, paths
-
-ACCOUNT = "/storage/factory"
-NOBODY = StagingNeeds(frozenset(), frozenset(), frozenset(), frozenset(), all_read=True)
-LATER = NOON + timedelta(days=30)
-JUNK = error("companion", "is junk", "not distributed", "Mend it")
-
-
-def blob(name: str, at: datetime = NOON, **changes: Any) -> StoredBlob:
-    """A blob of the factory, written at noon."""
-    return StoredBlob(ACCOUNT, "imagefactoryvhds", name, 512, "1", at, **changes)
-
-
-def files(*images: FactoryImage) -> list[StoredBlob]:
-    """VHD, companion and manifest of each image."""
-    stems = [image.vhd_name.removesuffix(".vhd") for image in images]
-    return [blob(f"{stem}{suffix}") for stem in stems for suffix in (".vhd", ".json", ".ranges.json.gz")]
-
-
-def plan(
-    found: Catalog, blobs: Sequence[StoredBlob], rules: PruneRules, *staged: StagedVhd, needs: StagingNeeds = NOBODY
-) -> PrunePlan:
-    """The plan a month later."""
-    return plan_prune(found, blobs, rules, staged, needs, LATER)
-
-
-@dataclass(frozen=True)
-class Factory:
-    """Whatever a factory may hold, and who pins what."""
-
-    images: tuple[FactoryImage, ...]
-    broken: tuple[str, ...]
-    dead: tuple[str, ...]
-    rules: PruneRules
-
-    @property
-    def catalog(self) -> Catalog:
-        """With all that is wrong."""
-        broken = tuple(BrokenCompanion(f"{stem}.vhd", f"{stem}.json", JUNK) for stem in self.broken)
-        left_out = tuple(LeftOut(f"{stem}.vhd", JUNK) for stem in self.dead)
-        return catalog(*self.images, broken=broken, left_out=left_out)
-
-    @property
-    def blobs(self) -> list[StoredBlob]:
-        """Of all of it."""
-        return [
-            *files(*self.images),
-            *(blob(f"{stem}{suffix}") for stem in self.broken for suffix in (".vhd", ".json", ".lun0.vhd")),
-            *(blob(f"{stem}{suffix}") for stem in self.dead for suffix in (".vhd", ".save", ".lun1.vhd")),
-        ]
-
-    @property
-    def plan(self) -> PrunePlan:
-        """What goes."""
-        return plan(self.catalog, self.blobs, self.rules)
-
-
-@st.composite
-def factories(draw: st.DrawFn) -> Factory:
-    """Several images of few paths, of few moments, some undated, some of one name, some with a VM; junk beside them."""
-    images = []
-    for n in range(draw(st.integers(0, 9))):
-        made = image(draw(st.sampled_from(["a", "B", f"Name{n}"])), draw(paths), draw(st.integers(0, 4)), f"{n}.vhd")
-        if draw(st.booleans()):
-            made = replace(made, saved_at_source="last-modified")
-        images.append(replace(made, lineage=Lineage(vm=draw(st.sampled_from(["", "/VM/1", "/vm/2"])))))
-    pins = draw(st.sets(st.sampled_from(["A", "name1", "NAME3", "nobody"])))
-    rules = PruneRules(draw(st.integers(1, 3)), pinned_names({"dev": pins}), {"/vm/1": "one"})
-    stems = st.sampled_from(["x", "y", "z"])
-    broken = draw(st.sets(stems, max_size=2))
-    guid = "0f8fad5b-d9cb-469f-a165-7086772895"
-    dead = draw(st.sets(st.sampled_from([f"{guid}0a", f"{guid}0b", "by-hand"])))
-    return Factory(tuple(images), tuple(sorted(broken)), tuple(sorted(dead)), rules)
+from imagefactory.pruning import PruneRules, keep_warnings, pinned_names, stacks_keep
+from imagefactory.settings import Policy
+from imagefactory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
+from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
+from tests.unit.domain.prunes import JUNK, LATER, NOBODY, Factory, blob, factories, files, plan
 
 
 @given(factories())
@@ -167,6 +94,28 @@ def test_an_unfinished_save_goes_a_day_after_the_last_write_to_any_of_its_blobs(
     assert [len(one.blobs) for one in found.deletions] == ([4] if goes else [])
 
 
+@pytest.mark.parametrize("suffix", [".vhd", ".json", ".ranges.json.gz", ".lun0.vhd", ".save"])
+@pytest.mark.parametrize(("age", "goes"), [(timedelta(hours=23), False), (timedelta(hours=24), True)])
+def test_an_image_goes_a_day_after_the_last_write_to_any_of_its_blobs(suffix: str, age: timedelta, goes: bool) -> None:
+    """However many are newer by their dates, which a wrong clock may have written."""
+    old, new = image("old", age=1), image("new")
+    written = blob(f"old{suffix}", LATER - age)
+    others = [each for each in files(old, new) if each.name != written.name]
+    found = plan(catalog(old, new), [*others, written], PruneRules(1))
+    assert bool(found.deletions) == goes
+    reasons = {one.name: one.reason for one in found.kept}
+    assert goes or reasons["old"] == "somebody wrote to it within the last day"
+
+
+@given(st.lists(st.sampled_from(["/storage/factory", "/storage/LAB", "/storage/lab"]), max_size=9), st.integers(0, 4))
+def test_the_breaker_counts_each_storage_account_by_itself(accounts: list[str], most: int) -> None:
+    """An account's id in any letter case."""
+    staged = [StagedVhd(replace(blob(f"{n}.vhd"), account_id=each), frozenset()) for n, each in enumerate(accounts)]
+    found = plan(Catalog(()), [blob("gone.name", metadata={"guid": "gone"})], PruneRules(1), *staged)
+    counts = Counter(each.lower() for each in accounts)
+    assert found.exceeding(most) == {each: count for each, count in counts.items() if count > most}
+
+
 def test_a_vhd_that_is_another_images_data_disk_is_no_unfinished_save() -> None:
     """Whatever its name."""
     guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -212,6 +161,19 @@ def test_a_staged_vhd_stays_while_somebody_needs_it(needs: StagingNeeds, stays: 
         assert stays in found.kept[0].reason and not found.deletions
     else:
         assert [one.name for one in found.deletions] == ["LAB: S.vhd"]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"), [(None, ""), ("https://[x", "[x"), ("https://a/b/C.vhd?s=/1", "c.vhd"), ("c.vhd", "c.vhd")]
+)
+def test_any_address_that_a_lab_gives_an_image_is_read_and_none_raises(url: str | None, name: str) -> None:
+    """Its owner writes it, and one lab must not end the prune of all, nor their plan."""
+    odd = standing("odd", state="Creating", vhd_url=url)
+    stack = StackPlan(configuration(lab()), {lab().key: facts("team", odd)}, Policy())
+    broken = catalog(broken=(BrokenCompanion("x.vhd", "x.json", JUNK),))
+    needs = staging_needs([stack], broken, facts("factory"), str)
+    assert needs.being_read == ({("/storage/account", name)} if url else set())
+    assert HeldImage(lab(), odd, odd.name).source == (name or None)
 
 
 @pytest.mark.parametrize(

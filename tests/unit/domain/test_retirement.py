@@ -86,6 +86,15 @@ def test_a_path_that_the_factory_no_longer_has_keeps_its_images() -> None:
     assert set(kept(plan_of(catalog(), *there, policy=Policy(keep=2, allow_empty_factory=True)))) == set()
 
 
+def test_a_date_after_the_creation_of_the_image_makes_it_no_newer() -> None:
+    """A tag SavedAt of next century, whose VHD the factory no longer has, displaces no image."""
+    dates = {name: image(name, age=age).saved_at for name, age in (("far", 7), ("a", 5), ("b", 3))}
+    far = held("far", saved_at=dates["far"].replace(year=2099), created=dates["far"])
+    there = [far, *(held(name, saved_at=dates[name], created=dates[name]) for name in ("a", "b"))]
+    other = catalog(image("else", "Ubuntu/Jammy.json"))
+    assert set(kept(plan_of(other, *there, policy=Policy(keep=2)))) == {"a", "b"}
+
+
 def test_a_newer_image_that_never_succeeds_does_not_keep_more_than_keep() -> None:
     """As many newer ones as `keep` asks for succeeded, though not those that the plan wants."""
     found = catalog(*(image(name, age=age) for name, age in (("n1", 9), ("n2", 7), ("n3", 5), ("n4", 3))))

@@ -1,0 +1,94 @@
+"""Factories to be pruned, for the rules of what goes: whatever they may hold, and the blobs of it.
+
+Owns nothing that a test asserts on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.companion import FactoryImage
+from imagefactory.faults import error
+from imagefactory.lineage import Lineage
+from imagefactory.pruning import PrunePlan, PruneRules, pinned_names, plan_prune
+from imagefactory.staging_needs import StagedVhd, StagingNeeds
+from imagefactory.stored_blobs import StoredBlob
+from tests.unit.domain.builders import NOON, catalog, image, paths
+
+ACCOUNT = "/storage/factory"
+NOBODY = StagingNeeds(frozenset(), frozenset(), frozenset(), frozenset(), all_read=True)
+LATER = NOON + timedelta(days=30)
+JUNK = error("companion", "is junk", "not distributed", "Mend it")
+
+
+def blob(name: str, at: datetime = NOON, **changes: Any) -> StoredBlob:
+    """A blob of the factory, written at noon."""
+    return StoredBlob(ACCOUNT, "imagefactoryvhds", name, 512, "1", at, **changes)
+
+
+def files(*images: FactoryImage) -> list[StoredBlob]:
+    """VHD, companion and manifest of each image."""
+    stems = [image.vhd_name.removesuffix(".vhd") for image in images]
+    return [blob(f"{stem}{suffix}") for stem in stems for suffix in (".vhd", ".json", ".ranges.json.gz")]
+
+
+def plan(
+    found: Catalog, blobs: Sequence[StoredBlob], rules: PruneRules, *staged: StagedVhd, needs: StagingNeeds = NOBODY
+) -> PrunePlan:
+    """The plan a month later."""
+    return plan_prune(found, blobs, rules, staged, needs, LATER)
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Whatever a factory may hold, and who pins what."""
+
+    images: tuple[FactoryImage, ...]
+    broken: tuple[str, ...]
+    dead: tuple[str, ...]
+    rules: PruneRules
+
+    @property
+    def catalog(self) -> Catalog:
+        """With all that is wrong."""
+        broken = tuple(BrokenCompanion(f"{stem}.vhd", f"{stem}.json", JUNK) for stem in self.broken)
+        left_out = tuple(LeftOut(f"{stem}.vhd", JUNK) for stem in self.dead)
+        return catalog(*self.images, broken=broken, left_out=left_out)
+
+    @property
+    def blobs(self) -> list[StoredBlob]:
+        """Of all of it."""
+        return [
+            *files(*self.images),
+            *(blob(f"{stem}{suffix}") for stem in self.broken for suffix in (".vhd", ".json", ".lun0.vhd")),
+            *(blob(f"{stem}{suffix}") for stem in self.dead for suffix in (".vhd", ".save", ".lun1.vhd")),
+        ]
+
+    @property
+    def plan(self) -> PrunePlan:
+        """What goes."""
+        return plan(self.catalog, self.blobs, self.rules)
+
+
+@st.composite
+def factories(draw: st.DrawFn) -> Factory:
+    """Several images of few paths, of few moments, some undated, some of one name, some with a VM; junk beside them."""
+    images = []
+    for n in range(draw(st.integers(0, 9))):
+        made = image(draw(st.sampled_from(["a", "B", f"Name{n}"])), draw(paths), draw(st.integers(0, 4)), f"{n}.vhd")
+        if draw(st.booleans()):
+            made = replace(made, saved_at_source="last-modified")
+        images.append(replace(made, lineage=Lineage(vm=draw(st.sampled_from(["", "/VM/1", "/vm/2"])))))
+    pins = draw(st.sets(st.sampled_from(["A", "name1", "NAME3", "nobody"])))
+    rules = PruneRules(draw(st.integers(1, 3)), pinned_names({"dev": pins}), {"/vm/1": "one"})
+    stems = st.sampled_from(["x", "y", "z"])
+    broken = draw(st.sets(stems, max_size=2))
+    guid = "0f8fad5b-d9cb-469f-a165-7086772895"
+    dead = draw(st.sets(st.sampled_from([f"{guid}0a", f"{guid}0b", "by-hand"])))
+    return Factory(tuple(images), tuple(sorted(broken)), tuple(sorted(dead)), rules)
