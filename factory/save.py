@@ -205,9 +205,7 @@ class Saver:
                 facts.created,
                 destination,
                 source_id=f"disk:{disk.unique_id}",
-                # Azure takes no conditions on the content of a disk (AzCopy sends none either). If it does not tell
-                # the disk's state, nothing that an earlier run copied counts.
-                source_version=f"{disk.released or uuid.uuid4()} {facts.etag}",
+                source_version=disk_version(disk, facts.etag),
                 record_suffix=UNFINISHED,
             )
             manifests = _OwnManifests(self._blobs, destination)
@@ -311,6 +309,14 @@ class _OwnManifests(Manifests):
             return ""
         own = replace(manifest, vhd=self._destination.file_name, created=facts.created)
         return await super().write(self._destination, own, overwrite=True)
+
+
+def disk_version(disk: ManagedDisk, etag: str) -> str:
+    """What tells the present state of a disk from others: Azure takes no conditions on its content.
+
+    Different each time if Azure does not tell when the disk was last in use, so that no earlier copy counts.
+    """
+    return f"{disk.released or uuid.uuid4()} {etag}"
 
 
 async def surely(work: Awaitable[Result]) -> Result:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
+from factory.save import disk_version
 from tests.e2e.world import FACTORY_CONTAINER, MIB
 from tests.factory.factory_world import Ended, FactoryWorld
 from tests.factory.test_save_interrupted import COMPANION, MARK, REFUSED
+from tests.unit.domain.vms import disk
 
 DATA_DISK = {"lun": 2, "sizeBytes": 16 * MIB, "allocatedBytes": 2 * MIB}
 NEVER = {"delaySeconds": 60, "drop": True}
@@ -164,6 +166,14 @@ def test_an_image_of_an_older_version_is_compared_by_its_age(world: FactoryWorld
     world.use("golden")
     blob.set_blob_metadata({**facts, "timestamp": datetime.now(timezone.utc).isoformat()})
     assert world.command("clean-vms", "--json").results() == {"golden": "reported"}
+
+
+def test_a_disk_of_which_azure_does_not_tell_when_it_was_in_use_is_never_the_same() -> None:
+    """No earlier copy of it counts then; with what Azure tells, only one of the same state."""
+    told, untold = disk(released="2026-06-01T00:00:00Z"), disk()
+    assert disk_version(told, "etag") == disk_version(told, "etag") != disk_version(told, "other")
+    assert disk_version(told, "etag") != disk_version(disk(released="2026-06-02T00:00:00Z"), "etag")
+    assert disk_version(untold, "etag") != disk_version(untold, "etag")
 
 
 def save_that_waits(world: FactoryWorld, vhd: str, meanwhile: Callable[[], None]) -> Ended:
