@@ -7,24 +7,19 @@ Owns the table, the JSON and the writing of the page's file; reading and judging
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
 
+from cli.output import show_document, show_table, tell
 from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.catalog_report import CatalogReport, ReportedImage, report_catalog, size_text
 from imagefactory.configuration import load_configuration
 from imagefactory.errors import ImageFactoryError
-from imagefactory.faults import error, printable
+from imagefactory.faults import error
 from imagefactory.held_images import HeldImage
 from imagefactory.lineage import Lineage, short_commit
 
@@ -51,11 +46,11 @@ def catalog(
 
         _write(html, catalog_page(report))
     if as_json:
-        typer.echo(json.dumps(_document(report), indent=2, ensure_ascii=False))
+        show_document(_document(report))
     elif html:
         counts = [f"{len(report.images)} images", f"{len(report.left_out)} left out"]
         counts += [f"{len(report.unread_labs)} labs not read"] if report.unread_labs else []
-        typer.echo(f"{printable(str(html))}: {', '.join(counts)}", err=True)
+        tell(f"{html}: {', '.join(counts)}", err=True)
     else:
         _show(report)
 
@@ -168,9 +163,7 @@ def _show(report: CatalogReport) -> None:
     with_lineage = any(one.image.lineage != Lineage() for one in report.images)
     columns = ["Image", "Image path", "OS", "Saved (UTC)", "Size", "Allocated", "VHD"]
     columns += ["Made of"] * with_lineage + ["Labs"] * (report.labs is not None)
-    table = Table(title="The factory's images, newest first", title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    rows = []
     for one in report.images:
         image = one.image
         state = "" if image.generalized else ", specialized"
@@ -178,21 +171,15 @@ def _show(report: CatalogReport) -> None:
         allocated = "" if image.allocated is None else size_text(image.allocated)
         row = [image.name, str(image.image_path), image.os_type + state, saved, size_text(image.length), allocated]
         row += [image.vhd_name, *([_made_of(image.lineage)] if with_lineage else [])]
-        cells = [Text(printable(cell)) for cell in row]
         if report.labs is not None:
-            cells.append(Text("\n".join(printable(_in_lab(report, one, held)) for held in one.held_by)))
-        table.add_row(*cells)
-    # Logs and pipes have no width of their own; rich would take 80 columns and break the names.
-    console = Console(width=None if sys.stdout.isatty() else 10_000)
-    if not sys.stdout.isatty():
-        console.width = max(160, Measurement.get(console, console.options, table).maximum)
-    console.print(table)
-    for fault in (*report.warnings, *(fault for _, fault in report.unread_labs)):
-        console.print(fault.text(), style="yellow", markup=False, soft_wrap=True)
+            row.append("\n".join(_in_lab(report, one, held) for held in one.held_by))
+        rows.append(row)
+    show_table("The factory's images, newest first", columns, rows)
+    faults = (*report.warnings, *(fault for _, fault in report.unread_labs))
+    tell(*(fault.text() for fault in faults), style="yellow")
     if report.left_out:
-        console.print(f"Left out: {len(report.left_out)}", style="bold")
-    for left in report.left_out:
-        console.print(left.reason.text(), markup=False, soft_wrap=True)
+        tell(f"Left out: {len(report.left_out)}", style="bold")
+    tell(*(left.reason.text() for left in report.left_out))
 
 
 def _made_of(lineage: Lineage) -> str:

@@ -6,15 +6,13 @@ Owns options, report and exit code. Which VMs go is decided by `imagefactory.cle
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cli.interruption import Interrupted, run
-from cli.output import report_console, tell
+from cli.output import show_document, show_table, tell
 from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.cleaning import CleanPlan, plan_clean
 from imagefactory.faults import Fault
@@ -54,11 +52,11 @@ def clean_vms(
     try:
         run(
             _clean(settings, lines, dry_run=dry_run),
-            lambda: typer.echo("Stopping: what Azure has begun to delete is deleted.", err=True),
+            lambda: tell("Stopping: what Azure has begun to delete is deleted.", err=True),
         )
     except Interrupted as stopped:
         _show(lines, dry_run=dry_run, as_json=as_json)
-        typer.echo("Interrupted; run the same command again to go on.", err=True)
+        tell("Interrupted; run the same command again to go on.", err=True)
         raise typer.Exit(stopped.exit_code) from None
     _show(lines, dry_run=dry_run, as_json=as_json)
     raise typer.Exit(1 if any(line.error for line in lines.values()) else 0)
@@ -83,7 +81,7 @@ async def _clean(settings: Settings, lines: dict[str, Line], *, dry_run: bool) -
             def ended(deletion: Deletion, refusal: str) -> None:
                 name, image = deletion.vm.name, deletion.image.name
                 lines[name] = Line(name, "failed" if refusal else "deleted", image, refusal, error=bool(refusal))
-                typer.echo(f"{name}: {lines[name].result}", err=True)
+                tell(f"{name}: {lines[name].result}", err=True)
 
             await delete_all(arm, plan.deletions, ended)
 
@@ -107,13 +105,9 @@ def _show(lines: dict[str, Line], *, dry_run: bool, as_json: bool) -> None:
             {"vm": line.vm, "result": line.result, "image": line.image or None, "message": line.message or None}
             for line in ordered
         ]
-        typer.echo(json.dumps({"dryRun": dry_run, "vms": rows}, indent=2, ensure_ascii=False))
+        show_document({"dryRun": dry_run, "vms": rows})
         return
-    console = report_console()
-    table = Table(title="VMs of the factory lab", title_justify="left")
-    for column in ("VM", "Result", "Saved as", "Why"):
-        table.add_column(column, overflow="fold")
-    for line in ordered:
-        table.add_row(line.vm, line.result, line.image, "" if line.error or line.result == "reported" else line.message)
-    console.print(table)
-    tell(console, (line.message for line in ordered if line.error or line.result == "reported"))
+    told = [line for line in ordered if line.error or line.result == "reported"]
+    table = ((line.vm, line.result, line.image, "" if line in told else line.message) for line in ordered)
+    show_table("VMs of the factory lab", ("VM", "Result", "Saved as", "Why"), table)
+    tell(*(line.message for line in told))

@@ -12,6 +12,7 @@ import typer
 
 from cli.catalog import catalog
 from cli.clean_vms import clean_vms
+from cli.output import tell
 from cli.prune import prune
 from cli.save import save
 from cli.schema import schema
@@ -42,5 +43,5 @@ def main() -> None:
     try:
         app()
     except ImageFactoryError as problem:
-        typer.echo(str(problem), err=True)
+        tell(str(problem), err=True)
         sys.exit(2 if isinstance(problem, ConfigurationError) else 1)

@@ -6,13 +6,13 @@ Owns the drawing. Standard output is for results.
 from __future__ import annotations
 
 import os
-import sys
 from time import monotonic
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from cli.output import plain_console, tell
+from imagefactory.plain_text import printable
 from providers.vhdcopy.copier import Progress as Copied
 from providers.vhdcopy.totals import describe
 
@@ -21,12 +21,12 @@ class CopyProgress:
     """Progress of several copies, by name. Use as `with`."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
+        console = plain_console(err=True)
         self._live = console.is_terminal and not (os.environ.get("CI") or os.environ.get("TF_BUILD"))
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[told]}", markup=False),
             console=console,
             disable=not self._live,
         )
@@ -49,7 +49,7 @@ class CopyProgress:
         told = describe(copied, monotonic() - began)
         if self._live:
             if name not in self._rows:
-                self._rows[name] = self._bars.add_task(name, total=copied.total, told="")
+                self._rows[name] = self._bars.add_task(printable(name), total=copied.total, told="")
             self._bars.update(self._rows[name], completed=copied.done, total=copied.total, told=told)
             return
         tenth = 10 * copied.done // max(copied.total, 1)
@@ -59,7 +59,4 @@ class CopyProgress:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        if self._live:
-            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        tell(line, console=self._bars.console)

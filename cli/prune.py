@@ -6,7 +6,6 @@ it.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cli.interruption import Interrupted, run
-from cli.output import report_console, tell
+from cli.output import show_document, show_table, tell
 from cli.stack import AsJson, Stack, stack_files, stack_name, stack_settings
 from imagefactory.configuration import Configuration, load_configuration
 from imagefactory.errors import ConfigurationError
@@ -90,9 +88,9 @@ def prune(
     kept = _keep(keep, keeps)
     report = Report(kept, [fault.message() for fault in keep_warnings(kept, keeps)])
     try:
-        run(_plan(configured, pins, report), lambda: typer.echo("Stopping.", err=True))
+        run(_plan(configured, pins, report), lambda: tell("Stopping.", err=True))
     except Interrupted as stopped:
-        typer.echo("Interrupted; nothing was deleted.", err=True)
+        tell("Interrupted; nothing was deleted.", err=True)
         raise typer.Exit(stopped.exit_code) from None
     if dry_run:
         report.otherwise = "would be deleted"
@@ -106,15 +104,15 @@ def prune(
         _show_plan(report)
     if report.plan.deletions and not dry_run and count <= max_deletes:
         if not yes and not typer.confirm(f"Delete these {len(report.plan.deletions)}?"):
-            typer.echo("Nothing was deleted.")
+            tell("Nothing was deleted.")
             return
         interrupted = _carry_out(configured[0][0], report)
         if not as_json:
             _show_outcomes(report)
     if as_json:
-        typer.echo(json.dumps(_document(report, dry_run=dry_run), indent=2, ensure_ascii=False))
+        show_document(_document(report, dry_run=dry_run))
     if interrupted:
-        typer.echo("Interrupted; run the same command again to go on.", err=True)
+        tell("Interrupted; run the same command again to go on.", err=True)
         raise typer.Exit(interrupted.exit_code)
     raise typer.Exit(1 if report.failures else 0)
 
@@ -162,9 +160,11 @@ def _keep(given: int | None, keeps: Mapping[str, int | None]) -> int:
 async def _plan(stacks: Sequence[tuple[Settings, Configuration]], pins: Mapping[str, str], report: Report) -> None:
     from factory.prune_facts import read_prune_facts
     from imagefactory_azure.facts import connect
+    from imagefactory_azure.save_records import records_of
 
     async with connect(stacks[0][0]) as (arm, accounts):
         facts = await read_prune_facts(arm, accounts, stacks)
+    report.warnings += (record.fault.message() for record in records_of(facts.blobs) if record.fault)
     rules = PruneRules(report.keep, pins, facts.vms)
     report.plan = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now())
     report.failures += (fault.message() for fault in facts.unread)
@@ -175,7 +175,7 @@ def _carry_out(settings: Settings, report: Report) -> Interrupted | None:
 
     def ended(outcome: Outcome) -> None:
         report.outcomes[outcome.deletion.key] = outcome
-        typer.echo(f"{outcome.deletion.name}: {report.result(outcome.deletion)}", err=True)
+        tell(f"{outcome.deletion.name}: {report.result(outcome.deletion)}", err=True)
 
     async def carry_out() -> None:
         from factory.prune import Pruner
@@ -186,7 +186,7 @@ def _carry_out(settings: Settings, report: Report) -> Interrupted | None:
             await Pruner(accounts, DiskAccess(arm, accounts), ended).prune(report.plan.deletions)
 
     try:
-        run(carry_out(), lambda: typer.echo("Stopping: what is under way ends (Ctrl-C again: at once).", err=True))
+        run(carry_out(), lambda: tell("Stopping: what is under way ends (Ctrl-C again: at once).", err=True))
     except Interrupted as interrupted:
         return interrupted
     finally:
@@ -195,28 +195,23 @@ def _carry_out(settings: Settings, report: Report) -> Interrupted | None:
 
 
 def _show_plan(report: Report) -> None:
-    console, plan = report_console(), report.plan
+    plan = report.plan
     if plan.deletions:
-        table = Table(title="What goes", title_justify="left")
-        for column in ("What", "Name", "Image path", "Why", "GiB"):
-            table.add_column(column, overflow="fold", justify="right" if column == "GiB" else "left")
-        for one in plan.deletions:
-            table.add_row(one.kind, one.name, one.image_path, one.reason, _gib(one.size))
-        console.print(table)
+        rows = ((one.kind, one.name, one.image_path, one.reason, _gib(one.size)) for one in plan.deletions)
+        show_table("What goes", ("What", "Name", "Image path", "Why", "GiB"), rows, right={"GiB"})
     told = [f"{len(plan.deletions)} to delete, {_gib(plan.size)} GiB; {len(plan.kept)} stay."]
     told += [f"Stays: {one.name}: {one.reason}." for one in plan.kept if not one.is_newest]
     told += [f"Look at: {one.reason.message()}" for one in plan.reported]
-    tell(console, (*told, *report.warnings, *report.failures))
+    tell(*told, *report.warnings, *report.failures)
 
 
 def _show_outcomes(report: Report) -> None:
-    console = report_console()
     results = [report.result(one) for one in report.plan.deletions]
-    tell(console, (outcome.error for outcome in report.outcomes.values()))
+    tell(*(outcome.error for outcome in report.outcomes.values()))
     left = (one for one in report.plan.deletions if report.result(one) == report.otherwise)
-    tell(console, (f"{one.name}: {report.otherwise}" for one in left))
+    tell(*(f"{one.name}: {report.otherwise}" for one in left))
     size = sum(one.size for one in report.plan.deletions if report.result(one) == "deleted")
-    console.print(f"Deleted {results.count('deleted')} of {len(results)}, {_gib(size)} GiB.", highlight=False)
+    tell(f"Deleted {results.count('deleted')} of {len(results)}, {_gib(size)} GiB.")
 
 
 def _gib(size: int) -> str:

@@ -6,17 +6,15 @@ Owns options, report and exit code. Which VMs, and as what, is decided by `image
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cli.interruption import Interrupted, run
-from cli.output import report_console, tell
+from cli.output import show_document, show_table, tell
 from cli.progress import CopyProgress
 from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration import load_golden_images
@@ -89,7 +87,7 @@ def save(
             )
     except Interrupted as stopped:
         _show(report, dry_run=dry_run, as_json=as_json)
-        typer.echo("Interrupted; run the same command again to go on.", err=True)
+        tell("Interrupted; run the same command again to go on.", err=True)
         raise typer.Exit(stopped.exit_code) from None
     _show(report, dry_run=dry_run, as_json=as_json)
     raise typer.Exit(1 if report.failures or any(line.failed for line in report.lines) else 0)
@@ -131,6 +129,7 @@ async def _save(
             with_data_disks=with_data_disks,
         )
         report.warnings += (fault.message() for fault in plan.warnings)
+        report.failures += (record.fault.message() for record in records if record.fault)
         report.lines += (_skipped(one) for one in plan.skipped)
         planned = {save.guid for save in plan.saves}
         left = [record for record in records if record.guid not in planned]
@@ -264,9 +263,8 @@ def _show(report: Report, *, dry_run: bool, as_json: bool) -> None:
             "warnings": report.warnings,
             "failures": report.failures,
         }
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        show_document(document)
         return
-    console = report_console()
     rows = [
         {
             "VM": line.vm,
@@ -281,15 +279,11 @@ def _show(report: Report, *, dry_run: bool, as_json: bool) -> None:
     shown = [
         column for column in ("VM", "Result", "Image", "Image path", "OS", "VHD") if any(row[column] for row in rows)
     ]
-    table = Table(title="VMs of the factory lab" if rows else "The factory lab has no VM", title_justify="left")
-    for column in shown:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[column] for column in shown))
-    console.print(table)
+    title = "VMs of the factory lab" if rows else "The factory lab has no VM"
+    show_table(title, shown, ([row[column] for column in shown] for row in rows))
     told = [line.message for line in lines if line.failed and line.message]
     told += [f"Disk {disk}: a run that ended had left it open; access is revoked." for disk in report.revoked]
     told += [
         f"Disk {disk}: a run that ended left it open; without --dry-run this is mended." for disk in report.left_open
     ]
-    tell(console, (*report.warnings, *told, *report.failures, report.totals))
+    tell(*report.warnings, *told, *report.failures, report.totals)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.output import tell
 from imagefactory.errors import ImageFactoryError
 from imagefactory.faults import Location, error
 from imagefactory.schema import SCHEMA_FILE, labs_schema
@@ -31,7 +32,7 @@ def schema(
         raise ImageFactoryError(_fault(path, f"cannot be read or written ({problem})", "Look at its rights")) from None
     if not current and check:
         raise ImageFactoryError(_fault(path, "is not current", "Write it anew with `imagefactory schema`"))
-    typer.echo(f"{path.as_posix()}: {'current' if current else 'written'}")
+    tell(f"{path.as_posix()}: {'current' if current else 'written'}")
 
 
 def _fault(path: Path, fact: str, remedy: str) -> str:

@@ -5,7 +5,6 @@ Owns the formats of the report: text, JSON, and the annotations of GitHub Action
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Annotated
 
 import typer
 
+from cli.output import command_agent, show_document, tell
 from imagefactory.configuration import load_configuration
 from imagefactory.errors import ConfigurationError
 from imagefactory.faults import Fault, Severity
+from imagefactory.plain_text import printable
 
 
 class Format(str, Enum):
@@ -47,24 +48,26 @@ def validate(
     errors = sum(fault.severity is Severity.ERROR for fault in faults)
     counts += [_count(errors, "error"), _count(len(faults) - errors, "warning")]
     if output is Format.JSON:
-        typer.echo(json.dumps([fault.to_dict() for fault in faults], indent=2))
+        show_document([fault.to_dict() for fault in faults])
     else:
-        write = {Format.TEXT: Fault.text, Format.GITHUB: github_line, Format.AZURE: azure_line}[output]
         for fault in faults:
-            typer.echo(write(fault))
-        typer.echo(f"{configuration.as_posix()}: {', '.join(counts)}")
+            if output is Format.TEXT:
+                tell(fault.text())
+            else:
+                command_agent({Format.GITHUB: github_line, Format.AZURE: azure_line}[output](fault))
+        tell(f"{configuration.as_posix()}: {', '.join(counts)}")
     raise typer.Exit(1 if errors else 0)
 
 
 def github_line(fault: Fault) -> str:
-    """A workflow command; escaped as `@actions/core` does."""
+    """A workflow command; escaped as `@actions/core` does, and without another agent's command in it."""
     escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
     told = _properties(fault, ("file", "line", "col"), _escaper({**escapes, ":": "%3A", ",": "%2C"}))
     return f"::{fault.severity.value} {','.join(told)}".rstrip() + f"::{_escaper(escapes)(fault.message())}"
 
 
 def azure_line(fault: Fault) -> str:
-    """A logging command; escaped as the agent's task library does."""
+    """A logging command; escaped as the agent's task library does, and without another agent's command in it."""
     escapes = {"%": "%AZP25", "\r": "%0D", "\n": "%0A"}
     names = ("sourcepath", "linenumber", "columnnumber")
     told = _properties(fault, names, _escaper({**escapes, ";": "%3B", "]": "%5D"}))
@@ -83,5 +86,5 @@ def _escaper(escapes: Mapping[str, str]) -> Callable[[str], str]:
 
 def _properties(fault: Fault, names: Iterable[str], escape: Callable[[str], str]) -> list[str]:
     place = fault.location
-    values = (place.file, place.line, place.column) if place else ()
+    values = (printable(place.file), place.line, place.column) if place else ()
     return [f"{name}={escape(str(value))}" for name, value in zip(names, values, strict=False) if value is not None]

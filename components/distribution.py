@@ -5,15 +5,19 @@ Owns what all labs share. It will not gather facts or judge them.
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_azure_native as azure_native
 
 from components.lab_images import LabImages, VhdSource
-from components.staged_vhd import VhdCopyProvider
+from components.stack_state import StackState
+from components.staged_vhd import PlanFailures, VhdCopyProvider
+from imagefactory.faults import Fault
 from imagefactory.plan import Plan
 from imagefactory.settings import Settings
 from imagefactory_azure.clouds import cloud_of
@@ -22,29 +26,66 @@ STACK_FRAMES = 7
 """How many frames of a declaration's Python stack the SDK looks at: its own, and at least one of ours."""
 
 
-def distribute(
-    plan: Plan, source: VhdSource, settings: Settings, in_state: Set[str]
-) -> dict[str, dict[str, dict[str, pulumi.Input[str]]]]:
-    """Declare what every readable lab must hold; returns id, image path and state by lab label and image name."""
+@dataclass(frozen=True)
+class Distribution:
+    """What was declared: the stack output `labs`, all resources of images, and the provider `vhdcopy`."""
+
+    outputs: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
+    """Id, image path and state by lab label and image name."""
+    resources: tuple[pulumi.Resource, ...]
+    copier: VhdCopyProvider
+
+
+def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
+    """Declare what every lab is to have: planned images, and what is kept as the state has it."""
     copier = VhdCopyProvider("vhdcopy", settings)
-    subscriptions = sorted({lab.facts.subscription_id.lower() for lab in plan.labs})
+    plans = {lab.label: lab for lab in plan.labs}
+    subscriptions = {lab.label: lab.facts.subscription_id.lower() for lab in plan.labs}
+    kept = {lab.label: [one.name for one in lab.retained] for lab in plan.labs}
+    for unread in plan.unread:
+        if names := state.of_lab(unread.label):
+            subscriptions[unread.label], kept[unread.label] = unread.key.subscription_id, names
     azure = {
         subscription: azure_native.Provider(
             f"subscription-{subscription}", subscription_id=subscription, environment=cloud_of(settings).name
         )
-        for subscription in subscriptions
+        for subscription in sorted(set(subscriptions.values()))
     }
     with _short_stacks():
-        return {
-            lab.label: LabImages(
-                lab,
+        labs = {
+            label: LabImages(
+                label,
+                plans.get(label),
+                kept[label],
                 source,
                 settings,
-                in_state,
-                {"azure-native": azure[lab.facts.subscription_id.lower()], "vhdcopy": copier},
-            ).images
-            for lab in plan.labs
+                state,
+                {"azure-native": azure[subscription], "vhdcopy": copier},
+            )
+            for label, subscription in sorted(subscriptions.items())
         }
+    return Distribution(
+        {label: lab.images for label, lab in labs.items() if label in plans},
+        tuple(resource for lab in labs.values() for resource in lab.declared),
+        copier,
+    )
+
+
+async def fail(failures: Sequence[Fault], distribution: Distribution) -> None:
+    """Report the failures of a plan, if any, and make the run fail once everything that was declared is done.
+
+    Not by an exception: after a program that raises the engine deletes nothing, so one lab's trouble would keep every
+    retired image in all labs (docs/adr/0015).
+    """
+    if not failures:
+        return
+    for fault in failures:
+        pulumi.log.error(fault.placed())
+    done = (resource.urn.future(with_unknowns=True) for resource in distribution.resources)
+    await asyncio.gather(*done, return_exceptions=True)
+    parts = "1 part" if len(failures) == 1 else f"{len(failures)} parts"
+    summary = f"{parts} of the plan could not be carried out (see the errors above); the rest was"
+    PlanFailures("plan", summary, pulumi.ResourceOptions(provider=distribution.copier))
 
 
 @contextmanager

@@ -7,13 +7,14 @@ one of them fails (docs/adr).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_azure_native import devtestlab
 
-from components.staged_vhd import StagedVhdRelease, VhdCopy
+from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
+from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.companion import FactoryImage
 from imagefactory.lab_facts import LabFacts
 from imagefactory.plan_values import LabPlan, PlannedImage
@@ -41,6 +42,9 @@ TAKEN_AS_IT_STANDS = [
 """What is not compared for an image that stands already: everything but its place. It was made from another staged
 VHD, perhaps by the old scripts, and a difference would change or replace it."""
 
+PLACE = {"lab_name": "labName", "resource_group_name": "resourceGroupName", "name": "name"}
+"""The inputs of a custom image that say where it is, as Python and the state call them."""
+
 
 @dataclass(frozen=True)
 class VhdSource:
@@ -60,27 +64,48 @@ class LabImages(pulumi.ComponentResource):
 
     def __init__(
         self,
-        plan: LabPlan,
+        label: str,
+        plan: LabPlan | None,
+        kept: Iterable[str],
         source: VhdSource,
         settings: Settings,
-        in_state: Set[str],
+        state: StackState,
         providers: Mapping[str, pulumi.ProviderResource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the images of `plan`.
+        """Declare the images of `plan` (None: the lab could not be read), and `kept` as the state has them.
 
-        `in_state` names the custom images that the stack holds (resource names), `providers` are those of the packages
-        azure-native and vhdcopy.
+        `providers` are those of the packages azure-native and vhdcopy.
         """
         options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=dict(providers)))
-        super().__init__("imagefactory:labs:LabImages", plan.label, None, options)
-        self._plan, self._source, self._settings, self._in_state = plan, source, settings, in_state
-        self.images = {planned.name: self._chain(planned) for planned in plan.images}
+        super().__init__("imagefactory:labs:LabImages", label, None, options)
+        self._label, self._source, self._settings, self._state = label, source, settings, state
+        self.declared: list[pulumi.Resource] = []
+        self.images = {image.name: self._chain(plan.facts, image) for image in plan.images} if plan else {}
+        for name in kept:
+            self._as_in_state(f"{label}/{name}")
         self.register_outputs({})
 
-    def _chain(self, planned: PlannedImage) -> dict[str, pulumi.Input[str]]:
-        facts, image = self._plan.facts, planned.image
-        name = f"{self._plan.label}/{planned.name}"
+    def _as_in_state(self, name: str) -> None:
+        """Declare what the state has of an image so that no request follows, and none of it is deleted."""
+        before: list[pulumi.Resource] = []
+        for kind in (COPY, CUSTOM_IMAGE, RELEASE):
+            if (inputs := self._state.chains[name].get(kind)) is None:
+                continue
+            options = pulumi.ResourceOptions(parent=self, depends_on=list(before))
+            if kind == CUSTOM_IMAGE:
+                place = {key: inputs[camel] for key, camel in PLACE.items() if camel in inputs}
+                options = pulumi.ResourceOptions.merge(
+                    options, pulumi.ResourceOptions(ignore_changes=TAKEN_AS_IT_STANDS)
+                )
+                before.append(devtestlab.CustomImage(name, **place, opts=options))
+            else:
+                before.append(as_in_state(kind, name, inputs, options))
+        self.declared += before
+
+    def _chain(self, facts: LabFacts, planned: PlannedImage) -> dict[str, pulumi.Input[str]]:
+        image = planned.image
+        name = f"{self._label}/{planned.name}"
         child = pulumi.ResourceOptions(parent=self)
         account = facts.storage_account_id or ""
         relay = planned.relay
@@ -115,13 +140,14 @@ class LabImages(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions.merge(child, self._image_options(name, planned)),
         )
-        StagedVhdRelease(
+        release = StagedVhdRelease(
             name,
             copy,
             account_id=account,
             image_id=planned.image_id,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[custom_image])),
         )
+        self.declared += (copy, custom_image, release)
         return {
             "id": custom_image.id,
             "imagePath": str(image.image_path),
@@ -138,7 +164,7 @@ class LabImages(pulumi.ComponentResource):
 
     def _image_options(self, name: str, planned: PlannedImage) -> pulumi.ResourceOptions:
         if planned.standing:
-            import_id = None if name in self._in_state else planned.image_id
+            import_id = None if name in self._state.images else planned.image_id
             return pulumi.ResourceOptions(import_=import_id, ignore_changes=TAKEN_AS_IT_STANDS)
         # Never delete before replace: with continue-on-error the engine hangs where that delete fails (docs/adr).
         return pulumi.ResourceOptions()

@@ -1,8 +1,9 @@
-"""What the stack's own state holds: the custom images, by resource name.
+"""What the stack's own state contains: the resources of each image, by resource name.
 
-Owns one question that the plan cannot answer and a wrong answer to which deletes images: an import option whose id
-differs, in letter case even, from the one in the state makes the engine delete what stands there (docs/adr). So only
-what the state does not hold is imported. The engine gives a program no view of its state; its own CLI does.
+Answers one question that the plan cannot answer and whose wrong answer deletes images: an import option whose id
+differs, even in case, from the id in the state makes the engine delete the existing image (docs/adr/0009). So only what
+the state does not contain is imported, and what must be kept is declared with the inputs that the state has (docs/adr/
+0015). The engine gives a program no view of its state; its own CLI does.
 """
 
 from __future__ import annotations
@@ -10,14 +11,49 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 
-CUSTOM_IMAGE = "azure-native:devtestlab:CustomImage"
+from imagefactory.plain_text import printable, redacted
+
+COPY, CUSTOM_IMAGE, RELEASE = (
+    "vhdcopy:index:VhdCopy",
+    "azure-native:devtestlab:CustomImage",
+    "vhdcopy:index:StagedVhdRelease",
+)
 
 
-async def images_in_state() -> frozenset[str]:
-    """Resource names of the custom images that the stack holds, whole or not. Raises `pulumi.RunError`."""
+@dataclass(frozen=True)
+class StackState:
+    """The inputs of the resources of each image: resource name (`<label>/<image>`) -> type -> inputs."""
+
+    chains: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def images(self) -> frozenset[str]:
+        """Names of the chains that have a custom image, finished or not."""
+        return frozenset(name for name, chain in self.chains.items() if CUSTOM_IMAGE in chain)
+
+    def of_lab(self, label: str) -> list[str]:
+        """Names of the images of a lab, without its label."""
+        return sorted(name.rpartition("/")[2] for name in self.chains if name.startswith(f"{label}/"))
+
+    @staticmethod
+    def of(resources: Iterable[Mapping[str, Any]]) -> StackState:
+        """The state as `pulumi stack export` writes it (`deployment.resources`)."""
+        chains: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for resource in resources:
+            if resource["type"] in {COPY, CUSTOM_IMAGE, RELEASE} and not resource.get("delete"):
+                name = str(resource["urn"]).rpartition("::")[2]
+                chains.setdefault(name, {})[resource["type"]] = resource.get("inputs") or {}
+        return StackState(chains)
+
+
+async def read_stack_state() -> StackState:
+    """The state of the stack that runs. Raises `pulumi.RunError`."""
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
@@ -33,17 +69,11 @@ async def images_in_state() -> frozenset[str]:
         raise _unread("the command pulumi is not on the PATH. Put it there, then run again") from None
     if process.returncode:
         reason = errors.decode(errors="replace").strip().partition("\n")[0]
-        raise _unread(f"{reason.removeprefix('error: ')}. Mend that, then run again")
+        raise _unread(f"{reason.removeprefix('error: ')}. Fix that, then run again")
     deployment = json.loads(output).get("deployment") or {}  # a stack that never ran may have none
-    resources = deployment.get("resources") or []
-    return frozenset(
-        str(resource["urn"]).rpartition("::")[2]
-        for resource in resources
-        if resource["type"] == CUSTOM_IMAGE and not resource.get("delete")
-    )
+    return StackState.of(deployment.get("resources") or [])
 
 
 def _unread(reason: str) -> pulumi.RunError:
-    return pulumi.RunError(
-        f"state: which images the stack holds cannot be told, so nothing is declared and nothing is deleted: {reason}"
-    )
+    told = "state: cannot read which images the stack contains; nothing is declared or deleted"
+    return pulumi.RunError(printable(f"{told}: {redacted(reason)}"))

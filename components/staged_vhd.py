@@ -5,6 +5,9 @@ Owns names and types of inputs and outputs; what they do is written in `provider
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pulumi
 
 from imagefactory.settings import Settings
@@ -88,3 +91,16 @@ class StagedVhdRelease(pulumi.CustomResource):
     ) -> None:
         inputs = {"url": copy.url, "accountId": account_id, "imageId": image_id, "copyId": copy.copyId}
         super().__init__("vhdcopy:index:StagedVhdRelease", name, inputs, opts)
+
+
+def as_in_state(kind: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions) -> pulumi.CustomResource:
+    """A resource of the provider declared with the very inputs that the state has, so that nothing happens to it."""
+    return pulumi.CustomResource(kind, name, dict(inputs), opts)
+
+
+class PlanFailures(pulumi.CustomResource):
+    """Fails each time it is to be created, so it is never in the state: a run that carried out less than the plan ends
+    with an error, yet retires what it can (a program that raises keeps the engine from deleting anything)."""
+
+    def __init__(self, name: str, summary: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vhdcopy:index:PlanFailures", name, {"summary": summary}, opts)

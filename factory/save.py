@@ -282,7 +282,7 @@ class Saver:
         ended = await asyncio.gather(*(self._factory.access.revoke(disk) for disk in disks), return_exceptions=True)
         if refusals := [each for each in ended if isinstance(each, BaseException)]:
             raise refusals[0]
-        if held.disks:
+        if held.disks or held.strays:
             await held.note(disks=())
 
     async def _done(self, held: Hold) -> None:

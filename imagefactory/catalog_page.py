@@ -17,8 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from imagefactory.catalog_report import CatalogReport, age_text, size_text
-from imagefactory.faults import Fault, printable
+from imagefactory.faults import Fault
 from imagefactory.lineage import short_commit
+from imagefactory.plain_text import printable
 
 _ADDRESS = re.compile(r"https://[\w.~:\[\]%-]+(?:[/?#][\w.~:/?#\[\]@!$&'()*+,;=%-]*)?", re.ASCII | re.IGNORECASE)
 """The characters of RFC 3986, and no user's name before the host."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from imagefactory.lab_facts import LabFacts
+from imagefactory.plain_text import printable
 from imagefactory.plan_values import LabPlan, PlannedImage, Relay
 
 GIB = 1024**3
@@ -37,7 +38,7 @@ class Crossing:
         bound = "at most " if self.at_most else ""
         way = "once per image" if self.copies == self.images else "once per image and storage account"
         way += "; labs there copy from each other" if self.relayed else ""
-        return (
+        return printable(
             f"{self.region}: {_count(self.images, 'image')} for {_count(self.labs, 'lab')}:"
             f" {bound}{self.size / GIB:,.1f} GiB cross from {self.origin} ({way})"
         )

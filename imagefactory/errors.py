@@ -5,21 +5,20 @@ Owns the base that an edge catches. Refuses texts of its own: what is wrong is s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from imagefactory.faults import Fault
-
-_QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
-
-
-def redacted(text: str) -> str:
-    """`text` without the query of any URL in it, for that is where a SAS is. Whatever shows foreign text calls it."""
-    return _QUERY.sub(r"\1", text)
+from imagefactory.plain_text import printable_lines, redacted
 
 
 class ImageFactoryError(Exception):
-    """Anything that the image factory reports to its user; the edge shows its text, never a traceback."""
+    """Anything that the image factory reports to its user; the edge shows its text, never a traceback.
+
+    Its text holds no secret and no command, whatever texts of others it was made of.
+    """
+
+    def __str__(self) -> str:
+        return printable_lines(redacted(super().__str__()))
 
 
 class ConfigurationError(ImageFactoryError):

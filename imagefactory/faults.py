@@ -8,17 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from imagefactory.plain_text import printable, redacted
+
 
 class Severity(str, Enum):
     """How much a fault weighs: an error stops or fails what it names, a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
-
-
-def printable(text: str) -> str:
-    """The text on one line, whatever is not printable escaped: texts of files and of Azure reach terminals and logs."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(text.split()))
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Location:
     column: int | None = None
 
     def __str__(self) -> str:
-        return ":".join(str(part) for part in (printable(self.file), self.line, self.column) if part is not None)
+        return printable(":".join(str(part) for part in (self.file, self.line, self.column) if part is not None))
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Fault:
     def message(self) -> str:
         """The fault on one line, without place and severity."""
         told = "; ".join(part for part in (self.fact, self.consequence) if part)
-        return printable(f"{self.subject}: {told}. {self.remedy}").rstrip(" .") + "."
+        return printable(redacted(f"{self.subject}: {told}. {self.remedy}")).rstrip(" .") + "."
 
     def placed(self) -> str:
         """Place and message, for a reader that shows the severity itself."""

@@ -1,6 +1,6 @@
 """Images of the factory that labs hold, and which of them must not go because the factory cannot be read.
 
-Owns the rule that nothing is deleted for want of a readable companion. Refuses to judge images that others made.
+Owns the rule that no image is deleted for want of a readable companion. Refuses to judge images that others made.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ class HeldImage:
 
     lab: TargetLab
     image: StandingImage
+    name: str
+    """Its name in the state, else as it stands in the lab; they may differ in case."""
+    owned: bool = False
+    """Whether the state contains it."""
+
+    @property
+    def path(self) -> ImagePath | None:
+        """Its image path; None: cannot be read."""
+        return self.image.path
 
     @property
     def subject(self) -> str:
@@ -37,25 +46,24 @@ class HeldImage:
     @property
     def wanted(self) -> bool:
         """Whether labs.json still gives its image path to the lab; true if the path cannot be read."""
-        try:
-            return self.lab.takes(ImagePath.parse(self.image.image_path or ""))
-        except ValueError:
-            return True
+        return self.path is None or self.lab.takes(self.path)
 
 
 def held_images(labs: Iterable[tuple[TargetLab, LabFacts]], owned: Set[str]) -> tuple[HeldImage, ...]:
     """The factory's images in the labs, by lab and name: those tagged so, and those `owned` (`<label>/<name>`)."""
+    names = {name.lower(): name for name in owned}
     held = (
-        HeldImage(lab, image)
+        HeldImage(lab, image, (name or image.name).rpartition("/")[2], name is not None)
         for lab, facts in labs
         for image in facts.images
-        if image.image_path is not None or f"{lab.label}/{image.name}" in owned
+        for name in (names.get(f"{lab.label}/{image.name}".lower()),)
+        if image.image_path is not None or name
     )
     return tuple(sorted(held, key=lambda one: (one.lab.label, one.image.name.lower(), one.image.id)))
 
 
-def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[Fault]:
-    """For each broken companion a warning, or an error where an image that a lab holds would be deleted for it.
+def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tuple[Fault, list[HeldImage]]]:
+    """For each broken companion a warning, or an error with the images that labs hold of its VHD: they are kept.
 
     A VHD that was left out gets an error too, but only for images that were surely made from it.
     """
@@ -63,16 +71,17 @@ def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[Fa
     at_risk = [one for one in held if one.image.name.lower() not in readable and one.wanted]
     for broken in sorted(catalog.broken, key=lambda broken: broken.vhd_name):
         threatened = [one for one in at_risk if one.source in {None, broken.vhd_name.lower()}]
-        yield _kept(broken.fault, threatened) if threatened else warning(*_parts(broken.fault), broken.fault.location)
+        fault = broken.fault
+        yield _kept(fault, threatened) if threatened else warning(*_parts(fault), fault.location), threatened
     for left_out in sorted(catalog.left_out, key=lambda left_out: left_out.name):
         if threatened := [one for one in at_risk if one.source == left_out.name.lower()]:
-            yield _kept(left_out.reason, threatened)
+            yield _kept(left_out.reason, threatened), threatened
 
 
 def _kept(reason: Fault, threatened: list[HeldImage]) -> Fault:
     subject, fact, _, remedy = _parts(reason)
     others = f" and {len(threatened) - 1} more" if len(threatened) > 1 else ""
-    consequence = f"{threatened[0].subject}{others} may be made from its VHD, so nothing is deleted in this run"
+    consequence = f"{threatened[0].subject}{others} may be made from its VHD, and no such image is deleted"
     return error(subject, fact, consequence, remedy, reason.location)
 
 

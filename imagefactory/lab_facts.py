@@ -6,6 +6,9 @@ Owns the shape of those facts. Refuses to fetch them: `imagefactory_azure` does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from imagefactory.image_path import ImagePath, fold
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,34 @@ class StandingImage:
     """properties.vhd.imageName: the staged VHD that the image was made from."""
     attempt: int = 1
     """Tag Attempt: the how manieth time it was made, for one that failed before."""
+    saved_at: datetime | None = None
+    """Tag SavedAt: when its VHD was saved, UTC; images made by the old scripts have none."""
+    created: datetime | None = None
+    """properties.creationDate, UTC."""
 
     @property
     def in_progress(self) -> bool:
         """Whether the service is still working on it, so that its VHD must not be touched."""
         return self.state in {"Creating", "Updating"}
 
-    def holds(self, vhd_name: str) -> bool:
-        """Whether the factory made it, from that VHD as far as its tags tell; images of the old scripts name none."""
-        return self.image_path is not None and self.source_vhd in {None, vhd_name}
+    @property
+    def usable(self) -> bool:
+        """Whether it is finished, or is being created."""
+        return self.state == "Succeeded" or self.in_progress
+
+    @property
+    def path(self) -> ImagePath | None:
+        """The tag ImagePath; None: it is missing or invalid."""
+        try:
+            return ImagePath.parse(self.image_path or "")
+        except ValueError:
+            return None
+
+    def holds(self, vhd_name: str, name: str) -> bool:
+        """Whether the factory made it from that VHD; images of the old scripts name no VHD, so their name decides."""
+        if self.image_path is None:
+            return False
+        return fold(self.name) == fold(name) if self.source_vhd is None else self.source_vhd == vhd_name
 
 
 @dataclass(frozen=True)

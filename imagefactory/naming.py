@@ -5,6 +5,7 @@ Owns how a name is made from an image path and a day (English whatever the local
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -26,6 +27,12 @@ def image_name(path: ImagePath, day: date, taken: Iterable[str] = ()) -> str:
     letters = ("Z" * (number // 26) + chr(ord("A") + number % 26) for number in count())
     candidates = (name + letter for letter in letters)
     return name if fold(name) not in used else next(other for other in candidates if fold(other) not in used)
+
+
+def name_beside(name: str, vhd_name: str) -> str:
+    """The name of an image made from that VHD in a lab where another image has its own name. Always the same one."""
+    suffix = f"-{hashlib.sha256(vhd_name.encode()).hexdigest()[:6]}"
+    return name[: MAX_LENGTH - len(suffix)] + suffix
 
 
 def name_fault(name: str) -> str | None:

@@ -18,7 +18,10 @@ from imagefactory.held_images import HeldImage, held_images, unsafe_deletions
 from imagefactory.image_path import ImagePath, fold
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
+from imagefactory.naming import name_beside
+from imagefactory.plain_text import printable
 from imagefactory.plan_values import LabPlan, PlannedImage
+from imagefactory.retirement import Successors
 from imagefactory.settings import Policy
 
 
@@ -38,13 +41,33 @@ class Omission:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that readers need; `failures` that are not empty mean: serve the labs, delete nothing, then fail."""
+    """Everything that readers need; `failures` that are not empty mean: carry out the rest, then fail."""
 
     labs: tuple[LabPlan, ...]
+    unread: tuple[TargetLab, ...] = ()
+    """Labs that could not be read or cannot take images: they are kept as the state has them."""
     omissions: tuple[Omission, ...] = ()
     warnings: tuple[Fault, ...] = ()
     failures: tuple[Fault, ...] = ()
     crossings: tuple[Crossing, ...] = ()
+
+    def retained(self) -> list[dict[str, str]]:
+        """The images that are kept although the plan does not want them, as the stack's outputs list them."""
+        return [
+            {"lab": lab.label, "image": one.name, "imagePath": printable(one.image_path), "reason": one.reason}
+            for lab in self.labs
+            for one in lab.retained
+        ]
+
+    def notes(self) -> Iterator[str]:
+        """One line each for the reader of a preview: what is copied across regions, what is kept for now."""
+        yield from (crossing.text for crossing in self.crossings)
+        for lab in self.labs:
+            reasons: dict[str, list[str]] = {}
+            for one in lab.retained:
+                reasons.setdefault(one.reason, []).append(one.name)
+            told = (f"{lab.label}: keeps {', '.join(names)}: {reason}" for reason, names in reasons.items())
+            yield from map(printable, told)
 
 
 @dataclass
@@ -77,7 +100,9 @@ def build_plan(
     offered = list(_offered(catalog, policy, found))
     _check_pins(policy, offered, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
+    names = {name.lower(): name.rpartition("/")[2] for name in owned}
     plans: list[LabPlan] = []
+    unread: list[TargetLab] = []
     for lab in targets:
         wanted = [image for image in offered if lab.takes(image.image_path)]
         facts = labs[lab.key]
@@ -87,11 +112,17 @@ def build_plan(
             found.failures.append(replace(facts, severity=Severity.ERROR, location=facts.location or lab.location))
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
+            unread.append(lab)
             continue
-        standing = {image.name.lower(): image for image in sorted(facts.images, key=lambda image: image.id)}
         told = len(found.warnings)
-        planned = (_planned(lab, facts, image, standing.get(image.name.lower()), found) for image in wanted)
-        plan = LabPlan(lab.label, lab, facts, tuple(image for image in planned if image))
+        planned = (_planned(lab, facts, image, found) for image in wanted)
+        # Azure and the state may write a name in different case; another name would be another resource.
+        images = (
+            replace(image, name=names.get(f"{lab.label}/{image.name}".lower(), image.name))
+            for image in planned
+            if image
+        )
+        plan = LabPlan(lab.label, lab, facts, tuple(images))
         if policy.cross_region == "refuse" and facts.region_key != factory.region_key:
             del found.warnings[told:]  # they tell which images would be made anew
             plan = _without_crossing(plan, factory, found)
@@ -103,11 +134,18 @@ def build_plan(
             found.omit(image, "no lab takes its image path")
     held = held_images(((plan.lab, plan.facts) for plan in plans), owned)
     _check_empty(catalog, policy, held, found)
-    for fault in unsafe_deletions(catalog, held):
+    threatened: set[str] = set()
+    for fault, at_risk in unsafe_deletions(catalog, held):
         (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
+        threatened |= {one.image.id for one in at_risk}
+    may_empty = not catalog.images and policy.allow_empty_factory
+    successors = None if may_empty else Successors(catalog, policy, offered)
+    if successors:
+        plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
     served = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
     return Plan(
         served,
+        tuple(unread),
         tuple(found.omissions),
         tuple(found.warnings),
         tuple(found.failures),
@@ -145,9 +183,9 @@ def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -
     held = {image.image_path for image in offered}
     for path, name in sorted(policy.pins.items()):
         if path not in held:
-            fact = f"{path} is pinned to {name}, which the factory does not hold"
-            consequence = "nothing is deleted, and no other image of that path is distributed"
-            remedy = "Correct the name (`imagefactory catalog` lists them), or take the pin out"
+            fact = f"{path} is pinned to {name}, which is not in the factory"
+            consequence = "labs keep their images of that path and get no other one"
+            remedy = "Fix the name (`imagefactory catalog` lists them), or remove the pin"
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
 
 
@@ -164,39 +202,46 @@ def _reservations(image: FactoryImage) -> Iterator[Fault]:
         yield warning(subject, fact, consequence, "Put what VMs need onto the OS disk, or attach the disks by hand")
 
 
-def _planned(
-    lab: TargetLab, facts: LabFacts, image: FactoryImage, there: StandingImage | None, found: _Findings
-) -> PlannedImage | None:
-    """The image for the lab, in view of what stands there under its name; None if it must not be touched."""
+def _planned(lab: TargetLab, facts: LabFacts, image: FactoryImage, found: _Findings) -> PlannedImage | None:
+    """The image for the lab, in view of the images that exist there; None if the lab has no place for it."""
     tags = {
         "ImagePath": str(image.image_path),
         "SourceVhd": image.vhd_name,
         "SavedAt": image.saved_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         **image.lineage.tags(),
     }
+    if there := _made_from(facts, image):
+        if there.usable:
+            return PlannedImage(image, there.name, there.id, True, tags)
+        # Another tag makes the engine create it again; after a refresh it would otherwise see nothing to do.
+        tags["Attempt"] = str(there.attempt + 1)
+        remedy = "Delete it in the lab if the run stops with 'already existing'"
+        subject, fact = f"custom image {there.name} of lab {lab.label}", f"its state is {there.state}"
+        found.warnings.append(warning(subject, fact, "it is created again", remedy))
+        return PlannedImage(image, there.name, f"{facts.id}/customimages/{there.name}", False, tags)
+    standing = {fold(each.name): each for each in facts.images}
+    beside = name_beside(image.name, image.vhd_name)
+    there = standing.get(fold(image.name))
     if there is None:
         return PlannedImage(image, image.name, f"{facts.id}/customimages/{image.name}", False, tags)
     subject = f"custom image {there.name} of lab {lab.label}"
-    if there.image_path is None:
-        fact = "stands there without the tag ImagePath, so the factory did not make it"
-        consequence = "it is not touched, and the factory's image of that name is not distributed there"
-        found.failures.append(error(subject, fact, consequence, "Rename or delete it in the lab"))
-        found.omit(image, "an image of that name stands in the lab that the factory did not make", lab.label)
-        return None
-    usable = there.state == "Succeeded" or there.in_progress
-    same_vhd = there.holds(image.vhd_name)
-    if not usable:
-        # Another tag makes the engine replace it; after a refresh it would otherwise see nothing to do.
-        tags["Attempt"] = str(there.attempt + 1)
-        remedy = "Delete it in the lab if the run stops with 'already existing'"
-        fact = f"its state is {there.state}"
-        found.warnings.append(warning(subject, fact, "it is made anew", remedy))
-    elif not same_vhd:
-        fact = f"it was made from {there.source_vhd}, the factory's image of that name is {image.vhd_name}"
-        found.warnings.append(warning(subject, fact, "it will be replaced", "Nothing need be done if that is wanted"))
-    standing = usable and same_vhd
-    image_id = there.id if standing else f"{facts.id}/customimages/{there.name}"
-    return PlannedImage(image, there.name, image_id, standing, tags)
+    if there.image_path is not None and fold(beside) not in standing:
+        fact = f"was created from {there.source_vhd}, but the factory image of that name is {image.vhd_name}"
+        consequence = f"the factory image is created as {beside}, and {there.name} is deleted by a run after that"
+        found.warnings.append(warning(subject, fact, consequence, "No action needed if intended"))
+        return PlannedImage(image, beside, f"{facts.id}/customimages/{beside}", False, tags)
+    fact = "has no ImagePath tag, so the factory did not create it"
+    consequence = "it is not changed, and the factory image of that name is not distributed to this lab"
+    found.failures.append(error(subject, fact, consequence, "Rename or delete it in the lab"))
+    found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
+    return None
+
+
+def _made_from(facts: LabFacts, image: FactoryImage) -> StandingImage | None:
+    """The lab's image made from that VHD; of several a usable one, the one of that name first."""
+    made = (each for each in facts.images if each.holds(image.vhd_name, image.name))
+    order = sorted(made, key=lambda each: (not each.usable, fold(each.name) != fold(image.name), each.id))
+    return order[0] if order else None
 
 
 def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], found: _Findings) -> None:
@@ -214,8 +259,8 @@ def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], 
 
 
 def _no_storage(lab: TargetLab) -> Fault:
-    consequence = "no VHD can be staged for it, so it is not served, and nothing is deleted"
-    remedy = "Repair the lab in the portal, or take its entry out"
+    consequence = "no VHD can be staged, so the lab is skipped and keeps its images"
+    remedy = "Repair the lab in the portal, or remove its entry"
     return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)
 
 
@@ -225,9 +270,9 @@ def _without_crossing(plan: LabPlan, factory: LabFacts, found: _Findings) -> Lab
     if not refused:
         return plan
     names = ", ".join(sorted(image.name for image in refused))
-    fact = f"lies in {plan.facts.region}, the factory in {factory.region}, and lacks {names}"
-    consequence = "no VHD crosses a region (setting crossRegion), so it gets nothing new, and nothing is deleted"
-    remedy = "Set imagefactory:crossRegion to relay or direct, or take the lab out of labs.json"
+    fact = f"is in {plan.facts.region}, the factory in {factory.region}, and {names} is missing"
+    consequence = "crossRegion is refuse, so the lab gets no new images and keeps those that they would replace"
+    remedy = "Set imagefactory:crossRegion to relay or direct, or remove the lab from labs.json"
     found.failures.append(error(f"lab {plan.label}", fact, consequence, remedy, plan.lab.location))
     for image in refused:
         found.omit(image.image, "it would cross a region (setting crossRegion)", plan.label)

@@ -44,6 +44,16 @@ class PlannedImage:
 
 
 @dataclass(frozen=True)
+class Retained:
+    """A custom image that the state contains, that the plan does not want, and that is kept all the same."""
+
+    name: str
+    """As the state has it."""
+    image_path: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class LabPlan:
     """What one readable lab must hold."""
 
@@ -51,3 +61,4 @@ class LabPlan:
     lab: TargetLab
     facts: LabFacts
     images: tuple[PlannedImage, ...]
+    retained: tuple[Retained, ...] = ()

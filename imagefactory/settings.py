@@ -98,20 +98,28 @@ class Settings:
     """What opens storage accounts: the run's own identity, or their account keys."""
 
 
-def _safe_url(url: str) -> str:
-    """Tokens travel to it: TLS, or a server on this machine."""
-    parts = urlsplit(url)
-    if not parts.hostname or parts.query or parts.username or parts.password:
+def safe_url(url: str) -> str:
+    """An endpoint, without a trailing slash. Tokens travel to it: TLS, or a server on this machine.
+
+    Raises `ValueError`, with a phrase that does not repeat the URL.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("not an address") from None
+    if not host or "@" in parts.netloc or {"?", "#"} & set(url):
         raise ValueError("not an address")
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
         raise ValueError("not encrypted")
     return url.rstrip("/")
 
 
-def _safe_blob_url(url: str) -> str:
+def safe_blob_url(url: str) -> str:
+    """The same for storage accounts, with one `{account}` where the account's name belongs."""
     if url.count("{account}") != 1:
         raise ValueError("no place for the account")
-    _safe_url(url.replace("{account}", "account"))
+    safe_url(url.replace("{account}", "account"))
     return url.rstrip("/")
 
 
@@ -129,7 +137,7 @@ class _Factory(Strict):
 class _Endpoints(Strict):
     resource_manager: Annotated[
         str | None,
-        AfterValidator(lambda url: url and _safe_url(url)),
+        AfterValidator(lambda url: url and safe_url(url)),
         Field(
             alias="resourceManager",
             description="the https address of Azure Resource Manager (http for this machine only)",
@@ -138,7 +146,7 @@ class _Endpoints(Strict):
     ] = None
     blob: Annotated[
         str | None,
-        AfterValidator(lambda url: url and _safe_blob_url(url)),
+        AfterValidator(lambda url: url and safe_blob_url(url)),
         Field(
             description="the https address of a storage account (http for this machine only) with {account} in it",
             examples=["https://{account}.blob.core.windows.net"],

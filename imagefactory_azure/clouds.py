@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from imagefactory.arm_ids import is_account_name
+from imagefactory.errors import ImageFactoryError
+from imagefactory.faults import error
 from imagefactory.settings import Settings
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -41,7 +44,13 @@ class Cloud:
         return urlsplit(self.resource_manager).hostname in LOOPBACK
 
     def blob_service(self, account: str) -> str:
-        """The blob service URL of a storage account, without a trailing slash."""
+        """The blob service URL of a storage account, without a trailing slash.
+
+        Raises `ImageFactoryError` for what is not the name of one: it would name another host, and tokens go there.
+        """
+        if not is_account_name(account):
+            fact, remedy = "it is not the name of a storage account", "Check the id of the storage account that has it"
+            raise ImageFactoryError(error(f"'{account}'", fact, "nothing is read or written there", remedy).message())
         return self.blob_endpoint.replace("{account}", account)
 
 

@@ -109,7 +109,12 @@ def _requested_token(url: str, bearer: str, audience: str) -> str:
 
     headers = {"Authorization": f"Bearer {bearer}"}
     try:
-        answer = requests.get(url, params={"audience": audience}, headers=headers, timeout=30)
+        answer = requests.get(url, params={"audience": audience}, headers=headers, timeout=30, allow_redirects=False)
+        if answer.is_redirect:
+            raise CredentialError(
+                f"sign-in: the OpenID Connect endpoint answered {answer.status_code}, a redirect, which is not followed"
+                " because the token of the job would go along; nothing can be read. Correct ARM_OIDC_REQUEST_URL"
+            )
         answer.raise_for_status()
         return str(answer.json()["value"])
     except (requests.RequestException, KeyError, TypeError) as error:

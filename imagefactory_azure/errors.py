@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from imagefactory.errors import ImageFactoryError, redacted
+from imagefactory.errors import ImageFactoryError
 from imagefactory.faults import Fault, Severity
+from imagefactory.plain_text import redacted
 
 _REMEDIES = {
     401: "Sign in again (az login), or check the ARM_* variables",
@@ -18,6 +19,8 @@ _REMEDIES = {
     409: "Look at what stands there, then run again",
     429: "Run again later, or with a smaller --parallel",
 }
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class CloudError(ImageFactoryError):
@@ -55,6 +58,9 @@ def cloud_error(
     """
     first_line = redacted(message).strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
     fact = f"Azure answered {status} {code}: {first_line}" if status else first_line
+    if status in _REDIRECTS:
+        fact = f"the answer was {status}, a redirect, which is not followed because the credential would go along"
+        remedy = remedy or "Check the endpoints in the settings, and the proxy of this machine"
     fault = Fault(Severity.ERROR, subject, fact, consequence, remedy or _remedy(status, code, account))
     return CloudError(fault, status, code)
 

@@ -21,7 +21,7 @@ from imagefactory.lab_facts import LabFacts
 from imagefactory.manifest import SUFFIX, manifest_name
 from imagefactory_azure.errors import CloudError, cloud_error, from_azure
 from imagefactory_azure.storage import StorageAccounts
-from imagefactory_azure.stored_blobs import list_blobs
+from imagefactory_azure.stored_blobs import list_blobs, metadata_of
 
 CONTAINER = "imagefactoryvhds"
 """The old scripts' container, in the factory's storage account (SnapImagesFromVMs.ps1)."""
@@ -87,7 +87,7 @@ def _with_manifest(vhd: VhdBlob, manifest: BlobProperties | None) -> VhdBlob:
     """The VHD with what its manifest's metadata tell; one that is older tells of a VHD that was there before."""
     if manifest is None or manifest.last_modified < vhd.created:
         return vhd
-    return replace(vhd, manifest=dict(manifest.metadata or {}))
+    return replace(vhd, manifest=metadata_of(manifest))
 
 
 def _vhd(blob: BlobProperties) -> VhdBlob:
@@ -96,7 +96,7 @@ def _vhd(blob: BlobProperties) -> VhdBlob:
         length=blob.size,
         created=blob.creation_time,
         last_modified=blob.last_modified,
-        metadata=dict(blob.metadata or {}),
+        metadata=metadata_of(blob),
         blob_type=str(getattr(blob.blob_type, "value", blob.blob_type)),
         copy_status=blob.copy.status,
     )

@@ -1,24 +1,28 @@
 """DevTest Labs and their custom images, as facts for the plan.
 
 Owns the calls of API version 2018-09-15: one per subscription for its labs, one per lab for its images, side by side.
-A lab that cannot be read becomes a `Fault` in the answer; it never stops the others.
+A lab that cannot be read, or whose ids are none, becomes a `Fault` in the answer; it never stops the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from imagefactory.faults import Fault, Severity
+from imagefactory.arm_ids import CUSTOM_IMAGE, LAB, STORAGE_ACCOUNT, ArmId
+from imagefactory.faults import Fault, Severity, error
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey
-from imagefactory_azure.errors import CloudError
+from imagefactory.timestamps import readings
+from imagefactory_azure.errors import CloudError, cloud_error
 from imagefactory_azure.resource_manager import ResourceManager
 
 API_VERSION = "2018-09-15"
 
 _NOTHING_THERE = "nothing is distributed to it and nothing of it is deleted"
+NO_ID_REMEDY = "Run again; if it persists, recreate what has that id"
 
 
 async def lab_facts(
@@ -38,18 +42,16 @@ async def lab_facts(
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
-    """The custom image at an ARM id, or None. Raises `CloudError`."""
-    name = image_id.rpartition("/")[2]
-    found = await arm.get(
-        image_id, API_VERSION, subject=f"custom image '{name}'", consequence="whether it stands cannot be told"
-    )
-    return None if found is None else _image(found)
-
-
-async def begin_delete_image(arm: ResourceManager, image_id: str) -> None:
-    """Have the service delete the custom image at an ARM id. Raises `CloudError`."""
-    name = image_id.rpartition("/")[2]
-    await arm.delete(image_id, API_VERSION, subject=f"custom image '{name}'", consequence="it is not made anew")
+    """The custom image at an ARM id, or None. Raises `CloudError`, also where the answer is about another one."""
+    subject, consequence = f"custom image '{image_id.rpartition('/')[2]}'", "whether it stands cannot be told"
+    found = await arm.get(image_id, API_VERSION, subject=subject, consequence=consequence)
+    if found is None:
+        return None
+    own = CUSTOM_IMAGE.parse(found.get("id"))
+    if own is None or own.text.lower() != image_id.lower():
+        fact = CUSTOM_IMAGE.fact("the id in Azure's answer,", found.get("id"))
+        raise cloud_error(subject, consequence, 0, "", f"{fact} of that name", remedy=NO_ID_REMEDY)
+    return _image(found)
 
 
 async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Fault:
@@ -78,17 +80,16 @@ def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Fau
     """The one lab of that name (and group); a fault where there is none or more than one."""
     if isinstance(labs, Fault):
         return labs
+    named = [(LAB.of(lab), lab) for lab in labs if str(lab.get("name", "")).lower() == key.lab_name]
     matches = [
-        facts
-        for facts in (_lab(lab) for lab in labs)
-        if facts.name.lower() == key.lab_name and (group is None or facts.resource_group.lower() == group.lower())
+        (id, lab) for id, lab in named if group is None or id is None or id.resource_group.lower() == group.lower()
     ]
     if len(matches) == 1:
-        return matches[0]
+        return _lab(*matches[0])
     subject = f"lab '{key.lab_name}'"
     where = f"subscription {key.subscription_id}" + (f", resource group '{group}'" if group else "")
     if matches:
-        groups = ", ".join(sorted(facts.resource_group for facts in matches))
+        groups = ", ".join(sorted(id.resource_group if id else "(unknown)" for id, _ in matches))
         fact, remedy = f"{where} has it in {len(matches)} resource groups: {groups}", "Add ResourceGroup to its entry"
     else:
         fact, remedy = f"not found in {where}", "Check LabName and SubscriptionId, or the identity's Reader role there"
@@ -99,10 +100,13 @@ async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Fault:
     subject = f"lab '{lab.name}'"
     try:
         images = await arm.list(f"{lab.id}/customimages", API_VERSION, subject=subject, consequence=_NOTHING_THERE)
-    except CloudError as error:
-        return error.fault
+    except CloudError as refusal:
+        return refusal.fault
     if images is None:
         return Fault(Severity.ERROR, subject, "it was deleted a moment ago", _NOTHING_THERE, "Run again")
+    if stray := next((image for image in images if CUSTOM_IMAGE.of(image) is None), None):
+        fact = CUSTOM_IMAGE.fact(f"the id of its image '{stray.get('name')}',", stray.get("id"))
+        return error(subject, f"{fact} of that name", _NOTHING_THERE, NO_ID_REMEDY)
     return LabFacts(
         id=lab.id,
         subscription_id=lab.subscription_id,
@@ -114,16 +118,22 @@ async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Fault:
     )
 
 
-def _lab(resource: Mapping[str, Any]) -> LabFacts:
-    """A lab as listed, with no images yet. Ids have the form /subscriptions/<s>/resourceGroups/<g>/providers/..."""
-    parts = str(resource["id"]).split("/")
+def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Fault:
+    """A lab as listed, with no images yet; a fault where its id (None) or its storage account's is none."""
+    name, account = str(resource.get("name")), (resource.get("properties") or {}).get("artifactsStorageAccount") or None
+    if id is None:
+        fact = LAB.fact("its id", resource.get("id"))
+        return error(f"lab '{name}'", f"{fact} of that name", _NOTHING_THERE, NO_ID_REMEDY)
+    if account is not None and STORAGE_ACCOUNT.parse(account) is None:
+        fact = STORAGE_ACCOUNT.fact("its artifactsStorageAccount", account)
+        return error(f"lab '{name}'", fact, _NOTHING_THERE, "Repair the lab in the portal, or remove its entry")
     return LabFacts(
-        id=resource["id"],
-        subscription_id=parts[2],
-        resource_group=parts[4],
-        name=resource["name"],
+        id=id.text,
+        subscription_id=id.subscription_id,
+        resource_group=id.resource_group,
+        name=name,
         region=resource.get("location", ""),
-        storage_account_id=resource.get("properties", {}).get("artifactsStorageAccount") or None,
+        storage_account_id=account,
         images=(),
     )
 
@@ -139,4 +149,11 @@ def _image(resource: Mapping[str, Any]) -> StandingImage:
         source_vhd=tags.get("sourcevhd"),
         attempt=int(tags["attempt"]) if tags.get("attempt", "").isdecimal() else 1,
         vhd_url=(properties.get("vhd") or {}).get("imageName"),
+        saved_at=_moment(tags.get("savedat")),
+        created=_moment(properties.get("creationDate")),
     )
+
+
+def _moment(text: object) -> datetime | None:
+    found = readings(text) if isinstance(text, str) else frozenset()
+    return next(iter(found)) if len(found) == 1 else None

@@ -80,7 +80,7 @@ class PageBlobs:
             answer = await self._accounts.send(HttpRequest("GET", url, headers=headers), blob)
         except AzureError as error:
             raise _refused(error, blob, consequence) from error
-        if answer.status_code >= 400:
+        if answer.status_code >= 300:
             code = answer.headers.get("x-ms-error-code", "")
             account = account_name(blob.account_id)
             raise cloud_error(blob.name, consequence, answer.status_code, code, answer.reason, account=account)

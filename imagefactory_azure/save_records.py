@@ -2,14 +2,15 @@
 
 Owns two kinds of small blobs. `<guid>.save`, one per disk: held by lease while a run saves that disk, so that no other
 does; it names the disks that may be open, so that a run can close what a dead one left. `<image name>.name`: who has
-that name, for two runs that choose one at the same moment. Both go when the save is done.
+that name, for two runs that choose one at the same moment. Both go when the save is done. What a record names and is no
+disk is reported, and dropped when the record is next written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
@@ -17,7 +18,9 @@ from urllib.parse import quote, unquote
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 
-from imagefactory.stored_blobs import NAME, RECORD
+from imagefactory.arm_ids import DISK, STORAGE_ACCOUNT
+from imagefactory.faults import Fault, error
+from imagefactory.stored_blobs import NAME, RECORD, StoredBlob
 from imagefactory_azure.errors import CloudError, error_code, from_azure
 from imagefactory_azure.factory_storage import CONTAINER
 from imagefactory_azure.storage import StorageAccounts
@@ -48,15 +51,40 @@ class SaveRecord:
 
     guid: str
     disks: tuple[str, ...]
+    strays: tuple[str, ...] = ()
+    """What it names as disks and is no id of one in the factory's subscription; no request is made of it."""
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why its disks cannot all be closed; None: it names nothing but disks."""
+        if not self.strays:
+            return None
+        more = f" (and {len(self.strays) - 1} more)" if len(self.strays) > 1 else ""
+        return error(
+            f"record {self.guid}{RECORD}",
+            f"{DISK.fact('its disk', self.strays[0])} in the factory's subscription{more}",
+            "nothing is sent to it, and the disk that was meant may still be readable",
+            "Check who can write to the factory's storage account, and revoke access to disks in the state ActiveSAS",
+        )
+
+
+def records_of(blobs: Iterable[StoredBlob]) -> list[SaveRecord]:
+    """The records among the blobs of the factory's container."""
+    return [
+        SaveRecord(blob.name.removesuffix(RECORD), *_disks(blob.metadata, blob.account_id))
+        for blob in blobs
+        if blob.name.endswith(RECORD)
+    ]
 
 
 class Hold:
     """A record in the hands of this run."""
 
-    def __init__(self, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str]) -> None:
+    def __init__(self, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str], account_id: str) -> None:
+        """`record` is the metadata of the record, `account_id` the ARM id of the factory's storage account."""
         self._client, self._lease = client, lease
         self.name = unquote(record.get("name", ""))
-        self.disks = _disks(record)
+        self.disks, self.strays = _disks(record, account_id)
         self.removed = False
 
     async def note(self, *, name: str | None = None, disks: tuple[str, ...] | None = None) -> None:
@@ -65,6 +93,7 @@ class Hold:
         self.disks = self.disks if disks is None else disks
         try:
             await self._client.set_blob_metadata(_metadata(self.name, self.disks), lease=self._lease)
+            self.strays = ()
         except AzureError as error:
             raise _refused(
                 error, self._client, "the save does not begin, for nobody could clean up after it"
@@ -89,12 +118,7 @@ class SaveRecords:
 
     async def all(self) -> list[SaveRecord]:
         """Every record; none where there is no container. Raises `CloudError`."""
-        blobs = await list_blobs(self._accounts, self._account_id, CONTAINER, "no save begins")
-        return [
-            SaveRecord(blob.name.removesuffix(RECORD), _disks(blob.metadata))
-            for blob in blobs
-            if blob.name.endswith(RECORD)
-        ]
+        return records_of(await list_blobs(self._accounts, self._account_id, CONTAINER, "no save begins"))
 
     @asynccontextmanager
     async def hold(self, guid: str, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Hold]:
@@ -128,7 +152,7 @@ class SaveRecords:
         held: Hold | None = None
         try:
             about = await client.get_blob_properties(lease=lease)
-            held = Hold(client, lease, about.metadata or {})
+            held = Hold(client, lease, about.metadata or {}, self._account_id)
             yield held
         except AzureError as error:
             raise _refused(error, client, "the save does not begin") from error
@@ -204,8 +228,21 @@ def _metadata(name: str, disks: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-def _disks(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(disk for disk in unquote(metadata.get("disks", "")).split(",") if disk)
+def _disks(metadata: Mapping[str, str], account_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids of disks of the factory's subscription, and whatever else is named.
+
+    Any client that can write to the factory's storage can write records. A lab's VMs are in the lab's subscription, as
+    its storage account is.
+    """
+    account = STORAGE_ACCOUNT.parse(account_id)
+    told = [disk for disk in unquote(metadata.get("disks", "")).split(",") if disk]
+    ids = {disk: DISK.parse(disk) for disk in told}
+    own = {
+        disk
+        for disk, parsed in ids.items()
+        if parsed and account and parsed.subscription_id.lower() == account.subscription_id.lower()
+    }
+    return tuple(disk for disk in told if disk in own), tuple(disk for disk in told if disk not in own)
 
 
 def _refused(error: AzureError, client: BlobClient, consequence: str) -> CloudError:

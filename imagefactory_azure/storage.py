@@ -2,7 +2,8 @@
 
 Owns the two ways in. `aad`: the run's own identity, by bearer token; no account key is ever asked for. `key`: the
 account's key, asked for once per account and process (`listKeys`). No key leaves this module; tokens and SAS are made
-for one request, renewed before they end, kept in memory only, and sent to no host but the account's own.
+for one request, renewed before they end, kept in memory only, and sent to no host but the account's own: no client here
+follows a redirect.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class StorageAccounts:
     """Clients of the blob services that one run touches, opened on first use. Use as `async with`.
 
     Everything raises `CloudError` where nobody can sign in, keys are wanted and cannot be had, or the endpoint is
-    neither encrypted nor on this machine.
+    neither encrypted nor on this machine; `ImageFactoryError` where an id does not end in the name of an account.
     """
 
     def __init__(self, arm: ResourceManager, auth: Literal["aad", "key"] = "aad") -> None:
@@ -117,7 +118,7 @@ class StorageAccounts:
         _check_encrypted(url, owner_id.rpartition("/")[2])
         blob = BlobRef(owner_id, url)
         self._lent[owner_id] = sas
-        self._lent_clients[blob] = BlobClient.from_blob_url(sas_url, retry_policy=_retries())
+        self._lent_clients[blob] = BlobClient.from_blob_url(sas_url, retry_policy=_retries(), permit_redirects=False)
         return blob
 
     def give_back(self, owner_id: str) -> None:
@@ -163,7 +164,7 @@ class StorageAccounts:
         self._secrets.drop(lambda secret: any(text.endswith(secret) for text in shown))
 
     async def readable_url(self, account_id: str, blob_url: str) -> str:
-        """`blob_url` with a SAS that lets the service read this one blob for days. Give it to it, keep it nowhere."""
+        """The blob's URL with a SAS that lets the service read it for days. Give it to it, keep it nowhere."""
         service = await self.service(account_id)
         now = datetime.now(timezone.utc)
         key: dict[str, Any] = {"account_key": await self._key(account_id)} if self.auth == "key" else {}
@@ -179,7 +180,7 @@ class StorageAccounts:
             expiry=expiry,
             **key,
         )
-        return f"{blob_url}?{sas}"
+        return f"{self.url(BlobRef(account_id, blob_url))}?{sas}"
 
     async def exists(self, account_id: str) -> bool:
         """Whether there is such an account, as the resource manager knows it."""
@@ -204,7 +205,7 @@ class StorageAccounts:
 
     @staticmethod
     def _requests(*signing: Bearer) -> AsyncPipelineClient[HttpRequest, AsyncHttpResponse]:
-        """A client for requests that are not the SDK's."""
+        """A client for requests that are not the SDK's; without a policy that follows redirects, it follows none."""
         retries: Any = AsyncRetryPolicy(retry_total=RETRIES)
         return AsyncPipelineClient("", policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries, *signing])
 
@@ -264,6 +265,7 @@ class StorageAccounts:
             self._endpoint(name),
             credential={"account_name": name, "account_key": key} if key else None,
             retry_policy=_retries(),
+            permit_redirects=False,
             _additional_pipeline_policies=[_Throttled(), *self._bearer()],
         )
 

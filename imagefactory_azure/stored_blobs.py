@@ -31,6 +31,11 @@ async def list_blobs(accounts: StorageAccounts, account_id: str, container: str,
         raise from_azure(error, f"{name}: container '{container}'", consequence, account=name) from error
 
 
+def metadata_of(blob: BlobProperties) -> dict[str, str]:
+    """A listed blob's metadata; the SDK gives None for a value that is empty."""
+    return {name: value or "" for name, value in (blob.metadata or {}).items()}
+
+
 async def is_unchanged(accounts: StorageAccounts, blob: StoredBlob) -> bool:
     """Whether a blob is what its listing told, or is gone. Raises `CloudError`."""
     return await _etag(accounts, blob) in {None, blob.etag}
@@ -88,6 +93,6 @@ def _stored(account_id: str, blob: BlobProperties) -> StoredBlob:
         length=blob.size,
         etag=blob.etag.strip('"'),
         last_modified=blob.last_modified,
-        metadata=dict(blob.metadata or {}),
+        metadata=metadata_of(blob),
         held=blob.lease.state in {"leased", "breaking"} or blob.copy.status == "pending",
     )

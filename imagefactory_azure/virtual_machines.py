@@ -1,7 +1,8 @@
 """The VMs of the factory lab: lab VM, compute VM and managed disks, as facts; and the deletion of a lab VM.
 
 Owns the calls of DevTest Labs (2018-09-15) and of Microsoft.Compute: one list for the lab, then the compute VM with its
-instance view and each disk, side by side. A VM that cannot be read carries a fault; it never stops the others.
+instance view and each disk, side by side. A VM that cannot be read, or of which an id is none, carries a fault; it
+never stops the others.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from imagefactory.arm_ids import DISK, LAB_VIRTUAL_MACHINE, VIRTUAL_MACHINE, ArmType
 from imagefactory.factory_vms import FactoryVm, ManagedDisk
 from imagefactory.faults import error
 from imagefactory.lab_facts import LabFacts
 from imagefactory_azure.errors import CloudError, cloud_error
-from imagefactory_azure.labs import API_VERSION
+from imagefactory_azure.labs import API_VERSION, NO_ID_REMEDY
 from imagefactory_azure.resource_manager import ResourceManager
 
 COMPUTE_VERSION, DISK_VERSION = "2024-07-01", "2023-10-02"
@@ -38,11 +40,11 @@ async def factory_vms(
 
     async def complete(resource: Mapping[str, Any]) -> FactoryVm:
         vm = _lab_vm(resource)
-        if not is_wanted(vm):
+        if vm.fault or not is_wanted(vm):
             return vm
         async with gate:
             try:
-                return await _with_disks(arm, vm, resource.get("properties", {}).get("computeId") or "")
+                return await _with_disks(arm, vm, (resource.get("properties") or {}).get("computeId") or "")
             except CloudError as refusal:
                 return replace(vm, fault=refusal.fault)
 
@@ -57,12 +59,13 @@ async def delete_vm(arm: ResourceManager, vm: FactoryVm) -> None:
 
 async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
     """The managed disk at an ARM id, or None. Raises `CloudError`."""
-    found = await arm.get(disk_id, DISK_VERSION, subject=f"disk '{_name(disk_id)}'", consequence=_UNREADABLE)
+    subject = f"disk '{_name(disk_id)}'"
+    found = await arm.get(disk_id, DISK_VERSION, subject=subject, consequence=_UNREADABLE)
     if found is None:
         return None
     about = found.get("properties", {})
     return ManagedDisk(
-        id=found["id"],
+        id=_checked(DISK, found.get("id"), subject, "its own id"),
         unique_id=str(about.get("uniqueId") or ""),
         length=int(about.get("diskSizeBytes") or int(about.get("diskSizeGB") or 0) * _GIB),
         state=str(about.get("diskState") or ""),
@@ -73,19 +76,24 @@ async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
 
 
 async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> FactoryVm:
+    subject = f"VM '{vm.name}'"
     found = compute_id and await arm.get(
-        f"{compute_id}?$expand=instanceView", COMPUTE_VERSION, subject=f"VM '{vm.name}'", consequence=_UNREADABLE
+        _checked(VIRTUAL_MACHINE, compute_id, subject, "its computeId"),
+        COMPUTE_VERSION,
+        subject=subject,
+        consequence=_UNREADABLE,
+        parameters={"$expand": "instanceView"},
     )
     if not found:
         fact, remedy = "its compute VM is not there", "Look at it in the lab, and delete it if it is broken"
-        return replace(vm, fault=error(f"VM '{vm.name}'", fact, "it cannot be saved", remedy))
+        return replace(vm, fault=error(subject, fact, "it cannot be saved", remedy))
     properties = found.get("properties", {})
     view = properties.get("instanceView") or {}
     codes = [str(status.get("code", "")).lower() for status in view.get("statuses", [])]
     storage = properties.get("storageProfile") or {}
     os_disk = storage.get("osDisk") or {}
     attached = {int(disk["lun"]): disk for disk in storage.get("dataDisks") or []}
-    disks = await asyncio.gather(*(_disk(arm, each) for each in (os_disk, *attached.values())))
+    disks = await asyncio.gather(*(_disk(arm, subject, each) for each in (os_disk, *attached.values())))
     system, *others = disks
     if system is not None:
         os_type, generation = system.os_type or os_disk.get("osType"), system.generation or view.get("hyperVGeneration")
@@ -99,19 +107,28 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> F
     )
 
 
-async def _disk(arm: ResourceManager, attached: Mapping[str, Any]) -> ManagedDisk | None:
+async def _disk(arm: ResourceManager, vm: str, attached: Mapping[str, Any]) -> ManagedDisk | None:
     disk_id = (attached.get("managedDisk") or {}).get("id")
-    return await find_disk(arm, disk_id) if disk_id else None
+    return await find_disk(arm, _checked(DISK, disk_id, vm, "the id of its disk,")) if disk_id else None
+
+
+def _checked(kind: ArmType, value: object, subject: str, what: str) -> str:
+    """The value, which is an id of that type. Raises `CloudError` where it is none: a request would go astray."""
+    if id := kind.parse(value):
+        return id.text
+    raise cloud_error(subject, _UNREADABLE, 0, "", kind.fact(what, value), remedy=NO_ID_REMEDY)
 
 
 def _lab_vm(resource: Mapping[str, Any]) -> FactoryVm:
-    properties = resource.get("properties", {})
+    properties, name = resource.get("properties") or {}, str(resource.get("name"))
+    fact = f"{LAB_VIRTUAL_MACHINE.fact('its id', resource.get('id'))} of that name"
     return FactoryVm(
-        id=resource["id"],
-        name=resource["name"],
+        id=str(resource.get("id")),
+        name=name,
         state=properties.get("provisioningState", ""),
         tags={name.lower(): str(value) for name, value in (resource.get("tags") or {}).items()},
         notes=properties.get("notes") or "",
+        fault=None if LAB_VIRTUAL_MACHINE.of(resource) else error(f"VM '{name}'", fact, _UNREADABLE, NO_ID_REMEDY),
     )
 
 

@@ -31,7 +31,7 @@ START_SECONDS = 60.0 + LOCK_SECONDS
 app = typer.Typer(help="The embedded cloud: emulators on this machine.", no_args_is_help=True, add_completion=False)
 _StateOption = Annotated[Path, typer.Option("--state", help="the private folder that keeps everything")]
 _SeedOption = Annotated[Path | None, typer.Option("--seed", help="what it shall hold (docs/embedded-cloud.md)")]
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @app.command()
@@ -96,7 +96,8 @@ def status(state: _StateOption, as_json: Annotated[bool, typer.Option("--json")]
         typer.echo(json.dumps(document, indent=2))
         return
     # Logs and pipes have no width of their own; rich would take 80 columns and cut the names.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    width = None if sys.stdout.isatty() else 160
+    console = Console(highlight=False, width=width, markup=False, emoji=False)
     for name in ("resourceManager", "blobEndpoint", "identityEndpoint", "pid"):
         console.print(f"{name}: {document[name]}", soft_wrap=True)
     table = Table()
@@ -182,7 +183,7 @@ def main() -> None:
     try:
         app(prog_name="python -m localcloud")
     except (CloudFault, CloudError, SeedError, OSError) as error:
-        _err.print(f"error: {error}", markup=False)
+        _err.print(f"error: {error}")
         sys.exit(1)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from imagefactory.plain_text import printable
+
 
 def lab_table(labs: Mapping[str, Any]) -> Table:
     """One row per image of a lab; a lab without images has one row too."""
@@ -21,11 +23,10 @@ def lab_table(labs: Mapping[str, Any]) -> Table:
         table.add_column(column, overflow="fold")
     for label, images in sorted(labs.items()):
         if not images:
-            table.add_row(label, "(none)")
+            table.add_row(printable(label), "(none)")
         for number, (name, image) in enumerate(sorted(images.items())):
-            table.add_row(
-                label if number == 0 else "", name, str(image.get("imagePath", "")), str(image.get("state", ""))
-            )
+            row = (label if number == 0 else "", name, image.get("imagePath", ""), image.get("state", ""))
+            table.add_row(*(printable(str(cell)) for cell in row))
         table.add_section()
     return table
 
@@ -34,4 +35,5 @@ if __name__ == "__main__":
     outputs = json.load(sys.stdin)
     if isinstance(outputs.get("labs"), dict):
         # Logs and pipes have no width of their own; rich would take 80, which breaks image names.
-        Console(width=None if sys.stdout.isatty() else 120).print(lab_table(outputs["labs"]))
+        width = None if sys.stdout.isatty() else 120
+        Console(width=width, markup=False, emoji=False).print(lab_table(outputs["labs"]))

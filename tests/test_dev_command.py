@@ -179,7 +179,8 @@ def test_a_lock_that_a_killed_engine_left_is_explained(tmp_path: Path, capsys: p
 def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_any() -> None:
     """From the stack's outputs as the engine prints them."""
     image = {"id": "/x", "imagePath": "Ubuntu/Jammy.json", "state": "Succeeded"}
-    outputs = {"labs": {"web@1": {"Jammy-1": image, "Jammy-2": image}, "empty@2": {}}}
+    strange = {**image, "state": "##vso[x]"}
+    outputs = {"labs": {"web@1": {"Jammy-1": image, "Jammy-2": image, "a[/b]": strange}, "empty@2": {}}}
     answer = subprocess.run(
         [sys.executable, "-m", "localcloud.lab_table"],
         cwd=ROOT,
@@ -188,8 +189,8 @@ def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_an
         text=True,
         check=True,
     )
-    for words in ("web@1", "empty@2", "(none)", "Jammy-1", "Jammy-2", "Ubuntu/Jammy.json", "Succeeded"):
-        assert words in answer.stdout
+    words = ("web@1", "empty@2", "(none)", "Jammy-1", "Jammy-2", "Ubuntu/Jammy.json", "Succeeded", "a[/b]", "# #vso[x]")
+    assert [word for word in words if word not in answer.stdout] == []
 
 
 def processes_of(folder: Path) -> list[str]:

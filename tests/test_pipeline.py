@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.agent_commands import SET_VARIABLE, agent_commands
 from tests.command_lines import ROOT, commands, unknown_words
 
 PIPELINE = ROOT / "azure-pipelines.yml"
 FACTORY_PIPELINE = ROOT / "pipelines" / "factory.yml"
+SCHEMA = "vendor/azure-pipelines.json"
 PULL_REQUEST = "eq(variables['Build.Reason'], 'PullRequest')"
 FROM_MAIN = "and(ne(variables['Build.Reason'], 'PullRequest'), eq(variables['Build.SourceBranch'], 'refs/heads/main'))"
 OCCASIONS = {
@@ -27,10 +33,14 @@ OCCASIONS = {
 }
 
 
-def expanded(occasion: str) -> dict[str, Any]:
-    """The pipeline with its `each`, `if` and step templates replaced, as for a run of that kind."""
+def expanded(occasion: str, storage_auth: str = "aad") -> dict[str, Any]:
+    """The pipeline with its `each`, `if` and step templates replaced, as for a run of that kind.
+
+    `storage_auth` is what its first stack declares.
+    """
     document = yaml.safe_load(PIPELINE.read_text("utf-8"))
     parameters = {parameter["name"]: parameter["default"] for parameter in document["parameters"]}
+    parameters["stacks"][0]["storageAuth"] = storage_auth
     result = _expand(document, {"parameters": parameters}, OCCASIONS[occasion])
     assert isinstance(result, dict)
     return result
@@ -60,7 +70,11 @@ def _expand(node: Any, names: dict[str, Any], truths: dict[str, bool]) -> Any:
 def _expand_item(item: Any, names: dict[str, Any], truths: dict[str, bool]) -> Iterator[Any]:
     key, value = next(iter(item.items())) if isinstance(item, dict) else ("", "")
     if condition := re.fullmatch(r"\$\{\{ if (.*) \}\}", key):
-        yield from _expand(value, names, truths) if truths[condition[1]] else ()
+        if unequal := re.fullmatch(r"ne\(([\w.]+), '(\w+)'\)", condition[1]):
+            holds = _value(unequal[1], names) != unequal[2]
+        else:
+            holds = truths[condition[1]]
+        yield from _expand(value, names, truths) if holds else ()
     elif loop := re.fullmatch(r"\$\{\{ each (\w+) in ([\w.]+) \}\}", key):
         for one in _value(loop[2], names):
             yield from _expand(value, {**names, loop[1]: one}, truths)
@@ -90,6 +104,12 @@ def script(step: dict[str, Any]) -> str:
     return str(step.get("bash") or step.get("inputs", {}).get("inlineScript", ""))
 
 
+def previews(pipeline: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each step that makes a preview, with the one that puts it on the run's page."""
+    found = [step for _, step in steps(pipeline)]
+    return [(one, after) for one, after in itertools.pairwise(found) if "pulumi preview" in script(one)]
+
+
 def stacks() -> list[str]:
     return [stack["name"] for stack in yaml.safe_load(PIPELINE.read_text("utf-8"))["parameters"][0]["default"]]
 
@@ -108,8 +128,12 @@ def schema_errors(pipeline: dict[str, Any], folder: Path) -> str:
     """What the published schema has against a pipeline; empty: nothing."""
     file = folder / "pipeline.yml"
     file.write_text(yaml.safe_dump(pipeline, sort_keys=False), "utf-8")
+    schema = json.loads(files("check_jsonschema.builtin_schemas").joinpath(SCHEMA).read_text("utf-8"))
+    # The reference of steps.task has it and the agent reads it; the schema forgot it where it closes the list.
+    schema["definitions"]["task"]["properties"].setdefault("target", {"$ref": "#/definitions/stepTarget"})
+    (folder / "schema.json").write_text(json.dumps(schema), "utf-8")
     # The schema's patterns are written for regular expressions without the flag u.
-    options = ["--builtin-schema", "vendor.azure-pipelines", "--regex-variant", "nonunicode"]
+    options = ["--schemafile", str(folder / "schema.json"), "--regex-variant", "nonunicode"]
     command = [sys.executable, "-m", "check_jsonschema", *options, str(file)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if answer.returncode == 0 else answer.stdout + answer.stderr
@@ -155,9 +179,9 @@ def test_every_command_has_only_words_that_its_program_knows(occasion: str) -> N
 def test_a_pull_request_validates_and_previews_every_stack_and_changes_nothing() -> None:
     """Code review shows each environment; what only a preview may use is used."""
     assert not pulumi_commands("pull request", "up")
-    previews = [step for _, step in steps(expanded("pull request")) if "pulumi preview" in script(step)]
-    assert [step["env"]["STACK"] for step in previews] == stacks()
-    assert all(step["inputs"]["azureSubscription"].endswith("-preview") for step in previews)
+    found = [preview for preview, _ in previews(expanded("pull request"))]
+    assert [step["env"]["STACK"] for step in found] == stacks()
+    assert all(step["inputs"]["azureSubscription"].endswith("-preview") for step in found)
 
 
 def test_another_branch_than_main_only_validates() -> None:
@@ -220,14 +244,16 @@ def test_each_stack_has_its_file_and_the_labs_file_that_it_names() -> None:
         assert stack["labs"] == settings.get("imagefactory:labs", "labs.json")
 
 
-def run_step(text: str, folder: Path, pulumi: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a step's script in bash with `pulumi` as the body of a stand-in for pulumi, which sees its arguments."""
-    stand_in = folder / "pulumi"
-    stand_in.write_text(f'#!/bin/bash\necho "$@" >>"{folder}/calls"\n{pulumi}\n', "utf-8")
+def run_step(
+    text: str, folder: Path, body: str, program: str = "pulumi", **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a step's script in bash with `body` as that of a stand-in for a program, which notes its arguments."""
+    stand_in = folder / program
+    stand_in.write_text(f'#!/bin/bash\necho "$@" >>"{folder}/calls"\n{body}\n', "utf-8")
     stand_in.chmod(0o755)
     bash = shutil.which("bash")
     assert bash
-    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "STACK": "dev", "AGENT_TEMPDIRECTORY": str(folder), **env}
     return subprocess.run(
         [bash, "-c", text], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -247,12 +273,82 @@ def test_up_runs_again_without_refresh_when_it_failed(answers: str, calls: int, 
 @pytest.mark.parametrize("code", [0, 1])
 def test_preview_shows_its_text_on_the_run_s_page_and_keeps_its_exit_code(code: int, tmp_path: Path) -> None:
     """A reviewer reads the preview without opening the log; a failed preview fails the step."""
-    text = next(script(step) for _, step in steps(expanded("pull request")) if "pulumi preview" in script(step))
-    answer = run_step(text, tmp_path, f"echo '+ one image'; exit {code}")
+    preview, show = previews(expanded("pull request"))[0]
+    answer = run_step(script(preview), tmp_path, f"echo '+ one image'; echo '```'; exit {code}")
+    assert answer.returncode == code and answer.stdout == "+ one image\n```\n"
     report = tmp_path / "preview-dev.md"
-    assert answer.returncode == code
-    assert f"##vso[task.uploadsummary]{report}" in answer.stdout
-    assert "```diff\n+ one image\n```" in report.read_text("utf-8")
+    assert report.read_text("utf-8") == "## pulumi preview of dev\n\n    + one image\n    ```\n"
+    assert run_step(script(show), tmp_path, "exit 9").stdout == f"##vso[task.uploadsummary]{report}\n"
+    assert show["condition"] == "succeededOrFailed()"
+
+
+def test_no_preview_no_summary(tmp_path: Path) -> None:
+    """Where the set-up failed, say."""
+    _, show = previews(expanded("pull request"))[0]
+    answer = run_step(script(show), tmp_path, "exit 9")
+    assert (answer.returncode, answer.stdout) == (0, "")
+
+
+HOSTILE = f"  + tag: {SET_VARIABLE}\n ::add-mask::x\n  https://a.blob.example/c/b?sv=1&sig=AbC"
+SHOWN = "  + tag: # #vso[task.setvariable variable=BASH_ENV]evil\n : :add-mask::x\n  https://a.blob.example/c/b\n"
+
+
+def shown_steps() -> list[dict[str, Any]]:
+    """The steps that show what labs hold."""
+    found = [step for occasion in OCCASIONS for _, step in steps(expanded(occasion))]
+    found += expanded_factory()["jobs"][0]["steps"]
+    return [step for step in found if re.search(r"pulumi (up|preview)|imagefactory (?!validate)", script(step))]
+
+
+def test_what_a_lab_holds_reaches_no_agent_as_a_command(tmp_path: Path) -> None:
+    """Whatever program shows it, on whichever stream, and whatever its exit code is."""
+    for number, step in enumerate(shown_steps()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        body = f"printf '%s\\n' {shlex.quote(HOSTILE)}; printf '%s\\n' {shlex.quote(HOSTILE)} >&2; exit 3"
+        program = "pulumi" if "pulumi" in script(step) else "imagefactory"
+        answer = run_step(script(step), folder, body, program, KEEP="2", BUILD_ARTIFACTSTAGINGDIRECTORY=str(folder))
+        assert answer.returncode == 3, script(step)
+        assert answer.stdout == SHOWN * (4 if "up" in step["displayName"] else 2) and answer.stderr == ""
+        assert not agent_commands(answer.stdout)
+        assert all(SHOWN.splitlines()[0] in report.read_text("utf-8") for report in folder.glob("*.md"))
+
+
+def test_every_step_that_others_can_speak_through_is_restricted() -> None:
+    """A line that slips through sets no variable and uploads nothing. Two steps are free, which show commands alone."""
+    every = [step for occasion in OCCASIONS for _, step in steps(expanded(occasion))]
+    every += expanded_factory()["jobs"][0]["steps"]
+    targets = {script(step): step.get("target") for step in every if script(step)}
+    free = [text for text, target in targets.items() if target is None]
+    limits = {"commands": "restricted", "settableVariables": "none"}
+    assert len(free) == 2 and not re.search("pulumi [a-z]|imagefactory|cat", "".join(free))
+    assert all(target == limits for target in targets.values() if target)
+
+
+def test_a_stack_whose_storage_is_opened_by_keys_is_not_previewed(tmp_path: Path) -> None:
+    """A pull request's code would hold them; the other stacks are previewed, and main serves all of them."""
+    pipeline = expanded("pull request", "key")
+    assert [stage["stage"] for stage in pipeline["stages"]] == ["validate", f"preview_{stacks()[1]}"]
+    assert not schema_errors(pipeline, tmp_path)
+    assert len(expanded("main", "key")["stages"]) == 1 + len(stacks())
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ("config:\n  imagefactory:storageAuth: key\n", 1),
+        ("config: { 'imagefactory:storageAuth': 'key' }\n", 1),
+        ("config:\n  # imagefactory:storageAuth: key\n", 0),
+        ("config:\n  imagefactory:storageAuth: aad # key\n", 0),
+    ],
+)
+def test_keys_that_the_pipeline_does_not_know_of_stop_the_run(settings: str, code: int, tmp_path: Path) -> None:
+    """Before any preview: whoever sets `storageAuth: key` in the stack's file is told to say so in the pipeline."""
+    (tmp_path / "Pulumi.dev.yaml").write_text(settings, "utf-8")
+    checks = [step for _, step in steps(expanded("pull request")) if "storageAuth" in script(step)]
+    answer = run_step(f"cd '{tmp_path}'\n{script(checks[0])}", tmp_path, "exit 9")
+    assert answer.returncode == code and answer.stderr.count("\n") == code
+    assert len([step for _, step in steps(expanded("pull request", "key")) if "storageAuth" in script(step)]) == 1
 
 
 def test_the_validate_step_passes_on_the_sample_configuration(tmp_path: Path) -> None:

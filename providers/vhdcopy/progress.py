@@ -16,6 +16,7 @@ from typing import Any
 import grpc.aio
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
+from imagefactory.plain_text import printable_lines, redacted
 from providers.vhdcopy.copier import Progress
 from providers.vhdcopy.totals import describe
 
@@ -61,6 +62,7 @@ class EngineLog:
         await self._deliver(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message))
 
     async def _deliver(self, request: Any) -> None:
+        request.message = printable_lines(redacted(request.message))
         try:
             await self._engine.Log(request)
         except grpc.aio.AioRpcError:

@@ -20,8 +20,11 @@ import grpc.aio
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from imagefactory.errors import ImageFactoryError, redacted
+from imagefactory.errors import ImageFactoryError
+from imagefactory.plain_text import printable, redacted
 from imagefactory_azure.clouds import Cloud
+from providers.vhdcopy.configuration import configuration
+from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
 from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
@@ -34,6 +37,7 @@ VERSION = "0.1.0"
 RESOURCES: dict[str, Resource] = {
     "vhdcopy:index:VhdCopy": VhdCopy(),
     "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
+    "vhdcopy:index:PlanFailures": PlanFailures(),
 }
 
 CLEAN_UP_SECONDS = 4.0
@@ -58,6 +62,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._log = log
         self._live = is_live()
         self._totals = Totals()
+        self._configured: tuple[Cloud, Options] | None = None
         self._connections: Connections | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -84,29 +89,25 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse(changes=kind)
 
     async def Configure(self, request: Any, context: Context) -> Any:
-        """Take the endpoints; nothing is opened yet."""
-        given = dict(request.args)
-        cloud = Cloud(
-            name=None,
-            resource_manager=str(given["resourceManager"]),
-            blob_endpoint=str(given["blobEndpoint"]),
-            authority=given.get("authority"),
-            audience=given.get("audience"),
-        )
-        number = {name: int(given[name]) if given.get(name) else None for name in ("maxInFlight", "maxMbps")}
-        options = Options(
-            method="service" if given.get("copyMethod") == "service" else "ranged",
-            max_in_flight=number["maxInFlight"],
-            max_megabits_per_second=number["maxMbps"],
-            storage_auth="key" if given.get("storageAuth") == "key" else "aad",
-        )
-        self._connections = Connections(cloud, options, self._totals)
+        """Take the endpoints, once; nothing is opened yet. Others would have the credential sent there."""
+        try:
+            asked = configuration(dict(request.args))
+        except ValueError as reason:
+            told = f"vhdcopy: {reason}; it is not configured, and signs in nowhere. Correct the stack's settings"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, told)
+        if self._configured not in {None, asked}:
+            told = "vhdcopy: it is configured already, for another cloud or other options; those stay. Run again"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, told)
+        if self._connections is None:
+            self._configured, self._connections = asked, Connections(*asked, self._totals)
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     async def Check(self, request: Any, context: Context) -> Any:
         """Inputs as they are stored, or what is wrong with them."""
         inputs, faults = check(await _resource(request.urn, context), _properties(request.news))
-        failures = [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in faults.items()]
+        failures = [
+            provider_pb2.CheckFailure(property=name, reason=printable(reason)) for name, reason in faults.items()
+        ]
         return provider_pb2.CheckResponse(inputs=_struct(inputs), failures=failures)
 
     async def Diff(self, request: Any, context: Context) -> Any:
@@ -183,7 +184,10 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def _make(self, request: Any, inputs: Properties, context: Context) -> tuple[str, Properties]:
         resource = await _resource(request.urn, context)
         if request.preview:
-            return "", resource.planned(inputs)
+            try:
+                return "", resource.planned(inputs)
+            except ImageFactoryError as error:
+                await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         row = Row(self._log, request.urn, live=self._live)
         task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._create(resource, inputs, row))
         self._running.add(task)
@@ -215,7 +219,7 @@ def _told(error: BaseException | None) -> str:
     """An error as the user reads it; one that nobody foresaw is named by its kind, for a report."""
     if isinstance(error, ImageFactoryError):
         return str(error)
-    what = redacted(f"{type(error).__name__} ({error})")
+    what = printable(redacted(f"{type(error).__name__} ({error})"))
     return f"vhdcopy: an unforeseen {what}; the VHD is not staged. Run again, and report it"
 
 

@@ -1,7 +1,7 @@
 """`VhdCopy`: a factory VHD staged in a target lab's own storage account, for as long as the custom image needs it.
 
-Owns the life of that resource: create makes it exist and be whole (and removes the factory's image of another VHD under
-the same name), read tells drift, delete removes it. How bytes move is the copier's business.
+Owns the life of that resource: create makes it exist and be whole, read tells drift, delete removes it. How bytes move
+is the copier's business.
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 TAKEN_OVER = Copied("none")
 """The copy where the image stood already and nothing was copied."""
-
-DELETE_BEGINS_SECONDS = 60.0
-"""An image that is not in the state Deleting so long after Azure accepted its deletion will not be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +100,12 @@ class VhdCopy:
                 f"custom image '{image.name}': it stands in the lab and was not made by the factory (it has no tag"
                 " ImagePath); it is not touched and nothing is copied. Rename or delete it, then run again"
             )
-        copied = await services.staging.stage(request, user_of(image_id), _relay(inputs), row)
-        if image and not image.holds(request.source.file_name):
-            await _make_room(services.arm, image, row)
-        return copied
+        if image and image.usable:
+            raise CopyError(
+                f"custom image '{image.name}': was created after planning, from {image.source_vhd}; it is not changed"
+                " and nothing is copied. Run again to create a new plan"
+            )
+        return await services.staging.stage(request, user_of(image_id), _relay(inputs), row)
 
     async def read(self, services: Services, inputs: Properties) -> bool:
         """Whether it still does what it is for: its image stands, or the staged VHD is there for it.
@@ -152,27 +151,7 @@ def _request(properties: Properties) -> CopyRequest:
 
 
 def _serves(image: StandingImage, request: CopyRequest) -> bool:
-    return image.state == "Succeeded" and image.holds(request.source.file_name)
-
-
-async def _make_room(arm: ResourceManager, image: StandingImage, row: Row) -> None:
-    """Remove the factory's image that was made from another VHD, now that the new one is there to take its place.
-
-    Not left to the engine: its delete-before-replace never ends when that delete fails and the run continues on error.
-    """
-    # Imported late, as in `find_image`.
-    from imagefactory_azure import labs
-
-    row.say(f"removing custom image '{image.name}', which was made from {image.source_vhd}")
-    await labs.begin_delete_image(arm, image.id)
-    began = monotonic()
-    while left := await find_image(arm, image.id):
-        if left.state != "Deleting" and monotonic() - began > DELETE_BEGINS_SECONDS:
-            raise CopyError(
-                f"custom image '{image.name}': Azure accepted to delete it and it is {left.state} again; it is not made"
-                " anew from the new VHD. Delete it in the lab, then run again"
-            )
-        await asyncio.sleep(poll_delay(monotonic() - began))
+    return image.state == "Succeeded" and image.holds(request.source.file_name, image.name)
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from urllib.parse import urlsplit
 
 import pytest
 from azure.core.credentials import AccessToken
@@ -176,6 +177,14 @@ async def test_the_services_own_copy_reads_by_a_sas_that_is_made_for_that_blob(
     assert all(url.startswith(f"{storage.source.url}?") and "sp=r&" in url for url in urls)
     assert all(("skoid=" in url) == (auth == "aad") for url in urls)
     assert len(storage.calls("POST", "comp=userdelegationkey")) == (1 if auth == "aad" else 0)
+
+
+async def test_the_service_is_led_to_the_accounts_own_host_with_a_sas(storage: StorageWorld, auth: Auth) -> None:
+    """Wherever the URL points that a resource gives."""
+    path = urlsplit(storage.source.url).path
+    async with storage.connect(auth) as connected:
+        url = await connected.accounts.readable_url(storage.source.account_id, f"https://attacker.example{path}")
+    assert url.startswith(f"{storage.source.url}?") and "attacker" not in url
 
 
 async def test_no_secret_is_in_errors_and_logs(

@@ -22,14 +22,22 @@ from imagefactory_azure.virtual_machines import delete_vm, factory_vms
 from tests.azure.storage_world import Token
 from tests.azure.test_page_writer_answers import serving
 
-LAB = LabFacts("/lab", "sub", "group", "factory", "westeurope", "/account")
-COMPUTE = "/vms/golden"
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/factory/providers"
+LAB_ID = f"{GROUP}/Microsoft.DevTestLab/labs/factory"
+LAB = LabFacts(LAB_ID, SUBSCRIPTION, "factory", "factory", "westeurope", None)
+VM = f"{LAB_ID}/virtualmachines/golden"
+COMPUTE = f"{GROUP}/Microsoft.Compute/virtualMachines/golden"
+DISK = f"{GROUP}/Microsoft.Compute/disks/os"
+STRAY = [".attacker.example/x", f"{COMPUTE}/deallocate?x=", f"{DISK}/../x", "//attacker.example/x", "/x", 7]
+"""Ids that are none, as a lab or its storage may hold them."""
 
 
-def lab_vm(**properties: Any) -> dict[str, Any]:
+def lab_vm(name: str = "golden", **properties: Any) -> dict[str, Any]:
     """A VM as the lab lists it."""
     about = {"provisioningState": "Succeeded", "computeId": COMPUTE, **properties}
-    return {"id": "/lab/virtualmachines/golden", "name": "golden", "tags": {"ImagePath": "a.json"}, "properties": about}
+    id = f"{LAB_ID}/virtualmachines/{name}"
+    return {"id": id, "name": name, "tags": {"ImagePath": "a.json"}, "properties": about}
 
 
 def compute_vm(os_disk: Mapping[str, Any], *codes: str, generation: str = "V1") -> dict[str, Any]:
@@ -57,7 +65,7 @@ async def connected(answers: Mapping[str, Any]) -> AsyncIterator[ResourceManager
 
 async def only_vm(answers: Mapping[str, Any]) -> FactoryVm:
     """The one VM of the lab."""
-    listed = {"GET /lab/virtualmachines": {"value": [lab_vm()]}}
+    listed = {f"GET {LAB_ID}/virtualmachines": {"value": [lab_vm()]}}
     async with connected({**listed, **answers}) as arm:
         (vm,) = await factory_vms(arm, LAB)
     return vm
@@ -68,10 +76,10 @@ async def test_disk_view_and_profile_complete_each_other() -> None:
     vm = await only_vm(
         {
             f"GET {COMPUTE}": compute_vm(
-                {"osType": "Linux", "managedDisk": {"id": "/disks/os"}}, "PowerState/deallocated", generation="V2"
+                {"osType": "Linux", "managedDisk": {"id": DISK}}, "PowerState/deallocated", generation="V2"
             ),
-            "GET /disks/os": {
-                "id": "/disks/os",
+            f"GET {DISK}": {
+                "id": DISK,
                 "properties": {"diskSizeGB": 30, "uniqueId": "u", "diskState": "Reserved"},
             },
         }
@@ -94,9 +102,46 @@ async def test_a_vm_that_cannot_be_read_carries_the_fault_and_stops_no_other(ans
     assert vm.fault and told in vm.fault.message()
 
 
+DISK_FACTS = {"id": DISK, "properties": {"diskSizeGB": 30, "uniqueId": "u", "diskState": "Reserved"}}
+
+
+@pytest.mark.parametrize("stray", STRAY)
+async def test_an_id_that_is_none_is_a_fault_of_its_vm_and_stops_no_other(stray: Any) -> None:
+    """In the compute id, a disk's id, what the disk says of itself, the VM's own: nothing is sent there."""
+    asked: list[str] = []
+
+    def compute(request: web.BaseRequest) -> web.Response:
+        asked.append(request.path)
+        disk = f"{DISK}2" if request.path.endswith("4") else stray if request.path.endswith("3") else DISK
+        return web.json_response(compute_vm({"managedDisk": {"id": disk}}, "PowerState/deallocated"))
+
+    listed = [
+        lab_vm("vm1", computeId=COMPUTE),
+        lab_vm("vm2", computeId=stray),
+        lab_vm("vm3", computeId=f"{COMPUTE}3"),
+        lab_vm("vm4", computeId=f"{COMPUTE}4"),
+        {**lab_vm("vm5"), "id": stray},
+    ]
+    answers = {
+        f"GET {LAB_ID}/virtualmachines": {"value": listed},
+        **{f"GET {COMPUTE}{n}": compute for n in ("", "3", "4")},
+        f"GET {DISK}": DISK_FACTS,
+        f"GET {DISK}2": {**DISK_FACTS, "id": stray},
+    }
+    async with connected(answers) as arm:
+        vms = await factory_vms(arm, LAB)
+    assert [vm.name for vm in vms] == ["vm1", "vm2", "vm3", "vm4", "vm5"]
+    assert vms[0].fault is None and vms[0].os_disk and vms[0].os_disk.id == DISK
+    kinds = ("Compute/virtualMachines", "Compute/disks", "Compute/disks", "DevTestLab/labs/virtualmachines")
+    for vm, kind in zip(vms[1:], kinds, strict=True):
+        assert vm.fault and f"is not an id of a Microsoft.{kind}" in vm.fault.message(), vm
+        assert f"VM '{vm.name}'" in vm.fault.subject or "disk" in vm.fault.subject
+    assert sorted(asked) == [COMPUTE, f"{COMPUTE}3", f"{COMPUTE}4"]
+
+
 async def test_what_is_not_wanted_is_not_read() -> None:
     """One call for the lab, and none for its VMs."""
-    async with connected({"GET /lab/virtualmachines": {"value": [lab_vm()]}}) as arm:
+    async with connected({f"GET {LAB_ID}/virtualmachines": {"value": [lab_vm()]}}) as arm:
         (vm,) = await factory_vms(arm, LAB, lambda _: False)
     assert vm.fault is None and vm.tags == {"imagepath": "a.json"}
 
@@ -117,21 +162,21 @@ async def test_an_operation_that_was_accepted_and_failed_is_an_error(monkeypatch
     """With Azure's own reason."""
     monkeypatch.setattr(resource_manager, "POLL_SECONDS", 0.01)
     failed = {"status": "Failed", "error": {"code": "OperationNotAllowed", "message": "There is an active access."}}
-    answers = {"DELETE /lab/vm": accepted("http://{host}/operation"), "GET /operation": failed}
+    answers = {f"DELETE {VM}": accepted("http://{host}/operation"), "GET /operation": failed}
     async with connected(answers) as arm:
         with pytest.raises(CloudError, match=r"VM 'golden': .*There is an active access; it stays in the factory lab"):
-            await delete_vm(arm, FactoryVm("/lab/vm", "golden", "Succeeded"))
+            await delete_vm(arm, FactoryVm(VM, "golden", "Succeeded"))
 
 
 async def test_an_operation_that_leads_elsewhere_is_not_followed() -> None:
     """The token would go with it."""
-    async with connected({"DELETE /lab/vm": accepted("http://elsewhere.example/operation")}) as arm:
+    async with connected({f"DELETE {VM}": accepted("http://elsewhere.example/operation")}) as arm:
         with pytest.raises(CloudError, match="led away"):
-            await delete_vm(arm, FactoryVm("/lab/vm", "golden", "Succeeded"))
+            await delete_vm(arm, FactoryVm(VM, "golden", "Succeeded"))
 
 
 async def test_a_vm_that_is_gone_needs_no_deletion() -> None:
     """Whether Azure says 404 or 204."""
     for answer in (404, lambda _: web.Response(status=204)):
-        async with connected({"DELETE /lab/vm": answer}) as arm:
-            await delete_vm(arm, FactoryVm("/lab/vm", "golden", "Succeeded"))
+        async with connected({f"DELETE {VM}": answer}) as arm:
+            await delete_vm(arm, FactoryVm(VM, "golden", "Succeeded"))

@@ -13,18 +13,20 @@ from pulumi.runtime import mocks, rpc
 
 from components.distribution import distribute
 from components.lab_images import TAKEN_AS_IT_STANDS, VhdSource
+from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from imagefactory.companion import FactoryImage
 from imagefactory.faults import Location
 from imagefactory.image_path import ImagePath
 from imagefactory.lab_facts import LabFacts
 from imagefactory.labs import TargetLab
 from imagefactory.plan import Plan
-from imagefactory.plan_values import LabPlan, PlannedImage, Relay
+from imagefactory.plan_values import LabPlan, PlannedImage, Relay, Retained
 from imagefactory.settings import CopySettings, FactoryLab, Settings
 from imagefactory_azure.blobs import STAGING_CONTAINER
 
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 SOURCE = VhdSource("https://factory.blob.core.windows.net/imagefactoryvhds", "/subscriptions/s/factory")
+EMPTY = StackState()
 SETTINGS = Settings(FactoryLab(SUBSCRIPTION, "factory"))
 SAVED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
 
@@ -85,14 +87,12 @@ def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:
     return PlannedImage(image, image.name, f"/labs/x/customimages/{image.name}", standing, {"ImagePath": "p"})
 
 
-def declared(
-    plan: Plan, in_state: frozenset[str] = frozenset(), settings: Settings = SETTINGS, preview: bool = False
-) -> Recorder:
+def declared(plan: Plan, state: StackState = EMPTY, settings: Settings = SETTINGS, preview: bool = False) -> Recorder:
     recorder = Recorder(preview)
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     def program() -> None:
-        distribute(plan, SOURCE, settings, in_state)
+        distribute(plan, SOURCE, settings, state)
 
     # Pulumi's mocks look for the thread's current loop, and asynchronous tests before leave none.
     loop = asyncio.new_event_loop()
@@ -165,7 +165,8 @@ def test_only_what_stands_and_the_state_does_not_hold_is_imported(
 ) -> None:
     """By the id that the service lists; an import over what the state holds would delete it."""
     plan = lab_plan("web", planned(factory_image("one"), standing=standing))
-    recorder = declared(Plan((plan,)), frozenset({f"{plan.label}/one"} if in_state else ()))
+    state = StackState({f"{plan.label}/one": {CUSTOM_IMAGE: {}}} if in_state else {})
+    recorder = declared(Plan((plan,)), state)
     (image,) = (args for args in recorder.registered if args.typ == "azure-native:devtestlab:CustomImage")
     assert image.resource_id == ("/labs/x/customimages/one" if imported else "")
 
@@ -231,3 +232,51 @@ def test_the_provider_gets_the_settings_of_copying_as_texts() -> None:
     (provider,) = declared(Plan(()), settings=settings).of("pulumi:providers:vhdcopy").values()
     assert provider["copyMethod"] == "ranged" and provider["maxMbps"] == "800" and provider["storageAuth"] == "key"
     assert "maxInFlight" not in provider
+
+
+CHAIN: dict[str, dict[str, Any]] = {
+    COPY: {"destinationUrl": "https://stweb/old.vhd", "sourceLength": 1024.0, "imageId": "/labs/x/customimages/old"},
+    CUSTOM_IMAGE: {"labName": "Web", "resourceGroupName": "Labs", "name": "old", "tags": {"ImagePath": "p"}},
+    RELEASE: {"url": "https://stweb/old.vhd", "copyId": "copy-0"},
+}
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_what_is_kept_is_declared_as_the_state_has_it(readable: bool) -> None:
+    """The provider's resources with the very inputs of the state; of the custom image its place, the rest ignored.
+
+    A lab that could not be read is declared wholly so, with the component and the provider that it had.
+    """
+    web = lab_plan("web", planned(factory_image("new")))
+    state = StackState({f"{web.label}/old": CHAIN, "other@00000000/old": CHAIN})
+    if readable:
+        plan = Plan((replace(web, retained=(Retained("old", "p", "reason"),)),))
+    else:
+        plan = Plan((), unread=(web.lab,))
+    recorder = declared(plan, state)
+    for kind in (COPY, RELEASE):
+        assert recorder.of(kind)[f"{web.label}/old"] == CHAIN[kind]
+    (image,) = (args for args in recorder.registered if args.name.endswith("/old") and args.typ == CUSTOM_IMAGE)
+    assert image.inputs == {"labName": "Web", "resourceGroupName": "Labs", "name": "old"} and not image.resource_id
+    assert set(recorder.of(CUSTOM_IMAGE)) == {f"{web.label}/old"} | ({f"{web.label}/new"} if readable else set())
+    assert set(recorder.of("pulumi:providers:azure-native")) == {f"subscription-{SUBSCRIPTION}"}
+    assert set(recorder.of("imagefactory:labs:LabImages")) == {web.label}
+
+
+def test_a_lab_that_cannot_be_read_and_has_nothing_in_the_state_is_not_declared() -> None:
+    """There is nothing to keep."""
+    assert declared(Plan((), unread=(lab_plan("web").lab,))).of("imagefactory:labs:LabImages") == {}
+
+
+def test_the_state_is_read_without_what_is_to_be_deleted() -> None:
+    """A resource marked for deletion is no longer held; one of another type is none of ours."""
+    urn = "urn:pulumi:dev::imagefactory::imagefactory:labs:LabImages${kind}::web@1/{name}"
+    resources: list[dict[str, Any]] = [
+        {"type": CUSTOM_IMAGE, "urn": urn.format(kind=CUSTOM_IMAGE, name="a"), "inputs": {"name": "a"}},
+        {"type": CUSTOM_IMAGE, "urn": urn.format(kind=CUSTOM_IMAGE, name="b"), "inputs": {}, "delete": True},
+        {"type": COPY, "urn": urn.format(kind=COPY, name="c"), "inputs": {}},
+        {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:dev::imagefactory::pulumi:pulumi:Stack::imagefactory-dev"},
+    ]
+    state = StackState.of(resources)
+    assert state.images == {"web@1/a"} and state.of_lab("web@1") == ["a", "c"]
+    assert state.chains["web@1/a"] == {CUSTOM_IMAGE: {"name": "a"}}

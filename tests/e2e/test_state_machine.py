@@ -1,7 +1,8 @@
 """Sequences of changes and faults drawn from a seed: whatever happens, the stack stays sound and ends at the plan.
 
 After every step: the state is usable, no image is lost that the plan wants and the cloud could give, nothing is deleted
-that was not retired. Once the faults end, one `up --refresh` reaches the plan.
+that was not retired, and no lab has lost its last good image of a path that it still lists. Once the faults end, two
+runs reach the plan: the first creates what is missing, the second retires what has its successors.
 """
 
 from __future__ import annotations
@@ -42,11 +43,15 @@ class Machine:
         self.afflicted: set[tuple[str, str]] = set()
         """(lab, image) whose copy, creation or deletion a fault may stop."""
         self.by_hand: set[tuple[str, str]] = set()
-        """(lab, image) deleted by hand and not yet refreshed."""
-        self.rebuilt: set[tuple[str, str]] = set()
-        """(lab, image) whose image may have been removed to make room for the rebuilt one."""
+        """(lab, VHD) deleted by hand and not yet refreshed."""
+        self.damaged: set[str] = set()
+        """Images whose VHD no lab can get."""
         self.regions = {"web": "westeurope", "data": self.draw.choice(REGIONS)}
+        self.pins: dict[str, str] = {}
         self.story: list[str] = []
+        self.keep = self.draw.choice((None, 1, 2))
+        if self.keep:
+            world.settings["keep"] = self.keep
         for path in PATHS:
             self.world.define(path)
         for name in ("web", "data"):
@@ -64,14 +69,30 @@ class Machine:
         if len(self.world.images) > 1:
             name = self.draw.choice(sorted(self.world.images))
             self.world.retire(name)
+            self.pins = {path: pinned for path, pinned in self.pins.items() if pinned != name}
             self.note("retire", name)
 
     def image_is_rebuilt(self) -> None:
         """A factory image is replaced by one of the same name and another VHD."""
         name = self.draw.choice(sorted(self.world.images))
         self.world.rebuild(name)
-        self.rebuilt.update((lab, name) for lab in self.world.labs)
+        self.damaged.discard(name)
         self.note("rebuild", name)
+
+    def image_is_damaged(self) -> None:
+        """The footer of a factory image's VHD is overwritten: no lab can get it, until it is rebuilt."""
+        name = self.draw.choice(sorted(self.world.images))
+        self.world.damage(name)
+        self.damaged.add(name)
+        self.note("damage", name)
+
+    def pin_changes(self) -> None:
+        """A path is pinned to one of its images, or no longer pinned."""
+        name = self.draw.choice(sorted(self.world.images))
+        path, _ = self.world.origins[name]
+        if self.pins.pop(path, None) is None:
+            self.pins[path] = name
+        self.note("pins", self.pins)
 
     def lab_is_added(self) -> None:
         """A lab enters labs.json: a new one, or one that had left."""
@@ -104,13 +125,17 @@ class Machine:
 
     def image_is_deleted_by_hand(self) -> None:
         """Somebody deletes a custom image in the portal."""
-        held = [(name, image) for name, lab in sorted(self.world.labs.items()) for image in self.held(lab)]
-        held = [each for each in held if each[0] not in self.unreadable]
+        held = [
+            (lab, image, vhd)
+            for lab, world_lab in sorted(self.world.labs.items())
+            for vhd, (_, image) in sorted(self.held(world_lab).items(), key=lambda each: each[1])
+            if lab not in self.unreadable
+        ]
         if held:
-            name, image = self.draw.choice(held)
+            name, image, vhd = self.draw.choice(held)
             with self.past_the_faults():
                 self.world.delete_image(self.world.labs[name], image)
-            self.by_hand.add((name, image))
+            self.by_hand.add((name, vhd))
             self.note("delete by hand", f"{name}/{image}")
 
     def copy_fails(self) -> None:
@@ -123,9 +148,7 @@ class Machine:
         """Azure fails to make one custom image."""
         lab, image = self.any_pair()
         failure = {"imageFails": {"code": "Injected", "message": "injected"}}
-        self.inject(
-            "arm", "PUT", f"{lab.subscription}.*/labs/{lab.name}/customimages/{image}(\\?|$)", failure, lab, image
-        )
+        self.inject("arm", "PUT", f"{lab.subscription}.*/labs/{lab.name}/customimages/{image}[?-]", failure, lab, image)
 
     def delete_fails(self) -> None:
         """Deletes of custom images, or of staged VHDs, are refused in one lab."""
@@ -159,10 +182,15 @@ class Machine:
         """Remember a step for the message of a failing test."""
         self.story.append(f"{what} {which}")
 
-    def held(self, lab: Lab) -> set[str]:
-        """The images that stand whole in a lab."""
+    def storage_refuses(self) -> None:
+        """Writes to one lab's storage account are refused."""
+        lab = self.world.labs[self.draw.choice(sorted(self.world.labs))]
+        self.inject("blob", "PUT", f"/{lab.account}/", REFUSED, lab)
+
+    def held(self, lab: Lab) -> dict[str, tuple[str, str]]:
+        """The images that stand whole in a lab, by the VHD that they were made from: image path, name."""
         with self.past_the_faults():
-            return {name for name, state in self.world.held(lab).items() if state == "Succeeded"}
+            return self.world.sources(lab)
 
     @contextmanager
     def past_the_faults(self) -> Iterator[None]:
@@ -172,25 +200,38 @@ class Machine:
         self.world.cloud.set_faults(self.faults)
 
     def wanted(self, name: str) -> set[str]:
-        """What the plan wants in a lab."""
-        return self.world.wanted(self.world.wishes.get(name, []))
+        """The VHDs that the plan wants in a lab: of each path the pinned image, else the newest that `keep` allows."""
+        found: set[str] = set()
+        for path in PATHS:
+            images = self.world.wanted(self.world.wishes.get(name, [])) & self.world.wanted([path])
+            newest = sorted(images, key=lambda image: self.world.origins[image][1], reverse=True)
+            pinned = [image for image in newest if self.pins.get(path) == image]
+            chosen = pinned if path in self.pins else newest[: self.keep]
+            found |= {self.world.images[image] for image in chosen}
+        return found
+
+    def listed(self, name: str, path: str) -> bool:
+        """Whether labs.json gives an image path to a lab."""
+        return any(path.startswith(wish) for wish in self.world.wishes.get(name, []))
 
     def step(self) -> None:
         """A few changes, a run, and what must hold after it."""
         before = {name: self.held(lab) for name, lab in self.world.labs.items()}
         for _ in range(self.draw.randint(1, 3)):
             actions: list[Callable[[], None]] = [
-                self.image_comes, self.image_is_retired, self.image_is_rebuilt, self.lab_is_added, self.lab_is_removed,
-                self.lab_cannot_be_read, self.image_is_deleted_by_hand, self.copy_fails, self.image_fails,
+                self.image_comes, self.image_is_retired, self.image_is_rebuilt, self.image_is_damaged,
+                self.pin_changes, self.lab_is_added, self.lab_is_removed, self.lab_cannot_be_read,
+                self.image_is_deleted_by_hand, self.copy_fails, self.image_fails, self.storage_refuses,
                 self.delete_fails, self.faults_end,
             ]  # fmt: skip
             self.draw.choice(actions)()
+        self.world.settings["pins"] = self.pins
         refresh = not self.unreadable and self.draw.random() < 0.4
         run = self.world.up(*(["--refresh"] if refresh else []))
         self.note("up" + " --refresh" * refresh, run.code)
         self.check(run, before, refresh)
 
-    def check(self, run: Run, before: dict[str, set[str]], refreshed: bool) -> None:
+    def check(self, run: Run, before: dict[str, dict[str, tuple[str, str]]], refreshed: bool) -> None:
         """What must hold after every run."""
         told = "\n".join([*self.story, run.output])
         if not self.faults:
@@ -198,31 +239,43 @@ class Machine:
         deleted, self.by_hand = self.by_hand, set() if refreshed else self.by_hand
         assert "integrity" not in run.output and "Traceback" not in run.output, told
         assert self.world.state()["resources"], told
+        names = {vhd: image for image, vhd in self.world.images.items()}
         for name, lab in self.world.labs.items():
-            now, wanted = self.held(lab), self.wanted(name)
-            lost = before.get(name, set()) - now
-            allowed = {image for n, image in deleted | self.rebuilt if n == name} | (before.get(name, set()) - wanted)
-            assert lost <= allowed, f"{name} lost {lost - allowed}\n{told}"
+            now, wanted, then = self.held(lab), self.wanted(name), before.get(name, {})
+            gone = {vhd for n, vhd in deleted if n == name}
+            lost = then.keys() - now.keys() - gone
+            assert not lost & wanted, f"{name} lost {lost & wanted}\n{told}"
+            for path in PATHS:
+                good = [{vhd for vhd, (of, _) in held.items() if of == path} - gone for held in (then, now)]
+                assert not (self.listed(name, path) and good[0]) or good[1], f"{name} lost all of {path}\n{told}"
             if name in self.unreadable or name not in self.world.wishes:
                 continue
-            excused = {image for n, image in self.afflicted | self.by_hand if n == name}
-            excused |= wanted if EVERY in excused else set()
-            assert wanted - now <= excused, f"{name} lacks {wanted - now - excused}\n{told}"
+            excused = {image for n, image in self.afflicted if n == name} | self.damaged
+            missing = {
+                vhd for vhd in wanted - now.keys() if EVERY not in excused and names[vhd] not in excused
+            } - {vhd for n, vhd in self.by_hand if n == name}  # fmt: skip
+            assert not missing, f"{name} lacks {missing}\n{told}"
         if self.unreadable & set(self.world.wishes):
             assert run.code != 0, told
 
     def finish(self) -> None:
-        """Once faults end, one `up --refresh` reaches the plan, and the next run does nothing."""
+        """Once faults end and what is damaged is rebuilt, two runs reach the plan, and the next one does nothing."""
         self.faults_end()
+        for image in sorted(self.damaged & self.world.images.keys()):
+            self.world.rebuild(image)
         run = self.world.up("--refresh")
         told = "\n".join([*self.story, run.output])
         assert run.code == 0, told
+        run = self.world.up()
+        assert run.code == 0, f"{told}\n{run.output}"
+        covered = {path for path, _ in (self.world.origins[image] for image in self.world.images)}
         for name, lab in self.world.labs.items():
-            assert self.world.held(lab) == dict.fromkeys(self.wanted(name), "Succeeded"), f"{name}\n{told}"
+            held = self.held(lab)
+            assert len(held) == len(self.world.held(lab)), f"{name} has images that did not succeed\n{told}"
+            # What the factory no longer has any image of is kept.
+            left = {vhd for vhd, (path, _) in held.items() if path not in covered and self.listed(name, path)}
+            assert held.keys() - left == self.wanted(name), f"{name}\n{told}\n{run.output}"
             assert self.world.staged(lab) == [], f"{name}\n{told}"
-            for image in self.wanted(name):
-                source = self.world.image(lab, image)["tags"]["SourceVhd"]
-                assert source == self.world.images[image], f"{name}/{image} is of the wrong VHD\n{told}"
         assert self.world.up().only_unchanged, told
 
 

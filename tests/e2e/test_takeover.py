@@ -77,35 +77,3 @@ def test_a_failed_image_that_nothing_owns_is_named_with_its_remedy(world: World)
     world.delete_image(web, name)
     world.serve()
     assert world.held(web) == {name: "Succeeded"}
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_an_image_of_another_vhd_is_replaced_once_the_new_vhd_is_there(world: World, known: bool) -> None:
-    """The factory's image of that name gives way to the one of the new VHD, whether the state knows it or not."""
-    web = world.add_lab("web", "Win2016")
-    (name,) = world.add_images((WINDOWS, 5))
-    world.serve()
-    world.rebuild(name)
-    if not known:
-        world.lose_state()
-    world.serve()
-    assert world.image(web, name)["tags"]["SourceVhd"] == world.images[name]
-    assert world.held(web) == {name: "Succeeded"} and world.staged(web) == []
-    assert world.up().only_unchanged
-
-
-def test_a_replacement_that_azure_refuses_ends_the_run_and_loses_nothing(world: World) -> None:
-    """Where the old image cannot be deleted it stays, the run ends with an error, and the next one goes on."""
-    web = world.add_lab("web", "Win2016")
-    (name,) = world.add_images((WINDOWS, 5))
-    world.serve()
-    old = world.images[name]
-    world.rebuild(name)
-    refusal = {"status": 403, "code": "Refused", "message": "no"}
-    world.cloud.set_faults([{"service": "arm", "method": "DELETE", "path": "customimages", "action": refusal}])
-    run = world.up()
-    assert run.code != 0 and "403 Refused" in run.output, run.output
-    assert world.image(web, name)["tags"]["SourceVhd"] == old
-    world.cloud.clear_faults()
-    world.serve()
-    assert world.image(web, name)["tags"]["SourceVhd"] == world.images[name] and world.staged(web) == []

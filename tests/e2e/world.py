@@ -316,6 +316,21 @@ class World:
         account = accounts[lab.account]
         return BlobServiceClient(account["blobEndpoint"], {"account_name": lab.account, "account_key": account["key"]})
 
+    def sources(self, lab: Lab) -> dict[str, tuple[str, str]]:
+        """The images of the factory that stand whole in a lab: VHD that each was made from -> image path, name."""
+        listed = self._arm("GET", f"{lab.id}/customimages")["value"]
+        return {
+            image["tags"]["SourceVhd"]: (image["tags"]["ImagePath"], image["name"])
+            for image in listed
+            if image["properties"]["provisioningState"] == "Succeeded" and "SourceVhd" in image.get("tags", {})
+        }
+
+    def damage(self, name: str) -> None:
+        """Overwrite the footer of a factory image's VHD, so that no lab can get it."""
+        blob = self.service(self.factory).get_blob_client(FACTORY_CONTAINER, self.images[name])
+        length = blob.get_blob_properties().size
+        blob.upload_page(b"\0" * 512, length - 512, 512)
+
     def wanted(self, paths: Iterable[str]) -> set[str]:
         """The names of the factory images whose path lies under one of `paths`."""
         stems = [path.removesuffix(".json").replace("/", "_") for path in paths]

@@ -43,6 +43,10 @@ class Plugin:
         """A URN under a component, as the engine makes it."""
         return f"urn:pulumi:test::imagefactory::imagefactory:labs:LabImages${kind}::web@1/image"
 
+    async def configure(self, values: Mapping[str, str]) -> None:
+        """The engine's first call that says where the cloud is."""
+        await self.stub.Configure(provider_pb2.ConfigureRequest(args=struct(values)))
+
     async def check(self, kind: str, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """Inputs as stored, and failures by property."""
         answer = await self.stub.Check(provider_pb2.CheckRequest(urn=self.urn(kind), news=struct(inputs)))
@@ -85,9 +89,25 @@ class Plugin:
         await self.process.wait()
 
 
+def endpoints(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the engine configures the provider with for the cloud of an environment."""
+    return {
+        "resourceManager": environment["IMAGEFACTORY_RESOURCE_MANAGER"],
+        "blobEndpoint": environment["IMAGEFACTORY_BLOB_ENDPOINT"],
+    }
+
+
 @asynccontextmanager
 async def running(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
     """A provider process with its own engine log, configured for the session's cloud; ended at the end."""
+    async with started(environment) as plugin:
+        await plugin.configure(endpoints(environment))
+        yield plugin
+
+
+@asynccontextmanager
+async def started(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
+    """The same, and nobody has configured it yet."""
     sink = EngineLogSink()
     engine = grpc.aio.server()
     engine_pb2_grpc.add_EngineServicer_to_server(sink, engine)
@@ -104,11 +124,6 @@ async def running(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
     port = int(await process.stdout.readline())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
-        endpoints = {
-            "resourceManager": environment["IMAGEFACTORY_RESOURCE_MANAGER"],
-            "blobEndpoint": environment["IMAGEFACTORY_BLOB_ENDPOINT"],
-        }
-        await stub.Configure(provider_pb2.ConfigureRequest(args=struct(endpoints)))
         yield Plugin(stub, process, sink)
         if process.returncode is None:
             process.terminate()

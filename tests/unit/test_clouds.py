@@ -8,6 +8,7 @@ from azure.core import AzureClouds
 from azure.identity import AzureAuthorityHosts
 from azure.mgmt.core.tools import get_arm_endpoints
 
+from imagefactory.errors import ImageFactoryError
 from imagefactory.settings import parse_settings
 from imagefactory_azure.clouds import CLOUDS, Cloud, cloud_of
 from tests.unit.domain.builders import SUBSCRIPTION
@@ -77,3 +78,15 @@ def test_a_custom_cloud_has_nothing_but_what_is_given() -> None:
     found = cloud("custom", resourceManager="http://127.0.0.1:1/", blob="http://127.0.0.1:2/{account}")
     assert found == Cloud(None, "http://127.0.0.1:1", "http://127.0.0.1:2/{account}")
     assert found.loopback
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a.example/x", "attacker.example#", "x@attacker", "a:8", "ab", "a" * 25, "\u212aelvin"]
+)
+def test_only_the_name_of_a_storage_account_becomes_a_host(name: str) -> None:
+    """Anything else is refused in one line, for tokens are sent to that host."""
+    for found in CLOUDS.values():
+        with pytest.raises(ImageFactoryError, match="is not the name of a storage account") as caught:
+            found.blob_service(name)
+        assert "\n" not in str(caught.value)
+    assert CLOUDS["public"].blob_service("Store01") == "https://Store01.blob.core.windows.net"

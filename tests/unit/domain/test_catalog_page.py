@@ -17,9 +17,10 @@ from imagefactory.catalog import LeftOut
 from imagefactory.catalog_page import catalog_page, is_link
 from imagefactory.catalog_report import CatalogReport, report_catalog
 from imagefactory.companion import DataDisk
-from imagefactory.faults import error, printable, warning
+from imagefactory.faults import error, warning
 from imagefactory.image_path import ImagePath
 from imagefactory.lineage import Lineage
+from imagefactory.plain_text import printable
 from tests.unit.domain.builders import NOON, catalog, facts, image, lab, standing
 
 VOID = {"meta", "input"}

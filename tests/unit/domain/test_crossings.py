@@ -115,7 +115,7 @@ def test_refuse_serves_the_near_labs_deletes_nothing_and_fails() -> None:
     plan = plan_of({"far": far, "new": in_region("new", "eastus"), "near": in_region("near", "westeurope")}, "refuse")
     assert {each.facts.name: len(each.images) for each in plan.labs} == {"far": 1, "new": 0, "near": 1}
     (failure,) = plan.failures
-    assert "lab new" in failure.text() and "lacks image;" in failure.text() and "crossRegion" in failure.text()
+    assert "lab new" in failure.text() and "image is missing;" in failure.text() and "crossRegion" in failure.text()
     assert [omission.lab for omission in plan.omissions] == [lab("new").label] and plan.crossings == ()
 
 

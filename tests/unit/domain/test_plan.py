@@ -90,7 +90,7 @@ def test_a_pin_that_the_factory_does_not_hold_fails_the_run_and_deletes_nothing(
     found = image("new")
     plan = planned(catalog(found), standing("gone"), policy=Policy(pins={found.image_path: "typo"}))
     assert plan.labs[0].images == ()
-    assert "pinned to typo, which the factory does not hold; nothing is deleted" in texts(plan.failures)
+    assert "pinned to typo, which is not in the factory; labs keep their images" in texts(plan.failures)
 
 
 def test_what_devtest_labs_cannot_be_told_is_a_warning_and_only_where_a_lab_gets_the_image() -> None:
@@ -131,7 +131,7 @@ def test_a_standing_image_is_taken_over_with_the_id_and_name_that_azure_lists() 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"source_vhd": "other.vhd"}, "it will be replaced"),
+        ({"source_vhd": "other.vhd"}, "created as image-"),
         ({"state": "Failed"}, "already existing"),
         ({"state": "Deleting"}, "Deleting"),
     ],

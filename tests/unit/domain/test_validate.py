@@ -10,11 +10,15 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.validate import azure_line, github_line
 from imagefactory.configuration import load_configuration
 from imagefactory.errors import ConfigurationError
 from imagefactory.faults import Fault, Location, Severity
+from imagefactory.plain_text import printable
+from tests.agent_commands import SET_VARIABLE, agent_commands
 from tests.unit.domain.builders import entry, write_configuration
 
 ROOT = Path(__file__).parents[3]
@@ -80,6 +84,43 @@ def test_commands_of_pipelines_escape_what_would_end_a_property() -> None:
     )
     nowhere = Fault(Severity.ERROR, "s", "f\nline \x1b[31m", "c", "r")
     assert github_line(nowhere) == "::error::s: f line \\x1b[31m; c. r."
+
+
+@given(st.text(), st.text(), st.sampled_from(["##vso[task.setvariable variable=x]", "##[group]", "\n::add-mask::"]))
+def test_no_text_breaks_out_of_a_command_of_pipelines(file: str, fact: str, command: str) -> None:
+    """The agent finds one command on one line; its properties and its message are what was told."""
+    location = Location(f"{file};{command},::]x=1", 2, 3)
+    fault = Fault(Severity.ERROR, fact, f"{fact}{command}", command, "r", location)
+    told, seen = github_line(fault), azure_line(fault)
+    for line in (told, seen):
+        assert len(line.splitlines()) == 1 and line.isprintable()
+        assert not agent_commands(line[2:])
+    head, _, message = told.removeprefix("::error ").partition("::")
+    properties = dict(pair.split("=", 1) for pair in head.split(","))
+    names = {name: value.replace("%3A", ":").replace("%2C", ",") for name, value in properties.items()}
+    assert {name: value.replace("%25", "%") for name, value in names.items()} == {
+        "file": printable(location.file),
+        "line": "2",
+        "col": "3",
+    }
+    assert message.replace("%25", "%") == fault.message()
+    head, _, message = seen.removeprefix("##vso[task.logissue ").partition("]")
+    assert dict(pair.split("=", 1) for pair in head.split(";")).keys() == {
+        "type",
+        "sourcepath",
+        "linenumber",
+        "columnnumber",
+    }
+    assert message.replace("%AZP25", "%") == fault.message()
+
+
+def test_what_others_wrote_is_no_command_in_texts_and_documents(tmp_path: Path) -> None:
+    """Of a labs file, which a pull request may bring."""
+    write_configuration(tmp_path, {"Labs": [entry(LabName=SET_VARIABLE)]}, "Win2016/Datacenter.json")
+    for name in ("text", "json"):
+        done = run("validate", "--configuration", tmp_path, "--format", name)
+        assert done.returncode == 1 and "task.setvariable" in done.stdout
+        assert not agent_commands(done.stdout + done.stderr)
 
 
 def test_the_schema_for_editors_is_current_and_a_stale_one_is_told(tmp_path: Path) -> None:

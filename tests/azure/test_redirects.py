@@ -1,0 +1,191 @@
+"""Redirects: the service that a credential was sent to may lead elsewhere, and nothing follows it there.
+
+A stand-in server answers each call with a redirect to another one, which records whatever reaches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.clouds import CLOUDS, Cloud
+from imagefactory_azure.credentials import CredentialError, credential
+from imagefactory_azure.errors import CloudError
+from imagefactory_azure.page_blobs import PageBlobs
+from imagefactory_azure.page_writer import Refusal
+from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.stored_blobs import list_blobs
+from tests.azure.in_flight import writing
+from tests.azure.storage_world import Auth, Token
+from tests.azure.test_page_writer_answers import refusal, serving
+
+REDIRECTS = [301, 302, 303, 307, 308]
+ACCOUNT = (
+    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/labs"
+    "/providers/Microsoft.Storage/storageAccounts/store"
+)
+STORED = BlobRef(ACCOUNT, "http://127.0.0.1/store/imagefactoryvhds/a.vhd")
+
+
+@dataclass
+class Places:
+    """The server that was asked, how often, and what reached the other one."""
+
+    home: str
+    asked: list[str] = field(default_factory=list)
+    strayed: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def redirecting(status: int) -> AsyncIterator[Places]:
+    """A server that leads every call to another one."""
+    places = Places("")
+
+    async def away(request: web.BaseRequest) -> web.Response:
+        places.strayed.append((request.method, request.raw_path, dict(request.headers)))
+        return web.json_response({"value": "token"})
+
+    async with serving(away) as elsewhere:
+
+        async def home(request: web.BaseRequest) -> web.Response:
+            places.asked.append(request.method)
+            return web.Response(status=status, headers={"Location": f"{elsewhere}/elsewhere"}, text="<a>elsewhere</a>")
+
+        async with serving(home) as places.home:
+            yield places
+
+
+async def no_redirect_is_followed(places: Places, act: Callable[[], Awaitable[object]]) -> None:
+    """The act ends with one clear line, and nothing reaches the other server."""
+    with pytest.raises(CloudError) as caught:
+        await act()
+    assert places.asked and places.strayed == []
+    assert "redirect" in caught.value.fault.fact and "\n" not in str(caught.value)
+
+
+BLOB_CALLS: dict[str, Callable[[PageBlobs], Awaitable[object]]] = {
+    "facts": lambda blobs: blobs.facts(STORED),
+    "read": lambda blobs: blobs.read(STORED, 0, 512),
+    "page_ranges": lambda blobs: blobs.page_ranges(STORED),
+    "create": lambda blobs: blobs.create(STORED, 1024, {}, 1),
+    "set_metadata": lambda blobs: blobs.set_metadata(STORED, {"a": "b"}, etag='"0x1"'),
+    "get_document": lambda blobs: blobs.get_document(STORED),
+    "put_document": lambda blobs: blobs.put_document(STORED, b"{}", {}, overwrite=True),
+    "abort_copy": lambda blobs: blobs.abort_copy(STORED, "id"),
+    "delete": lambda blobs: blobs.delete(STORED),
+}
+
+
+@asynccontextmanager
+async def opened(blob_service: str, auth: Auth) -> AsyncIterator[StorageAccounts]:
+    """Storage accounts at a blob service; the resource manager beside it gives a key for each."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.json_response({"keys": [{"value": "c2VjcmV0"}]})
+
+    async with (
+        serving(answer) as url,
+        ResourceManager(Cloud(None, url, f"{blob_service}/{{account}}"), Token()) as arm,
+        StorageAccounts(arm, auth) as accounts,
+    ):
+        yield accounts
+
+
+@pytest.mark.parametrize("call", BLOB_CALLS)
+async def test_the_blob_service_leads_no_token_and_no_signature_elsewhere(call: str, auth: Auth) -> None:
+    """Neither the SDK's client nor our own."""
+    async with redirecting(307) as places, opened(places.home, auth) as accounts:
+        await no_redirect_is_followed(places, lambda: BLOB_CALLS[call](PageBlobs(accounts)))
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+async def test_no_kind_of_redirect_is_followed_by_a_listing(status: int) -> None:
+    """Of the statuses that mean one."""
+    async with redirecting(status) as places, opened(places.home, "aad") as accounts:
+        await no_redirect_is_followed(places, lambda: list_blobs(accounts, ACCOUNT, "imagefactoryvhds", "nothing"))
+
+
+@pytest.mark.parametrize("call", ["facts", "page_ranges", "read"])
+async def test_what_a_disk_was_opened_with_goes_nowhere_else(call: str) -> None:
+    """The address with its SAS is no bearer's, and still nothing is read from another place than Azure named."""
+    async with redirecting(307) as places, opened(places.home, "aad") as accounts:
+        blobs = PageBlobs(accounts)
+        disk = accounts.lend("/disks/os", f"{places.home}/md/abcd?sig=secret")
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "facts": lambda: blobs.facts(disk),
+            "page_ranges": lambda: blobs.page_ranges(disk),
+            "read": lambda: blobs.read(disk, 0, 512),
+        }
+        await no_redirect_is_followed(places, calls[call])
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+async def test_a_range_is_written_where_it_was_sent_or_not_at_all(status: int) -> None:
+    """The token and the token for the source stay; the range is refused for good."""
+    async with redirecting(status) as places, writing(places.home) as writer:
+        refused = await refusal(writer)
+    assert refused.kind is Refusal.REFUSED and "redirect" in str(refused)
+    assert places.strayed == []
+
+
+ARM_CALLS: dict[str, Callable[[ResourceManager, dict[str, Any]], Awaitable[object]]] = {
+    "get": lambda arm, about: arm.get("/a", "1", **about),
+    "post": lambda arm, about: arm.post("/a/listKeys", "1", **about),
+    "list": lambda arm, about: arm.list("/a", "1", **about),
+    "run": lambda arm, about: arm.run("POST", "/a/endGetAccess", "1", **about),
+}
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+@pytest.mark.parametrize("call", ARM_CALLS)
+async def test_the_resource_manager_leads_no_token_elsewhere(call: str, status: int) -> None:
+    """And a redirect is never taken for an empty answer."""
+    async with redirecting(status) as places, ResourceManager(Cloud(None, places.home, ""), Token()) as arm:
+        about = {"subject": "it", "consequence": "nothing"}
+        await no_redirect_is_followed(places, lambda: ARM_CALLS[call](arm, about))
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+async def test_the_pipelines_token_is_sent_to_the_endpoint_that_the_pipeline_named(status: int) -> None:
+    """An identity provider that leads elsewhere is a sign-in that failed, in words."""
+    variables = {"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c"}
+    async with redirecting(status) as places:
+        asked = {"ARM_OIDC_REQUEST_URL": f"{places.home}/token", "ARM_OIDC_REQUEST_TOKEN": "s3cret"}
+
+        async def sign_in() -> None:
+            async with credential(CLOUDS["public"], {**variables, **asked}) as chosen:
+                await chosen.get_token("scope/.default")
+
+        with pytest.raises(CredentialError, match=rf"^sign-in: .*answered {status}, a redirect.*") as caught:
+            await asyncio.to_thread(asyncio.run, sign_in())
+    assert places.asked == ["GET"] and places.strayed == []
+    assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+async def test_a_managed_identitys_secret_is_sent_to_its_endpoint_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library does it; held here because it must stay so."""
+    async with redirecting(307) as places:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"{places.home}/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "s3cret")
+        async with ResourceManager(
+            Cloud(None, places.home, ""), credential(CLOUDS["public"], {"ARM_USE_MSI": "1"})
+        ) as arm:
+            with pytest.raises(CloudError):
+                await arm.get("/a", "1", subject="it", consequence="nothing")
+    assert places.asked and places.strayed == []
+
+
+async def test_the_service_itself_may_not_be_let_read_by_way_of_a_redirect(auth: Auth) -> None:
+    """Where the key that signs a SAS is asked for, too."""
+    async with redirecting(307) as places, opened(places.home, auth) as accounts:
+        blobs = PageBlobs(accounts)
+        away = BlobRef(ACCOUNT, STORED.url.replace("a.vhd", "b.vhd"))
+        await no_redirect_is_followed(places, lambda: blobs.start_copy(STORED, '"0x1"', away, {}, overwrite=True))

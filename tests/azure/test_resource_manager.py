@@ -1,0 +1,236 @@
+"""The resource manager's client sends its token to the resource manager and to nobody else, whatever it is given.
+
+Stand-in servers answer as the test says: one is the resource manager, another records what must not reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory_azure import resource_manager
+from imagefactory_azure.clouds import Cloud
+from imagefactory_azure.errors import CloudError
+from imagefactory_azure.resource_manager import ResourceManager, resource_url
+from tests.azure.storage_world import Token
+from tests.azure.test_page_writer_answers import serving
+
+ABOUT: dict[str, Any] = {"subject": "it", "consequence": "nothing is done"}
+DISK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/os"
+
+
+@dataclass
+class Servers:
+    """The client, and what reached the resource manager and the other server."""
+
+    arm: ResourceManager
+    elsewhere: str
+    home: list[str] = field(default_factory=list)
+    strayed: list[str] = field(default_factory=list)
+
+
+Answers = Mapping[str, Callable[[web.BaseRequest, str], web.Response]]
+
+
+@asynccontextmanager
+async def two_servers(answers: Answers | None = None) -> AsyncIterator[Servers]:
+    """A resource manager that answers so by path (else 200 and an empty object), and another server."""
+
+    async def away(request: web.BaseRequest) -> web.Response:
+        servers.strayed.append(f"{request.method} {request.raw_path} {request.headers.get('Authorization')}")
+        return web.json_response({"status": "Succeeded"})
+
+    async def home(request: web.BaseRequest) -> web.Response:
+        servers.home.append(f"{request.method} {request.raw_path}")
+        answer = (answers or {}).get(request.path)
+        return answer(request, elsewhere) if answer else web.json_response({})
+
+    async with serving(away) as elsewhere, serving(home) as url, ResourceManager(Cloud(None, url, ""), Token()) as arm:
+        servers = Servers(arm, elsewhere)
+        yield servers
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operations are looked at as often as possible."""
+    monkeypatch.setattr(resource_manager, "POLL_SECONDS", 0.01)
+
+
+STRAY_PATHS = [
+    ".attacker.example/x",
+    "@attacker.example/x",
+    ":1@attacker.example/x",
+    "//attacker.example/x",
+    "/\\attacker.example/x",
+    "attacker.example",
+    "http://attacker.example/x",
+    "",
+    "/",
+    f"{DISK}/deallocate?x=",
+    f"{DISK}#",
+    f"{DISK}//endGetAccess",
+    f"{DISK}/../../x",
+    f"{DISK}/%2e%2e/x",
+    f"{DISK}/./x",
+    f"{DISK}\r\nHost: attacker.example",
+    f"{DISK}/",
+]
+
+CALLS: dict[str, Callable[[ResourceManager, str], Awaitable[object]]] = {
+    "get": lambda arm, path: arm.get(path, "1", **ABOUT),
+    "post": lambda arm, path: arm.post(path, "1", **ABOUT),
+    "list": lambda arm, path: arm.list(path, "1", **ABOUT),
+    "run": lambda arm, path: arm.run("POST", path, "1", **ABOUT),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_path_that_is_none_is_sent_nowhere(call: str) -> None:
+    """It would name another host, another action, or nothing at all; the refusal is one line."""
+    async with two_servers() as servers:
+        for path in STRAY_PATHS:
+            with pytest.raises(CloudError, match="is not a path of the resource manager") as caught:
+                await CALLS[call](servers.arm, path)
+            assert "\n" not in str(caught.value) and "\r" not in str(caught.value)
+    assert servers.home == [] and servers.strayed == []
+
+
+@given(st.text(alphabet="/.@:?#%\\a-[] \n", max_size=12) | st.text(max_size=12))
+def test_no_text_leads_to_another_origin(path: str) -> None:
+    """Whatever the path is, it is refused, or the address has the origin of the resource manager and that path."""
+    try:
+        url = resource_url("https://management.example", path, {"api-version": "1"})
+    except ValueError:
+        return
+    parts = urlsplit(url)
+    assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == (
+        "https",
+        "management.example",
+        "api-version=1",
+        "",
+    )
+    assert ".." not in parts.path.split("/")
+
+
+async def test_parameters_are_not_glued_to_a_path() -> None:
+    """They are named one by one, and arrive so."""
+    async with two_servers() as servers:
+        await servers.arm.get(DISK, "2024-07-01", parameters={"$expand": "instanceView"}, **ABOUT)
+    assert servers.home == [f"GET {DISK}?$expand=instanceView&api-version=2024-07-01"]
+
+
+async def test_names_with_letters_of_all_scripts_spaces_and_brackets_arrive_whole() -> None:
+    """As resource groups and custom images may have them."""
+    asked: list[str] = []
+
+    def answer(request: web.BaseRequest, _: str) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({})
+
+    path = "/resourceGroups/Prüfung(1)/customimages/a b"
+    async with two_servers({path: answer}) as servers:
+        assert await servers.arm.get(path, "1", **ABOUT) == {}
+    assert asked == [path]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "{elsewhere}/x",
+        "http://user:secret@{host}/x",
+        "http://{host}@attacker.example/x",
+        "http://{host}.attacker.example/x",
+        "http://127.0.0.1:99999/x",
+        "http://[/x",
+        "https://{host}/x",
+        "/relative",
+        "file:///etc/passwd",
+    ],
+)
+async def test_a_page_link_of_another_origin_is_not_followed(link: str) -> None:
+    """Of another host, port or scheme, with user info, or no address at all."""
+
+    def answer(request: web.BaseRequest, elsewhere: str) -> web.Response:
+        return web.json_response({"value": [], "nextLink": link.format(elsewhere=elsewhere, host=request.host)})
+
+    async with two_servers({"/labs": answer}) as servers:
+        with pytest.raises(CloudError, match="led away from the resource manager"):
+            await servers.arm.list("/labs", "1", **ABOUT)
+    assert len(servers.home) == 1 and servers.strayed == []
+
+
+def begun(header: str) -> Callable[[web.BaseRequest, str], web.Response]:
+    """An operation that goes on at home."""
+    return lambda request, _: web.Response(status=202, headers={header: f"http://{request.host}/operation"})
+
+
+def moved(header: str) -> Callable[[web.BaseRequest, str], web.Response]:
+    """A look at it that says where to look from now on."""
+    return lambda _, elsewhere: web.json_response(
+        {"status": "InProgress"}, status=202, headers={header: f"{elsewhere}/op"}
+    )
+
+
+LATER: dict[str, Answers] = {
+    "a later Location": {"/act": begun("Location"), "/operation": moved("Location")},
+    "the place of the result": {
+        "/act": begun("Azure-AsyncOperation"),
+        "/operation": lambda _, away: web.json_response({"status": "Succeeded", "resourceLocation": f"{away}/result"}),
+    },
+    "the Location of the result": {
+        "/act": lambda request, away: web.Response(
+            status=202,
+            headers={"Azure-AsyncOperation": f"http://{request.host}/operation", "Location": f"{away}/result"},
+        ),
+        "/operation": lambda _, __: web.json_response({"status": "Succeeded"}),
+    },
+    "a first Location": {"/act": moved("Location")},
+    "a first operation": {"/act": moved("Azure-AsyncOperation")},
+}
+
+
+@pytest.mark.parametrize("answers", LATER)
+async def test_an_operation_is_followed_at_the_resource_manager_only(answers: str) -> None:
+    """Also where a later answer, or the result of the operation, leads elsewhere."""
+    async with two_servers(LATER[answers]) as servers:
+        with pytest.raises(CloudError, match="led away from the resource manager"):
+            await servers.arm.run("POST", "/act", "1", **ABOUT)
+    assert servers.home and servers.strayed == []
+
+
+async def test_a_later_operation_link_is_not_followed_elsewhere() -> None:
+    """Azure-AsyncOperation may change while it is polled; the token stays."""
+    looks = 0
+
+    def look(request: web.BaseRequest, elsewhere: str) -> web.Response:
+        nonlocal looks
+        looks += 1
+        return web.json_response(
+            {"status": "Succeeded" if looks > 2 else "InProgress"}, headers={"Azure-AsyncOperation": f"{elsewhere}/op"}
+        )
+
+    async with two_servers({"/act": begun("Azure-AsyncOperation"), "/operation": look}) as servers:
+        try:
+            await servers.arm.run("DELETE", "/act", "1", **ABOUT)
+        except CloudError as refusal:
+            assert "led away" in str(refusal)
+    assert servers.strayed == []
+
+
+async def test_an_operation_that_ends_with_no_json_is_an_error_in_words() -> None:
+    """Not a traceback."""
+    answers: Answers = {
+        "/act": begun("Location"),
+        "/operation": lambda _, __: web.Response(status=200, text="<html>"),
+    }
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError, match="JSON"):
+            await servers.arm.run("POST", "/act", "1", **ABOUT)

@@ -1,0 +1,31 @@
+"""The filter of the pipelines: whatever a program prints gets through as text, at once, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from localcloud.toolchain.checkout import Checkout
+from tests.agent_commands import SET_VARIABLE
+
+FILTER = [sys.executable, "-m", "cli.neutral"]
+
+
+def test_lines_pass_as_they_come_and_to_the_end_whatever_signal_does() -> None:
+    """A pipeline that is cancelled still shows how the program cleaned up, and the program is not killed by a pipe."""
+    with subprocess.Popen(FILTER, cwd=Checkout.here().root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        for text, shown in (
+            (f"  + {SET_VARIABLE}".encode(), b"  + # #vso["),
+            (b"::error::\xff?sig=x\r", b": :error::\\xff"),
+        ):
+            process.stdin.write(text + b"\n")
+            process.stdin.flush()
+            assert process.stdout.readline().startswith(shown)
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
+        process.stdin.write(b"the end, without a line's")
+        process.stdin.close()
+        assert process.stdout.read() == b"the end, without a line's\n"
+    assert process.returncode == 0
