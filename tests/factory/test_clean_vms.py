@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from aiohttp import web
 
 from factory.clean import delete_all
 from imagefactory.cleaning import Deletion
-from tests.azure.test_virtual_machines import connected
+from tests.azure.test_virtual_machines import DISK, VM, connected
 from tests.factory.factory_world import UBUNTU, FactoryWorld
 from tests.unit.domain.vms import disk, saved, vm
 
@@ -74,8 +76,8 @@ PLANNED, LATER = "2026-06-01T00:00:00.1234567Z", "2026-06-02T00:00:00.1234567Z"
 @pytest.mark.parametrize(("released", "state"), [(PLANNED, "Reserved"), (LATER, "Reserved"), (PLANNED, "Attached")])
 async def test_a_vm_that_was_started_after_the_plan_was_made_stays(released: str, state: str) -> None:
     """Azure puts no condition on the deletion of a VM, and deletions wait for each other: its disks are read again."""
-    machine = vm("a", os_disk=disk("a-os", released=PLANNED))
-    about = {"uniqueId": "unique-a-os", "diskState": state, "LastOwnershipUpdateTime": released}
+    machine = replace(vm(os_disk=replace(disk(released=PLANNED), id=DISK)), id=VM)
+    about = {"uniqueId": "unique-vm-os", "diskState": state, "LastOwnershipUpdateTime": released}
     deleted: list[str] = []
     refusals: list[str] = []
 
@@ -83,9 +85,9 @@ async def test_a_vm_that_was_started_after_the_plan_was_made_stays(released: str
         deleted.append(request.path)
         return web.Response(status=204)
 
-    answers = {"GET /disks/a-os": {"id": "/disks/a-os", "properties": about}, f"DELETE {machine.id}": delete}
+    answers = {f"GET {DISK}": {"id": DISK, "properties": about}, f"DELETE {VM}": delete}
     async with connected(answers) as arm:
         await delete_all(arm, [Deletion(machine, saved(machine))], lambda _, refusal: refusals.append(refusal))
     is_same = (released, state) == (PLANNED, "Reserved")
-    assert deleted == [machine.id] * is_same
+    assert deleted == [VM] * is_same
     assert refusals == [""] if is_same else "was used since the plan was made; it stays" in refusals[0]
