@@ -42,8 +42,8 @@ def clean_vms(
 ) -> None:
     """Delete the factory lab's VMs whose images are saved.
 
-    A VM goes when a factory image was saved of its very disk, and it is deallocated. VMs with the tag FactoryIgnore
-    stay; those that nobody tagged are reported.
+    A VM goes when a factory image was saved of its very disk, it was not used since, and it is deallocated. VMs with
+    the tag FactoryIgnore stay; those that nobody tagged are reported.
 
     Exit codes: 0 all that was to go is gone, 1 something failed, 2 wrong usage or configuration.
     """

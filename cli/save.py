@@ -71,8 +71,9 @@ def save(
     """Save the factory lab's VMs that carry the tag ImagePath as factory images.
 
     A VM is ready when the lab has made it and it is deallocated. Its OS disk is copied into the factory's storage, with
-    a manifest of its ranges, and the companion last. A disk that was saved is not saved again; an interrupted save goes
-    on. Read access to a disk lasts for the copy only, also after Ctrl-C.
+    a manifest of its ranges, and the companion last. A disk that was saved is not saved again, and a warning says if
+    its VM was used since; an interrupted save goes on. Read access to a disk lasts for the copy only, also after
+    Ctrl-C.
 
     Exit codes: 0 all is saved, 1 something failed or a VM is not ready, 2 wrong usage or configuration.
     """

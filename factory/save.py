@@ -8,6 +8,7 @@ one was killed. Bytes are moved by the same copier as everywhere.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -22,11 +23,11 @@ from imagefactory.companion import (
     parse_companion,
 )
 from imagefactory.errors import ImageFactoryError
-from imagefactory.factory_vms import ManagedDisk
+from imagefactory.factory_vms import FactoryVm, ManagedDisk
 from imagefactory.image_path import fold
 from imagefactory.manifest import Manifest
 from imagefactory.naming import image_name
-from imagefactory.saving import Save
+from imagefactory.saving import Save, used_since, used_warning
 from imagefactory.stored_blobs import UNFINISHED
 from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.disk_access import DiskAccess
@@ -145,34 +146,56 @@ class Saver:
             if image := await self._found(save):
                 await self._close(held, held.disks)
                 await self._done(held)
+                await self._compare(save.vm, image)
                 return Outcome(save.vm.name, image, found=True)
             name = held.name or await self._name(save, held)
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
             try:
-                copied = await self._copy(save)
+                copied, opened = await self._copy(save)
             finally:
                 await surely(self._close(held, disks))
-            image = await self._finish(save, name, copied)
+            image = await self._finish(opened, name, copied)
             await self._done(held)
             return Outcome(save.vm.name, image)
 
     async def _found(self, save: Save) -> FactoryImage | None:
-        """The image of that disk, where another run made it while this one waited."""
-        companion = await self._blobs.get_document(self._factory.blob(companion_name(save.vhd_name)))
-        facts = await self._blobs.facts(self._factory.blob(save.vhd_name)) if companion else None
-        if companion is None or facts is None:
-            return None
-        image = parse_companion(companion, VhdBlob(save.vhd_name, facts.length, facts.created, facts.created))
-        return image if isinstance(image, FactoryImage) else None
+        """The image of that disk, where another run made it while this one waited.
 
-    async def _copy(self, save: Save) -> Copied:
-        """Copy all disks; the copy of the OS disk is returned."""
+        Any other companion is deleted, so that the VHD is no image while it is written.
+        """
+        place = self._factory.blob(companion_name(save.vhd_name))
+        companion = await self._blobs.get_document(place)
+        if companion is None:
+            return None
+        if facts := await self._blobs.facts(self._factory.blob(save.vhd_name)):
+            image = parse_companion(companion, VhdBlob(save.vhd_name, facts.length, facts.created, facts.created))
+            if isinstance(image, FactoryImage):
+                return image
+        await self._blobs.delete(place)
+        return None
+
+    async def _compare(self, vm: FactoryVm, image: FactoryImage) -> None:
+        """Warn if another run saved an older state of the disks than they have now."""
+        state = self._factory.access.state
+        disks = await asyncio.gather(*(state(disk) for disk in vm.data_disks.values()))
+        now = replace(
+            vm,
+            os_disk=await state(vm.os_disk) if vm.os_disk else None,
+            data_disks=dict(zip(vm.data_disks, disks, strict=True)),
+        )
+        if used_since(now, image):
+            self._watcher.warn(vm.name, used_warning(now, image).message().removeprefix(f"VM {vm.name}: "))
+
+    async def _copy(self, save: Save) -> tuple[Copied, Save]:
+        """Copy all disks; returns the copy of the OS disk, and the save with the disks in the state that was copied."""
         done: dict[str, Progress] = {}
 
-        async def one(disk: ManagedDisk, vhd_name: str) -> Copied:
+        async def one(disk: ManagedDisk, vhd_name: str) -> tuple[Copied, ManagedDisk]:
             # A grant that is cut off half-way could still come after its revocation.
             source, destination = await surely(self._factory.access.grant(disk)), self._factory.blob(vhd_name)
+            # Its VM may have been used since the plan; from now on it cannot be started.
+            disk = await self._factory.access.state(disk)
             facts = await self._blobs.facts(source)
             if facts is None:
                 raise CopyError(f"disk '{disk.name}': Azure gave an address with nothing there. Run again")
@@ -182,8 +205,7 @@ class Saver:
                 facts.created,
                 destination,
                 source_id=f"disk:{disk.unique_id}",
-                # Azure takes no conditions on the content of a disk (AzCopy sends none either).
-                source_version=f"{disk.released} {facts.etag}",
+                source_version=disk_version(disk, facts.etag),
                 record_suffix=UNFINISHED,
             )
             manifests = _OwnManifests(self._blobs, destination)
@@ -194,13 +216,17 @@ class Saver:
                 sums = (sum(getattr(each, what) for each in done.values()) for what in ("done", "total", "kept"))
                 self._watcher.progress(save.vm.name, Progress(*sums))
 
-            return await copier.copy(request, None, set(), report, lambda text: self._watcher.warn(save.vm.name, text))
+            warn = self._watcher.warn
+            return await copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text)), disk
 
         files = {disk.lun: disk.vhd_name for disk in save.saved_data_disks}
         copies = [one(save.disk, save.vhd_name), *(one(disk, files[lun]) for lun, disk in save.data_disks.items())]
         tasks = [asyncio.ensure_future(each) for each in copies]
         try:
-            return (await asyncio.gather(*tasks))[0]
+            (copied, disk), *others = await asyncio.gather(*tasks)
+            data_disks = dict(zip(save.data_disks, (each for _, each in others), strict=True))
+            lineage = replace(save.lineage, disk_released=disk.released)
+            return copied, replace(save, disk=disk, data_disks=data_disks, lineage=lineage)
         finally:
             for task in tasks:
                 task.cancel()
@@ -244,7 +270,7 @@ class Saver:
                 lineage=save.lineage,
                 data_disks=save.saved_data_disks,
             )
-            metadata = {**facts.metadata, **companion_metadata(image)}
+            metadata = companion_metadata(image, facts.metadata)
             if await self._blobs.set_metadata(vhd, metadata, etag=facts.etag):
                 companion = self._factory.blob(companion_name(save.vhd_name))
                 await self._blobs.put_document(companion, companion_bytes(image), {}, overwrite=True)
@@ -283,6 +309,14 @@ class _OwnManifests(Manifests):
             return ""
         own = replace(manifest, vhd=self._destination.file_name, created=facts.created)
         return await super().write(self._destination, own, overwrite=True)
+
+
+def disk_version(disk: ManagedDisk, etag: str) -> str:
+    """What tells the present state of a disk from others: Azure takes no conditions on its content.
+
+    Different each time if Azure does not tell when the disk was last in use, so that no earlier copy counts.
+    """
+    return f"{disk.released or uuid.uuid4()} {etag}"
 
 
 async def surely(work: Awaitable[Result]) -> Result:

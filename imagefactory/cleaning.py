@@ -1,6 +1,7 @@
 """Which VMs of the factory lab have done their work and go, and why the others stay.
 
-Owns those rules. Refuses to act, and to take a VM for saved whose disk's own id no factory image tells.
+Owns those rules. Refuses to act, and to take a VM for saved whose disk's own id no factory image tells, or which was
+used since.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from imagefactory.companion import FactoryImage
 from imagefactory.factory_vms import FactoryVm
 from imagefactory.faults import Fault, warning
 from imagefactory.image_path import fold
-from imagefactory.saving import IGNORE_TAG, IMAGE_PATH_TAG, save_guid
+from imagefactory.saving import IGNORE_TAG, IMAGE_PATH_TAG, save_guid, used_since, used_warning
 
 _STAYS = "it stays"
 
@@ -79,6 +80,8 @@ def _stays(vm: FactoryVm, image: FactoryImage | None, under_way: Set[str]) -> Fa
         return warning(
             subject, f"it was saved as {image.name} and is {vm.power or 'not stopped'} again", _STAYS, remedy
         )
+    if used_since(vm, image):
+        return used_warning(vm, image, _STAYS)
     unsaved = sorted(vm.data_disks.keys() - {disk.lun for disk in image.data_disks})
     if unsaved:
         names = ", ".join(vm.data_disks[lun].name for lun in unsaved)

@@ -29,6 +29,8 @@ _CONSEQUENCE = "its image is not distributed"
 _ALWAYS = frozenset({"imageName", "imagePath", "description", "osType", "vhdFileName", "timestamp"})
 """Keys that the old scripts wrote, and expect."""
 _METADATA_KEYS = frozenset({"imagename", "imagepath", "ostype", "timestamp"})
+_METADATA_BYTES = 7 * 1024
+"""For names and values; Azure's limit for all metadata of a blob is 8 KiB."""
 _BYTES, _DIGEST = re.compile(r"[0-9]{1,16}"), re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -55,6 +57,8 @@ class DataDisk:
 
     lun: int
     vhd_name: str
+    released: str = ""
+    """State of the disk that was saved, as `Lineage.disk_released`."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,19 @@ def metadata_image(vhd: VhdBlob) -> FactoryImage | None:
     return image if isinstance(image, FactoryImage) and image.saved_at_source == "companion" else None
 
 
-def companion_metadata(image: FactoryImage) -> dict[str, str]:
-    """The facts as blob metadata. Write it only once the VHD is whole."""
+def companion_metadata(image: FactoryImage, there: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The facts as blob metadata, in addition to what is `there`, except facts of an earlier image.
+
+    Facts that do not fit into metadata are left to the companion, except for the name. Write it only once the VHD is
+    whole.
+    """
     facts = _facts(image)
+    others = {key: value for key, value in (there or {}).items() if key.lower() not in {each.lower() for each in facts}}
     facts["dataDisks"] = json.dumps(facts["dataDisks"], separators=(",", ":")) if image.data_disks else ""
-    return {key.lower(): quote(str(value)) for key, value in facts.items() if value and key != "vhdFileName"}
+    told = {key.lower(): quote(str(value)) for key, value in facts.items() if value and key != "vhdFileName"}
+    if sum(len(key) + len(value) for key, value in {**others, **told}.items()) > _METADATA_BYTES:
+        told = {"imagename": told["imagename"]}
+    return {**others, **told}
 
 
 def companion_bytes(image: FactoryImage) -> bytes:
@@ -138,7 +150,9 @@ def _facts(image: FactoryImage) -> dict[str, object]:
         "osState": "Generalized" if image.generalized else "Specialized",
         "hyperVGeneration": image.generation or "",
         **image.lineage.facts(),
-        "dataDisks": [{"lun": disk.lun, "vhdFileName": disk.vhd_name} for disk in image.data_disks],
+        "dataDisks": [
+            {"lun": disk.lun, "vhdFileName": disk.vhd_name, "diskReleased": disk.released} for disk in image.data_disks
+        ],
     }
 
 
@@ -229,7 +243,7 @@ def _data_disks(facts: Mapping[str, object], where: str) -> tuple[DataDisk, ...]
     told = facts.get("datadisks") or []
     try:
         rows: Any = json.loads(told) if isinstance(told, str) else told
-        disks = [DataDisk(int(row["lun"]), str(row["vhdFileName"])) for row in rows]
+        disks = [DataDisk(int(row["lun"]), str(row["vhdFileName"]), str(row.get("diskReleased") or "")) for row in rows]
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise _junk(where, "dataDisks is no list of objects with lun and vhdFileName") from None
     return tuple(sorted(disks, key=lambda disk: disk.lun))

@@ -20,6 +20,7 @@ _KEYS = {
     "disk_id": "diskUniqueId",
     "commit": "commit",
     "pipeline_run": "pipelineRun",
+    "disk_released": "diskReleased",
 }
 _COMMITS = ("BUILD_SOURCEVERSION", "GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT")
 _RUNS = ("CI_PIPELINE_URL", "BUILD_URL")
@@ -39,6 +40,8 @@ class Lineage:
     commit: str = ""
     pipeline_run: str = ""
     """Address of the pipeline run that saved it."""
+    disk_released: str = ""
+    """State of that disk that was saved: its `ManagedDisk.released` at that time; older versions did not record it."""
 
     @staticmethod
     def read(facts: Mapping[str, object]) -> Lineage:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from imagefactory.catalog import Catalog
-from imagefactory.companion import DataDisk
+from imagefactory.companion import DataDisk, FactoryImage
 from imagefactory.factory_vms import FactoryVm, ManagedDisk
 from imagefactory.faults import Fault, error, warning
 from imagefactory.golden_images import GoldenImage, is_generalized
 from imagefactory.image_path import ImagePath, fold
 from imagefactory.lineage import Lineage
+from imagefactory.timestamps import readings
 
 IMAGE_PATH_TAG, OS_STATE_TAG, IGNORE_TAG = "imagepath", "imageosstate", "factoryignore"
 """Tags of lab VMs, in lower case; the first and the last are the old scripts'."""
@@ -52,7 +53,9 @@ class Save:
     @property
     def saved_data_disks(self) -> tuple[DataDisk, ...]:
         """The files of the data disks."""
-        return tuple(DataDisk(lun, f"{self.guid}.lun{lun}.vhd") for lun in sorted(self.data_disks))
+        return tuple(
+            DataDisk(lun, f"{self.guid}.lun{lun}.vhd", disk.released) for lun, disk in sorted(self.data_disks.items())
+        )
 
     @property
     def disks(self) -> tuple[ManagedDisk, ...]:
@@ -121,6 +124,8 @@ def plan_saves(
             skipped.append(Skipped(vm.name, "cannot be saved" if names else "not tagged", reason))
         elif vm.os_disk and (image := saved.get(vm.os_disk.unique_id.lower())):
             skipped.append(Skipped(vm.name, "already saved", image.name))
+            if used_since(vm, image):
+                warnings.append(used_warning(vm, image))
         else:
             try:
                 save = _save(vm, golden, pipeline, open_disks, with_data_disks=with_data_disks)
@@ -135,6 +140,31 @@ def plan_saves(
 def save_guid(disk: ManagedDisk) -> str:
     """The guid under which a disk is saved."""
     return str(uuid.uuid5(_NAMESPACE, (disk.unique_id or disk.id).lower()))
+
+
+def used_since(vm: FactoryVm, image: FactoryImage) -> bool:
+    """Whether a disk of the VM may hold what its image does not: the VM was started after the disk was saved.
+
+    If the image records no state of a disk, as by older versions, the disk must not have been used since the copy
+    began (the VHD's creation, or the image's date if that is earlier). If Azure no longer tells the state that was
+    recorded, the disk counts as used.
+    """
+    began = min(image.created, image.saved_at)
+    saved = [(vm.os_disk, image.lineage.disk_released)]
+    saved += [(vm.data_disks.get(disk.lun), disk.released) for disk in image.data_disks]
+    return any(
+        disk.released != released if released else any(at > began for at in readings(disk.released))
+        for disk, released in saved
+        if disk
+    )
+
+
+def used_warning(vm: FactoryVm, image: FactoryImage, consequence: str = "it is not saved again") -> Fault:
+    """The warning about such a VM."""
+    fact = f"was used after it was saved as {image.name}, which lacks what it wrote since"
+    blobs = f"{image.vhd_name.rpartition('.')[0]}.*"
+    remedy = f"Rebuild the VM, or delete the image's blobs {blobs} in the factory's container and save again"
+    return warning(f"VM {vm.name}", fact, consequence, f"{remedy}; if nobody needs that, delete the VM in the lab")
 
 
 def _save(
@@ -162,7 +192,7 @@ def _save(
         description=vm.notes.removeprefix(_NOTES_PREFIX).strip(),
         guid=save_guid(disk),
         data_disks=data_disks,
-        lineage=replace(pipeline, vm=vm.id, disk=disk.id, disk_id=disk.unique_id),
+        lineage=replace(pipeline, vm=vm.id, disk=disk.id, disk_id=disk.unique_id, disk_released=disk.released),
     )
 
 

@@ -6,12 +6,14 @@ accounts of this run, which read by it, and to nobody else.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from imagefactory.factory_vms import ManagedDisk
 from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.errors import cloud_error
 from imagefactory_azure.resource_manager import ResourceManager
 from imagefactory_azure.storage import StorageAccounts
-from imagefactory_azure.virtual_machines import DISK_VERSION
+from imagefactory_azure.virtual_machines import DISK_VERSION, find_disk
 
 ACCESS_SECONDS = 12 * 3600
 """How long the access lasts if nobody revokes it, because this machine was lost."""
@@ -36,6 +38,13 @@ class DiskAccess:
         if not isinstance(sas_url, str):
             raise cloud_error(subject, consequence, 0, "", "Azure granted access and gave no address")
         return self._accounts.lend(disk.id, sas_url)
+
+    async def state(self, disk: ManagedDisk) -> ManagedDisk:
+        """The disk with its present state (`released`). Raises `CloudError` if there is another disk by now."""
+        now = await find_disk(self._arm, disk.id)
+        if now is None or now.unique_id != disk.unique_id:
+            raise cloud_error(f"disk '{disk.name}'", "it is not saved", 404, "ResourceNotFound", "it was deleted")
+        return replace(disk, released=now.released)
 
     async def revoke(self, disk_id: str) -> None:
         """End every access to a disk; nothing happens where there is none, or no such disk any more."""

@@ -86,13 +86,18 @@ class CloudClient:
         generalized: bool | None = None,
         provisioning_state: str | None = None,
         tags: Mapping[str, str] | None = None,
+        writes: str | None = None,
     ) -> None:
-        """Change a virtual machine of a lab (`group` is the lab's); what is not given stays."""
+        """Change a virtual machine of a lab (`group` is the lab's); what is not given stays.
+
+        `writes` is a short text that its guest writes into each disk.
+        """
         changes = {
             "powerState": power_state,
             "generalized": generalized,
             "provisioningState": provisioning_state,
             "tags": tags,
+            "writes": writes,
         }
         where = {"subscriptionId": subscription, "resourceGroup": group, "lab": lab, "name": name}
         given = {key: value for key, value in changes.items() if value is not None}

@@ -43,7 +43,7 @@ class Controlled(Protocol):
     def set_sign_in(self, sign_in: SignIn) -> None:
         """Put rules of signing in in force."""
 
-    def change_machine(self, change: MachineChange) -> None:
+    async def change_machine(self, change: MachineChange) -> None:
         """Change a virtual machine of a lab. Raises ArmError."""
 
     def status(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def add_control_routes(app: web.Application, cloud: Controlled) -> None:
         return sign_in.to_json()
 
     async def patch_machine(body: object) -> Any:
-        cloud.change_machine(change := MachineChange.model_validate(body))
+        await cloud.change_machine(change := MachineChange.model_validate(body))
         return change.to_json()
 
     async def get_calls(_: object) -> Any:

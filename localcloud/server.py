@@ -29,7 +29,7 @@ from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.blobs.door import Door, SignIn
 from localcloud.blobs.front import BlobFront
 from localcloud.blobs.limits import Limits, Turnstile
-from localcloud.blobs.seeding import FACTORY_CONTAINER, MissingDisk, seed_disks, seed_images
+from localcloud.blobs.seeding import FACTORY_CONTAINER, MissingDisk, seed_disks, seed_images, write_text
 from localcloud.control import add_control_routes
 from localcloud.faults import Faults, Journal, Latencies
 from localcloud.private_files import read_private, write_private
@@ -198,9 +198,12 @@ class Cloud:
             ],
         }
 
-    def change_machine(self, change: MachineChange) -> None:
+    async def change_machine(self, change: MachineChange) -> None:
         """Change a virtual machine, as its guest or its owner would. Raises ArmError."""
-        change_machine(self._store, self._disks, change)
+        machine = change_machine(self._store, self._disks, change)
+        if change.writes is not None:
+            for disk in machine.disks:
+                await write_text(self._session, self._blobs, disk.container, change.writes)
 
     async def seed(self, document: SeedDocument) -> int:
         """Add what the document declares, and leave what is there. Raises SeedError."""

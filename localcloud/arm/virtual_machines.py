@@ -24,6 +24,7 @@ from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.faults import Document, Latencies
 from localcloud.seed import PowerState
+from localcloud.vhd import SECTOR
 
 LONGEST_ACCESS_SECONDS = 60 * 24 * 3600
 
@@ -40,6 +41,8 @@ class MachineChange(Document):
     generalized: bool | None = None
     provisioning_state: str | None = Field(None, min_length=1)
     tags: dict[str, str] | None = None
+    writes: str | None = Field(None, max_length=SECTOR // 4)
+    """Text that its guest writes into each disk; `Cloud` writes it."""
 
 
 class VirtualMachines:
@@ -150,8 +153,8 @@ class VirtualMachines:
         return Work(check, check, settle)
 
 
-def change_machine(store: ArmStore, access: DiskAccess, change: MachineChange) -> None:
-    """Change a machine, as its guest, its owner or the lab would. Raises ArmError."""
+def change_machine(store: ArmStore, access: DiskAccess, change: MachineChange) -> VirtualMachine:
+    """Change a machine, as its guest, its owner or the lab would; returns it. Raises ArmError."""
     lab = store.find_lab(change.subscription_id, change.resource_group, change.lab)
     machine = lab.machines.get(change.name.lower()) if lab else None
     if machine is None:
@@ -172,3 +175,4 @@ def change_machine(store: ArmStore, access: DiskAccess, change: MachineChange) -
     machine.generalized = machine.generalized if change.generalized is None else change.generalized
     machine.tags = machine.tags if change.tags is None else dict(change.tags)
     store.changed()
+    return machine

@@ -18,7 +18,7 @@ import aiohttp
 from localcloud.blobs.access import EmbeddedBlobs
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DISK_BLOB
 from localcloud.seed import SeedDisk, SeedFactoryImage
-from localcloud.vhd import make_vhd, upload_sparse
+from localcloud.vhd import SECTOR, make_vhd, upload_sparse
 
 FACTORY_CONTAINER = "imagefactoryvhds"
 _MARK = "localcloudunfinished"
@@ -58,6 +58,15 @@ async def seed_disks(
         await _upload(session, str(url), missing.seed, missing.disk, {})
 
     await _few_at_once((one(missing) for missing in disks), done)
+
+
+async def write_text(session: aiohttp.ClientSession, blobs: EmbeddedBlobs, container: str, text: str) -> None:
+    """Write `text` into the disk in `container`, behind its partition table. Raises aiohttp.ClientError."""
+    url = blobs.inside(DISK_ACCOUNT, container, DISK_BLOB).update_query(comp="page")
+    headers = {**_VERSION, "x-ms-page-write": "update", "x-ms-range": f"bytes={SECTOR}-{2 * SECTOR - 1}"}
+    page = text.encode().ljust(SECTOR, b"\0")
+    async with session.put(url, data=page, headers=headers, raise_for_status=True):
+        pass
 
 
 async def _few_at_once(calls: Iterable[Awaitable[None]], done: Callable[[], None]) -> None:

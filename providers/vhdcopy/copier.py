@@ -57,7 +57,8 @@ class CopyRequest:
     """What tells the source from others where its URL does not, as for a disk; empty: its URL."""
     source_version: str = ""
     """Tells one state of the source from another where no condition may be put on its reading, as for a disk, which
-    nobody can write while it is open; empty: its ETag does."""
+    nobody can write while it is open; empty: its ETag does. If it is given, a whole copy is taken over only if it was
+    made of this state."""
     record_suffix: str = SUFFIX
     """What the record of the unfinished copy is called by; another one where a manifest belongs to the destination."""
 

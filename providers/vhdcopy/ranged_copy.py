@@ -191,12 +191,15 @@ class RangedCopier:
             if facts.copy and facts.copy.status == "pending":
                 await self._blobs.abort_copy(request.destination, facts.copy.id)
             elif request.marked(facts.metadata):
-                if copier.is_whole(facts):
+                is_same = facts.metadata.get(copier.ETAG) == known.source.version
+                is_whole = copier.is_whole(facts)
+                if is_whole and (is_same or not request.source_version):
                     copy_id = facts.metadata.get(copier.COPY) or (facts.copy.id if facts.copy else "")
                     return Copied(copy_id, facts.metadata.get(copier.DIGEST, ""))
-                if facts.metadata.get(copier.ETAG) == known.source.version and facts.generation:
+                if is_same and facts.generation and not is_whole:
                     return await self._take_up(request, known, facts)
-                warn(f"{request.source.name} changed since its copy began; the copy begins anew")
+                since = "was finished, before it became an image" if is_whole else "began"
+                warn(f"{request.source.name} changed since its copy {since}; the copy begins anew")
         return await self._begin(request, known, users, facts)
 
     async def _begin(

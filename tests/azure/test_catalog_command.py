@@ -196,6 +196,7 @@ def test_json_carries_what_an_image_was_made_of_without_reading_a_lab(told_world
         "diskUniqueId": "disk-1",
         "commit": "0123456789abcdef0123456789abcdef01234567",
         "pipelineRun": "https://dev.azure.com/contoso/run/1",
+        "diskReleased": "",
     }
     assert (jammy["generation"], jammy["dataDisks"]) == ("V2", [{"lun": 3, "vhd": "data.vhd"}])
     assert {value for image in others for value in image["lineage"].values()} == {""}

@@ -72,6 +72,13 @@ class FactoryWorld(World):
         lab = self.factory
         self.cloud.set_virtual_machine(lab.subscription, lab.group, lab.name, name, power_state=state)
 
+    def use(self, name: str = "golden", text: str = "written since") -> None:
+        """Somebody starts a VM, which writes `text` into its disks, and stops it again."""
+        lab = self.factory
+        self.set_power(name, "running")
+        self.cloud.set_virtual_machine(lab.subscription, lab.group, lab.name, name, writes=text)
+        self.set_power(name, "deallocated")
+
     def save(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
         """`imagefactory save --json`, however it ends."""
         return self.command("save", "--json", *arguments, variables=variables)
@@ -144,9 +151,9 @@ class FactoryWorld(World):
         documents = [json.loads(self.bytes_of(self.factory, FACTORY_CONTAINER, name)) for name in names]
         return {document["imageName"]: document for document in documents}
 
-    def disk_bytes(self, vm: str) -> bytes:
-        """What the OS disk of a VM holds, with its footer; read as anybody may who is granted access."""
-        disk_id = self.disk_id(vm)
+    def disk_bytes(self, vm: str, lun: int | None = None) -> bytes:
+        """What a disk of a VM holds (None: its OS disk), with its footer; read as anybody may who is granted access."""
+        disk_id = self.disk_id(vm, lun)
         answer = self._post(f"{disk_id}/beginGetAccess", {"access": "Read", "durationInSeconds": 600})
         content = requests.get(answer["accessSAS"], headers={"x-ms-version": "2021-12-02"}, timeout=30).content
         self._post(f"{disk_id}/endGetAccess", None)
@@ -157,10 +164,20 @@ class FactoryWorld(World):
         access = {"access": "Read", "durationInSeconds": 600}
         return str(self._post(f"{self.disk_id(vm)}/beginGetAccess", access)["accessSAS"])
 
-    def disk_id(self, vm: str) -> str:
-        """The ARM id of a VM's OS disk."""
-        compute = self._compute(self.machines()[vm]["properties"]["computeId"])
-        return str(compute["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"])
+    def close(self, vm: str) -> None:
+        """Every access to the OS disk of a VM ends."""
+        self._post(f"{self.disk_id(vm)}/endGetAccess", None)
+
+    def disk_id(self, vm: str, lun: int | None = None) -> str:
+        """The ARM id of a VM's disk; None: its OS disk."""
+        storage = self._compute(self.machines()[vm]["properties"]["computeId"])["properties"]["storageProfile"]
+        disk = storage["osDisk"] if lun is None else next(each for each in storage["dataDisks"] if each["lun"] == lun)
+        return str(disk["managedDisk"]["id"])
+
+    def released(self, vm: str, lun: int | None = None) -> str:
+        """When the VM of a disk was last started or stopped, as Azure tells it."""
+        about = self.request("GET", f"{self.disk_id(vm, lun)}?api-version=2023-10-02").json()
+        return str(about["properties"]["LastOwnershipUpdateTime"])
 
     def end_leases(self) -> None:
         """As if half a minute had gone by, in which the leases of a killed run end."""

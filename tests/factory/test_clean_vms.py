@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+from aiohttp import web
+
+from factory.clean import delete_all
+from imagefactory.cleaning import Deletion
+from tests.azure.test_virtual_machines import DISK, VM, connected
 from tests.factory.factory_world import UBUNTU, FactoryWorld
+from tests.unit.domain.vms import disk, saved, vm
 
 
 def test_saved_vms_go_and_the_others_stay(world: FactoryWorld) -> None:
@@ -59,3 +68,26 @@ def test_a_saved_vm_that_runs_again_stays(world: FactoryWorld) -> None:
     world.set_power("golden", "running")
     run = world.command("clean-vms", "--json")
     assert run.code == 0 and run.results() == {"golden": "reported"}
+
+
+PLANNED, LATER = "2026-06-01T00:00:00.1234567Z", "2026-06-02T00:00:00.1234567Z"
+
+
+@pytest.mark.parametrize(("released", "state"), [(PLANNED, "Reserved"), (LATER, "Reserved"), (PLANNED, "Attached")])
+async def test_a_vm_that_was_started_after_the_plan_was_made_stays(released: str, state: str) -> None:
+    """Azure puts no condition on the deletion of a VM, and deletions wait for each other: its disks are read again."""
+    machine = replace(vm(os_disk=replace(disk(released=PLANNED), id=DISK)), id=VM)
+    about = {"uniqueId": "unique-vm-os", "diskState": state, "LastOwnershipUpdateTime": released}
+    deleted: list[str] = []
+    refusals: list[str] = []
+
+    def delete(request: web.Request) -> web.Response:
+        deleted.append(request.path)
+        return web.Response(status=204)
+
+    answers = {f"GET {DISK}": {"id": DISK, "properties": about}, f"DELETE {VM}": delete}
+    async with connected(answers) as arm:
+        await delete_all(arm, [Deletion(machine, saved(machine))], lambda _, refusal: refusals.append(refusal))
+    is_same = (released, state) == (PLANNED, "Reserved")
+    assert deleted == [VM] * is_same
+    assert refusals == [""] if is_same else "was used since the plan was made; it stays" in refusals[0]

@@ -283,7 +283,9 @@ def test_the_control_api_changes_a_machine(factory: Factory) -> None:
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "Conflict")
     factory.cloud.set_virtual_machine(*where, power_state="deallocated", generalized=False, provisioning_state="Failed")
     assert factory.arm("GET", factory.machine).json()["properties"]["provisioningState"] == "Failed"
-    factory.grant(disk)
+    factory.cloud.set_virtual_machine(*where, writes="by its guest")
+    content = requests.get(factory.grant(disk), headers={"x-ms-version": "2021-12-02"}, timeout=10).content
+    assert content[512:524] == b"by its guest"
     with pytest.raises(CloudError, match="active shared access signature"):
         factory.cloud.set_virtual_machine(*where, power_state="running")
     with pytest.raises(CloudError, match="not found"):

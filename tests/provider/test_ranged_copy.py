@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from imagefactory.manifest import manifest_name, parse_manifest
 from imagefactory.ranges import Range, pieces
 from providers.vhdcopy import copier as copiers
-from providers.vhdcopy.copier import CopyError
+from providers.vhdcopy.copier import Copied, CopyError
 from providers.vhdcopy.totals import Totals
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, World
 from tests.provider.copying import Told, copier_of, copy_image, request_of, staged_equals_source, staged_ref
@@ -97,6 +98,40 @@ async def test_a_whole_copy_is_taken_over(world: World) -> None:
     async with copier_of(world, totals=totals) as copier:
         assert await copy_image(copier, world) == first
     assert totals.moved == 0
+
+
+async def test_a_whole_copy_is_taken_over_although_the_metadata_of_the_factorys_vhd_changed(world: World) -> None:
+    """Its ETag is another one, its length and creation time, which the plan knows, are not."""
+    async with copier_of(world) as copier:
+        first = await copy_image(copier, world)
+    source_blob(world).set_blob_metadata({"note": "x"})
+    async with copier_of(world) as copier:
+        assert await copy_image(copier, world) == first
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+async def test_a_whole_copy_of_another_state_of_a_source_that_tells_its_states_is_copied_anew(
+    world: World, version: str
+) -> None:
+    """Over what is there, with nothing of its metadata, and a warning; the same state is taken over."""
+
+    async def copy_state(version: str) -> Copied:
+        request = replace(request_of(world), source_version=version)
+        async with copier_of(world) as copier:
+            return await copier.copy(request, None, set(), told.progress.append, told.messages.append)
+
+    told = Told()
+    first = await copy_state("1")
+    properties = staged_blob(world).get_blob_properties()
+    staged_blob(world).set_blob_metadata({**properties.metadata, "imagename": "of state 1"})
+    (vhd,) = world.images.values()
+    world.service(world.factory).get_blob_client(FACTORY_CONTAINER, manifest_name(vhd)).delete_blob()
+    source_blob(world).upload_page(b"state 2".ljust(512, b"\0"), 0, 512)
+    second = await copy_state(version)
+    assert staged_equals_source(world) is (version == "2")
+    assert (second == first) is (version == "1")
+    assert [("changed since its copy was finished" in text) for text in told.messages] == [True] * (version == "2")
+    assert ("imagename" in staged_blob(world).get_blob_properties().metadata) is (version == "1")
 
 
 @pytest.mark.parametrize("with_manifest", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from imagefactory.cleaning import CleanPlan, plan_clean
 from imagefactory.companion import DataDisk
 from imagefactory.factory_vms import FactoryVm
 from imagefactory.faults import Fault, error
-from imagefactory.saving import save_guid
-from tests.unit.domain.builders import catalog
+from imagefactory.lineage import Lineage
+from imagefactory.saving import plan_saves, save_guid
+from tests.unit.domain.builders import NOON, catalog
 from tests.unit.domain.vms import disk, saved, vm, vms
 
 
@@ -65,6 +67,53 @@ def test_a_vm_whose_data_disks_were_saved_too_goes() -> None:
     machine = vm(data_disks={2: disk("data")})
     image = replace(saved(machine), data_disks=(DataDisk(2, "x.lun2.vhd"),))
     assert len(plan_clean([machine], catalog(image)).deletions) == 1
+
+
+BEFORE, AFTER = "2026-03-14T10:11:12.1234567Z", "2026-03-14T13:11:12.1234567+00:00"
+"""Before and after the image was saved, at noon, as Azure writes it."""
+
+
+@pytest.mark.parametrize("on_data_disk", [False, True])
+@pytest.mark.parametrize(
+    ("recorded", "now", "is_used"),
+    [
+        (BEFORE, BEFORE, False),
+        (BEFORE, AFTER, True),
+        (AFTER, BEFORE, True),
+        (BEFORE, "", True),
+        ("", "", False),
+        ("", BEFORE, False),
+        ("", AFTER, True),
+        ("", "no time", False),
+    ],
+)
+def test_a_vm_that_was_used_after_it_was_saved_stays_and_save_says_so(
+    on_data_disk: bool, recorded: str, now: str, is_used: bool
+) -> None:
+    """By the state of each saved disk that is recorded; an image that records none is compared by its date."""
+    os_disk = disk("a-os", released=BEFORE if on_data_disk else now)
+    data_disks = {2: disk("data", released=now)} if on_data_disk else {}
+    machine = vm("a", os_disk=os_disk, data_disks=data_disks)
+    image = saved(machine, "image")
+    image = replace(image, lineage=replace(image.lineage, disk_released=BEFORE if on_data_disk else recorded))
+    if on_data_disk:
+        image = replace(image, data_disks=(DataDisk(2, "image.lun2.vhd", recorded),))
+    clean = plan_clean([machine], catalog(image))
+    save = plan_saves([machine], catalog(image), (), Lineage())
+    assert [one.result for one in save.skipped] == ["already saved"] and save.is_complete
+    assert len(clean.deletions) == (not is_used) and len(save.warnings) == is_used
+    if is_used:
+        assert "was used after it was saved as image" in reason(clean) and "; it stays. " in reason(clean)
+        (warning,) = save.warnings
+        assert "is not saved again. Rebuild the VM, or delete the image's blobs image.*" in warning.text()
+
+
+def test_an_image_of_an_older_version_that_took_over_an_older_copy_does_not_let_its_vm_go() -> None:
+    """Its VM was used after the copy was begun and before the companion was written, with the date of that day."""
+    machine = vm("a", os_disk=disk("a-os", released=BEFORE))
+    assert len(plan_clean([machine], catalog(saved(machine))).deletions) == 1
+    earlier = replace(saved(machine), created=NOON - timedelta(hours=3))
+    assert "was used after it was saved" in reason(plan_clean([machine], catalog(earlier)))
 
 
 @given(st.lists(vms, max_size=4, unique_by=lambda one: one.name), st.booleans())

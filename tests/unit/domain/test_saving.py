@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.catalog import Catalog
+from imagefactory.companion import DataDisk
 from imagefactory.factory_vms import FactoryVm
 from imagefactory.faults import Fault, error
 from imagefactory.golden_images import GoldenImage
@@ -47,10 +48,11 @@ def refusal(plan: SavePlan) -> str:
 
 def test_a_finished_vm_is_saved_with_all_that_is_known_of_it() -> None:
     """Its notes lose the old scripts' prefix; lineage tells VM, disk, commit and run."""
-    machine = vm("golden", notes="Golden Image: Windows Server")
+    machine = vm("golden", notes="Golden Image: Windows Server", os_disk=disk("golden-os", released="some day"))
     save = only(planned(machine))
     assert (save.image_path, save.os_type, save.description) == (PATH, "Windows", "Windows Server")
-    assert save.lineage == Lineage(machine.id, "/disks/golden-os", "unique-golden-os", "abc", "https://run")
+    disk_facts = ("/disks/golden-os", "unique-golden-os")
+    assert save.lineage == Lineage(machine.id, *disk_facts, "abc", "https://run", "some day")
     assert save.vhd_name == f"{save.guid}.vhd"
     assert planned(machine).is_complete
 
@@ -135,13 +137,13 @@ def test_a_disk_that_an_earlier_save_left_open_is_no_obstacle() -> None:
 
 def test_generation_2_and_data_disks_and_unknown_paths_are_warnings() -> None:
     """The VM is saved all the same; with --with-data-disks the data disks are, and nothing is warned of."""
-    data = {1: disk("data", os_type=None)}
+    data = {1: disk("data", os_type=None, released="some day")}
     odd = vm(os_disk=disk(generation="V2"), data_disks=data, tags={"imagepath": "Win2016/Other.json"})
     told = "\n".join(fault.text() for fault in planned(odd).warnings)
     assert "generation 1, and VMs of them may not start" in told
     assert "data (LUN 1); only its OS disk is saved" in told and "no golden image Win2016/Other.json" in told
     save = only(planned(vm(data_disks=data), with_data_disks=True))
-    assert [(each.lun, each.vhd_name) for each in save.saved_data_disks] == [(1, f"{save.guid}.lun1.vhd")]
+    assert save.saved_data_disks == (DataDisk(1, f"{save.guid}.lun1.vhd", "some day"),)
     assert planned(vm(data_disks=data), with_data_disks=True).warnings == ()
 
 
