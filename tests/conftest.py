@@ -17,6 +17,19 @@ from localcloud.toolchain.checkout import Checkout
 from localcloud.toolchain.cloud import emulator_variables
 from localcloud.toolchain.engine import ensure_engine
 from localcloud.toolchain.shell import cloud_variables, tool_variables
+from tests.randomized import (
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_generate_tests,
+    pytest_runtest_makereport,
+)
+
+__all__ = [
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_generate_tests",
+    "pytest_runtest_makereport",
+]
 
 SPARE_ACCOUNTS = 600
 """Storage accounts declared in advance, so that the blob emulator never restarts for a test's fresh ones."""
