@@ -30,13 +30,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("seed", "steps"), arguments)
 
 
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """More steps than usual take more time."""
-    for item in items:
-        mark, limit = item.get_closest_marker("randomized"), item.get_closest_marker("timeout")
-        if mark is not None and limit is not None:
-            longer = max(1.0, steps_of(item) / mark.kwargs["steps"])
-            item.add_marker(pytest.mark.timeout(limit.args[0] * longer), append=False)
+    mark, limit = item.get_closest_marker("randomized"), item.get_closest_marker("timeout")
+    if mark is not None and limit is not None:
+        longer = max(1.0, steps_of(item) / mark.kwargs["steps"])
+        item.add_marker(pytest.mark.timeout(limit.args[0] * longer), append=False)
 
 
 @pytest.hookimpl(wrapper=True)
