@@ -17,7 +17,7 @@ from pathlib import Path
 
 from localcloud.toolchain.cache import digest, install_once
 from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.environment import DEVELOPMENT, NETWORK
+from localcloud.toolchain.environment import DEVELOPMENT, NETWORK, pip_install
 from localcloud.toolchain.processes import run_quietly
 from localcloud.toolchain.progress import Step
 
@@ -65,11 +65,9 @@ def ensure_unit_environment(checkout: Checkout, python: Python) -> Path:
 
     def make(unfinished: Path) -> None:
         with Step(f"Install {DEVELOPMENT} for Python {python.version}") as step:
-            made = unfinished / "bin" / "python"
             run_quietly(step, [python.program, "-m", "venv", unfinished], remedy="Mend or remove that Python")
-            install = [made, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-            lock = ["--no-compile", "--require-hashes", "-r", checkout.root / DEVELOPMENT]
-            run_quietly(step, [*install, *lock], cwd=checkout.root, remedy=NETWORK)
+            install = [*pip_install(unfinished / "bin" / "python"), "--require-hashes", "-r", DEVELOPMENT]
+            run_quietly(step, install, cwd=checkout.root, remedy=NETWORK)
 
     if not place.is_dir() and folder.is_dir():
         for old in folder.iterdir():

@@ -36,12 +36,13 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     for kill in range(steps):
         lab = f"lab{kill}"
         world.add_lab(lab)
+        world.cloud.clear_calls()
         inputs = inputs_of(world, lab, name)
         total = 26 if not fresh else fresh // PIECE_BYTES
         moment = draw.randrange(total)
         async with running(shell) as first:
             creating = asyncio.ensure_future(unanswered(first, inputs))
-            while len(writes(world, lab)) < moment:  # noqa: ASYNC110 - no event tells of it
+            while len(writes(world, lab)) < moment and not creating.done():  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.02)
             await asyncio.sleep(draw.random() / PIECES_PER_SECOND)
             await first.kill()
