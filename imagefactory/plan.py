@@ -9,18 +9,19 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import timezone
 
-from imagefactory.catalog import Catalog, newest_first
+from imagefactory.catalog import Catalog
 from imagefactory.companion import FactoryImage
 from imagefactory.configuration import Configuration
 from imagefactory.crossings import Crossing, crossings, with_relays
 from imagefactory.faults import Fault, Severity, error, warning
 from imagefactory.held_images import HeldImage, held_images, unsafe_deletions
-from imagefactory.image_path import ImagePath, fold
+from imagefactory.image_path import fold
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
 from imagefactory.naming import name_beside
 from imagefactory.plain_text import printable
 from imagefactory.plan_values import LabPlan, PlannedImage
+from imagefactory.retention import retained
 from imagefactory.retirement import Successors
 from imagefactory.settings import Policy
 
@@ -154,29 +155,18 @@ def build_plan(
 
 
 def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[FactoryImage]:
-    """The images that labs can get: the newest of each name, the newest `keep` of each image path."""
-    names: dict[str, FactoryImage] = {}
-    counts: dict[ImagePath, int] = {}
-    for image in newest_first(catalog.images):
-        twin = names.setdefault(image.name.lower(), image)
-        if twin is not image:
+    """The images that labs can get."""
+    for offer in retained(catalog, policy):
+        image, twin = offer.image, offer.twin
+        if twin:
             subject = f"factory image {image.name} ({image.vhd_name})"
             fact = f"a newer one, {twin.vhd_name}, has the same name"
             remedy = "Delete one of both from the factory, or give it another name"
             found.warnings.append(warning(subject, fact, "the older one is not distributed", remedy))
-            found.omit(image, f"the newer VHD {twin.vhd_name} has the same image name")
-            continue
-        if (pinned := policy.pins.get(image.image_path)) is not None:
-            if fold(pinned) == fold(image.name):
-                yield image
-            else:
-                found.omit(image, f"its image path is pinned to {pinned} (setting pins)")
-            continue
-        counts[image.image_path] = counts.get(image.image_path, 0) + 1
-        if policy.keep is not None and counts[image.image_path] > policy.keep:
-            found.omit(image, f"older than the newest {policy.keep} of its image path (setting keep)")
-            continue
-        yield image
+        if offer.reason:
+            found.omit(image, offer.reason)
+        else:
+            yield image
 
 
 def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -> None:
