@@ -21,8 +21,9 @@ from imagefactory.configuration import load_golden_images
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.faults import Fault, error
 from imagefactory.image_path import fold
+from imagefactory.image_tags import IMAGE_PATH_TAG
 from imagefactory.lineage import of_pipeline
-from imagefactory.saving import IMAGE_PATH_TAG, Save, SavePlan, Skipped, plan_saves
+from imagefactory.saving import Save, SavePlan, Skipped, plan_saves
 from imagefactory.settings import Settings
 
 if TYPE_CHECKING:

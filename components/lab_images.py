@@ -16,15 +16,13 @@ from pulumi_azure_native import devtestlab
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.companion import FactoryImage
+from imagefactory.image_tags import DIGEST_TAG
 from imagefactory.lab_facts import LabFacts
 from imagefactory.plan_values import LabPlan, PlannedImage
 from imagefactory.settings import Settings
 from imagefactory_azure.blobs import STAGING_CONTAINER
 from imagefactory_azure.clouds import cloud_of
 from imagefactory_azure.storage import account_name
-
-DIGEST_TAG = "Digest"
-"""What all ranges of the VHD hashed to; only a copy by ranges knows it."""
 
 TAKEN_AS_IT_STANDS = [
     "author",
