@@ -91,11 +91,10 @@ def prune(
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
     stacks = _stacks(stack)
-    own = {name: settings.policy for name, settings in stacks.items()}
-    policies = with_keep(own, keep)
+    policies = with_keep(stacks, keep)
     configured = [(settings, load_configuration(settings.configuration, settings.labs)) for settings in stacks.values()]
     kept = _keep(policies)
-    report = Report(kept, [fault.message() for fault in keep_warnings(kept, own)])
+    report = Report(kept, [fault.message() for fault in keep_warnings(kept, stacks)])
     try:
         run(_plan(configured, policies, report), lambda: tell("Stopping.", err=True))
     except Interrupted as stopped:

@@ -145,7 +145,7 @@ async def _save(
         from providers.vhdcopy.totals import Totals
 
         factory = Factory(accounts, DiskAccess(arm, accounts), account_id, facts.container_url)
-        pacer, totals = Pacer(settings.copy.max_in_flight, settings.copy.max_mbps), Totals()
+        pacer, totals = Pacer(settings.copying.max_in_flight, settings.copying.max_mbps), Totals()
         watcher = _Watcher(progress, report, plan)
         async with PageWriter(accounts, pacer.in_flight) as writer:
             taken = (image.name for image in facts.catalog.images)

@@ -130,7 +130,7 @@ class LabImages(pulumi.ComponentResource):
             name=planned.name,
             author=image.author,
             description=image.description,
-            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copy.method == "ranged" else {})},
+            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copying.method == "ranged" else {})},
             vhd=devtestlab.CustomImagePropertiesCustomArgs(
                 image_name=copy.url,
                 os_type=image.os_type,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from imagefactory.catalog import Catalog, newest_first
 from imagefactory.companion import FactoryImage
@@ -80,7 +80,9 @@ def largest_keep(policies: Mapping[str, Policy]) -> int | None:
 
 def with_keep(policies: Mapping[str, Policy], keep: int | None) -> dict[str, Policy]:
     """The policies with another `keep`; None: as they are."""
-    return {name: policy if keep is None else replace(policy, keep=keep) for name, policy in policies.items()}
+    return {
+        name: policy if keep is None else policy.model_copy(update={"keep": keep}) for name, policy in policies.items()
+    }
 
 
 def _is_newest(rank: int, policy: Policy) -> bool:

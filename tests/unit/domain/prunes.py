@@ -91,14 +91,14 @@ class Factory:
 
 def keeping(keep: int, **pins: ImagePath) -> dict[str, Policy]:
     """The policy of one stack; names of images, each with the path for which it is pinned."""
-    return {"dev": Policy(keep, pins={path: name for name, path in pins.items()})}
+    return {"dev": Policy(keep=keep, pins={path: name for name, path in pins.items()})}
 
 
 policies = st.dictionaries(
     st.sampled_from(["dev", "prod", "test"]),
     st.builds(
         Policy,
-        st.integers(1, 3),
+        keep=st.integers(1, 3),
         pins=st.dictionaries(paths.map(ImagePath.parse), st.sampled_from(["A", "name1", "NAME3", "nobody"])),
     ),
     min_size=1,

@@ -186,6 +186,6 @@ def test_the_largest_keep_of_the_stacks_is_kept(
     keeps: dict[str, int | None], keep: int | None, warned: list[str]
 ) -> None:
     """None where a stack's labs hold all; a smaller one than a stack's own is a warning."""
-    policies = {name: Policy(own) for name, own in keeps.items()}
+    policies = {name: Policy(keep=own) for name, own in keeps.items()}
     assert largest_keep(policies) == keep
     assert [fault.subject for fault in keep_warnings(2, policies)] == [f"stack '{name}'" for name in warned]

@@ -41,7 +41,7 @@ def test_every_image_is_ranked_once_for_either_reader(factory: Factory) -> None:
 def test_an_image_without_a_usable_date_ranks_in_the_plan_and_does_not_count_in_prune() -> None:
     """Labs get it by the VHD's Last-Modified, which is no reason to delete an older image."""
     undated = replace(image("undated"), saved_at_source="last-modified")
-    found, policy = catalog(undated, image("dated", age=1)), Policy(1)
+    found, policy = catalog(undated, image("dated", age=1)), Policy(keep=1)
     assert [bool(offer.reason) for offer in retained(found, policy)] == [False, True]
     assert [claim.is_newest for claim in claims(found, {"dev": policy})] == [True, True]
 
@@ -49,14 +49,17 @@ def test_an_image_without_a_usable_date_ranks_in_the_plan_and_does_not_count_in_
 def test_an_image_stays_that_any_stack_wants() -> None:
     """The stack that keeps most decides."""
     found = catalog(*(image(f"n{age}", age=age) for age in range(4)))
-    told = claims(found, {"dev": Policy(1), "prod": Policy(3)})
+    told = claims(found, {"dev": Policy(keep=1), "prod": Policy(keep=3)})
     assert [claim.is_newest for claim in told] == [True, True, True, False]
-    assert all(claim.is_newest for claim in claims(found, {"dev": Policy(1), "prod": Policy()}))
+    assert all(claim.is_newest for claim in claims(found, {"dev": Policy(keep=1), "prod": Policy()}))
 
 
 def test_the_newest_images_stay_beside_a_pin() -> None:
     """Labs do not get them while the pin is there, and get them once it is removed."""
-    found, policy = catalog(image("new"), image("middle", age=1), image("old", age=2)), Policy(1, pins={WINDOWS: "old"})
+    found, policy = (
+        catalog(image("new"), image("middle", age=1), image("old", age=2)),
+        Policy(keep=1, pins={WINDOWS: "old"}),
+    )
     assert [bool(offer.reason) for offer in retained(found, policy)] == [True, True, False]
     told = claims(found, {"dev": policy})
     assert [(claim.is_newest, claim.pinned_by) for claim in told] == [(True, ()), (False, ()), (False, ("dev",))]
@@ -65,6 +68,6 @@ def test_the_newest_images_stay_beside_a_pin() -> None:
 def test_two_names_that_differ_only_as_unicode_writes_them_are_one() -> None:
     """In the plan as in prune: Azure takes them for the same image."""
     newest, twin, third = image("Stra\u00dfe"), image("STRASSE", age=1), image("other", age=2)
-    found, policy = catalog(newest, twin, third), Policy(2)
+    found, policy = catalog(newest, twin, third), Policy(keep=2)
     assert [offer.twin for offer in retained(found, policy)] == [None, newest, None]
     assert [claim.is_newest for claim in claims(found, {"dev": policy})] == [True, True, True]
