@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 import pytest
 import requests
 
-from tests.azure.storage_world import crc64
+from tests.azure.storage_world import crc64, md5
 from tests.localcloud.test_page_writes import MIB, Pair, code, pair
 
 __all__ = ["pair"]
-
-
-def md5(content: bytes) -> str:
-    """MD5 as Azure writes it."""
-    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
 
 
 def read(pair: Pair, part: str = f"bytes={MIB}-{MIB + 4095}", **asked: str) -> requests.Response:
