@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
@@ -123,7 +123,10 @@ class Policy(_Section):
         bool, Field(description="true if an empty factory may empty the labs, else false")
     ] = False
     cross_region: Annotated[CrossRegion, Field(description="relay, direct or refuse")] = "relay"
-    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not."""
+    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not.
+
+    Never `relay` if the storage service copies by itself (`copy.method: service`).
+    """
     pins: Annotated[
         dict[Annotated[ImagePath, PlainValidator(_image_path)], Annotated[str, Field(min_length=1)]],
         Field(
@@ -197,6 +200,13 @@ class Settings(Policy):
     ] = CopySettings()
     storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
     """What opens storage accounts: the run's own identity, or their account keys."""
+
+    @model_validator(mode="after")
+    def _without_unchecked_relays(self) -> Settings:
+        """The storage service's own copy checks no digest, so nothing is read from a relay with it."""
+        if (self.cross_region, self.copying.method) == ("relay", "service"):
+            object.__setattr__(self, "cross_region", "direct")  # the only way in for a validator of a frozen model
+        return self
 
     @property
     def copy_options(self) -> CopyOptions:
