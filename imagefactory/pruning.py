@@ -157,17 +157,14 @@ def _images(
 
 
 def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datetime, found: _Findings) -> None:
-    image, most = claim.image, largest_keep(rules.policies)
+    image = claim.image
 
     def keep(reason: str, *, is_newest: bool = False) -> None:
         found.kept.append(Kept(image.name, reason, image.vhd_name, str(image.image_path), is_newest))
 
     vm = rules.vms.get(image.lineage.vm.lower())
-    if claim.is_newest:
-        keep(f"among the newest {most} of its image path", is_newest=True)
-    elif claim.pinned_by:
-        stacks = (f"stack '{stack}'" for stack in claim.pinned_by)
-        keep(f"pinned by {', '.join(stacks)}")
+    if claim.reason:
+        keep(claim.reason, is_newest=claim.is_newest)
     elif vm:
         keep(f"its VM {vm} still stands in the factory lab and would be saved again")
     elif files is None or [vhd.name for vhd in files.vhds] != [image.vhd_name]:
@@ -179,7 +176,7 @@ def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datet
     elif reason := rules.last_good.reason_to_keep(image):
         keep(reason)
     else:
-        reason = f"older than the newest {most} of its image path"
+        reason = f"older than the newest {largest_keep(rules.policies)} of its image path"
         found.deletions.append(Deletion("image", image.name, reason, files.blobs, _size(files), str(image.image_path)))
 
 

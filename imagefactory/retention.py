@@ -30,13 +30,13 @@ class Offer:
 
 @dataclass(frozen=True)
 class Claim:
-    """An image of the factory under the policies of all stacks; it stays if either is true."""
+    """An image of the factory under the policies of all stacks."""
 
     image: FactoryImage
-    is_newest: bool
-    """Whether it is among the newest of its image path that some stack wants."""
-    pinned_by: tuple[str, ...]
-    """The stacks that pin its name."""
+    reason: str = ""
+    """Why a stack wants it; empty: none does."""
+    is_newest: bool = False
+    """Whether that is because it is among the newest of its image path."""
 
 
 def retained(catalog: Catalog, policy: Policy) -> list[Offer]:
@@ -62,14 +62,15 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy]) -> list[Claim]:
     usable date do not count.
     """
     pins = {stack: {fold(name) for name in policy.pins.values()} for stack, policy in policies.items()}
-    return [
-        Claim(
-            image,
-            any(_is_newest(rank, policy) for policy in policies.values()),
-            tuple(stack for stack, names in sorted(pins.items()) if fold(image.name) in names),
-        )
-        for image, rank, _ in _ranked(catalog, is_undated_counted=False)
-    ]
+    found = []
+    for image, rank, _ in _ranked(catalog, is_undated_counted=False):
+        pinned_by = [f"stack '{stack}'" for stack, names in sorted(pins.items()) if fold(image.name) in names]
+        reason = f"pinned by {', '.join(pinned_by)}" if pinned_by else ""
+        is_newest = any(_is_newest(rank, policy) for policy in policies.values())
+        if is_newest:
+            reason = f"among the newest {largest_keep(policies)} of its image path"
+        found.append(Claim(image, reason, is_newest))
+    return found
 
 
 def largest_keep(policies: Mapping[str, Policy]) -> int | None:
