@@ -115,7 +115,7 @@ def build_plan(
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
             unread.append(lab)
             continue
-        plans.append(_lab_plan(lab, facts, wanted, names, found, factory if policy.cross_region == "refuse" else None))
+        plans.append(_lab_plan(lab, facts, wanted, names, factory, policy, found))
     for image in offered:
         if any(lab.takes(image.image_path) for lab in targets):
             found.warnings += _reservations(image)
@@ -185,15 +185,15 @@ def _lab_plan(
     facts: LabFacts,
     wanted: Iterable[FactoryImage],
     names: Mapping[str, str],
+    factory: LabFacts,
+    policy: Policy,
     found: _Findings,
-    within: LabFacts | None,
 ) -> LabPlan:
-    """What a lab must hold of the wanted images.
+    """What a lab must hold of the wanted images; `names` are those of the state by `<label>/<name>` in lower case.
 
-    `names` are those of the state by `<label>/<name>` in lower case. Where `within` is the factory, a lab of another
-    region may keep what stands there and gets nothing new.
+    With `crossRegion: refuse` a lab of another region keeps what stands there and gets nothing new.
     """
-    refuses = within is not None and facts.region_key != within.region_key
+    refuses = policy.cross_region == "refuse" and facts.region_key != factory.region_key
     images: list[PlannedImage] = []
     refused: list[PlannedImage] = []
     for image in wanted:
@@ -210,8 +210,8 @@ def _lab_plan(
             images.append(planned)
         if fault:
             (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
-    if within and refused:
-        _refuse(lab, facts, within, refused, found)
+    if refused:
+        _refuse(lab, facts, factory, refused, found)
     return LabPlan(lab.label, lab, facts, tuple(images))
 
 
