@@ -245,6 +245,13 @@ def test_the_provider_reads_the_copy_options_that_the_program_gives_it(
     }
 
 
+def test_the_properties_of_the_provider_are_those_that_states_hold() -> None:
+    """Another name or text would be an update of the provider of every existing stack."""
+    told = CopyOptions(method="service", max_in_flight=64, max_mbps=800, storage_auth="key").to_properties()
+    assert told == {"copyMethod": "service", "maxInFlight": "64", "maxMbps": "800", "storageAuth": "key"}
+    assert CopyOptions().to_properties() == {"copyMethod": "ranged", "storageAuth": "aad"}
+
+
 @pytest.mark.parametrize(
     "wrong", [{"copyMethod": "fast"}, {"storageAuth": "sas"}, {"maxInFlight": "many"}, {"maxMbps": "0"}]
 )
