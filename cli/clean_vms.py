@@ -17,7 +17,7 @@ from cli.stack import AsJson, Stack, stack_settings
 from imagefactory.cleaning import CleanPlan, plan_clean
 from imagefactory.faults import Fault
 from imagefactory.image_path import fold
-from imagefactory.saving import IMAGE_PATH_TAG
+from imagefactory.image_tags import IMAGE_PATH_TAG
 from imagefactory.settings import Settings
 
 if TYPE_CHECKING:

@@ -26,11 +26,10 @@ from imagefactory.pruning import (
     PrunePlan,
     PruneRules,
     keep_warnings,
-    pinned_names,
     plan_prune,
-    stacks_keep,
 )
-from imagefactory.settings import FactoryLab, Settings, factory_from_stack_file, settings_from_stack_file
+from imagefactory.retention import largest_keep, with_keep
+from imagefactory.settings import FactoryLab, Policy, Settings, factory_from_stack_file, settings_from_stack_file
 
 if TYPE_CHECKING:
     from factory.prune import Outcome
@@ -92,13 +91,12 @@ def prune(
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
     stacks = _stacks(stack)
-    keeps = {name: settings.policy.keep for name, settings in stacks.items()}
-    pins = pinned_names({name: set(settings.policy.pins.values()) for name, settings in stacks.items()})
+    policies = with_keep(stacks, keep)
     configured = [(settings, load_configuration(settings.configuration, settings.labs)) for settings in stacks.values()]
-    kept = _keep(keep, keeps)
-    report = Report(kept, [fault.message() for fault in keep_warnings(kept, keeps)])
+    kept = _keep(policies)
+    report = Report(kept, [fault.message() for fault in keep_warnings(kept, stacks)])
     try:
-        run(_plan(configured, pins, report), lambda: tell("Stopping.", err=True))
+        run(_plan(configured, policies, report), lambda: tell("Stopping.", err=True))
     except Interrupted as stopped:
         tell("Interrupted; nothing was deleted.", err=True)
         raise typer.Exit(stopped.exit_code) from None
@@ -158,17 +156,19 @@ def _is_same(one: FactoryLab, other: FactoryLab) -> bool:
     return len(ids) == 1 and len(groups) <= 1
 
 
-def _keep(given: int | None, keeps: Mapping[str, int | None]) -> int:
-    keep = stacks_keep(keeps) if given is None else given
+def _keep(policies: Mapping[str, Policy]) -> int:
+    keep = largest_keep(policies)
     if keep is None:
-        unlimited = ", ".join(f"'{name}'" for name, own in sorted(keeps.items()) if own is None)
+        unlimited = ", ".join(f"'{name}'" for name, policy in sorted(policies.items()) if policy.keep is None)
         fact = f"is missing, and no setting keep limits what labs of stack {unlimited} hold"
         remedy = "Say how many images of each image path shall stay"
         raise ConfigurationError([error("option --keep", fact, "nothing is deleted", remedy)])
     return keep
 
 
-async def _plan(stacks: Sequence[tuple[Settings, Configuration]], pins: Mapping[str, str], report: Report) -> None:
+async def _plan(
+    stacks: Sequence[tuple[Settings, Configuration]], policies: Mapping[str, Policy], report: Report
+) -> None:
     from factory.prune_facts import read_prune_facts
     from imagefactory_azure.facts import connect
     from imagefactory_azure.save_records import records_of
@@ -176,7 +176,7 @@ async def _plan(stacks: Sequence[tuple[Settings, Configuration]], pins: Mapping[
     async with connect(stacks[0][0]) as (arm, accounts):
         facts = await read_prune_facts(arm, accounts, stacks)
     report.warnings += (record.fault.message() for record in records_of(facts.blobs) if record.fault)
-    rules = PruneRules(report.keep, pins, facts.vms, facts.last_good)
+    rules = PruneRules(policies, facts.vms, facts.last_good)
     report.plan = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now())
     report.failures += (fault.message() for fault in facts.unread)
 

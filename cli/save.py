@@ -21,8 +21,9 @@ from imagefactory.configuration import load_golden_images
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.faults import Fault, error
 from imagefactory.image_path import fold
+from imagefactory.image_tags import IMAGE_PATH_TAG
 from imagefactory.lineage import of_pipeline
-from imagefactory.saving import IMAGE_PATH_TAG, Save, SavePlan, Skipped, plan_saves
+from imagefactory.saving import Save, SavePlan, Skipped, plan_saves
 from imagefactory.settings import Settings
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ async def _save(
         from providers.vhdcopy.totals import Totals
 
         factory = Factory(accounts, DiskAccess(arm, accounts), account_id, facts.container_url)
-        pacer, totals = Pacer(settings.copy.max_in_flight, settings.copy.max_mbps), Totals()
+        pacer, totals = Pacer(settings.copying.max_in_flight, settings.copying.max_mbps), Totals()
         watcher = _Watcher(progress, report, plan)
         async with PageWriter(accounts, pacer.in_flight) as writer:
             taken = (image.name for image in facts.catalog.images)

@@ -34,10 +34,11 @@ from imagefactory_azure.disk_access import DiskAccess
 from imagefactory_azure.factory_storage import saved_names
 from imagefactory_azure.manifests import Found, Manifests
 from imagefactory_azure.page_blobs import PageBlobs
-from imagefactory_azure.page_writer import PageWriter
+from imagefactory_azure.page_writer import Digest, PageWriter
 from imagefactory_azure.save_records import Hold, SaveHeld, SaveRecord, SaveRecords
 from imagefactory_azure.storage import StorageAccounts
 from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress
+from providers.vhdcopy.known import digests_of
 from providers.vhdcopy.pacing import Pacer
 from providers.vhdcopy.ranged_copy import RangedCopier
 from providers.vhdcopy.totals import Totals
@@ -96,8 +97,9 @@ class Saver:
     ) -> None:
         """`taken` are the names of the images that the factory holds."""
         self._factory, self._watcher = factory, watcher
-        self._writer, self._pacer, self._totals = writer, pacer, totals
+        self._writer = writer
         self._blobs = PageBlobs(factory.accounts)
+        self._copier = RangedCopier(self._blobs, writer, Manifests(self._blobs), pacer, totals)
         self._records = SaveRecords(factory.accounts, factory.account_id)
         self._taken = {fold(name) for name in taken}
 
@@ -172,7 +174,9 @@ class Saver:
             image = parse_companion(companion, VhdBlob(save.vhd_name, facts.length, facts.created, facts.created))
             if isinstance(image, FactoryImage):
                 return image
-        await self._blobs.delete(place)
+        there = await self._blobs.facts(place)
+        if there and not await self._blobs.delete(place, etag=there.etag):
+            return await self._found(save)
         return None
 
     async def _compare(self, vm: FactoryVm, image: FactoryImage) -> None:
@@ -207,9 +211,8 @@ class Saver:
                 source_id=f"disk:{disk.unique_id}",
                 source_version=disk_version(disk, facts.etag),
                 record_suffix=UNFINISHED,
+                manifests=_DiskManifests(self._blobs, destination, self._writer),
             )
-            manifests = _OwnManifests(self._blobs, destination)
-            copier = RangedCopier(self._blobs, self._writer, manifests, self._pacer, self._totals)
 
             def report(progress: Progress) -> None:
                 done[vhd_name] = progress
@@ -217,7 +220,7 @@ class Saver:
                 self._watcher.progress(save.vm.name, Progress(*sums))
 
             warn = self._watcher.warn
-            return await copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text)), disk
+            return await self._copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text)), disk
 
         files = {disk.lun: disk.vhd_name for disk in save.saved_data_disks}
         copies = [one(save.disk, save.vhd_name), *(one(disk, files[lun]) for lun, disk in save.data_disks.items())]
@@ -244,7 +247,7 @@ class Saver:
             if fold(name) not in {fold(other) for other in saved}:
                 await held.note(name=name)
                 return name
-            await self._records.free(name)
+            await self._records.free(name, save.guid)
 
     async def _finish(self, save: Save, name: str, copied: Copied) -> FactoryImage:
         """Write the facts onto the VHD, then the companion, which makes it an image."""
@@ -287,28 +290,28 @@ class Saver:
 
     async def _done(self, held: Hold) -> None:
         if held.name:
-            await self._records.free(held.name)
+            await self._records.free(held.name, held.guid)
         await held.remove()
 
 
-class _OwnManifests(Manifests):
+class _DiskManifests:
     """For the copy of a disk: nothing is known of it beforehand, and its manifest belongs to the VHD that is made."""
 
-    def __init__(self, blobs: PageBlobs, destination: BlobRef) -> None:
-        super().__init__(blobs)
-        self._destination = destination
+    def __init__(self, blobs: PageBlobs, destination: BlobRef, writer: PageWriter) -> None:
+        self._blobs, self._destination, self._writer = blobs, destination, writer
 
     async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
         """A disk has none."""
         return Found()
 
-    async def write(self, vhd: BlobRef, manifest: Manifest, *, overwrite: bool = True) -> str:
-        """See `Manifests`."""
+    async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
+        """See `ManifestStore`. The MD5s that copies by way of a relay need are those of the VHD that was made."""
         facts = await self._blobs.facts(self._destination)
         if facts is None:
             return ""
-        own = replace(manifest, vhd=self._destination.file_name, created=facts.created)
-        return await super().write(self._destination, own, overwrite=True)
+        md5 = await digests_of(self._writer, self._destination, facts.etag, manifest.ranges, Digest.MD5)
+        own = replace(manifest, vhd=self._destination.file_name, created=facts.created, md5=md5)
+        return await Manifests(self._blobs).write(self._destination, own, overwrite=True)
 
 
 def disk_version(disk: ManagedDisk, etag: str) -> str:

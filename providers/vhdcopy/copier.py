@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,8 @@ from imagefactory.vhd import FOOTER_BYTES, footer_fault
 from imagefactory_azure.blobs import BlobFacts, BlobRef
 
 if TYPE_CHECKING:
+    from imagefactory.manifest import Manifest
+    from imagefactory_azure.manifests import Found
     from imagefactory_azure.page_blobs import PageBlobs
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.2, 15.0
@@ -45,6 +47,18 @@ class CopyError(ImageFactoryError):
     """A copy that cannot be made or finished; the text tells subject, fact, consequence and remedy."""
 
 
+class ManifestStore(Protocol):
+    """Reads and writes the ranges manifest of a VHD. A warning says what could not be read or written."""
+
+    async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
+        """The manifest of a VHD of that length (bytes) and creation time. Raises `CloudError`."""
+        ...
+
+    async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
+        """Write the manifest; returns a warning if that fails, else nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
     """One factory VHD (as it was when the plan was made) and the place where it is to be staged. Length in bytes."""
@@ -61,6 +75,8 @@ class CopyRequest:
     made of this state."""
     record_suffix: str = SUFFIX
     """What the record of the unfinished copy is called by; another one where a manifest belongs to the destination."""
+    manifests: ManifestStore | None = field(default=None, compare=False)
+    """Where the source's manifest is read and written; None: beside the source."""
 
     @property
     def record(self) -> BlobRef:
@@ -123,7 +139,8 @@ class Copier(Protocol):
     ) -> Copied:
         """Make the staged VHD exist and be whole, and tell which copy it is.
 
-        It is read from `via`, a whole staged VHD of the same source, where that is given. `users` is written into its
+        It is read from `via`, a staged VHD of the same source that calls itself whole, if that is given and the copier
+        can check what it reads there; nothing that it holds or says is taken on trust. `users` is written into its
         metadata as it is when the copy begins and, by a copier that has an own end, when it ends. A whole one of the
         same source is taken over, an unfinished one resumed. Raises `RelayLost` (with `via` only), `CopyError` or
         `CloudError`; what is there then is kept, for the next call to go on.
@@ -136,8 +153,11 @@ class RelayLost(CopyError):
 
 
 async def relay_etag(blobs: PageBlobs, request: CopyRequest, via: BlobRef) -> str:
-    """The ETag of a whole staged VHD of the request's source. Raises `RelayLost`, `CloudError`."""
-    facts = await blobs.facts(via)
+    """The ETag of a whole staged VHD of the request's source. Raises `RelayLost`."""
+    try:
+        facts = await blobs.facts(via)
+    except ImageFactoryError as error:
+        raise RelayLost(f"{via.name}: it cannot be read ({error})") from error
     if facts is None or not request.marked(facts.metadata) or not is_whole(facts):
         raise RelayLost(f"{via.name}: it is not there any more")
     return facts.etag
@@ -211,12 +231,22 @@ def record_of(staged: BlobRef) -> BlobRef:
     return _beside(staged, SUFFIX)
 
 
-async def remove(blobs: PageBlobs, staged: BlobRef, facts: BlobFacts) -> None:
-    """Remove a staged VHD that `facts` tell of and what belongs to it, whatever copier made it. Raises `CloudError`."""
+async def remove(blobs: PageBlobs, staged: BlobRef, record: BlobRef, facts: BlobFacts) -> bool:
+    """Remove a VHD as `facts` tell of it, and the record of its copy, whatever copier made it. Raises `CloudError`.
+
+    Returns False if somebody wrote to it since.
+    """
     if facts.copy and facts.copy.status == "pending":
         await blobs.abort_copy(staged, facts.copy.id)
-    await blobs.delete(record_of(staged))  # first: what a kill leaves between is a VHD, which is looked for again
-    await blobs.delete(staged)
+        return False  # for it has another ETag now
+    await remove_record(blobs, record)  # first: what a kill leaves is a VHD, which is looked for again
+    return await blobs.delete(staged, etag=facts.etag)
+
+
+async def remove_record(blobs: PageBlobs, record: BlobRef) -> None:
+    """Remove the record of an unfinished copy, if there is one. Raises `CloudError`."""
+    if facts := await blobs.facts(record):
+        await blobs.delete(record, etag=facts.etag)
 
 
 def _beside(blob: BlobRef, suffix: str) -> BlobRef:

@@ -11,9 +11,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import grpc
 import grpc.aio
@@ -22,13 +22,14 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import printable, redacted
+from imagefactory.settings import CopyOptions
 from imagefactory_azure.clouds import Cloud
 from providers.vhdcopy.configuration import configuration
 from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
 from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
-from providers.vhdcopy.services import Connections, Options
+from providers.vhdcopy.services import Connections
 from providers.vhdcopy.totals import Totals
 from providers.vhdcopy.vhd_copy import VhdCopy
 
@@ -39,6 +40,8 @@ RESOURCES: dict[str, Resource] = {
     "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
     "vhdcopy:index:PlanFailures": PlanFailures(),
 }
+
+Result = TypeVar("Result")
 
 CLEAN_UP_SECONDS = 4.0
 """How long the end may take to leave things clean; after a second Ctrl-C the engine kills at about 5."""
@@ -62,7 +65,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._log = log
         self._live = is_live()
         self._totals = Totals()
-        self._configured: tuple[Cloud, Options] | None = None
+        self._configured: tuple[Cloud, CopyOptions] | None = None
         self._connections: Connections | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -152,10 +155,11 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def Delete(self, request: Any, context: Context) -> Any:
         """Delete; a resource that is gone already is a success."""
         resource = await _resource(request.urn, context)
-        try:
+
+        async def delete() -> None:
             await resource.delete(await self._open().services(), _properties(request.old_inputs))
-        except Exception as error:
-            await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
+
+        await self._answer(delete(), context)
         return empty_pb2.Empty()
 
     async def Cancel(self, request: Any, context: Context) -> Any:
@@ -189,7 +193,15 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             except ImageFactoryError as error:
                 await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         row = Row(self._log, request.urn, live=self._live)
-        task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._create(resource, inputs, row))
+
+        async def create() -> tuple[str, Properties]:
+            return await resource.create(await self._open().services(), inputs, row)
+
+        return await self._answer(create(), context)
+
+    async def _answer(self, operation: Coroutine[Any, Any, Result], context: Context) -> Result:
+        """What the operation returns; `Cancel` reaches it, and what it raises becomes the answer."""
+        task = asyncio.ensure_future(operation)
         self._running.add(task)
         try:
             return await task
@@ -201,9 +213,6 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         finally:
             self._running.discard(task)
-
-    async def _create(self, resource: Resource, inputs: Properties, row: Row) -> tuple[str, Properties]:
-        return await resource.create(await self._open().services(), inputs, row)
 
 
 async def _resource(urn: str, context: Context) -> Resource:

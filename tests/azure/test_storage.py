@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from azure.core.credentials import AccessToken
+from azure.storage.blob.aio import BlobClient
 
 from imagefactory_azure import renewing
 from imagefactory_azure.clouds import Cloud
@@ -37,12 +38,15 @@ async def everything(storage: StorageWorld, connected: Connected) -> None:
     assert await blobs.read(storage.staged, 0, 512) == storage.content(storage.source)
     staged = await blobs.facts(storage.staged)
     assert staged and await blobs.set_metadata(storage.staged, {"state": "whole"}, etag=staged.etag)
-    assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite=True)
+    staged = await blobs.facts(storage.staged)
+    assert staged
+    assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite_etag=staged.etag)
     record = storage.beside(storage.staged, "record.json.gz")
     assert await blobs.put_document(record, b"{}", {}, overwrite=True)
     assert await blobs.get_document(record) == b"{}"
-    await blobs.delete(record)
-    await blobs.delete(storage.staged)
+    for blob in (record, storage.staged):
+        facts = await blobs.facts(blob)
+        assert facts and await blobs.delete(blob, etag=facts.etag)
 
 
 async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWorld) -> None:
@@ -55,7 +59,9 @@ async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWo
         assert facts and await blobs.create(storage.staged, facts.length, {}, GENERATION)
         await connected.writer.copy_range(storage.source, facts.etag, storage.staged, GENERATION, FIRST, None)
         first = await blobs.read(storage.staged, FIRST.offset, FIRST.length)
-        assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite=True)
+        staged = await blobs.facts(storage.staged)
+        assert staged
+        assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite_etag=staged.etag)
         assert first == await blobs.read(storage.staged, FIRST.offset, FIRST.length) != bytes(512)
     assert storage.calls("POST", "listKeys") == [] and tokens_asked(storage) == 1
 
@@ -255,3 +261,22 @@ async def test_tokens_and_keys_go_over_no_plain_connection_but_to_this_machine(
 class _NoCredential(Uncached):
     async def get_token(self, *_: str, **__: object) -> AccessToken:
         raise AssertionError("a token was asked for")
+
+
+async def test_the_client_of_a_disk_is_closed_when_its_access_ends(
+    storage: StorageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that saves many disks does not keep one open client for each."""
+    closed: list[str] = []
+
+    async def close(client: BlobClient) -> None:
+        closed.append(client.url.partition("?")[0])
+
+    monkeypatch.setattr(BlobClient, "close", close)
+    async with storage.connect("aad") as connected:
+        disk = connected.accounts.lend("/disks/os", f"{storage.source.url}?sig=secret")
+        other = connected.accounts.lend("/disks/data", f"{storage.source.url}2?sig=secret")
+        await connected.accounts.give_back("/disks/os")
+        assert closed == [disk.url]
+        await connected.accounts.give_back("/disks/os")
+    assert closed == [disk.url, other.url]
