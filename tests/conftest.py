@@ -30,6 +30,7 @@ __all__ = ["pytest_addoption", "pytest_generate_tests", "pytest_itemcollected", 
 # How long an example takes depends on who else uses the machine.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+settings.register_profile("few", settings.get_profile("suite"), max_examples=20)
 
 SPARE_ACCOUNTS = 600
 """Storage accounts declared in advance, so that the blob emulator never restarts for a test's fresh ones."""

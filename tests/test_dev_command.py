@@ -151,7 +151,7 @@ def test_the_unit_tests_run_on_every_python_and_the_last_lines_are_those_of_the_
     pythons.append(Python("3.13.0", tmp_path / "python3.13"))
     assert checks.test(Checkout(tmp_path), []) == 1
     told = capfd.readouterr().err
-    assert "ran python3.12 -m pytest -q" in told
+    assert "ran python3.12 -m pytest --numprocesses=" in told and "tests/unit" in told
     assert "unit tests on Python 3.13.0" in told.splitlines()[-1] and "FAILED" in told.splitlines()[-1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -52,15 +51,17 @@ def test_a_machine_with_one_python_has_no_other(bare_machine: Path) -> None:
 
 
 def test_an_environment_is_made_once_for_each_lock(tmp_path: Path) -> None:
-    """It runs from where it lies; the one of an older lock goes."""
-    checkout, lock = Checkout(tmp_path), tmp_path / "requirements-dev.txt"
-    python = Python("3.99.1", Path(sys.executable))
+    """With the hashes of the lock; the environment of an older lock goes."""
+    checkout, lock, told = Checkout(tmp_path), tmp_path / "requirements-dev.txt", tmp_path / "told"
+    program = tmp_path / "python3.99"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {told}\n[ "$2" != venv ] || install -D "$0" "$3/bin/python"\n')
+    program.chmod(0o755)
     lock.write_text("# nothing")
-    first = ensure_unit_environment(checkout, python)
-    answer = subprocess.run([first, "-m", "pip", "--version"], capture_output=True, text=True, check=True)
-    assert str(first.parents[1]) in answer.stdout
-    made = first.stat().st_ctime_ns
-    assert ensure_unit_environment(checkout, python).stat().st_ctime_ns == made
+    first = ensure_unit_environment(checkout, Python("3.99.1", program))
+    assert ensure_unit_environment(checkout, Python("3.99.1", program)) == first
+    made, installed = told.read_text().splitlines()
+    assert made.startswith("-m venv ") and installed.startswith("-m pip install ")
+    assert installed.endswith("--require-hashes -r requirements-dev.txt")
     lock.write_text("# nothing else")
-    second = ensure_unit_environment(checkout, python)
+    second = ensure_unit_environment(checkout, Python("3.99.1", program))
     assert second.exists() and second != first and not first.parents[1].exists()

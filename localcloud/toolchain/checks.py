@@ -27,7 +27,8 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "labs.json schema": ("imagefactory", "schema", "--check"),
 }
 PYTEST = "pytest"
-UNIT_TESTS = "tests/unit"
+UNIT_TESTS = ("-q", "--hypothesis-profile=few", "tests/unit")
+"""On the other Pythons, where few examples show what the version changes."""
 WORKERS_PER_CORE = 2
 """Test processes for each core: an engine, a copy and an emulated cloud leave a core idle about half of the time."""
 
@@ -55,7 +56,7 @@ def test(checkout: Checkout, arguments: Sequence[str]) -> int:
         for python in other_pythons():
             name = f"unit tests on Python {python.version}"
             try:
-                run(name, ensure_unit_environment(checkout, python), "-m", PYTEST, "-q", *side_by_side(1), UNIT_TESTS)
+                run(name, ensure_unit_environment(checkout, python), "-m", PYTEST, *side_by_side(1), *UNIT_TESTS)
             except SetupFault as fault:
                 say(f"dev.py: {fault}")
                 results[name] = f"FAILED (no environment of {python.program})"
