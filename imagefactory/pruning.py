@@ -14,9 +14,11 @@ from typing import Literal
 
 from imagefactory.catalog import Catalog, newest_first
 from imagefactory.companion import FactoryImage
-from imagefactory.faults import Fault, warning
+from imagefactory.errors import ConfigurationError
+from imagefactory.faults import Fault, error, warning
 from imagefactory.image_path import ImagePath, fold
 from imagefactory.last_good import LastGood
+from imagefactory.settings import Policy
 from imagefactory.staging_needs import StagedVhd, StagingNeeds
 from imagefactory.stored_blobs import SavedFiles, StoredBlob, allocated, saved_files
 
@@ -114,6 +116,21 @@ class PruneRules:
     """Names of the VMs of the factory lab by their ARM id in lower case."""
     last_good: LastGood = field(default_factory=LastGood)
     """What labs still hold."""
+
+    @classmethod
+    def of_stacks(cls, policies: Mapping[str, Policy], keep: int | None) -> PruneRules:
+        """What the stacks of one factory (by name) pin, and what they keep unless `keep` is given.
+
+        Raises `ConfigurationError` where neither limits what their labs hold.
+        """
+        keeps = {name: policy.keep for name, policy in policies.items()}
+        keep = stacks_keep(keeps) if keep is None else keep
+        if keep is None:
+            unlimited = ", ".join(f"'{name}'" for name, own in sorted(keeps.items()) if own is None)
+            fact = f"is missing, and no setting keep limits what labs of stack {unlimited} hold"
+            remedy = "Say how many images of each image path shall stay"
+            raise ConfigurationError([error("option --keep", fact, "nothing is deleted", remedy)])
+        return cls(keep, pinned_names({name: set(policy.pins.values()) for name, policy in policies.items()}))
 
 
 @dataclass
