@@ -34,10 +34,11 @@ from imagefactory_azure.disk_access import DiskAccess
 from imagefactory_azure.factory_storage import saved_names
 from imagefactory_azure.manifests import Found, Manifests
 from imagefactory_azure.page_blobs import PageBlobs
-from imagefactory_azure.page_writer import PageWriter
+from imagefactory_azure.page_writer import Digest, PageWriter
 from imagefactory_azure.save_records import Hold, SaveHeld, SaveRecord, SaveRecords
 from imagefactory_azure.storage import StorageAccounts
 from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress
+from providers.vhdcopy.known import digests_of
 from providers.vhdcopy.pacing import Pacer
 from providers.vhdcopy.ranged_copy import RangedCopier
 from providers.vhdcopy.totals import Totals
@@ -172,7 +173,9 @@ class Saver:
             image = parse_companion(companion, VhdBlob(save.vhd_name, facts.length, facts.created, facts.created))
             if isinstance(image, FactoryImage):
                 return image
-        await self._blobs.delete(place)
+        there = await self._blobs.facts(place)
+        if there and not await self._blobs.delete(place, etag=there.etag):
+            return await self._found(save)
         return None
 
     async def _compare(self, vm: FactoryVm, image: FactoryImage) -> None:
@@ -208,7 +211,7 @@ class Saver:
                 source_version=disk_version(disk, facts.etag),
                 record_suffix=UNFINISHED,
             )
-            manifests = _OwnManifests(self._blobs, destination)
+            manifests = _OwnManifests(self._blobs, destination, self._writer)
             copier = RangedCopier(self._blobs, self._writer, manifests, self._pacer, self._totals)
 
             def report(progress: Progress) -> None:
@@ -244,7 +247,7 @@ class Saver:
             if fold(name) not in {fold(other) for other in saved}:
                 await held.note(name=name)
                 return name
-            await self._records.free(name)
+            await self._records.free(name, save.guid)
 
     async def _finish(self, save: Save, name: str, copied: Copied) -> FactoryImage:
         """Write the facts onto the VHD, then the companion, which makes it an image."""
@@ -287,27 +290,28 @@ class Saver:
 
     async def _done(self, held: Hold) -> None:
         if held.name:
-            await self._records.free(held.name)
+            await self._records.free(held.name, held.guid)
         await held.remove()
 
 
 class _OwnManifests(Manifests):
     """For the copy of a disk: nothing is known of it beforehand, and its manifest belongs to the VHD that is made."""
 
-    def __init__(self, blobs: PageBlobs, destination: BlobRef) -> None:
+    def __init__(self, blobs: PageBlobs, destination: BlobRef, writer: PageWriter) -> None:
         super().__init__(blobs)
-        self._destination = destination
+        self._destination, self._writer = destination, writer
 
     async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
         """A disk has none."""
         return Found()
 
     async def write(self, vhd: BlobRef, manifest: Manifest, *, overwrite: bool = True) -> str:
-        """See `Manifests`."""
+        """See `Manifests`. The MD5s that copies by way of a relay need are those of the VHD that was made."""
         facts = await self._blobs.facts(self._destination)
         if facts is None:
             return ""
-        own = replace(manifest, vhd=self._destination.file_name, created=facts.created)
+        md5 = await digests_of(self._writer, self._destination, facts.etag, manifest.ranges, Digest.MD5)
+        own = replace(manifest, vhd=self._destination.file_name, created=facts.created, md5=md5)
         return await super().write(self._destination, own, overwrite=True)
 
 

@@ -66,7 +66,10 @@ class Policy:
     allow_empty_factory: bool = False
     """Whether an empty factory may empty the labs."""
     cross_region: CrossRegion = "relay"
-    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not."""
+    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not.
+
+    Never `relay` if the storage service copies by itself (`copy.method: service`).
+    """
     pins: Mapping[ImagePath, str] = field(default_factory=dict)
     """Image paths of which labs hold one image only, by its name, however many newer ones there are."""
 
@@ -286,7 +289,7 @@ def _parse(values: Mapping[str, object], environment: Mapping[str, str], locatio
         Policy(
             read.keep,
             read.allow_empty_factory,
-            read.cross_region,
+            _cross_region(read),
             {ImagePath.parse(path): name for path, name in read.pins.items()},
         ),
         read.cloud,
@@ -294,6 +297,11 @@ def _parse(values: Mapping[str, object], environment: Mapping[str, str], locatio
         CopySettings(read.copy_.method, read.copy_.max_in_flight, read.copy_.max_mbps),
         read.storage_auth,
     )
+
+
+def _cross_region(read: _Settings) -> CrossRegion:
+    """The storage service's own copy checks no digest, so nothing is read from a relay with it."""
+    return "direct" if (read.cross_region, read.copy_.method) == ("relay", "service") else read.cross_region
 
 
 def _plain(name: str, value: object) -> object:

@@ -5,10 +5,19 @@ Owns reading and leaving them. Neither may stop a copy: what is wrong becomes a 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from imagefactory.manifest import Manifest, ManifestError, manifest_bytes, manifest_name, parse_manifest
+from imagefactory.manifest import (
+    Manifest,
+    ManifestError,
+    manifest_bytes,
+    manifest_name,
+    most_bytes,
+    most_ranges,
+    parse_manifest,
+)
 from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.errors import CloudError
 from imagefactory_azure.page_blobs import PageBlobs
@@ -34,11 +43,12 @@ class Manifests:
         That it cannot be read is an error, for the copy would go unverified.
         """
         place = _beside(vhd)
-        packed = await self._blobs.get_document(place)
+        ranges = most_ranges(length)
+        packed = await self._blobs.get_document(place, most_bytes(ranges))
         if packed is None:
             return Found()
         try:
-            manifest = parse_manifest(packed)
+            manifest = await asyncio.to_thread(parse_manifest, packed, ranges)
         except ManifestError as error:
             return Found(warning=f"{place.name}: {error}; it is left there, and the copy is not compared with it")
         if (manifest.length, manifest.created) != (length, created):
@@ -55,7 +65,8 @@ class Manifests:
         place = _beside(vhd)
         about = {"digest": manifest.digest, "allocated": str(manifest.allocated)}
         try:
-            await self._blobs.put_document(place, manifest_bytes(manifest), about, overwrite=overwrite)
+            packed = await asyncio.to_thread(manifest_bytes, manifest)
+            await self._blobs.put_document(place, packed, about, overwrite=overwrite)
         except CloudError as error:
             return f"{place.name}: it cannot be written ({error.fault.fact}), so later copies are not compared with it"
         return ""

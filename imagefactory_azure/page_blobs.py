@@ -28,7 +28,9 @@ from imagefactory_azure.once import Once
 from imagefactory_azure.storage import REST_VERSION, StorageAccounts, account_name
 
 _PENDING = {"PendingCopyOperation"}
-_STANDS_THERE = {"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet"}
+_CHANGED = {"ConditionNotMet", "TargetConditionNotMet"}
+"""Azure's codes for a blob that has another ETag."""
+_STANDS_THERE = {"BlobAlreadyExists", *_CHANGED}
 """Azure's codes for a destination that is not free."""
 
 _UNTOLD = datetime.fromtimestamp(0, timezone.utc)
@@ -86,15 +88,20 @@ class PageBlobs:
             raise cloud_error(blob.name, consequence, answer.status_code, code, answer.reason, account=account)
         return answer.content
 
-    async def page_ranges(self, blob: BlobRef) -> list[Range]:
-        """What a page blob has allocated, in order."""
+    async def page_ranges(self, blob: BlobRef, most: int | None = None) -> list[Range]:
+        """What a page blob has allocated, in order; only the first `most` ranges, if that is given."""
         client = await self._client(blob)
+        found: list[Range] = []
         try:
-            pages = client.list_page_ranges(results_per_page=PAGE_RANGES_AT_ONCE)
-            found = [(each.start or 0, each.end or 0) async for each in pages if not each.cleared]
+            async for each in client.list_page_ranges(results_per_page=PAGE_RANGES_AT_ONCE):
+                first, last = each.start or 0, each.end or 0
+                if not each.cleared:
+                    found.append(Range(first, last - first + 1))
+                if most is not None and len(found) >= most:
+                    break
         except AzureError as error:
             raise _refused(error, blob, "what it holds cannot be told, so it is not copied") from error
-        return [Range(first, last - first + 1) for first, last in found]
+        return found
 
     async def create(
         self,
@@ -141,11 +148,11 @@ class PageBlobs:
             raise _refused(error, blob, "it cannot be marked") from error
         return True
 
-    async def get_document(self, blob: BlobRef) -> bytes | None:
-        """A small blob's content, the first 64 MiB at most; None where there is none."""
+    async def get_document(self, blob: BlobRef, most: int = LARGEST_BYTES) -> bytes | None:
+        """Return a small blob's content, up to its first `most` bytes; None if there is no such blob."""
         try:
             client = await self._client(blob)
-            stream = await client.download_blob(offset=0, length=LARGEST_BYTES)
+            stream = await client.download_blob(offset=0, length=most)
             return await stream.readall()
         except (AzureError, CloudError) as error:
             if isinstance(error, HttpResponseError) and error.status_code == 416:  # it is empty
@@ -168,12 +175,18 @@ class PageBlobs:
         return True
 
     async def start_copy(
-        self, source: BlobRef, source_etag: str, destination: BlobRef, metadata: Mapping[str, str], *, overwrite: bool
+        self,
+        source: BlobRef,
+        source_etag: str,
+        destination: BlobRef,
+        metadata: Mapping[str, str],
+        *,
+        overwrite_etag: str | None = None,
     ) -> CopyState | None:
         """Have the service copy `source`, as it is at `source_etag`, with `metadata` on the destination.
 
-        Returns None when something stands at the destination already and `overwrite` is False, or when a copy into it
-        is pending. The container is made where it is missing.
+        It replaces the blob with `overwrite_etag`, if that is given. Returns None if another blob exists there, or if a
+        copy into it is pending. Creates the container if it is missing.
         """
         client = await self._client(destination)
         url = await self._accounts.readable_url(source.account_id, source.url)
@@ -181,15 +194,16 @@ class PageBlobs:
             "source_etag": source_etag,
             "source_match_condition": MatchConditions.IfNotModified,
         }
-        if not overwrite:
-            conditions["match_condition"] = MatchConditions.IfMissing
+        conditions["match_condition"] = MatchConditions.IfMissing
+        if overwrite_etag:
+            conditions |= {"match_condition": MatchConditions.IfNotModified, "etag": overwrite_etag}
         try:
             # Before the first copy, not after its failure: that would be the failure of all that start at once.
             container = (destination.account_id, client.container_name)
             await self._containers.get(container, lambda: self._make_container(*container))
             answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
         except (ResourceExistsError, ResourceModifiedError) as error:
-            if error_code(error) in (_PENDING if overwrite else _PENDING | _STANDS_THERE):
+            if error_code(error) in _PENDING | _STANDS_THERE:
                 return None
             raise _refused(error, destination, f"{source.name} is not copied there") from error
         except AzureError as error:
@@ -207,14 +221,22 @@ class PageBlobs:
         except AzureError as error:
             raise _refused(error, blob, "its copy may go on") from error
 
-    async def delete(self, blob: BlobRef) -> None:
-        """Remove the blob with its snapshots; nothing happens when it, or its storage account, is gone already."""
+    async def delete(self, blob: BlobRef, *, etag: str) -> bool:
+        """Delete the blob with its snapshots if it still has that ETag.
+
+        Returns False if it has another one by now, True if it, or its storage account, is gone.
+        """
         try:
             client = await self._client(blob)
-            await client.delete_blob(delete_snapshots="include")
+            await client.delete_blob(
+                delete_snapshots="include", etag=etag, match_condition=MatchConditions.IfNotModified
+            )
         except (AzureError, CloudError) as error:
+            if isinstance(error, HttpResponseError) and error_code(error) in _CHANGED:
+                return await self.facts(blob) is None  # what does not exist meets no condition
             if not await self._is_absent(error, blob):
                 raise _refused(error, blob, "it stays and takes up room") from error
+        return True
 
     async def _client(self, blob: BlobRef) -> BlobClient:
         return await self._accounts.client(blob)

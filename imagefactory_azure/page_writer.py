@@ -1,6 +1,6 @@
-"""The one call that a copy makes thousands of times: Put Page From URL.
+"""The calls that a copy makes thousands of times: Put Page From URL, and the question for the digest of a range.
 
-Owns that request and the kinds of its refusals; one attempt each, for when and whether to try again is decided by
+Owns these requests and the kinds of their refusals; one attempt each, for when and whether to try again is decided by
 `providers.vhdcopy`. It is plain aiohttp, because the SDK's pipeline costs several times the CPU for the same request
 (docs/adr/0010); access, errors and words are those of the other modules. No byte of a blob passes through here.
 """
@@ -42,6 +42,13 @@ _SOURCE_UNREADABLE = "CannotVerifyCopySource"
 _NO_LONGER_GOOD = {"AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"}
 
 
+class Digest(Enum):
+    """A digest that Get Blob returns for a range of up to 4 MiB: what is asked for, and the header that has it."""
+
+    CRC64 = "x-ms-range-get-content-crc64", "x-ms-content-crc64"
+    MD5 = "x-ms-range-get-content-md5", "Content-MD5"
+
+
 class Refusal(Enum):
     """What a refused range asks of who sent it."""
 
@@ -69,15 +76,29 @@ class RangeRefused(Exception):
     """A range is not there, or not right.
 
     `error` says why in words, `retry_after` how many seconds the service wants to rest, `found` the CRC64 of what was
-    found in place of what the range must hold (empty where nobody told).
+    found in place of what the range must hold (empty where nobody told), `at_source` whether the source refused.
     """
 
-    def __init__(self, kind: Refusal, error: CloudError, retry_after: float | None = None, found: str = "") -> None:
+    def __init__(
+        self,
+        kind: Refusal,
+        error: CloudError,
+        retry_after: float | None = None,
+        found: str = "",
+        *,
+        at_source: bool = False,
+    ) -> None:
         super().__init__(str(error))
         self.kind = kind
         self.error = error
         self.retry_after = retry_after
         self.found = found
+        self.at_source = at_source
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether another attempt may do."""
+        return self.kind in {Refusal.BUSY, Refusal.PASSING, Refusal.UNAUTHORIZED}
 
 
 class PageWriter:
@@ -117,14 +138,17 @@ class PageWriter:
         generation: int,
         part: Range,
         digest: str | None,
+        md5: str | None = None,
     ) -> str:
         """Have the service write a range of `source`, as it is at `source_etag`, into `destination`.
 
         `generation` is the sequence number that the destination must have; `digest` the CRC64 (base64) that the range
-        must have. Returns the CRC64 of what the service wrote. Raises `RangeRefused`, `CloudError`.
+        must have; `md5` the MD5 that the service checks before it writes, given together with `digest`. Returns the
+        CRC64 of what the service wrote. Raises `RangeRefused`, `CloudError`.
         """
         # `digest` is not sent as x-ms-source-content-crc64, which Azure takes and does not check for pages (the C++ and
         # Go SDKs' tests of it are switched off for that); the answer's own digest is compared instead.
+        blob = source if isinstance(source, BlobRef) else None
         if isinstance(source, BlobRef):
             source = self._accounts.source(source)
         read = await source.access()
@@ -138,31 +162,44 @@ class PageWriter:
         }
         if source_etag is not None:
             headers["x-ms-source-if-match"] = source_etag
-        call = _Call(source, read, destination, part)
+        if md5 is not None:
+            headers["x-ms-source-content-md5"] = md5
+        call = _Call(destination, part, source, read)
         async with self._send("PUT", call, "comp=page", headers) as answer:
-            written = answer.headers.get("x-ms-content-crc64")
-        written = written or await self._digest(call)
+            written, checked = (answer.headers.get(name) for name in ("x-ms-content-crc64", "Content-MD5"))
+        if digest is not None and md5 is not None:
+            if checked == md5:  # recorded of Azure: who sends an MD5 gets the MD5 of what was written, and no CRC64
+                return digest
+            fact = f"it was written with MD5 {checked}, and must have {md5}"
+            raise RangeRefused(Refusal.OTHER_CONTENT, call.error(0, "", fact), found=written or "")
+        if written is None:
+            written = await self.digest(destination, None, part, Digest.CRC64)
+            if digest is None and blob and source_etag:  # whoever owns the destination may have written to it meanwhile
+                digest = await self.digest(blob, source_etag, part, Digest.CRC64)
         if digest not in {None, written}:
             fact = f"it was written with CRC64 {written}, and must have {digest}"
             raise RangeRefused(Refusal.OTHER_CONTENT, call.error(0, "", fact), found=written)
         return written
 
-    async def _digest(self, call: _Call) -> str:
-        """The CRC64 of a range as it stands, for a service that told another digest of what it wrote.
+    async def digest(self, blob: BlobRef, etag: str | None, part: Range, kind: Digest) -> str:
+        """Return what the service computes of a range of a blob, as it is at `etag`; the range itself is not read.
 
-        Recorded of Azure for ranges of one page: it answers Content-MD5 then. The body is not read.
+        Raises `RangeRefused`, `CloudError`.
         """
-        async with self._send("GET", call, "", {"x-ms-range-get-content-crc64": "true"}) as answer:
-            if found := answer.headers.get("x-ms-content-crc64"):
+        asked, told = kind.value
+        call = _Call(blob, part)
+        headers = {asked: "true", **({"If-Match": etag} if etag else {})}
+        async with self._send("GET", call, "", headers) as answer:
+            if found := answer.headers.get(told):
                 return found
         remedy = "Set imagefactory:copy to {method: service}, which verifies less"
-        raise RangeRefused(Refusal.REFUSED, call.error(0, "", "Azure tells no CRC64 of what it wrote", remedy=remedy))
+        raise RangeRefused(Refusal.REFUSED, call.error(0, "", f"Azure returned no {kind.name}", remedy=remedy))
 
     @asynccontextmanager
     async def _send(
         self, method: str, call: _Call, query: str, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        access = await self._accounts.access(call.destination)
+        access = await self._accounts.access(call.blob)
         url = access.url if not query else f"{access.url}{'&' if '?' in access.url else '?'}{query}"
         sent = {
             **access.headers,
@@ -195,13 +232,12 @@ class PageWriter:
             kind = _kind(answer.status, code)
         if kind is Refusal.UNAUTHORIZED:
             self._accounts.refuse(access)
-        if kind is Refusal.SOURCE_UNAUTHORIZED:
+        if kind is Refusal.SOURCE_UNAUTHORIZED and call.source and call.read:
             call.source.refuse(call.read)
             remedy = call.source.remedy
         error = call.error(answer.status, code, message, remedy=remedy)
-        return RangeRefused(
-            kind, error, _seconds(answer.headers.get("Retry-After")), told.get("ServerCalculatedCrc", "")
-        )
+        found, rest = told.get("ServerCalculatedCrc", ""), _seconds(answer.headers.get("Retry-After"))
+        return RangeRefused(kind, error, rest, found, at_source=code == _SOURCE_UNREADABLE)
 
     def _proxy(self, url: str) -> str | None:
         """The environment's proxy for a host; aiohttp's own way asks a thread for it with each request."""
@@ -215,17 +251,19 @@ class PageWriter:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One range on its way."""
+    """One request about a range: of which blob, and for a copy whence its content comes and what opens that."""
 
-    source: Source
-    read: Access
-    destination: BlobRef
+    blob: BlobRef
     part: Range
+    source: Source | None = None
+    read: Access | None = None
 
     def error(self, status: int, code: str, message: str, *, remedy: str = "") -> CloudError:
-        consequence = f"{self.source.name} is not copied there; what is there is kept"
-        account = account_name(self.destination.account_id)
-        return cloud_error(self.destination.name, consequence, status, code, message, account=account, remedy=remedy)
+        consequence = "its digests cannot be read"
+        if self.source:
+            consequence = f"{self.source.name} is not copied there; what is there is kept"
+        account = account_name(self.blob.account_id)
+        return cloud_error(self.blob.name, consequence, status, code, message, account=account, remedy=remedy)
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

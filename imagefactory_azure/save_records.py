@@ -15,7 +15,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 
 from imagefactory.arm_ids import DISK, STORAGE_ACCOUNT
@@ -80,8 +87,11 @@ def records_of(blobs: Iterable[StoredBlob]) -> list[SaveRecord]:
 class Hold:
     """A record in the hands of this run."""
 
-    def __init__(self, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str], account_id: str) -> None:
+    def __init__(
+        self, guid: str, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str], account_id: str
+    ) -> None:
         """`record` is the metadata of the record, `account_id` the ARM id of the factory's storage account."""
+        self.guid = guid
         self._client, self._lease = client, lease
         self.name = unquote(record.get("name", ""))
         self.disks, self.strays = _disks(record, account_id)
@@ -152,7 +162,7 @@ class SaveRecords:
         held: Hold | None = None
         try:
             about = await client.get_blob_properties(lease=lease)
-            held = Hold(client, lease, about.metadata or {}, self._account_id)
+            held = Hold(guid, client, lease, about.metadata or {}, self._account_id)
             yield held
         except AzureError as error:
             raise _refused(error, client, "the save does not begin") from error
@@ -185,12 +195,14 @@ class SaveRecords:
             raise _refused(error, client, "no name can be reserved, so the save does not begin") from error
         return True
 
-    async def free(self, name: str) -> None:
-        """The name needs no reservation any more. Raises `CloudError`."""
+    async def free(self, name: str, guid: str) -> None:
+        """End the reservation of a name by a save; that of another save is kept. Raises `CloudError`."""
         client = (await self._container()).get_blob_client(name + NAME)
         try:
-            await client.delete_blob()
-        except ResourceNotFoundError:
+            about = await client.get_blob_properties()
+            if (about.metadata or {}).get("guid") == guid:
+                await client.delete_blob(etag=about.etag, match_condition=MatchConditions.IfNotModified)
+        except (ResourceNotFoundError, ResourceModifiedError):
             return
         except AzureError as error:
             raise _refused(error, client, "it stays, and the name is not used again") from error

@@ -1,7 +1,7 @@
 /*
  * Azurite's blob service, with what Azure has and Azurite lacks: copies that take time, stay pending, fail and are
- * aborted; copies that do not share their page table with their source; Put Page From URL (pages_from_url.cjs);
- * accounts added while it runs.
+ * aborted; copies that do not share their page table with their source; Put Page From URL (pages_from_url.cjs); digests
+ * of ranges (range_digests.cjs); accounts added while it runs.
  *
  *   node azurite_host.cjs <azurite>/dist/src/blob/main.js <front port> <Azurite's own options>
  *
@@ -160,14 +160,16 @@ for (const name of COPIES) {
   });
 }
 
-require("./pages_from_url.cjs")({
+const tools = {
   load: (name, whole = false) => (whole ? require(join(dirname(entry), name)) : load(name)),
   find: (store, id) => {
     settle(store);
     return find(store, id instanceof BlobStorageContext ? { account: id.account, container: id.container, blob: id.blob } : id);
   },
   wrapHandler: (name, method, make) => wrap(load(name).prototype, method, make),
-});
+};
+require("./pages_from_url.cjs")(tools);
+require("./range_digests.cjs")(tools);
 
 wrap(Handler, "abortCopyFromURL", (original) => async function (copyId, given, context) {
   const answer = await original.call(this, copyId, given, context); // checks lease and copy id

@@ -114,11 +114,11 @@ module.exports = function install({ load, find, wrapHandler }) {
     const wanted = { crc64: asText(options.sourceContentcrc64), md5: asText(options.sourceContentMD5) };
     if (wanted.crc64 && wanted.crc64 !== read.crc64) throw errors.getCrc64Mismatch(context.contextId, wanted.crc64, read.crc64);
     if (wanted.md5 && wanted.md5 !== read.md5) throw errors.getMd5Mismatch(context.contextId, wanted.md5, read.md5);
-    let { crc64 } = read;
+    let told = read;
     if (request.request.getHeader("x-localcloud-corrupt")) {
       const persistency = await corrupted(this, parts.map((each) => each.persistency), context);
       parts = [{ ...from, persistency }];
-      ({ crc64 } = await digestOf(this, [persistency], context));
+      told = await digestOf(this, [persistency], context);
     }
     const destination = find(this.metadataStore, request);
     if (!destination) throw errors.getBlobNotFound(context.contextId);
@@ -138,7 +138,9 @@ module.exports = function install({ load, find, wrapHandler }) {
       statusCode: 201,
       eTag: written.etag,
       lastModified: written.lastModified,
-      xMsContentCrc64: Buffer.from(crc64, "base64"),
+      // Recorded of Azure: whoever sends an MD5 gets one, and no CRC64.
+      contentMD5: wanted.md5 && Buffer.from(told.md5, "base64"),
+      xMsContentCrc64: wanted.md5 ? undefined : Buffer.from(told.crc64, "base64"),
       blobSequenceNumber: written.blobSequenceNumber,
       requestId: context.contextId,
       version: request.request.getHeader("x-ms-version"),

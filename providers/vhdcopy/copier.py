@@ -123,7 +123,8 @@ class Copier(Protocol):
     ) -> Copied:
         """Make the staged VHD exist and be whole, and tell which copy it is.
 
-        It is read from `via`, a whole staged VHD of the same source, where that is given. `users` is written into its
+        It is read from `via`, a staged VHD of the same source that calls itself whole, if that is given and the copier
+        can check what it reads there; nothing that it holds or says is taken on trust. `users` is written into its
         metadata as it is when the copy begins and, by a copier that has an own end, when it ends. A whole one of the
         same source is taken over, an unfinished one resumed. Raises `RelayLost` (with `via` only), `CopyError` or
         `CloudError`; what is there then is kept, for the next call to go on.
@@ -136,8 +137,11 @@ class RelayLost(CopyError):
 
 
 async def relay_etag(blobs: PageBlobs, request: CopyRequest, via: BlobRef) -> str:
-    """The ETag of a whole staged VHD of the request's source. Raises `RelayLost`, `CloudError`."""
-    facts = await blobs.facts(via)
+    """The ETag of a whole staged VHD of the request's source. Raises `RelayLost`."""
+    try:
+        facts = await blobs.facts(via)
+    except ImageFactoryError as error:
+        raise RelayLost(f"{via.name}: it cannot be read ({error})") from error
     if facts is None or not request.marked(facts.metadata) or not is_whole(facts):
         raise RelayLost(f"{via.name}: it is not there any more")
     return facts.etag
@@ -211,12 +215,22 @@ def record_of(staged: BlobRef) -> BlobRef:
     return _beside(staged, SUFFIX)
 
 
-async def remove(blobs: PageBlobs, staged: BlobRef, facts: BlobFacts) -> None:
-    """Remove a staged VHD that `facts` tell of and what belongs to it, whatever copier made it. Raises `CloudError`."""
+async def remove(blobs: PageBlobs, staged: BlobRef, facts: BlobFacts) -> bool:
+    """Remove a staged VHD as `facts` tell of it, and what belongs to it, whatever copier made it. Raises `CloudError`.
+
+    Returns False if somebody wrote to it since.
+    """
     if facts.copy and facts.copy.status == "pending":
         await blobs.abort_copy(staged, facts.copy.id)
-    await blobs.delete(record_of(staged))  # first: what a kill leaves between is a VHD, which is looked for again
-    await blobs.delete(staged)
+        return False  # for it has another ETag now
+    await remove_record(blobs, record_of(staged))  # first: what a kill leaves is a VHD, which is looked for again
+    return await blobs.delete(staged, etag=facts.etag)
+
+
+async def remove_record(blobs: PageBlobs, record: BlobRef) -> None:
+    """Remove the record of an unfinished copy, if there is one. Raises `CloudError`."""
+    if facts := await blobs.facts(record):
+        await blobs.delete(record, etag=facts.etag)
 
 
 def _beside(blob: BlobRef, suffix: str) -> BlobRef:

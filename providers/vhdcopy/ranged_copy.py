@@ -13,16 +13,18 @@ import uuid
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import monotonic
+from functools import partial
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 from imagefactory.errors import ImageFactoryError
-from imagefactory.manifest import Manifest, ManifestError, manifest_bytes, parse_manifest
+from imagefactory.manifest import Manifest, ManifestError, manifest_bytes, most_bytes, parse_manifest
 from imagefactory.ranges import Range, covered, pieces
 from imagefactory_azure.blobs import BlobFacts, BlobRef
 from imagefactory_azure.once import Once
 from providers.vhdcopy import copier
-from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress, RelayLost, Report, Source, Warn
+from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, Progress, RelayLost, Report, Warn
+from providers.vhdcopy.known import Known
 from providers.vhdcopy.pacing import Pacer
 from providers.vhdcopy.totals import Totals
 from providers.vhdcopy.transfer import Job, SourceChanged, Transfer
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 STARTS = 3
 """How often a copy begins anew because its source changed, the first time included."""
 
+RELAY_CHANGES = 5
+"""How often in a row a relay may have another ETag, with no range moved in between; its users write its metadata."""
+
 RECORD_SECONDS = 1.0, 10.0
 """Least and greatest time between two records of what is right; it grows with a copy's age, to a tenth of it."""
 
@@ -45,6 +50,9 @@ RECORDS_SHARE = 0.05
 RECORD_CALL_SECONDS = 0.002
 """CPU time of the call that writes a record (the SDK's pipeline)."""
 
+PRESENT_RANGES = 64
+"""How many ranges of an unfinished VHD are looked at for each that it shall have, however many somebody made there."""
+
 LAST_RECORD_SECONDS = 1.0
 """How long the last record of a copy that is stopped may take."""
 
@@ -52,28 +60,6 @@ MARK_ATTEMPTS = 5
 """How often the mark is set; a range whose answer was lost may yet arrive and change the ETag, with the same bytes."""
 
 GENERATIONS = 2**31
-
-
-@dataclass
-class _Known:
-    """One factory VHD: what is to be moved, and the digests that are known or have been seen."""
-
-    source: Source
-    parts: tuple[Range, ...]
-    manifest: Manifest | None
-    must: dict[Range, str]
-    is_stale: bool = False
-    """Whether a copy met another ETag since."""
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def total(self) -> int:
-        """Bytes to be moved."""
-        return sum(part.length for part in self.parts)
-
-    def agrees(self, part: Range, digest: str) -> bool:
-        """Whether a range may have that digest, by all that is known."""
-        return self.must.get(part, digest) == digest
 
 
 @dataclass
@@ -93,7 +79,7 @@ class RangedCopier:
     ) -> None:
         self._blobs, self._writer, self._manifests = blobs, writer, manifests
         self._pacer, self._totals = pacer, totals
-        self._known: Once[BlobRef, _Known] = Once()
+        self._known: Once[BlobRef, Known] = Once()
         self._in_flight = 0
 
     async def copy(
@@ -119,7 +105,7 @@ class RangedCopier:
             " nobody writes to it, then run again"
         )
 
-    async def _learn(self, request: CopyRequest, warn: Warn) -> _Known:
+    async def _learn(self, request: CopyRequest, warn: Warn) -> Known:
         source = await copier.checked_source(self._blobs, request)
         allocated = await self._blobs.page_ranges(request.source)
         found = await self._manifests.read(request.source, request.source_length, request.source_created)
@@ -127,19 +113,20 @@ class RangedCopier:
             warn(found.warning)
         manifest = found.manifest
         if manifest is None:
-            return _Known(source, pieces(allocated), None, {})
+            return Known(request.source, source, pieces(allocated), None, self._writer, {}, {})
         parts = tuple(sorted(manifest.ranges))
         if beyond := next((part for part in allocated if not covered(part, parts)), None):
             raise CopyError(
                 f"{request.source.name}: it holds data at {beyond.offset} that its ranges manifest does not know, so it"
                 " was changed after it was saved; it is not copied. Save the image again"
             )
-        return _Known(source, parts, manifest, dict(manifest.ranges))
+        digests = dict(manifest.ranges), dict(manifest.md5)
+        return Known(request.source, source, parts, manifest, self._writer, *digests)
 
     async def _copy(
         self,
         request: CopyRequest,
-        known: _Known,
+        known: Known,
         via: BlobRef | None,
         users: AbstractSet[str],
         report: Report,
@@ -150,19 +137,16 @@ class RangedCopier:
             return staged
         kept = sum(part.length for part in staged.right)
         await self._move(request, known, staged, via, report)
-        manifest = await self._manifest(request, known, staged, warn)
+        manifest = await self._manifest(request, known, via, warn)
         await self._finish(request, known, staged, manifest.digest, users)
         self._totals.end(request.source_length, known.total, kept)
         return Copied(staged.copy_id, manifest.digest)
 
     async def _finish(
-        self, request: CopyRequest, known: _Known, staged: _Staged, digest: str, users: AbstractSet[str]
+        self, request: CopyRequest, known: Known, staged: _Staged, digest: str, users: AbstractSet[str]
     ) -> None:
         """Check the end, and set the mark that makes it whole, last."""
-        if not await copier.ends_alike(self._blobs, request, known.source):
-            if facts := await self._blobs.facts(request.destination):
-                await copier.remove(self._blobs, request.destination, facts)
-            raise copier.ends_otherwise(request)
+        alike = await copier.ends_alike(self._blobs, request, known.source)
         for _ in range(MARK_ATTEMPTS):
             facts = await self._blobs.facts(request.destination)
             if facts is None or facts.metadata.get(copier.COPY) != staged.copy_id:
@@ -170,6 +154,10 @@ class RangedCopier:
                     f"{request.destination.name}: somebody removed it while it was copied; the image is not made."
                     " Run again"
                 )
+            if not alike:
+                if await copier.remove(self._blobs, request.destination, facts):
+                    raise copier.ends_otherwise(request)
+                continue
             metadata = {
                 **self._marks(request, known, staged.copy_id),
                 copier.STATE: copier.WHOLE,
@@ -178,11 +166,11 @@ class RangedCopier:
             }
             if await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag):
                 with suppress(ImageFactoryError):  # the release removes it too
-                    await self._blobs.delete(request.record)
+                    await copier.remove_record(self._blobs, request.record)
                 return
         raise CopyError(f"{request.destination.name}: somebody else writes to it; the image is not made. Run again")
 
-    async def _open(self, request: CopyRequest, known: _Known, users: AbstractSet[str], warn: Warn) -> _Staged | Copied:
+    async def _open(self, request: CopyRequest, known: Known, users: AbstractSet[str], warn: Warn) -> _Staged | Copied:
         """What stands at the destination, taken over or taken up; else a new page blob."""
         facts = await self._blobs.facts(request.destination)
         if facts is not None:
@@ -195,7 +183,7 @@ class RangedCopier:
                 is_whole = copier.is_whole(facts)
                 if is_whole and (is_same or not request.source_version):
                     copy_id = facts.metadata.get(copier.COPY) or (facts.copy.id if facts.copy else "")
-                    return Copied(copy_id, facts.metadata.get(copier.DIGEST, ""))
+                    return Copied(copy_id, known.believed(facts.metadata.get(copier.DIGEST, "")))
                 if is_same and facts.generation and not is_whole:
                     return await self._take_up(request, known, facts)
                 since = "was finished, before it became an image" if is_whole else "began"
@@ -203,7 +191,7 @@ class RangedCopier:
         return await self._begin(request, known, users, facts)
 
     async def _begin(
-        self, request: CopyRequest, known: _Known, users: AbstractSet[str], there: BlobFacts | None
+        self, request: CopyRequest, known: Known, users: AbstractSet[str], there: BlobFacts | None
     ) -> _Staged:
         staged = _Staged(uuid.uuid4().hex, random.randrange(1, GENERATIONS))  # noqa: S311 - a number, no secret
         metadata = {
@@ -229,27 +217,23 @@ class RangedCopier:
         facts = await self._blobs.facts(request.destination)
         return facts is not None and facts.metadata.get(copier.COPY) == staged.copy_id
 
-    async def _take_up(self, request: CopyRequest, known: _Known, facts: BlobFacts) -> _Staged:
-        """What an earlier run left: the ranges that are there, and that its record says are right."""
+    async def _take_up(self, request: CopyRequest, known: Known, facts: BlobFacts) -> _Staged:
+        """What an earlier run left: the ranges that are there, and right by its record, if the factory confirms it."""
         staged = _Staged(facts.metadata[copier.COPY], facts.generation or 0)
-        packed = await self._blobs.get_document(request.record)
+        packed = await self._blobs.get_document(request.record, most_bytes(len(known.parts)))
         if packed is None:
             return staged
         with suppress(ManifestError):
-            record = parse_manifest(packed)
+            record = await asyncio.to_thread(parse_manifest, packed, len(known.parts))
             if record.vhd == staged.copy_id:
-                present = await self._blobs.page_ranges(request.destination)
-                staged.right = {
-                    part: digest
-                    for part in known.parts
-                    if (digest := record.ranges.get(part)) and known.agrees(part, digest) and covered(part, present)
-                }
-                for part, digest in staged.right.items():
-                    known.must.setdefault(part, digest)
+                present = await self._blobs.page_ranges(request.destination, PRESENT_RANGES * len(known.parts))
+                claimed = {part: record.ranges[part] for part in known.parts if part in record.ranges}
+                there = {part: digest for part, digest in claimed.items() if covered(part, present)}
+                staged.right = dict(await known.confirmed(there))
         return staged
 
     async def _move(
-        self, request: CopyRequest, known: _Known, staged: _Staged, via: BlobRef | None, report: Report
+        self, request: CopyRequest, known: Known, staged: _Staged, via: BlobRef | None, report: Report
     ) -> None:
         kept = moved = sum(part.length for part in staged.right)
         total = known.total
@@ -257,24 +241,30 @@ class RangedCopier:
         def done(part: Range, digest: str) -> None:
             nonlocal moved
             staged.right[part] = digest
-            known.must.setdefault(part, digest)
+            known.crc64.setdefault(part, digest)
             moved += part.length
             report(Progress(moved, total, kept))
 
         report(Progress(moved, total, kept))
         etag = await copier.relay_etag(self._blobs, request, via) if via else known.source.etag
         recording = asyncio.ensure_future(self._keep_record(request, staged))
+        changes, before = 0, moved
         try:
             while left := [part for part in known.parts if part not in staged.right]:
-                job = Job(via or request.source, etag, request.destination, staged.generation, request.source.name)
+                vouch = partial(known.vouch, via) if via else None
+                source, to = via or request.source, request.destination
+                job = Job(source, etag, to, staged.generation, request.source.name, vouch)
                 try:
-                    await Transfer(self._writer, self._pacer, self._totals, job, known.must, done).run(left)
+                    await Transfer(self._writer, self._pacer, self._totals, job, known.crc64, done).run(left)
                 except SourceChanged:
                     if via is None:
                         raise
                     # Its users changed, perhaps, and with its metadata the ETag; a whole one is not written any more.
                     if (now := await copier.relay_etag(self._blobs, request, via)) == etag:
                         raise RelayLost(f"{via.name}: it cannot be read any more") from None
+                    changes, before = changes + 1 if moved == before else 0, moved
+                    if changes >= RELAY_CHANGES:
+                        raise RelayLost(f"{via.name}: it changes all the time") from None
                     etag = now
         finally:
             recording.cancel()
@@ -295,24 +285,34 @@ class RangedCopier:
 
     async def _record(self, request: CopyRequest, staged: _Staged) -> float:
         """Write down what is right; returns the seconds that this kept the process busy."""
-        began = monotonic()
-        record = Manifest(staged.copy_id, request.source_length, request.source_created, staged.right)
-        packed = manifest_bytes(record)
-        cost = monotonic() - began + RECORD_CALL_SECONDS
-        await self._blobs.put_document(request.record, packed, {}, overwrite=True)
-        return cost
 
-    async def _manifest(self, request: CopyRequest, known: _Known, staged: _Staged, warn: Warn) -> Manifest:
-        """The factory image's manifest; made from this copy, and left with the image, where there was none."""
+        def packed(record: Manifest) -> tuple[bytes, float]:
+            began = thread_time()
+            return manifest_bytes(record), thread_time() - began
+
+        right = dict(staged.right)
+        record = Manifest(staged.copy_id, request.source_length, request.source_created, right)
+        content, cost = await asyncio.to_thread(packed, record)
+        await self._blobs.put_document(request.record, content, {}, overwrite=True)
+        return cost + RECORD_CALL_SECONDS
+
+    async def _manifest(self, request: CopyRequest, known: Known, via: BlobRef | None, warn: Warn) -> Manifest:
+        """The factory image's manifest; made from this copy, and left with the image, where there was none.
+
+        A copy that read a relay leaves none.
+        """
         async with known.writing:
-            if known.manifest is None:
-                source = request.source
-                made = Manifest(source.file_name, request.source_length, request.source_created, staged.right)
+            if known.manifest is not None:
+                return known.manifest
+            source = request.source
+            digests = {part: known.crc64[part] for part in known.parts}
+            made = Manifest(source.file_name, request.source_length, request.source_created, digests)
+            if via is None:
                 if warning := await self._manifests.write(source, made):
                     warn(warning)
                 known.manifest = made
-        return known.manifest
+            return made
 
     @staticmethod
-    def _marks(request: CopyRequest, known: _Known, copy_id: str) -> dict[str, str]:
+    def _marks(request: CopyRequest, known: Known, copy_id: str) -> dict[str, str]:
         return {**request.mark, copier.ETAG: known.source.version, copier.COPY: copy_id}

@@ -1,7 +1,8 @@
 """The copier that lets the storage service copy (Copy Blob), and waits.
 
 Owns when to start, take over, wait, start again and give up. Copy Blob is best effort and has no way to resume: a copy
-that failed starts anew, one that is pending (from an earlier run too) is waited for.
+that failed starts anew, one that is pending (from an earlier run too) is waited for. Does not read relays: the service
+checks no digest of what it copies so.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 """How often a copy that the service fails or forgets is started, the first time included."""
 
+STARTS = 5
+"""How often a copy is started while somebody else writes to its destination."""
+
 STALL_SECONDS = 30 * 60.0
 """A copy whose progress has not moved for so long is aborted and started again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One copy: where it is read from, at which ETag, and the metadata of what it makes."""
+    """One copy: at which ETag its source is read, and the metadata of what it makes."""
 
     request: CopyRequest
-    source: BlobRef
     etag: str
     metadata: dict[str, str]
 
@@ -48,61 +51,54 @@ class ServiceCopier:
     async def copy(
         self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, warn: Warn
     ) -> Copied:
-        """See `Copier`."""
+        """See `Copier`; `via` is not read."""
         source = await self._sources.get(request.source, lambda: copier.checked_source(self._blobs, request))
-        etag = await copier.relay_etag(self._blobs, request, via) if via else source.version
-        job = _Job(request, via or request.source, etag, {**request.mark, **copier.users_text(users)})
-        state = await self._start(job, overwrite=False) or await self._take_over(job)
+        job = _Job(request, source.version, {**request.mark, **copier.users_text(users)})
+        state = await self._start(job) or await self._begin(job)
         for attempt in range(ATTEMPTS):
             state = await self._wait(request, state, report)
             if state.status == "success":
                 if not await copier.ends_alike(self._blobs, request, source):
-                    await self._blobs.delete(request.destination)
+                    facts = await self._blobs.facts(request.destination)
+                    if facts and facts.copy and facts.copy.id == state.id:
+                        await self._blobs.delete(request.destination, etag=facts.etag)
                     raise copier.ends_otherwise(request)
                 return Copied(state.id)
             if attempt + 1 < ATTEMPTS:
-                state = await self._restart(job)
+                state = await self._begin(job)
         raise CopyError(
             f"{request.destination.name}: the copy of {request.source.name} ended {ATTEMPTS} times as {state.status}"
             f" ({state.reason or 'no reason given'}); the image is not made. Run again; if it stays, look at the"
             " storage accounts' health"
         )
 
-    async def _start(self, job: _Job, *, overwrite: bool) -> CopyState | None:
+    async def _start(self, job: _Job, overwrite_etag: str | None = None) -> CopyState | None:
+        request = job.request
         return await self._blobs.start_copy(
-            job.source, job.etag, job.request.destination, job.metadata, overwrite=overwrite
+            request.source, job.etag, request.destination, job.metadata, overwrite_etag=overwrite_etag
         )
 
-    async def _restart(self, job: _Job) -> CopyState:
-        if state := await self._start(job, overwrite=True):
-            return state
-        # The answer to the start was lost, and asking again met the copy that it had started.
+    async def _begin(self, job: _Job) -> CopyState:
+        """Take over a copy that is pending or done, from an earlier run too; else start one over what exists of it."""
         request = job.request
-        facts = await self._blobs.facts(request.destination)
-        if facts and facts.copy and request.marked(facts.metadata):
-            return facts.copy
+        for _ in range(STARTS):
+            facts = await self._blobs.facts(request.destination)
+            if facts is not None and not request.from_same_source(facts.metadata):
+                raise copier.foreign(request)
+            if facts is not None and request.marked(facts.metadata):
+                if facts.copy and facts.copy.status in {"pending", "success"}:
+                    return facts.copy
+                if copier.is_whole(facts):
+                    return CopyState(facts.metadata.get(copier.COPY, ""), "success")
+            elif facts is not None and facts.copy and facts.copy.status == "pending":
+                # A copy of what the factory's VHD was before it was written anew.
+                await self._blobs.abort_copy(request.destination, facts.copy.id)
+                continue
+            if state := await self._start(job, facts.etag if facts else None):
+                return state
         raise CopyError(
             f"{request.destination.name}: another copy into it is under way; the image is not made. Run again"
         )
-
-    async def _take_over(self, job: _Job) -> CopyState:
-        """What an earlier run left: finished or pending it is taken as it is, else the copy starts again."""
-        request = job.request
-        facts = await self._blobs.facts(request.destination)
-        if facts is None:
-            return await self._restart(job)
-        if request.marked(facts.metadata):
-            if facts.copy and facts.copy.status in {"pending", "success"}:
-                return facts.copy
-            if copier.is_whole(facts):
-                return CopyState(facts.metadata.get(copier.COPY, ""), "success")
-            return await self._restart(job)
-        if not request.from_same_source(facts.metadata):
-            raise copier.foreign(request)
-        # A copy of what the factory's VHD was before it was written anew.
-        if facts.copy and facts.copy.status == "pending":
-            await self._blobs.abort_copy(request.destination, facts.copy.id)
-        return await self._restart(job)
 
     async def _wait(self, request: CopyRequest, state: CopyState, report: Report) -> CopyState:
         began = moved = monotonic()

@@ -29,7 +29,8 @@ LOOK_SECONDS = 0.2
 """Time between two looks whether a relay is still read."""
 
 CLAIMS = 5
-"""How often a staged VHD is made again that others removed before it was claimed."""
+"""How often a staged VHD is made again that others removed before it was claimed, and how often one is released that
+others write to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +104,24 @@ class Staging:
                 row.say("kept for copies in its region")
             await asyncio.sleep(LOOK_SECONDS)
         async with self._locks[blob.url]:
-            facts = await self._blobs.facts(blob)
-            if facts is None or copier.SOURCE not in facts.metadata:
-                return
-            others = copier.users_of(facts.metadata) - {user}
-            if others:
-                metadata = {key: value for key, value in facts.metadata.items() if key != copier.USERS}
-                await self._blobs.set_metadata(blob, {**metadata, **copier.users_text(others)}, etag=facts.etag)
-            else:
-                self._released.add(blob)
-                await copier.remove(self._blobs, blob, facts)
+            for _ in range(CLAIMS):
+                if await self._left(blob, user):
+                    return
+        raise CopyError(f"{blob.name}: somebody else writes to it all the time; it stays and takes up room. Run again")
+
+    async def _left(self, blob: BlobRef, user: str) -> bool:
+        """Remove `user` from the staged VHD, or the VHD with its last user; False if somebody wrote to it meanwhile."""
+        facts = await self._blobs.facts(blob)
+        if facts is None or copier.SOURCE not in facts.metadata:
+            return True
+        if others := copier.users_of(facts.metadata) - {user}:
+            metadata = {key: value for key, value in facts.metadata.items() if key != copier.USERS}
+            return await self._blobs.set_metadata(blob, {**metadata, **copier.users_text(others)}, etag=facts.etag)
+        self._released.add(blob)
+        removed = await copier.remove(self._blobs, blob, facts)
+        if not removed:
+            self._released.discard(blob)
+        return removed
 
     async def forget(self, request: CopyRequest, user: str) -> None:
         """The copy is not needed any more by `user`. Raises `CloudError`."""

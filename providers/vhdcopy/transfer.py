@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from imagefactory.errors import ImageFactoryError
 from imagefactory.ranges import Range
 from imagefactory_azure.blobs import BlobRef
-from providers.vhdcopy.copier import CopyError
+from providers.vhdcopy.copier import CopyError, RelayLost
 from providers.vhdcopy.pacing import Pacer, Ticket, Window
 from providers.vhdcopy.totals import Totals
 
@@ -47,7 +48,8 @@ class SourceChanged(Exception):
 class Job:
     """One copy: what is read, at which ETag (None: whatever it is); what is written, in which generation.
 
-    `name` is the VHD's name for people.
+    `name` is the VHD's name for people. `vouch` is given where another blob than that VHD is read, of which no word is
+    taken: it returns the CRC64 and the MD5 that a range must have, and the service checks the MD5 before it writes.
     """
 
     source: BlobRef
@@ -55,6 +57,7 @@ class Job:
     destination: BlobRef
     generation: int
     name: str
+    vouch: Callable[[Range], Awaitable[tuple[str, str]]] | None = None
 
 
 @dataclass
@@ -85,7 +88,10 @@ class Transfer:
     window: Window = field(default_factory=Window)
 
     async def run(self, parts: Iterable[Range]) -> None:
-        """Move all of them. Raises `SourceChanged`, `CopyError`, `CloudError`; no request is under way afterwards."""
+        """Move all of them. Raises `SourceChanged`, `CopyError`, `CloudError`; no request is under way afterwards.
+
+        `RelayLost` if a range is not what `vouch` says, or if what is read in place of that VHD cannot be read.
+        """
         running: set[asyncio.Task[None]] = set()
         try:
             for part in parts:
@@ -119,8 +125,9 @@ class Transfer:
 
         job = self.job
         try:
+            crc64, md5 = await job.vouch(part) if job.vouch else (self.must.get(part), None)
             written = await self.writer.copy_range(
-                job.source, job.etag, job.destination, job.generation, part, self.must.get(part)
+                job.source, job.etag, job.destination, job.generation, part, crc64, md5
             )
         except RangeRefused as refused:
             self._judge(refused, part, ticket, tries)
@@ -145,18 +152,28 @@ class Transfer:
                 now = monotonic()
                 tries.busy_since = now if tries.busy_since is None else tries.busy_since
                 if now - tries.busy_since > BUSY_SECONDS:
-                    raise refused.error from None
+                    raise self._given_up(refused) from None
             case Refusal.PASSING | Refusal.UNAUTHORIZED | Refusal.SOURCE_UNAUTHORIZED:
                 tries.failed += 1
                 if tries.failed >= RANGE_ATTEMPTS:
-                    raise refused.error from None
+                    raise self._given_up(refused) from None
+            case Refusal.OTHER_CONTENT if self.job.vouch:
+                raise RelayLost(
+                    f"{self.job.source.name}: the range of {part.length} bytes at {part.offset} is not that of"
+                    f" {self.job.name}, and none of it is kept"
+                ) from None
             case Refusal.OTHER_CONTENT:
                 self.totals.moved += part.length
                 self._count_differing(part, tries, refused.found)
             case Refusal.SOURCE_CHANGED | Refusal.SOURCE_GONE:
                 raise SourceChanged from None
             case _:
-                raise refused.error from None
+                raise self._given_up(refused) from None
+
+    def _given_up(self, refused: RangeRefused) -> ImageFactoryError:
+        if self.job.vouch and refused.at_source:
+            return RelayLost(f"{self.job.source.name}: it cannot be read ({refused.error.fault.fact})")
+        return refused.error
 
     def _count_differing(self, part: Range, tries: _Tries, found: str) -> None:
         tries.differing += 1

@@ -7,6 +7,7 @@ so that neither the product nor the emulator vouches for itself.
 from __future__ import annotations
 
 import base64
+import hashlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -102,9 +103,9 @@ class StorageWorld:
         """Copy a range of the VHD, as it is now."""
         return await connected.writer.copy_range(self.source, self.etag(), self.staged, GENERATION, part, digest)
 
-    def etag(self) -> str:
-        """The factory's VHD's."""
-        return str(self.client(self.source).get_blob_properties().etag)
+    def etag(self, blob: BlobRef | None = None) -> str:
+        """That of a blob as it is now; of the factory's VHD if none is named."""
+        return str(self.client(blob or self.source).get_blob_properties().etag)
 
     def client(self, blob: BlobRef) -> BlobClient:
         """A blob as somebody with the account's key sees it."""
@@ -173,3 +174,8 @@ def crc64(content: bytes) -> str:
         for _ in range(8):
             crc = crc >> 1 ^ (0x9A6C9329AC4BC9B5 if crc & 1 else 0)
     return base64.b64encode((crc ^ (1 << 64) - 1).to_bytes(8, "little")).decode()
+
+
+def md5(content: bytes) -> str:
+    """MD5 as Azure writes it."""
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()

@@ -44,7 +44,7 @@ async def test_what_stands_there_is_overwritten_only_as_it_was_seen(storage: Sto
         assert not await begin(storage, blobs, 9, seen.etag)
         now = await blobs.facts(storage.staged)
         assert now and now.metadata == {"copy": "changed"} and await begin(storage, blobs, 9, now.etag)
-        await blobs.delete(storage.staged)
+        assert await blobs.delete(storage.staged, etag=storage.etag(storage.staged))
         assert not await begin(storage, blobs, 10, now.etag)
 
 
@@ -52,7 +52,7 @@ async def test_a_beginning_whose_answer_was_lost_is_recognized(storage: StorageW
     """The attempt that follows finds its own blob, and takes it for what it is."""
     async with storage.connect() as connected:
         assert await begin(storage, connected.blobs)
-        await connected.blobs.delete(storage.staged)
+        assert await connected.blobs.delete(storage.staged, etag=storage.etag(storage.staged))
         storage.refuse({"drop": "after"}, path=storage.vhd, method="PUT", times=1)
         assert await begin(storage, connected.blobs)
         assert not await begin(storage, connected.blobs, GENERATION + 1)
@@ -67,8 +67,21 @@ async def test_marks_are_set_only_on_what_was_seen(storage: StorageWorld) -> Non
         assert not await blobs.set_metadata(storage.staged, {"state": "late"}, etag=seen.etag)
         now = await blobs.facts(storage.staged)
         assert now and now.metadata == {"state": "whole"} and now.generation == GENERATION
-        await blobs.delete(storage.staged)
+        assert await blobs.delete(storage.staged, etag=storage.etag(storage.staged))
         assert not await blobs.set_metadata(storage.staged, {"state": "late"}, etag=now.etag)
+
+
+async def test_only_what_was_seen_is_removed(storage: StorageWorld, auth: Auth) -> None:
+    """With another ETag by now it stays; one that is gone is as good as removed."""
+    async with storage.begun(auth) as connected:
+        blobs = connected.blobs
+        seen = await blobs.facts(storage.staged)
+        assert seen and await blobs.set_metadata(storage.staged, {"users": "another"}, etag=seen.etag)
+        assert not await blobs.delete(storage.staged, etag=seen.etag)
+        now = await blobs.facts(storage.staged)
+        assert now and now.metadata == {"users": "another"}
+        assert await blobs.delete(storage.staged, etag=now.etag) and await blobs.facts(storage.staged) is None
+        assert await blobs.delete(storage.staged, etag=now.etag)
 
 
 async def test_what_a_disk_has_allocated_is_told_however_fragmented_it_is(storage: StorageWorld) -> None:
@@ -129,7 +142,7 @@ async def test_of_an_account_that_is_gone_nothing_stands_and_nothing_is_to_be_re
     async with storage.connect(auth) as connected:
         assert await connected.blobs.facts(gone) is None
         assert await connected.blobs.get_document(gone) is None
-        await connected.blobs.delete(gone)
+        assert await connected.blobs.delete(gone, etag='"0x8D"')
         assert not await connected.accounts.exists(gone.account_id)
         assert await connected.accounts.exists(storage.staged.account_id)
 

@@ -144,7 +144,7 @@ async def test_a_writer_of_an_older_copy_is_refused(storage: StorageWorld) -> No
             await storage.copy(connected)
         assert caught.value.kind is Refusal.DESTINATION_CHANGED
         assert await connected.blobs.page_ranges(storage.staged) == []
-        await connected.blobs.delete(storage.staged)
+        assert await connected.blobs.delete(storage.staged, etag=storage.etag(storage.staged))
         with pytest.raises(RangeRefused) as caught:
             await storage.copy(connected)
         assert caught.value.kind is Refusal.DESTINATION_CHANGED

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from ipaddress import IPv4Address
@@ -23,13 +24,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from imagefactory.ranges import Range
+from imagefactory.ranges import PIECE_BYTES, Range
 from imagefactory_azure.access import Access
-from imagefactory_azure.page_writer import PageWriter, RangeRefused, Refusal
-from tests.azure.in_flight import CRC, STAGED, copy, writing
+from imagefactory_azure.page_writer import Digest, PageWriter, RangeRefused, Refusal
+from tests.azure.in_flight import CRC, SOURCE, STAGED, copy, writing
 from tests.azure.storage_world import FIRST, GENERATION
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
+MD5 = "IhmUBAsUKUvff7wSjmZjPA=="
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
@@ -62,11 +64,11 @@ async def refusal(writer: PageWriter, digest: str | None = None) -> RangeRefused
 
 
 async def test_a_service_that_tells_another_digest_is_asked_for_the_crc64_of_what_it_wrote() -> None:
-    """Azure was recorded to answer Content-MD5 for a range of one page. The content itself is not wanted."""
-    asked: list[str] = []
+    """And of the source, if its digest is not known: whoever owns the destination may write to it in between."""
+    asked: list[tuple[str, str]] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        asked.append(request.method)
+        asked.append((request.method, request.raw_path.split("/")[1]))
         if request.method == "PUT":
             return web.Response(status=201, headers={"Content-MD5": "xdYKdCfx8GIslVnayWHipA=="})
         assert request.headers["x-ms-range-get-content-crc64"] == "true"
@@ -78,7 +80,7 @@ async def test_a_service_that_tells_another_digest_is_asked_for_the_crc64_of_wha
         assert await copy(writer, CRC) == CRC
         refused = await refusal(writer, "AAAAAAAAAAA=")
     assert (refused.kind, refused.found) == (Refusal.OTHER_CONTENT, CRC)
-    assert asked == ["PUT", "GET"] * 3
+    assert asked.pop(2) == ("GET", "factory") and asked == [("PUT", "lab"), ("GET", "lab")] * 3
 
 
 async def test_a_service_that_tells_no_crc64_at_all_verifies_nothing_and_that_is_an_error() -> None:
@@ -120,6 +122,58 @@ async def test_what_is_sent_is_what_azure_documents() -> None:
         "x-ms-source-if-match": '"0x8D"',
         "x-ms-if-sequence-number-eq": "7",
     }
+
+
+@pytest.mark.parametrize("told", [{"Content-MD5": "xdYKdCfx8GIslVnayWHipA=="}, {"x-ms-content-crc64": CRC}, {}])
+async def test_an_md5_counts_as_checked_only_if_the_service_says_so(told: dict[str, str]) -> None:
+    """The MD5 is sent, and must come back; the CRC64, which somebody could forge, says nothing."""
+    sent: list[str | None] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        sent.append(request.headers.get("x-ms-source-content-md5"))
+        return web.Response(status=201, headers=told if len(sent) > 1 else {"Content-MD5": MD5})
+
+    async with answering(answer) as writer:
+        assert await writer.copy_range(SOURCE, '"0x8D"', STAGED, GENERATION, FIRST, CRC, MD5) == CRC
+        with pytest.raises(RangeRefused) as caught:
+            await writer.copy_range(SOURCE, '"0x8D"', STAGED, GENERATION, FIRST, CRC, MD5)
+    assert caught.value.kind is Refusal.OTHER_CONTENT and sent == [MD5, MD5]
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "told"),
+    [
+        (Digest.MD5, "x-ms-range-get-content-md5", {"Content-MD5": MD5}),
+        (Digest.CRC64, "x-ms-range-get-content-crc64", {"x-ms-content-crc64": CRC}),
+    ],
+)
+async def test_the_digest_of_a_range_is_asked_for_without_reading_it(
+    kind: Digest, asked: str, told: dict[str, str]
+) -> None:
+    """Of the blob as it is at an ETag; of 4 MiB no more is sent than buffers take."""
+    sent: list[web.BaseRequest] = []
+    written = 0
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        nonlocal written
+        sent.append(request)
+        assert request.transport
+        # So that what is written is what was taken.
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        response = web.StreamResponse(status=206, headers={**told, "Content-Length": str(PIECE_BYTES)})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for _ in range(PIECE_BYTES // 4096):
+                await response.write(bytes(4096))
+                written += 4096
+        return response
+
+    async with answering(answer) as writer:
+        assert await writer.digest(SOURCE, '"0x8D"', Range(0, PIECE_BYTES), kind) == next(iter(told.values()))
+    (request,) = sent
+    assert request.method == "GET" and request.headers[asked] == "true" and request.headers["If-Match"] == '"0x8D"'
+    assert request.headers["x-ms-range"] == f"bytes=0-{PIECE_BYTES - 1}"
+    assert written < 256 * 1024
 
 
 async def test_a_source_of_another_kind_is_read_by_its_own_url() -> None:

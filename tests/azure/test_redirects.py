@@ -80,7 +80,7 @@ BLOB_CALLS: dict[str, Callable[[PageBlobs], Awaitable[object]]] = {
     "get_document": lambda blobs: blobs.get_document(STORED),
     "put_document": lambda blobs: blobs.put_document(STORED, b"{}", {}, overwrite=True),
     "abort_copy": lambda blobs: blobs.abort_copy(STORED, "id"),
-    "delete": lambda blobs: blobs.delete(STORED),
+    "delete": lambda blobs: blobs.delete(STORED, etag='"0x1"'),
 }
 
 
@@ -188,4 +188,4 @@ async def test_the_service_itself_may_not_be_let_read_by_way_of_a_redirect(auth:
     async with redirecting(307) as places, opened(places.home, auth) as accounts:
         blobs = PageBlobs(accounts)
         away = BlobRef(ACCOUNT, STORED.url.replace("a.vhd", "b.vhd"))
-        await no_redirect_is_followed(places, lambda: blobs.start_copy(STORED, '"0x1"', away, {}, overwrite=True))
+        await no_redirect_is_followed(places, lambda: blobs.start_copy(STORED, '"0x1"', away, {}))

@@ -34,12 +34,15 @@ async def everything(storage: StorageWorld, connected: Connected) -> None:
     assert await blobs.read(storage.staged, 0, 512) == storage.content(storage.source)
     staged = await blobs.facts(storage.staged)
     assert staged and await blobs.set_metadata(storage.staged, {"state": "whole"}, etag=staged.etag)
-    assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite=True)
+    staged = await blobs.facts(storage.staged)
+    assert staged
+    assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite_etag=staged.etag)
     record = storage.beside(storage.staged, "record.json.gz")
     assert await blobs.put_document(record, b"{}", {}, overwrite=True)
     assert await blobs.get_document(record) == b"{}"
-    await blobs.delete(record)
-    await blobs.delete(storage.staged)
+    for blob in (record, storage.staged):
+        facts = await blobs.facts(blob)
+        assert facts and await blobs.delete(blob, etag=facts.etag)
 
 
 async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWorld) -> None:
@@ -52,7 +55,9 @@ async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWo
         assert facts and await blobs.create(storage.staged, facts.length, {}, GENERATION)
         await connected.writer.copy_range(storage.source, facts.etag, storage.staged, GENERATION, FIRST, None)
         first = await blobs.read(storage.staged, FIRST.offset, FIRST.length)
-        assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite=True)
+        staged = await blobs.facts(storage.staged)
+        assert staged
+        assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite_etag=staged.etag)
         assert first == await blobs.read(storage.staged, FIRST.offset, FIRST.length) != bytes(512)
     assert storage.calls("POST", "listKeys") == [] and tokens_asked(storage) == 1
 

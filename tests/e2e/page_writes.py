@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from imagefactory.manifest import manifest_name, parse_manifest
 from providers.vhdcopy import copier
-from tests.e2e.world import STAGING_CONTAINER, World
+from tests.e2e.world import RANGES, STAGING_CONTAINER, World
 
 
 class PageWrite(NamedTuple):
@@ -34,7 +34,7 @@ def recorded(world: World) -> set[PageWrite]:
         blobs = world.staged(lab)
         for vhd in blobs:
             if vhd.endswith(".vhd") and manifest_name(vhd) in blobs:
-                record = parse_manifest(world.bytes_of(lab, STAGING_CONTAINER, manifest_name(vhd)))
+                record = parse_manifest(world.bytes_of(lab, STAGING_CONTAINER, manifest_name(vhd)), RANGES)
                 facts = world.service(lab).get_blob_client(STAGING_CONTAINER, vhd).get_blob_properties().metadata
                 if record.vhd == facts[copier.COPY]:
                     found |= {PageWrite(f"/{lab.account}/{STAGING_CONTAINER}/{vhd}", *part) for part in record.ranges}

@@ -19,6 +19,7 @@ from imagefactory.ranges import PIECE_BYTES
 from providers.vhdcopy import copier
 from tests.e2e.page_writes import page_writes, recorded, total
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, UP, World
+from tests.provider.copying import add_md5s
 
 pytestmark = pytest.mark.engine
 
@@ -96,9 +97,16 @@ def test_what_is_staged_for_two_labs_of_one_account_is_copied_once_and_stays_for
 
 
 def test_three_labs_of_a_region_get_an_image_that_crossed_once(world: World) -> None:
-    """The factory's VHD is gone once the first of them has it, so the other two can only have read that one."""
-    labs = [world.add_lab(name, "Win2016", region="eastus") for name in ("east", "farther", "farthest")]
+    """The factory's VHD is gone once the first of them has it, so the other two can only have read that one.
+
+    They check it by the MD5s of the manifest, as `save` leaves them.
+    """
+    world.add_lab("near", "Win2016")
     (name,) = world.add_images(("Win2016/Datacenter.json", 5), size=64 * MIB, allocated=20 * MIB)
+    world.serve()
+    add_md5s(world)
+    labs = [world.add_lab(name, "Win2016", region="eastus") for name in ("east", "farther", "farthest")]
+    world.cloud.clear_calls()
     world.cloud.set_latencies({"pageSeconds": 2})
     process = world.start(*UP)
     while not (whole := [lab for lab in labs if is_whole(world, name, lab.name)]):

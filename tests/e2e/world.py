@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FACTORY_CONTAINER = "imagefactoryvhds"
 STAGING_CONTAINER = "imagefactory-staging"
 MANIFEST = ".ranges.json.gz"
+RANGES = 4096
+"""More ranges than a VHD of the tests has."""
 STACK = "test"
 UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
 """`pulumi up` as the pipeline calls it."""

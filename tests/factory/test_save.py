@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from imagefactory.manifest import manifest_name, parse_manifest
-from tests.e2e.world import FACTORY_CONTAINER, MIB
+from tests.azure.storage_world import md5
+from tests.e2e.world import FACTORY_CONTAINER, MIB, RANGES
 from tests.factory.factory_world import UBUNTU, WINDOWS, FactoryWorld
 
 PIPELINE = {
@@ -50,8 +51,10 @@ def test_finished_vms_become_images_that_equal_their_disks_and_nothing_else_is_l
     )
     assert companion["commit"] == "0123abc" and companion["pipelineRun"].endswith("/Images/_build/results?buildId=17")
     assert companion["disk"].lower() == world.disk_id("win").lower()
-    manifest = parse_manifest(world.bytes_of(world.factory, FACTORY_CONTAINER, manifest_name(vhd)))
+    manifest = parse_manifest(world.bytes_of(world.factory, FACTORY_CONTAINER, manifest_name(vhd)), RANGES)
     assert manifest.vhd == vhd and manifest.digest == saved.row("win")["digest"]
+    content = world.disk_bytes("win")
+    assert manifest.md5 == {part: md5(content[part.offset : part.end]) for part in manifest.ranges}
     images = {each["name"]: each for each in world.command("catalog", "--json").document["images"]}
     assert images[name]["digest"] == manifest.digest and images[name]["allocated"] == manifest.allocated
     before = world.blobs()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from azure.storage.blob import BlobClient
+
+from imagefactory.manifest import Manifest, manifest_bytes, manifest_name, parse_manifest
 from imagefactory.settings import parse_settings
 from imagefactory_azure.blobs import BlobRef
 from imagefactory_azure.clouds import cloud_of
@@ -21,7 +24,8 @@ from providers.vhdcopy.pacing import Pacer
 from providers.vhdcopy.ranged_copy import RangedCopier
 from providers.vhdcopy.service_copy import ServiceCopier
 from providers.vhdcopy.totals import Totals
-from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
+from tests.azure.storage_world import md5
+from tests.e2e.world import FACTORY_CONTAINER, RANGES, STAGING_CONTAINER, Lab, World
 
 STALL_SECONDS = 1.0
 """How soon a copy by the service counts as forgotten in tests."""
@@ -108,3 +112,23 @@ def staged_equals_source(world: World, lab: str = "web") -> bool:
     (vhd,) = world.images.values()
     staged = world.bytes_of(world.labs[lab], STAGING_CONTAINER, vhd)
     return staged == world.bytes_of(world.factory, FACTORY_CONTAINER, vhd)
+
+
+def manifest_of(world: World) -> Manifest | None:
+    """The manifest of the world's one image."""
+    blob = _manifest_blob(world)
+    return parse_manifest(blob.download_blob().readall(), RANGES) if blob.exists() else None
+
+
+def add_md5s(world: World) -> None:
+    """Make the manifest of the world's one image one that `save` left: with the MD5 of each range."""
+    (vhd,) = world.images.values()
+    content, manifest = world.bytes_of(world.factory, FACTORY_CONTAINER, vhd), manifest_of(world)
+    assert manifest
+    md5s = {part: md5(content[part.offset : part.end]) for part in manifest.ranges}
+    _manifest_blob(world).upload_blob(manifest_bytes(replace(manifest, md5=md5s)), overwrite=True)
+
+
+def _manifest_blob(world: World) -> BlobClient:
+    (vhd,) = world.images.values()
+    return world.service(world.factory).get_blob_client(FACTORY_CONTAINER, manifest_name(vhd))

@@ -20,8 +20,16 @@ from providers.vhdcopy import transfer
 from providers.vhdcopy.copier import Progress, user_of
 from providers.vhdcopy.staging import Relay, Staging
 from providers.vhdcopy.totals import Totals
-from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, World
-from tests.provider.copying import copy_image, open_copier, request_of, staged_equals_source, staged_ref
+from tests.e2e.world import FACTORY_CONTAINER, RANGES, STAGING_CONTAINER, World
+from tests.provider.copying import (
+    add_md5s,
+    copy_image,
+    manifest_of,
+    open_copier,
+    request_of,
+    staged_equals_source,
+    staged_ref,
+)
 
 FAULTS: dict[str, dict[str, Any]] = {
     "busy": {"status": 503, "code": "ServerBusy"},
@@ -95,7 +103,7 @@ def staged_blob(world: World, lab: str) -> Any:
 def phases(world: World, account: str) -> dict[str, dict[str, Any]]:
     """The call of each phase, as a fault rule sees it."""
     (vhd,) = world.images.values()
-    ranges = sorted(parse_manifest(world.bytes_of(world.factory, FACTORY_CONTAINER, manifest_name(vhd))).ranges)
+    ranges = sorted(parse_manifest(world.bytes_of(world.factory, FACTORY_CONTAINER, manifest_name(vhd)), RANGES).ranges)
     assert len(ranges) > 3, "the disk has a first, a middle and a last range"
     blob, page = rf"/{account}/{STAGING_CONTAINER}/[^?]*\.vhd", "comp=page(&|$)"
     return {
@@ -199,7 +207,8 @@ async def test_an_image_crosses_to_a_region_once_and_the_relay_stays_until_it_is
     for name in ("relay", "second", "third"):
         world.add_lab(name)
     relay = replace(relay_of(world), uses=2)
-    size, content = parse_manifest(manifest_of(world)).allocated, source_blob(world).download_blob().readall()
+    add_md5s(world)
+    manifest, content = manifest_of(world), source_blob(world).download_blob().readall()
     async with a_run(world) as run:
         await run.staging.stage(request_of(world, "relay"), user_of("relay"), relay, run.watcher)
         releasing = asyncio.ensure_future(run.staging.release(relay.blob, user_of("relay"), run.watcher))
@@ -209,7 +218,7 @@ async def test_an_image_crosses_to_a_region_once_and_the_relay_stays_until_it_is
             assert not releasing.done()
             await run.staging.stage(request, user_of(lab), relay, run.watcher)
         await releasing
-    assert run.totals.moved == 3 * size
+    assert manifest and run.totals.moved == 3 * manifest.allocated
     assert all(staged_blob(world, lab).download_blob().readall() == content for lab in requests)
     assert world.staged(world.labs["relay"]) == []
 
@@ -246,11 +255,6 @@ async def test_a_relay_that_its_reader_began_is_its_own_labs_to_remove(known: Wo
 def relay_of(world: World) -> Relay:
     """The staged VHD of the lab `relay`, with one reader."""
     return Relay(staged_ref(world, "relay"), 1, user_of("relay"))
-
-
-def manifest_of(world: World) -> bytes:
-    (vhd,) = world.images.values()
-    return world.bytes_of(world.factory, FACTORY_CONTAINER, manifest_name(vhd))
 
 
 def source_blob(world: World) -> Any:

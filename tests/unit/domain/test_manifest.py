@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import tracemalloc
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,36 +13,58 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.manifest import UNPACKED_BYTES, Manifest, ManifestError, manifest_bytes, manifest_name, parse_manifest
-from imagefactory.ranges import PAGE_BYTES, Range
+from imagefactory.manifest import (
+    UNPACKED_BYTES,
+    Manifest,
+    ManifestError,
+    manifest_bytes,
+    manifest_name,
+    most_bytes,
+    most_ranges,
+    parse_manifest,
+)
+from imagefactory.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range, pieces
 
 CREATED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
-digests = st.binary(min_size=8, max_size=8).map(lambda raw: base64.b64encode(raw).decode())
+RANGES = 10
+"""How many ranges the manifests of these tests have at most."""
+
+
+def in_base64(size: int) -> st.SearchStrategy[str]:
+    """Digests of so many bytes."""
+    return st.binary(min_size=size, max_size=size).map(lambda raw: base64.b64encode(raw).decode())
+
+
+digests = in_base64(8)
 
 
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     """A manifest of some ranges."""
     ranges, at = {}, 0
-    for gap, length in draw(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 8192)), max_size=10)):
+    for gap, length in draw(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 8192)), max_size=RANGES)):
         at += gap * PAGE_BYTES
         ranges[Range(at, length * PAGE_BYTES)] = draw(digests)
         at += length * PAGE_BYTES
-    return Manifest("a.vhd", at + PAGE_BYTES, CREATED, ranges)
+    known = [part for part in ranges if draw(st.booleans())]
+    return Manifest("a.vhd", at + PAGE_BYTES, CREATED, ranges, {part: draw(in_base64(16)) for part in known})
 
 
 @given(manifests())
 def test_a_manifest_is_read_back_as_it_was_written(manifest: Manifest) -> None:
     """The same bytes each time, and the same value."""
     packed = manifest_bytes(manifest)
-    assert parse_manifest(packed) == manifest and manifest_bytes(parse_manifest(packed)) == packed
+    assert parse_manifest(packed, RANGES) == manifest and manifest_bytes(parse_manifest(packed, RANGES)) == packed
+    assert len(gzip.decompress(packed)) <= most_bytes(len(manifest.ranges))
     assert manifest.allocated == sum(part.length for part in manifest.ranges)
 
 
 @given(manifests(), digests)
 def test_the_digest_tells_content_and_nothing_else(manifest: Manifest, other: str) -> None:
-    """Name and order do not count; another digest of any range does."""
+    """Name, order and MD5s do not count; another digest of any range does."""
     turned = dict(reversed(list(manifest.ranges.items())))
+    without = Manifest("a.vhd", manifest.length, CREATED, manifest.ranges)
+    assert without.digest == manifest.digest and b'"version":1' in gzip.decompress(manifest_bytes(without))
     assert Manifest("b.vhd", manifest.length, CREATED, turned).digest == manifest.digest
     for part, digest in manifest.ranges.items():
         changed = Manifest("a.vhd", manifest.length, CREATED, {**manifest.ranges, part: other})
@@ -53,13 +76,13 @@ def test_junk_is_no_manifest(junk: bytes) -> None:
     """Whatever the bytes, the one error."""
     for packed in (junk, gzip.compress(junk)):
         with pytest.raises(ManifestError):
-            parse_manifest(packed)
+            parse_manifest(packed, RANGES)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 3},
         {"algorithm": "md5"},
         {"created": "yesterday"},
         {"ranges": [[0, 512, "AAAAAAAAAAA="], [0, 512, "AAAAAAAAAAA="]]},
@@ -69,6 +92,8 @@ def test_junk_is_no_manifest(junk: bytes) -> None:
         {"ranges": [[0, 8 * 1024 * 1024, "AAAAAAAAAAA="]]},
         {"ranges": [[1024 * 1024, 512, "AAAAAAAAAAA="]]},
         {"ranges": [[0, 512]]},
+        {"ranges": [[0, 512, "AAAAAAAAAAA=", "AAAAAAAAAAA="]]},
+        {"ranges": [[0, 512, "AAAAAAAAAAA=", "AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAA="]]},
         {"ranges": None},
     ],
 )
@@ -82,9 +107,9 @@ def test_a_manifest_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
         "algorithm": "crc64",
         "ranges": [],
     }
-    assert parse_manifest(gzip.compress(json.dumps(good).encode())).ranges == {}
+    assert parse_manifest(gzip.compress(json.dumps(good).encode()), RANGES).ranges == {}
     with pytest.raises(ManifestError):
-        parse_manifest(gzip.compress(json.dumps({**good, **change}).encode()))
+        parse_manifest(gzip.compress(json.dumps({**good, **change}).encode()), RANGES)
 
 
 json_values = st.recursive(
@@ -100,7 +125,7 @@ def test_a_damaged_manifest_is_read_or_refused_and_nothing_else(manifest: Manife
     packed = bytearray(manifest_bytes(manifest))
     cut = data.draw(st.integers(0, len(packed) - 1))
     with pytest.raises(ManifestError):
-        parse_manifest(bytes(packed[:cut]))
+        parse_manifest(bytes(packed[:cut]), RANGES)
     packed[cut] ^= data.draw(st.integers(1, 255))
     read_or_refused(bytes(packed))
     document = json.loads(gzip.decompress(manifest_bytes(manifest)))
@@ -113,7 +138,7 @@ def test_a_damaged_manifest_is_read_or_refused_and_nothing_else(manifest: Manife
 def read_or_refused(packed: bytes) -> None:
     """What is read keeps the rules of a manifest."""
     try:
-        manifest = parse_manifest(packed)
+        manifest = parse_manifest(packed, RANGES)
     except ManifestError as error:
         assert "\n" not in str(error)
         return
@@ -128,14 +153,46 @@ def test_a_number_that_counts_no_bytes_is_refused(change: dict[str, Any]) -> Non
     """Also Infinity, which Python reads where JSON forbids it."""
     document = {"version": 1, "vhd": "a.vhd", "length": 1024, "created": CREATED.isoformat(), "algorithm": "crc64"}
     with pytest.raises(ManifestError):
-        parse_manifest(gzip.compress(json.dumps({**document, "ranges": [], **change}).encode()))
+        parse_manifest(gzip.compress(json.dumps({**document, "ranges": [], **change}).encode()), RANGES)
 
 
-def test_a_document_that_unpacks_without_end_is_refused() -> None:
-    """A few hundred kilobytes must not fill the memory."""
-    bomb = gzip.compress(b" " * (UNPACKED_BYTES + 1))
-    with pytest.raises(ManifestError, match="it is no ranges manifest"):
-        parse_manifest(bomb)
+@pytest.mark.parametrize("filling", [b" ", b"[", b"[],"])
+def test_no_more_is_unpacked_than_the_ranges_of_the_vhd_need(filling: bytes) -> None:
+    """130 KB of gzip unpack to 128 MiB; what is unpacked and read of them is a matter of the VHD."""
+    bomb = gzip.compress(b'{"ranges":[' + filling * ((UNPACKED_BYTES - 100) // len(filling)))
+    assert len(bomb) < 400_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ManifestError, match="longer than its VHD allows"):
+            parse_manifest(bomb, 4000)
+        assert tracemalloc.get_traced_memory()[1] < 4 * most_bytes(4000)
+    finally:
+        tracemalloc.stop()
+
+
+allocations = st.lists(
+    st.tuples(st.sampled_from([0, 1, BRIDGE_BYTES // 512, BRIDGE_BYTES // 512 + 1, 9000]), st.integers(1, 9000)),
+    max_size=40,
+)
+"""Gap and length of what a disk has allocated, in pages."""
+
+
+@given(allocations)
+def test_a_vhd_is_not_cut_into_more_ranges_than_its_manifest_may_have(allocated: list[tuple[int, int]]) -> None:
+    """However its allocated ranges lie."""
+    held, at = [], 0
+    for gap, length in allocated:
+        held.append(Range(at + gap * PAGE_BYTES, length * PAGE_BYTES))
+        at = held[-1].end
+    assert len(pieces(held)) <= most_ranges(at)
+
+
+def test_the_largest_row_has_room() -> None:
+    """The last piece of the largest page blob, with both digests; its VHD has the longest name there is."""
+    end = 8 * 1024**4
+    part = Range(end - PIECE_BYTES, PIECE_BYTES)
+    manifest = Manifest("\u1234" * 1024, end, CREATED, {part: "A" * 11 + "="}, {part: "A" * 22 + "=="})
+    assert parse_manifest(manifest_bytes(manifest), 1) == manifest
 
 
 def test_a_manifest_lies_beside_its_vhd() -> None:

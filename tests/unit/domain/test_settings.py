@@ -45,6 +45,17 @@ def test_defaults() -> None:
     assert read.policy.cross_region == "relay"
 
 
+@pytest.mark.parametrize(("method", "effective"), [("ranged", "relay"), ("service", "direct")])
+@pytest.mark.parametrize("given", [{"crossRegion": "relay"}, {}])
+def test_what_cannot_be_checked_is_not_passed_on(method: str, effective: str, given: dict[str, str]) -> None:
+    """The service's own copy checks no digest: then each account gets its copy from the factory, also in the plan."""
+    read = parse_settings({"factory": FACTORY, "copy": {"method": method}, **given}, {})
+    assert read.policy.cross_region == effective
+    for other in ("direct", "refuse"):
+        read = parse_settings({"factory": FACTORY, "copy": {"method": method}, "crossRegion": other}, {})
+        assert read.policy.cross_region == other
+
+
 def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path: Path) -> None:
     """JSON text in the program, plain values in the file; other namespaces are passed over."""
     values: dict[str, Any] = {
