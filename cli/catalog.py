@@ -39,9 +39,10 @@ def catalog(
     """Show what the factory holds, newest first, and what was left out and why."""
     if html:
         _check_place(html)
+    settings = stack_settings(stack)
     from factory.catalog import read
 
-    reading = read(stack_settings(stack), datetime.now(timezone.utc), with_labs=with_labs or html is not None)
+    reading = read(settings, datetime.now(timezone.utc), with_labs=with_labs or html is not None)
     report = asyncio.run(reading)
     if html:
         from imagefactory.catalog_page import catalog_page  # Jinja2 is wanted here alone

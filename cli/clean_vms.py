@@ -43,9 +43,10 @@ def clean_vms(
 
     Exit codes: 0 all that was to go is gone, 1 something failed, 2 wrong usage or configuration.
     """
+    settings = stack_settings(stack)
     from factory import clean
 
-    cleaning = clean.run(stack_settings(stack), _ended, dry_run=dry_run)
+    cleaning = clean.run(settings, _ended, dry_run=dry_run)
     finish(run(cleaning, "Stopping: what Azure has begun to delete is deleted."), _report, as_json=as_json)
 
 

@@ -50,9 +50,9 @@ def prune(
     or configuration.
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
+    stacks = stacks_with_factory_of(stack)
     from factory.prune import carry_out, plan
 
-    stacks = stacks_with_factory_of(stack)
     planning = plan(stacks, now(), keep=keep, max_deletes=max_deletes, dry_run=dry_run)
     planned = completed(run(planning, "Stopping."), "Interrupted; nothing was deleted.")
     if not as_json:

@@ -58,9 +58,9 @@ def save(
 
     Exit codes: 0 all is saved, 1 something failed or a VM is not ready, 2 wrong usage or configuration.
     """
+    settings = stack_settings(stack)
     from factory import save_run
 
-    settings = stack_settings(stack)
     request = save_run.SaveRequest(
         frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, of_pipeline(os.environ)
     )
