@@ -97,8 +97,9 @@ class Saver:
     ) -> None:
         """`taken` are the names of the images that the factory holds."""
         self._factory, self._watcher = factory, watcher
-        self._writer, self._pacer, self._totals = writer, pacer, totals
+        self._writer = writer
         self._blobs = PageBlobs(factory.accounts)
+        self._copier = RangedCopier(self._blobs, writer, Manifests(self._blobs), pacer, totals)
         self._records = SaveRecords(factory.accounts, factory.account_id)
         self._taken = {fold(name) for name in taken}
 
@@ -210,9 +211,8 @@ class Saver:
                 source_id=f"disk:{disk.unique_id}",
                 source_version=disk_version(disk, facts.etag),
                 record_suffix=UNFINISHED,
+                manifests=_DiskManifests(self._blobs, destination, self._writer),
             )
-            manifests = _OwnManifests(self._blobs, destination, self._writer)
-            copier = RangedCopier(self._blobs, self._writer, manifests, self._pacer, self._totals)
 
             def report(progress: Progress) -> None:
                 done[vhd_name] = progress
@@ -220,7 +220,7 @@ class Saver:
                 self._watcher.progress(save.vm.name, Progress(*sums))
 
             warn = self._watcher.warn
-            return await copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text)), disk
+            return await self._copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text)), disk
 
         files = {disk.lun: disk.vhd_name for disk in save.saved_data_disks}
         copies = [one(save.disk, save.vhd_name), *(one(disk, files[lun]) for lun, disk in save.data_disks.items())]
@@ -294,25 +294,24 @@ class Saver:
         await held.remove()
 
 
-class _OwnManifests(Manifests):
+class _DiskManifests:
     """For the copy of a disk: nothing is known of it beforehand, and its manifest belongs to the VHD that is made."""
 
     def __init__(self, blobs: PageBlobs, destination: BlobRef, writer: PageWriter) -> None:
-        super().__init__(blobs)
-        self._destination, self._writer = destination, writer
+        self._blobs, self._destination, self._writer = blobs, destination, writer
 
     async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
         """A disk has none."""
         return Found()
 
-    async def write(self, vhd: BlobRef, manifest: Manifest, *, overwrite: bool = True) -> str:
-        """See `Manifests`. The MD5s that copies by way of a relay need are those of the VHD that was made."""
+    async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
+        """See `ManifestStore`. The MD5s that copies by way of a relay need are those of the VHD that was made."""
         facts = await self._blobs.facts(self._destination)
         if facts is None:
             return ""
         md5 = await digests_of(self._writer, self._destination, facts.etag, manifest.ranges, Digest.MD5)
         own = replace(manifest, vhd=self._destination.file_name, created=facts.created, md5=md5)
-        return await super().write(self._destination, own, overwrite=True)
+        return await Manifests(self._blobs).write(self._destination, own, overwrite=True)
 
 
 def disk_version(disk: ManagedDisk, etag: str) -> str:

@@ -48,7 +48,7 @@ class DiskAccess:
 
     async def revoke(self, disk_id: str) -> None:
         """End every access to a disk; nothing happens where there is none, or no such disk any more."""
-        self._accounts.give_back(disk_id)
+        await self._accounts.give_back(disk_id)
         name = disk_id.rpartition("/")[2]
         await self._arm.run(
             "POST",

@@ -121,9 +121,11 @@ class StorageAccounts:
         self._lent_clients[blob] = BlobClient.from_blob_url(sas_url, retry_policy=_retries(), permit_redirects=False)
         return blob
 
-    def give_back(self, owner_id: str) -> None:
-        """Forget what `lend` took."""
+    async def give_back(self, owner_id: str) -> None:
+        """Forget what `lend` took, and close its client."""
         self._lent.pop(owner_id, None)
+        for blob in [each for each in self._lent_clients if each.account_id == owner_id]:
+            await self._lent_clients.pop(blob).close()
 
     def url(self, blob: BlobRef) -> str:
         """The blob's URL, without any query, at the endpoint where its account answers now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,8 @@ from imagefactory.vhd import FOOTER_BYTES, footer_fault
 from imagefactory_azure.blobs import BlobFacts, BlobRef
 
 if TYPE_CHECKING:
+    from imagefactory.manifest import Manifest
+    from imagefactory_azure.manifests import Found
     from imagefactory_azure.page_blobs import PageBlobs
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.2, 15.0
@@ -45,6 +47,18 @@ class CopyError(ImageFactoryError):
     """A copy that cannot be made or finished; the text tells subject, fact, consequence and remedy."""
 
 
+class ManifestStore(Protocol):
+    """Reads and writes the ranges manifest of a VHD. A warning says what could not be read or written."""
+
+    async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
+        """The manifest of a VHD of that length (bytes) and creation time. Raises `CloudError`."""
+        ...
+
+    async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
+        """Write the manifest; returns a warning if that fails, else nothing."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
     """One factory VHD (as it was when the plan was made) and the place where it is to be staged. Length in bytes."""
@@ -61,6 +75,8 @@ class CopyRequest:
     made of this state."""
     record_suffix: str = SUFFIX
     """What the record of the unfinished copy is called by; another one where a manifest belongs to the destination."""
+    manifests: ManifestStore | None = field(default=None, compare=False)
+    """Where the source's manifest is read and written; None: beside the source."""
 
     @property
     def record(self) -> BlobRef:
@@ -215,15 +231,15 @@ def record_of(staged: BlobRef) -> BlobRef:
     return _beside(staged, SUFFIX)
 
 
-async def remove(blobs: PageBlobs, staged: BlobRef, facts: BlobFacts) -> bool:
-    """Remove a staged VHD as `facts` tell of it, and what belongs to it, whatever copier made it. Raises `CloudError`.
+async def remove(blobs: PageBlobs, staged: BlobRef, record: BlobRef, facts: BlobFacts) -> bool:
+    """Remove a VHD as `facts` tell of it, and the record of its copy, whatever copier made it. Raises `CloudError`.
 
     Returns False if somebody wrote to it since.
     """
     if facts.copy and facts.copy.status == "pending":
         await blobs.abort_copy(staged, facts.copy.id)
         return False  # for it has another ETag now
-    await remove_record(blobs, record_of(staged))  # first: what a kill leaves is a VHD, which is looked for again
+    await remove_record(blobs, record)  # first: what a kill leaves is a VHD, which is looked for again
     return await blobs.delete(staged, etag=facts.etag)
 
 

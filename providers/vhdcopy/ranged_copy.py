@@ -100,6 +100,8 @@ class RangedCopier:
                     warn(f"{request.source.name} changed while it was copied; the copy begins anew")
         finally:
             self._in_flight -= 1
+            if request.manifests:  # nobody else copies from it
+                self._known.forget(request.source)
         raise CopyError(
             f"{request.source.name}: it changed {STARTS} times while it was copied; the image is not made. Wait until"
             " nobody writes to it, then run again"
@@ -108,7 +110,8 @@ class RangedCopier:
     async def _learn(self, request: CopyRequest, warn: Warn) -> Known:
         source = await copier.checked_source(self._blobs, request)
         allocated = await self._blobs.page_ranges(request.source)
-        found = await self._manifests.read(request.source, request.source_length, request.source_created)
+        manifests = request.manifests or self._manifests
+        found = await manifests.read(request.source, request.source_length, request.source_created)
         if found.warning:
             warn(found.warning)
         manifest = found.manifest
@@ -155,7 +158,7 @@ class RangedCopier:
                     " Run again"
                 )
             if not alike:
-                if await copier.remove(self._blobs, request.destination, facts):
+                if await copier.remove(self._blobs, request.destination, request.record, facts):
                     raise copier.ends_otherwise(request)
                 continue
             metadata = {
@@ -308,7 +311,7 @@ class RangedCopier:
             digests = {part: known.crc64[part] for part in known.parts}
             made = Manifest(source.file_name, request.source_length, request.source_created, digests)
             if via is None:
-                if warning := await self._manifests.write(source, made):
+                if warning := await (request.manifests or self._manifests).write(source, made):
                     warn(warning)
                 known.manifest = made
             return made

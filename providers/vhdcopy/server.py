@@ -11,9 +11,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import grpc
 import grpc.aio
@@ -38,6 +38,8 @@ RESOURCES: dict[str, Resource] = {
     "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
     "vhdcopy:index:PlanFailures": PlanFailures(),
 }
+
+Result = TypeVar("Result")
 
 CLEAN_UP_SECONDS = 4.0
 """How long the end may take to leave things clean; after a second Ctrl-C the engine kills at about 5."""
@@ -151,10 +153,11 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def Delete(self, request: Any, context: Context) -> Any:
         """Delete; a resource that is gone already is a success."""
         resource = await _resource(request.urn, context)
-        try:
+
+        async def delete() -> None:
             await resource.delete(await self._open().services(), _properties(request.old_inputs))
-        except Exception as error:
-            await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
+
+        await self._answer(delete(), context)
         return empty_pb2.Empty()
 
     async def Cancel(self, request: Any, context: Context) -> Any:
@@ -188,7 +191,15 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             except ImageFactoryError as error:
                 await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         row = Row(self._log, request.urn, live=self._live)
-        task: asyncio.Task[tuple[str, Properties]] = asyncio.ensure_future(self._create(resource, inputs, row))
+
+        async def create() -> tuple[str, Properties]:
+            return await resource.create(await self._open().services(), inputs, row)
+
+        return await self._answer(create(), context)
+
+    async def _answer(self, operation: Coroutine[Any, Any, Result], context: Context) -> Result:
+        """What the operation returns; `Cancel` reaches it, and what it raises becomes the answer."""
+        task = asyncio.ensure_future(operation)
         self._running.add(task)
         try:
             return await task
@@ -200,9 +211,6 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
         finally:
             self._running.discard(task)
-
-    async def _create(self, resource: Resource, inputs: Properties, row: Row) -> tuple[str, Properties]:
-        return await resource.create(await self._open().services(), inputs, row)
 
 
 async def _resource(urn: str, context: Context) -> Resource:

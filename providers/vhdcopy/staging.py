@@ -118,7 +118,7 @@ class Staging:
             metadata = {key: value for key, value in facts.metadata.items() if key != copier.USERS}
             return await self._blobs.set_metadata(blob, {**metadata, **copier.users_text(others)}, etag=facts.etag)
         self._released.add(blob)
-        removed = await copier.remove(self._blobs, blob, facts)
+        removed = await copier.remove(self._blobs, blob, copier.record_of(blob), facts)
         if not removed:
             self._released.discard(blob)
         return removed

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from azure.core.credentials import AccessToken
+from azure.storage.blob.aio import BlobClient
 
 from imagefactory_azure.clouds import Cloud
 from imagefactory_azure.errors import CloudError
@@ -250,3 +251,22 @@ async def test_tokens_and_keys_go_over_no_plain_connection_but_to_this_machine(
 class _NoCredential(Uncached):
     async def get_token(self, *_: str, **__: object) -> AccessToken:
         raise AssertionError("a token was asked for")
+
+
+async def test_the_client_of_a_disk_is_closed_when_its_access_ends(
+    storage: StorageWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that saves many disks does not keep one open client for each."""
+    closed: list[str] = []
+
+    async def close(client: BlobClient) -> None:
+        closed.append(client.url.partition("?")[0])
+
+    monkeypatch.setattr(BlobClient, "close", close)
+    async with storage.connect("aad") as connected:
+        disk = connected.accounts.lend("/disks/os", f"{storage.source.url}?sig=secret")
+        other = connected.accounts.lend("/disks/data", f"{storage.source.url}2?sig=secret")
+        await connected.accounts.give_back("/disks/os")
+        assert closed == [disk.url]
+        await connected.accounts.give_back("/disks/os")
+    assert closed == [disk.url, other.url]

@@ -6,17 +6,29 @@ import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from imagefactory.manifest import manifest_name, parse_manifest
+from imagefactory.manifest import Manifest, manifest_name, parse_manifest
 from imagefactory.ranges import Range, pieces
+from imagefactory.stored_blobs import UNFINISHED
+from imagefactory_azure.blobs import BlobRef
+from imagefactory_azure.manifests import Found
 from providers.vhdcopy import copier as copiers
-from providers.vhdcopy.copier import Copied, CopyError
+from providers.vhdcopy.copier import Copied, CopyError, Progress
 from providers.vhdcopy.totals import Totals
 from tests.e2e.world import FACTORY_CONTAINER, MIB, RANGES, STAGING_CONTAINER, World
-from tests.provider.copying import Told, copier_of, copy_image, request_of, staged_equals_source, staged_ref
+from tests.provider.copying import (
+    Told,
+    copier_of,
+    copy_image,
+    manifest_of,
+    request_of,
+    staged_equals_source,
+    staged_ref,
+)
 
 
 def source_blob(world: World) -> Any:
@@ -243,3 +255,59 @@ async def test_a_blob_of_somebody_else_is_left_alone(world: World) -> None:
         with pytest.raises(CopyError, match="left alone"):
             await copy_image(copier, world)
     assert world.bytes_of(world.labs["web"], STAGING_CONTAINER, vhd) == b"mine"
+
+
+async def test_a_copy_whose_end_differs_leaves_neither_vhd_nor_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the record is called: the record of a saved disk has a name of its own."""
+    request = replace(request_of(world), record_suffix=UNFINISHED)
+    world.cloud.set_faults([slow_write(60)])
+    told, reached = Told(), asyncio.Event()
+
+    def report(progress: Progress) -> None:
+        if progress.done > 4 * MIB:
+            reached.set()
+
+    async with copier_of(world) as copier:
+        copy = asyncio.ensure_future(copier.copy(request, None, {"user"}, report, told.messages.append))
+        await reached.wait()
+        copy.cancel()
+        await asyncio.wait([copy])
+    world.cloud.clear_faults()
+    assert any(name.endswith(UNFINISHED) for name in world.staged(world.labs["web"]))
+
+    async def differs(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(copiers, "ends_alike", differs)
+    async with copier_of(world) as copier:
+        with pytest.raises(CopyError, match="did not end as its source does"):
+            await copier.copy(request, None, {"user"}, told.progress.append, told.messages.append)
+    assert world.staged(world.labs["web"]) == []
+
+
+async def test_one_copier_keeps_the_manifests_of_each_copy_where_the_copy_says(world: World) -> None:
+    """So all copies of a run share one copier, and with it the bound on what their records cost."""
+
+    class Kept:
+        def __init__(self) -> None:
+            self.written: list[Manifest] = []
+
+        async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
+            return Found()
+
+        async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
+            self.written.append(manifest)
+            return ""
+
+    own = Kept()
+    told = Told()
+    async with copier_of(world) as copier:
+        first = replace(request_of(world), manifests=own)
+        copied = await copier.copy(first, None, set(), told.progress.append, told.messages.append)
+        assert manifest_of(world) is None
+        world.add_lab("second")
+        await copy_image(copier, world, "second")
+    assert [manifest.digest for manifest in own.written] == [copied.digest]
+    assert manifest_of(world) is not None

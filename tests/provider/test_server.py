@@ -1,0 +1,67 @@
+"""The provider's servicer in this process: what a cancellation reaches, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NoReturn
+
+import grpc
+import pytest
+from pulumi.runtime.proto import provider_pb2
+
+from providers.vhdcopy import server
+from providers.vhdcopy.progress import EngineLog
+
+KIND = "vhdcopy:index:VhdCopy"
+URN = f"urn:pulumi:test::imagefactory::imagefactory:labs:LabImages${KIND}::web@1/image"
+
+
+class Aborted(Exception):
+    """The answer to a call that failed."""
+
+
+class Answering:
+    """A call's context, which turns an abort into an exception, as grpc does."""
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, bytes], ...]) -> None:
+        raise AssertionError("a deletion keeps nothing half-made")
+
+    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        raise Aborted(code, details)
+
+
+class Waiting:
+    """A resource whose deletion waits, as for copies that read a relay."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.Event()
+
+    async def delete(self, services: Any, inputs: Any) -> None:
+        self.began.set()
+        await asyncio.Event().wait()
+
+
+class Open:
+    """Connections that are open."""
+
+    async def services(self) -> None:
+        """Nothing is asked of them."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_ctrl_c_reaches_a_deletion_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends at once and answers that it was cancelled, so the engine keeps the resource."""
+    waiting = Waiting()
+    monkeypatch.setitem(server.RESOURCES, KIND, waiting)
+    servicer = server.VhdCopyProvider(EngineLog("127.0.0.1:1"))
+    monkeypatch.setattr(servicer, "_connections", Open())
+    request = provider_pb2.DeleteRequest(urn=URN)
+    deletion = asyncio.ensure_future(servicer.Delete(request, Answering()))
+    await waiting.began.wait()
+    servicer.stop_running()
+    with pytest.raises(Aborted) as answer:
+        await deletion
+    assert answer.value.args[0] is grpc.StatusCode.CANCELLED
+    await servicer.close()
