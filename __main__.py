@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from pathlib import Path
 
 import pulumi
 from pulumi.runtime import config
@@ -21,11 +20,11 @@ async def main() -> None:
     """Raises `RunError` if there is no plan; then nothing is declared."""
     try:
         settings = parse_settings(config.CONFIG.get(), os.environ)
-        configuration = load_configuration(Path(settings.configuration), settings.labs)
+        configuration = load_configuration(settings.configuration, settings.labs)
         facts, state = await asyncio.gather(gather_facts(settings, configuration), read_stack_state())
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings.policy, state.images)
+    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images)
     for fault in plan.warnings:
         pulumi.log.warn(fault.placed())
     for line in plan.notes():

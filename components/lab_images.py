@@ -16,15 +16,13 @@ from pulumi_azure_native import devtestlab
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.companion import FactoryImage
+from imagefactory.image_tags import DIGEST_TAG
 from imagefactory.lab_facts import LabFacts
 from imagefactory.plan_values import LabPlan, PlannedImage
 from imagefactory.settings import Settings
 from imagefactory_azure.blobs import STAGING_CONTAINER
 from imagefactory_azure.clouds import cloud_of
 from imagefactory_azure.storage import account_name
-
-DIGEST_TAG = "Digest"
-"""What all ranges of the VHD hashed to; only a copy by ranges knows it."""
 
 TAKEN_AS_IT_STANDS = [
     "author",
@@ -132,7 +130,7 @@ class LabImages(pulumi.ComponentResource):
             name=planned.name,
             author=image.author,
             description=image.description,
-            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copy.method == "ranged" else {})},
+            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copying.method == "ranged" else {})},
             vhd=devtestlab.CustomImagePropertiesCustomArgs(
                 image_name=copy.url,
                 os_type=image.os_type,

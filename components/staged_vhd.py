@@ -18,18 +18,15 @@ class VhdCopyProvider(pulumi.ProviderResource):
     """The provider with the endpoints of one cloud, and the settings of how VHDs are copied."""
 
     def __init__(self, name: str, settings: Settings) -> None:
-        cloud, copy = cloud_of(settings), settings.copy
+        cloud = cloud_of(settings)
         properties = {
             "resourceManager": cloud.resource_manager,
             "blobEndpoint": cloud.blob_endpoint,
             "authority": cloud.authority,
             "audience": cloud.audience,
-            "copyMethod": copy.method,
-            "maxInFlight": copy.max_in_flight,
-            "maxMbps": copy.max_mbps,
-            "storageAuth": settings.storage_auth,
+            **settings.copy_options.to_properties(),
         }
-        super().__init__("vhdcopy", name, {key: str(value) for key, value in properties.items() if value})
+        super().__init__("vhdcopy", name, {key: value for key, value in properties.items() if value})
 
 
 class VhdCopy(pulumi.CustomResource):

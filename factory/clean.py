@@ -13,7 +13,7 @@ from imagefactory.cleaning import CleanPlan, Deletion, plan_clean
 from imagefactory.errors import ImageFactoryError
 from imagefactory.factory_vms import FactoryVm
 from imagefactory.faults import error
-from imagefactory.saving import IMAGE_PATH_TAG
+from imagefactory.image_tags import IMAGE_PATH_TAG
 from imagefactory.settings import Settings
 from imagefactory_azure.errors import CloudError
 from imagefactory_azure.facts import connect, read_facts

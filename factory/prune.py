@@ -17,7 +17,8 @@ from factory.prune_facts import read_prune_facts
 from factory.save import surely
 from imagefactory.configuration import load_configuration
 from imagefactory.faults import Fault, error
-from imagefactory.pruning import Deletion, PrunePlan, PruneRules, keep_warnings, plan_prune
+from imagefactory.pruning import Deletion, PrunePlan, PruneRules, agreed_keep, keep_warnings, plan_prune
+from imagefactory.retention import with_keep
 from imagefactory.settings import Settings
 from imagefactory.stored_blobs import RECORD
 from imagefactory_azure.disk_access import DiskAccess
@@ -92,18 +93,18 @@ async def plan(
     `ImageFactoryError` where the factory lab, its storage or its VMs cannot be read.
     """
     configured = [(settings, load_configuration(settings.configuration, settings.labs)) for settings in stacks.values()]
-    policies = {name: settings.policy for name, settings in stacks.items()}
-    rules = PruneRules.of_stacks(policies, keep)
+    policies = with_keep(stacks, keep)
+    kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):
         facts = await read_prune_facts(arm, accounts, configured)
-    rules = replace(rules, vms=facts.vms, last_good=facts.last_good)
+    rules = PruneRules(policies, facts.vms, facts.last_good)
     found = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now)
-    warnings = keep_warnings(rules.keep, {name: policy.keep for name, policy in policies.items()})
+    warnings = keep_warnings(kept, stacks)
     warnings += (record.fault for record in records_of(facts.blobs) if record.fault)
     exceeding = found.exceeding(max_deletes)
     problems = [*facts.unread, *(_held_back(account, count, max_deletes) for account, count in exceeding.items())]
     return PruneReport(
-        keep=rules.keep,
+        keep=kept,
         plan=found,
         warnings=tuple(fault.message() for fault in warnings),
         problems=tuple(fault.message() for fault in problems),

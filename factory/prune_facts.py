@@ -63,7 +63,7 @@ async def read_prune_facts(
     vms = await factory_vms(arm, factory, lambda _: False)
     blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
-        StackPlan(configuration, labs, settings.policy)
+        StackPlan(configuration, labs, settings)
         for (settings, configuration), (_, labs) in zip(stacks, read, strict=True)
     ]
     labs = [lab for plan in plans for lab in plan.labs.values()]

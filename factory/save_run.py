@@ -16,8 +16,9 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.faults import error
 from imagefactory.golden_images import GoldenImage
 from imagefactory.image_path import fold
+from imagefactory.image_tags import IMAGE_PATH_TAG
 from imagefactory.lineage import Lineage
-from imagefactory.saving import IMAGE_PATH_TAG, SavePlan, plan_saves
+from imagefactory.saving import SavePlan, plan_saves
 from imagefactory.settings import Settings
 from imagefactory_azure.disk_access import DiskAccess
 from imagefactory_azure.facts import CloudFacts, connect, read_facts
@@ -181,7 +182,7 @@ async def _carry_out(
     max_concurrent: int,
 ) -> None:
     factory = Factory(accounts, DiskAccess(arm, accounts), facts.factory.storage_account_id or "", facts.container_url)
-    pacer = Pacer(settings.copy.max_in_flight, settings.copy.max_mbps)
+    pacer = Pacer(settings.copying.max_in_flight, settings.copying.max_mbps)
     async with PageWriter(accounts, pacer.in_flight) as writer:
         taken = (image.name for image in facts.catalog.images)
         saver = Saver(factory, writer, pacer, course.totals, course, taken)

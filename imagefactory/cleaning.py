@@ -14,7 +14,8 @@ from imagefactory.companion import FactoryImage
 from imagefactory.factory_vms import FactoryVm
 from imagefactory.faults import Fault, warning
 from imagefactory.image_path import fold
-from imagefactory.saving import IGNORE_TAG, IMAGE_PATH_TAG, save_guid, used_since, used_warning
+from imagefactory.image_tags import IGNORE_TAG, IMAGE_PATH_TAG
+from imagefactory.saving import save_guid, used_since, used_warning
 
 _STAYS = "it stays"
 

@@ -58,9 +58,6 @@ class LabsFile(Strict):
     ]
 
 
-_MODELS: dict[str | None, type[Strict]] = {None: LabsFile, "Labs": LabEntry}
-
-
 class LabKey(NamedTuple):
     """What identifies a lab, both in lower case: Azure compares them without regard to case."""
 
@@ -100,7 +97,7 @@ def read_labs(document: JsonDocument, golden_images: Iterable[ImagePath]) -> tup
     try:
         LabsFile.model_validate(document.value)
     except ValidationError as problem:
-        faults += structure_faults(problem, _MODELS, _CONSEQUENCE, _subject, document.location)
+        faults += structure_faults(problem, LabsFile, _CONSEQUENCE, _subject, document.location)
     paths = tuple(golden_images)
     names = {"/".join(folder) for path in paths for folder in accumulate((part,) for part in path.parts)}
     labs: list[TargetLab] = []

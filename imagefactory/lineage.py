@@ -1,13 +1,13 @@
 """Lineage: of which VM, disk, commit and pipeline run a factory image was made.
 
-Owns the names under which companions, blob metadata and tags tell it, and the variables in which the usual CI systems
-tell theirs. It asks nobody.
+Owns the names under which companions and blob metadata tell it, and the variables in which the usual CI systems tell
+theirs. It asks nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 MAX_TAG_VALUE = 256
 """Characters of a tag's value in Azure Resource Manager."""
@@ -52,12 +52,6 @@ class Lineage:
     def facts(self) -> dict[str, str]:
         """For a companion."""
         return {_KEYS[each.name]: getattr(self, each.name) for each in fields(self)}
-
-    def tags(self) -> dict[str, str]:
-        """For a custom image: what is known and fits into a tag; a VM by its name."""
-        told = {**asdict(self), "vm": self.vm.rpartition("/")[2]}
-        names = {"vm": "SourceVm", "disk": "SourceDisk", "commit": "Commit", "pipeline_run": "PipelineRun"}
-        return {tag: told[name] for name, tag in names.items() if 0 < len(told[name]) <= MAX_TAG_VALUE}
 
 
 def of_pipeline(environment: Mapping[str, str]) -> Lineage:

@@ -5,22 +5,23 @@ Owns the rules from catalog, labs and policy to images. Refuses to act: programs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
-from datetime import timezone
 
-from imagefactory.catalog import Catalog, newest_first
+from imagefactory import image_tags
+from imagefactory.catalog import Catalog
 from imagefactory.companion import FactoryImage
 from imagefactory.configuration import Configuration
 from imagefactory.crossings import Crossing, crossings, with_relays
 from imagefactory.faults import Fault, Severity, error, warning
 from imagefactory.held_images import HeldImage, held_images, unsafe_deletions
-from imagefactory.image_path import ImagePath, fold
+from imagefactory.image_path import fold
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey, TargetLab
 from imagefactory.naming import name_beside
 from imagefactory.plain_text import printable
 from imagefactory.plan_values import LabPlan, PlannedImage
+from imagefactory.retention import retained
 from imagefactory.retirement import Successors
 from imagefactory.settings import Policy
 
@@ -114,19 +115,7 @@ def build_plan(
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
             unread.append(lab)
             continue
-        told = len(found.warnings)
-        planned = (_planned(lab, facts, image, found) for image in wanted)
-        # Azure and the state may write a name in different case; another name would be another resource.
-        images = (
-            replace(image, name=names.get(f"{lab.label}/{image.name}".lower(), image.name))
-            for image in planned
-            if image
-        )
-        plan = LabPlan(lab.label, lab, facts, tuple(images))
-        if policy.cross_region == "refuse" and facts.region_key != factory.region_key:
-            del found.warnings[told:]  # they tell which images would be made anew
-            plan = _without_crossing(plan, factory, found)
-        plans.append(plan)
+        plans.append(_lab_plan(lab, facts, wanted, names, factory, policy, found))
     for image in offered:
         if any(lab.takes(image.image_path) for lab in targets):
             found.warnings += _reservations(image)
@@ -154,29 +143,18 @@ def build_plan(
 
 
 def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[FactoryImage]:
-    """The images that labs can get: the newest of each name, the newest `keep` of each image path."""
-    names: dict[str, FactoryImage] = {}
-    counts: dict[ImagePath, int] = {}
-    for image in newest_first(catalog.images):
-        twin = names.setdefault(image.name.lower(), image)
-        if twin is not image:
+    """The images that labs can get."""
+    for offer in retained(catalog, policy):
+        image, twin = offer.image, offer.twin
+        if twin:
             subject = f"factory image {image.name} ({image.vhd_name})"
             fact = f"a newer one, {twin.vhd_name}, has the same name"
             remedy = "Delete one of both from the factory, or give it another name"
             found.warnings.append(warning(subject, fact, "the older one is not distributed", remedy))
-            found.omit(image, f"the newer VHD {twin.vhd_name} has the same image name")
-            continue
-        if (pinned := policy.pins.get(image.image_path)) is not None:
-            if fold(pinned) == fold(image.name):
-                yield image
-            else:
-                found.omit(image, f"its image path is pinned to {pinned} (setting pins)")
-            continue
-        counts[image.image_path] = counts.get(image.image_path, 0) + 1
-        if policy.keep is not None and counts[image.image_path] > policy.keep:
-            found.omit(image, f"older than the newest {policy.keep} of its image path (setting keep)")
-            continue
-        yield image
+        if offer.reason:
+            found.omit(image, offer.reason)
+        else:
+            yield image
 
 
 def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -> None:
@@ -202,39 +180,79 @@ def _reservations(image: FactoryImage) -> Iterator[Fault]:
         yield warning(subject, fact, consequence, "Put what VMs need onto the OS disk, or attach the disks by hand")
 
 
-def _planned(lab: TargetLab, facts: LabFacts, image: FactoryImage, found: _Findings) -> PlannedImage | None:
-    """The image for the lab, in view of the images that exist there; None if the lab has no place for it."""
-    tags = {
-        "ImagePath": str(image.image_path),
-        "SourceVhd": image.vhd_name,
-        "SavedAt": image.saved_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        **image.lineage.tags(),
-    }
+def _lab_plan(
+    lab: TargetLab,
+    facts: LabFacts,
+    wanted: Iterable[FactoryImage],
+    names: Mapping[str, str],
+    factory: LabFacts,
+    policy: Policy,
+    found: _Findings,
+) -> LabPlan:
+    """What a lab must hold of the wanted images; `names` are those of the state by `<label>/<name>` in lower case.
+
+    With `crossRegion: refuse` a lab of another region keeps what stands there and gets nothing new.
+    """
+    refuses = policy.cross_region == "refuse" and facts.region_key != factory.region_key
+    images: list[PlannedImage] = []
+    refused: list[PlannedImage] = []
+    for image in wanted:
+        place, fault = _place(lab, facts, image)
+        if place is None:
+            found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
+        else:
+            # Azure and the state may write a name in different case; another name would be another resource.
+            name = names.get(f"{lab.label}/{place.name}".lower(), place.name)
+            planned = PlannedImage(image, name, place.image_id, place.standing, image_tags.write(image, place.attempt))
+            if refuses and not place.standing:
+                refused.append(planned)
+                continue
+            images.append(planned)
+        if fault:
+            (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
+    if refused:
+        _refuse(lab, facts, factory, refused, found)
+    return LabPlan(lab.label, lab, facts, tuple(images))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a factory image belongs in a lab."""
+
+    name: str
+    image_id: str
+    standing: bool = False
+    attempt: int | None = None
+
+
+def _place(lab: TargetLab, facts: LabFacts, image: FactoryImage) -> tuple[_Place | None, Fault | None]:
+    """The place of the image, in view of the images that exist there, or None; and what is to be told of it."""
     if there := _made_from(facts, image):
         if there.usable:
-            return PlannedImage(image, there.name, there.id, True, tags)
+            return _Place(there.name, there.id, standing=True), None
         # Another tag makes the engine create it again; after a refresh it would otherwise see nothing to do.
-        tags["Attempt"] = str(there.attempt + 1)
         remedy = "Delete it in the lab if the run stops with 'already existing'"
         subject, fact = f"custom image {there.name} of lab {lab.label}", f"its state is {there.state}"
-        found.warnings.append(warning(subject, fact, "it is created again", remedy))
-        return PlannedImage(image, there.name, f"{facts.id}/customimages/{there.name}", False, tags)
+        told = warning(subject, fact, "it is created again", remedy)
+        return _Place(there.name, _image_id(facts, there.name), attempt=there.attempt + 1), told
     standing = {fold(each.name): each for each in facts.images}
     beside = name_beside(image.name, image.vhd_name)
     there = standing.get(fold(image.name))
     if there is None:
-        return PlannedImage(image, image.name, f"{facts.id}/customimages/{image.name}", False, tags)
+        return _Place(image.name, _image_id(facts, image.name)), None
     subject = f"custom image {there.name} of lab {lab.label}"
     if there.image_path is not None and fold(beside) not in standing:
         fact = f"was created from {there.source_vhd}, but the factory image of that name is {image.vhd_name}"
         consequence = f"the factory image is created as {beside}, and {there.name} is deleted by a run after that"
-        found.warnings.append(warning(subject, fact, consequence, "No action needed if intended"))
-        return PlannedImage(image, beside, f"{facts.id}/customimages/{beside}", False, tags)
+        told = warning(subject, fact, consequence, "No action needed if intended")
+        return _Place(beside, _image_id(facts, beside)), told
     fact = "has no ImagePath tag, so the factory did not create it"
     consequence = "it is not changed, and the factory image of that name is not distributed to this lab"
-    found.failures.append(error(subject, fact, consequence, "Rename or delete it in the lab"))
-    found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
-    return None
+    return None, error(subject, fact, consequence, "Rename or delete it in the lab")
+
+
+def _image_id(facts: LabFacts, name: str) -> str:
+    return f"{facts.id}/customimages/{name}"
 
 
 def _made_from(facts: LabFacts, image: FactoryImage) -> StandingImage | None:
@@ -264,16 +282,14 @@ def _no_storage(lab: TargetLab) -> Fault:
     return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)
 
 
-def _without_crossing(plan: LabPlan, factory: LabFacts, found: _Findings) -> LabPlan:
-    """The plan of a lab in another region, which may keep what stands there and gets nothing new."""
-    refused = [image for image in plan.images if not image.standing]
-    if not refused:
-        return plan
+def _refuse(
+    lab: TargetLab, facts: LabFacts, factory: LabFacts, refused: Iterable[PlannedImage], found: _Findings
+) -> None:
+    """Report the images that a lab in another region does not get."""
     names = ", ".join(sorted(image.name for image in refused))
-    fact = f"is in {plan.facts.region}, the factory in {factory.region}, and {names} is missing"
+    fact = f"is in {facts.region}, the factory in {factory.region}, and {names} is missing"
     consequence = "crossRegion is refuse, so the lab gets no new images and keeps those that they would replace"
     remedy = "Set imagefactory:crossRegion to relay or direct, or remove the lab from labs.json"
-    found.failures.append(error(f"lab {plan.label}", fact, consequence, remedy, plan.lab.location))
+    found.failures.append(error(f"lab {lab.label}", fact, consequence, remedy, lab.location))
     for image in refused:
-        found.omit(image.image, "it would cross a region (setting crossRegion)", plan.label)
-    return replace(plan, images=tuple(image for image in plan.images if image.standing))
+        found.omit(image.image, "it would cross a region (setting crossRegion)", lab.label)

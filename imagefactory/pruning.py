@@ -7,17 +7,17 @@ reported where somebody should look at it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from imagefactory.catalog import Catalog, newest_first
+from imagefactory.catalog import Catalog
 from imagefactory.companion import FactoryImage
 from imagefactory.errors import ConfigurationError
 from imagefactory.faults import Fault, error, warning
-from imagefactory.image_path import ImagePath, fold
 from imagefactory.last_good import LastGood
+from imagefactory.retention import Claim, claims, largest_keep
 from imagefactory.settings import Policy
 from imagefactory.staging_needs import StagedVhd, StagingNeeds
 from imagefactory.stored_blobs import SavedFiles, StoredBlob, allocated, saved_files
@@ -107,30 +107,14 @@ class PrunePlan:
 
 @dataclass(frozen=True)
 class PruneRules:
-    """What decides about images. `keep` is at least 1."""
+    """What decides about images."""
 
-    keep: int
-    pins: Mapping[str, str] = field(default_factory=dict)
-    """Names of images that stacks pin, folded, each with who pins it."""
+    policies: Mapping[str, Policy]
+    """Of the stacks, by name."""
     vms: Mapping[str, str] = field(default_factory=dict)
     """Names of the VMs of the factory lab by their ARM id in lower case."""
     last_good: LastGood = field(default_factory=LastGood)
     """What labs still hold."""
-
-    @classmethod
-    def of_stacks(cls, policies: Mapping[str, Policy], keep: int | None) -> PruneRules:
-        """What the stacks of one factory (by name) pin, and what they keep unless `keep` is given.
-
-        Raises `ConfigurationError` where neither limits what their labs hold.
-        """
-        keeps = {name: policy.keep for name, policy in policies.items()}
-        keep = stacks_keep(keeps) if keep is None else keep
-        if keep is None:
-            unlimited = ", ".join(f"'{name}'" for name, own in sorted(keeps.items()) if own is None)
-            fact = f"is missing, and no setting keep limits what labs of stack {unlimited} hold"
-            remedy = "Say how many images of each image path shall stay"
-            raise ConfigurationError([error("option --keep", fact, "nothing is deleted", remedy)])
-        return cls(keep, pinned_names({name: set(policy.pins.values()) for name, policy in policies.items()}))
 
 
 @dataclass
@@ -162,35 +146,26 @@ def plan_prune(
 def _images(
     catalog: Catalog, files: Mapping[str, SavedFiles], rules: PruneRules, now: datetime, found: _Findings
 ) -> None:
-    """The newest so many of each path stay. A name counts once: labs get the newest VHD of a name only."""
-    counts: dict[ImagePath, int] = {}
-    names: set[str] = set()
-    for image in newest_first(catalog.images):
-        is_twin = fold(image.name) in names
-        names.add(fold(image.name))
+    for claim in claims(catalog, rules.policies):
+        image = claim.image
         if image.saved_at_source == "last-modified":
             subject = f"factory image {image.name} ({image.vhd_name})"
             fact = "has no usable date" + (f": {image.note.fact}" if image.note else "")
             remedy = f"Write the timestamp into {_stem(image)}.json as ISO 8601 with its zone"
             found.reported.append(Reported(image.vhd_name, warning(subject, fact, _STAYS, remedy)))
             continue
-        rank = counts.get(image.image_path, 0)
-        if not is_twin:
-            counts[image.image_path] = rank + 1
-        _image(image, rank, files.get(_stem(image)), rules, now, found)
+        _image(claim, files.get(_stem(image)), rules, now, found)
 
 
-def _image(
-    image: FactoryImage, rank: int, files: SavedFiles | None, rules: PruneRules, now: datetime, found: _Findings
-) -> None:
+def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datetime, found: _Findings) -> None:
+    image = claim.image
+
     def keep(reason: str, *, is_newest: bool = False) -> None:
         found.kept.append(Kept(image.name, reason, image.vhd_name, str(image.image_path), is_newest))
 
     vm = rules.vms.get(image.lineage.vm.lower())
-    if rank < rules.keep:
-        keep(f"among the newest {rules.keep} of its image path", is_newest=True)
-    elif pinned := rules.pins.get(fold(image.name)):
-        keep(f"pinned by {pinned}")
+    if claim.reason:
+        keep(claim.reason, is_newest=claim.is_newest)
     elif vm:
         keep(f"its VM {vm} still stands in the factory lab and would be saved again")
     elif files is None or [vhd.name for vhd in files.vhds] != [image.vhd_name]:
@@ -202,7 +177,7 @@ def _image(
     elif reason := rules.last_good.reason_to_keep(image):
         keep(reason)
     else:
-        reason = f"older than the newest {rules.keep} of its image path"
+        reason = f"older than the newest {largest_keep(rules.policies)} of its image path"
         found.deletions.append(Deletion("image", image.name, reason, files.blobs, _size(files), str(image.image_path)))
 
 
@@ -268,14 +243,19 @@ def _stays(fault: Fault) -> Fault:
     return warning(fault.subject, fault.fact, _STAYS, fault.remedy)
 
 
-def stacks_keep(keeps: Mapping[str, int | None]) -> int | None:
-    """The largest `keep` of stacks (by name); None where one of them has none, so that its labs hold all."""
-    told = [keep for keep in keeps.values() if keep is not None]
-    return max(told) if told and len(told) == len(keeps) else None
+def agreed_keep(policies: Mapping[str, Policy]) -> int:
+    """How many images of each image path the stacks (by name) want. Raises `ConfigurationError` if one wants all."""
+    keep = largest_keep(policies)
+    if keep is None:
+        unlimited = ", ".join(f"'{name}'" for name, policy in sorted(policies.items()) if policy.keep is None)
+        fact = f"is missing, and no setting keep limits what labs of stack {unlimited} hold"
+        remedy = "Say how many images of each image path shall stay"
+        raise ConfigurationError([error("option --keep", fact, "nothing is deleted", remedy)])
+    return keep
 
 
-def keep_warnings(keep: int, keeps: Mapping[str, int | None]) -> list[Fault]:
-    """What happens to the labs of stacks whose own `keep` is larger."""
+def keep_warnings(keep: int, policies: Mapping[str, Policy]) -> list[Fault]:
+    """What happens to the labs of stacks (by name) whose own `keep` is larger."""
     return [
         warning(
             f"stack '{stack}'",
@@ -283,15 +263,6 @@ def keep_warnings(keep: int, keeps: Mapping[str, int | None]) -> list[Fault]:
             f"at its next run they lose those beyond the newest {keep}, for the factory will have no more",
             "Give a larger --keep if they shall keep them",
         )
-        for stack, own in sorted(keeps.items())
+        for stack, own in sorted((name, policy.keep) for name, policy in policies.items())
         if own is None or own > keep
     ]
-
-
-def pinned_names(pins: Mapping[str, Set[str]]) -> dict[str, str]:
-    """Image names, folded, each with the stacks that pin it; `pins` are the pinned names by stack."""
-    found: dict[str, list[str]] = {}
-    for stack, names in sorted(pins.items()):
-        for name in {fold(name) for name in names}:
-            found.setdefault(name, []).append(f"stack '{stack}'")
-    return {name: ", ".join(stacks) for name, stacks in found.items()}

@@ -16,11 +16,9 @@ from imagefactory.factory_vms import FactoryVm, ManagedDisk
 from imagefactory.faults import Fault, error, warning
 from imagefactory.golden_images import GoldenImage, is_generalized
 from imagefactory.image_path import ImagePath, fold
+from imagefactory.image_tags import IMAGE_PATH_TAG, OS_STATE_TAG
 from imagefactory.lineage import Lineage
 from imagefactory.timestamps import readings
-
-IMAGE_PATH_TAG, OS_STATE_TAG, IGNORE_TAG = "imagepath", "imageosstate", "factoryignore"
-"""Tags of lab VMs, in lower case; the first and the last are the old scripts'."""
 
 _NAMESPACE = uuid.UUID("9f6dbb4e-8a56-5f43-9d1c-3f6e0b9a7c21")
 _NOTES_PREFIX = "Golden Image: "

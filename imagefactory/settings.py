@@ -1,4 +1,4 @@
-"""The stack configuration (namespace `imagefactory`) as one value.
+"""The stack configuration (namespace `imagefactory`) as one value: a setting is one field of one model here.
 
 Owns keys, defaults and faults of the settings. Refuses to know the endpoints of a cloud: `imagefactory_azure` does.
 """
@@ -6,26 +6,21 @@ Owns keys, defaults and faults of the settings. Refuses to know the endpoints of
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticKnownError
 
 from imagefactory.errors import ConfigurationError
 from imagefactory.faults import Fault, Location, error
 from imagefactory.image_path import ImagePath
 from imagefactory.json_text import Steps, decode_text
-from imagefactory.structure import (
-    LabName,
-    ResourceGroup,
-    Strict,
-    SubscriptionId,
-    structure_faults,
-)
+from imagefactory.structure import LabName, ResourceGroup, Strict, SubscriptionId, structure_faults
 
 NAMESPACE = "imagefactory"
 ENDPOINT_VARIABLES = {"resourceManager": "IMAGEFACTORY_RESOURCE_MANAGER", "blob": "IMAGEFACTORY_BLOB_ENDPOINT"}
@@ -33,72 +28,11 @@ ENDPOINT_VARIABLES = {"resourceManager": "IMAGEFACTORY_RESOURCE_MANAGER", "blob"
 
 _CONSEQUENCE = "nothing is planned"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-
+_Model = TypeVar("_Model", bound=Strict)
 
 CopyMethod = Literal["ranged", "service"]
 CrossRegion = Literal["relay", "direct", "refuse"]
 StorageAuth = Literal["aad", "key"]
-
-
-@dataclass(frozen=True)
-class FactoryLab:
-    """The lab whose storage holds the factory images."""
-
-    subscription_id: str
-    lab_name: str
-    resource_group: str | None = None
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Endpoints given one by one; None: the cloud's own. `blob` holds `{account}` where the account name belongs."""
-
-    resource_manager: str | None = None
-    blob: str | None = None
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Which factory images a lab shall hold."""
-
-    keep: int | None = None
-    """The newest so many of each image path; None: all."""
-    allow_empty_factory: bool = False
-    """Whether an empty factory may empty the labs."""
-    cross_region: CrossRegion = "relay"
-    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not.
-
-    Never `relay` if the storage service copies by itself (`copy.method: service`).
-    """
-    pins: Mapping[ImagePath, str] = field(default_factory=dict)
-    """Image paths of which labs hold one image only, by its name, however many newer ones there are."""
-
-
-@dataclass(frozen=True)
-class CopySettings:
-    """How VHDs are copied."""
-
-    method: CopyMethod = "ranged"
-    """By ranges, verified and resumable; or by the storage service's own copy."""
-    max_in_flight: int | None = None
-    """Requests of all copies together; None: the copier's own number."""
-    max_mbps: int | None = None
-    """Megabits per second of all copies together; None: no cap."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a stack."""
-
-    factory: FactoryLab
-    configuration: Path = Path("Configuration")
-    labs: str = "labs.json"
-    policy: Policy = Policy()
-    cloud: Literal["public", "usgovernment", "china", "custom"] = "public"
-    endpoints: Endpoints = Endpoints()
-    copy: CopySettings = CopySettings()
-    storage_auth: StorageAuth = "aad"
-    """What opens storage accounts: the run's own identity, or their account keys."""
 
 
 def safe_url(url: str) -> str:
@@ -126,23 +60,43 @@ def safe_blob_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _image_path(text: str) -> str:
-    ImagePath.parse(text)
-    return text
+def _folder(value: object) -> Path:
+    return value if isinstance(value, Path) else Path(_text(value))
 
 
-class _Factory(Strict):
-    subscription_id: SubscriptionId = Field(alias="subscriptionId")
-    lab_name: LabName = Field(alias="labName")
-    resource_group: ResourceGroup = Field(None, alias="resourceGroup")
+def _image_path(value: object) -> ImagePath:
+    return value if isinstance(value, ImagePath) else ImagePath.parse(_text(value))
 
 
-class _Endpoints(Strict):
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    if not value:
+        raise ValueError("is empty")
+    return value
+
+
+class _Section(Strict):
+    """Stack files and pulumi name settings in camel case; Python code constructs models by their fields' names."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+
+class FactoryLab(_Section):
+    """The lab whose storage holds the factory images."""
+
+    subscription_id: SubscriptionId
+    lab_name: LabName
+    resource_group: ResourceGroup = None
+
+
+class Endpoints(_Section):
+    """Endpoints given one by one; None: the cloud's own. `blob` holds `{account}` where the account name belongs."""
+
     resource_manager: Annotated[
         str | None,
         AfterValidator(lambda url: url and safe_url(url)),
         Field(
-            alias="resourceManager",
             description="the https address of Azure Resource Manager (http for this machine only)",
             examples=["https://management.azure.com"],
         ),
@@ -157,54 +111,107 @@ class _Endpoints(Strict):
     ] = None
 
 
-class _Copy(Strict):
-    method: Annotated[CopyMethod, Field(description="ranged or service")] = "ranged"
-    max_in_flight: Annotated[
-        int | None,
-        Field(alias="maxInFlight", ge=1, description="how many requests may be in flight, at least 1", examples=[256]),
-    ] = None
-    max_mbps: Annotated[
-        int | None,
-        Field(alias="maxMbps", ge=1, description="megabits per second of all copies, at least 1", examples=[4000]),
-    ] = None
+class Policy(_Section):
+    """Which factory images a lab shall hold."""
 
-
-class _Settings(Strict):
-    factory: Annotated[_Factory, Field(description="an object with subscriptionId and labName of the factory lab")]
-    configuration: Annotated[str, Field(min_length=1, description="the configuration folder")] = "Configuration"
-    labs: Annotated[str, Field(min_length=1, description="the name of a labs file in the configuration folder")] = (
-        "labs.json"
-    )
     keep: Annotated[
         int | None,
         Field(ge=1, description="how many images of each image path labs hold, at least 1", examples=[3]),
     ] = None
+    """The newest so many of each image path; None: all."""
     allow_empty_factory: Annotated[
-        bool, Field(alias="allowEmptyFactory", description="true if an empty factory may empty the labs, else false")
+        bool, Field(description="true if an empty factory may empty the labs, else false")
     ] = False
-    cloud: Annotated[
-        Literal["public", "usgovernment", "china", "custom"], Field(description="public, usgovernment, china or custom")
-    ] = "public"
-    endpoints: Annotated[_Endpoints, Field(description="an object with resourceManager and blob")] = _Endpoints()
-    copy_: Annotated[_Copy, Field(alias="copy", description="an object with method, maxInFlight and maxMbps")] = _Copy()
-    storage_auth: Annotated[StorageAuth, Field(alias="storageAuth", description="aad or key")] = "aad"
-    cross_region: Annotated[CrossRegion, Field(alias="crossRegion", description="relay, direct or refuse")] = "relay"
+    cross_region: Annotated[CrossRegion, Field(description="relay, direct or refuse")] = "relay"
+    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not.
+
+    Never `relay` if the storage service copies by itself (`copy.method: service`).
+    """
     pins: Annotated[
-        dict[Annotated[str, AfterValidator(_image_path)], Annotated[str, Field(min_length=1)]],
+        dict[Annotated[ImagePath, PlainValidator(_image_path)], Annotated[str, Field(min_length=1)]],
         Field(
             description="an object of image paths (files), each with the name of the image that labs shall hold",
             examples=[{"Win2016/Datacenter.json": "Win2016_Datacenter-Jun-26-2026"}],
         ),
     ] = {}  # noqa: RUF012 - pydantic copies a default
+    """Image paths of which labs hold one image only, by its name, however many newer ones there are."""
 
 
-_MODELS: dict[str | None, type[Strict]] = {
-    None: _Settings,
-    "factory": _Factory,
-    "endpoints": _Endpoints,
-    "copy": _Copy,
-}
-_TEXTS = frozenset({"configuration", "labs", "cloud", "storageAuth", "crossRegion"})
+class CopySettings(_Section):
+    """How VHDs are copied."""
+
+    method: Annotated[CopyMethod, Field(description="ranged or service")] = "ranged"
+    """By ranges, verified and resumable; or by the storage service's own copy."""
+    max_in_flight: Annotated[
+        int | None,
+        Field(ge=1, description="how many requests may be in flight, at least 1", examples=[256]),
+    ] = None
+    """Requests of all copies together; None: the copier's own number."""
+    max_mbps: Annotated[
+        int | None,
+        Field(ge=1, description="megabits per second of all copies, at least 1", examples=[4000]),
+    ] = None
+    """Megabits per second of all copies together; None: no cap."""
+
+
+class CopyOptions(CopySettings):
+    """What the provider `vhdcopy` is told of copying: the settings `copy`, and what opens storage accounts.
+
+    Properties of a provider are texts, and stand in the state: their names and values must not change.
+    """
+
+    storage_auth: StorageAuth = "aad"
+
+    def to_properties(self) -> dict[str, str]:
+        """As properties of the provider; what is None is left out."""
+        return {_property(name): str(value) for name, value in self if value is not None}
+
+    @classmethod
+    def from_properties(cls, properties: Mapping[str, str]) -> CopyOptions:
+        """From all properties of the provider. Raises `ValueError` with a phrase that names the one that is wrong."""
+        told = {name: properties[_property(name)] for name in cls.model_fields if properties.get(_property(name))}
+        try:
+            return cls.model_validate(told, strict=False, by_name=True)
+        except ValidationError as problem:
+            wrong = problem.errors(include_url=False)[0]["loc"][0]
+            raise ValueError(f"{_property(str(wrong))} cannot be used") from None
+
+
+def _property(name: str) -> str:
+    return "copyMethod" if name == "method" else to_camel(name)
+
+
+class Settings(Policy):
+    """The settings of a stack."""
+
+    factory: Annotated[FactoryLab, Field(description="an object with subscriptionId and labName of the factory lab")]
+    configuration: Annotated[Path, PlainValidator(_folder), Field(description="the configuration folder")] = Path(
+        "Configuration"
+    )
+    labs: Annotated[str, Field(min_length=1, description="the name of a labs file in the configuration folder")] = (
+        "labs.json"
+    )
+    cloud: Annotated[
+        Literal["public", "usgovernment", "china", "custom"], Field(description="public, usgovernment, china or custom")
+    ] = "public"
+    endpoints: Annotated[Endpoints, Field(description="an object with resourceManager and blob")] = Endpoints()
+    copying: Annotated[
+        CopySettings, Field(alias="copy", description="an object with method, maxInFlight and maxMbps")
+    ] = CopySettings()
+    storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
+    """What opens storage accounts: the run's own identity, or their account keys."""
+
+    @model_validator(mode="after")
+    def _without_unchecked_relays(self) -> Settings:
+        """The storage service's own copy checks no digest, so nothing is read from a relay with it."""
+        if (self.cross_region, self.copying.method) == ("relay", "service"):
+            object.__setattr__(self, "cross_region", "direct")  # the only way in for a validator of a frozen model
+        return self
+
+    @property
+    def copy_options(self) -> CopyOptions:
+        """What the provider is told."""
+        return CopyOptions(storage_auth=self.storage_auth, **dict(self.copying))
 
 
 def parse_settings(values: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
@@ -229,15 +236,18 @@ def factory_from_stack_file(path: Path) -> FactoryLab | None:
     value = _own(_stack_values(path)).get("factory")
     if value is None:
         return None
+    location = Location(path.as_posix())
+    return _validated(FactoryLab, value, lambda steps: _subject(("factory", *steps)), location)
+
+
+def _validated(
+    model: type[_Model], value: object, subject: Callable[[Steps], str], location: Location | None
+) -> _Model:
     try:
-        read = _Factory.model_validate(value)
+        return model.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as problem:
-        location = Location(path.as_posix())
-        faults = structure_faults(
-            problem, {None: _Factory}, _CONSEQUENCE, lambda steps: _subject(("factory", *steps)), lambda *_: location
-        )
+        faults = structure_faults(problem, model, _CONSEQUENCE, subject, lambda _steps, _of_key: location)
         raise ConfigurationError(faults) from None
-    return FactoryLab(read.subscription_id, read.lab_name, read.resource_group)
 
 
 def _stack_values(path: Path) -> dict[str, object]:
@@ -275,33 +285,10 @@ def _parse(values: Mapping[str, object], environment: Mapping[str, str], locatio
             key: environment[variable] for key, variable in ENDPOINT_VARIABLES.items() if environment.get(variable)
         }
         own["endpoints"] = {**given, **own["endpoints"]}
-    try:
-        read = _Settings.model_validate(own)
-    except ValidationError as problem:
-        faults = structure_faults(problem, _MODELS, _CONSEQUENCE, _subject, lambda _steps, _of_key: location)
-        raise ConfigurationError(faults) from None
-    if read.cloud == "custom" and (faults := list(_missing_endpoints(read.endpoints, location))):
+    read = _validated(Settings, own, _subject, location)
+    if read.cloud == "custom" and (faults := _missing_endpoints(read.endpoints, location)):
         raise ConfigurationError(faults)
-    return Settings(
-        FactoryLab(read.factory.subscription_id, read.factory.lab_name, read.factory.resource_group),
-        Path(read.configuration),
-        read.labs,
-        Policy(
-            read.keep,
-            read.allow_empty_factory,
-            _cross_region(read),
-            {ImagePath.parse(path): name for path, name in read.pins.items()},
-        ),
-        read.cloud,
-        Endpoints(read.endpoints.resource_manager, read.endpoints.blob),
-        CopySettings(read.copy_.method, read.copy_.max_in_flight, read.copy_.max_mbps),
-        read.storage_auth,
-    )
-
-
-def _cross_region(read: _Settings) -> CrossRegion:
-    """The storage service's own copy checks no digest, so nothing is read from a relay with it."""
-    return "direct" if (read.cross_region, read.copy_.method) == ("relay", "service") else read.cross_region
+    return read
 
 
 def _plain(name: str, value: object) -> object:
@@ -314,17 +301,24 @@ def _plain(name: str, value: object) -> object:
         return value
 
 
+_TEXTS = frozenset(
+    field.alias
+    for field in Settings.model_fields.values()
+    if field.annotation in {str, Path} or get_origin(field.annotation) is Literal
+)
+
+
 def _subject(steps: Steps) -> str:
     return f"setting {NAMESPACE}:{'.'.join(str(step) for step in steps)}" if steps else "stack configuration"
 
 
-def _missing_endpoints(endpoints: _Endpoints, location: Location | None) -> list[Fault]:
+def _missing_endpoints(endpoints: Endpoints, location: Location | None) -> list[Fault]:
     return [
         error(
             _subject(("endpoints", key)),
             f"is missing, and the environment variable {ENDPOINT_VARIABLES[key]} is not set",
             "the cloud 'custom' cannot be reached",
-            f"Set one of both to {_Endpoints.model_fields[name].description}",
+            f"Set one of both to {Endpoints.model_fields[name].description}",
             location,
         )
         for name, key in (("resource_manager", "resourceManager"), ("blob", "blob"))

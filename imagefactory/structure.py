@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -76,23 +76,22 @@ def nearest(written: str, known: Iterable[str]) -> str | None:
 
 def structure_faults(
     problem: ValidationError,
-    models: Mapping[str | None, type[Strict]],
+    root: type[Strict],
     consequence: str,
     subject: Callable[[Steps], str],
     location: Callable[[Steps, bool], Location | None],
 ) -> list[Fault]:
     """One fault for each finding.
 
-    `models` maps the nearest key above a model (None: the root) to it. `location` is asked with the steps of a value
-    and whether its key is meant.
+    `root` is the model that was validated. `location` is asked with the steps of a value and whether its key is meant.
     """
+    models = _by_key(root)
     findings = problem.errors(include_url=False)
     unknown = {(finding["loc"][:-1], fold(str(finding["loc"][-1]))) for finding in findings if _is_unknown(finding)}
     faults = []
     for finding in findings:
         steps, kind, value = finding["loc"], finding["type"], finding["input"]
-        above = [step for step in steps[:-1] if isinstance(step, str) and step in models]
-        owner = models[above[-1] if above else None]
+        owner = next((models[step] for step in reversed(steps[:-1]) if step in models), root)
         known = {field.alias or name: field for name, field in owner.model_fields.items()}
         key = str(steps[-1]) if steps else ""
         field = known.get(key)
@@ -111,6 +110,16 @@ def structure_faults(
             fact = "the list is empty" if kind == "too_short" else _wrong(kind, value)
             faults.append(error(subject(steps), fact, consequence, f"Write {wanted}", location(steps, False)))
     return faults
+
+
+def _by_key(root: type[Strict]) -> dict[str | int, type[Strict]]:
+    """The models in the fields of a model, by the keys of those."""
+    return {
+        field.alias or name: kind
+        for name, field in root.model_fields.items()
+        for kind in (field.annotation, *get_args(field.annotation))
+        if get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, Strict)
+    }
 
 
 def _is_unknown(finding: ErrorDetails) -> bool:

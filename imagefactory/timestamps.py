@@ -44,6 +44,12 @@ def readings(text: str) -> frozenset[datetime]:
     return frozenset(moment for moment in moments if moment)
 
 
+def only_reading(text: object) -> datetime | None:
+    """The one moment that the text means; None: it is no text, or has no reading, or several."""
+    moments = readings(text) if isinstance(text, str) else frozenset()
+    return next(iter(moments)) if len(moments) == 1 else None
+
+
 def read_timestamp(text: str, last_modified: datetime) -> datetime | None:
     """The moment that the text means; of several readings the only one near `last_modified`; None: cannot be told."""
     moments = readings(text)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from imagefactory.arm_ids import CUSTOM_IMAGE, LAB, STORAGE_ACCOUNT, ArmId
 from imagefactory.faults import Fault, Severity, error
+from imagefactory.image_tags import read
 from imagefactory.lab_facts import LabFacts, StandingImage
 from imagefactory.labs import LabKey
-from imagefactory.timestamps import readings
+from imagefactory.timestamps import only_reading
 from imagefactory_azure.errors import CloudError, cloud_error
 from imagefactory_azure.resource_manager import ResourceManager
 
@@ -140,20 +140,15 @@ def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Fault:
 
 def _image(resource: Mapping[str, Any]) -> StandingImage:
     properties = resource.get("properties", {})
-    tags = {name.lower(): value for name, value in (resource.get("tags") or {}).items()}
+    told = read(resource.get("tags"))
     return StandingImage(
         id=resource["id"],
         name=resource["name"],
         state=properties.get("provisioningState", ""),
-        image_path=tags.get("imagepath"),
-        source_vhd=tags.get("sourcevhd"),
-        attempt=int(tags["attempt"]) if tags.get("attempt", "").isdecimal() else 1,
+        image_path=told.image_path,
+        source_vhd=told.source_vhd,
+        attempt=told.attempt,
         vhd_url=(properties.get("vhd") or {}).get("imageName"),
-        saved_at=_moment(tags.get("savedat")),
-        created=_moment(properties.get("creationDate")),
+        saved_at=told.saved_at,
+        created=only_reading(properties.get("creationDate")),
     )
-
-
-def _moment(text: object) -> datetime | None:
-    found = readings(text) if isinstance(text, str) else frozenset()
-    return next(iter(found)) if len(found) == 1 else None

@@ -15,6 +15,7 @@ from typing import Any
 from imagefactory.arm_ids import DISK, LAB_VIRTUAL_MACHINE, VIRTUAL_MACHINE, ArmType
 from imagefactory.factory_vms import FactoryVm, ManagedDisk
 from imagefactory.faults import error
+from imagefactory.image_tags import by_lower_name
 from imagefactory.lab_facts import LabFacts
 from imagefactory_azure.errors import CloudError, cloud_error
 from imagefactory_azure.labs import API_VERSION, NO_ID_REMEDY
@@ -126,7 +127,7 @@ def _lab_vm(resource: Mapping[str, Any]) -> FactoryVm:
         id=str(resource.get("id")),
         name=name,
         state=properties.get("provisioningState", ""),
-        tags={name.lower(): str(value) for name, value in (resource.get("tags") or {}).items()},
+        tags=by_lower_name(resource.get("tags")),
         notes=properties.get("notes") or "",
         fault=None if LAB_VIRTUAL_MACHINE.of(resource) else error(f"VM '{name}'", fact, _UNREADABLE, NO_ID_REMEDY),
     )

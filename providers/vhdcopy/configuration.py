@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imagefactory.settings import safe_blob_url, safe_url
+from imagefactory.settings import CopyOptions, safe_blob_url, safe_url
 from imagefactory_azure.clouds import CLOUDS, Cloud
-from providers.vhdcopy.services import Options
 
 
-def configuration(given: Mapping[str, object]) -> tuple[Cloud, Options]:
+def configuration(given: Mapping[str, object]) -> tuple[Cloud, CopyOptions]:
     """The cloud and the options. Raises `ValueError` with a phrase that names the property and not its value."""
     texts = {name: str(value) for name, value in given.items() if value}
     signing_in = texts.get("authority"), texts.get("audience")
@@ -26,17 +25,7 @@ def configuration(given: Mapping[str, object]) -> tuple[Cloud, Options]:
             urls[name] = safe(texts.get(name, ""))
         except ValueError as reason:
             raise ValueError(f"{name} cannot be used ({reason})") from None
-    numbers = {name: texts.get(name) for name in ("maxInFlight", "maxMbps")}
-    for name, number in numbers.items():
-        if number is not None and not number.isdecimal():
-            raise ValueError(f"{name} is not a whole number")
-    in_flight, mbps = (int(number) if number else None for number in numbers.values())
     return (
         Cloud(None, urls["resourceManager"], urls["blobEndpoint"], *signing_in),
-        Options(
-            method="service" if texts.get("copyMethod") == "service" else "ranged",
-            max_in_flight=in_flight,
-            max_megabits_per_second=mbps,
-            storage_auth="key" if texts.get("storageAuth") == "key" else "aad",
-        ),
+        CopyOptions.from_properties(texts),
     )

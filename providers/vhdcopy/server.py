@@ -23,13 +23,14 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 from imagefactory import __version__
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import printable, redacted
+from imagefactory.settings import CopyOptions
 from imagefactory_azure.clouds import Cloud
 from providers.vhdcopy.configuration import configuration
 from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
 from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
-from providers.vhdcopy.services import Connections, Options
+from providers.vhdcopy.services import Connections
 from providers.vhdcopy.totals import Totals
 from providers.vhdcopy.vhd_copy import VhdCopy
 
@@ -63,7 +64,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._log = log
         self._live = is_live()
         self._totals = Totals()
-        self._configured: tuple[Cloud, Options] | None = None
+        self._configured: tuple[Cloud, CopyOptions] | None = None
         self._connections: Connections | None = None
         self._running: set[asyncio.Task[Any]] = set()
 

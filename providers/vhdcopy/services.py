@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from imagefactory.settings import CopyOptions
     from imagefactory_azure.clouds import Cloud
     from imagefactory_azure.page_blobs import PageBlobs
     from imagefactory_azure.resource_manager import ResourceManager
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
     from providers.vhdcopy.copier import Copier
     from providers.vhdcopy.staging import Staging
     from providers.vhdcopy.totals import Totals
-
-
-@dataclass(frozen=True)
-class Options:
-    """How VHDs are copied: the settings `copy` and `storageAuth` of the stack."""
-
-    method: Literal["ranged", "service"] = "ranged"
-    max_in_flight: int | None = None
-    """Requests of all copies together; None: the pacer's own number."""
-    max_megabits_per_second: int | None = None
-    storage_auth: Literal["aad", "key"] = "aad"
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Services:
 class Connections:
     """Opens `Services` once; every operation awaits the same opening."""
 
-    def __init__(self, cloud: Cloud, options: Options, totals: Totals) -> None:
+    def __init__(self, cloud: Cloud, options: CopyOptions, totals: Totals) -> None:
         self._cloud, self._options, self._totals = cloud, options, totals
         self._stack = AsyncExitStack()
         self._opening: asyncio.Lock = asyncio.Lock()
@@ -81,6 +71,6 @@ class Connections:
 
         if self._options.method == "service":
             return ServiceCopier(blobs)
-        pacer = Pacer(self._options.max_in_flight, self._options.max_megabits_per_second)
+        pacer = Pacer(self._options.max_in_flight, self._options.max_mbps)
         writer = await self._stack.enter_async_context(PageWriter(accounts, pacer.in_flight))
         return RangedCopier(blobs, writer, Manifests(blobs), pacer, self._totals)

@@ -27,7 +27,7 @@ from imagefactory_azure.blobs import STAGING_CONTAINER
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 SOURCE = VhdSource("https://factory.blob.core.windows.net/imagefactoryvhds", "/subscriptions/s/factory")
 EMPTY = StackState()
-SETTINGS = Settings(FactoryLab(SUBSCRIPTION, "factory"))
+SETTINGS = Settings(factory=FactoryLab(subscription_id=SUBSCRIPTION, lab_name="factory"))
 SAVED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
 
 
@@ -183,7 +183,7 @@ def test_the_digest_is_a_tag_of_what_was_verified_and_only_of_that(two_labs: Rec
     images = two_labs.of("azure-native:devtestlab:CustomImage")
     assert {image["tags"]["Digest"] for image in images.values()} == {"sha256:1"}
     plan = Plan((lab_plan("web", planned(factory_image("first"))),))
-    by_service = declared(plan, settings=replace(SETTINGS, copy=CopySettings("service")))
+    by_service = declared(plan, settings=SETTINGS.model_copy(update={"copying": CopySettings(method="service")}))
     (image,) = by_service.of("azure-native:devtestlab:CustomImage").values()
     assert set(image["tags"]) == {"ImagePath"}
 
@@ -228,7 +228,7 @@ def test_a_preview_knows_all_tags_but_the_digest() -> None:
 
 def test_the_provider_gets_the_settings_of_copying_as_texts() -> None:
     """What is not set is not there, so that the provider's own numbers hold."""
-    settings = replace(SETTINGS, copy=CopySettings("ranged", max_mbps=800), storage_auth="key")
+    settings = SETTINGS.model_copy(update={"copying": CopySettings(max_mbps=800), "storage_auth": "key"})
     (provider,) = declared(Plan(()), settings=settings).of("pulumi:providers:vhdcopy").values()
     assert provider["copyMethod"] == "ranged" and provider["maxMbps"] == "800" and provider["storageAuth"] == "key"
     assert "maxInFlight" not in provider

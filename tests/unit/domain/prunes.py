@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
 from imagefactory.companion import FactoryImage
 from imagefactory.faults import error
+from imagefactory.image_path import ImagePath, fold
 from imagefactory.lineage import Lineage
-from imagefactory.pruning import PrunePlan, PruneRules, pinned_names, plan_prune
+from imagefactory.pruning import PrunePlan, PruneRules, plan_prune
+from imagefactory.retention import largest_keep
+from imagefactory.settings import Policy
 from imagefactory.staging_needs import StagedVhd, StagingNeeds
 from imagefactory.stored_blobs import StoredBlob
 from tests.unit.domain.builders import NOON, catalog, image, paths
@@ -55,6 +58,16 @@ class Factory:
     rules: PruneRules
 
     @property
+    def keep(self) -> int:
+        """The largest of the stacks."""
+        return largest_keep(self.rules.policies) or 0
+
+    @property
+    def pinned(self) -> set[str]:
+        """Names that stacks pin, folded."""
+        return {fold(name) for policy in self.rules.policies.values() for name in policy.pins.values()}
+
+    @property
     def catalog(self) -> Catalog:
         """With all that is wrong."""
         broken = tuple(BrokenCompanion(f"{stem}.vhd", f"{stem}.json", JUNK) for stem in self.broken)
@@ -76,17 +89,37 @@ class Factory:
         return plan(self.catalog, self.blobs, self.rules)
 
 
+def keeping(keep: int, **pins: ImagePath) -> dict[str, Policy]:
+    """The policy of one stack; names of images, each with the path for which it is pinned."""
+    return {"dev": Policy(keep=keep, pins={path: name for name, path in pins.items()})}
+
+
+policies = st.dictionaries(
+    st.sampled_from(["dev", "prod", "test"]),
+    st.builds(
+        Policy,
+        keep=st.integers(1, 3),
+        pins=st.dictionaries(paths.map(ImagePath.parse), st.sampled_from(["A", "name1", "NAME3", "nobody"])),
+    ),
+    min_size=1,
+)
+
+
 @st.composite
-def factories(draw: st.DrawFn) -> Factory:
+def factories(draw: st.DrawFn, of_paths: st.SearchStrategy[str] = paths) -> Factory:
     """Several images of few paths, of few moments, some undated, some of one name, some with a VM; junk beside them."""
     images = []
     for n in range(draw(st.integers(0, 9))):
-        made = image(draw(st.sampled_from(["a", "B", f"Name{n}"])), draw(paths), draw(st.integers(0, 4)), f"{n}.vhd")
+        made = image(
+            draw(st.sampled_from(["a", "B", f"Name{n}", f"Name{n}"])),
+            draw(of_paths),
+            draw(st.integers(0, 4)),
+            f"{n}.vhd",
+        )
         if draw(st.booleans()):
             made = replace(made, saved_at_source="last-modified")
         images.append(replace(made, lineage=Lineage(vm=draw(st.sampled_from(["", "/VM/1", "/vm/2"])))))
-    pins = draw(st.sets(st.sampled_from(["A", "name1", "NAME3", "nobody"])))
-    rules = PruneRules(draw(st.integers(1, 3)), pinned_names({"dev": pins}), {"/vm/1": "one"})
+    rules = PruneRules(draw(policies), {"/vm/1": "one"})
     stems = st.sampled_from(["x", "y", "z"])
     broken = draw(st.sets(stems, max_size=2))
     guid = "0f8fad5b-d9cb-469f-a165-7086772895"

@@ -20,7 +20,7 @@ from imagefactory.pruning import PruneRules
 from imagefactory.settings import Policy
 from imagefactory.staging_needs import StackPlan
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
-from tests.unit.domain.prunes import files, plan
+from tests.unit.domain.prunes import files, keeping, plan
 
 DATACENTER = ImagePath.parse("Win2016/Datacenter.json")
 
@@ -59,7 +59,7 @@ class Held:
 
     def gone(self, holders: Sequence[Holder]) -> set[str]:
         """The VHDs that a prune deletes while these labs are there."""
-        rules = PruneRules(self.keep, last_good=known(holders, self.images))
+        rules = PruneRules(keeping(self.keep), last_good=known(holders, self.images))
         found = plan(catalog(*self.images), files(*self.images), rules)
         return {blob.name for deletion in found.deletions for blob in deletion.vhds}
 
@@ -159,7 +159,7 @@ def test_the_reason_names_one_lab_and_counts_the_others() -> None:
     """There may be hundreds."""
     old, new = image("old", age=1), image("new")
     holders = [Holder(lab(name), (standing("old"),)) for name in ("c", "a", "b")]
-    rules = PruneRules(1, last_good=known(holders, [old, new]))
+    rules = PruneRules(keeping(1), last_good=known(holders, [old, new]))
     found = plan(catalog(old, new), files(old, new), rules)
     assert found.deletions == ()
     (reason,) = (one.reason for one in found.kept if one.name == "old")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagefactory.lineage import Lineage, of_pipeline
+from imagefactory.lineage import of_pipeline
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,3 @@ def test_every_usual_ci_system_tells_commit_and_run(variables: dict[str, str], c
     """And where none does, both are empty."""
     told = of_pipeline(variables)
     assert (told.commit, told.pipeline_run, told.vm) == (commit, run, "")
-
-
-def test_tags_hold_what_is_known_and_fits() -> None:
-    """Azure refuses a tag of more than 256 characters, and then the whole image."""
-    tags = Lineage(vm="/x/virtualmachines/golden", disk="d" * 257, commit="abc").tags()
-    assert tags == {"SourceVm": "golden", "Commit": "abc"}

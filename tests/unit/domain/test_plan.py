@@ -251,7 +251,7 @@ stood = st.lists(
 )
 answers = st.just(UNREADABLE) | st.builds(lambda there: facts("team", *there), stood)
 worlds = st.lists(st.tuples(selectors, answers), min_size=1, max_size=4)
-policies = st.builds(Policy, st.none() | st.integers(1, 3), st.booleans())
+policies = st.builds(Policy, keep=st.none() | st.integers(1, 3), allow_empty_factory=st.booleans())
 
 
 @given(catalogs, worlds, policies, st.randoms(use_true_random=False))

@@ -15,11 +15,12 @@ from imagefactory.catalog import BrokenCompanion, Catalog
 from imagefactory.companion import DataDisk
 from imagefactory.held_images import HeldImage
 from imagefactory.image_path import ImagePath, fold
-from imagefactory.pruning import PruneRules, keep_warnings, pinned_names, stacks_keep
+from imagefactory.pruning import PruneRules, keep_warnings
+from imagefactory.retention import largest_keep
 from imagefactory.settings import Policy
 from imagefactory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
-from tests.unit.domain.prunes import JUNK, LATER, NOBODY, Factory, blob, factories, files, plan
+from tests.unit.domain.prunes import JUNK, LATER, NOBODY, Factory, blob, factories, files, keeping, plan
 
 
 @given(factories())
@@ -28,7 +29,7 @@ def test_what_must_stay_stays(factory: Factory) -> None:
     gone = {blob.name for deletion in factory.plan.deletions for blob in deletion.blobs}
     for each in factory.images:
         undated = each.saved_at_source == "last-modified"
-        if undated or fold(each.name) in factory.rules.pins or each.lineage.vm.lower() in factory.rules.vms:
+        if undated or fold(each.name) in factory.pinned or each.lineage.vm.lower() in factory.rules.vms:
             assert each.vhd_name not in gone
     for stem in factory.broken:
         assert not {f"{stem}.vhd", f"{stem}.json", f"{stem}.lun0.vhd"} & gone
@@ -36,7 +37,7 @@ def test_what_must_stay_stays(factory: Factory) -> None:
         good = [each for each in factory.catalog.images if each.image_path == path]
         assert [each for each in good if each.vhd_name not in gone]
         dated = [each for each in good if each.saved_at_source == "companion"]
-        assert {each.vhd_name for each in dated[: factory.rules.keep]}.isdisjoint(gone)
+        assert {each.vhd_name for each in dated[: factory.keep]}.isdisjoint(gone)
 
 
 @given(factories())
@@ -46,12 +47,12 @@ def test_no_more_stay_than_shall(factory: Factory) -> None:
     names: set[str] = set()
     stay: Counter[ImagePath] = Counter()
     for each in factory.catalog.images:
-        protected = fold(each.name) in factory.rules.pins or each.lineage.vm.lower() in factory.rules.vms
+        protected = fold(each.name) in factory.pinned or each.lineage.vm.lower() in factory.rules.vms
         is_twin = fold(each.name) in names
         names.add(fold(each.name))
         if not protected and not is_twin and each.saved_at_source == "companion" and each.vhd_name not in gone:
             stay[each.image_path] += 1
-    assert all(count <= factory.rules.keep for count in stay.values())
+    assert all(count <= factory.keep for count in stay.values())
 
 
 @given(factories())
@@ -89,7 +90,7 @@ def test_an_unfinished_save_goes_a_day_after_the_last_write_to_any_of_its_blobs(
     """Its record is written to as well."""
     guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
     old = [blob(f"{guid}.vhd"), blob(f"{guid}.lun2.vhd"), blob("image.name", metadata={"guid": guid})]
-    found = plan(Catalog(()), [*old, blob(f"{guid}.save", LATER - age)], PruneRules(1))
+    found = plan(Catalog(()), [*old, blob(f"{guid}.save", LATER - age)], PruneRules(keeping(1)))
     assert bool(found.deletions) == goes
     assert [len(one.blobs) for one in found.deletions] == ([4] if goes else [])
 
@@ -101,7 +102,7 @@ def test_an_image_goes_a_day_after_the_last_write_to_any_of_its_blobs(suffix: st
     old, new = image("old", age=1), image("new")
     written = blob(f"old{suffix}", LATER - age)
     others = [each for each in files(old, new) if each.name != written.name]
-    found = plan(catalog(old, new), [*others, written], PruneRules(1))
+    found = plan(catalog(old, new), [*others, written], PruneRules(keeping(1)))
     assert bool(found.deletions) == goes
     reasons = {one.name: one.reason for one in found.kept}
     assert goes or reasons["old"] == "somebody wrote to it within the last day"
@@ -111,7 +112,7 @@ def test_an_image_goes_a_day_after_the_last_write_to_any_of_its_blobs(suffix: st
 def test_the_breaker_counts_each_storage_account_by_itself(accounts: list[str], most: int) -> None:
     """An account's id in any letter case."""
     staged = [StagedVhd(replace(blob(f"{n}.vhd"), account_id=each), frozenset()) for n, each in enumerate(accounts)]
-    found = plan(Catalog(()), [blob("gone.name", metadata={"guid": "gone"})], PruneRules(1), *staged)
+    found = plan(Catalog(()), [blob("gone.name", metadata={"guid": "gone"})], PruneRules(keeping(1)), *staged)
     counts = Counter(each.lower() for each in accounts)
     assert found.exceeding(most) == {each: count for each, count in counts.items() if count > most}
 
@@ -120,14 +121,15 @@ def test_a_vhd_that_is_another_images_data_disk_is_no_unfinished_save() -> None:
     """Whatever its name."""
     guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
     owner = replace(image("a"), data_disks=(DataDisk(0, f"{guid}.vhd"),))
-    found = plan(catalog(owner), [*files(owner), blob(f"{guid}.vhd")], PruneRules(1))
+    found = plan(catalog(owner), [*files(owner), blob(f"{guid}.vhd")], PruneRules(keeping(1)))
     assert found.deletions == () and found.reported == ()
 
 
 def test_a_pin_holds_in_any_letter_case_and_tells_who_pins() -> None:
-    """As Azure compares the names of images."""
-    newest, old = image("New", age=0), image("Old", age=1)
-    rules = PruneRules(1, pinned_names({"dev": {"OLD"}, "prod": {"old"}, "test": {"other"}}))
+    """As Azure compares the names of images; also a pin of another path, which its stack's next run reports."""
+    newest, old, elsewhere = image("New", age=0), image("Old", age=1), ImagePath.parse("Ubuntu/Jammy.json")
+    policies = {"dev": keeping(1, OLD=old.image_path)["dev"], "prod": keeping(1, old=elsewhere)["dev"]}
+    rules = PruneRules({**policies, "test": keeping(1, other=old.image_path)["dev"]})
     found = plan(catalog(newest, old), files(newest, old), rules)
     assert [one.reason for one in found.kept if one.name == "Old"] == ["pinned by stack 'dev', stack 'prod'"]
     assert found.deletions == ()
@@ -137,7 +139,7 @@ def test_an_older_image_of_a_taken_name_does_not_count() -> None:
     """Labs get the newest VHD of a name, so the next name is one that they hold."""
     newest, twin, held = image("a", age=0), image("A", age=1, vhd_name="twin.vhd"), image("b", age=2)
     old = image("c", age=3)
-    found = plan(catalog(newest, twin, held, old), files(newest, twin, held, old), PruneRules(2))
+    found = plan(catalog(newest, twin, held, old), files(newest, twin, held, old), PruneRules(keeping(2)))
     assert [one.name for one in found.deletions] == ["c"]
 
 
@@ -156,7 +158,7 @@ def test_an_older_image_of_a_taken_name_does_not_count() -> None:
 def test_a_staged_vhd_stays_while_somebody_needs_it(needs: StagingNeeds, stays: str) -> None:
     """In its own account; one whose users are all known to be served goes."""
     staged = StagedVhd(replace(blob("S.vhd"), account_id="/storage/LAB"), {"u1", "u2"})
-    found = plan(Catalog(()), [], PruneRules(1), staged, needs=needs)
+    found = plan(Catalog(()), [], PruneRules(keeping(1)), staged, needs=needs)
     if stays:
         assert stays in found.kept[0].reason and not found.deletions
     else:
@@ -184,5 +186,6 @@ def test_the_largest_keep_of_the_stacks_is_kept(
     keeps: dict[str, int | None], keep: int | None, warned: list[str]
 ) -> None:
     """None where a stack's labs hold all; a smaller one than a stack's own is a warning."""
-    assert stacks_keep(keeps) == keep
-    assert [fault.subject for fault in keep_warnings(2, keeps)] == [f"stack '{name}'" for name in warned]
+    policies = {name: Policy(keep=own) for name, own in keeps.items()}
+    assert largest_keep(policies) == keep
+    assert [fault.subject for fault in keep_warnings(2, policies)] == [f"stack '{name}'" for name in warned]

@@ -26,7 +26,7 @@ from imagefactory.pruning import PrunePlan, PruneRules
 from imagefactory.saving import SavePlan
 from imagefactory.settings import Settings
 from tests.unit.domain.builders import NOON, catalog, image
-from tests.unit.domain.prunes import files, plan
+from tests.unit.domain.prunes import files, keeping, plan
 from tests.unit.domain.test_saving import planned
 from tests.unit.domain.vms import saved, vm
 from tests.unit.verbs.conftest import Verb
@@ -127,7 +127,7 @@ def test_a_verb_that_is_cut_off_before_it_knows_anything_shows_no_report(verb: V
 def pruned(*, max_deletes: int = 20) -> dict[str, Callable[..., Any]]:
     """Functions in place of those of `factory.prune`: one image of two is to go, and goes."""
     new, old = image("new"), image("old", age=1)
-    found: PrunePlan = plan(catalog(new, old), files(new, old), PruneRules(1))
+    found: PrunePlan = plan(catalog(new, old), files(new, old), PruneRules(keeping(1)))
 
     async def planning(stacks: dict[str, Settings], now: datetime, **options: Any) -> PruneReport:
         assert list(stacks) == ["dev"] and options["keep"] == 1
