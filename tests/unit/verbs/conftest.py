@@ -41,7 +41,16 @@ Verb = Callable[..., Told]
 
 
 @pytest.fixture
-def verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Verb]:
+def handlers() -> Iterator[None]:
+    """The handlers of signals are put back, which a command that is stopped leaves as the system's own."""
+    held = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in held.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], handlers: None) -> Verb:
     """Runs a verb on a stack `dev`; `instead` names functions with what is called in their place."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PULUMI_STACK", STACK)
@@ -56,7 +65,4 @@ def verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             main()
         return Told(int(end.value.code or 0), *capsys.readouterr())
 
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
