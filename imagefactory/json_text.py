@@ -25,6 +25,11 @@ _SCANNER: Any = vars(json.scanner)["py_make_scanner"]
 _OBJECT: Any = vars(json.decoder)["JSONObject"]
 _ARRAY: Any = vars(json.decoder)["JSONArray"]
 _NOT_JSON = ("NaN", "Infinity", "-Infinity")
+_TRAILING_COMMA = {
+    "Illegal trailing comma before end of object": ("Expecting property name enclosed in double quotes", "}"),
+    "Illegal trailing comma before end of array": ("Expecting value", "]"),
+}
+"""What Python 3.13 and newer report at the comma: the older message, and the character at which it stands."""
 
 
 class JsonFault(ValueError):
@@ -115,11 +120,13 @@ def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
     try:
         root: _Node = _Decoder().decode(text)
     except json.JSONDecodeError as problem:
-        found = repr(text[problem.pos]) if problem.pos < len(text) else "the end of the file"
-        problem_text = problem.msg[0].lower() + problem.msg[1:].removesuffix(" starting at")
+        message, closer = _TRAILING_COMMA.get(problem.msg, (problem.msg, ""))
+        at = text.index(closer, problem.pos)
+        found = repr(text[at]) if at < len(text) else "the end of the file"
+        problem_text = message[0].lower() + message[1:].removesuffix(" starting at")
         fact = f"not valid JSON: {problem_text}, found {found}"
         remedy = "Correct the syntax there (JSON has no comments and no comma after the last value)"
-        raise unusable(fact, remedy, _location(file, text, problem.pos)) from None
+        raise unusable(fact, remedy, _location(file, text, at)) from None
     except RecursionError:
         raise unusable("nested too deeply to be read", "Flatten the document", Location(file, 1, 1)) from None
 

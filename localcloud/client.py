@@ -70,10 +70,17 @@ class CloudClient:
         """Put limits of page writes in force, until the cloud ends; what is not given is unlimited."""
         self._call("PUT", "limits", dict(limits))
 
-    def set_sign_in(self, *, keyless_accounts: Sequence[str] = (), token_seconds: float | None = None) -> None:
-        """Disable the keys of storage accounts and shorten the life of new tokens, until the cloud ends."""
+    def set_sign_in(
+        self,
+        *,
+        keyless_accounts: Sequence[str] = (),
+        token_seconds: float | None = None,
+        clock_ahead_seconds: float = 0,
+    ) -> None:
+        """Disable the keys of storage accounts, change the life of new tokens and the clock, until the cloud ends."""
         life = {} if token_seconds is None else {"tokenSeconds": token_seconds}
-        self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **life})
+        clock = {"clockAheadSeconds": clock_ahead_seconds}
+        self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **clock, **life})
 
     def set_virtual_machine(
         self,

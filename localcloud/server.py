@@ -153,6 +153,7 @@ class Cloud:
         """Put other rules of signing in in force, until the cloud ends."""
         self._door.keyless = frozenset(sign_in.keyless_accounts)
         self._identity.lifetime = sign_in.token_seconds
+        self._identity.ahead = sign_in.clock_ahead_seconds
 
     def status(self) -> dict[str, Any]:
         """The status document of the control API."""

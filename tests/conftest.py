@@ -1,4 +1,4 @@
-"""What the tests share: one embedded cloud and one engine for the whole session, fresh names for each test."""
+"""What the tests share: one embedded cloud for each test process, one engine for all, fresh names for each test."""
 
 from __future__ import annotations
 
@@ -11,15 +11,38 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from localcloud.client import CloudClient
 from localcloud.toolchain.checkout import Checkout
 from localcloud.toolchain.cloud import emulator_variables
 from localcloud.toolchain.engine import ensure_engine
 from localcloud.toolchain.shell import cloud_variables, tool_variables
+from tests.randomized import (
+    pytest_addoption,
+    pytest_generate_tests,
+    pytest_itemcollected,
+    pytest_runtest_makereport,
+)
+
+__all__ = ["pytest_addoption", "pytest_generate_tests", "pytest_itemcollected", "pytest_runtest_makereport"]
+
+# How long an example takes depends on who else uses the machine.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 SPARE_ACCOUNTS = 600
 """Storage accounts declared in advance, so that the blob emulator never restarts for a test's fresh ones."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that at the end no worker waits for another's last long test."""
+
+    def rank(item: pytest.Item) -> tuple[float, bool]:
+        limit = item.get_closest_marker("timeout")
+        return -limit.args[0] if limit else 0.0, item.get_closest_marker("engine") is None
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from localcloud.toolchain import checks, main, stack
 from localcloud.toolchain.checkout import Checkout
 from localcloud.toolchain.engine import Engine
 from localcloud.toolchain.faults import SetupFault
+from localcloud.toolchain.pythons import Python
 
 ROOT = Checkout.here().root
 
@@ -101,7 +102,7 @@ def test_the_continuous_integration_script_runs_exactly_the_test_verb(fresh: Pat
 def test_the_test_verb_runs_every_check_and_names_all_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A failed check stops no other; with arguments only pytest runs."""
+    """A failed check stops no other; with arguments only pytest runs, in one process."""
     checkout = Checkout(tmp_path)
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
@@ -111,14 +112,47 @@ def test_the_test_verb_runs_every_check_and_names_all_that_failed(
         (programs / name).chmod(0o755)
     monkeypatch.setattr(checks, "set_up", lambda checkout, development: Engine(tmp_path, "test"))
     monkeypatch.setattr(checks, "emulator_variables", lambda checkout: {})
+    monkeypatch.setattr(checks, "other_pythons", lambda: [])
     assert checks.test(checkout, []) == 1
     out, err = capfd.readouterr()
-    for program, *arguments in [*checks.CHECKS.values(), (checks.PYTEST,)]:
+    for program, *arguments in [*checks.CHECKS.values(), (checks.PYTEST, "--numprocesses=")]:
         assert f"ran {' '.join([program, *arguments])}" in " ".join(out.split())
-    summary = err.split("== Summary")[1]
-    assert summary.count("FAILED (exit code 2)") == 2 and summary.count("passed") == len(checks.CHECKS) - 1
+    _, before, last = err.split("== Summary")
+    assert before.count("passed") == len(checks.CHECKS) - 1 and "mypy" in before
+    assert last.count("FAILED (exit code 2)") == 2 and "passed" not in last
     assert checks.test(checkout, ["-k", "a name"]) == 1
     assert capfd.readouterr().out == "ran pytest -k a name\n"
+
+
+def test_the_unit_tests_run_on_every_python_and_the_last_lines_are_those_of_the_whole_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each Python is named, one without an environment is a failure, and nothing follows a suite that passed."""
+    for name in (*{program for program, *_ in checks.CHECKS.values()}, checks.PYTEST, "python3.12"):
+        program = tmp_path / ".venv" / "bin" / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f'#!/bin/sh\necho "ran {name} $*" >&2\n')
+        program.chmod(0o755)
+
+    def made(checkout: Checkout, python: Python) -> Path:
+        if python.version == "3.13.0":
+            raise SetupFault("Install", "it is not to be had", "Try again")
+        return python.program
+
+    pythons = [Python("3.12.1", tmp_path / ".venv" / "bin" / "python3.12")]
+    monkeypatch.setattr(checks, "set_up", lambda checkout, development: Engine(tmp_path, "test"))
+    monkeypatch.setattr(checks, "emulator_variables", lambda checkout: {})
+    monkeypatch.setattr(checks, "other_pythons", lambda: pythons)
+    monkeypatch.setattr(checks, "ensure_unit_environment", made)
+    assert checks.test(Checkout(tmp_path), []) == 0
+    *_, summary, suite, last = capfd.readouterr().err.splitlines()
+    assert "unit tests on Python 3.12.1" in summary and "passed" in summary
+    assert suite == "== pytest" and last.startswith("ran pytest --numprocesses=")
+    pythons.append(Python("3.13.0", tmp_path / "python3.13"))
+    assert checks.test(Checkout(tmp_path), []) == 1
+    told = capfd.readouterr().err
+    assert "ran python3.12 -m pytest -q" in told
+    assert "unit tests on Python 3.13.0" in told.splitlines()[-1] and "FAILED" in told.splitlines()[-1]
 
 
 def test_arguments_of_the_test_verb_are_pytests_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,13 @@ class Identity:
     """The one managed identity of the embedded cloud.
 
     `header` is the value of IDENTITY_HEADER that a caller must show, `key` signs the tokens (32 bytes or more, kept
-    private), `lifetime` is how long a token is good, in seconds.
+    private), `lifetime` is how long a token is good, `ahead` how far its clock is ahead of this machine's, in seconds.
     """
 
     header: str = field(repr=False)
     key: bytes = field(repr=False)
     lifetime: float = TOKEN_SECONDS
+    ahead: float = 0.0
 
     def knows(self, header: str | None) -> bool:
         """Whether a caller showed the right X-IDENTITY-HEADER."""
@@ -41,7 +42,7 @@ class Identity:
 
     def token(self, resource: str) -> tuple[str, int]:
         """A bearer token for `resource`, and when it expires (seconds since 1970)."""
-        now = time.time()
+        now = time.time() + self.ahead
         expires = int(now + self.lifetime)
         claims = {
             "aud": resource.rstrip("/"),
@@ -61,7 +62,14 @@ class Identity:
         if scheme.lower() != "bearer" or not token:
             raise _refused("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         try:
-            jwt.decode(token, self.key, algorithms=["HS256"], audience=audiences)
+            jwt.decode(
+                token,
+                self.key,
+                algorithms=["HS256"],
+                audience=audiences,
+                leeway=-self.ahead,
+                options={"verify_iat": False, "verify_nbf": False},  # made by this clock, which is ahead
+            )
         except jwt.ExpiredSignatureError:
             raise _refused("ExpiredAuthenticationToken", "The access token has expired.") from None
         except jwt.InvalidAudienceError:

@@ -55,6 +55,8 @@ class SignIn(Document):
     """Storage accounts whose keys are disabled (Azure's `allowSharedKeyAccess: false`)."""
     token_seconds: float = Field(TOKEN_SECONDS, gt=0)
     """The life of tokens that are given from now on."""
+    clock_ahead_seconds: float = Field(0.0, ge=0)
+    """How far the clock that tokens are given and judged by is ahead of this machine's."""
 
 
 @dataclass

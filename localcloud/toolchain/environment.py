@@ -43,7 +43,7 @@ def ensure_environment(checkout: Checkout, *, development: bool = False) -> None
             held = {}
         lock = DEVELOPMENT if development or DEVELOPMENT in held else RUNTIME
         with Step(f"Install {lock}") as step:
-            install = pip_install(checkout)
+            install = pip_install(checkout.python)
             run_quietly(
                 step, [*install, "--require-hashes", "-r", checkout.root / lock], cwd=checkout.root, remedy=NETWORK
             )
@@ -58,9 +58,11 @@ def ensure_environment(checkout: Checkout, *, development: bool = False) -> None
         stamp.write_text(json.dumps(held), "utf-8")
 
 
-def pip_install(checkout: Checkout) -> list[str | Path]:
-    """The beginning of a `pip install` command of the environment."""
-    return [checkout.python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+def pip_install(python: Path) -> list[str | Path]:
+    """The beginning of a `pip install` command of the environment of an interpreter."""
+    quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar=off")
+    # Python compiles what it imports; a hundred thousand lines of azure-native are never imported.
+    return [python, "-m", "pip", "install", *quiet, "--no-compile"]
 
 
 def locked_version(checkout: Checkout, package: str) -> str:

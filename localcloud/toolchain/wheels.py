@@ -22,7 +22,7 @@ def install_wheel(checkout: Checkout, name: str, title: str) -> Path:
         with Step(title) as step:
             run_quietly(
                 step,
-                [*pip_install(checkout), "--require-hashes", "--no-deps", "--target", folder, "-r", lock],
+                [*pip_install(checkout.python), "--require-hashes", "--no-deps", "--target", folder, "-r", lock],
                 remedy=NETWORK,
             )
 

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.skipif(not RUNS_HERE, reason="the registry has this bro
 
 ATTACK = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 LEFT_OUT = "<img src=x onerror=alert(1)>.vhd"
-IN_LAB = '"><script>alert(2)<'
+IN_LAB = '"onmouseover="alert(2)'
+"""A name of a custom image, which may hold all but `<`, `>` and what else no id holds."""
 RUN = "https://dev.azure.com/contoso/Images/_build/results?buildId=7&view=logs"
 VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DevTestLab/labs/factory/virtualmachines/<b>web-vm"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

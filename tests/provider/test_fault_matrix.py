@@ -1,11 +1,13 @@
 """Every fault in every phase of a copy: it ends whole, verified and without leavings, in the first run or in the next.
 
-One test per fault; within it all phases run side by side, each into a storage account of its own, struck once.
+One test per fault; within it all phases run side by side, each into a storage account of its own, struck once. A test
+that draws strikes each account twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -47,6 +49,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 OF_RANGES = {"corrupted page", "source access expired", "source changed"}
 """What can happen to a call only that reads another blob; the other phases have no such call."""
+
+RANGES = {"first", "middle", "last"}
 
 PATIENCE_SECONDS = 1.0
 """How long a relay waits for copies that do not come."""
@@ -130,7 +134,7 @@ async def known(world: World) -> World:
 async def test_a_fault_in_any_phase_costs_no_byte_and_leaves_nothing(known: World, fault: str) -> None:
     """Struck once, the copy ends whole and equal; where it ends the run, the error is one line and the next goes on."""
     world = known
-    chosen = [phase for phase in phases(world, "") if fault not in OF_RANGES or phase in {"first", "middle", "last"}]
+    chosen = [phase for phase in phases(world, "") if fault not in OF_RANGES or phase in RANGES]
     rules = []
     for phase in chosen:
         lab = world.add_lab(phase)
@@ -150,6 +154,32 @@ async def test_a_fault_in_any_phase_costs_no_byte_and_leaves_nothing(known: Worl
             await run.stage_and_release(world, phase)
         assert run.totals.moved == 0 or ("signature expired", "create") in failed
     assert all(world.staged(world.labs[phase]) == [] for phase in chosen)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.randomized(seeds=(0,), steps=4)
+async def test_two_drawn_faults_cost_no_byte_and_leave_nothing(known: World, seed: int, steps: int) -> None:
+    """So many labs as steps, each struck twice: every run that ends early says why, and the third ends well for all."""
+    world, draw = known, random.Random(seed)
+    everything = [(fault, phase) for fault in FAULTS for phase in phases(world, "")]
+    possible = [(fault, phase) for fault, phase in everything if fault not in OF_RANGES or phase in RANGES]
+    rules, waiting = [], [f"struck{number}" for number in range(steps)]
+    for name in waiting:
+        lab = world.add_lab(name)
+        await asyncio.to_thread(world.service(lab).create_container, STAGING_CONTAINER)
+        for fault, phase in draw.sample(possible, 2):
+            rules.append({"service": "blob", "times": 1, "action": FAULTS[fault], **phases(world, lab.account)[phase]})
+    world.cloud.set_faults(rules)
+    for _ in range(3):
+        async with a_run(world) as run:
+            ended = await asyncio.gather(
+                *(run.stage_and_release(world, lab) for lab in waiting), return_exceptions=True
+            )
+        errors = {lab: error for lab, error in zip(waiting, ended, strict=True) if error is not None}
+        assert all(isinstance(error, ImageFactoryError) and "\n" not in str(error) for error in errors.values()), errors
+        waiting = list(errors)
+    assert not waiting, errors
+    assert all(world.staged(lab) == [] for lab in world.labs.values() if lab.name.startswith("struck"))
 
 
 @pytest.mark.parametrize("fault", ["server error", "dropped", "token expired", "source access expired", "busy"])

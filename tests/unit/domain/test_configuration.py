@@ -205,7 +205,7 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(json_values | st.fixed_dictionaries({"Labs": st.lists(json_values)}) | st.binary())
 def test_any_labs_file_is_read_or_refused_with_places(tmp_path: Path, document: Any) -> None:
     """Nothing but ConfigurationError is raised, and every fault of labs.json lies within the file."""
@@ -220,7 +220,7 @@ def test_any_labs_file_is_read_or_refused_with_places(tmp_path: Path, document: 
             assert (fault.location.line or 1) <= content.count(b"\n") + content.count(b"\n\0") + 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.integers(0, 3), st.sampled_from(["SubscriptionId", "LabName", "ImagePaths", "ResourceGroup"]), st.integers(1, 4)
 )

@@ -64,6 +64,10 @@ def test_any_bytes_are_a_document_or_one_fault(content: bytes) -> None:
         ("", "1:1"),
         ('{\n  "a": 1,\n}', "3:1"),
         ('{"a": 1 "b": 2}', "1:9"),
+        ("[1,\n]", "2:1"),
+        ('[{"a": [1, ]}]', "1:12"),
+        ("[1,", "1:4"),
+        ("[1,}", "1:4"),
         ("[1, 2] 3", "1:8"),
         ('{\n "a": NaN}', "2:7"),
         ('["\\ud800"]', "1:2"),
@@ -78,6 +82,25 @@ def test_a_syntax_error_is_told_with_its_place(text: str, place: str) -> None:
         parse_json(text.encode(), "labs.json", "nothing is distributed")
     assert str(raised.value).startswith(f"labs.json:{place}: error: labs.json: not valid JSON: ")
     assert "nothing is distributed" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        (
+            '{"a": 1 , }',
+            "1:11: error: labs.json: not valid JSON: expecting property name enclosed in double quotes, found '}'",
+        ),
+        ("[1 ,\t]", "1:6: error: labs.json: not valid JSON: expecting value, found ']'"),
+        ("[1,,]", "1:4: error: labs.json: not valid JSON: expecting value, found ','"),
+        ('["open', "1:2: error: labs.json: not valid JSON: unterminated string, found '\"'"),
+    ],
+)
+def test_a_syntax_error_reads_the_same_on_every_python(text: str, fact: str) -> None:
+    """Python 3.13 reports a comma before a closing bracket in other words and at another place than 3.10 to 3.12."""
+    with pytest.raises(JsonFault) as raised:
+        parse_json(text.encode(), "labs.json", "nothing is distributed")
+    assert str(raised.value).startswith(f"labs.json:{fact};")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\xef\xbb\xbf\xff", b"caf\xe9", b"[" * 100_000])

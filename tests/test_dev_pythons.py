@@ -1,0 +1,66 @@
+"""The other Pythons of a machine: which are found, and the environment that each gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localcloud.toolchain.checkout import Checkout
+from localcloud.toolchain.pythons import Python, ensure_unit_environment, other_pythons
+
+
+@pytest.fixture
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without any Python; returns the one folder of its PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    return folder
+
+
+def pretend(folder: Path, minor: int, micro: int = 1, release: str = "final", code: int = 0) -> Path:
+    """A program that answers as an interpreter of that version would."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / f"python3.{minor}"
+    program.write_text(f'#!/bin/sh\necho \'[3, {minor}, {micro}, "{release}", "{program}"]\'\nexit {code}\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_each_minor_version_from_3_10_on_is_found_once(bare_machine: Path, tmp_path: Path) -> None:
+    """On the PATH or among the versions of pyenv; what is broken, too old or unfinished does not count."""
+    pretend(bare_machine, 9)
+    pretend(bare_machine, sys.version_info.minor)
+    broken = pretend(bare_machine, 21, code=127)
+    unfinished = pretend(bare_machine, 22, release="candidate")
+    first = pretend(bare_machine, 23)
+    pyenv = tmp_path / "pyenv" / "versions"
+    pretend(pyenv / "3.23.9" / "bin", 23, 9)
+    repaired = pretend(pyenv / "3.21.2" / "bin", 21, 2)
+    assert broken.exists() and unfinished.exists()
+    assert other_pythons() == [Python("3.21.2", repaired), Python("3.23.1", first)]
+
+
+def test_a_machine_with_one_python_has_no_other(bare_machine: Path) -> None:
+    """The one that runs this is not looked for."""
+    (bare_machine / f"python3.{sys.version_info.minor}").symlink_to(sys.executable)
+    assert other_pythons() == []
+
+
+def test_an_environment_is_made_once_for_each_lock(tmp_path: Path) -> None:
+    """It runs from where it lies; the one of an older lock goes."""
+    checkout, lock = Checkout(tmp_path), tmp_path / "requirements-dev.txt"
+    python = Python("3.99.1", Path(sys.executable))
+    lock.write_text("# nothing")
+    first = ensure_unit_environment(checkout, python)
+    answer = subprocess.run([first, "-m", "pip", "--version"], capture_output=True, text=True, check=True)
+    assert str(first.parents[1]) in answer.stdout
+    made = first.stat().st_ctime_ns
+    assert ensure_unit_environment(checkout, python).stat().st_ctime_ns == made
+    lock.write_text("# nothing else")
+    second = ensure_unit_environment(checkout, python)
+    assert second.exists() and second != first and not first.parents[1].exists()
