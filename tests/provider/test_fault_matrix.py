@@ -50,7 +50,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 OF_RANGES = {"corrupted page", "source access expired", "source changed"}
 """What can happen to a call only that reads another blob; the other phases have no such call."""
 
-RANGES = {"first", "middle", "last"}
+OF_WRITES = {"first", "middle", "last"}
 
 PATIENCE_SECONDS = 1.0
 """How long a relay waits for copies that do not come."""
@@ -134,7 +134,7 @@ async def known(world: World) -> World:
 async def test_a_fault_in_any_phase_costs_no_byte_and_leaves_nothing(known: World, fault: str) -> None:
     """Struck once, the copy ends whole and equal; where it ends the run, the error is one line and the next goes on."""
     world = known
-    chosen = [phase for phase in phases(world, "") if fault not in OF_RANGES or phase in RANGES]
+    chosen = [phase for phase in phases(world, "") if fault not in OF_RANGES or phase in OF_WRITES]
     rules = []
     for phase in chosen:
         lab = world.add_lab(phase)
@@ -162,7 +162,7 @@ async def test_two_drawn_faults_cost_no_byte_and_leave_nothing(known: World, see
     """So many labs as steps, each struck twice: every run that ends early says why, and the third ends well for all."""
     world, draw = known, random.Random(seed)
     everything = [(fault, phase) for fault in FAULTS for phase in phases(world, "")]
-    possible = [(fault, phase) for fault, phase in everything if fault not in OF_RANGES or phase in RANGES]
+    possible = [(fault, phase) for fault, phase in everything if fault not in OF_RANGES or phase in OF_WRITES]
     rules, waiting = [], [f"struck{number}" for number in range(steps)]
     for name in waiting:
         lab = world.add_lab(name)
