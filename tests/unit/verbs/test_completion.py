@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
+from imagefactory import __version__
 from tests.unit.verbs.conftest import Verb
 
 COMPLETE = """
@@ -40,4 +40,4 @@ def test_bash_completes_verbs_options_and_stacks(tmp_path: Path) -> None:
 def test_the_version_is_that_of_the_package(verb: Verb) -> None:
     """One place tells it: to pyproject.toml, to the command, to the plugin."""
     told = verb("--version")
-    assert (told.code, told.out) == (0, f"imagefactory {version('azure-image-factory')}\n")
+    assert (told.code, told.out) == (0, f"imagefactory {__version__}\n")
