@@ -1,7 +1,6 @@
 """`imagefactory catalog`: what the factory holds, newest first, and what was left out and why.
 
-Owns the table, the JSON and the writing of the page's file; reading and judging are done by `imagefactory_azure` and
-`imagefactory.catalog_report`.
+Owns the look of table and JSON, and the writing of the page's file; `factory.catalog` reads.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from cli.output import show_document, show_table, tell
+from cli.interruption import Ended, to_stderr
+from cli.report import Lines, Part, Report, Table, finish
 from cli.stack import AsJson, Stack, stack_settings
-from imagefactory.catalog_report import CatalogReport, ReportedImage, report_catalog, size_text
-from imagefactory.configuration import load_configuration
+from imagefactory.catalog_report import CatalogReport, ReportedImage, size_text
 from imagefactory.errors import ImageFactoryError
 from imagefactory.faults import error
 from imagefactory.held_images import HeldImage
@@ -40,29 +39,21 @@ def catalog(
     """Show what the factory holds, newest first, and what was left out and why."""
     if html:
         _check_place(html)
-    report = _read(stack, with_labs or html is not None)
+    settings = stack_settings(stack)
+    from factory.catalog import read
+
+    reading = read(settings, datetime.now(timezone.utc), with_labs=with_labs or html is not None)
+    report = asyncio.run(reading)
     if html:
         from imagefactory.catalog_page import catalog_page  # Jinja2 is wanted here alone
 
         _write(html, catalog_page(report))
-    if as_json:
-        show_document(_document(report))
-    elif html:
         counts = [f"{len(report.images)} images", f"{len(report.left_out)} left out"]
         counts += [f"{len(report.unread_labs)} labs not read"] if report.unread_labs else []
-        tell(f"{html}: {', '.join(counts)}", err=True)
-    else:
-        _show(report)
-
-
-def _read(stack: str, with_labs: bool) -> CatalogReport:
-    from imagefactory_azure.facts import gather_facts
-
-    settings = stack_settings(stack)
-    configuration = load_configuration(Path(settings.configuration), settings.labs) if with_labs else None
-    facts = asyncio.run(gather_facts(settings, configuration))
-    labs = configuration.labs if configuration else None
-    return report_catalog(facts.catalog, facts.factory.name, datetime.now(timezone.utc), labs, facts.labs)
+        if not as_json:
+            to_stderr(f"{html}: {', '.join(counts)}")
+            return
+    finish(Ended(report), _report, as_json=as_json)
 
 
 # The page's file
@@ -104,7 +95,11 @@ def _no_page(file: Path, fact: str, remedy: str) -> ImageFactoryError:
     return ImageFactoryError(error(f"page {file}", fact, "no page is written", remedy).text())
 
 
-# JSON
+# The report
+
+
+def _report(report: CatalogReport) -> Report:
+    return Report(_document(report), _text(report))
 
 
 def _document(report: CatalogReport) -> dict[str, object]:
@@ -156,10 +151,7 @@ def _holder(held: HeldImage) -> dict[str, str]:
     }
 
 
-# The table
-
-
-def _show(report: CatalogReport) -> None:
+def _text(report: CatalogReport) -> list[Part]:
     with_lineage = any(one.image.lineage != Lineage() for one in report.images)
     columns = ["Image", "Image path", "OS", "Saved (UTC)", "Size", "Allocated", "VHD"]
     columns += ["Made of"] * with_lineage + ["Labs"] * (report.labs is not None)
@@ -174,12 +166,13 @@ def _show(report: CatalogReport) -> None:
         if report.labs is not None:
             row.append("\n".join(_in_lab(report, one, held) for held in one.held_by))
         rows.append(row)
-    show_table("The factory's images, newest first", columns, rows)
     faults = (*report.warnings, *(fault for _, fault in report.unread_labs))
-    tell(*(fault.text() for fault in faults), style="yellow")
-    if report.left_out:
-        tell(f"Left out: {len(report.left_out)}", style="bold")
-    tell(*(left.reason.text() for left in report.left_out))
+    return [
+        Table("The factory's images, newest first", columns, rows),
+        Lines([fault.text() for fault in faults], style="yellow"),
+        Lines([f"Left out: {len(report.left_out)}" if report.left_out else ""], style="bold"),
+        Lines([left.reason.text() for left in report.left_out]),
+    ]
 
 
 def _made_of(lineage: Lineage) -> str:

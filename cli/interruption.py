@@ -9,30 +9,35 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from cli.output import tell
 
 Result = TypeVar("Result")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(Exception):
-    """The command was stopped by a signal, whose number it has, and cleaned up."""
+@dataclass(frozen=True)
+class Ended(Generic[Result]):
+    """How a command ended."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-    @property
-    def exit_code(self) -> int:
-        """As shells count it."""
-        return 128 + self.number
+    result: Result | None
+    """None: it was stopped before it had any."""
+    signal: int | None = None
+    """The number of the signal that stopped it."""
 
 
-def run(command: Coroutine[Any, Any, Result], told: Callable[[], None]) -> Result:
-    """What the command returns; `told` is called when the first signal comes. Raises `Interrupted`."""
+def to_stderr(line: str) -> None:
+    """Print a line that is no result."""
+    tell(line, err=True)
 
-    async def main() -> Result:
+
+def run(command: Coroutine[Any, Any, Result], stopping: str, say: Callable[[str], None] = to_stderr) -> Ended[Result]:
+    """Run the command to its end; when the first signal comes, `stopping` is said and the command is cancelled."""
+
+    async def main() -> Ended[Result]:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(command)
         stopped: list[int] = []
@@ -40,17 +45,21 @@ def run(command: Coroutine[Any, Any, Result], told: Callable[[], None]) -> Resul
         def stop(number: int) -> None:
             stopped.append(number)
             for each in SIGNALS:
-                loop.remove_signal_handler(each)
-                signal.signal(each, signal.SIG_DFL)
-            told()
+                with suppress(NotImplementedError):
+                    loop.remove_signal_handler(each)
+                    signal.signal(each, signal.SIG_DFL)
+            say(stopping)
             task.cancel()
 
         for each in SIGNALS:
             with suppress(NotImplementedError):  # Windows: asyncio.run itself turns Ctrl-C into a cancellation
                 loop.add_signal_handler(each, stop, each)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            raise Interrupted(stopped[0] if stopped else signal.SIGINT) from None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                stop(signal.SIGINT)
+        number = stopped[0] if stopped else None
+        return Ended(None, number or signal.SIGINT) if task.cancelled() else Ended(task.result(), number)
 
     return asyncio.run(main())

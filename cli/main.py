@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 
@@ -17,13 +18,13 @@ from cli.prune import prune
 from cli.save import save
 from cli.schema import schema
 from cli.validate import validate
+from imagefactory import __version__
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
     help="The golden images of Azure DevTest Labs: what is declared, saved and held.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -33,6 +34,21 @@ app.command()(save)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(schema)
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        tell(f"imagefactory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version of imagefactory."),
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:

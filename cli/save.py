@@ -1,40 +1,34 @@
 """`imagefactory save`: the factory lab's tagged VMs become factory images.
 
-Owns options, report and exit code. Which VMs, and as what, is decided by `imagefactory.saving`; `factory.save` does it.
+Owns options, progress and the look of the report; `factory.save_run` does it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.interruption import Interrupted, run
-from cli.output import show_document, show_table, tell
+from cli.interruption import run
 from cli.progress import CopyProgress
+from cli.report import Lines, Report, Table, finish
 from cli.stack import AsJson, Stack, stack_settings
-from imagefactory.configuration import load_golden_images
-from imagefactory.errors import ConfigurationError, ImageFactoryError
-from imagefactory.faults import Fault, error
+from imagefactory.faults import Fault
 from imagefactory.image_path import fold
-from imagefactory.image_tags import IMAGE_PATH_TAG
 from imagefactory.lineage import of_pipeline
-from imagefactory.saving import Save, SavePlan, Skipped, plan_saves
-from imagefactory.settings import Settings
+from imagefactory.saving import Save, Skipped
 
 if TYPE_CHECKING:
-    from factory.save import Outcome, Saver
-    from imagefactory_azure.save_records import SaveRecord
+    from factory.save import Outcome
+    from factory.save_run import SaveReport
     from providers.vhdcopy.copier import Progress
-    from providers.vhdcopy.totals import Totals
 
 
 @dataclass(frozen=True)
-class Line:
+class _Line:
     """One VM of the report; `failed` is whether somebody must look."""
 
     vm: str
@@ -43,20 +37,6 @@ class Line:
     message: str = ""
     failed: bool = False
     about: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass
-class Report:
-    """What is told at the end, also where the command was interrupted."""
-
-    lines: list[Line] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    revoked: list[str] = field(default_factory=list)
-    """Ids of disks that a dead run had left open."""
-    left_open: list[str] = field(default_factory=list)
-    """Ids of those that --dry-run did not touch."""
-    failures: list[str] = field(default_factory=list)
-    totals: str = ""
 
 
 def save(
@@ -79,144 +59,85 @@ def save(
     Exit codes: 0 all is saved, 1 something failed or a VM is not ready, 2 wrong usage or configuration.
     """
     settings = stack_settings(stack)
-    report = Report()
-    try:
-        with CopyProgress() as progress:
-            run(
-                _save(settings, frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, report, progress),
-                lambda: progress.say("Stopping: access to the disks is revoked first (Ctrl-C again: at once)."),
-            )
-    except Interrupted as stopped:
-        _show(report, dry_run=dry_run, as_json=as_json)
-        tell("Interrupted; run the same command again to go on.", err=True)
-        raise typer.Exit(stopped.exit_code) from None
-    _show(report, dry_run=dry_run, as_json=as_json)
-    raise typer.Exit(1 if report.failures or any(line.failed for line in report.lines) else 0)
+    from factory import save_run
 
-
-async def _save(
-    settings: Settings,
-    wanted: frozenset[str],
-    dry_run: bool,
-    max_concurrent: int,
-    with_data_disks: bool,
-    report: Report,
-    progress: CopyProgress,
-) -> None:
-    from imagefactory_azure.facts import connect, read_facts
-    from imagefactory_azure.save_records import SaveRecords
-    from imagefactory_azure.virtual_machines import factory_vms
-
-    golden_images = load_golden_images(settings.configuration, settings.labs)
-    async with connect(settings) as (arm, accounts):
-        facts = await read_facts(arm, accounts, settings, None)
-        account_id = facts.factory.storage_account_id or ""
-        names = {fold(name) for name in wanted}
-        records, vms = await asyncio.gather(
-            SaveRecords(accounts, account_id).all(),
-            factory_vms(
-                arm, facts.factory, lambda vm: IMAGE_PATH_TAG in vm.tags and (not names or fold(vm.name) in names)
-            ),
-        )
-        _check_names(wanted, (vm.name for vm in vms))
-        ours = frozenset(disk for record in records for disk in record.disks)
-        plan = plan_saves(
-            vms,
-            facts.catalog,
-            golden_images,
-            of_pipeline(os.environ),
-            wanted=wanted,
-            ours=ours,
-            with_data_disks=with_data_disks,
-        )
-        report.warnings += (fault.message() for fault in plan.warnings)
-        report.failures += (record.fault.message() for record in records if record.fault)
-        report.lines += (_skipped(one) for one in plan.skipped)
-        planned = {save.guid for save in plan.saves}
-        left = [record for record in records if record.guid not in planned]
-        if dry_run:
-            report.lines += (Line(save.vm.name, "would be saved", about=_about(save)) for save in plan.saves)
-            report.left_open += (disk for record in left for disk in record.disks)
-            return
-        from factory.save import Factory, Saver
-        from imagefactory_azure.disk_access import DiskAccess
-        from imagefactory_azure.page_writer import PageWriter
-        from providers.vhdcopy.pacing import Pacer
-        from providers.vhdcopy.totals import Totals
-
-        factory = Factory(accounts, DiskAccess(arm, accounts), account_id, facts.container_url)
-        pacer, totals = Pacer(settings.copying.max_in_flight, settings.copying.max_mbps), Totals()
-        watcher = _Watcher(progress, report, plan)
-        async with PageWriter(accounts, pacer.in_flight) as writer:
-            taken = (image.name for image in facts.catalog.images)
-            saver = Saver(factory, writer, pacer, totals, watcher, taken)
-            await _carry_out(saver, plan, max_concurrent, left, watcher, totals)
-
-
-async def _carry_out(
-    saver: Saver,
-    plan: SavePlan,
-    max_concurrent: int,
-    left: Iterable[SaveRecord],
-    watcher: _Watcher,
-    totals: Totals,
-) -> None:
-    from imagefactory_azure.save_records import SaveHeld
-
-    async def close(record: SaveRecord) -> None:
-        try:
-            watcher.report.revoked += await saver.close_left(record)
-        except SaveHeld:
-            return
-        except ImageFactoryError as problem:
-            watcher.report.failures.append(str(problem))
-
-    try:
-        await asyncio.gather(saver.save_all(plan.saves, max_concurrent), *(close(record) for record in left))
-    finally:
-        watcher.interrupt()
-        if totals.copies:
-            watcher.report.totals = totals.text()
+    request = save_run.SaveRequest(
+        frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, of_pipeline(os.environ)
+    )
+    with CopyProgress() as progress:
+        saving = save_run.run(settings, request, _Watcher(progress))
+        stopping = "Stopping: access to the disks is revoked first (Ctrl-C again: at once)."
+        ended = run(saving, stopping, progress.say)
+    finish(ended, _report, as_json=as_json)
 
 
 class _Watcher:
-    """Tells how saves go on, and writes their ends into the report."""
+    """Shows how saves go on."""
 
-    def __init__(self, progress: CopyProgress, report: Report, plan: SavePlan) -> None:
-        self._progress, self.report = progress, report
-        self._under_way = {save.vm.name: save for save in plan.saves}
+    def __init__(self, progress: CopyProgress) -> None:
+        self._progress = progress
 
     def progress(self, vm: str, progress: Progress) -> None:
-        """See `factory.save.Watcher`."""
+        """See `factory.save_run.Watcher`."""
         self._progress.show(vm, progress)
 
-    def warn(self, vm: str, message: str) -> None:
-        """See `factory.save.Watcher`."""
-        self.report.warnings.append(f"VM {vm}: {message}")
-
     def ended(self, outcome: Outcome) -> None:
-        """See `factory.save.Watcher`."""
-        save = self._under_way.pop(outcome.vm)
-        line = _ended(outcome, save)
-        self.report.lines.append(line)
+        """See `factory.save_run.Watcher`."""
+        line = _ended(outcome, {})
         self._progress.say(f"{line.vm}: {line.result}{' as ' + line.image if line.image else ''}")
 
-    def interrupt(self) -> None:
-        """Whatever has not ended by now was stopped."""
-        self.report.lines += (
-            Line(vm, "interrupted", failed=True, about=_about(save)) for vm, save in self._under_way.items()
-        )
+
+def _report(report: SaveReport) -> Report:
+    outcomes = {outcome.vm: outcome for outcome in report.outcomes}
+    lines = [_skipped(one) for one in report.plan.skipped]
+    for save in report.plan.saves:
+        if outcome := outcomes.get(save.vm.name):
+            lines.append(_ended(outcome, _about(save)))
+        elif report.dry_run:
+            lines.append(_Line(save.vm.name, "would be saved", about=_about(save)))
+        else:
+            lines.append(_Line(save.vm.name, "interrupted", failed=True, about=_about(save)))
+    lines.sort(key=lambda line: fold(line.vm))
+    vms = [
+        {"vm": line.vm, "result": line.result, "image": line.image or None, "message": line.message or None}
+        | line.about
+        for line in lines
+    ]
+    document = {
+        "dryRun": report.dry_run,
+        "vms": vms,
+        "accessRevoked": report.revoked,
+        "accessLeftOpen": report.left_open,
+        "warnings": report.warnings,
+        "failures": report.failures,
+    }
+    told = [line.message for line in lines if line.failed]
+    told += (f"Disk {disk}: a run that ended had left it open; access is revoked." for disk in report.revoked)
+    told += (
+        f"Disk {disk}: a run that ended left it open; without --dry-run this is mended." for disk in report.left_open
+    )
+    texts = Lines([*report.warnings, *told, *report.failures, report.totals])
+    failed = bool(report.failures) or any(line.failed for line in lines)
+    about_vms = _table(lines) if lines else Lines(["The factory lab has no VM"])
+    return Report(document, [about_vms, texts], failed)
 
 
-def _check_names(wanted: Iterable[str], known: Iterable[str]) -> None:
-    there = {fold(name): name for name in known}
-    consequence, remedy = "nothing is saved", f"VMs of the factory lab: {', '.join(there.values()) or 'none'}"
-    if faults := [
-        error(f"VM '{name}'", "is not in the factory lab", consequence, remedy)
-        for name in sorted(wanted)
-        if fold(name) not in there
-    ]:
-        raise ConfigurationError(faults)
+def _skipped(one: Skipped) -> _Line:
+    if isinstance(one.reason, Fault):
+        return _Line(one.vm, one.result, message=one.reason.message(), failed=True)
+    if one.result == "already saved":
+        return _Line(one.vm, one.result, one.reason)
+    return _Line(one.vm, one.result, message=one.reason)
+
+
+def _ended(outcome: Outcome, about: dict[str, object]) -> _Line:
+    if outcome.image:
+        about = about | {"digest": outcome.image.digest, "savedAt": outcome.image.saved_at.isoformat()}
+        result = "already saved" if outcome.found else "saved"
+        return _Line(outcome.vm, result, outcome.image.name, about=about)
+    if outcome.held:
+        return _Line(outcome.vm, "saved by another run", message="another run saves it now", about=about)
+    return _Line(outcome.vm, "failed", message=outcome.error, failed=True, about=about)
 
 
 def _about(save: Save) -> dict[str, object]:
@@ -230,61 +151,15 @@ def _about(save: Save) -> dict[str, object]:
     }
 
 
-def _ended(outcome: Outcome, save: Save) -> Line:
-    about = _about(save)
-    if outcome.image:
-        about |= {"digest": outcome.image.digest, "savedAt": outcome.image.saved_at.isoformat()}
-        result = "already saved" if outcome.found else "saved"
-        return Line(outcome.vm, result, outcome.image.name, about=about)
-    if outcome.held:
-        return Line(outcome.vm, "saved by another run", message="another run saves it now", about=about)
-    return Line(outcome.vm, "failed", message=outcome.error, failed=True, about=about)
-
-
-def _skipped(one: Skipped) -> Line:
-    if isinstance(one.reason, Fault):
-        return Line(one.vm, one.result, message=one.reason.message(), failed=True)
-    if one.result == "already saved":
-        return Line(one.vm, one.result, one.reason)
-    return Line(one.vm, one.result, message=one.reason)
-
-
-def _show(report: Report, *, dry_run: bool, as_json: bool) -> None:
-    lines = sorted(report.lines, key=lambda line: fold(line.vm))
-    if as_json:
-        document = {
-            "dryRun": dry_run,
-            "vms": [
-                {"vm": line.vm, "result": line.result, "image": line.image or None, "message": line.message or None}
-                | line.about
-                for line in lines
-            ],
-            "accessRevoked": report.revoked,
-            "accessLeftOpen": report.left_open,
-            "warnings": report.warnings,
-            "failures": report.failures,
-        }
-        show_document(document)
-        return
-    rows = [
-        {
-            "VM": line.vm,
-            "Result": line.result,
-            "Image": line.image,
-            "Image path": str(line.about.get("imagePath", "")),
-            "OS": f"{line.about['osType']}, {line.about['osState']}" if line.about else "",
-            "VHD": str(line.about.get("vhd", "")),
-        }
-        for line in lines
-    ]
-    shown = [
-        column for column in ("VM", "Result", "Image", "Image path", "OS", "VHD") if any(row[column] for row in rows)
-    ]
-    title = "VMs of the factory lab" if rows else "The factory lab has no VM"
-    show_table(title, shown, ([row[column] for column in shown] for row in rows))
-    told = [line.message for line in lines if line.failed and line.message]
-    told += [f"Disk {disk}: a run that ended had left it open; access is revoked." for disk in report.revoked]
-    told += [
-        f"Disk {disk}: a run that ended left it open; without --dry-run this is mended." for disk in report.left_open
-    ]
-    tell(*report.warnings, *told, *report.failures, report.totals)
+def _table(lines: list[_Line]) -> Table:
+    """Without the columns in which nothing stands."""
+    cells: dict[str, Callable[[_Line], str]] = {
+        "VM": lambda line: line.vm,
+        "Result": lambda line: line.result,
+        "Image": lambda line: line.image,
+        "Image path": lambda line: str(line.about.get("imagePath", "")),
+        "OS": lambda line: f"{line.about['osType']}, {line.about['osState']}" if line.about else "",
+        "VHD": lambda line: str(line.about.get("vhd", "")),
+    }
+    shown = [column for column, cell in cells.items() if any(map(cell, lines))]
+    return Table("VMs of the factory lab", shown, [[cells[column](line) for column in shown] for line in lines])

@@ -13,7 +13,22 @@ import typer
 
 from imagefactory.errors import ConfigurationError
 from imagefactory.faults import error
-from imagefactory.settings import Settings, settings_from_stack_file
+from imagefactory.settings import FactoryLab, Settings, factory_from_stack_file, settings_from_stack_file
+
+
+def stack_files() -> list[Path]:
+    """The files of all stacks of the working directory, by name."""
+    return sorted(Path().glob("Pulumi.*.yaml"))
+
+
+def stack_name(file: Path) -> str:
+    """The stack of a file."""
+    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
+def _complete(incomplete: str) -> list[str]:
+    return [name for name in map(stack_name, stack_files()) if name.startswith(incomplete)]
+
 
 Stack = Annotated[
     str,
@@ -22,6 +37,7 @@ Stack = Annotated[
         "-s",
         envvar="PULUMI_STACK",
         help="The stack whose factory it is, as its file Pulumi.NAME.yaml is called",
+        autocompletion=_complete,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout, and nothing else")]
@@ -37,11 +53,18 @@ def stack_settings(stack: str) -> Settings:
     return settings_from_stack_file(path, os.environ)
 
 
-def stack_files() -> list[Path]:
-    """The files of all stacks of the working directory, by name."""
-    return sorted(Path().glob("Pulumi.*.yaml"))
+def stacks_with_factory_of(stack: str) -> dict[str, Settings]:
+    """The stacks of this folder that have the factory of `stack`, itself first. Raises `ConfigurationError`."""
+    found = {stack: stack_settings(stack)}
+    for file in stack_files():
+        name, factory = stack_name(file), factory_from_stack_file(file)
+        if name != stack and factory and _is_same(factory, found[stack].factory):
+            found[name] = settings_from_stack_file(file, os.environ)
+    return found
 
 
-def stack_name(file: Path) -> str:
-    """The stack of a file."""
-    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+def _is_same(one: FactoryLab, other: FactoryLab) -> bool:
+    """Whether two stacks may mean one lab; without its resource group a stack means any lab of that name."""
+    groups = {lab.resource_group.lower() for lab in (one, other) if lab.resource_group}
+    ids = {(lab.subscription_id.lower(), lab.lab_name.lower()) for lab in (one, other)}
+    return len(ids) == 1 and len(groups) <= 1

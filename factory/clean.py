@@ -6,17 +6,66 @@ Owns the deleting side by side; a refusal stops no other. A VM whose disks chang
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from imagefactory.cleaning import Deletion
+from imagefactory.cleaning import CleanPlan, Deletion, plan_clean
 from imagefactory.errors import ImageFactoryError
 from imagefactory.factory_vms import FactoryVm
 from imagefactory.faults import error
+from imagefactory.image_tags import IMAGE_PATH_TAG
+from imagefactory.settings import Settings
 from imagefactory_azure.errors import CloudError
+from imagefactory_azure.facts import connect, read_facts
 from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.virtual_machines import delete_vm, find_disk
+from imagefactory_azure.save_records import SaveRecords
+from imagefactory_azure.storage import StorageAccounts
+from imagefactory_azure.virtual_machines import delete_vm, factory_vms, find_disk
 
 AT_ONCE = 20
+
+
+@dataclass(frozen=True)
+class CleanReport:
+    """What was to be done, and what became of it."""
+
+    plan: CleanPlan
+    dry_run: bool
+    refusals: Mapping[str, str]
+    """By the name of the VM, why it was not deleted, empty if it was; a VM that was not reached has none."""
+
+
+async def run(settings: Settings, ended: Callable[[Deletion, str], None], *, dry_run: bool) -> CleanReport:
+    """Delete the VMs of the factory lab whose images are saved, unless `dry_run`; for `ended` see `delete_all`.
+
+    A cancellation ends it early: the report tells what was done until then. Raises `ImageFactoryError` where the
+    factory lab or its storage cannot be read.
+    """
+    plan: CleanPlan | None = None
+    refusals: dict[str, str] = {}
+
+    def note(deletion: Deletion, refusal: str) -> None:
+        refusals[deletion.vm.name] = refusal
+        ended(deletion, refusal)
+
+    try:
+        async with connect(settings) as (arm, accounts):
+            plan = await _plan(arm, accounts, settings)
+            if not dry_run:
+                await delete_all(arm, plan.deletions, note)
+    except asyncio.CancelledError:
+        if plan is None:
+            raise
+    return CleanReport(plan, dry_run, refusals)
+
+
+async def _plan(arm: ResourceManager, accounts: StorageAccounts, settings: Settings) -> CleanPlan:
+    facts = await read_facts(arm, accounts, settings, None)
+    records, vms = await asyncio.gather(
+        SaveRecords(accounts, facts.factory.storage_account_id or "").all(),
+        factory_vms(arm, facts.factory, lambda vm: IMAGE_PATH_TAG in vm.tags),
+    )
+    return plan_clean(vms, facts.catalog, frozenset(record.guid for record in records))
 
 
 async def delete_all(

@@ -1,4 +1,4 @@
-"""Pruning: each deletion of a plan is carried out, or told why not.
+"""Pruning: all is read, a plan is made, and each deletion of it is carried out, or told why not.
 
 Owns the order of the steps. Nothing goes that is not what the plan saw: the VHDs are looked at first, and every blob is
 deleted on the condition that it is unchanged. A save's record is held meanwhile, so that no save takes up what goes;
@@ -8,17 +8,23 @@ disks that a dead save left open are closed before the record of them goes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Mapping, Set
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 
+from factory.prune_facts import read_prune_facts
 from factory.save import surely
-from imagefactory.faults import error
-from imagefactory.pruning import Deletion
+from imagefactory.configuration import load_configuration
+from imagefactory.faults import Fault, error
+from imagefactory.pruning import Deletion, PrunePlan, PruneRules, agreed_keep, keep_warnings, plan_prune
+from imagefactory.retention import with_keep
+from imagefactory.settings import Settings
 from imagefactory.stored_blobs import RECORD
 from imagefactory_azure.disk_access import DiskAccess
 from imagefactory_azure.errors import CloudError
-from imagefactory_azure.save_records import Hold, SaveHeld, SaveRecords
+from imagefactory_azure.facts import connect
+from imagefactory_azure.save_records import Hold, SaveHeld, SaveRecords, records_of
 from imagefactory_azure.storage import StorageAccounts
 from imagefactory_azure.stored_blobs import changed, delete_blob, is_unchanged
 
@@ -31,6 +37,104 @@ class Outcome:
 
     deletion: Deletion
     error: str = ""
+
+    @property
+    def result(self) -> str:
+        """In a word."""
+        return "failed" if self.error else "deleted"
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What is to be done, and what became of it."""
+
+    keep: int
+    plan: PrunePlan
+    warnings: tuple[str, ...]
+    problems: tuple[str, ...]
+    """What could not be read, and which storage accounts are held back."""
+    held_back: Set[str]
+    """Storage accounts in which nothing is deleted, for it would be too much; ARM ids in lower case."""
+    dry_run: bool
+    outcomes: tuple[Outcome, ...] = ()
+    """A deletion that was not begun has none."""
+
+    @property
+    def going(self) -> tuple[Deletion, ...]:
+        """The deletions of the other accounts; none in a dry run."""
+        deletions = (one for one in self.plan.deletions if one.account_id not in self.held_back)
+        return () if self.dry_run else tuple(deletions)
+
+    @property
+    def results(self) -> tuple[tuple[Deletion, str, str], ...]:
+        """Each deletion of the plan, what became of it, and the error if it failed."""
+        outcomes = {outcome.deletion.key: outcome for outcome in self.outcomes}
+        untouched = "would be deleted" if self.dry_run else "not done"
+        return tuple(
+            (one, outcome.result, outcome.error)
+            if (outcome := outcomes.get(one.key))
+            else (one, "not deleted" if one.account_id in self.held_back else untouched, "")
+            for one in self.plan.deletions
+        )
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Whatever makes this no success."""
+        return (*self.problems, *(outcome.error for outcome in self.outcomes if outcome.error))
+
+
+async def plan(
+    stacks: Mapping[str, Settings], now: datetime, *, keep: int | None, max_deletes: int, dry_run: bool
+) -> PruneReport:
+    """What goes at `now` (UTC) of the factory that these stacks (by name) share; the first one says where it is.
+
+    `keep`: how many images of each image path stay, None: what the stacks keep. Nothing is to be deleted in a storage
+    account where that would be more than `max_deletes`. Raises `ConfigurationError` where the stacks do not tell, and
+    `ImageFactoryError` where the factory lab, its storage or its VMs cannot be read.
+    """
+    configured = [(settings, load_configuration(settings.configuration, settings.labs)) for settings in stacks.values()]
+    policies = with_keep(stacks, keep)
+    kept = agreed_keep(policies)
+    async with connect(configured[0][0]) as (arm, accounts):
+        facts = await read_prune_facts(arm, accounts, configured)
+    rules = PruneRules(policies, facts.vms, facts.last_good)
+    found = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now)
+    warnings = keep_warnings(kept, stacks)
+    warnings += (record.fault for record in records_of(facts.blobs) if record.fault)
+    exceeding = found.exceeding(max_deletes)
+    problems = [*facts.unread, *(_held_back(account, count, max_deletes) for account, count in exceeding.items())]
+    return PruneReport(
+        keep=kept,
+        plan=found,
+        warnings=tuple(fault.message() for fault in warnings),
+        problems=tuple(fault.message() for fault in problems),
+        held_back=exceeding.keys(),
+        dry_run=dry_run,
+    )
+
+
+def _held_back(account_id: str, count: int, max_deletes: int) -> Fault:
+    subject = f"storage account {account_id.rpartition('/')[2]}"
+    fact = f"{count} images, unfinished saves and staged VHDs exceed --max-deletes {max_deletes}"
+    remedy = f"Review them; to delete them, pass --max-deletes {count}"
+    return error(subject, fact, "nothing is deleted there", remedy)
+
+
+async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[Outcome], None]) -> PruneReport:
+    """Delete what is to go; `ended` is told of each deletion that was begun.
+
+    A cancellation ends it early, when what is under way has ended: the report tells what was done until then.
+    """
+    outcomes: list[Outcome] = []
+
+    def note(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        ended(outcome)
+
+    with suppress(asyncio.CancelledError):
+        async with connect(settings) as (arm, accounts):
+            await Pruner(accounts, DiskAccess(arm, accounts), note).prune(report.going)
+    return replace(report, outcomes=tuple(outcomes))
 
 
 class Pruner:

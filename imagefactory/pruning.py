@@ -14,7 +14,8 @@ from typing import Literal
 
 from imagefactory.catalog import Catalog
 from imagefactory.companion import FactoryImage
-from imagefactory.faults import Fault, warning
+from imagefactory.errors import ConfigurationError
+from imagefactory.faults import Fault, error, warning
 from imagefactory.last_good import LastGood
 from imagefactory.retention import Claim, claims, largest_keep
 from imagefactory.settings import Policy
@@ -240,6 +241,17 @@ def _stem(image: FactoryImage) -> str:
 
 def _stays(fault: Fault) -> Fault:
     return warning(fault.subject, fault.fact, _STAYS, fault.remedy)
+
+
+def agreed_keep(policies: Mapping[str, Policy]) -> int:
+    """How many images of each image path the stacks (by name) want. Raises `ConfigurationError` if one wants all."""
+    keep = largest_keep(policies)
+    if keep is None:
+        unlimited = ", ".join(f"'{name}'" for name, policy in sorted(policies.items()) if policy.keep is None)
+        fact = f"is missing, and no setting keep limits what labs of stack {unlimited} hold"
+        remedy = "Say how many images of each image path shall stay"
+        raise ConfigurationError([error("option --keep", fact, "nothing is deleted", remedy)])
+    return keep
 
 
 def keep_warnings(keep: int, policies: Mapping[str, Policy]) -> list[Fault]:

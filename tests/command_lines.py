@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -79,12 +80,12 @@ def _pulumi_help(*path: str) -> str:
 
 
 def _unknown_to_imagefactory(words: list[str]) -> list[str]:
-    verbs = typer.main.get_group(app).commands
-    if words[:1] == ["--help"]:
-        return []
-    if words[0] not in verbs:
-        return words[:1]
-    known = {option for parameter in verbs[words[0]].params for option in parameter.opts} | {"--help"}
+    program: Any = typer.main.get_command(app)
+    if not words[0].startswith("-"):
+        if words[0] not in program.commands:
+            return words[:1]
+        program = program.commands[words[0]]
+    known = {option for parameter in program.params for option in parameter.opts} | {"--help"}
     return [option for option in _options(words) if option not in known]
 
 

@@ -54,6 +54,7 @@ def test_the_operations_guide_shows_commands_of_every_program() -> None:
         ("pulumi updat", ["updat"]),
         ("imagefactory validate --fromat azure", ["--fromat"]),
         ("imagefactory valdate", ["valdate"]),
+        ("imagefactory --version && imagefactory --vresion", ["--vresion"]),
         ('eval "$(python3 dev.py evn)"', ["evn"]),
         ("python3 dev.py cloud start --sed x", ["--sed"]),
     ],

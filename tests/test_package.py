@@ -10,18 +10,20 @@ from pathlib import Path
 from localcloud.toolchain.checkout import Checkout
 
 PAGE = """
+from importlib.metadata import version
 from datetime import datetime, timezone
 import imagefactory
 from imagefactory.catalog import Catalog
 from imagefactory.catalog_page import catalog_page
 from imagefactory.catalog_report import report_catalog
+assert version("azure-image-factory") == imagefactory.__version__
 print(imagefactory.__file__)
 print(catalog_page(report_catalog(Catalog(()), "factory", datetime.now(timezone.utc))))
 """
 
 
 def test_an_installed_wheel_makes_the_catalogs_page(tmp_path: Path) -> None:
-    """Its template, style and script are in the wheel."""
+    """Its template, style and script are in the wheel, which has the version that the code tells."""
     source, installed = tmp_path / "source", tmp_path / "installed"
     source.mkdir()
     root = Checkout.here().root

@@ -20,6 +20,7 @@ import grpc.aio
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
+from imagefactory import __version__
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import printable, redacted
 from imagefactory.settings import CopyOptions
@@ -32,8 +33,6 @@ from providers.vhdcopy.resource import Kept, Properties, Resource, changed, chec
 from providers.vhdcopy.services import Connections
 from providers.vhdcopy.totals import Totals
 from providers.vhdcopy.vhd_copy import VhdCopy
-
-VERSION = "0.1.0"
 
 RESOURCES: dict[str, Resource] = {
     "vhdcopy:index:VhdCopy": VhdCopy(),
@@ -75,11 +74,11 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     async def GetPluginInfo(self, request: Any, context: Context) -> Any:
         """The version."""
-        return plugin_pb2.PluginInfo(version=VERSION)
+        return plugin_pb2.PluginInfo(version=__version__)
 
     async def GetSchema(self, request: Any, context: Context) -> Any:
         """An empty schema: the resource classes are written by hand in `components`."""
-        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "vhdcopy", "version": VERSION}))
+        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "vhdcopy", "version": __version__}))
 
     async def CheckConfig(self, request: Any, context: Context) -> Any:
         """The configuration as it is."""
