@@ -16,6 +16,7 @@ from localcloud.toolchain.checkout import Checkout
 pytestmark = pytest.mark.engine
 
 
+@pytest.mark.timeout(400)
 def test_the_command_measures_every_part_and_prints_json() -> None:
     """Smallest numbers through the whole command: each figure is there, and what no clock decides is right."""
     small = [

@@ -21,7 +21,7 @@ PIECES_PER_SECOND = 10
 """The emulator's limit: a copy takes some seconds, its ranges end one after the other, and a record is written."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.randomized(seeds=(7,), steps=10)
 async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     world: World, shell: dict[str, str], seed: int, steps: int
