@@ -27,6 +27,7 @@ def main() -> None:
 
 
 async def _serve(version: str) -> None:
+    engine = os.getppid()  # before the port is printed: who has read it may end at once
     import grpc.aio
     from pulumi.runtime.proto import provider_pb2_grpc
 
@@ -44,7 +45,6 @@ async def _serve(version: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     print(port, flush=True)
-    engine = os.getppid()
     while not ended.is_set() and os.getppid() == engine:
         try:
             await asyncio.wait_for(ended.wait(), _LOOK_SECONDS)

@@ -198,6 +198,7 @@ def _start(context: grpc.ServicerContext, command: list[str], *, cwd: str, env: 
 
 def serve(engine_address: str) -> None:
     """Serve on a free loopback port, printed as the first line, until SIGINT, SIGTERM or the end of the engine."""
+    engine = os.getppid()  # before the port is printed: who has read it may end at once
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -208,7 +209,6 @@ def serve(engine_address: str) -> None:
     add_LanguageRuntimeServicer_to_server(LanguageHost(engine_address), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
-    engine = os.getppid()
     while not ended.wait(timeout=1) and os.getppid() == engine:
         pass
     Child.stop_all()

@@ -251,9 +251,8 @@ def _struct(properties: Mapping[str, str | float]) -> struct_pb2.Struct:
     return struct
 
 
-async def _end_with_parent(ended: asyncio.Event) -> None:
+async def _end_with_parent(parent: int, ended: asyncio.Event) -> None:
     """Whoever started this process may be killed without a word; then nobody is left to end it."""
-    parent = os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(PARENT_LOOK_SECONDS)
     ended.set()
@@ -261,6 +260,7 @@ async def _end_with_parent(ended: asyncio.Event) -> None:
 
 async def serve(engine_address: str) -> None:
     """Serve until the engine ends this process; prints the port on the first line of stdout, as the engine expects."""
+    parent = os.getppid()  # before the port is printed: who has read it may end at once
     servicer = VhdCopyProvider(EngineLog(engine_address))
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
@@ -274,7 +274,7 @@ async def serve(engine_address: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(NotImplementedError):  # Windows knows no such handlers
         loop.add_signal_handler(signal.SIGTERM, ended.set)
-    watching = asyncio.ensure_future(_end_with_parent(ended))
+    watching = asyncio.ensure_future(_end_with_parent(parent, ended))
     await ended.wait()
     watching.cancel()
     servicer.stop_running()
