@@ -9,11 +9,11 @@ from pulumi.runtime import config
 from components.distribution import distribute, fail
 from components.lab_images import VhdSource
 from components.stack_state import read_stack_state
-from imagefactory.configuration import load_configuration
+from imagefactory.azure.observe import gather_facts
+from imagefactory.configuration.loading import load_configuration
+from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.errors import ImageFactoryError
-from imagefactory.plan import build_plan
-from imagefactory.settings import parse_settings
-from imagefactory_azure.facts import gather_facts
+from imagefactory.planning.plan import build_plan
 
 
 async def main() -> None:

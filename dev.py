@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set-up and the project's commands, with nothing installed but Python 3.10 or newer: `python3 dev.py --help`.
 
-Owns the check that this machine can run them at all; everything else is in localcloud/toolchain.
+Owns the check that this machine can run them at all; everything else is in toolchain.
 """
 
 import os
@@ -18,7 +18,7 @@ if os.name != "posix":
         "against real Azure the project runs on Windows too, with the official pulumi CLI (see README.md)."
     )
 
-from localcloud.toolchain.main import main
+from toolchain.main import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

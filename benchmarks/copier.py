@@ -16,22 +16,22 @@ from itertools import count
 from azure.storage.blob import BlobServiceClient
 
 from benchmarks.stage import Stage
-from imagefactory.ranges import PIECE_BYTES, Range
-from imagefactory.settings import parse_settings
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.clouds import cloud_of
-from imagefactory_azure.credentials import credential
-from imagefactory_azure.manifests import Manifests
-from imagefactory_azure.page_blobs import PageBlobs
-from imagefactory_azure.page_writer import PageWriter
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
+from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.azure.core.credentials import credential
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.manifests import Manifests
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.azure.storage.page_writer import PageWriter
+from imagefactory.configuration.stack_settings import parse_settings
+from imagefactory.copying.copier import Copied, Copier, CopyRequest
+from imagefactory.copying.pacing import Pacer
+from imagefactory.copying.ranged_copy import RangedCopier
+from imagefactory.copying.service_copy import ServiceCopier
+from imagefactory.copying.totals import Totals
+from imagefactory.images.ranges import PIECE_BYTES, Range
+from imagefactory.observed.blobs import BlobRef
 from localcloud.vhd import footer
-from providers.vhdcopy.copier import Copied, Copier, CopyRequest
-from providers.vhdcopy.pacing import Pacer
-from providers.vhdcopy.ranged_copy import RangedCopier
-from providers.vhdcopy.service_copy import ServiceCopier
-from providers.vhdcopy.totals import Totals
 
 SOURCES, STAGING = "imagefactoryvhds", "imagefactory-staging"
 _MIB = 1024 * 1024

@@ -21,9 +21,9 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from benchmarks.copier import STAGING, Bench, Disks, open_bench, spread
 from benchmarks.stage import Stage
-from imagefactory.ranges import PIECE_BYTES, Range, pieces
+from imagefactory.copying.copier import CopyRequest
+from imagefactory.images.ranges import PIECE_BYTES, Range, pieces
 from localcloud.client import CloudClient
-from providers.vhdcopy.copier import CopyRequest
 
 MIB, GIB = 1024**2, 1024**3
 BLOBS_PER_SECOND = 6

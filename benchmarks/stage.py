@@ -21,13 +21,13 @@ from time import monotonic
 from typing import Any
 
 from localcloud.client import CloudClient
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.cloud import emulator_variables
-from localcloud.toolchain.shell import cloud_variables, tool_variables
-from localcloud.toolchain.stack import set_up
+from toolchain.checkout import Checkout
+from toolchain.cloud import emulator_variables
+from toolchain.shell import cloud_variables, tool_variables
+from toolchain.stack import set_up
 
 STACK = "bench"
-PRODUCT = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "imagefactory_azure", "providers")
+PRODUCT = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "providers")
 BARE = Path(__file__).with_name("bare")
 VHD_BYTES = 16 * 1024 * 1024
 """Virtual size of a factory image. Copies on the embedded cloud take the time that they are told, whatever the size."""

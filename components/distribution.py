@@ -17,10 +17,10 @@ import pulumi_azure_native as azure_native
 from components.lab_images import LabImages, VhdSource
 from components.stack_state import StackState
 from components.staged_vhd import PlanFailures, VhdCopyProvider
-from imagefactory.faults import Fault
-from imagefactory.plan import Plan
-from imagefactory.settings import Settings
-from imagefactory_azure.clouds import cloud_of
+from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.diagnostics import Fault
+from imagefactory.planning.plan import Plan
 
 STACK_FRAMES = 7
 """How many frames of a declaration's Python stack the SDK looks at: its own, and at least one of ours."""

@@ -15,14 +15,14 @@ from pulumi_azure_native import devtestlab
 
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
-from imagefactory.companion import FactoryImage
-from imagefactory.image_tags import DIGEST_TAG
-from imagefactory.lab_facts import LabFacts
-from imagefactory.plan_values import LabPlan, PlannedImage
-from imagefactory.settings import Settings
-from imagefactory_azure.blobs import STAGING_CONTAINER
-from imagefactory_azure.clouds import cloud_of
-from imagefactory_azure.storage import account_name
+from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.azure.storage.accounts import account_name
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.images.companions import FactoryImage
+from imagefactory.images.tags import DIGEST_TAG
+from imagefactory.observed.blobs import STAGING_CONTAINER
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.planned_images import LabPlan, PlannedImage
 
 TAKEN_AS_IT_STANDS = [
     "author",

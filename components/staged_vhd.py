@@ -10,8 +10,8 @@ from typing import Any
 
 import pulumi
 
-from imagefactory.settings import Settings
-from imagefactory_azure.clouds import cloud_of
+from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.configuration.stack_settings import Settings
 
 
 class VhdCopyProvider(pulumi.ProviderResource):

@@ -1,7 +1,7 @@
-"""The domain of the image factory: labs.json, golden images, image paths, catalog and plan.
+"""The image factory for Azure DevTest Labs: the one package that is installed, one room for each subject.
 
-Owns every rule about what a lab must hold. Refuses network, Azure and Pulumi: all of it is pure functions over
-immutable values, save for the reading of local configuration files.
+A room uses only rooms below it: cli, factory_lab, reports and copying, azure, planning, observed, images,
+configuration, aio.
 """
 
 __version__ = "0.1.0"

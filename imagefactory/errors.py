@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from imagefactory.faults import Fault
+from imagefactory.diagnostics import Fault
 from imagefactory.plain_text import printable_lines, redacted
 
 

@@ -17,7 +17,7 @@ from localcloud.arm.errors import ArmError
 from localcloud.arm.virtual_machines import MachineChange
 from localcloud.blobs.door import SignIn
 from localcloud.blobs.limits import Limits
-from localcloud.faults import FaultRule, Faults, Journal, Latencies
+from localcloud.fault_rules import FaultRule, Faults, Journal, Latencies
 from localcloud.seed import SeedDocument, SeedError, fault_text, parse_seed
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from localcloud.faults import Document, FaultRule, Latencies
+from localcloud.fault_rules import Document, FaultRule, Latencies
 
 MIB = 1024 * 1024
 PowerState = Literal["deallocated", "running", "stopped"]

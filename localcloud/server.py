@@ -31,7 +31,7 @@ from localcloud.blobs.front import BlobFront
 from localcloud.blobs.limits import Limits, Turnstile
 from localcloud.blobs.seeding import FACTORY_CONTAINER, MissingDisk, seed_disks, seed_images, write_text
 from localcloud.control import add_control_routes
-from localcloud.faults import Faults, Journal, Latencies
+from localcloud.fault_rules import Faults, Journal, Latencies
 from localcloud.private_files import read_private, write_private
 from localcloud.seed import SeedDocument, SeedError, SeedFactoryImage
 from localcloud.state_lock import CloudFault, acquire

@@ -1,7 +1,7 @@
 """Making fixed VHDs: real disks with a partition, a filesystem and files, for the embedded cloud's factory.
 
 Owns the writing (Virtual Hard Disk Image Format Specification 1.0) and the upload that moves only what is allocated.
-The same inputs give the same bytes. Refuses: reading or judging VHDs; imagefactory/vhd.py does.
+The same inputs give the same bytes. Refuses: reading or judging VHDs; imagefactory/images/vhd_footer.py does.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-from cli.main import app
+from imagefactory.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = {"config", "plugin", "stack", "state"}

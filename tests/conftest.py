@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from localcloud.client import CloudClient
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.cloud import emulator_variables
-from localcloud.toolchain.engine import ensure_engine
-from localcloud.toolchain.shell import cloud_variables, tool_variables
 from tests.randomized import (
     pytest_addoption,
     pytest_generate_tests,
     pytest_itemcollected,
     pytest_runtest_makereport,
 )
+from toolchain.checkout import Checkout
+from toolchain.cloud import emulator_variables
+from toolchain.setup.engine import ensure_engine
+from toolchain.shell import cloud_variables, tool_variables
 
 __all__ = ["pytest_addoption", "pytest_generate_tests", "pytest_itemcollected", "pytest_runtest_makereport"]
 

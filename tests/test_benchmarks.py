@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.copies import notice_delays, old_schedule
 from benchmarks.ranges import least_requests
-from imagefactory.ranges import PIECE_BYTES, Range
-from localcloud.toolchain.checkout import Checkout
+from imagefactory.images.ranges import PIECE_BYTES, Range
+from toolchain.checkout import Checkout
 
 pytestmark = pytest.mark.engine
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from localcloud.client import CloudClient
-from localcloud.toolchain import checks, main, stack
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.engine import Engine
-from localcloud.toolchain.faults import SetupFault
-from localcloud.toolchain.pythons import Python
+from toolchain import checks, main, stack
+from toolchain.checkout import Checkout
+from toolchain.faults import SetupFault
+from toolchain.setup.engine import Engine
+from toolchain.setup.pythons import Python
 
 ROOT = Checkout.here().root
 
@@ -216,7 +216,7 @@ def test_the_closing_table_has_a_row_for_each_image_and_one_for_a_lab_without_an
     strange = {**image, "state": "##vso[x]"}
     outputs = {"labs": {"web@1": {"Jammy-1": image, "Jammy-2": image, "a[/b]": strange}, "empty@2": {}}}
     answer = subprocess.run(
-        [sys.executable, "-m", "localcloud.lab_table"],
+        [sys.executable, "-m", "toolchain.lab_table"],
         cwd=ROOT,
         input=json.dumps(outputs),
         capture_output=True,

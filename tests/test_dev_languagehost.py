@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.languagehost import processes
-from localcloud.languagehost.environments import Environment, EnvironmentFault
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.engine import HOST, Engine, ensure_engine
-from localcloud.toolchain.environment import locked_version
-from localcloud.toolchain.shell import tool_variables
+from toolchain.checkout import Checkout
+from toolchain.languagehost import processes
+from toolchain.languagehost.environments import Environment, EnvironmentFault
+from toolchain.setup.engine import HOST, Engine, ensure_engine
+from toolchain.setup.environment import locked_version
+from toolchain.shell import tool_variables
 
 pytestmark = pytest.mark.engine
 TINY_PROVIDER = Path(__file__).with_name("tinyprovider")
@@ -248,7 +248,7 @@ def test_a_killed_host_takes_its_children_along(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
         f"sys.path.insert(0, {str(Checkout.here().root)!r})\n"
-        "from localcloud.languagehost.processes import Child\n"
+        "from toolchain.languagehost.processes import Child\n"
         "sleeper = 'import os, time; print(os.getpid(), flush=True); time.sleep(600)'\n"
         "child = Child([sys.executable, '-c', sleeper], cwd='/', env=os.environ, capture=True)\n"
         "print(next(child.output()).data.decode(), flush=True)\n"
@@ -312,7 +312,7 @@ def test_a_relative_environment_is_found_beside_the_program_first_then_beside_th
 def test_the_host_says_what_to_do_when_its_environment_has_no_sdk(tmp_path: Path) -> None:
     """The remedy, not an ImportError."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
-    host = Checkout.here().root / "localcloud" / "languagehost"
+    host = Checkout.here().root / "toolchain" / "languagehost"
     answer = subprocess.run(
         [str(tmp_path / "bare" / "bin" / "python"), str(host), "127.0.0.1:1"],
         capture_output=True,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.pythons import Python, ensure_unit_environment, other_pythons
+from toolchain.checkout import Checkout
+from toolchain.setup.pythons import Python, ensure_unit_environment, other_pythons
 
 
 @pytest.fixture

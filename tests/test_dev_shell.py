@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.toolchain import processes
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.engine import Engine
-from localcloud.toolchain.faults import SetupFault
-from localcloud.toolchain.processes import run_in_foreground, run_quietly
-from localcloud.toolchain.progress import Step
-from localcloud.toolchain.shell import cloud_variables, render, tool_variables
+from toolchain import processes
+from toolchain.checkout import Checkout
+from toolchain.faults import SetupFault
+from toolchain.processes import run_in_foreground, run_quietly
+from toolchain.progress import Step
+from toolchain.setup.engine import Engine
+from toolchain.shell import cloud_variables, render, tool_variables
 
 ROOT = Checkout.here().root
 
@@ -93,7 +93,7 @@ def test_a_signal_reaches_the_foreground_program_once_and_its_exit_code_comes_ba
     )
     code = (
         f"import os, sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\n"
-        "from localcloud.toolchain.processes import run_in_foreground\n"
+        "from toolchain.processes import run_in_foreground\n"
         f"sys.exit(run_in_foreground([sys.executable, '-c', {program!r}], cwd=Path('/'), env=os.environ))\n"
     )
     with subprocess.Popen(
@@ -116,8 +116,8 @@ def test_a_quick_step_prints_nothing_and_a_long_one_says_what_it_does(
     with Step("Quick"):
         pass
     assert capfd.readouterr().err == ""
-    monkeypatch.setattr("localcloud.toolchain.progress.QUIET_SECONDS", 0.01)
-    monkeypatch.setattr("localcloud.toolchain.progress.LINE_SECONDS", 0.01)
+    monkeypatch.setattr("toolchain.progress.QUIET_SECONDS", 0.01)
+    monkeypatch.setattr("toolchain.progress.LINE_SECONDS", 0.01)
     seen = ""
     with Step("Long") as step:
         step.note = "part two"

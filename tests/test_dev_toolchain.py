@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.toolchain import engine as engine_module
-from localcloud.toolchain import environment, node, wheels
-from localcloud.toolchain.cache import digest, exclusive, install_once
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.engine import HOST, Engine, ensure_engine, required_version
-from localcloud.toolchain.faults import SetupFault
-from localcloud.toolchain.processes import ToolOutput
-from localcloud.toolchain.progress import Step
+from toolchain.checkout import Checkout
+from toolchain.faults import SetupFault
+from toolchain.processes import ToolOutput
+from toolchain.progress import Step
+from toolchain.setup import engine as engine_module
+from toolchain.setup import environment, node, wheels
+from toolchain.setup.cache import digest, exclusive, install_once
+from toolchain.setup.engine import HOST, Engine, ensure_engine, required_version
 
 ROOT = Checkout.here().root
 
@@ -30,7 +30,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "check out"
     root.mkdir()
-    for name in ("localcloud", "requirements.txt", ".venv"):
+    for name in ("localcloud", "toolchain", "requirements.txt", ".venv"):
         (root / name).symlink_to(ROOT / name)
     return Checkout(root)
 
@@ -90,7 +90,7 @@ def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     """kill -9 leaves no lock that somebody must delete."""
     code = (
         f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from pathlib import Path\nfrom localcloud.toolchain.cache import exclusive\n"
+        "from pathlib import Path\nfrom toolchain.setup.cache import exclusive\n"
         f"with exclusive(Path({str(tmp_path / 'lock')!r})):\n    print('held', flush=True)\n    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
@@ -141,7 +141,7 @@ def test_an_environment_is_made_anew_when_its_stamp_is_missing_or_of_another_int
     assert "requirements-dev.txt" in " ".join(calls[0]), "what was there for development stays"
     environment.stamp_file(checkout).write_text("{ broken")
     assert steps() == ["make", "install", "project"]
-    monkeypatch.setattr("localcloud.toolchain.environment.sys.version", "3.99.0 (another)")
+    monkeypatch.setattr("toolchain.setup.environment.sys.version", "3.99.0 (another)")
     assert steps() == ["make", "install", "project"]
 
 
@@ -269,8 +269,7 @@ def test_a_build_uses_the_users_go_and_puts_the_language_host_beside_the_engine(
     assert answer.stdout == f"v{version}\n"
     host = (engine.bin / HOST).read_text("utf-8")
     assert (
-        shlex.quote(str(checkout.python)) in host
-        and shlex.quote(str(checkout.root / "localcloud/languagehost")) in host
+        shlex.quote(str(checkout.python)) in host and shlex.quote(str(checkout.root / "toolchain/languagehost")) in host
     )
     (tmp_path / "go" / "go").unlink()
     (engine.bin / "pulumi").unlink()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.toolchain.checkout import Checkout
+from toolchain.checkout import Checkout
 
 ROOT = Checkout.here().root
 LONGEST_MODULE = 400
@@ -19,11 +19,11 @@ LONGEST_MODULE = 400
 PYTHON_LOCKS = (
     "requirements.txt",
     "requirements-dev.txt",
-    "localcloud/toolchain/go.txt",
-    "localcloud/toolchain/node.txt",
+    "toolchain/setup/go.txt",
+    "toolchain/setup/node.txt",
 )
 NPM_LOCKS = ("localcloud/azurite/package-lock.json", "tests/browser/package-lock.json")
-GO_MODULES = "localcloud/engine/go.mod"
+GO_MODULES = "toolchain/setup/engine_build/go.mod"
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|work|tmp)/\w")
 """A path that is only good on the machine of whoever wrote it."""
 

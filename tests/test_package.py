@@ -7,15 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localcloud.toolchain.checkout import Checkout
+from toolchain.checkout import Checkout
 
 PAGE = """
 from importlib.metadata import version
 from datetime import datetime, timezone
 import imagefactory
-from imagefactory.catalog import Catalog
-from imagefactory.catalog_page import catalog_page
-from imagefactory.catalog_report import report_catalog
+from imagefactory.images.catalog import Catalog
+from imagefactory.reports.catalog_page import catalog_page
+from imagefactory.reports.catalog_report import report_catalog
 assert version("azure-image-factory") == imagefactory.__version__
 print(imagefactory.__file__)
 print(catalog_page(report_catalog(Catalog(()), "factory", datetime.now(timezone.utc))))
@@ -29,7 +29,7 @@ def test_an_installed_wheel_makes_the_catalogs_page(tmp_path: Path) -> None:
     root = Checkout.here().root
     for name in ("pyproject.toml", "requirements.in", "LICENSE"):
         shutil.copy(root / name, source)
-    for name in ("imagefactory", "cli"):
+    for name in ("imagefactory",):
         shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(installed), str(source)], check=True)

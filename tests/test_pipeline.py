@@ -229,7 +229,7 @@ def test_no_secret_is_stored_or_handed_over(occasion: str) -> None:
 
 def test_the_trigger_passes_over_nothing_that_a_stack_reads() -> None:
     """A change of the product, its configuration or its locks always starts a run."""
-    product = ["__main__.py", "components", "imagefactory", "imagefactory_azure", "providers", "cli", "pyproject.toml"]
+    product = ["__main__.py", "components", "imagefactory", "providers", "pyproject.toml"]
     data = ["Configuration", "Pulumi.yaml", "Pulumi.dev.yaml", "requirements.txt", "azure-pipelines.yml", "pipelines"]
     read = [*product, *data]
     assert all((ROOT / path).exists() for path in read)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from localcloud.toolchain.checkout import Checkout
+from toolchain.checkout import Checkout
 
 CONFTEST = """
 from tests.randomized import (

@@ -16,7 +16,7 @@ from aiohttp import web
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import retry_headers
 from localcloud.arm.store import Fault, Lab, Operation
-from localcloud.faults import OperationFailure
+from localcloud.fault_rules import OperationFailure
 
 PAGE_SIZE = 50
 FAILS = web.RequestKey("fails", OperationFailure)

@@ -38,7 +38,7 @@ from localcloud.arm.store import ArmStore, CustomImage, Lab, Operation
 from localcloud.arm.virtual_machines import VirtualMachines
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
-from localcloud.faults import Action, Faults, Journal, Kind, Latencies
+from localcloud.fault_rules import Action, Faults, Journal, Kind, Latencies
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Seed documents come through the same application, and may carry companions."""

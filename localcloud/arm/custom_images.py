@@ -15,12 +15,12 @@ from typing import Any
 
 from aiohttp import ClientError
 
-from imagefactory.vhd import FOOTER_BYTES, footer_fault
+from imagefactory.images.vhd_footer import FOOTER_BYTES, footer_fault
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import Operations, Work, retry_headers
 from localcloud.arm.store import ArmStore, CustomImage, Fault, Lab, new_properties
 from localcloud.blobs.access import BlobAccess
-from localcloud.faults import Latencies
+from localcloud.fault_rules import Latencies
 
 _OS_TYPES = ("Windows", "Linux", "None")
 _NAME = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")

@@ -22,7 +22,7 @@ from localcloud.arm.operations import Operations, Work, retry_headers
 from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab, timestamp
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
-from localcloud.faults import Document, Latencies
+from localcloud.fault_rules import Document, Latencies
 from localcloud.seed import PowerState
 from localcloud.vhd import SECTOR
 

@@ -34,7 +34,7 @@ from localcloud.arm.errors import ArmError
 from localcloud.arm.identity import TOKEN_SECONDS, Identity
 from localcloud.blobs.access import Accounts
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
-from localcloud.faults import Document
+from localcloud.fault_rules import Document
 
 AUDIENCES = ("https://storage.azure.com",)
 SOURCE_VOUCHED = "x-localcloud-source"

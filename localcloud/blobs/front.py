@@ -21,7 +21,7 @@ from yarl import URL
 from localcloud.blobs.access import LOOPBACK
 from localcloud.blobs.door import Door, Passage, Refused
 from localcloud.blobs.limits import Turnstile
-from localcloud.faults import Action, Faults, Journal, Latencies, Span
+from localcloud.fault_rules import Action, Faults, Journal, Latencies, Span
 
 COPY_LIFE, CORRUPT = "x-localcloud-copy", "x-localcloud-corrupt"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", COPY_LIFE, CORRUPT}

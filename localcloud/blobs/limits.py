@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from pydantic import Field
 
-from localcloud.faults import Document
+from localcloud.fault_rules import Document
 
 
 class Limits(Document):

@@ -1,6 +1,4 @@
-"""The provider of `VhdCopy` and `StagedVhdRelease`: it moves VHDs into the storage accounts of target labs.
+"""The provider plugin: gRPC with the engine, its resources `VhdCopy` and `StagedVhdRelease`, and the live row.
 
-`server` speaks gRPC with the engine, `vhd_copy` and `release` hold one resource each, `staging` shares staged VHDs
-among them. `copier` is what every copy has in common; `ranged_copy` copies by ranges (with `transfer` and `pacing`),
-`service_copy` has the storage service copy. `progress` and `totals` are what the user sees.
+`server` speaks to the engine, each resource has a module; bytes are moved by `imagefactory.copying`.
 """

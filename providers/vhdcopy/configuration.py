@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from imagefactory.settings import CopyOptions, safe_blob_url, safe_url
-from imagefactory_azure.clouds import CLOUDS, Cloud
+from imagefactory.azure.core.clouds import CLOUDS, Cloud
+from imagefactory.configuration.stack_settings import CopyOptions, safe_blob_url, safe_url
 
 
 def configuration(given: Mapping[str, object]) -> tuple[Cloud, CopyOptions]:

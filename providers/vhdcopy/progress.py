@@ -16,9 +16,9 @@ from typing import Any
 import grpc.aio
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
+from imagefactory.copying.copier import Progress
+from imagefactory.copying.totals import describe
 from imagefactory.plain_text import printable_lines, redacted
-from providers.vhdcopy.copier import Progress
-from providers.vhdcopy.totals import describe
 
 LIVE_SECONDS = 1.0
 """The shortest time between two updates of a live row."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imagefactory_azure.blobs import BlobRef
-from providers.vhdcopy.copier import CopyError, user_of
+from imagefactory.copying.copier import CopyError, user_of
+from imagefactory.observed.blobs import BlobRef
 from providers.vhdcopy.progress import Row
 from providers.vhdcopy.resource import Properties, Text
 from providers.vhdcopy.services import Services

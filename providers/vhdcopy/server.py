@@ -21,17 +21,17 @@ from google.protobuf import any_pb2, empty_pb2, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from imagefactory import __version__
+from imagefactory.azure.core.clouds import Cloud
+from imagefactory.configuration.stack_settings import CopyOptions
+from imagefactory.copying.totals import Totals
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import printable, redacted
-from imagefactory.settings import CopyOptions
-from imagefactory_azure.clouds import Cloud
 from providers.vhdcopy.configuration import configuration
 from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
 from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
 from providers.vhdcopy.services import Connections
-from providers.vhdcopy.totals import Totals
 from providers.vhdcopy.vhd_copy import VhdCopy
 
 RESOURCES: dict[str, Resource] = {

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagefactory.settings import CopyOptions
-    from imagefactory_azure.clouds import Cloud
-    from imagefactory_azure.page_blobs import PageBlobs
-    from imagefactory_azure.resource_manager import ResourceManager
-    from imagefactory_azure.storage import StorageAccounts
-    from providers.vhdcopy.copier import Copier
-    from providers.vhdcopy.staging import Staging
-    from providers.vhdcopy.totals import Totals
+    from imagefactory.azure.core.clouds import Cloud
+    from imagefactory.azure.core.resource_manager import ResourceManager
+    from imagefactory.azure.storage.accounts import StorageAccounts
+    from imagefactory.azure.storage.page_blobs import PageBlobs
+    from imagefactory.configuration.stack_settings import CopyOptions
+    from imagefactory.copying.copier import Copier
+    from imagefactory.copying.staging import Staging
+    from imagefactory.copying.totals import Totals
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Connections:
         await self._stack.aclose()
 
     async def _open(self) -> Services:
-        from imagefactory_azure.credentials import credential
-        from imagefactory_azure.page_blobs import PageBlobs
-        from imagefactory_azure.resource_manager import ResourceManager
-        from imagefactory_azure.storage import StorageAccounts
-        from providers.vhdcopy.staging import Staging
+        from imagefactory.azure.core.credentials import credential
+        from imagefactory.azure.core.resource_manager import ResourceManager
+        from imagefactory.azure.storage.accounts import StorageAccounts
+        from imagefactory.azure.storage.page_blobs import PageBlobs
+        from imagefactory.copying.staging import Staging
 
         arm = await self._stack.enter_async_context(ResourceManager(self._cloud, credential(self._cloud)))
         accounts = await self._stack.enter_async_context(StorageAccounts(arm, self._options.storage_auth))
@@ -63,11 +63,11 @@ class Connections:
         return Services(arm, blobs, Staging(blobs, await self._copier(accounts, blobs)))
 
     async def _copier(self, accounts: StorageAccounts, blobs: PageBlobs) -> Copier:
-        from imagefactory_azure.manifests import Manifests
-        from imagefactory_azure.page_writer import PageWriter
-        from providers.vhdcopy.pacing import Pacer
-        from providers.vhdcopy.ranged_copy import RangedCopier
-        from providers.vhdcopy.service_copy import ServiceCopier
+        from imagefactory.azure.storage.manifests import Manifests
+        from imagefactory.azure.storage.page_writer import PageWriter
+        from imagefactory.copying.pacing import Pacer
+        from imagefactory.copying.ranged_copy import RangedCopier
+        from imagefactory.copying.service_copy import ServiceCopier
 
         if self._options.method == "service":
             return ServiceCopier(blobs)

@@ -14,17 +14,17 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from imagefactory.lab_facts import StandingImage
-from imagefactory.vhd import length_fault
-from imagefactory_azure.blobs import BlobRef
-from providers.vhdcopy.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
+from imagefactory.copying.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
+from imagefactory.copying.staging import Relay
+from imagefactory.images.vhd_footer import length_fault
+from imagefactory.observed.blobs import BlobRef
+from imagefactory.observed.standing_labs import StandingImage
 from providers.vhdcopy.progress import Row
 from providers.vhdcopy.resource import UNKNOWN, Kept, Properties, Text
 from providers.vhdcopy.services import Services
-from providers.vhdcopy.staging import Relay
 
 if TYPE_CHECKING:
-    from imagefactory_azure.resource_manager import ResourceManager
+    from imagefactory.azure.core.resource_manager import ResourceManager
 
 TAKEN_OVER = Copied("none")
 """The copy where the image stood already and nothing was copied."""
@@ -157,7 +157,7 @@ def _serves(image: StandingImage, request: CopyRequest) -> bool:
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
     """The custom image at an ARM id, or None. Raises `CloudError`."""
     # Imported late: the module loads the Azure SDK, which a preview does without.
-    from imagefactory_azure import labs
+    from imagefactory.azure import labs
 
     return await labs.find_image(arm, image_id)
 

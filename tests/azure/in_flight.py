@@ -11,12 +11,12 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from imagefactory.ranges import Range
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.clouds import Cloud
-from imagefactory_azure.page_writer import PageWriter
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
+from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.page_writer import PageWriter
+from imagefactory.images.ranges import Range
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import FIRST, GENERATION, Token
 
 CRC = "ERTjv26IbjE="

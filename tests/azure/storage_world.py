@@ -17,15 +17,15 @@ from typing import Any, Literal
 from azure.core.credentials import AccessToken
 from azure.storage.blob import BlobClient
 
-from imagefactory.ranges import Range
-from imagefactory.settings import parse_settings
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.clouds import Cloud, cloud_of
-from imagefactory_azure.credentials import credential
-from imagefactory_azure.page_blobs import PageBlobs
-from imagefactory_azure.page_writer import PageWriter
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
+from imagefactory.azure.core.clouds import Cloud, cloud_of
+from imagefactory.azure.core.credentials import credential
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.azure.storage.page_writer import PageWriter
+from imagefactory.configuration.stack_settings import parse_settings
+from imagefactory.images.ranges import Range
+from imagefactory.observed.blobs import BlobRef
 from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
 
 Auth = Literal["aad", "key"]

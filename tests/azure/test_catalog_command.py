@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefactory.manifest import manifest_name
+from imagefactory.images.ranges_manifest import manifest_name
 from localcloud.client import CloudClient
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, Lab, World
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from imagefactory.companion import companion_metadata
+from imagefactory.azure.core.clouds import CLOUDS, cloud_of
+from imagefactory.azure.core.credentials import CredentialError, credential
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.labs import lab_facts
+from imagefactory.azure.observe import CloudFacts, gather_facts
+from imagefactory.configuration.labs_file import LabKey
+from imagefactory.configuration.stack_settings import parse_settings
+from imagefactory.diagnostics import Fault
 from imagefactory.errors import ImageFactoryError
-from imagefactory.faults import Fault
-from imagefactory.lab_facts import LabFacts
-from imagefactory.labs import LabKey
-from imagefactory.settings import parse_settings
-from imagefactory_azure.clouds import CLOUDS, cloud_of
-from imagefactory_azure.credentials import CredentialError, credential
-from imagefactory_azure.facts import CloudFacts, gather_facts
-from imagefactory_azure.labs import lab_facts
-from imagefactory_azure.resource_manager import ResourceManager
+from imagefactory.images.companions import companion_metadata
+from imagefactory.observed.standing_labs import LabFacts
 from localcloud.client import CloudClient
 from tests.e2e.world import FACTORY_CONTAINER, World
 

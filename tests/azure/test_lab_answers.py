@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from imagefactory.faults import Fault
-from imagefactory.lab_facts import LabFacts
-from imagefactory.labs import LabKey
-from imagefactory_azure.errors import CloudError
-from imagefactory_azure.labs import find_image, lab_facts
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.labs import find_image, lab_facts
+from imagefactory.configuration.labs_file import LabKey
+from imagefactory.diagnostics import Fault
+from imagefactory.observed.standing_labs import LabFacts
 from tests.azure.test_virtual_machines import SUBSCRIPTION, connected
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/labs/providers"

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from imagefactory.manifest import Manifest, manifest_bytes, manifest_name
-from imagefactory.ranges import Range
-from imagefactory_azure.errors import CloudError
-from imagefactory_azure.manifests import Manifests
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.storage.manifests import Manifests
+from imagefactory.images.ranges import Range
+from imagefactory.images.ranges_manifest import Manifest, manifest_bytes, manifest_name
 from tests.azure.storage_world import Auth, StorageWorld
 
 DIGESTS = {Range(0, 512): "AAAAAAAAAAA=", Range(4096, 1024): "AQAAAAAAAAA="}

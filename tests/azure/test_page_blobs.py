@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from imagefactory.ranges import PIECE_BYTES, Range
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.errors import CloudError
-from imagefactory_azure.page_blobs import PageBlobs
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.images.ranges import PIECE_BYTES, Range
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import FIRST, GENERATION, Auth, StorageWorld
 from tests.e2e.world import MIB
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from imagefactory.ranges import Range
-from imagefactory_azure.page_writer import RangeRefused, Refusal
+from imagefactory.azure.storage.page_writer import RangeRefused, Refusal
+from imagefactory.images.ranges import Range
 from tests.azure.storage_world import FIRST, GENERATION, Auth, StorageWorld, crc64
 from tests.e2e.world import MIB
 

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from imagefactory.ranges import PIECE_BYTES, Range
-from imagefactory_azure.access import Access
-from imagefactory_azure.page_writer import Digest, PageWriter, RangeRefused, Refusal
+from imagefactory.azure.storage.access import Access
+from imagefactory.azure.storage.page_writer import Digest, PageWriter, RangeRefused, Refusal
+from imagefactory.images.ranges import PIECE_BYTES, Range
 from tests.azure.in_flight import CRC, SOURCE, STAGED, copy, writing
 from tests.azure.storage_world import FIRST, GENERATION
 

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.clouds import CLOUDS, Cloud
-from imagefactory_azure.credentials import CredentialError, credential
-from imagefactory_azure.errors import CloudError
-from imagefactory_azure.page_blobs import PageBlobs
-from imagefactory_azure.page_writer import Refusal
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
-from imagefactory_azure.stored_blobs import list_blobs
+from imagefactory.azure.core.clouds import CLOUDS, Cloud
+from imagefactory.azure.core.credentials import CredentialError, credential
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.blob_lists import list_blobs
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.azure.storage.page_writer import Refusal
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.in_flight import writing
 from tests.azure.storage_world import Auth, Token
 from tests.azure.test_page_writer_answers import refusal, serving

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from imagefactory_azure.renewing import AGAIN_SECONDS, Lasting, Renewing, lasting
+from imagefactory.aio.renewing import AGAIN_SECONDS, Lasting, Renewing, lasting
 
 
 @dataclass

@@ -16,10 +16,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory_azure import resource_manager
-from imagefactory_azure.clouds import Cloud
-from imagefactory_azure.errors import CloudError
-from imagefactory_azure.resource_manager import ResourceManager, resource_url
+from imagefactory.azure.core import resource_manager
+from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.core.resource_manager import ResourceManager, resource_url
 from tests.azure.storage_world import Token
 from tests.azure.test_page_writer_answers import serving
 

@@ -8,7 +8,7 @@ import pytest
 from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobClient
 
-from imagefactory_azure.save_records import SaveRecords
+from imagefactory.azure.storage.save_records import SaveRecords
 from tests.azure.storage_world import StorageWorld
 
 

@@ -12,13 +12,13 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.storage.blob.aio import BlobClient
 
-from imagefactory_azure import renewing
-from imagefactory_azure.clouds import Cloud
-from imagefactory_azure.errors import CloudError
-from imagefactory_azure.page_writer import RangeRefused, Refusal
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
-from imagefactory_azure.stored_blobs import list_blobs
+from imagefactory.aio import renewing
+from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.blob_lists import list_blobs
+from imagefactory.azure.storage.page_writer import RangeRefused, Refusal
 from tests.azure.storage_world import FIRST, GENERATION, Auth, Connected, StorageWorld, Uncached, crc64
 from tests.e2e.world import FACTORY_CONTAINER
 

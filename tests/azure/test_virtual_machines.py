@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from imagefactory.factory_vms import FactoryVm
-from imagefactory.lab_facts import LabFacts
-from imagefactory_azure import resource_manager
-from imagefactory_azure.clouds import Cloud
-from imagefactory_azure.errors import CloudError
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.virtual_machines import delete_vm, factory_vms
+from imagefactory.azure.core import resource_manager
+from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.virtual_machines import delete_vm, factory_vms
+from imagefactory.observed.factory_vms import FactoryVm
+from imagefactory.observed.standing_labs import LabFacts
 from tests.azure.storage_world import Token
 from tests.azure.test_page_writer_answers import serving
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from localcloud.toolchain.cache import digest, install_once
-from localcloud.toolchain.checkout import Checkout, cache_folder
-from localcloud.toolchain.node import find_node, install_packages, package_files
-from localcloud.toolchain.processes import run_quietly
-from localcloud.toolchain.progress import Step
+from toolchain.checkout import Checkout, cache_folder
+from toolchain.processes import run_quietly
+from toolchain.progress import Step
+from toolchain.setup.cache import digest, install_once
+from toolchain.setup.node import find_node, install_packages, package_files
 
 SOURCE = Path(__file__).parent
 UNPACK = 'import("@sparticuz/chromium").then((package) => package.default.executablePath())'

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from imagefactory.catalog_page import catalog_page
-from imagefactory.catalog_report import report_catalog
+from imagefactory.reports.catalog_page import catalog_page
+from imagefactory.reports.catalog_report import report_catalog
 from localcloud.client import CloudClient
 from tests.browser.chromium import RUNS_HERE, chromium
 from tests.e2e.world import MIB, STACK, Lab, World

@@ -14,15 +14,15 @@ from pulumi.runtime import mocks, rpc
 from components.distribution import distribute
 from components.lab_images import TAKEN_AS_IT_STANDS, VhdSource
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
-from imagefactory.companion import FactoryImage
-from imagefactory.faults import Location
-from imagefactory.image_path import ImagePath
-from imagefactory.lab_facts import LabFacts
-from imagefactory.labs import TargetLab
-from imagefactory.plan import Plan
-from imagefactory.plan_values import LabPlan, PlannedImage, Relay, Retained
-from imagefactory.settings import CopySettings, FactoryLab, Settings
-from imagefactory_azure.blobs import STAGING_CONTAINER
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.stack_settings import CopySettings, FactoryLab, Settings
+from imagefactory.diagnostics import Location
+from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.blobs import STAGING_CONTAINER
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.plan import Plan
+from imagefactory.planning.planned_images import LabPlan, PlannedImage, Relay, Retained
 
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 SOURCE = VhdSource("https://factory.blob.core.windows.net/imagefactoryvhds", "/subscriptions/s/factory")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from imagefactory.manifest import manifest_name, parse_manifest
-from providers.vhdcopy import copier
+from imagefactory.copying import copier
+from imagefactory.images.ranges_manifest import manifest_name, parse_manifest
 from tests.e2e.world import RANGES, STAGING_CONTAINER, World
 
 

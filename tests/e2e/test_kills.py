@@ -14,8 +14,8 @@ from contextlib import suppress
 
 import pytest
 
-from imagefactory.ranges import PIECE_BYTES
-from providers.vhdcopy import copier
+from imagefactory.copying import copier
+from imagefactory.images.ranges import PIECE_BYTES
 from tests.e2e.page_writes import page_writes, recorded, total
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, UP, World
 from tests.provider.copying import add_md5s

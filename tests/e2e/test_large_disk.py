@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from imagefactory.ranges import PIECE_BYTES
+from imagefactory.images.ranges import PIECE_BYTES
 from localcloud.vhd import footer
 from tests.e2e.world import FACTORY_CONTAINER, MIB, World
 

@@ -26,6 +26,11 @@ def test_no_tag_and_no_name_is_a_command_after_the_pipelines_filter(world: World
     assert {line.split()[0] for line in agent_commands(run.output)} == {"Owner"}, "the engine's own diff"
     assert "warning: VHD # #vso[task.setvariable" in run.output
     filtered = subprocess.run(
-        [sys.executable, "-m", "cli.neutral"], cwd=ROOT, input=run.output, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "imagefactory.neutral"],
+        cwd=ROOT,
+        input=run.output,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert not agent_commands(filtered.stdout) and 'Owner    : "# #vso[' in filtered.stdout

@@ -35,7 +35,7 @@ RANGES = 4096
 STACK = "test"
 UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
 """`pulumi up` as the pipeline calls it."""
-PROGRAM = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "imagefactory_azure", "providers")
+PROGRAM = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "providers")
 """What of the checkout a project needs; a world is a project of its own, with its own configuration and stack."""
 MIB = 1024 * 1024
 

@@ -100,7 +100,15 @@ class FactoryWorld(World):
         """The same, not waited for."""
         self.write_configuration()
         return subprocess.Popen(
-            [sys.executable, "-c", "from cli.main import main; main()", arguments[0], "-s", STACK, *arguments[1:]],
+            [
+                sys.executable,
+                "-c",
+                "from imagefactory.cli.main import main; main()",
+                arguments[0],
+                "-s",
+                STACK,
+                *arguments[1:],
+            ],
             cwd=self.folder,
             env=self.variables(variables),
             stdout=subprocess.PIPE,

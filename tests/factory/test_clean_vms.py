@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from factory.clean import delete_all
-from imagefactory.cleaning import Deletion
+from imagefactory.factory_lab.clean import delete_all
+from imagefactory.planning.clean_plan import Deletion
 from tests.azure.test_virtual_machines import DISK, VM, connected
 from tests.factory.factory_world import UBUNTU, FactoryWorld
 from tests.unit.domain.vms import disk, saved, vm

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from imagefactory.manifest import manifest_name, parse_manifest
+from imagefactory.images.ranges_manifest import manifest_name, parse_manifest
 from tests.azure.storage_world import md5
 from tests.e2e.world import FACTORY_CONTAINER, MIB, RANGES
 from tests.factory.factory_world import UBUNTU, WINDOWS, FactoryWorld

@@ -19,7 +19,7 @@ def at_a_terminal(world: FactoryWorld, *arguments: str, ctrl_c_at: str = "") -> 
     world.write_configuration()
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", "from cli.main import main; main()", *arguments, "-s", STACK],
+        [sys.executable, "-c", "from imagefactory.cli.main import main; main()", *arguments, "-s", STACK],
         cwd=world.folder,
         env={**world.variables(), "TERM": "xterm-256color", "COLUMNS": "140", "LINES": "40"},
         stdin=theirs,

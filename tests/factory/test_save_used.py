@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
-from factory.save import disk_version
+from imagefactory.factory_lab.save import disk_version
 from tests.e2e.world import FACTORY_CONTAINER, MIB
 from tests.factory.factory_world import Ended, FactoryWorld
 from tests.factory.test_save_interrupted import COMPANION, MARK, REFUSED

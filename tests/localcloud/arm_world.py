@@ -16,7 +16,7 @@ from localcloud.arm.app import TOKEN_PATH, build_app
 from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore
 from localcloud.blobs.access import BlobFacts
-from localcloud.faults import FaultRule, Faults, Journal, Latencies
+from localcloud.fault_rules import FaultRule, Faults, Journal, Latencies
 from localcloud.seed import parse_seed
 from localcloud.vhd import MIB, footer
 

@@ -17,12 +17,12 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from localcloud.client import CloudClient
 from localcloud.state_lock import is_locked
-from localcloud.toolchain.checkout import Checkout
-from localcloud.toolchain.cloud import emulator_variables
 from tests.localcloud.arm_world import World, lab, running
 from tests.localcloud.azure_native_plugin import Plugin, started
 from tests.localcloud.blob_world import PAGE, SIZE, Pair
 from tests.localcloud.cloud_program import Program
+from toolchain.checkout import Checkout
+from toolchain.cloud import emulator_variables
 
 
 @pytest_asyncio.fixture

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from imagefactory.vhd import footer_fault
+from imagefactory.images.vhd_footer import footer_fault
 from localcloud.client import CloudClient, CloudError
-from localcloud.faults import Action
+from localcloud.fault_rules import Action
 from localcloud.seed import SeedError, parse_seed
 from localcloud.state_lock import is_locked
-from localcloud.toolchain.checkout import Checkout
 from tests.localcloud.arm_world import SUBSCRIPTION, lab, machine
 from tests.localcloud.cloud_program import COMPANION, MIB, SEED, Program
+from toolchain.checkout import Checkout
 
 
 def test_a_seeded_factory_holds_what_the_document_says(program: Program) -> None:

@@ -16,7 +16,7 @@ from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.vhd import footer_fault
+from imagefactory.images.vhd_footer import footer_fault
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess, Grant
 from localcloud.client import CloudClient, CloudError
 from localcloud.vhd import MIB

@@ -17,7 +17,7 @@ from azure.storage.blob import BlobClient, BlobSasPermissions, generate_blob_sas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.vhd import footer_fault
+from imagefactory.images.vhd_footer import footer_fault
 from localcloud import vhd
 from localcloud.client import CloudClient
 from localcloud.vhd import MIB, data_ranges, footer, geometry, make_vhd, upload_sparse

@@ -9,21 +9,21 @@ from typing import Literal
 
 from azure.storage.blob import BlobClient
 
-from imagefactory.manifest import Manifest, manifest_bytes, manifest_name, parse_manifest
-from imagefactory.settings import parse_settings
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.clouds import cloud_of
-from imagefactory_azure.credentials import credential
-from imagefactory_azure.manifests import Manifests
-from imagefactory_azure.page_blobs import PageBlobs
-from imagefactory_azure.page_writer import PageWriter
-from imagefactory_azure.resource_manager import ResourceManager
-from imagefactory_azure.storage import StorageAccounts
-from providers.vhdcopy.copier import Copied, Copier, CopyRequest, Progress
-from providers.vhdcopy.pacing import Pacer
-from providers.vhdcopy.ranged_copy import RangedCopier
-from providers.vhdcopy.service_copy import ServiceCopier
-from providers.vhdcopy.totals import Totals
+from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.azure.core.credentials import credential
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.manifests import Manifests
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.azure.storage.page_writer import PageWriter
+from imagefactory.configuration.stack_settings import parse_settings
+from imagefactory.copying.copier import Copied, Copier, CopyRequest, Progress
+from imagefactory.copying.pacing import Pacer
+from imagefactory.copying.ranged_copy import RangedCopier
+from imagefactory.copying.service_copy import ServiceCopier
+from imagefactory.copying.totals import Totals
+from imagefactory.images.ranges_manifest import Manifest, manifest_bytes, manifest_name, parse_manifest
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import md5
 from tests.e2e.world import FACTORY_CONTAINER, RANGES, STAGING_CONTAINER, Lab, World
 

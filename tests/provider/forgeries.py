@@ -8,10 +8,10 @@ from typing import Any
 
 from azure.storage.blob import BlobClient
 
-from imagefactory.manifest import Manifest, manifest_bytes
-from imagefactory.ranges import Range
-from providers.vhdcopy import copier
-from providers.vhdcopy.copier import CopyRequest
+from imagefactory.copying import copier
+from imagefactory.copying.copier import CopyRequest
+from imagefactory.images.ranges import Range
+from imagefactory.images.ranges_manifest import Manifest, manifest_bytes
 from tests.e2e.world import STAGING_CONTAINER, World
 from tests.provider.copying import request_of, staged_ref
 

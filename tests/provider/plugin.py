@@ -13,7 +13,7 @@ import grpc.aio
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
-from localcloud.toolchain.checkout import Checkout
+from toolchain.checkout import Checkout
 
 COPY, RELEASE = "vhdcopy:index:VhdCopy", "vhdcopy:index:StagedVhdRelease"
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
+from imagefactory.copying import copier as copiers
+from imagefactory.copying import transfer
+from imagefactory.copying.copier import Progress, user_of
+from imagefactory.copying.staging import Relay, Staging
+from imagefactory.copying.totals import Totals
 from imagefactory.errors import ImageFactoryError
-from imagefactory.manifest import manifest_name, parse_manifest
-from providers.vhdcopy import copier as copiers
-from providers.vhdcopy import transfer
-from providers.vhdcopy.copier import Progress, user_of
-from providers.vhdcopy.staging import Relay, Staging
-from providers.vhdcopy.totals import Totals
+from imagefactory.images.ranges_manifest import manifest_name, parse_manifest
 from tests.e2e.world import FACTORY_CONTAINER, RANGES, STAGING_CONTAINER, World
 from tests.provider.copying import (
     add_md5s,

@@ -12,7 +12,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from imagefactory.ranges import PIECE_BYTES
+from imagefactory.images.ranges import PIECE_BYTES
 from tests.e2e.world import MIB, STAGING_CONTAINER, World
 from tests.provider.copying import account_id, request_of, staged_equals_source
 from tests.provider.plugin import COPY, RELEASE, Plugin, running

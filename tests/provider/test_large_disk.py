@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 
+from imagefactory.copying.totals import Totals
 from imagefactory.errors import ImageFactoryError
-from imagefactory.ranges import PIECE_BYTES
+from imagefactory.images.ranges import PIECE_BYTES
 from localcloud.vhd import footer
-from providers.vhdcopy.totals import Totals
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, World
 from tests.provider.copying import Told, copier_of, copy_image, request_of, staged_equals_source
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagefactory.ranges import PIECE_BYTES
-from providers.vhdcopy.pacing import Account, Bucket, Pacer, Ticket, Window
+from imagefactory.copying.pacing import Account, Bucket, Pacer, Ticket, Window
+from imagefactory.images.ranges import PIECE_BYTES
 
 MIB = 1024 * 1024
 

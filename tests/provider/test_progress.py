@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.toolchain.checkout import Checkout
-from providers.vhdcopy.copier import Progress
+from imagefactory.copying.copier import Progress
+from imagefactory.copying.totals import MIB
 from providers.vhdcopy.progress import LIVE_SECONDS, EngineLog, Row
-from providers.vhdcopy.totals import MIB
+from toolchain.checkout import Checkout
 
 steps = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 40)), max_size=60)
 """Seconds and MiB that lie between one progress of a copy and the next."""

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from imagefactory.manifest import Manifest, manifest_name, parse_manifest
-from imagefactory.ranges import Range, pieces
-from imagefactory.stored_blobs import UNFINISHED
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.manifests import Found
-from providers.vhdcopy import copier as copiers
-from providers.vhdcopy.copier import Copied, CopyError, Progress
-from providers.vhdcopy.totals import Totals
+from imagefactory.azure.storage.manifests import Found
+from imagefactory.copying import copier as copiers
+from imagefactory.copying.copier import Copied, CopyError, Progress
+from imagefactory.copying.totals import Totals
+from imagefactory.images.ranges import Range, pieces
+from imagefactory.images.ranges_manifest import Manifest, manifest_name, parse_manifest
+from imagefactory.observed.blobs import BlobRef
+from imagefactory.observed.factory_blobs import UNFINISHED
 from tests.e2e.world import FACTORY_CONTAINER, MIB, RANGES, STAGING_CONTAINER, World
 from tests.provider.copying import (
     Told,

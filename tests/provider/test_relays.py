@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from imagefactory.manifest import UNPACKED_BYTES
-from imagefactory.ranges import Range
-from imagefactory_azure.errors import CloudError
-from providers.vhdcopy import copier as copiers
-from providers.vhdcopy import transfer
-from providers.vhdcopy.copier import RelayLost, user_of
-from providers.vhdcopy.staging import Relay
-from providers.vhdcopy.totals import Totals
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.copying import copier as copiers
+from imagefactory.copying import transfer
+from imagefactory.copying.copier import RelayLost, user_of
+from imagefactory.copying.staging import Relay
+from imagefactory.copying.totals import Totals
+from imagefactory.images.ranges import Range
+from imagefactory.images.ranges_manifest import UNPACKED_BYTES
 from tests.azure.storage_world import crc64
 from tests.e2e.world import FACTORY_CONTAINER, MIB, World
 from tests.provider.copying import (

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from imagefactory_azure.blobs import BlobRef
-from imagefactory_azure.page_blobs import PageBlobs
-from providers.vhdcopy import copier as copiers
-from providers.vhdcopy.copier import CopyError, user_of, users_text
-from providers.vhdcopy.staging import Staging
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.copying import copier as copiers
+from imagefactory.copying.copier import CopyError, user_of, users_text
+from imagefactory.copying.staging import Staging
+from imagefactory.observed.blobs import BlobRef
 from tests.e2e.world import World
 from tests.provider.copying import open_copier, request_of, staged_ref
 from tests.provider.test_fault_matrix import PATIENCE_SECONDS, a_run, staged_blob

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from imagefactory_azure.blobs import CopyState
-from imagefactory_azure.page_blobs import PageBlobs
-from providers.vhdcopy.copier import CopyError
-from providers.vhdcopy.service_copy import ServiceCopier
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.copying.copier import CopyError
+from imagefactory.copying.service_copy import ServiceCopier
+from imagefactory.observed.blobs import CopyState
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, World
 from tests.provider.copying import (
     copier_of,

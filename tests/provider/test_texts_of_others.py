@@ -6,7 +6,7 @@ import grpc.aio
 import pytest
 from pulumi.runtime.proto import engine_pb2_grpc
 
-from providers.vhdcopy.copier import CopyError
+from imagefactory.copying.copier import CopyError
 from providers.vhdcopy.progress import EngineLog
 from providers.vhdcopy.server import _told
 from tests.agent_commands import SET_VARIABLE, agent_commands

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime.proto import provider_pb2
 
-from providers.vhdcopy.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
-from providers.vhdcopy.totals import describe
+from imagefactory.copying.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
+from imagefactory.copying.totals import describe
 from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
 from tests.provider.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
 

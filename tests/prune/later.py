@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 
-import cli.prune
-from cli.main import main
+import imagefactory.cli.prune
+from imagefactory.cli.main import main
 
 if __name__ == "__main__":
     then = datetime.fromisoformat(sys.argv.pop(1))
-    cli.prune.now = lambda: then
+    imagefactory.cli.prune.now = lambda: then
     main()

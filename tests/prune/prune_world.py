@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 from azure.storage.blob import BlobClient, ContainerClient
 
-from imagefactory.companion import FactoryImage, companion_bytes, companion_metadata
-from imagefactory.image_path import ImagePath
-from providers.vhdcopy.copier import SOURCE, STATE, USERS, WHOLE, user_of
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.copying.copier import SOURCE, STATE, USERS, WHOLE, user_of
+from imagefactory.images.companions import FactoryImage, companion_bytes, companion_metadata
 from tests.e2e.world import FACTORY_CONTAINER, MANIFEST, MIB, ROOT, STACK, STAGING_CONTAINER, Lab, World
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from imagefactory.companion import DataDisk
-from imagefactory.lineage import Lineage
+from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
 from tests.e2e.world import MANIFEST
 from tests.prune.prune_world import LENGTH, UBUNTU, WINDOWS, PruneWorld, images_of
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefactory.companion import FactoryImage
+from imagefactory.images.companions import FactoryImage
 from localcloud.client import CloudClient
 from tests.e2e.world import MIB
 from tests.factory.factory_world import FactoryWorld

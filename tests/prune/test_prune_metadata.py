@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers.vhdcopy.copier import SOURCE, STATE, USERS
+from imagefactory.copying.copier import SOURCE, STATE, USERS
 from tests.e2e.world import STAGING_CONTAINER
 from tests.prune.prune_world import PruneWorld, images_of
 

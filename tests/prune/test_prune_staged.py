@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from imagefactory.companion import FactoryImage
-from providers.vhdcopy.copier import SOURCE
+from imagefactory.copying.copier import SOURCE
+from imagefactory.images.companions import FactoryImage
 from tests.e2e.world import FACTORY_CONTAINER, Lab
 from tests.prune.prune_world import PruneWorld
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from imagefactory.lineage import Lineage
+from imagefactory.images.lineage import Lineage
 from imagefactory.plain_text import printable
 from tests.agent_commands import SET_VARIABLE, agent_commands
 from tests.e2e.world import STACK
@@ -49,7 +49,7 @@ def test_the_catalog_tells_texts_as_they_are(factory: PruneWorld) -> None:
         factory.image(day, description=text, author=text, lineage=lineage)
         factory.old_image(day, imagePath=text, osType=text)
     factory.vhd(f"{SET_VARIABLE}.vhd")
-    command = [sys.executable, "-c", "from cli.main import main; main()", "catalog", "--stack", STACK]
+    command = [sys.executable, "-c", "from imagefactory.cli.main import main; main()", "catalog", "--stack", STACK]
     for arguments in ([], ["--json"], ["--labs"]):
         run = subprocess.run(
             [*command, *arguments],

@@ -8,9 +8,9 @@ from azure.core import AzureClouds
 from azure.identity import AzureAuthorityHosts
 from azure.mgmt.core.tools import get_arm_endpoints
 
+from imagefactory.azure.core.clouds import CLOUDS, Cloud, cloud_of
+from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.errors import ImageFactoryError
-from imagefactory.settings import parse_settings
-from imagefactory_azure.clouds import CLOUDS, Cloud, cloud_of
 from tests.unit.domain.builders import SUBSCRIPTION
 
 

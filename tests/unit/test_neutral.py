@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 
-from localcloud.toolchain.checkout import Checkout
 from tests.agent_commands import SET_VARIABLE
+from toolchain.checkout import Checkout
 
-FILTER = [sys.executable, "-m", "cli.neutral"]
+FILTER = [sys.executable, "-m", "imagefactory.neutral"]
 
 
 def test_lines_pass_as_they_come_and_to_the_end_whatever_signal_does() -> None:

@@ -13,13 +13,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from imagefactory.catalog import Catalog, newest_first
-from imagefactory.companion import FactoryImage, VhdBlob
-from imagefactory.configuration import Configuration
-from imagefactory.faults import Location
-from imagefactory.image_path import ImagePath, Selector
-from imagefactory.lab_facts import LabFacts, StandingImage
-from imagefactory.labs import TargetLab
+from imagefactory.configuration.image_paths import ImagePath, Selector
+from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.loading import Configuration
+from imagefactory.diagnostics import Location
+from imagefactory.images.catalog import Catalog, newest_first
+from imagefactory.images.companions import FactoryImage, VhdBlob
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
 
 SUBSCRIPTION = "22222222-2222-2222-2222-22222222222a"
 MIB = 1024 * 1024

@@ -12,16 +12,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
-from imagefactory.companion import FactoryImage
-from imagefactory.faults import error
-from imagefactory.image_path import ImagePath, fold
-from imagefactory.lineage import Lineage
-from imagefactory.pruning import PrunePlan, PruneRules, plan_prune
-from imagefactory.retention import largest_keep
-from imagefactory.settings import Policy
-from imagefactory.staging_needs import StagedVhd, StagingNeeds
-from imagefactory.stored_blobs import StoredBlob
+from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import error
+from imagefactory.images.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.images.companions import FactoryImage
+from imagefactory.images.lineage import Lineage
+from imagefactory.observed.factory_blobs import StoredBlob
+from imagefactory.planning.prune_plan import PrunePlan, PruneRules, plan_prune
+from imagefactory.planning.retention import largest_keep
+from imagefactory.planning.staging_needs import StagedVhd, StagingNeeds
 from tests.unit.domain.builders import NOON, catalog, image, paths
 
 ACCOUNT = "/storage/factory"

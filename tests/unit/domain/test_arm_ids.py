@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imagefactory.arm_ids import (
+from imagefactory.configuration.image_names import name_fault
+from imagefactory.observed.arm_ids import (
     CUSTOM_IMAGE,
     DISK,
     LAB,
@@ -19,7 +20,6 @@ from imagefactory.arm_ids import (
     ArmType,
     is_account_name,
 )
-from imagefactory.naming import name_fault
 from tests.unit.domain.builders import SUBSCRIPTION
 
 TYPES = [CUSTOM_IMAGE, DISK, LAB, LAB_VIRTUAL_MACHINE, STORAGE_ACCOUNT, VIRTUAL_MACHINE]

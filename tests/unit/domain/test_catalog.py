@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import build_catalog, companions_to_read
-from imagefactory.companion import companion_metadata
-from imagefactory.faults import Fault, error
+from imagefactory.diagnostics import Fault, error
+from imagefactory.images.catalog import build_catalog, companions_to_read
+from imagefactory.images.companions import companion_metadata
 from tests.unit.domain.builders import MIB, NOON, companion, image, vhd
 
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import LeftOut
-from imagefactory.catalog_page import catalog_page, is_link
-from imagefactory.catalog_report import CatalogReport, report_catalog
-from imagefactory.companion import DataDisk
-from imagefactory.faults import error, warning
-from imagefactory.image_path import ImagePath
-from imagefactory.lineage import Lineage
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.diagnostics import error, warning
+from imagefactory.images.catalog import LeftOut
+from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
 from imagefactory.plain_text import printable
+from imagefactory.reports.catalog_page import catalog_page, is_link
+from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from tests.unit.domain.builders import NOON, catalog, facts, image, lab, standing
 
 VOID = {"meta", "input"}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import BrokenCompanion, LeftOut
-from imagefactory.catalog_report import CatalogReport, age_text, report_catalog, size_text
-from imagefactory.faults import error
-from imagefactory.lab_facts import LabFacts, StandingImage
-from imagefactory.lineage import SHORT_COMMIT, short_commit
+from imagefactory.diagnostics import error
+from imagefactory.images.catalog import BrokenCompanion, LeftOut
+from imagefactory.images.lineage import SHORT_COMMIT, short_commit
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.reports.catalog_report import CatalogReport, age_text, report_catalog, size_text
 from tests.unit.domain.builders import NOON, catalog, facts, image, lab, paths, standing
 
 FAULT = error("subject", "fact", "consequence", "remedy")

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.cleaning import CleanPlan, plan_clean
-from imagefactory.companion import DataDisk
-from imagefactory.factory_vms import FactoryVm
-from imagefactory.faults import Fault, error
-from imagefactory.lineage import Lineage
-from imagefactory.saving import plan_saves, save_guid
+from imagefactory.diagnostics import Fault, error
+from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
+from imagefactory.observed.factory_vms import FactoryVm
+from imagefactory.planning.clean_plan import CleanPlan, plan_clean
+from imagefactory.planning.save_plan import plan_saves, save_guid
 from tests.unit.domain.builders import NOON, catalog
 from tests.unit.domain.vms import disk, saved, vm, vms
 

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import build_catalog, companions_to_read
-from imagefactory.companion import (
+from imagefactory.configuration.image_names import name_fault
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.diagnostics import Fault
+from imagefactory.images.catalog import build_catalog, companions_to_read
+from imagefactory.images.companions import (
     AHEAD,
     DataDisk,
     FactoryImage,
@@ -22,10 +25,7 @@ from imagefactory.companion import (
     metadata_image,
     parse_companion,
 )
-from imagefactory.faults import Fault
-from imagefactory.image_path import ImagePath
-from imagefactory.lineage import Lineage
-from imagefactory.naming import name_fault
+from imagefactory.images.lineage import Lineage
 from tests.unit.domain.builders import NOON, companion, image, image_paths, vhd, words
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagefactory.configuration import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.diagnostics import Severity
 from imagefactory.errors import ConfigurationError
-from imagefactory.faults import Severity
 from tests.unit.domain.builders import SUBSCRIPTION, entry, write_configuration
 
 GOLDEN = ("Win2016/Datacenter.json", "Ubuntu/Jammy.json")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.crossings import GIB, crossings, with_relays
-from imagefactory.lab_facts import LabFacts
-from imagefactory.plan import Plan, build_plan
-from imagefactory.plan_values import LabPlan, PlannedImage
-from imagefactory.settings import CrossRegion, Policy
+from imagefactory.configuration.stack_settings import CrossRegion, Policy
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.crossings import GIB, crossings, with_relays
+from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.planned_images import LabPlan, PlannedImage
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
 
 FACTORY = facts("factory", region="westeurope")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.image_path import ImagePath, Selector, fold
+from imagefactory.configuration.image_paths import ImagePath, Selector, fold
 from tests.unit.domain.builders import components, image_paths
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.faults import Location
-from imagefactory.json_text import JsonFault, Steps, parse_json
+from imagefactory.configuration.json_documents import JsonFault, Steps, parse_json
+from imagefactory.diagnostics import Location
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 documents = st.recursive(

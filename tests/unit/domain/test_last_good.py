@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import newest_first
-from imagefactory.companion import FactoryImage
-from imagefactory.faults import error
-from imagefactory.image_path import ImagePath
-from imagefactory.lab_facts import StandingImage
-from imagefactory.labs import TargetLab
-from imagefactory.last_good import LastGood, last_good
-from imagefactory.pruning import PruneRules
-from imagefactory.settings import Policy
-from imagefactory.staging_needs import StackPlan
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import error
+from imagefactory.images.catalog import newest_first
+from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.last_good import LastGood, last_good
+from imagefactory.planning.prune_plan import PruneRules
+from imagefactory.planning.staging_needs import StackPlan
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
 from tests.unit.domain.prunes import files, keeping, plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imagefactory.lineage import of_pipeline
+from imagefactory.images.lineage import of_pipeline
 
 
 @pytest.mark.parametrize(

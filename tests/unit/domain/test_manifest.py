@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.manifest import (
+from imagefactory.images.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range, pieces
+from imagefactory.images.ranges_manifest import (
     UNPACKED_BYTES,
     Manifest,
     ManifestError,
@@ -23,7 +24,6 @@ from imagefactory.manifest import (
     most_ranges,
     parse_manifest,
 )
-from imagefactory.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range, pieces
 
 CREATED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
 RANGES = 10

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.image_path import ImagePath, fold
-from imagefactory.naming import MAX_LENGTH, image_name, name_fault
+from imagefactory.configuration.image_names import MAX_LENGTH, image_name, name_fault
+from imagefactory.configuration.image_paths import ImagePath, fold
 from tests.unit.domain.builders import image_paths
 
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import BrokenCompanion, Catalog, LeftOut
-from imagefactory.companion import DataDisk
-from imagefactory.faults import Fault, Severity, error, warning
-from imagefactory.image_path import ImagePath
-from imagefactory.lab_facts import LabFacts, StandingImage
-from imagefactory.labs import LabKey, TargetLab
-from imagefactory.lineage import Lineage
-from imagefactory.plan import Plan, build_plan
-from imagefactory.plan_values import PlannedImage
-from imagefactory.settings import Policy
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.labs_file import LabKey, TargetLab
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import Fault, Severity, error, warning
+from imagefactory.images.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.planned_images import PlannedImage
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, paths, standing
 
 UNREADABLE = error("lab team", "403", "not served", "grant")

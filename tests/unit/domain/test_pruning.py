@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import BrokenCompanion, Catalog
-from imagefactory.companion import DataDisk
-from imagefactory.held_images import HeldImage
-from imagefactory.image_path import ImagePath, fold
-from imagefactory.pruning import PruneRules, keep_warnings
-from imagefactory.retention import largest_keep
-from imagefactory.settings import Policy
-from imagefactory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
+from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.images.catalog import BrokenCompanion, Catalog
+from imagefactory.images.companions import DataDisk
+from imagefactory.planning.deletion_guard import HeldImage
+from imagefactory.planning.prune_plan import PruneRules, keep_warnings
+from imagefactory.planning.retention import largest_keep
+from imagefactory.planning.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
 from tests.unit.domain.prunes import JUNK, LATER, NOBODY, Factory, blob, factories, files, keeping, plan
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagefactory.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range, covered, missing, pieces
+from imagefactory.images.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range, covered, missing, pieces
 
 spans = st.lists(
     st.tuples(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagefactory.image_path import ImagePath
-from imagefactory.plan import build_plan
-from imagefactory.retention import claims, retained, with_keep
-from imagefactory.settings import Policy
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.planning.plan import build_plan
+from imagefactory.planning.retention import claims, retained, with_keep
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab
 from tests.unit.domain.prunes import Factory, factories
 

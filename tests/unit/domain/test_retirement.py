@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import BrokenCompanion, Catalog
-from imagefactory.faults import error
-from imagefactory.image_path import ImagePath
-from imagefactory.lab_facts import StandingImage
-from imagefactory.naming import MAX_LENGTH, name_beside, name_fault
-from imagefactory.plan import Plan, build_plan
-from imagefactory.settings import Policy
+from imagefactory.configuration.image_names import MAX_LENGTH, name_beside, name_fault
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import error
+from imagefactory.images.catalog import BrokenCompanion, Catalog
+from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.plan import Plan, build_plan
 from tests.unit.domain.builders import catalog, configuration, facts, image, lab, standing
 
 TEAM = lab("team", ["Win2016"])

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.catalog import Catalog
-from imagefactory.companion import DataDisk
-from imagefactory.factory_vms import FactoryVm
-from imagefactory.faults import Fault, error
-from imagefactory.golden_images import GoldenImage
-from imagefactory.image_path import ImagePath
-from imagefactory.lineage import Lineage
-from imagefactory.saving import Save, SavePlan, plan_saves
+from imagefactory.configuration.golden_images import GoldenImage
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.diagnostics import Fault, error
+from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
+from imagefactory.observed.factory_vms import FactoryVm
+from imagefactory.planning.save_plan import Save, SavePlan, plan_saves
 from tests.unit.domain.builders import catalog
 from tests.unit.domain.vms import disk, saved, vm, vms
 

@@ -13,9 +13,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.errors import ConfigurationError
-from imagefactory.image_path import ImagePath
-from imagefactory.settings import (
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.pydantic_findings import Strict
+from imagefactory.configuration.stack_settings import (
     CopyOptions,
     CopySettings,
     Endpoints,
@@ -24,7 +24,7 @@ from imagefactory.settings import (
     parse_settings,
     settings_from_stack_file,
 )
-from imagefactory.structure import Strict
+from imagefactory.errors import ConfigurationError
 from tests.unit.domain.builders import SUBSCRIPTION
 
 ROOT = Path(__file__).parents[3]

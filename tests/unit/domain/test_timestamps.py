@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.timestamps import read_timestamp, readings
+from imagefactory.images.timestamps import read_timestamp, readings
 
 UTC = timezone.utc
 JUNE = datetime(2020, 6, 26, 10, 11, 12, tzinfo=UTC)

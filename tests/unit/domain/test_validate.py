@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.validate import azure_line, github_line
-from imagefactory.configuration import load_configuration
+from imagefactory.cli.validate import azure_line, github_line
+from imagefactory.configuration.loading import load_configuration
+from imagefactory.diagnostics import Fault, Location, Severity
 from imagefactory.errors import ConfigurationError
-from imagefactory.faults import Fault, Location, Severity
 from imagefactory.plain_text import printable
 from tests.agent_commands import SET_VARIABLE, agent_commands
 from tests.unit.domain.builders import entry, write_configuration
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, as pyproject's entry point starts it."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from cli.main import main; main()"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from imagefactory.cli.main import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 

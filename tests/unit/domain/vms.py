@@ -11,10 +11,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from imagefactory.companion import FactoryImage
-from imagefactory.factory_vms import FactoryVm, ManagedDisk
-from imagefactory.faults import error
-from imagefactory.lineage import Lineage
+from imagefactory.diagnostics import error
+from imagefactory.images.companions import FactoryImage
+from imagefactory.images.lineage import Lineage
+from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
 from tests.unit.domain.builders import MIB, image
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.interruption import SIGNALS
-from cli.main import main
+from imagefactory.cli.interruption import SIGNALS
+from imagefactory.cli.main import main
 from tests.unit.domain.builders import SUBSCRIPTION
 
 STACK = "dev"

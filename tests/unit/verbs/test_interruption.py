@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from cli.interruption import Ended, run
+from imagefactory.cli.interruption import Ended, run
 
 
 @pytest.mark.usefixtures("handlers")

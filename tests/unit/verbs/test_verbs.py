@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from factory.clean import CleanReport
-from factory.prune import Outcome as Pruned
-from factory.prune import PruneReport
-from factory.save import Outcome as Saved
-from factory.save_run import SaveReport, SaveRequest, Watcher
-from imagefactory.catalog_report import CatalogReport, report_catalog
-from imagefactory.cleaning import CleanPlan, Deletion, Kept
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.diagnostics import warning
 from imagefactory.errors import ImageFactoryError
-from imagefactory.faults import warning
-from imagefactory.pruning import PrunePlan, PruneRules
-from imagefactory.saving import SavePlan
-from imagefactory.settings import Settings
+from imagefactory.factory_lab.clean import CleanReport
+from imagefactory.factory_lab.prune import Outcome as Pruned
+from imagefactory.factory_lab.prune import PruneReport
+from imagefactory.factory_lab.save import Outcome as Saved
+from imagefactory.factory_lab.save_run import SaveReport, SaveRequest, Watcher
+from imagefactory.planning.clean_plan import CleanPlan, Deletion, Kept
+from imagefactory.planning.prune_plan import PrunePlan, PruneRules
+from imagefactory.planning.save_plan import SavePlan
+from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from tests.unit.domain.builders import NOON, catalog, image
 from tests.unit.domain.prunes import files, keeping, plan
 from tests.unit.domain.test_saving import planned
@@ -49,13 +49,15 @@ def test_save_shows_what_became_of_each_vm(verb: Verb) -> None:
             watcher.ended(outcome)
         return SaveReport(saving, request.dry_run, outcomes, ("mind",), (), ("/disks/old",), (), "1 VHD copied")
 
-    told = verb("save", "--vm", "a", "--max-concurrent", "3", "--json", instead={"factory.save_run.run": run})
+    told = verb(
+        "save", "--vm", "a", "--max-concurrent", "3", "--json", instead={"imagefactory.factory_lab.save_run.run": run}
+    )
     assert (asked[0].vms, asked[0].max_concurrent, asked[0].dry_run) == ({"a"}, 3, False)
     assert told.code == 1 and "a: saved as a-image" in told.err and "b: failed" in told.err
     rows = {row["vm"]: (row["result"], row["image"]) for row in told.document["vms"]}
     assert rows == {"a": ("saved", "a-image"), "b": ("failed", None), "c": ("not ready", None)}
     assert (told.document["warnings"], told.document["accessRevoked"]) == (["mind"], ["/disks/old"])
-    table = verb("save", instead={"factory.save_run.run": run})
+    table = verb("save", instead={"imagefactory.factory_lab.save_run.run": run})
     assert table.code == 1 and "VMs of the factory lab" in table.out
     assert table.out.endswith(
         "mind\nb is refused\nVM c: it is running, not deallocated; it is not saved. Let its sysprep or deprovisioning "
@@ -65,7 +67,8 @@ def test_save_shows_what_became_of_each_vm(verb: Verb) -> None:
 
 
 def cleaned(*, is_cut_off: bool = False) -> Callable[..., Any]:
-    """A function in place of `factory.clean.run`, which deletes one VM of two, and may be cut off before the other."""
+    """A function in place of `imagefactory.factory_lab.clean.run`, which deletes one VM of two, and may be cut off
+    before the other."""
     machines = vm("a"), vm("b")
     deletions = tuple(Deletion(machine, saved(machine)) for machine in machines)
     unknown = Kept("z", warning("VM z", "is not known", "it stays", "Tag it"))
@@ -87,7 +90,7 @@ def cleaned(*, is_cut_off: bool = False) -> Callable[..., Any]:
 
 def test_clean_vms_shows_what_became_of_each_vm(verb: Verb) -> None:
     """Deleted, failed and kept ones, and those that somebody should look at."""
-    told = verb("clean-vms", "--json", instead={"factory.clean.run": cleaned()})
+    told = verb("clean-vms", "--json", instead={"imagefactory.factory_lab.clean.run": cleaned()})
     rows = [tuple(row.values()) for row in told.document["vms"]]
     assert rows == [
         ("a", "deleted", "image", None),
@@ -103,7 +106,7 @@ def test_clean_vms_shows_what_became_of_each_vm(verb: Verb) -> None:
 
 def test_a_verb_that_is_cut_off_shows_what_was_done_and_ends_as_shells_count_it(verb: Verb) -> None:
     """The report first, then how to go on."""
-    told = verb("clean-vms", "--json", instead={"factory.clean.run": cleaned(is_cut_off=True)})
+    told = verb("clean-vms", "--json", instead={"imagefactory.factory_lab.clean.run": cleaned(is_cut_off=True)})
     assert told.code == 128 + signal.SIGTERM
     assert [row["result"] for row in told.document["vms"]] == ["deleted", "interrupted", "kept", "reported"]
     assert told.err.splitlines()[1:] == [
@@ -120,12 +123,12 @@ def test_a_verb_that_is_cut_off_before_it_knows_anything_shows_no_report(verb: V
         await asyncio.Event().wait()
         raise AssertionError
 
-    told = verb("clean-vms", instead={"factory.clean.run": run})
+    told = verb("clean-vms", instead={"imagefactory.factory_lab.clean.run": run})
     assert (told.code, told.out) == (128 + signal.SIGTERM, "") and "Interrupted" in told.err
 
 
 def pruned(*, max_deletes: int = 20) -> dict[str, Callable[..., Any]]:
-    """Functions in place of those of `factory.prune`: one image of two is to go, and goes."""
+    """Functions in place of those of `imagefactory.factory_lab.prune`: one image of two is to go, and goes."""
     new, old = image("new"), image("old", age=1)
     found: PrunePlan = plan(catalog(new, old), files(new, old), PruneRules(keeping(1)))
 
@@ -141,7 +144,7 @@ def pruned(*, max_deletes: int = 20) -> dict[str, Callable[..., Any]]:
             ended(outcome)
         return PruneReport(report.keep, found, (), (), report.held_back, report.dry_run, outcomes)
 
-    return {"factory.prune.plan": planning, "factory.prune.carry_out": carry_out}
+    return {"imagefactory.factory_lab.prune.plan": planning, "imagefactory.factory_lab.prune.carry_out": carry_out}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +173,7 @@ def test_catalog_shows_images_as_table_json_and_page(verb: Verb, tmp_path: Path)
         asked.append(with_labs)
         return report_catalog(catalog(image("golden")), "factory", NOON, () if with_labs else None)
 
-    instead = {"factory.catalog.read": read}
+    instead = {"imagefactory.factory_lab.catalog.read": read}
     assert "golden.vhd" in verb("catalog", instead=instead).out
     told = verb("catalog", "--json", "--labs", instead=instead)
     assert told.code == 0 and [one["heldBy"] for one in told.document["images"]] == [[]]
@@ -186,7 +189,7 @@ def test_whatever_a_verb_cannot_do_is_one_line_and_exit_code_1(verb: Verb) -> No
     async def read(settings: Settings, now: datetime, *, with_labs: bool) -> CatalogReport:
         raise ImageFactoryError("Azure refuses")
 
-    told = verb("catalog", "--json", instead={"factory.catalog.read": read})
+    told = verb("catalog", "--json", instead={"imagefactory.factory_lab.catalog.read": read})
     assert (told.code, told.out, told.err) == (1, "", "Azure refuses\n")
 
 
@@ -196,5 +199,5 @@ def test_a_save_says_that_the_factory_lab_has_no_vm(verb: Verb) -> None:
     async def run(settings: Settings, request: SaveRequest, watcher: Watcher) -> SaveReport:
         return SaveReport(SavePlan((), ()), request.dry_run, (), (), (), (), (), "")
 
-    told = verb("save", instead={"factory.save_run.run": run})
+    told = verb("save", instead={"imagefactory.factory_lab.save_run.run": run})
     assert told.code == 0 and told.out == "The factory lab has no VM\n"

@@ -1,0 +1,154 @@
+"""DevTest Labs and their custom images, as facts for the plan.
+
+Owns the calls of API version 2018-09-15: one per subscription for its labs, one per lab for its images, side by side.
+A lab that cannot be read, or whose ids are none, becomes a `Fault` in the answer; it never stops the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from imagefactory.azure.core.errors import CloudError, cloud_error
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.configuration.labs_file import LabKey
+from imagefactory.diagnostics import Fault, Severity, error
+from imagefactory.images.tags import read
+from imagefactory.images.timestamps import only_reading
+from imagefactory.observed.arm_ids import CUSTOM_IMAGE, LAB, STORAGE_ACCOUNT, ArmId
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
+
+API_VERSION = "2018-09-15"
+
+_NOTHING_THERE = "nothing is distributed to it and nothing of it is deleted"
+NO_ID_REMEDY = "Run again; if it persists, recreate what has that id"
+
+
+async def lab_facts(
+    arm: ResourceManager, factory: tuple[LabKey, str | None], targets: Mapping[LabKey, str | None]
+) -> tuple[LabFacts | Fault, dict[LabKey, LabFacts | Fault]]:
+    """The factory lab without its images, and each target lab with them, or why there is none.
+
+    Each is wanted with its resource group where one is given; a target may have the factory's name in another group.
+    """
+    subscriptions = sorted({key.subscription_id for key in (factory[0], *targets)})
+    listed = dict(zip(subscriptions, await asyncio.gather(*(_labs_of(arm, s) for s in subscriptions)), strict=True))
+    found = {key: _choose(key, group, listed[key.subscription_id]) for key, group in targets.items()}
+    labs = [(key, lab) for key, lab in found.items() if not isinstance(lab, Fault)]
+    complete = await asyncio.gather(*(_with_images(arm, lab) for _, lab in labs))
+    found |= {key: facts for (key, _), facts in zip(labs, complete, strict=True)}
+    return _choose(*factory, listed[factory[0].subscription_id]), found
+
+
+async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
+    """The custom image at an ARM id, or None. Raises `CloudError`, also where the answer is about another one."""
+    subject, consequence = f"custom image '{image_id.rpartition('/')[2]}'", "whether it stands cannot be told"
+    found = await arm.get(image_id, API_VERSION, subject=subject, consequence=consequence)
+    if found is None:
+        return None
+    own = CUSTOM_IMAGE.parse(found.get("id"))
+    if own is None or own.text.lower() != image_id.lower():
+        fact = CUSTOM_IMAGE.fact("the id in Azure's answer,", found.get("id"))
+        raise cloud_error(subject, consequence, 0, "", f"{fact} of that name", remedy=NO_ID_REMEDY)
+    return _image(found)
+
+
+async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Fault:
+    subject = f"subscription {subscription}"
+    try:
+        labs = await arm.list(
+            f"/subscriptions/{subscription}/providers/Microsoft.DevTestLab/labs",
+            API_VERSION,
+            subject=subject,
+            consequence="its labs are left as they are",
+        )
+    except CloudError as error:
+        return error.fault
+    if labs is None:
+        return Fault(
+            Severity.ERROR,
+            subject,
+            "there is no such subscription, or this identity cannot see it",
+            "its labs are left as they are",
+            "Check SubscriptionId in labs.json, and that the identity has the Reader role there",
+        )
+    return labs
+
+
+def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Fault) -> LabFacts | Fault:
+    """The one lab of that name (and group); a fault where there is none or more than one."""
+    if isinstance(labs, Fault):
+        return labs
+    named = [(LAB.of(lab), lab) for lab in labs if str(lab.get("name", "")).lower() == key.lab_name]
+    matches = [
+        (id, lab) for id, lab in named if group is None or id is None or id.resource_group.lower() == group.lower()
+    ]
+    if len(matches) == 1:
+        return _lab(*matches[0])
+    subject = f"lab '{key.lab_name}'"
+    where = f"subscription {key.subscription_id}" + (f", resource group '{group}'" if group else "")
+    if matches:
+        groups = ", ".join(sorted(id.resource_group if id else "(unknown)" for id, _ in matches))
+        fact, remedy = f"{where} has it in {len(matches)} resource groups: {groups}", "Add ResourceGroup to its entry"
+    else:
+        fact, remedy = f"not found in {where}", "Check LabName and SubscriptionId, or the identity's Reader role there"
+    return Fault(Severity.ERROR, subject, fact, _NOTHING_THERE, remedy)
+
+
+async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Fault:
+    subject = f"lab '{lab.name}'"
+    try:
+        images = await arm.list(f"{lab.id}/customimages", API_VERSION, subject=subject, consequence=_NOTHING_THERE)
+    except CloudError as refusal:
+        return refusal.fault
+    if images is None:
+        return Fault(Severity.ERROR, subject, "it was deleted a moment ago", _NOTHING_THERE, "Run again")
+    if stray := next((image for image in images if CUSTOM_IMAGE.of(image) is None), None):
+        fact = CUSTOM_IMAGE.fact(f"the id of its image '{stray.get('name')}',", stray.get("id"))
+        return error(subject, f"{fact} of that name", _NOTHING_THERE, NO_ID_REMEDY)
+    return LabFacts(
+        id=lab.id,
+        subscription_id=lab.subscription_id,
+        resource_group=lab.resource_group,
+        name=lab.name,
+        region=lab.region,
+        storage_account_id=lab.storage_account_id,
+        images=tuple(_image(image) for image in images),
+    )
+
+
+def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Fault:
+    """A lab as listed, with no images yet; a fault where its id (None) or its storage account's is none."""
+    name, account = str(resource.get("name")), (resource.get("properties") or {}).get("artifactsStorageAccount") or None
+    if id is None:
+        fact = LAB.fact("its id", resource.get("id"))
+        return error(f"lab '{name}'", f"{fact} of that name", _NOTHING_THERE, NO_ID_REMEDY)
+    if account is not None and STORAGE_ACCOUNT.parse(account) is None:
+        fact = STORAGE_ACCOUNT.fact("its artifactsStorageAccount", account)
+        return error(f"lab '{name}'", fact, _NOTHING_THERE, "Repair the lab in the portal, or remove its entry")
+    return LabFacts(
+        id=id.text,
+        subscription_id=id.subscription_id,
+        resource_group=id.resource_group,
+        name=name,
+        region=resource.get("location", ""),
+        storage_account_id=account,
+        images=(),
+    )
+
+
+def _image(resource: Mapping[str, Any]) -> StandingImage:
+    properties = resource.get("properties", {})
+    told = read(resource.get("tags"))
+    return StandingImage(
+        id=resource["id"],
+        name=resource["name"],
+        state=properties.get("provisioningState", ""),
+        image_path=told.image_path,
+        source_vhd=told.source_vhd,
+        attempt=told.attempt,
+        vhd_url=(properties.get("vhd") or {}).get("imageName"),
+        saved_at=told.saved_at,
+        created=only_reading(properties.get("creationDate")),
+    )

@@ -1,0 +1,102 @@
+"""The factory's container: one listing, and the few companion documents that it does not make needless.
+
+Owns the reading of what the factory holds into the values of `imagefactory.images.catalog`, which judges them. A ranges
+manifest whose VHD is gone is passed over: it costs a few kilobytes and harms nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from urllib.parse import unquote
+
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.blob import BlobProperties
+from azure.storage.blob.aio import ContainerClient
+
+from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.blob_lists import list_blobs, metadata_of
+from imagefactory.diagnostics import Fault
+from imagefactory.images.catalog import Catalog, build_catalog, companions_to_read
+from imagefactory.images.companions import VhdBlob
+from imagefactory.images.ranges_manifest import SUFFIX, manifest_name
+from imagefactory.observed.standing_labs import LabFacts
+
+CONTAINER = "imagefactoryvhds"
+"""The old scripts' container, in the factory's storage account (SnapImagesFromVMs.ps1)."""
+
+_READS_AT_ONCE = 32
+_LARGEST_COMPANION = 1024 * 1024
+_NO_PLAN = "what the factory holds cannot be told, so nothing is planned and nothing is deleted"
+
+
+async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
+    """What the factory holds; an empty catalog where the container does not exist. Raises `CloudError`.
+
+    A companion that cannot be downloaded is a fault in the catalog and stops no other.
+    """
+    subject = f"factory lab '{factory.name}'"
+    if factory.storage_account_id is None:
+        raise cloud_error(subject, _NO_PLAN, 0, "", "it has no storage account")
+    service = await accounts.service(factory.storage_account_id)
+    container = service.get_container_client(CONTAINER)
+    vhds: list[VhdBlob] = []
+    documents: dict[str, int] = {}
+    manifests: dict[str, BlobProperties] = {}
+    try:
+        async for blob in container.list_blobs(include=["metadata", "copy"], results_per_page=5000):
+            if blob.name.lower().endswith(".vhd"):
+                vhds.append(_vhd(blob))
+            elif blob.name.lower().endswith(".json"):
+                documents[blob.name] = blob.size
+            elif blob.name.endswith(SUFFIX):
+                manifests[blob.name] = blob
+    except ResourceNotFoundError:
+        return build_catalog((), {})
+    except AzureError as error:
+        place = f"{subject}, container '{CONTAINER}'"
+        raise from_azure(error, place, _NO_PLAN, account=factory.storage_account) from error
+    vhds = [_with_manifest(vhd, manifests.get(manifest_name(vhd.name))) for vhd in vhds]
+    gate = asyncio.Semaphore(_READS_AT_ONCE)
+    # A range of an empty blob is refused; build_catalog tells of what was not read.
+    names = [name for name in companions_to_read(vhds, documents) if documents[name]]
+    contents = await asyncio.gather(*(_read(container, name, gate) for name in names))
+    return build_catalog(vhds, dict(zip(names, contents, strict=True)), documents)
+
+
+async def saved_names(accounts: StorageAccounts, account_id: str) -> frozenset[str]:
+    """The image names that VHDs carry themselves, as this project writes them: one listing. Raises `CloudError`."""
+    blobs = await list_blobs(accounts, account_id, CONTAINER, "no name can be chosen")
+    return frozenset(unquote(blob.metadata["imagename"]) for blob in blobs if "imagename" in blob.metadata)
+
+
+async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) -> bytes | Fault:
+    subject, consequence = f"companion '{name}'", "its image is not distributed anew, and what stands of it stays"
+    async with gate:
+        try:
+            stream = await container.download_blob(name, offset=0, length=_LARGEST_COMPANION)
+            return await stream.readall()
+        except AzureError as error:
+            return from_azure(error, subject, consequence).fault
+        except CloudError as error:
+            return error.fault
+
+
+def _with_manifest(vhd: VhdBlob, manifest: BlobProperties | None) -> VhdBlob:
+    """The VHD with what its manifest's metadata tell; one that is older tells of a VHD that was there before."""
+    if manifest is None or manifest.last_modified < vhd.created:
+        return vhd
+    return replace(vhd, manifest=metadata_of(manifest))
+
+
+def _vhd(blob: BlobProperties) -> VhdBlob:
+    return VhdBlob(
+        name=blob.name,
+        length=blob.size,
+        created=blob.creation_time,
+        last_modified=blob.last_modified,
+        metadata=metadata_of(blob),
+        blob_type=str(getattr(blob.blob_type, "value", blob.blob_type)),
+        copy_status=blob.copy.status,
+    )

@@ -1,0 +1,320 @@
+"""The calls that a copy makes thousands of times: Put Page From URL, and the question for the digest of a range.
+
+Owns these requests and the kinds of their refusals; one attempt each, for when and whether to try again is decided by
+`imagefactory.copying`. It is plain aiohttp, because the SDK's pipeline costs several times the CPU for the same request
+(docs/adr/0010); access, errors and words are those of the other modules. No byte of a blob passes through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from asyncio import sslproto
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from types import TracebackType
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+from uuid import uuid4
+
+import aiohttp
+from yarl import URL
+
+from imagefactory.azure.core.errors import CloudError, cloud_error
+from imagefactory.azure.storage.access import Access, Source
+from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts, account_name
+from imagefactory.images.ranges import Range
+from imagefactory.observed.blobs import BlobRef
+
+CONNECT_SECONDS, ANSWER_SECONDS = 15.0, 60.0
+"""How long a call may take to connect, and then to be answered; waiting for a connection is not counted. What an
+overloaded service has not written after a minute is better sent again."""
+
+READ_BYTES = 4096
+"""Of an answer's body no more than this is read; it is empty, or a short error. Buffers for reading are no larger."""
+
+_ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
+_SOURCE_UNREADABLE = "CannotVerifyCopySource"
+_NO_LONGER_GOOD = {"AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"}
+
+
+class Digest(Enum):
+    """A digest that Get Blob returns for a range of up to 4 MiB: what is asked for, and the header that has it."""
+
+    CRC64 = "x-ms-range-get-content-crc64", "x-ms-content-crc64"
+    MD5 = "x-ms-range-get-content-md5", "Content-MD5"
+
+
+class Refusal(Enum):
+    """What a refused range asks of who sent it."""
+
+    BUSY = auto()
+    """Slow down: the destination's account or the source's is at its limits (503 ServerBusy, 429)."""
+    PASSING = auto()
+    """Try again: the service failed, or no answer came."""
+    UNAUTHORIZED = auto()
+    """What opened the destination is no longer good; the next attempt takes another."""
+    SOURCE_UNAUTHORIZED = auto()
+    """The service may not read the source, or not any more; the next attempt takes another access."""
+    SOURCE_CHANGED = auto()
+    """The source has another ETag."""
+    SOURCE_GONE = auto()
+    """There is no source."""
+    OTHER_CONTENT = auto()
+    """The range was written, or would have been, with another digest than it must have."""
+    DESTINATION_CHANGED = auto()
+    """The destination is gone, or of another generation."""
+    REFUSED = auto()
+    """Another attempt is of no use."""
+
+
+class RangeRefused(Exception):
+    """A range is not there, or not right.
+
+    `error` says why in words, `retry_after` how many seconds the service wants to rest, `found` the CRC64 of what was
+    found in place of what the range must hold (empty where nobody told), `at_source` whether the source refused.
+    """
+
+    def __init__(
+        self,
+        kind: Refusal,
+        error: CloudError,
+        retry_after: float | None = None,
+        found: str = "",
+        *,
+        at_source: bool = False,
+    ) -> None:
+        super().__init__(str(error))
+        self.kind = kind
+        self.error = error
+        self.retry_after = retry_after
+        self.found = found
+        self.at_source = at_source
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether another attempt may do."""
+        return self.kind in {Refusal.BUSY, Refusal.PASSING, Refusal.UNAUTHORIZED}
+
+
+class PageWriter:
+    """Writes ranges over at most `in_flight` connections, which are kept; more calls wait. Use as `async with`."""
+
+    def __init__(self, accounts: StorageAccounts, in_flight: int) -> None:
+        self._accounts = accounts
+        self._in_flight = in_flight
+        self._proxies: dict[str, str | None] = {}
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> PageWriter:
+        # The buffer of each TLS connection of this process from now on; asyncio's own 256 KiB would be most of what a
+        # range in flight takes.
+        sslproto.SSLProtocol.max_size = READ_BYTES  # type: ignore[attr-defined]  # Python 3.10 keeps no such buffer
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._in_flight),
+            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "imagefactory", "x-ms-version": REST_VERSION},
+            skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding"),
+            read_bufsize=READ_BYTES,
+            middlewares=(_once,),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def copy_range(
+        self,
+        source: BlobRef | Source,
+        source_etag: str | None,
+        destination: BlobRef,
+        generation: int,
+        part: Range,
+        digest: str | None,
+        md5: str | None = None,
+    ) -> str:
+        """Have the service write a range of `source`, as it is at `source_etag`, into `destination`.
+
+        `generation` is the sequence number that the destination must have; `digest` the CRC64 (base64) that the range
+        must have; `md5` the MD5 that the service checks before it writes, given together with `digest`. Returns the
+        CRC64 of what the service wrote. Raises `RangeRefused`, `CloudError`.
+        """
+        # `digest` is not sent as x-ms-source-content-crc64, which Azure takes and does not check for pages (the C++ and
+        # Go SDKs' tests of it are switched off for that); the answer's own digest is compared instead.
+        blob = source if isinstance(source, BlobRef) else None
+        if isinstance(source, BlobRef):
+            source = self._accounts.source(source)
+        read = await source.access()
+        headers = {
+            **read.headers,
+            "x-ms-copy-source": read.url,
+            "x-ms-source-range": _bytes(part),
+            "x-ms-if-sequence-number-eq": str(generation),
+            "x-ms-page-write": "update",
+            "Content-Length": "0",
+        }
+        if source_etag is not None:
+            headers["x-ms-source-if-match"] = source_etag
+        if md5 is not None:
+            headers["x-ms-source-content-md5"] = md5
+        call = _Call(destination, part, source, read)
+        async with self._send("PUT", call, "comp=page", headers) as answer:
+            written, checked = (answer.headers.get(name) for name in ("x-ms-content-crc64", "Content-MD5"))
+        if digest is not None and md5 is not None:
+            if checked == md5:  # recorded of Azure: who sends an MD5 gets the MD5 of what was written, and no CRC64
+                return digest
+            fact = f"it was written with MD5 {checked}, and must have {md5}"
+            raise RangeRefused(Refusal.OTHER_CONTENT, call.error(0, "", fact), found=written or "")
+        if written is None:
+            written = await self.digest(destination, None, part, Digest.CRC64)
+            if digest is None and blob and source_etag:  # whoever owns the destination may have written to it meanwhile
+                digest = await self.digest(blob, source_etag, part, Digest.CRC64)
+        if digest not in {None, written}:
+            fact = f"it was written with CRC64 {written}, and must have {digest}"
+            raise RangeRefused(Refusal.OTHER_CONTENT, call.error(0, "", fact), found=written)
+        return written
+
+    async def digest(self, blob: BlobRef, etag: str | None, part: Range, kind: Digest) -> str:
+        """Return what the service computes of a range of a blob, as it is at `etag`; the range itself is not read.
+
+        Raises `RangeRefused`, `CloudError`.
+        """
+        asked, told = kind.value
+        call = _Call(blob, part)
+        headers = {asked: "true", **({"If-Match": etag} if etag else {})}
+        async with self._send("GET", call, "", headers) as answer:
+            if found := answer.headers.get(told):
+                return found
+        remedy = "Set imagefactory:copy to {method: service}, which verifies less"
+        raise RangeRefused(Refusal.REFUSED, call.error(0, "", f"Azure returned no {kind.name}", remedy=remedy))
+
+    @asynccontextmanager
+    async def _send(
+        self, method: str, call: _Call, query: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        access = await self._accounts.access(call.blob)
+        url = access.url if not query else f"{access.url}{'&' if '?' in access.url else '?'}{query}"
+        sent = {
+            **access.headers,
+            **headers,
+            "x-ms-range": _bytes(call.part),
+            "x-ms-client-request-id": str(uuid4()),
+        }
+        try:
+            async with self._session.request(
+                method, URL(url, encoded=True), headers=sent, proxy=self._proxy(url), allow_redirects=False
+            ) as answer:
+                if answer.status in {200, 201, 206}:
+                    yield answer
+                    return
+                body = (await answer.content.read(READ_BYTES)).decode("utf-8", errors="replace")
+        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+            fact = f"no answer from Azure ({str(error) or type(error).__name__})"
+            raise RangeRefused(Refusal.PASSING, call.error(0, "", fact)) from None
+        raise self._refused(call, access, answer, body)
+
+    def _refused(self, call: _Call, access: Access, answer: aiohttp.ClientResponse, body: str) -> RangeRefused:
+        told = dict(_ELEMENT.findall(body))
+        code = answer.headers.get("x-ms-error-code") or told.get("Code", "")
+        at_source = answer.headers.get("x-ms-copy-source-status-code") or told.get("CopySourceStatusCode") or ""
+        message = told.get("CopySourceErrorMessage") or told.get("Message", "")
+        remedy = ""
+        if code == _SOURCE_UNREADABLE:
+            kind = _source_kind(int(at_source) if at_source.isdecimal() else answer.status)
+        else:
+            kind = _kind(answer.status, code)
+        if kind is Refusal.UNAUTHORIZED:
+            self._accounts.refuse(access)
+        if kind is Refusal.SOURCE_UNAUTHORIZED and call.source and call.read:
+            call.source.refuse(call.read)
+            remedy = call.source.remedy
+        error = call.error(answer.status, code, message, remedy=remedy)
+        found, rest = told.get("ServerCalculatedCrc", ""), _seconds(answer.headers.get("Retry-After"))
+        return RangeRefused(kind, error, rest, found, at_source=code == _SOURCE_UNREADABLE)
+
+    def _proxy(self, url: str) -> str | None:
+        """The environment's proxy for a host; aiohttp's own way asks a thread for it with each request."""
+        parts = urlsplit(url)
+        host = f"{parts.scheme}://{parts.netloc}"
+        if host not in self._proxies:
+            bypassed = proxy_bypass(parts.hostname or "")
+            self._proxies[host] = None if bypassed else getproxies().get(parts.scheme)
+        return self._proxies[host]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request about a range: of which blob, and for a copy whence its content comes and what opens that."""
+
+    blob: BlobRef
+    part: Range
+    source: Source | None = None
+    read: Access | None = None
+
+    def error(self, status: int, code: str, message: str, *, remedy: str = "") -> CloudError:
+        consequence = "its digests cannot be read"
+        if self.source:
+            consequence = f"{self.source.name} is not copied there; what is there is kept"
+        account = account_name(self.blob.account_id)
+        return cloud_error(self.blob.name, consequence, status, code, message, account=account, remedy=remedy)
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Sends a request one time; aiohttp by itself would send it again where the connection was cut, untold."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
+
+
+def _bytes(part: Range) -> str:
+    return f"bytes={part.offset}-{part.end - 1}"
+
+
+def _kind(status: int, code: str) -> Refusal:
+    """What a refusal by the destination's account means."""
+    if status == 429 or (status == 503 and code in {"ServerBusy", ""}):
+        return Refusal.BUSY
+    if status == 408 or status >= 500:
+        return Refusal.PASSING
+    if status == 401 or code in _NO_LONGER_GOOD:
+        return Refusal.UNAUTHORIZED
+    if code in {"SourceConditionNotMet", "ConditionNotMet"}:
+        return Refusal.SOURCE_CHANGED
+    if code in {"Crc64Mismatch", "Md5Mismatch"}:
+        return Refusal.OTHER_CONTENT
+    if code == "SequenceNumberConditionNotMet" or status == 404:
+        return Refusal.DESTINATION_CHANGED
+    return Refusal.REFUSED
+
+
+def _source_kind(status: int) -> Refusal:
+    """What it means that the source answered `status` to the service."""
+    if status in {401, 403}:
+        return Refusal.SOURCE_UNAUTHORIZED
+    if status == 404:
+        return Refusal.SOURCE_GONE
+    if status in {304, 412}:
+        return Refusal.SOURCE_CHANGED
+    if status in {429, 503}:
+        return Refusal.BUSY
+    return Refusal.PASSING if status == 408 or status >= 500 else Refusal.REFUSED
+
+
+def _seconds(given: str | None) -> float | None:
+    """Retry-After, as a number of seconds or a time."""
+    if not given:
+        return None
+    if given.isdecimal():
+        return float(given)
+    try:
+        return max(0.0, (parsedate_to_datetime(given) - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,262 @@
+"""What a save leaves in the factory's container while it is under way, for other runs to see, and for the next one.
+
+Owns two kinds of small blobs. `<guid>.save`, one per disk: held by lease while a run saves that disk, so that no other
+does; it names the disks that may be open, so that a run can close what a dead one left. `<image name>.name`: who has
+that name, for two runs that choose one at the same moment. Both go when the save is done. What a record names and is no
+disk is reported, and dropped when the record is next written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
+
+from imagefactory.azure.core.errors import CloudError, error_code, from_azure
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.blob_lists import list_blobs
+from imagefactory.azure.storage.factory_container import CONTAINER
+from imagefactory.diagnostics import Fault, error
+from imagefactory.observed.arm_ids import DISK, STORAGE_ACCOUNT
+from imagefactory.observed.factory_blobs import NAME, RECORD, StoredBlob
+
+LEASE_SECONDS = 30
+"""How long a record is held after its run died; Azure allows 15 to 60."""
+
+RENEW_SECONDS = 8.0
+
+PATIENCE_SECONDS = LEASE_SECONDS + 5.0
+"""How long to wait for a record that is held: a dead run's is free by then."""
+
+_HELD = {"LeaseAlreadyPresent", "LeaseIdMissing", "LeaseIsBreakingAndCannotBeAcquired"}
+
+
+class SaveHeld(Exception):
+    """Another run saves that disk."""
+
+
+class SaveLost(CloudError):
+    """The lease ended while the save was under way."""
+
+
+@dataclass(frozen=True)
+class SaveRecord:
+    """What a record tells: the guid of the save, ids of disks that may be open."""
+
+    guid: str
+    disks: tuple[str, ...]
+    strays: tuple[str, ...] = ()
+    """What it names as disks and is no id of one in the factory's subscription; no request is made of it."""
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why its disks cannot all be closed; None: it names nothing but disks."""
+        if not self.strays:
+            return None
+        more = f" (and {len(self.strays) - 1} more)" if len(self.strays) > 1 else ""
+        return error(
+            f"record {self.guid}{RECORD}",
+            f"{DISK.fact('its disk', self.strays[0])} in the factory's subscription{more}",
+            "nothing is sent to it, and the disk that was meant may still be readable",
+            "Check who can write to the factory's storage account, and revoke access to disks in the state ActiveSAS",
+        )
+
+
+def records_of(blobs: Iterable[StoredBlob]) -> list[SaveRecord]:
+    """The records among the blobs of the factory's container."""
+    return [
+        SaveRecord(blob.name.removesuffix(RECORD), *_disks(blob.metadata, blob.account_id))
+        for blob in blobs
+        if blob.name.endswith(RECORD)
+    ]
+
+
+class Hold:
+    """A record in the hands of this run."""
+
+    def __init__(
+        self, guid: str, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str], account_id: str
+    ) -> None:
+        """`record` is the metadata of the record, `account_id` the ARM id of the factory's storage account."""
+        self.guid = guid
+        self._client, self._lease = client, lease
+        self.name = unquote(record.get("name", ""))
+        self.disks, self.strays = _disks(record, account_id)
+        self.removed = False
+
+    async def note(self, *, name: str | None = None, disks: tuple[str, ...] | None = None) -> None:
+        """Write down the image's name, or which disks may be open from now on. Raises `CloudError`."""
+        self.name = self.name if name is None else name
+        self.disks = self.disks if disks is None else disks
+        try:
+            await self._client.set_blob_metadata(_metadata(self.name, self.disks), lease=self._lease)
+            self.strays = ()
+        except AzureError as error:
+            raise _refused(
+                error, self._client, "the save does not begin, for nobody could clean up after it"
+            ) from error
+
+    async def remove(self) -> None:
+        """The save is done. Raises `CloudError`."""
+        try:
+            await self._client.delete_blob(lease=self._lease)
+            self.removed = True
+        except ResourceNotFoundError:
+            self.removed = True
+        except AzureError as error:
+            raise _refused(error, self._client, "it stays, and the next save looks at it again") from error
+
+
+class SaveRecords:
+    """The records in the factory's container."""
+
+    def __init__(self, accounts: StorageAccounts, account_id: str) -> None:
+        self._accounts, self._account_id = accounts, account_id
+
+    async def all(self) -> list[SaveRecord]:
+        """Every record; none where there is no container. Raises `CloudError`."""
+        return records_of(await list_blobs(self._accounts, self._account_id, CONTAINER, "no save begins"))
+
+    @asynccontextmanager
+    async def hold(self, guid: str, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Hold]:
+        """Hold the record of a save. One that is held is waited for `patience` seconds.
+
+        Raises `SaveHeld` where another run holds it, and keeps holding it. Within the block `SaveLost` is raised where
+        the lease could not be renewed in time; `CloudError` else.
+        """
+        container = await self._container()
+        client = container.get_blob_client(guid + RECORD)
+        lease = await self._acquire(container, client, patience)
+        owner = asyncio.current_task()
+        lost = asyncio.Event()
+
+        async def renew() -> None:
+            last = asyncio.get_running_loop().time()
+            while True:
+                await asyncio.sleep(RENEW_SECONDS)
+                now = asyncio.get_running_loop().time()
+                try:
+                    await lease.renew()
+                    last = now
+                except AzureError:
+                    if now - last > LEASE_SECONDS - RENEW_SECONDS:
+                        lost.set()
+                        if owner:
+                            owner.cancel()
+                        return
+
+        renewing = asyncio.ensure_future(renew())
+        held: Hold | None = None
+        try:
+            about = await client.get_blob_properties(lease=lease)
+            held = Hold(guid, client, lease, about.metadata or {}, self._account_id)
+            yield held
+        except AzureError as error:
+            raise _refused(error, client, "the save does not begin") from error
+        except asyncio.CancelledError:
+            if not lost.is_set():
+                raise
+            if owner and sys.version_info >= (3, 11):
+                owner.uncancel()
+            consequence = "the save stops, and the next run goes on"
+            refusal = _refused(AzureError("its lease could not be renewed"), client, consequence)
+            raise SaveLost(refusal.fault) from None
+        finally:
+            renewing.cancel()
+            if held is None or not held.removed:
+                with suppress(AzureError):
+                    await lease.release()
+
+    async def reserve(self, name: str, guid: str) -> bool:
+        """Reserve an image's name for a save; False where another save has it. Raises `CloudError`."""
+        client = (await self._container()).get_blob_client(name + NAME)
+        try:
+            await client.upload_blob(b"", metadata={"guid": guid}, overwrite=False)
+        except ResourceExistsError:
+            try:
+                about = await client.get_blob_properties()
+            except ResourceNotFoundError:
+                return await self.reserve(name, guid)
+            return bool((about.metadata or {}).get("guid") == guid)
+        except AzureError as error:
+            raise _refused(error, client, "no name can be reserved, so the save does not begin") from error
+        return True
+
+    async def free(self, name: str, guid: str) -> None:
+        """End the reservation of a name by a save; that of another save is kept. Raises `CloudError`."""
+        client = (await self._container()).get_blob_client(name + NAME)
+        try:
+            about = await client.get_blob_properties()
+            if (about.metadata or {}).get("guid") == guid:
+                await client.delete_blob(etag=about.etag, match_condition=MatchConditions.IfNotModified)
+        except (ResourceNotFoundError, ResourceModifiedError):
+            return
+        except AzureError as error:
+            raise _refused(error, client, "it stays, and the name is not used again") from error
+
+    async def _container(self) -> ContainerClient:
+        return (await self._accounts.service(self._account_id)).get_container_client(CONTAINER)
+
+    @staticmethod
+    async def _acquire(container: ContainerClient, client: BlobClient, patience: float) -> BlobLeaseClient:
+        """Hold the record, which is made where it is missing; a living run may remove it at any moment."""
+        lease, waited = BlobLeaseClient(client), 0.0
+        while True:
+            try:
+                with suppress(ResourceExistsError):
+                    await client.upload_blob(b"", overwrite=False)
+                await lease.acquire(LEASE_SECONDS)
+                return lease
+            except ResourceNotFoundError as error:
+                if error_code(error) == "ContainerNotFound":
+                    with suppress(ResourceExistsError):
+                        await container.create_container()
+            except HttpResponseError as error:
+                if error_code(error) not in _HELD:
+                    raise _refused(error, client, "the save does not begin") from error
+                if waited >= patience:
+                    raise SaveHeld from None
+            except AzureError as error:
+                raise _refused(error, client, "the save does not begin") from error
+            await asyncio.sleep(1.0)
+            waited += 1.0
+
+
+def _metadata(name: str, disks: tuple[str, ...]) -> dict[str, str]:
+    told = {"name": quote(name), "disks": quote(",".join(disks))}
+    return {key: value for key, value in told.items() if value}
+
+
+def _disks(metadata: Mapping[str, str], account_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids of disks of the factory's subscription, and whatever else is named.
+
+    Any client that can write to the factory's storage can write records. A lab's VMs are in the lab's subscription, as
+    its storage account is.
+    """
+    account = STORAGE_ACCOUNT.parse(account_id)
+    told = [disk for disk in unquote(metadata.get("disks", "")).split(",") if disk]
+    ids = {disk: DISK.parse(disk) for disk in told}
+    own = {
+        disk
+        for disk, parsed in ids.items()
+        if parsed and account and parsed.subscription_id.lower() == account.subscription_id.lower()
+    }
+    return tuple(disk for disk in told if disk in own), tuple(disk for disk in told if disk not in own)
+
+
+def _refused(error: AzureError, client: BlobClient, consequence: str) -> CloudError:
+    account = client.account_name or ""
+    return from_azure(error, f"{account}: {client.blob_name}", consequence, account=account)

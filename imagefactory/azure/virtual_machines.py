@@ -1,0 +1,137 @@
+"""The VMs of the factory lab: lab VM, compute VM and managed disks, as facts; and the deletion of a lab VM.
+
+Owns the calls of DevTest Labs (2018-09-15) and of Microsoft.Compute: one list for the lab, then the compute VM with its
+instance view and each disk, side by side. A VM that cannot be read, or of which an id is none, carries a fault; it
+never stops the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from imagefactory.azure.core.errors import CloudError, cloud_error
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.labs import API_VERSION, NO_ID_REMEDY
+from imagefactory.diagnostics import error
+from imagefactory.images.tags import by_lower_name
+from imagefactory.observed.arm_ids import DISK, LAB_VIRTUAL_MACHINE, VIRTUAL_MACHINE, ArmType
+from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
+from imagefactory.observed.standing_labs import LabFacts
+
+COMPUTE_VERSION, DISK_VERSION = "2024-07-01", "2023-10-02"
+
+_AT_ONCE = 16
+_GIB = 1024**3
+_UNREADABLE = "it cannot be told whether it is ready"
+
+
+async def factory_vms(
+    arm: ResourceManager, lab: LabFacts, is_wanted: Callable[[FactoryVm], bool] = lambda _: True
+) -> tuple[FactoryVm, ...]:
+    """The lab's VMs by name; compute VM and disks are read of the wanted ones. Raises `CloudError` without a list."""
+    listed = await arm.list(
+        f"{lab.id}/virtualmachines", API_VERSION, subject=f"factory lab '{lab.name}'", consequence="no VM is read"
+    )
+    if listed is None:
+        raise cloud_error(f"factory lab '{lab.name}'", "no VM is read", 404, "ResourceNotFound", "it does not exist")
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def complete(resource: Mapping[str, Any]) -> FactoryVm:
+        vm = _lab_vm(resource)
+        if vm.fault or not is_wanted(vm):
+            return vm
+        async with gate:
+            try:
+                return await _with_disks(arm, vm, (resource.get("properties") or {}).get("computeId") or "")
+            except CloudError as refusal:
+                return replace(vm, fault=refusal.fault)
+
+    found = await asyncio.gather(*(complete(resource) for resource in listed))
+    return tuple(sorted(found, key=lambda vm: vm.name.lower()))
+
+
+async def delete_vm(arm: ResourceManager, vm: FactoryVm) -> None:
+    """Delete a lab VM with its disks, and wait for the end. Raises `CloudError`; one that is gone is no error."""
+    await arm.run("DELETE", vm.id, API_VERSION, subject=f"VM '{vm.name}'", consequence="it stays in the factory lab")
+
+
+async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
+    """The managed disk at an ARM id, or None. Raises `CloudError`."""
+    subject = f"disk '{_name(disk_id)}'"
+    found = await arm.get(disk_id, DISK_VERSION, subject=subject, consequence=_UNREADABLE)
+    if found is None:
+        return None
+    about = found.get("properties", {})
+    return ManagedDisk(
+        id=_checked(DISK, found.get("id"), subject, "its own id"),
+        unique_id=str(about.get("uniqueId") or ""),
+        length=int(about.get("diskSizeBytes") or int(about.get("diskSizeGB") or 0) * _GIB),
+        state=str(about.get("diskState") or ""),
+        os_type=about.get("osType"),
+        generation=about.get("hyperVGeneration"),
+        released=str(about.get("LastOwnershipUpdateTime") or ""),
+    )
+
+
+async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> FactoryVm:
+    subject = f"VM '{vm.name}'"
+    found = compute_id and await arm.get(
+        _checked(VIRTUAL_MACHINE, compute_id, subject, "its computeId"),
+        COMPUTE_VERSION,
+        subject=subject,
+        consequence=_UNREADABLE,
+        parameters={"$expand": "instanceView"},
+    )
+    if not found:
+        fact, remedy = "its compute VM is not there", "Look at it in the lab, and delete it if it is broken"
+        return replace(vm, fault=error(subject, fact, "it cannot be saved", remedy))
+    properties = found.get("properties", {})
+    view = properties.get("instanceView") or {}
+    codes = [str(status.get("code", "")).lower() for status in view.get("statuses", [])]
+    storage = properties.get("storageProfile") or {}
+    os_disk = storage.get("osDisk") or {}
+    attached = {int(disk["lun"]): disk for disk in storage.get("dataDisks") or []}
+    disks = await asyncio.gather(*(_disk(arm, subject, each) for each in (os_disk, *attached.values())))
+    system, *others = disks
+    if system is not None:
+        os_type, generation = system.os_type or os_disk.get("osType"), system.generation or view.get("hyperVGeneration")
+        system = replace(system, os_type=os_type, generation=generation)
+    return replace(
+        vm,
+        power=next((code.partition("/")[2] for code in codes if code.startswith("powerstate/")), None),
+        generalized="osstate/generalized" in codes,
+        os_disk=system,
+        data_disks={lun: disk for lun, disk in zip(attached, others, strict=True) if disk},
+    )
+
+
+async def _disk(arm: ResourceManager, vm: str, attached: Mapping[str, Any]) -> ManagedDisk | None:
+    disk_id = (attached.get("managedDisk") or {}).get("id")
+    return await find_disk(arm, _checked(DISK, disk_id, vm, "the id of its disk,")) if disk_id else None
+
+
+def _checked(kind: ArmType, value: object, subject: str, what: str) -> str:
+    """The value, which is an id of that type. Raises `CloudError` where it is none: a request would go astray."""
+    if id := kind.parse(value):
+        return id.text
+    raise cloud_error(subject, _UNREADABLE, 0, "", kind.fact(what, value), remedy=NO_ID_REMEDY)
+
+
+def _lab_vm(resource: Mapping[str, Any]) -> FactoryVm:
+    properties, name = resource.get("properties") or {}, str(resource.get("name"))
+    fact = f"{LAB_VIRTUAL_MACHINE.fact('its id', resource.get('id'))} of that name"
+    return FactoryVm(
+        id=str(resource.get("id")),
+        name=name,
+        state=properties.get("provisioningState", ""),
+        tags=by_lower_name(resource.get("tags")),
+        notes=properties.get("notes") or "",
+        fault=None if LAB_VIRTUAL_MACHINE.of(resource) else error(f"VM '{name}'", fact, _UNREADABLE, NO_ID_REMEDY),
+    )
+
+
+def _name(resource_id: str) -> str:
+    return resource_id.rpartition("/")[2]

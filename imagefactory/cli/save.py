@@ -1,0 +1,165 @@
+"""`imagefactory save`: the factory lab's tagged VMs become factory images.
+
+Owns options, progress and the look of the report; `imagefactory.factory_lab.save_run` does it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagefactory.cli.interruption import run
+from imagefactory.cli.progress import CopyProgress
+from imagefactory.cli.report import Lines, Report, Table, finish
+from imagefactory.cli.stack import AsJson, Stack, stack_settings
+from imagefactory.configuration.image_paths import fold
+from imagefactory.diagnostics import Fault
+from imagefactory.images.lineage import of_pipeline
+from imagefactory.planning.save_plan import Save, Skipped
+
+if TYPE_CHECKING:
+    from imagefactory.copying.copier import Progress
+    from imagefactory.factory_lab.save import Outcome
+    from imagefactory.factory_lab.save_run import SaveReport
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One VM of the report; `failed` is whether somebody must look."""
+
+    vm: str
+    result: str
+    image: str = ""
+    message: str = ""
+    failed: bool = False
+    about: dict[str, object] = field(default_factory=dict)
+
+
+def save(
+    stack: Stack,
+    vm: Annotated[list[str] | None, typer.Option("--vm", help="Only this VM; may be given again")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be saved; touch nothing")] = False,
+    max_concurrent: Annotated[int, typer.Option("--max-concurrent", min=1, help="How many VMs at once")] = 20,
+    with_data_disks: Annotated[
+        bool, typer.Option("--with-data-disks", help="Save data disks too; DevTest Labs makes no images of them")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Save the factory lab's VMs that carry the tag ImagePath as factory images.
+
+    A VM is ready when the lab has made it and it is deallocated. Its OS disk is copied into the factory's storage, with
+    a manifest of its ranges, and the companion last. A disk that was saved is not saved again, and a warning says if
+    its VM was used since; an interrupted save goes on. Read access to a disk lasts for the copy only, also after
+    Ctrl-C.
+
+    Exit codes: 0 all is saved, 1 something failed or a VM is not ready, 2 wrong usage or configuration.
+    """
+    settings = stack_settings(stack)
+    from imagefactory.factory_lab import save_run
+
+    request = save_run.SaveRequest(
+        frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, of_pipeline(os.environ)
+    )
+    with CopyProgress() as progress:
+        saving = save_run.run(settings, request, _Watcher(progress))
+        stopping = "Stopping: access to the disks is revoked first (Ctrl-C again: at once)."
+        ended = run(saving, stopping, progress.say)
+    finish(ended, _report, as_json=as_json)
+
+
+class _Watcher:
+    """Shows how saves go on."""
+
+    def __init__(self, progress: CopyProgress) -> None:
+        self._progress = progress
+
+    def progress(self, vm: str, progress: Progress) -> None:
+        """See `imagefactory.factory_lab.save_run.Watcher`."""
+        self._progress.show(vm, progress)
+
+    def ended(self, outcome: Outcome) -> None:
+        """See `imagefactory.factory_lab.save_run.Watcher`."""
+        line = _ended(outcome, {})
+        self._progress.say(f"{line.vm}: {line.result}{' as ' + line.image if line.image else ''}")
+
+
+def _report(report: SaveReport) -> Report:
+    outcomes = {outcome.vm: outcome for outcome in report.outcomes}
+    lines = [_skipped(one) for one in report.plan.skipped]
+    for save in report.plan.saves:
+        if outcome := outcomes.get(save.vm.name):
+            lines.append(_ended(outcome, _about(save)))
+        elif report.dry_run:
+            lines.append(_Line(save.vm.name, "would be saved", about=_about(save)))
+        else:
+            lines.append(_Line(save.vm.name, "interrupted", failed=True, about=_about(save)))
+    lines.sort(key=lambda line: fold(line.vm))
+    vms = [
+        {"vm": line.vm, "result": line.result, "image": line.image or None, "message": line.message or None}
+        | line.about
+        for line in lines
+    ]
+    document = {
+        "dryRun": report.dry_run,
+        "vms": vms,
+        "accessRevoked": report.revoked,
+        "accessLeftOpen": report.left_open,
+        "warnings": report.warnings,
+        "failures": report.failures,
+    }
+    told = [line.message for line in lines if line.failed]
+    told += (f"Disk {disk}: a run that ended had left it open; access is revoked." for disk in report.revoked)
+    told += (
+        f"Disk {disk}: a run that ended left it open; without --dry-run this is mended." for disk in report.left_open
+    )
+    texts = Lines([*report.warnings, *told, *report.failures, report.totals])
+    failed = bool(report.failures) or any(line.failed for line in lines)
+    about_vms = _table(lines) if lines else Lines(["The factory lab has no VM"])
+    return Report(document, [about_vms, texts], failed)
+
+
+def _skipped(one: Skipped) -> _Line:
+    if isinstance(one.reason, Fault):
+        return _Line(one.vm, one.result, message=one.reason.message(), failed=True)
+    if one.result == "already saved":
+        return _Line(one.vm, one.result, one.reason)
+    return _Line(one.vm, one.result, message=one.reason)
+
+
+def _ended(outcome: Outcome, about: dict[str, object]) -> _Line:
+    if outcome.image:
+        about = about | {"digest": outcome.image.digest, "savedAt": outcome.image.saved_at.isoformat()}
+        result = "already saved" if outcome.found else "saved"
+        return _Line(outcome.vm, result, outcome.image.name, about=about)
+    if outcome.held:
+        return _Line(outcome.vm, "saved by another run", message="another run saves it now", about=about)
+    return _Line(outcome.vm, "failed", message=outcome.error, failed=True, about=about)
+
+
+def _about(save: Save) -> dict[str, object]:
+    return {
+        "imagePath": str(save.image_path),
+        "vhd": save.vhd_name,
+        "osType": save.os_type,
+        "osState": "Generalized" if save.generalized else "Specialized",
+        "hyperVGeneration": save.disk.generation,
+        "dataDisks": [disk.vhd_name for disk in save.saved_data_disks],
+    }
+
+
+def _table(lines: list[_Line]) -> Table:
+    """Without the columns in which nothing stands."""
+    cells: dict[str, Callable[[_Line], str]] = {
+        "VM": lambda line: line.vm,
+        "Result": lambda line: line.result,
+        "Image": lambda line: line.image,
+        "Image path": lambda line: str(line.about.get("imagePath", "")),
+        "OS": lambda line: f"{line.about['osType']}, {line.about['osState']}" if line.about else "",
+        "VHD": lambda line: str(line.about.get("vhd", "")),
+    }
+    shown = [column for column, cell in cells.items() if any(map(cell, lines))]
+    return Table("VMs of the factory lab", shown, [[cells[column](line) for column in shown] for line in lines])

@@ -1,0 +1,174 @@
+"""labs.json: which lab gets which golden images.
+
+Owns the models of the file, from which the JSON Schema for editors is generated, and the identity of a target lab.
+Refuses to look at Azure, and at the golden images beyond their paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from imagefactory.configuration.image_paths import ImagePath, Selector
+from imagefactory.configuration.json_documents import JsonDocument, Steps
+from imagefactory.configuration.pydantic_findings import (
+    LabName,
+    ResourceGroup,
+    Strict,
+    SubscriptionId,
+    nearest,
+    structure_faults,
+)
+from imagefactory.diagnostics import Fault, Location, error, warning
+
+_CONSEQUENCE = "nothing is distributed"
+
+
+class LabEntry(Strict):
+    """A target lab and the golden images that it gets."""
+
+    subscription_id: SubscriptionId = Field(alias="SubscriptionId")
+    lab_name: LabName = Field(alias="LabName")
+    resource_group: ResourceGroup = Field(None, alias="ResourceGroup")
+    image_paths: Annotated[
+        list[str],
+        Field(
+            alias="ImagePaths",
+            min_length=1,
+            description="a list of golden images and folders of them",
+            examples=[["Win2016/Datacenter.json", "Ubuntu"]],
+        ),
+    ]
+
+
+class LabsFile(Strict):
+    """The file labs.json of an image factory: its target labs."""
+
+    editor_schema: Annotated[
+        str | None,
+        Field(alias="$schema", description="the JSON Schema that an editor uses", examples=["labs.schema.json"]),
+    ] = None
+    labs: Annotated[
+        list[LabEntry], Field(alias="Labs", min_length=1, description="a list with one object for each target lab")
+    ]
+
+
+class LabKey(NamedTuple):
+    """What identifies a lab, both in lower case: Azure compares them without regard to case."""
+
+    subscription_id: str
+    lab_name: str
+
+
+@dataclass(frozen=True)
+class TargetLab:
+    """An entry of labs.json."""
+
+    subscription_id: str
+    name: str
+    resource_group: str | None
+    selectors: tuple[Selector, ...]
+    location: Location
+
+    @property
+    def key(self) -> LabKey:
+        """The identity of the lab."""
+        return LabKey(self.subscription_id.lower(), self.name.lower())
+
+    @property
+    def label(self) -> str:
+        """A short, stable name for Pulumi resources: lab name and 8 hex digits that stand for the subscription."""
+        subscription = hashlib.sha256(self.key.subscription_id.encode()).hexdigest()[:8]
+        return f"{self.key.lab_name}@{subscription}"
+
+    def takes(self, image_path: ImagePath) -> bool:
+        """Whether an entry of ImagePaths matches the image path."""
+        return any(selector.matches(image_path) for selector in self.selectors)
+
+
+def read_labs(document: JsonDocument, golden_images: Iterable[ImagePath]) -> tuple[tuple[TargetLab, ...], list[Fault]]:
+    """The target labs and all faults of labs.json. Labs whose structure is wrong are checked as far as they go."""
+    faults = list(document.duplicates)
+    try:
+        LabsFile.model_validate(document.value)
+    except ValidationError as problem:
+        faults += structure_faults(problem, LabsFile, _CONSEQUENCE, _subject, document.location)
+    paths = tuple(golden_images)
+    names = {"/".join(folder) for path in paths for folder in accumulate((part,) for part in path.parts)}
+    labs: list[TargetLab] = []
+    entries = document.value.get("Labs") if isinstance(document.value, dict) else None
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        steps: Steps = ("Labs", index)
+        lab = TargetLab(
+            _text(entry, "SubscriptionId"),
+            _text(entry, "LabName"),
+            _text(entry, "ResourceGroup") or None,
+            tuple(_selectors(document, (*steps, "ImagePaths"), entry.get("ImagePaths"), paths, names, faults)),
+            document.location(steps),
+        )
+        faults += _identity_faults(lab, labs, document.location((*steps, "LabName")))
+        labs.append(lab)
+    return tuple(labs), faults
+
+
+def _text(entry: dict[str, object], key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _subject(steps: Steps) -> str:
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return path.removeprefix(".") or "labs.json"
+
+
+def _selectors(
+    document: JsonDocument,
+    steps: Steps,
+    entries: object,
+    paths: tuple[ImagePath, ...],
+    names: set[str],
+    faults: list[Fault],
+) -> Iterable[Selector]:
+    """The usable entries of one ImagePaths; what is wrong with the others goes to `faults`."""
+    seen: dict[ImagePath, int] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if not isinstance(entry, str):
+            continue
+        subject, location = f'{_subject((*steps, index))} "{entry}"', document.location((*steps, index))
+        try:
+            selector = Selector.parse(entry)
+        except ValueError as reason:
+            remedy = "Write a path relative to the image root, such as Win2016/Datacenter.json or Win2016"
+            faults.append(error(subject, str(reason), _CONSEQUENCE, remedy, location))
+            continue
+        if selector.path in seen:
+            fact = f"the entry is there twice, first in line {seen[selector.path]}"
+            faults.append(warning(subject, fact, "the second one does nothing", "Remove it", location))
+            continue
+        seen[selector.path] = location.line or 0
+        if not any(selector.matches(path) for path in paths):
+            meant = nearest(str(selector), names)
+            remedy = f'Write "{meant}"' if meant else "Write the path of a golden image or of a folder that holds some"
+            fact = "matches no golden image (folder and file names match whole)"
+            faults.append(error(subject, fact, _CONSEQUENCE, remedy, location))
+        yield selector
+
+
+def _identity_faults(lab: TargetLab, earlier: list[TargetLab], location: Location) -> Iterable[Fault]:
+    if not (lab.name and lab.subscription_id):
+        return
+    subject = f"lab {lab.name} of subscription {lab.subscription_id}"
+    twin = next((other for other in earlier if other.key == lab.key), None)
+    if twin:
+        fact = f"the lab is listed twice, first at {twin.location}"
+        yield error(subject, fact, "what it shall get cannot be told", "Merge both entries into one", location)
+    elif other := next((other for other in earlier if other.label == lab.label), None):
+        fact = f"the short name {lab.label} belongs to the lab of subscription {other.subscription_id} already"
+        yield error(subject, fact, "its resources cannot be told apart", "Serve one of both by another stack", location)

@@ -1,0 +1,103 @@
+"""The configuration folder as one value: target labs and golden images.
+
+Owns reading it and the rules that need both sides. All faults are reported at once; only a syntax error hides others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagefactory.configuration.golden_images import GoldenImage, find_golden_images
+from imagefactory.configuration.json_documents import JsonDocument, JsonFault, parse_json
+from imagefactory.configuration.labs_file import TargetLab, read_labs
+from imagefactory.diagnostics import Fault, Location, Severity, error, warning
+from imagefactory.errors import ConfigurationError
+
+_CONSEQUENCE = "nothing is distributed"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the user declared, free of errors."""
+
+    labs: tuple[TargetLab, ...]
+    golden_images: tuple[GoldenImage, ...]
+    warnings: tuple[Fault, ...] = ()
+
+
+def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configuration:
+    """Read the folder. Raises ConfigurationError with all faults (errors and warnings) if one of them is an error."""
+    if not directory.is_dir():
+        remedy = "Create it, or name another with the setting imagefactory:configuration or the option --configuration"
+        location = Location(directory.as_posix())
+        raise ConfigurationError([error("configuration folder", "is not there", _CONSEQUENCE, remedy, location)])
+    labs_path = _any_case(directory / labs_file)
+    golden_images, faults = find_golden_images(_image_root(directory), frozenset({labs_path}))
+    labs: tuple[TargetLab, ...] = ()
+    try:
+        labs, lab_faults = read_labs(_labs_document(directory, labs_path), (image.path for image in golden_images))
+    except JsonFault as problem:
+        faults.append(problem.fault)
+    else:
+        faults += lab_faults
+        faults += (
+            warning(
+                f"golden image {image.path}",
+                "no lab takes it",
+                "its images are distributed to nobody",
+                f"Add it to ImagePaths of a lab in {labs_path.name}, or remove the file",
+                Location(image.file.as_posix()),
+            )
+            for image in golden_images
+            if not any(lab.takes(image.path) for lab in labs)
+        )
+    faults.sort(key=lambda fault: _place(fault.location))
+    if any(fault.severity is Severity.ERROR for fault in faults):
+        raise ConfigurationError(faults)
+    return Configuration(labs, tuple(golden_images), tuple(faults))
+
+
+def load_golden_images(directory: Path, labs_file: str = "labs.json") -> tuple[GoldenImage, ...]:
+    """Read the golden images alone; none where there is no folder. Raises ConfigurationError if one has an error."""
+    golden_images, faults = find_golden_images(_image_root(directory), frozenset({_any_case(directory / labs_file)}))
+    if errors := [fault for fault in faults if fault.severity is Severity.ERROR]:
+        raise ConfigurationError(errors)
+    return tuple(golden_images)
+
+
+def _image_root(directory: Path) -> Path:
+    root = _any_case(directory / "GoldenImages")
+    return root if root.is_dir() else directory
+
+
+def _place(location: Location | None) -> tuple[str, int, int]:
+    return (location.file, location.line or 0, location.column or 0) if location else ("", 0, 0)
+
+
+def _any_case(path: Path) -> Path:
+    """The path, its last name as it is written on the disk: Windows let users write it in any case."""
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir())
+    except OSError:
+        return path
+    alike = [name for name in names if name.lower() == path.name.lower()]
+    return path if path.name in names or not alike else path.with_name(alike[0])
+
+
+def _labs_document(directory: Path, path: Path) -> JsonDocument:
+    location = Location(path.as_posix())
+    outside = not path.resolve().is_relative_to(directory.resolve())
+    if outside or path.is_dir():
+        fact = f"lies outside of the configuration folder {directory.as_posix()}" if outside else "is a folder"
+        remedy = "Name a file in the configuration folder by the setting imagefactory:labs or the option --labs"
+        raise JsonFault(error("labs file", fact, _CONSEQUENCE, remedy, location))
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        remedy = (
+            f'Write the target labs into {path.as_posix()}: {{"Labs": [{{"SubscriptionId", "LabName", "ImagePaths"}}]}}'
+        )
+        fact = "is missing" if isinstance(problem, FileNotFoundError) else f"cannot be read ({problem.strerror})"
+        raise JsonFault(error("labs file", fact, _CONSEQUENCE, remedy, location)) from None
+    return parse_json(content, path.as_posix(), _CONSEQUENCE)

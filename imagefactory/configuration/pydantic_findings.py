@@ -1,0 +1,141 @@
+"""The structure of configuration: pydantic's findings told as faults.
+
+Owns the wording for missing, unknown and misplaced keys and for values of a wrong kind, and the types of what names a
+lab. Refuses rules that need more than one value. The models' field descriptions and examples are the remedies, and the
+editor's help.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from imagefactory.configuration.image_paths import fold
+from imagefactory.configuration.json_documents import Steps
+from imagefactory.diagnostics import Fault, Location, error
+
+SubscriptionId = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
+        description="the id of the subscription that holds the lab",
+        examples=["00000000-0000-0000-0000-000000000000"],
+    ),
+]
+LabName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9_-]{1,50}$",
+        description="the lab's name of 1 to 50 letters, digits, hyphens and underscores",
+        examples=["TeamLab"],
+    ),
+]
+"""learn.microsoft.com, "Naming rules and restrictions for Azure resources", Microsoft.DevTestLab/labs."""
+ResourceGroup = Annotated[
+    str | None,
+    Field(
+        pattern=r"^[^\x00-'*-,/:-@\[-^`{-\x7f]{0,89}[^\x00-'*-,./:-@\[-^`{-\x7f]$",
+        description="the resource group of the lab, or leave the key out",
+        examples=["TeamLabRG"],
+    ),
+]
+"""The same page, Microsoft.Resources/resourcegroups: 1 to 90 letters, digits and `_().-`, no full stop at the end.
+Written by what it excludes: editors and Python lack the class of all letters."""
+
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "true or false"),
+    (str, "a text"),
+    (int, "a number"),
+    (float, "a number"),
+    (list, "a list"),
+    (Mapping, "an object"),
+    (type(None), "null"),
+)
+_WANTED = {"string": "a text", "list": "a list", "model": "an object", "bool": "true or false", "int": "a whole number"}
+
+
+class Strict(BaseModel):
+    """Base of the models of configuration: no unknown keys, no conversion of kinds, immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, field_title_generator=lambda name, field: field.alias or name
+    )
+
+
+def nearest(written: str, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant, compared without regard to case; None if none is near."""
+    by_key = {fold(name): name for name in known}
+    found = get_close_matches(fold(written), by_key, n=1)
+    return by_key[found[0]] if found else None
+
+
+def structure_faults(
+    problem: ValidationError,
+    root: type[Strict],
+    consequence: str,
+    subject: Callable[[Steps], str],
+    location: Callable[[Steps, bool], Location | None],
+) -> list[Fault]:
+    """One fault for each finding.
+
+    `root` is the model that was validated. `location` is asked with the steps of a value and whether its key is meant.
+    """
+    models = _by_key(root)
+    findings = problem.errors(include_url=False)
+    unknown = {(finding["loc"][:-1], fold(str(finding["loc"][-1]))) for finding in findings if _is_unknown(finding)}
+    faults = []
+    for finding in findings:
+        steps, kind, value = finding["loc"], finding["type"], finding["input"]
+        owner = next((models[step] for step in reversed(steps[:-1]) if step in models), root)
+        known = {field.alias or name: field for name, field in owner.model_fields.items()}
+        key = str(steps[-1]) if steps else ""
+        field = known.get(key)
+        wanted = _help(field.description, field.examples) if field else _wanted(kind)
+        if kind == "missing":
+            if (steps[:-1], fold(key)) in unknown:
+                continue  # the key is there in another case, and told as unknown
+            parent, fact = steps[:-1], f'"{key}" is missing'
+            faults.append(error(subject(parent), fact, consequence, f'Add "{key}": {wanted}', location(parent, False)))
+        elif _is_unknown(finding):
+            meant = nearest(key, known)
+            remedy = f'Write "{meant}"' if meant else "Remove it; known are " + ", ".join(f'"{name}"' for name in known)
+            fact = f'unknown key "{key}"' + (", written in another case" if meant and fold(meant) == fold(key) else "")
+            faults.append(error(subject(steps[:-1]), fact, consequence, remedy, location(steps, True)))
+        else:
+            fact = "the list is empty" if kind == "too_short" else _wrong(kind, value)
+            faults.append(error(subject(steps), fact, consequence, f"Write {wanted}", location(steps, False)))
+    return faults
+
+
+def _by_key(root: type[Strict]) -> dict[str | int, type[Strict]]:
+    """The models in the fields of a model, by the keys of those."""
+    return {
+        field.alias or name: kind
+        for name, field in root.model_fields.items()
+        for kind in (field.annotation, *get_args(field.annotation))
+        if get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, Strict)
+    }
+
+
+def _is_unknown(finding: ErrorDetails) -> bool:
+    return finding["type"] == "extra_forbidden"
+
+
+def _wanted(kind: str) -> str:
+    return _WANTED.get(kind.removesuffix("_type"), "another value")
+
+
+def _wrong(kind: str, value: object) -> str:
+    if kind.endswith("_type"):
+        found = next((name for python, name in _KINDS if isinstance(value, python)), "something else")
+        return f"{found} stands where {_wanted(kind)} belongs"
+    return f"{json.dumps(value, ensure_ascii=False, default=str)} cannot stand here"
+
+
+def _help(description: str | None, examples: list[object] | None) -> str:
+    return f"{description}, for example {json.dumps(examples[0])}" if examples else f"{description}"

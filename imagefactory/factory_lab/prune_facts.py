@@ -1,0 +1,110 @@
+"""Everything that a prune must know: the factory, its VMs, what all its stacks' labs hold and stage.
+
+Owns what is read and in which order, and that a lab that cannot be read stops no other. Refuses to judge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.observe import read_labs
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.blob_lists import list_blobs
+from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
+from imagefactory.azure.virtual_machines import factory_vms
+from imagefactory.configuration.loading import Configuration
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.copying.copier import SOURCE, user_of, users_of
+from imagefactory.diagnostics import Fault
+from imagefactory.images.catalog import Catalog
+from imagefactory.images.ranges_manifest import manifest_name
+from imagefactory.observed.blobs import STAGING_CONTAINER
+from imagefactory.observed.factory_blobs import StoredBlob
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.last_good import LastGood, last_good
+from imagefactory.planning.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
+
+MOST_STAGED = 10_000
+"""Blobs that are read of a lab's container: two pages. A run stages a few; a lab's owner can put millions there."""
+
+_STAYS = "staged VHDs there are left as they are"
+
+
+@dataclass(frozen=True)
+class PruneFacts:
+    """What is there."""
+
+    catalog: Catalog
+    blobs: Sequence[StoredBlob]
+    """The factory's container."""
+    vms: Mapping[str, str]
+    """Names of the factory lab's VMs by their ARM id in lower case."""
+    staged: Sequence[StagedVhd]
+    needs: StagingNeeds
+    last_good: LastGood
+    unread: Sequence[Fault]
+    """Why a lab, or what is staged there, could not be read."""
+
+
+async def read_prune_facts(
+    arm: ResourceManager, accounts: StorageAccounts, stacks: Sequence[tuple[Settings, Configuration]]
+) -> PruneFacts:
+    """Read for all stacks of one factory; the first one's settings say where it is.
+
+    Raises `ImageFactoryError` where the factory lab, its storage or its VMs cannot be read.
+    """
+    # One after the other: what still runs when another read has failed complains of closed connections.
+    read = [await read_labs(arm, settings, configuration) for settings, configuration in stacks]
+    factory = read[0][0]
+    vms = await factory_vms(arm, factory, lambda _: False)
+    blobs, catalog = await _factory_storage(accounts, factory)
+    plans = [
+        StackPlan(configuration, labs, settings)
+        for (settings, configuration), (_, labs) in zip(stacks, read, strict=True)
+    ]
+    labs = [lab for plan in plans for lab in plan.labs.values()]
+    unread = list(dict.fromkeys(lab for lab in labs if isinstance(lab, Fault)))
+    ids = (lab.storage_account_id for lab in labs if isinstance(lab, LabFacts))
+    staging = {each.lower(): each for each in ids if each}
+    source = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}/"
+    staged: list[StagedVhd] = []
+    for found in await asyncio.gather(*(_staged(accounts, each, source) for each in staging.values())):
+        if isinstance(found, Fault):
+            unread.append(found)
+        else:
+            staged += found
+    return PruneFacts(
+        catalog=catalog,
+        blobs=blobs,
+        vms={vm.id.lower(): vm.name for vm in vms},
+        staged=staged,
+        needs=staging_needs(plans, catalog, factory, user_of),
+        last_good=last_good(plans, catalog),
+        unread=[replace(fault, consequence=_STAYS) for fault in unread],
+    )
+
+
+async def _factory_storage(accounts: StorageAccounts, factory: LabFacts) -> tuple[list[StoredBlob], Catalog]:
+    """The blobs first: what changes afterwards has another ETag than they tell, and is not deleted."""
+    if factory.storage_account_id is None:
+        return [], await read_catalog(accounts, factory)
+    blobs = await list_blobs(accounts, factory.storage_account_id, CONTAINER, "nothing is deleted")
+    return blobs, await read_catalog(accounts, factory)
+
+
+async def _staged(accounts: StorageAccounts, account_id: str, source: str) -> list[StagedVhd] | Fault:
+    """The staged VHDs of an account whose source lies under `source`: other factories may stage there too."""
+    try:
+        blobs = await list_blobs(accounts, account_id, STAGING_CONTAINER, _STAYS, MOST_STAGED)
+    except CloudError as refusal:
+        return refusal.fault
+    listed = {blob.name: blob for blob in blobs}
+    return [
+        StagedVhd(blob, users_of(blob.metadata), listed.get(manifest_name(blob.name)))
+        for blob in listed.values()
+        if blob.is_vhd and blob.metadata.get(SOURCE, "").lower().startswith(source.lower())
+    ]

@@ -1,0 +1,81 @@
+"""Which images that the plan no longer wants are kept in their lab, and why.
+
+Defines the rule that an image leaves a lab only after its successors exist there. Does not decide which images a lab
+gets: `imagefactory.planning.plan` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timezone
+
+from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import AHEAD, FactoryImage
+from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.deletion_guard import HeldImage
+from imagefactory.planning.planned_images import LabPlan, Retained
+
+_UNDATED = datetime.min.replace(tzinfo=timezone.utc)
+
+
+class Successors:
+    """What takes the place of images that leave: `wanted` are the factory images that labs are to have."""
+
+    def __init__(self, catalog: Catalog, policy: Policy, wanted: Iterable[FactoryImage]) -> None:
+        self._policy = policy
+        self._wanted: dict[ImagePath, list[FactoryImage]] = {}
+        for image in wanted:
+            self._wanted.setdefault(image.image_path, []).append(image)
+        self._saved_at: Mapping[str, datetime] = {
+            key: image.saved_at for image in catalog.images for key in (image.vhd_name, fold(image.name))
+        }
+
+    def retained(self, plan: LabPlan, held: Iterable[HeldImage], threatened: Collection[str]) -> tuple[Retained, ...]:
+        """The images of one lab that are kept although its plan does not want them, by name.
+
+        Of `held` only images that the state contains matter: the engine deletes no other. `threatened` are the ids of
+        images whose factory image may exist although it cannot be read.
+        """
+        planned = {image.image_id.lower() for image in plan.images}
+        leaving = [
+            one
+            for one in held
+            if one.owned and one.lab is plan.lab and one.wanted and one.image.id.lower() not in planned
+        ]
+        reasons = ((one, self._reason(plan, one.image, threatened)) for one in leaving)
+        found = (Retained(one.name, one.image.image_path or "", reason) for one, reason in reasons if reason)
+        return tuple(sorted(found, key=lambda one: (one.name.lower(), one.name)))
+
+    def _reason(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
+        """Why the image is kept; empty: it can leave."""
+        if image.id in threatened:
+            return "it may be made from a VHD whose companion cannot be read"
+        if image.state != "Succeeded":
+            return ""
+        path = image.path
+        if path is None:
+            return "its tag ImagePath is missing or invalid, so its successors are unknown"
+        succeeded = [each for each in plan.facts.images if each.state == "Succeeded"]
+        ids = {each.id for each in succeeded}
+        finished = {each.image.vhd_name for each in plan.images if each.standing and each.image_id in ids}
+        wanted = self._wanted.get(path, [])
+        names = {each.image.vhd_name: each.name for each in plan.images}
+        missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
+        newer = sum(each.path == path and self._age(each) > self._age(image) for each in succeeded)
+        keep = None if path in self._policy.pins else self._policy.keep
+        if (wanted and not missing) or (keep is not None and newer >= keep):
+            return ""
+        if missing:
+            return f"the lab must first have {', '.join(missing)} in state Succeeded"
+        return "the factory has no image of its path to replace it"
+
+    def _age(self, image: StandingImage) -> tuple[datetime, str]:
+        """When its VHD was saved, as the factory knows, else by its tag; else, or if the tag is later than its creation
+        by more than `AHEAD`, when Azure created the image."""
+        key = fold(image.name) if image.source_vhd is None else image.source_vhd
+        tagged = image.saved_at
+        if tagged and image.created and tagged - image.created > AHEAD:
+            tagged = None
+        return self._saved_at.get(key) or tagged or image.created or _UNDATED, fold(image.name)

@@ -1,0 +1,263 @@
+"""Which VMs of the factory lab are saved, as what, and why not the others.
+
+Owns those rules. Refuses to act: the command shows this plan, or carries it out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from imagefactory.configuration.golden_images import GoldenImage, is_generalized
+from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.diagnostics import Fault, error, warning
+from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import DataDisk, FactoryImage
+from imagefactory.images.lineage import Lineage
+from imagefactory.images.tags import IMAGE_PATH_TAG, OS_STATE_TAG
+from imagefactory.images.timestamps import readings
+from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
+
+_NAMESPACE = uuid.UUID("9f6dbb4e-8a56-5f43-9d1c-3f6e0b9a7c21")
+_NOTES_PREFIX = "Golden Image: "
+"""MakeGoldenImageVMs.ps1 puts it before the notes of a VM; SnapImagesFromVMs.ps1 takes it off."""
+
+_NOT_SAVED = "it is not saved"
+
+
+@dataclass(frozen=True)
+class Save:
+    """One VM that is to be saved."""
+
+    vm: FactoryVm
+    disk: ManagedDisk
+    image_path: ImagePath
+    os_type: Literal["Windows", "Linux"]
+    generalized: bool
+    description: str
+    guid: str
+    """Names the files: made of the disk's own id, so that every run gives one disk the same."""
+    data_disks: Mapping[int, ManagedDisk]
+    """Those that are saved too, by logical unit number."""
+    lineage: Lineage
+
+    @property
+    def vhd_name(self) -> str:
+        """The file of the OS disk."""
+        return f"{self.guid}.vhd"
+
+    @property
+    def saved_data_disks(self) -> tuple[DataDisk, ...]:
+        """The files of the data disks."""
+        return tuple(
+            DataDisk(lun, f"{self.guid}.lun{lun}.vhd", disk.released) for lun, disk in sorted(self.data_disks.items())
+        )
+
+    @property
+    def disks(self) -> tuple[ManagedDisk, ...]:
+        """All disks that are read."""
+        return (self.disk, *self.data_disks.values())
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A VM that is not saved: what for, and whether that wants somebody's attention."""
+
+    vm: str
+    result: Literal["already saved", "not tagged", "not ready", "cannot be saved"]
+    reason: Fault | str
+
+
+@dataclass(frozen=True)
+class SavePlan:
+    """What a save does. VMs by name."""
+
+    saves: tuple[Save, ...]
+    skipped: tuple[Skipped, ...]
+    warnings: tuple[Fault, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every VM that is to be saved, is or will be."""
+        return all(one.result in {"already saved", "not tagged"} for one in self.skipped)
+
+
+class _Unfit(Exception):
+    def __init__(self, result: Literal["not ready", "cannot be saved"], fault: Fault) -> None:
+        super().__init__(fault.message())
+        self.result: Literal["not ready", "cannot be saved"] = result
+        self.fault = fault
+
+
+def plan_saves(
+    vms: Iterable[FactoryVm],
+    catalog: Catalog,
+    golden_images: Iterable[GoldenImage],
+    pipeline: Lineage,
+    *,
+    wanted: Set[str] = frozenset(),
+    ours: Set[str] = frozenset(),
+    with_data_disks: bool = False,
+) -> SavePlan:
+    """Decide for each VM. `wanted` are names (none: all VMs); `pipeline` tells commit and run.
+
+    `ours` are the ids of disks that an earlier save may have left open.
+    """
+    golden = {image.path: image for image in golden_images}
+    saved = {image.lineage.disk_id.lower(): image for image in catalog.images if image.lineage.disk_id}
+    names, open_disks = {fold(name) for name in wanted}, {disk.lower() for disk in ours}
+    saves: list[Save] = []
+    skipped: list[Skipped] = []
+    warnings: list[Fault] = []
+    for vm in sorted(vms, key=lambda vm: (fold(vm.name), vm.name)):
+        if names and fold(vm.name) not in names:
+            continue
+        if IMAGE_PATH_TAG not in vm.tags:
+            reason: Fault | str = "it has no tag ImagePath"
+            if names:
+                remedy = "Tag it with the image path of its golden image"
+                reason = error(f"VM {vm.name}", "has no tag ImagePath", _NOT_SAVED, remedy)
+            skipped.append(Skipped(vm.name, "cannot be saved" if names else "not tagged", reason))
+        elif vm.os_disk and (image := saved.get(vm.os_disk.unique_id.lower())):
+            skipped.append(Skipped(vm.name, "already saved", image.name))
+            if used_since(vm, image):
+                warnings.append(used_warning(vm, image))
+        else:
+            try:
+                save = _save(vm, golden, pipeline, open_disks, with_data_disks=with_data_disks)
+            except _Unfit as unfit:
+                skipped.append(Skipped(vm.name, unfit.result, unfit.fault))
+            else:
+                saves.append(save)
+                warnings += _warnings(save, golden)
+    return SavePlan(tuple(saves), tuple(skipped), tuple(warnings))
+
+
+def save_guid(disk: ManagedDisk) -> str:
+    """The guid under which a disk is saved."""
+    return str(uuid.uuid5(_NAMESPACE, (disk.unique_id or disk.id).lower()))
+
+
+def used_since(vm: FactoryVm, image: FactoryImage) -> bool:
+    """Whether a disk of the VM may hold what its image does not: the VM was started after the disk was saved.
+
+    If the image records no state of a disk, as by older versions, the disk must not have been used since the copy
+    began (the VHD's creation, or the image's date if that is earlier). If Azure no longer tells the state that was
+    recorded, the disk counts as used.
+    """
+    began = min(image.created, image.saved_at)
+    saved = [(vm.os_disk, image.lineage.disk_released)]
+    saved += [(vm.data_disks.get(disk.lun), disk.released) for disk in image.data_disks]
+    return any(
+        disk.released != released if released else any(at > began for at in readings(disk.released))
+        for disk, released in saved
+        if disk
+    )
+
+
+def used_warning(vm: FactoryVm, image: FactoryImage, consequence: str = "it is not saved again") -> Fault:
+    """The warning about such a VM."""
+    fact = f"was used after it was saved as {image.name}, which lacks what it wrote since"
+    blobs = f"{image.vhd_name.rpartition('.')[0]}.*"
+    remedy = f"Rebuild the VM, or delete the image's blobs {blobs} in the factory's container and save again"
+    return warning(f"VM {vm.name}", fact, consequence, f"{remedy}; if nobody needs that, delete the VM in the lab")
+
+
+def _save(
+    vm: FactoryVm,
+    golden: Mapping[ImagePath, GoldenImage],
+    pipeline: Lineage,
+    ours: Set[str],
+    *,
+    with_data_disks: bool,
+) -> Save:
+    image_path = _image_path(vm)
+    disk = _ready_disk(vm)
+    data_disks = vm.data_disks if with_data_disks else {}
+    for each in (disk, *data_disks.values()):
+        if each.is_open and each.id.lower() not in ours:
+            fact = f"its disk {each.name} is open to somebody ({each.state})"
+            remedy = f"Let that end, or end it: az disk revoke-access --ids {each.id}"
+            raise _unready(vm, fact, remedy)
+    return Save(
+        vm=vm,
+        disk=disk,
+        image_path=image_path,
+        os_type=_os_type(vm, disk),
+        generalized=_generalized(vm, golden.get(image_path)),
+        description=vm.notes.removeprefix(_NOTES_PREFIX).strip(),
+        guid=save_guid(disk),
+        data_disks=data_disks,
+        lineage=replace(pipeline, vm=vm.id, disk=disk.id, disk_id=disk.unique_id, disk_released=disk.released),
+    )
+
+
+def _image_path(vm: FactoryVm) -> ImagePath:
+    written = vm.tags[IMAGE_PATH_TAG]
+    try:
+        return ImagePath.parse(written)
+    except ValueError as reason:
+        remedy = "Tag it with the image path of its golden image"
+        raise _unfit(vm, f'its tag ImagePath "{written}" {reason}', remedy) from None
+
+
+def _ready_disk(vm: FactoryVm) -> ManagedDisk:
+    if vm.state != "Succeeded":
+        remedy = "Wait until it is made; if that failed, look at it in the lab and make it anew"
+        raise _unready(vm, f"the lab says it is {vm.state or 'in no known state'}", remedy)
+    if vm.fault:
+        raise _Unfit("not ready", replace(vm.fault, subject=f"VM {vm.name}"))
+    if vm.power != "deallocated":
+        remedy = "Let its sysprep or deprovisioning end, then stop it in the lab, which deallocates it"
+        raise _unready(vm, f"it is {vm.power or 'in no known power state'}, not deallocated", remedy)
+    if vm.os_disk is None:
+        raise _unfit(vm, "its OS disk is no managed disk", "Make it anew with a managed disk")
+    if not vm.os_disk.unique_id:
+        raise _unfit(vm, "Azure tells no unique id of its OS disk", "Run again; if it stays, make the VM anew")
+    return vm.os_disk
+
+
+def _os_type(vm: FactoryVm, disk: ManagedDisk) -> Literal["Windows", "Linux"]:
+    told = (disk.os_type or "").lower()
+    if told not in {"windows", "linux"}:
+        raise _unfit(vm, f"its disk tells no OS ({disk.os_type})", "Make the VM anew from an image that tells its OS")
+    return "Windows" if told == "windows" else "Linux"
+
+
+def _generalized(vm: FactoryVm, golden: GoldenImage | None) -> bool:
+    """Instance view, tag, golden image, in this order; else generalized, as the old scripts take every VM to be."""
+    if vm.generalized:
+        return True
+    if OS_STATE_TAG in vm.tags:
+        try:
+            return is_generalized(vm.tags[OS_STATE_TAG])
+        except ValueError as reason:
+            remedy = "Tag it Generalized or Specialized, or take the tag off"
+            raise _unfit(vm, f"its tag ImageOsState {reason}", remedy) from None
+    return golden is None or golden.generalized is not False
+
+
+def _warnings(save: Save, golden: Mapping[ImagePath, GoldenImage]) -> Iterable[Fault]:
+    subject = f"VM {save.vm.name}"
+    if save.disk.generation == "V2":
+        fact = "its disk is of Hyper-V generation 2, which DevTest Labs cannot be told of a VHD"
+        consequence = "its custom images are made as generation 1, and VMs of them may not start"
+        yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
+    if left := [f"{disk.name} (LUN {lun})" for lun, disk in sorted(save.vm.data_disks.items()) if not save.data_disks]:
+        fact = f"it has data disks: {', '.join(left)}"
+        yield warning(
+            subject, fact, "only its OS disk is saved", "Save them too with --with-data-disks, or detach them"
+        )
+    if golden and save.image_path not in golden:
+        fact = f"there is no golden image {save.image_path}"
+        yield warning(subject, fact, "no lab can be given its image", "Correct its tag ImagePath, or add the file")
+
+
+def _unready(vm: FactoryVm, fact: str, remedy: str) -> _Unfit:
+    return _Unfit("not ready", error(f"VM {vm.name}", fact, _NOT_SAVED, remedy))
+
+
+def _unfit(vm: FactoryVm, fact: str, remedy: str) -> _Unfit:
+    return _Unfit("cannot be saved", error(f"VM {vm.name}", fact, _NOT_SAVED, remedy))

@@ -1,0 +1,90 @@
+"""The catalog as one HTML page that stands alone: no font, image, script or style from elsewhere.
+
+Owns what the page may do (its Content-Security-Policy) and how foreign text and addresses get into it. How it looks
+and what its script does is in `page/`. Refuses to write files.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import cache
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from imagefactory.diagnostics import Fault
+from imagefactory.images.lineage import short_commit
+from imagefactory.plain_text import printable
+from imagefactory.reports.catalog_report import CatalogReport, age_text, size_text
+
+_ADDRESS = re.compile(r"https://[\w.~:\[\]%-]+(?:[/?#][\w.~:/?#\[\]@!$&'()*+,;=%-]*)?", re.ASCII | re.IGNORECASE)
+"""The characters of RFC 3986, and no user's name before the host."""
+
+
+def catalog_page(report: CatalogReport) -> str:
+    """The page as text, to be encoded as UTF-8. Control characters and the like are shown as escapes."""
+    style, script = _source("catalog.css"), _source("catalog.js")
+    return (
+        _environment()
+        .get_template("catalog.html")
+        .render(
+            report=report,
+            style=Markup(style),  # noqa: S704 - a file of this package
+            script=Markup(script),  # noqa: S704 - a file of this package
+            policy=_policy(style, script),
+        )
+    )
+
+
+def is_link(address: str) -> bool:
+    """Whether an address that others wrote may become a link: whole, https, and without a user's name in it."""
+    if not _ADDRESS.fullmatch(address):
+        return False
+    try:
+        return bool(urlsplit(address).hostname)
+    except ValueError:
+        return False
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("imagefactory.reports", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters.update(age=age_text, size=size_text, short_commit=short_commit)
+    environment.tests.update(link=is_link, unread=lambda found: isinstance(found, Fault))
+    return environment
+
+
+def _shown(value: object) -> object:
+    """What an expression gives, before it is escaped: texts without anything that does not print."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+
+
+def _policy(style: str, script: str) -> str:
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _source(name: str) -> str:
+    return files("imagefactory.reports").joinpath(f"page/{name}").read_text("utf-8")

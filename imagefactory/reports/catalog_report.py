@@ -1,0 +1,147 @@
+"""The catalog as its readers are told of it: every image with its age, its version and the labs that hold it.
+
+Owns which custom image of a lab counts as which factory image, and in which order versions go. Refuses to format
+anything: table, JSON and page (`imagefactory.reports.catalog_page`) are made of this one value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.labs_file import LabKey, TargetLab
+from imagefactory.diagnostics import Fault
+from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.deletion_guard import HeldImage, held_images
+
+
+@dataclass(frozen=True)
+class ReportedImage:
+    """A factory image, and what only the whole catalog and the labs tell of it."""
+
+    image: FactoryImage
+    age: timedelta
+    """Since it was saved; negative where its timestamp lies ahead of the clock."""
+    version: int
+    """Its place among the images of its image path, 1 for the newest."""
+    versions: int
+    """How many images its image path has."""
+    held_by: tuple[HeldImage, ...] = ()
+    """By lab; empty too where no lab was read."""
+
+
+@dataclass(frozen=True)
+class ReportedLab:
+    """A target lab, and how it was found."""
+
+    lab: TargetLab
+    found: LabFacts | Fault
+    """A fault: it could not be read, so which images it holds cannot be told."""
+
+
+@dataclass(frozen=True)
+class LeftOutBlob:
+    """A blob of the factory's container that gives no image: also a VHD whose companion cannot be read."""
+
+    name: str
+    reason: Fault
+
+
+@dataclass(frozen=True)
+class CatalogReport:
+    """What the factory holds, at a moment."""
+
+    factory: str
+    """Name of the factory lab."""
+    made_at: datetime
+    """UTC."""
+    images: tuple[ReportedImage, ...]
+    """Newest first."""
+    left_out: tuple[LeftOutBlob, ...]
+    """By name."""
+    warnings: tuple[Fault, ...]
+    labs: tuple[ReportedLab, ...] | None
+    """Those of labs.json, in its order; None: no lab was read."""
+
+    @property
+    def by_image_path(self) -> tuple[ReportedImage, ...]:
+        """The images by image path, those of one path newest first."""
+        return tuple(sorted(self.images, key=lambda one: (one.image.image_path, one.version)))
+
+    @property
+    def image_paths(self) -> int:
+        """How many image paths have an image."""
+        return sum(one.version == 1 for one in self.images)
+
+    @property
+    def unread_labs(self) -> tuple[tuple[TargetLab, Fault], ...]:
+        """The labs that could not be read, and why."""
+        return tuple((one.lab, one.found) for one in self.labs or () if isinstance(one.found, Fault))
+
+    def lab_name(self, lab: TargetLab) -> str:
+        """Its name, with its subscription where another lab of the report has that name too."""
+        twins = sum(one.lab.key.lab_name == lab.key.lab_name for one in self.labs or ())
+        return lab.name if twins < 2 else f"{lab.name} ({lab.subscription_id})"
+
+
+def report_catalog(
+    catalog: Catalog,
+    factory: str,
+    now: datetime,
+    labs: Iterable[TargetLab] | None = None,
+    found: Mapping[LabKey, LabFacts | Fault] | None = None,
+) -> CatalogReport:
+    """The report at `now` (UTC). `labs`: the target labs, None: none was read; `found`: what Azure says of each."""
+    reported = None if labs is None else tuple(ReportedLab(lab, (found or {})[lab.key]) for lab in labs)
+    by_vhd, by_name = _held(reported or ())
+    counts = Counter(image.image_path for image in catalog.images)
+    seen: Counter[ImagePath] = Counter()
+    images = []
+    for image in catalog.images:
+        seen[image.image_path] += 1
+        # A tag names the VHD; the old scripts set none, and named their custom images as the factory image.
+        holders = (*by_vhd[image.vhd_name], *by_name[image.name.lower()])
+        images.append(
+            ReportedImage(
+                image,
+                now - image.saved_at,
+                seen[image.image_path],
+                counts[image.image_path],
+                tuple(sorted(holders, key=lambda held: (held.lab.label, held.image.name.lower()))),
+            )
+        )
+    left_out = [LeftOutBlob(left.name, left.reason) for left in catalog.left_out]
+    left_out += (LeftOutBlob(broken.vhd_name, broken.fault) for broken in catalog.broken)
+    by_blob = tuple(sorted(left_out, key=lambda left: left.name))
+    return CatalogReport(factory, now, tuple(images), by_blob, catalog.warnings, reported)
+
+
+def _held(labs: Iterable[ReportedLab]) -> tuple[Mapping[str, list[HeldImage]], Mapping[str, list[HeldImage]]]:
+    """The factory's images in the labs: by the VHD that their tag names, and those without that tag by name."""
+    by_vhd: dict[str, list[HeldImage]] = defaultdict(list)
+    by_name: dict[str, list[HeldImage]] = defaultdict(list)
+    readable = ((one.lab, one.found) for one in labs if isinstance(one.found, LabFacts))
+    for held in held_images(readable, frozenset()):
+        if held.image.source_vhd is None:
+            by_name[held.image.name.lower()].append(held)
+        else:
+            by_vhd[held.image.source_vhd].append(held)
+    return by_vhd, by_name
+
+
+def age_text(age: timedelta) -> str:
+    """An age in words, rounded down: `under an hour`, `5 hours`, `1 day`, `171 days`; `2 days ahead` if negative."""
+    hours = abs(age) // timedelta(hours=1)
+    number, unit = (hours // 24, "day") if hours >= 24 else (hours, "hour")
+    told = f"{number} {unit}{'' if number == 1 else 's'}" if number else "under an hour"
+    return f"{told} ahead" if number and age < timedelta() else told
+
+
+def size_text(size: int) -> str:
+    """Bytes in GiB, with two digits after the point."""
+    return f"{size / 1024**3:.2f} GiB"

@@ -1,0 +1,215 @@
+"""The gRPC service `pulumirpc.LanguageRuntime` of the Python language host, and its serving.
+
+Owns the translation between the engine's calls and processes; each Run is a process of its own, so that a program that
+crashes or hangs does not take the host along. It refuses (Unimplemented) what only code generation needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from google.protobuf import empty_pb2, json_format
+from pulumi.runtime.proto import language_pb2 as messages
+from pulumi.runtime.proto import plugin_pb2
+from pulumi.runtime.proto.language_pb2_grpc import LanguageRuntimeServicer, add_LanguageRuntimeServicer_to_server
+
+from toolchain.languagehost.environments import Environment, EnvironmentFault
+from toolchain.languagehost.processes import Child
+from toolchain.languagehost.program import SHOWN, Settings
+
+PROGRAM = str(Path(__file__).with_name("program.py"))
+
+
+class LanguageHost(LanguageRuntimeServicer):
+    """Answers one engine. Every call that starts a process ends it when the engine gives the call up."""
+
+    def __init__(self, engine_address: str) -> None:
+        self._engine_address = engine_address
+
+    def Handshake(
+        self, request: messages.LanguageHandshakeRequest, context: grpc.ServicerContext
+    ) -> messages.LanguageHandshakeResponse:
+        self._engine_address = request.engine_address or self._engine_address
+        return messages.LanguageHandshakeResponse()
+
+    def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
+        return plugin_pb2.PluginInfo()
+
+    def GetRequiredPackages(
+        self, request: messages.GetRequiredPackagesRequest, context: grpc.ServicerContext
+    ) -> messages.GetRequiredPackagesResponse:
+        """The resource plugins of the installed packages, so that the engine has each one, in its version, before the
+        program runs."""
+        return messages.GetRequiredPackagesResponse(
+            packages=[
+                plugin_pb2.PackageDependency(
+                    name=plugin["name"],
+                    kind="resource",
+                    version=f"v{plugin['version'].removeprefix('v')}",
+                    server=plugin.get("server", ""),
+                )
+                for plugin in _environment(request.info, context).plugins()
+            ]
+        )
+
+    def Run(self, request: messages.RunRequest, context: grpc.ServicerContext) -> messages.RunResponse:
+        if request.attach_debugger:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "This language host cannot attach a debugger")
+        environment = _environment(request.info, context)
+        settings = Settings(
+            monitor=request.monitor_address,
+            engine=self._engine_address,
+            project=request.project,
+            stack=request.stack,
+            parallel=request.parallel,
+            dry_run=request.dryRun,
+            organization=request.organization or "organization",
+            root_directory=request.info.root_directory,
+        )
+        entry_point = str(Path(request.info.program_directory, request.info.entry_point))
+        child = _start(
+            context,
+            [
+                _python(environment, context),
+                "-u",
+                PROGRAM,
+                json.dumps(settings),
+                json.dumps([request.pwd, entry_point, list(request.args)]),
+            ],
+            cwd=request.pwd,
+            env={
+                **environment.variables(os.environ),
+                "PULUMI_CONFIG": json.dumps(dict(request.config)),
+                "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
+            },
+            capture=False,
+        )
+        code = child.wait()
+        if code == 0:
+            return messages.RunResponse()
+        if code == SHOWN:
+            return messages.RunResponse(bail=True)
+        if code < 0:
+            return messages.RunResponse(error=f"Program was ended by signal {signal.Signals(-code).name}")
+        return messages.RunResponse(error=f"Program exited with non-zero exit code: {code}")
+
+    def RunPlugin(
+        self, request: messages.RunPluginRequest, context: grpc.ServicerContext
+    ) -> Iterator[messages.RunPluginResponse]:
+        environment = _environment(request.info, context)
+        child = _start(
+            context,
+            [
+                _python(environment, context),
+                "-u",
+                str(Path(request.info.program_directory, request.info.entry_point)),
+                *request.args,
+            ],
+            cwd=request.pwd,
+            env={**environment.variables(os.environ), **dict(pair.split("=", 1) for pair in request.env)},
+            capture=True,
+        )
+        for chunk in child.output():
+            response = messages.RunPluginResponse()
+            setattr(response, chunk.stream, chunk.data)
+            yield response
+        yield messages.RunPluginResponse(exitcode=child.wait())
+
+    def InstallDependencies(
+        self, request: messages.InstallDependenciesRequest, context: grpc.ServicerContext
+    ) -> Iterator[messages.InstallDependenciesResponse]:
+        """`pulumi install`: the virtual environment if it is missing, then requirements.txt, if there is one."""
+        folder = request.info.program_directory or request.directory
+        environment = _environment(request.info, context)
+        if environment.folder is not None and not (environment.folder / "pyvenv.cfg").is_file():
+            yield from self._install(context, [sys.executable, "-m", "venv", str(environment.folder)], folder)
+        if Path(folder, "requirements.txt").is_file():
+            pip = [_python(environment, context), "-m", "pip", "install", "-r", "requirements.txt"]
+            yield from self._install(context, pip, folder)
+
+    def _install(
+        self, context: grpc.ServicerContext, command: list[str], folder: str
+    ) -> Iterator[messages.InstallDependenciesResponse]:
+        child = _start(context, command, cwd=folder, env=dict(os.environ), capture=True)
+        for chunk in child.output():
+            response = messages.InstallDependenciesResponse()
+            setattr(response, chunk.stream, chunk.data)
+            yield response
+        if code := child.wait():
+            context.abort(
+                grpc.StatusCode.UNKNOWN,
+                f"{' '.join(command)}: it ended with exit code {code}, so {folder} has no complete Python environment. "
+                "Its own messages above say why",
+            )
+
+    def About(self, request: messages.AboutRequest, context: grpc.ServicerContext) -> messages.AboutResponse:
+        python = _python(_environment(request.info, context), context)
+        return messages.AboutResponse(executable=python, version=".".join(map(str, sys.version_info[:3])))
+
+    def GetProgramDependencies(
+        self, request: messages.GetProgramDependenciesRequest, context: grpc.ServicerContext
+    ) -> messages.GetProgramDependenciesResponse:
+        found = _environment(request.info, context).dependencies(request.transitiveDependencies)
+        return messages.GetProgramDependenciesResponse(
+            dependencies=[messages.DependencyInfo(name=name, version=version) for name, version in found.items()]
+        )
+
+    def RuntimeOptionsPrompts(
+        self, request: messages.RuntimeOptionsRequest, context: grpc.ServicerContext
+    ) -> messages.RuntimeOptionsResponse:
+        return messages.RuntimeOptionsResponse()
+
+    def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        """Nothing: a program ends with its engine's monitor, and a provider has a Cancel of its own and cleans up."""
+        return empty_pb2.Empty()
+
+
+def _environment(info: messages.ProgramInfo, context: grpc.ServicerContext) -> Environment:
+    try:
+        return Environment.of(info.root_directory, info.program_directory, json_format.MessageToDict(info.options))
+    except EnvironmentFault as fault:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
+        raise
+
+
+def _python(environment: Environment, context: grpc.ServicerContext) -> str:
+    try:
+        return environment.python
+    except EnvironmentFault as fault:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
+        raise
+
+
+def _start(context: grpc.ServicerContext, command: list[str], *, cwd: str, env: dict[str, str], capture: bool) -> Child:
+    child = Child(command, cwd=cwd, env=env, capture=capture)
+    if not context.add_callback(child.stop):
+        # The engine had given the call up already.
+        child.stop()
+    return child
+
+
+def serve(engine_address: str) -> None:
+    """Serve on a free loopback port, printed as the first line, until SIGINT, SIGTERM or the end of the engine."""
+    engine = os.getppid()  # before the port is printed: who has read it may end at once
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=64),
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
+    )
+    add_LanguageRuntimeServicer_to_server(LanguageHost(engine_address), server)
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    server.start()
+    while not ended.wait(timeout=1) and os.getppid() == engine:
+        pass
+    Child.stop_all()
+    server.stop(grace=None)

