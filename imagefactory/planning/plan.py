@@ -127,9 +127,8 @@ def build_plan(
     for fault, at_risk in unsafe_deletions(catalog, held):
         (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
         threatened |= {one.image.id for one in at_risk}
-    may_empty = not catalog.images and policy.allow_empty_factory
-    successors = None if may_empty else Successors(catalog, policy, offered)
-    if successors:
+    if catalog.images or not policy.allow_empty_factory:
+        successors = Successors(catalog, policy, offered)
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
     served = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
     return Plan(
