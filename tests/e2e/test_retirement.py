@@ -6,11 +6,22 @@ import json
 
 import pytest
 
-from tests.e2e.world import World
+from tests.e2e.world import Lab, World
 
 pytestmark = pytest.mark.engine
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
+
+
+def with_an_image_in_the_way(world: World) -> tuple[Lab, Lab, str, str]:
+    """Two labs with `keep: 1` and one image; an untagged image in the first has the name of the next one."""
+    world.settings["keep"] = 1
+    web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
+    (first,) = world.add_images((WINDOWS, 5))
+    world.serve()
+    world.seed_standing(web, "Win2016_Datacenter-Jun-6-2026", {"owner": "me"})
+    (second,) = world.add_images((WINDOWS, 6))
+    return web, data, first, second
 
 
 def test_no_lab_loses_its_last_image_to_one_that_cannot_be_made(world: World) -> None:
@@ -95,12 +106,7 @@ def test_a_rebuilt_image_exists_before_the_one_that_it_replaces_goes(world: Worl
 
 def test_one_labs_own_image_under_the_next_name_keeps_nothing_in_other_labs(world: World) -> None:
     """An untagged image under the name of the next one fails the run; other labs retire theirs all the same."""
-    world.settings["keep"] = 1
-    web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
-    (first,) = world.add_images((WINDOWS, 5))
-    world.serve()
-    world.seed_standing(web, "Win2016_Datacenter-Jun-6-2026", {"owner": "me"})
-    (second,) = world.add_images((WINDOWS, 6))
+    web, data, first, second = with_an_image_in_the_way(world)
     run = world.up()
     assert run.code != 0 and "ImagePath" in run.output, run.output
     run = world.up()
@@ -154,12 +160,7 @@ def test_a_preview_says_what_is_kept_and_why_and_fails_where_the_plan_cannot_be_
 
 def test_without_continue_on_error_a_failing_plan_serves_all_labs_and_deletes_nothing(world: World) -> None:
     """The run fails last, so a plain `pulumi up` still creates what it can; the engine then deletes nothing."""
-    world.settings["keep"] = 1
-    web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
-    (first,) = world.add_images((WINDOWS, 5))
-    world.serve()
-    world.seed_standing(web, "Win2016_Datacenter-Jun-6-2026", {"owner": "me"})
-    (second,) = world.add_images((WINDOWS, 6))
+    _, data, first, second = with_an_image_in_the_way(world)
     for _ in range(2):
         run = world.pulumi("up", "--yes", "--skip-preview")
         assert run.code != 0 and "1 part of the plan" in run.output, run.output
