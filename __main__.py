@@ -25,8 +25,8 @@ async def main() -> None:
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
     plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images)
-    for fault in plan.warnings:
-        pulumi.log.warn(fault.placed())
+    for diagnostic in plan.warnings:
+        pulumi.log.warn(diagnostic.placed())
     for line in plan.notes():
         pulumi.log.info(line)
     distribution = distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, state)

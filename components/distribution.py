@@ -19,7 +19,7 @@ from components.stack_state import StackState
 from components.staged_vhd import PlanFailures, VhdCopyProvider
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.planning.plan import Plan
 
 STACK_FRAMES = 7
@@ -71,7 +71,7 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
     )
 
 
-async def fail(failures: Sequence[Fault], distribution: Distribution) -> None:
+async def fail(failures: Sequence[Diagnostic], distribution: Distribution) -> None:
     """Report the failures of a plan, if any, and make the run fail once everything that was declared is done.
 
     Not by an exception: after a program that raises the engine deletes nothing, so one lab's trouble would keep every
@@ -79,8 +79,8 @@ async def fail(failures: Sequence[Fault], distribution: Distribution) -> None:
     """
     if not failures:
         return
-    for fault in failures:
-        pulumi.log.error(fault.placed())
+    for diagnostic in failures:
+        pulumi.log.error(diagnostic.placed())
     done = (resource.urn.future(with_unknowns=True) for resource in distribution.resources)
     await asyncio.gather(*done, return_exceptions=True)
     parts = "1 part" if len(failures) == 1 else f"{len(failures)} parts"

@@ -12,7 +12,7 @@ from imagefactory.plain_text import printable, redacted
 
 
 class Severity(str, Enum):
-    """How much a fault weighs: an error stops or fails what it names, a warning does not."""
+    """How much a diagnostic weighs: an error stops or fails what it names, a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -31,7 +31,7 @@ class Location:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Diagnostic:
     """Subject, fact, consequence and remedy of one thing that is wrong, each a phrase without a closing full stop."""
 
     severity: Severity
@@ -42,7 +42,7 @@ class Fault:
     location: Location | None = None
 
     def message(self) -> str:
-        """The fault on one line, without place and severity."""
+        """The diagnostic on one line, without place and severity."""
         told = "; ".join(part for part in (self.fact, self.consequence) if part)
         return printable(redacted(f"{self.subject}: {told}. {self.remedy}")).rstrip(" .") + "."
 
@@ -51,12 +51,12 @@ class Fault:
         return f"{self.location}: {self.message()}" if self.location else self.message()
 
     def text(self) -> str:
-        """The fault on one line: `labs.json:3:5: error: <subject>: <fact>; <consequence>. <remedy>`."""
+        """The diagnostic on one line: `labs.json:3:5: error: <subject>: <fact>; <consequence>. <remedy>`."""
         place = f"{self.location}: " if self.location else ""
         return f"{place}{self.severity.value}: {self.message()}"
 
     def to_dict(self) -> dict[str, str | int | None]:
-        """The fault for JSON: `severity`, `file`, `line`, `column` (null where unknown), `subject`, `fact`,
+        """The diagnostic for JSON: `severity`, `file`, `line`, `column` (null where unknown), `subject`, `fact`,
         `consequence`, `remedy` and the whole `message`."""
         place = self.location or Location("")
         return {
@@ -72,11 +72,11 @@ class Fault:
         }
 
 
-def error(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Fault:
-    """A fault of severity error."""
-    return Fault(Severity.ERROR, subject, fact, consequence, remedy, location)
+def error(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Diagnostic:
+    """A diagnostic of severity error."""
+    return Diagnostic(Severity.ERROR, subject, fact, consequence, remedy, location)
 
 
-def warning(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Fault:
-    """A fault of severity warning."""
-    return Fault(Severity.WARNING, subject, fact, consequence, remedy, location)
+def warning(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Diagnostic:
+    """A diagnostic of severity warning."""
+    return Diagnostic(Severity.WARNING, subject, fact, consequence, remedy, location)

@@ -1,13 +1,13 @@
 """The exceptions of the image factory, one for each distinct handling.
 
-Owns the base that an edge catches. Refuses texts of its own: what is wrong is said by faults.
+Owns the base that an edge catches. Refuses texts of its own: what is wrong is said by diagnostics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.plain_text import printable_lines, redacted
 
 
@@ -22,8 +22,8 @@ class ImageFactoryError(Exception):
 
 
 class ConfigurationError(ImageFactoryError):
-    """labs.json, the golden images or the stack configuration are wrong. `faults` holds all that is, warnings too."""
+    """labs.json, the golden images or the stack configuration are wrong. `diagnostics` has errors and warnings."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(fault.text() for fault in self.faults))
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n".join(diagnostic.text() for diagnostic in self.diagnostics))

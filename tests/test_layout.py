@@ -22,7 +22,7 @@ PYTHON_LOCKS = (
     "toolchain/setup/go.txt",
     "toolchain/setup/node.txt",
 )
-NPM_LOCKS = ("localcloud/azurite/package-lock.json", "tests/browser/package-lock.json")
+NPM_LOCKS = ("localcloud/azurite/package-lock.json", "tests/reports/browser/package-lock.json")
 GO_MODULES = "toolchain/setup/engine_build/go.mod"
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|work|tmp)/\w")
 """A path that is only good on the machine of whoever wrote it."""

@@ -1,7 +1,7 @@
 """DevTest Labs and their custom images, as facts for the plan.
 
 Owns the calls of API version 2018-09-15: one per subscription for its labs, one per lab for its images, side by side.
-A lab that cannot be read, or whose ids are none, becomes a `Fault` in the answer; it never stops the others.
+A lab that cannot be read, or whose ids are none, becomes a `Diagnostic` in the answer; it never stops the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.configuration.labs_file import LabKey
-from imagefactory.diagnostics import Fault, Severity, error
+from imagefactory.diagnostics import Diagnostic, Severity, error
 from imagefactory.images.tags import read
 from imagefactory.images.timestamps import only_reading
 from imagefactory.observed.arm_ids import CUSTOM_IMAGE, LAB, STORAGE_ACCOUNT, ArmId
@@ -27,7 +27,7 @@ NO_ID_REMEDY = "Run again; if it persists, recreate what has that id"
 
 async def lab_facts(
     arm: ResourceManager, factory: tuple[LabKey, str | None], targets: Mapping[LabKey, str | None]
-) -> tuple[LabFacts | Fault, dict[LabKey, LabFacts | Fault]]:
+) -> tuple[LabFacts | Diagnostic, dict[LabKey, LabFacts | Diagnostic]]:
     """The factory lab without its images, and each target lab with them, or why there is none.
 
     Each is wanted with its resource group where one is given; a target may have the factory's name in another group.
@@ -35,7 +35,7 @@ async def lab_facts(
     subscriptions = sorted({key.subscription_id for key in (factory[0], *targets)})
     listed = dict(zip(subscriptions, await asyncio.gather(*(_labs_of(arm, s) for s in subscriptions)), strict=True))
     found = {key: _choose(key, group, listed[key.subscription_id]) for key, group in targets.items()}
-    labs = [(key, lab) for key, lab in found.items() if not isinstance(lab, Fault)]
+    labs = [(key, lab) for key, lab in found.items() if not isinstance(lab, Diagnostic)]
     complete = await asyncio.gather(*(_with_images(arm, lab) for _, lab in labs))
     found |= {key: facts for (key, _), facts in zip(labs, complete, strict=True)}
     return _choose(*factory, listed[factory[0].subscription_id]), found
@@ -54,7 +54,7 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
     return _image(found)
 
 
-async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Fault:
+async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Diagnostic:
     subject = f"subscription {subscription}"
     try:
         labs = await arm.list(
@@ -64,9 +64,9 @@ async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, An
             consequence="its labs are left as they are",
         )
     except CloudError as error:
-        return error.fault
+        return error.diagnostic
     if labs is None:
-        return Fault(
+        return Diagnostic(
             Severity.ERROR,
             subject,
             "there is no such subscription, or this identity cannot see it",
@@ -76,9 +76,9 @@ async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, An
     return labs
 
 
-def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Fault) -> LabFacts | Fault:
-    """The one lab of that name (and group); a fault where there is none or more than one."""
-    if isinstance(labs, Fault):
+def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Diagnostic) -> LabFacts | Diagnostic:
+    """The one lab of that name (and group); a diagnostic where there is none or more than one."""
+    if isinstance(labs, Diagnostic):
         return labs
     named = [(LAB.of(lab), lab) for lab in labs if str(lab.get("name", "")).lower() == key.lab_name]
     matches = [
@@ -93,17 +93,17 @@ def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Fau
         fact, remedy = f"{where} has it in {len(matches)} resource groups: {groups}", "Add ResourceGroup to its entry"
     else:
         fact, remedy = f"not found in {where}", "Check LabName and SubscriptionId, or the identity's Reader role there"
-    return Fault(Severity.ERROR, subject, fact, _NOTHING_THERE, remedy)
+    return Diagnostic(Severity.ERROR, subject, fact, _NOTHING_THERE, remedy)
 
 
-async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Fault:
+async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Diagnostic:
     subject = f"lab '{lab.name}'"
     try:
         images = await arm.list(f"{lab.id}/customimages", API_VERSION, subject=subject, consequence=_NOTHING_THERE)
     except CloudError as refusal:
-        return refusal.fault
+        return refusal.diagnostic
     if images is None:
-        return Fault(Severity.ERROR, subject, "it was deleted a moment ago", _NOTHING_THERE, "Run again")
+        return Diagnostic(Severity.ERROR, subject, "it was deleted a moment ago", _NOTHING_THERE, "Run again")
     if stray := next((image for image in images if CUSTOM_IMAGE.of(image) is None), None):
         fact = CUSTOM_IMAGE.fact(f"the id of its image '{stray.get('name')}',", stray.get("id"))
         return error(subject, f"{fact} of that name", _NOTHING_THERE, NO_ID_REMEDY)
@@ -118,8 +118,8 @@ async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Fault:
     )
 
 
-def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Fault:
-    """A lab as listed, with no images yet; a fault where its id (None) or its storage account's is none."""
+def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Diagnostic:
+    """A lab as listed, with no images yet; a diagnostic where its id (None) or its storage account's is none."""
     name, account = str(resource.get("name")), (resource.get("properties") or {}).get("artifactsStorageAccount") or None
     if id is None:
         fact = LAB.fact("its id", resource.get("id"))

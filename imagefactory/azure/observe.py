@@ -1,8 +1,8 @@
 """Everything that the plan needs from Azure, gathered side by side.
 
 Owns the order of the calls: labs of every subscription and their images at once, then the factory's catalog. What
-only concerns one lab is a `Fault` beside the others; what concerns the factory itself raises, for without it there is
-no plan.
+concerns one lab only is a `Diagnostic` beside the others; what concerns the factory itself raises: there is no plan
+without it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
 from imagefactory.configuration.labs_file import LabKey
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts
@@ -34,7 +34,7 @@ class CloudFacts:
     container_url: str
     """The factory's container of VHDs, without a trailing slash."""
     catalog: Catalog
-    labs: Mapping[LabKey, LabFacts | Fault]
+    labs: Mapping[LabKey, LabFacts | Diagnostic]
 
 
 @asynccontextmanager
@@ -69,12 +69,12 @@ async def read_facts(
 
 async def read_labs(
     arm: ResourceManager, settings: Settings, configuration: Configuration | None
-) -> tuple[LabFacts, Mapping[LabKey, LabFacts | Fault]]:
+) -> tuple[LabFacts, Mapping[LabKey, LabFacts | Diagnostic]]:
     """The factory lab and its target labs. Raises `ImageFactoryError` where the factory lab cannot be read."""
     factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
     targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
     factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
-    if isinstance(factory, Fault):
+    if isinstance(factory, Diagnostic):
         consequence = "nothing is planned and nothing is deleted"
         raise ImageFactoryError(f"factory: {replace(factory, consequence=consequence).message()}")
     return factory, labs

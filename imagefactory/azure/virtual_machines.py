@@ -1,7 +1,7 @@
 """The VMs of the factory lab: lab VM, compute VM and managed disks, as facts; and the deletion of a lab VM.
 
 Owns the calls of DevTest Labs (2018-09-15) and of Microsoft.Compute: one list for the lab, then the compute VM with its
-instance view and each disk, side by side. A VM that cannot be read, or of which an id is none, carries a fault; it
+instance view and each disk, side by side. A VM that cannot be read, or of which an id is none, carries a diagnostic; it
 never stops the others.
 """
 
@@ -41,13 +41,13 @@ async def factory_vms(
 
     async def complete(resource: Mapping[str, Any]) -> FactoryVm:
         vm = _lab_vm(resource)
-        if vm.fault or not is_wanted(vm):
+        if vm.diagnostic or not is_wanted(vm):
             return vm
         async with gate:
             try:
                 return await _with_disks(arm, vm, (resource.get("properties") or {}).get("computeId") or "")
             except CloudError as refusal:
-                return replace(vm, fault=refusal.fault)
+                return replace(vm, diagnostic=refusal.diagnostic)
 
     found = await asyncio.gather(*(complete(resource) for resource in listed))
     return tuple(sorted(found, key=lambda vm: vm.name.lower()))
@@ -87,7 +87,7 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> F
     )
     if not found:
         fact, remedy = "its compute VM is not there", "Look at it in the lab, and delete it if it is broken"
-        return replace(vm, fault=error(subject, fact, "it cannot be saved", remedy))
+        return replace(vm, diagnostic=error(subject, fact, "it cannot be saved", remedy))
     properties = found.get("properties", {})
     view = properties.get("instanceView") or {}
     codes = [str(status.get("code", "")).lower() for status in view.get("statuses", [])]
@@ -129,7 +129,7 @@ def _lab_vm(resource: Mapping[str, Any]) -> FactoryVm:
         state=properties.get("provisioningState", ""),
         tags=by_lower_name(resource.get("tags")),
         notes=properties.get("notes") or "",
-        fault=None if LAB_VIRTUAL_MACHINE.of(resource) else error(f"VM '{name}'", fact, _UNREADABLE, NO_ID_REMEDY),
+        diagnostic=None if LAB_VIRTUAL_MACHINE.of(resource) else error(f"VM '{name}'", fact, _UNREADABLE, NO_ID_REMEDY),
     )
 
 

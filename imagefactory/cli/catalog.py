@@ -107,12 +107,12 @@ def _document(report: CatalogReport) -> dict[str, object]:
     document: dict[str, object] = {
         "images": [_image(one, report.labs is not None) for one in report.images],
         "leftOut": [{"name": left.name, "reason": left.reason.message()} for left in report.left_out],
-        "warnings": [fault.message() for fault in report.warnings],
+        "warnings": [diagnostic.message() for diagnostic in report.warnings],
     }
     if report.labs is not None:
         document["unreadLabs"] = [
-            {"lab": lab.name, "subscriptionId": lab.subscription_id, "reason": fault.message()}
-            for lab, fault in report.unread_labs
+            {"lab": lab.name, "subscriptionId": lab.subscription_id, "reason": diagnostic.message()}
+            for lab, diagnostic in report.unread_labs
         ]
     return document
 
@@ -166,10 +166,10 @@ def _text(report: CatalogReport) -> list[Part]:
         if report.labs is not None:
             row.append("\n".join(_in_lab(report, one, held) for held in one.held_by))
         rows.append(row)
-    faults = (*report.warnings, *(fault for _, fault in report.unread_labs))
+    diagnostics = (*report.warnings, *(diagnostic for _, diagnostic in report.unread_labs))
     return [
         Table("The factory's images, newest first", columns, rows),
-        Lines([fault.text() for fault in faults], style="yellow"),
+        Lines([diagnostic.text() for diagnostic in diagnostics], style="yellow"),
         Lines([f"Left out: {len(report.left_out)}" if report.left_out else ""], style="bold"),
         Lines([left.reason.text() for left in report.left_out]),
     ]

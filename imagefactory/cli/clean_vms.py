@@ -14,7 +14,7 @@ from imagefactory.cli.interruption import run, to_stderr
 from imagefactory.cli.report import Lines, Report, Table, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration.image_paths import fold
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from imagefactory.factory_lab.clean import CleanReport
@@ -58,7 +58,7 @@ def _ended(deletion: Deletion, refusal: str) -> None:
 def _report(report: CleanReport) -> Report:
     lines = [_planned(report, deletion) for deletion in report.plan.deletions]
     for vm, reason in ((kept.vm, kept.reason) for kept in report.plan.kept):
-        if isinstance(reason, Fault):
+        if isinstance(reason, Diagnostic):
             lines.append(_Line(vm, "reported", message=reason.message()))
         else:
             lines.append(_Line(vm, "kept", message=reason))

@@ -17,7 +17,7 @@ from imagefactory.cli.progress import CopyProgress
 from imagefactory.cli.report import Lines, Report, Table, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration.image_paths import fold
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.lineage import of_pipeline
 from imagefactory.planning.save_plan import Save, Skipped
 
@@ -123,7 +123,7 @@ def _report(report: SaveReport) -> Report:
 
 
 def _skipped(one: Skipped) -> _Line:
-    if isinstance(one.reason, Fault):
+    if isinstance(one.reason, Diagnostic):
         return _Line(one.vm, one.result, message=one.reason.message(), failed=True)
     if one.result == "already saved":
         return _Line(one.vm, one.result, one.reason)

@@ -29,11 +29,13 @@ def schema(
         if not current and not check:
             path.write_text(labs_schema(), encoding="utf-8", newline="\n")
     except (OSError, UnicodeDecodeError) as problem:
-        raise ImageFactoryError(_fault(path, f"cannot be read or written ({problem})", "Look at its rights")) from None
+        raise ImageFactoryError(
+            _diagnostic(path, f"cannot be read or written ({problem})", "Look at its rights")
+        ) from None
     if not current and check:
-        raise ImageFactoryError(_fault(path, "is not current", "Write it anew with `imagefactory schema`"))
+        raise ImageFactoryError(_diagnostic(path, "is not current", "Write it anew with `imagefactory schema`"))
     tell(f"{path.as_posix()}: {'current' if current else 'written'}")
 
 
-def _fault(path: Path, fact: str, remedy: str) -> str:
+def _diagnostic(path: Path, fact: str, remedy: str) -> str:
     return error("schema", fact, "editors judge labs.json by other rules", remedy, Location(path.as_posix())).text()

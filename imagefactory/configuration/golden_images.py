@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from imagefactory.configuration.image_names import image_name, name_fault
+from imagefactory.configuration.image_names import image_name, name_problem
 from imagefactory.configuration.image_paths import ImagePath
-from imagefactory.configuration.json_documents import JsonDocument, JsonFault, parse_json
-from imagefactory.diagnostics import Fault, Location, error, warning
+from imagefactory.configuration.json_documents import JsonDocument, JsonError, parse_json
+from imagefactory.diagnostics import Diagnostic, Location, error, warning
 
 _CONSEQUENCE = "no image can be made from it"
 _LONGEST_DAY = date(2000, 12, 30)
@@ -33,7 +33,7 @@ class GoldenImage:
 
 
 def is_generalized(told: object) -> bool:
-    """Read an OS state as people write it. Raises ValueError with the reason, a phrase for a fault."""
+    """Read an OS state as people write it. Raises ValueError with the reason, a phrase for a diagnostic."""
     states = {"generalized": True, "specialized": False}
     state = states.get(told.strip().lower()) if isinstance(told, str) else None
     if state is None:
@@ -41,15 +41,17 @@ def is_generalized(told: object) -> bool:
     return state
 
 
-def find_golden_images(root: Path, not_images: frozenset[Path] = frozenset()) -> tuple[list[GoldenImage], list[Fault]]:
+def find_golden_images(
+    root: Path, not_images: frozenset[Path] = frozenset()
+) -> tuple[list[GoldenImage], list[Diagnostic]]:
     """All `*.json` beneath the root in the order of their paths, and what is wrong with them.
 
     Hidden files, schemas (`*.schema.json`), labs files and `not_images` are none. A file that is not valid JSON is
     still listed, so that an entry of labs.json for it is not told to match nothing.
     """
     found: dict[ImagePath, GoldenImage] = {}
-    faults: list[Fault] = []
-    for file in _json_files(root, faults):
+    diagnostics: list[Diagnostic] = []
+    for file in _json_files(root, diagnostics):
         if file in not_images:
             continue
         generalized = None
@@ -57,33 +59,33 @@ def find_golden_images(root: Path, not_images: frozenset[Path] = frozenset()) ->
         try:
             path = ImagePath.parse(file.relative_to(root).as_posix())
             document = parse_json(file.read_bytes(), file.as_posix(), _CONSEQUENCE)
-        except JsonFault as problem:
-            faults.append(problem.fault)
+        except JsonError as problem:
+            diagnostics.append(problem.diagnostic)
         except ValueError as reason:
-            faults.append(error(subject, f"its path {reason}", _CONSEQUENCE, "Rename the file", location))
+            diagnostics.append(error(subject, f"its path {reason}", _CONSEQUENCE, "Rename the file", location))
             continue
         except OSError as problem:
             remedy = "Make it readable, or remove it"
-            faults.append(error(subject, f"cannot be read ({problem.strerror})", _CONSEQUENCE, remedy, location))
+            diagnostics.append(error(subject, f"cannot be read ({problem.strerror})", _CONSEQUENCE, remedy, location))
         else:
             if isinstance(document.value, dict) and "Labs" in document.value:
                 continue  # a labs file of another stack
             if not isinstance(document.value, dict):
                 fact, remedy = "holds no JSON object", "Write an ARM template"
-                faults.append(error(subject, fact, _CONSEQUENCE, remedy, document.location()))
+                diagnostics.append(error(subject, fact, _CONSEQUENCE, remedy, document.location()))
             else:
-                generalized = _generalized(document, subject, faults)
-        if unusable := name_fault(image_name(path, _LONGEST_DAY)):
+                generalized = _generalized(document, subject, diagnostics)
+        if unusable := name_problem(image_name(path, _LONGEST_DAY)):
             fact = f"the name of its custom images would be refused: {unusable}"
-            faults.append(warning(subject, fact, "its images reach no lab", "Rename file or folder", location))
+            diagnostics.append(warning(subject, fact, "its images reach no lab", "Rename file or folder", location))
         if twin := found.get(path):
             fact = f"differs from {twin.path} by letter case only"
-            faults.append(error(subject, fact, "labs.json cannot tell them apart", "Rename one of both", location))
+            diagnostics.append(error(subject, fact, "labs.json cannot tell them apart", "Rename one of both", location))
         found.setdefault(path, GoldenImage(path, file, generalized))
-    return [found[path] for path in sorted(found)], faults
+    return [found[path] for path in sorted(found)], diagnostics
 
 
-def _generalized(document: JsonDocument, subject: str, faults: list[Fault]) -> bool | None:
+def _generalized(document: JsonDocument, subject: str, diagnostics: list[Diagnostic]) -> bool | None:
     metadata = document.value.get("metadata")
     if not isinstance(metadata, dict) or "imageOsState" not in metadata:
         return None
@@ -92,12 +94,14 @@ def _generalized(document: JsonDocument, subject: str, faults: list[Fault]) -> b
     except ValueError as reason:
         place = document.location(("metadata", "imageOsState"))
         remedy = "Write Generalized or Specialized, or take it out"
-        faults.append(error(subject, f"its metadata.imageOsState {reason}", "its VMs cannot be saved", remedy, place))
+        diagnostics.append(
+            error(subject, f"its metadata.imageOsState {reason}", "its VMs cannot be saved", remedy, place)
+        )
         return None
 
 
-def _json_files(root: Path, faults: list[Fault]) -> Iterator[Path]:
-    """Visible JSON files beneath the root; links to folders and links out of the root go to `faults`."""
+def _json_files(root: Path, diagnostics: list[Diagnostic]) -> Iterator[Path]:
+    """Visible JSON files beneath the root; links to folders and links out of the root go to `diagnostics`."""
     inside = root.resolve()
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -108,6 +112,8 @@ def _json_files(root: Path, faults: list[Fault]) -> Iterator[Path]:
                 target = "a folder" if file.is_dir() else "a file outside of the image root"
                 remedy = "Put the files themselves there"
                 fact = f"is a link to {target}, which is not followed"
-                faults.append(error(str(file.relative_to(root)), fact, _CONSEQUENCE, remedy, Location(file.as_posix())))
+                diagnostics.append(
+                    error(str(file.relative_to(root)), fact, _CONSEQUENCE, remedy, Location(file.as_posix()))
+                )
             elif is_json and not file.name.startswith(".") and not file.is_dir():
                 yield file

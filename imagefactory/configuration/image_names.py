@@ -35,7 +35,7 @@ def name_beside(name: str, vhd_name: str) -> str:
     return name[: MAX_LENGTH - len(suffix)] + suffix
 
 
-def name_fault(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
     """Why DevTest Labs or a resource id cannot take the image name, as a phrase; None if it can."""
     if not name.strip():
         return "the name is empty"

@@ -31,7 +31,7 @@ class ImagePath:
 
     @classmethod
     def parse(cls, text: str) -> ImagePath:
-        """Read a path as people and PowerShell write it. Raises ValueError with the reason, a phrase for a fault."""
+        """Read a path as people and PowerShell write it. Raises ValueError with the reason for a diagnostic."""
         if _CONTROL.search(text):
             raise ValueError("has a control character in it")
         if text.startswith(("/", "\\")) or _DRIVE.match(text):
@@ -55,7 +55,7 @@ class Selector:
 
     @classmethod
     def parse(cls, text: str) -> Selector:
-        """Read an entry of ImagePaths. Raises ValueError with the reason, a phrase for a fault."""
+        """Read an entry of ImagePaths. Raises ValueError with the reason, a phrase for a diagnostic."""
         return cls(ImagePath.parse(text))
 
     def matches(self, image_path: ImagePath) -> bool:

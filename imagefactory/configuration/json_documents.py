@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from imagefactory.diagnostics import Fault, Location, error
+from imagefactory.diagnostics import Diagnostic, Location, error
 
 Steps = tuple["str | int", ...]
 """Where a value stands in a document: keys and indexes from the root, as pydantic's `loc`."""
@@ -32,12 +32,12 @@ _TRAILING_COMMA = {
 """What Python 3.13 and newer report at the comma: the older message, and the character at which it stands."""
 
 
-class JsonFault(ValueError):
-    """A document that cannot be used at all; `fault` says why."""
+class JsonError(ValueError):
+    """A document that cannot be used at all; `diagnostic` says why."""
 
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        super().__init__(fault.text())
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        self.diagnostic = diagnostic
+        super().__init__(diagnostic.text())
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class JsonDocument:
     value: Any
     starts: dict[Steps, int]
     key_starts: dict[Steps, int]
-    duplicates: tuple[Fault, ...]
+    duplicates: tuple[Diagnostic, ...]
 
     def location(self, steps: Steps = (), of_key: bool = False) -> Location:
         """Where the value (or its key) stands; what is not in the document stands where its nearest parent does."""
@@ -107,10 +107,10 @@ def decode_text(content: bytes) -> str:
 
 
 def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
-    """Parse a document. Raises JsonFault, with `consequence` in its fault, if it is not JSON or not text."""
+    """Parse a document. Raises JsonError, with `consequence` in its diagnostic, if it is not JSON or not text."""
 
-    def unusable(fact: str, remedy: str, location: Location | None = None) -> JsonFault:
-        return JsonFault(error(file.replace("\\", "/").rsplit("/", 1)[-1], fact, consequence, remedy, location))
+    def unusable(fact: str, remedy: str, location: Location | None = None) -> JsonError:
+        return JsonError(error(file.replace("\\", "/").rsplit("/", 1)[-1], fact, consequence, remedy, location))
 
     try:
         text = decode_text(content)
@@ -132,7 +132,7 @@ def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
 
     starts: dict[Steps, int] = {}
     key_starts: dict[Steps, int] = {}
-    duplicates: list[Fault] = []
+    duplicates: list[Diagnostic] = []
 
     def plain(node: _Node, steps: Steps) -> Any:
         starts[steps] = node.start

@@ -22,9 +22,9 @@ from imagefactory.configuration.pydantic_findings import (
     Strict,
     SubscriptionId,
     nearest,
-    structure_faults,
+    structure_diagnostics,
 )
-from imagefactory.diagnostics import Fault, Location, error, warning
+from imagefactory.diagnostics import Diagnostic, Location, error, warning
 
 _CONSEQUENCE = "nothing is distributed"
 
@@ -91,13 +91,15 @@ class TargetLab:
         return any(selector.matches(image_path) for selector in self.selectors)
 
 
-def read_labs(document: JsonDocument, golden_images: Iterable[ImagePath]) -> tuple[tuple[TargetLab, ...], list[Fault]]:
-    """The target labs and all faults of labs.json. Labs whose structure is wrong are checked as far as they go."""
-    faults = list(document.duplicates)
+def read_labs(
+    document: JsonDocument, golden_images: Iterable[ImagePath]
+) -> tuple[tuple[TargetLab, ...], list[Diagnostic]]:
+    """The target labs and all diagnostics of labs.json. Labs whose structure is wrong are checked as far as they go."""
+    diagnostics = list(document.duplicates)
     try:
         LabsFile.model_validate(document.value)
     except ValidationError as problem:
-        faults += structure_faults(problem, LabsFile, _CONSEQUENCE, _subject, document.location)
+        diagnostics += structure_diagnostics(problem, LabsFile, _CONSEQUENCE, _subject, document.location)
     paths = tuple(golden_images)
     names = {"/".join(folder) for path in paths for folder in accumulate((part,) for part in path.parts)}
     labs: list[TargetLab] = []
@@ -110,12 +112,12 @@ def read_labs(document: JsonDocument, golden_images: Iterable[ImagePath]) -> tup
             _text(entry, "SubscriptionId"),
             _text(entry, "LabName"),
             _text(entry, "ResourceGroup") or None,
-            tuple(_selectors(document, (*steps, "ImagePaths"), entry.get("ImagePaths"), paths, names, faults)),
+            tuple(_selectors(document, (*steps, "ImagePaths"), entry.get("ImagePaths"), paths, names, diagnostics)),
             document.location(steps),
         )
-        faults += _identity_faults(lab, labs, document.location((*steps, "LabName")))
+        diagnostics += _identity_diagnostics(lab, labs, document.location((*steps, "LabName")))
         labs.append(lab)
-    return tuple(labs), faults
+    return tuple(labs), diagnostics
 
 
 def _text(entry: dict[str, object], key: str) -> str:
@@ -134,9 +136,9 @@ def _selectors(
     entries: object,
     paths: tuple[ImagePath, ...],
     names: set[str],
-    faults: list[Fault],
+    diagnostics: list[Diagnostic],
 ) -> Iterable[Selector]:
-    """The usable entries of one ImagePaths; what is wrong with the others goes to `faults`."""
+    """The usable entries of one ImagePaths; what is wrong with the others goes to `diagnostics`."""
     seen: dict[ImagePath, int] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         if not isinstance(entry, str):
@@ -146,22 +148,22 @@ def _selectors(
             selector = Selector.parse(entry)
         except ValueError as reason:
             remedy = "Write a path relative to the image root, such as Win2016/Datacenter.json or Win2016"
-            faults.append(error(subject, str(reason), _CONSEQUENCE, remedy, location))
+            diagnostics.append(error(subject, str(reason), _CONSEQUENCE, remedy, location))
             continue
         if selector.path in seen:
             fact = f"the entry is there twice, first in line {seen[selector.path]}"
-            faults.append(warning(subject, fact, "the second one does nothing", "Remove it", location))
+            diagnostics.append(warning(subject, fact, "the second one does nothing", "Remove it", location))
             continue
         seen[selector.path] = location.line or 0
         if not any(selector.matches(path) for path in paths):
             meant = nearest(str(selector), names)
             remedy = f'Write "{meant}"' if meant else "Write the path of a golden image or of a folder that holds some"
             fact = "matches no golden image (folder and file names match whole)"
-            faults.append(error(subject, fact, _CONSEQUENCE, remedy, location))
+            diagnostics.append(error(subject, fact, _CONSEQUENCE, remedy, location))
         yield selector
 
 
-def _identity_faults(lab: TargetLab, earlier: list[TargetLab], location: Location) -> Iterable[Fault]:
+def _identity_diagnostics(lab: TargetLab, earlier: list[TargetLab], location: Location) -> Iterable[Diagnostic]:
     if not (lab.name and lab.subscription_id):
         return
     subject = f"lab {lab.name} of subscription {lab.subscription_id}"

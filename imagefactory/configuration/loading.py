@@ -1,6 +1,6 @@
 """The configuration folder as one value: target labs and golden images.
 
-Owns reading it and the rules that need both sides. All faults are reported at once; only a syntax error hides others.
+Reads it and applies the rules that need both sides. Reports all diagnostics; only a syntax error hides others.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagefactory.configuration.golden_images import GoldenImage, find_golden_images
-from imagefactory.configuration.json_documents import JsonDocument, JsonFault, parse_json
+from imagefactory.configuration.json_documents import JsonDocument, JsonError, parse_json
 from imagefactory.configuration.labs_file import TargetLab, read_labs
-from imagefactory.diagnostics import Fault, Location, Severity, error, warning
+from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
 
 _CONSEQUENCE = "nothing is distributed"
@@ -23,25 +23,25 @@ class Configuration:
 
     labs: tuple[TargetLab, ...]
     golden_images: tuple[GoldenImage, ...]
-    warnings: tuple[Fault, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configuration:
-    """Read the folder. Raises ConfigurationError with all faults (errors and warnings) if one of them is an error."""
+    """Read the folder. Raises ConfigurationError with all diagnostics if one of them is an error."""
     if not directory.is_dir():
         remedy = "Create it, or name another with the setting imagefactory:configuration or the option --configuration"
         location = Location(directory.as_posix())
         raise ConfigurationError([error("configuration folder", "is not there", _CONSEQUENCE, remedy, location)])
     labs_path = _any_case(directory / labs_file)
-    golden_images, faults = find_golden_images(_image_root(directory), frozenset({labs_path}))
+    golden_images, diagnostics = find_golden_images(_image_root(directory), frozenset({labs_path}))
     labs: tuple[TargetLab, ...] = ()
     try:
-        labs, lab_faults = read_labs(_labs_document(directory, labs_path), (image.path for image in golden_images))
-    except JsonFault as problem:
-        faults.append(problem.fault)
+        labs, lab_diagnostics = read_labs(_labs_document(directory, labs_path), (image.path for image in golden_images))
+    except JsonError as problem:
+        diagnostics.append(problem.diagnostic)
     else:
-        faults += lab_faults
-        faults += (
+        diagnostics += lab_diagnostics
+        diagnostics += (
             warning(
                 f"golden image {image.path}",
                 "no lab takes it",
@@ -52,16 +52,18 @@ def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configu
             for image in golden_images
             if not any(lab.takes(image.path) for lab in labs)
         )
-    faults.sort(key=lambda fault: _place(fault.location))
-    if any(fault.severity is Severity.ERROR for fault in faults):
-        raise ConfigurationError(faults)
-    return Configuration(labs, tuple(golden_images), tuple(faults))
+    diagnostics.sort(key=lambda diagnostic: _place(diagnostic.location))
+    if any(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics):
+        raise ConfigurationError(diagnostics)
+    return Configuration(labs, tuple(golden_images), tuple(diagnostics))
 
 
 def load_golden_images(directory: Path, labs_file: str = "labs.json") -> tuple[GoldenImage, ...]:
     """Read the golden images alone; none where there is no folder. Raises ConfigurationError if one has an error."""
-    golden_images, faults = find_golden_images(_image_root(directory), frozenset({_any_case(directory / labs_file)}))
-    if errors := [fault for fault in faults if fault.severity is Severity.ERROR]:
+    golden_images, diagnostics = find_golden_images(
+        _image_root(directory), frozenset({_any_case(directory / labs_file)})
+    )
+    if errors := [diagnostic for diagnostic in diagnostics if diagnostic.severity is Severity.ERROR]:
         raise ConfigurationError(errors)
     return tuple(golden_images)
 
@@ -91,7 +93,7 @@ def _labs_document(directory: Path, path: Path) -> JsonDocument:
     if outside or path.is_dir():
         fact = f"lies outside of the configuration folder {directory.as_posix()}" if outside else "is a folder"
         remedy = "Name a file in the configuration folder by the setting imagefactory:labs or the option --labs"
-        raise JsonFault(error("labs file", fact, _CONSEQUENCE, remedy, location))
+        raise JsonError(error("labs file", fact, _CONSEQUENCE, remedy, location))
     try:
         content = path.read_bytes()
     except OSError as problem:
@@ -99,5 +101,5 @@ def _labs_document(directory: Path, path: Path) -> JsonDocument:
             f'Write the target labs into {path.as_posix()}: {{"Labs": [{{"SubscriptionId", "LabName", "ImagePaths"}}]}}'
         )
         fact = "is missing" if isinstance(problem, FileNotFoundError) else f"cannot be read ({problem.strerror})"
-        raise JsonFault(error("labs file", fact, _CONSEQUENCE, remedy, location)) from None
+        raise JsonError(error("labs file", fact, _CONSEQUENCE, remedy, location)) from None
     return parse_json(content, path.as_posix(), _CONSEQUENCE)

@@ -1,4 +1,4 @@
-"""The structure of configuration: pydantic's findings told as faults.
+"""The structure of configuration: pydantic's findings told as diagnostics.
 
 Owns the wording for missing, unknown and misplaced keys and for values of a wrong kind, and the types of what names a
 lab. Refuses rules that need more than one value. The models' field descriptions and examples are the remedies, and the
@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.json_documents import Steps
-from imagefactory.diagnostics import Fault, Location, error
+from imagefactory.diagnostics import Diagnostic, Location, error
 
 SubscriptionId = Annotated[
     str,
@@ -74,21 +74,21 @@ def nearest(written: str, known: Iterable[str]) -> str | None:
     return by_key[found[0]] if found else None
 
 
-def structure_faults(
+def structure_diagnostics(
     problem: ValidationError,
     root: type[Strict],
     consequence: str,
     subject: Callable[[Steps], str],
     location: Callable[[Steps, bool], Location | None],
-) -> list[Fault]:
-    """One fault for each finding.
+) -> list[Diagnostic]:
+    """One diagnostic for each finding.
 
     `root` is the model that was validated. `location` is asked with the steps of a value and whether its key is meant.
     """
     models = _by_key(root)
     findings = problem.errors(include_url=False)
     unknown = {(finding["loc"][:-1], fold(str(finding["loc"][-1]))) for finding in findings if _is_unknown(finding)}
-    faults = []
+    diagnostics = []
     for finding in findings:
         steps, kind, value = finding["loc"], finding["type"], finding["input"]
         owner = next((models[step] for step in reversed(steps[:-1]) if step in models), root)
@@ -100,16 +100,18 @@ def structure_faults(
             if (steps[:-1], fold(key)) in unknown:
                 continue  # the key is there in another case, and told as unknown
             parent, fact = steps[:-1], f'"{key}" is missing'
-            faults.append(error(subject(parent), fact, consequence, f'Add "{key}": {wanted}', location(parent, False)))
+            diagnostics.append(
+                error(subject(parent), fact, consequence, f'Add "{key}": {wanted}', location(parent, False))
+            )
         elif _is_unknown(finding):
             meant = nearest(key, known)
             remedy = f'Write "{meant}"' if meant else "Remove it; known are " + ", ".join(f'"{name}"' for name in known)
             fact = f'unknown key "{key}"' + (", written in another case" if meant and fold(meant) == fold(key) else "")
-            faults.append(error(subject(steps[:-1]), fact, consequence, remedy, location(steps, True)))
+            diagnostics.append(error(subject(steps[:-1]), fact, consequence, remedy, location(steps, True)))
         else:
             fact = "the list is empty" if kind == "too_short" else _wrong(kind, value)
-            faults.append(error(subject(steps), fact, consequence, f"Write {wanted}", location(steps, False)))
-    return faults
+            diagnostics.append(error(subject(steps), fact, consequence, f"Write {wanted}", location(steps, False)))
+    return diagnostics
 
 
 def _by_key(root: type[Strict]) -> dict[str | int, type[Strict]]:

@@ -1,6 +1,6 @@
 """The stack configuration (namespace `imagefactory`) as one value: a setting is one field of one model here.
 
-Owns keys, defaults and faults of the settings. Refuses to know the endpoints of a cloud: `imagefactory.azure` does.
+Defines keys, defaults and diagnostics. Does not know the endpoints of a cloud: `imagefactory.azure` does.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from imagefactory.configuration.pydantic_findings import (
     ResourceGroup,
     Strict,
     SubscriptionId,
-    structure_faults,
+    structure_diagnostics,
 )
-from imagefactory.diagnostics import Fault, Location, error
+from imagefactory.diagnostics import Diagnostic, Location, error
 from imagefactory.errors import ConfigurationError
 
 NAMESPACE = "imagefactory"
@@ -224,13 +224,13 @@ def parse_settings(values: Mapping[str, object], environment: Mapping[str, str])
     """Read the settings from a mapping as pulumi or a stack file gives it (keys with or without `imagefactory:`,
     keys of other namespaces are passed over, values as they are or as JSON text).
 
-    Raises ConfigurationError with all faults.
+    Raises ConfigurationError with all diagnostics.
     """
     return _parse(values, environment, None)
 
 
 def settings_from_stack_file(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Read the settings from a whole `Pulumi.<stack>.yaml`. Raises ConfigurationError with all faults."""
+    """Read the settings from a whole `Pulumi.<stack>.yaml`. Raises ConfigurationError with all diagnostics."""
     return _parse(_stack_values(path), environment, Location(path.as_posix()))
 
 
@@ -252,8 +252,8 @@ def _validated(
     try:
         return model.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as problem:
-        faults = structure_faults(problem, model, _CONSEQUENCE, subject, lambda _steps, _of_key: location)
-        raise ConfigurationError(faults) from None
+        diagnostics = structure_diagnostics(problem, model, _CONSEQUENCE, subject, lambda _steps, _of_key: location)
+        raise ConfigurationError(diagnostics) from None
 
 
 def _stack_values(path: Path) -> dict[str, object]:
@@ -292,8 +292,8 @@ def _parse(values: Mapping[str, object], environment: Mapping[str, str], locatio
         }
         own["endpoints"] = {**given, **own["endpoints"]}
     read = _validated(Settings, own, _subject, location)
-    if read.cloud == "custom" and (faults := _missing_endpoints(read.endpoints, location)):
-        raise ConfigurationError(faults)
+    if read.cloud == "custom" and (diagnostics := _missing_endpoints(read.endpoints, location)):
+        raise ConfigurationError(diagnostics)
     return read
 
 
@@ -318,7 +318,7 @@ def _subject(steps: Steps) -> str:
     return f"setting {NAMESPACE}:{'.'.join(str(step) for step in steps)}" if steps else "stack configuration"
 
 
-def _missing_endpoints(endpoints: Endpoints, location: Location | None) -> list[Fault]:
+def _missing_endpoints(endpoints: Endpoints, location: Location | None) -> list[Diagnostic]:
     return [
         error(
             _subject(("endpoints", key)),

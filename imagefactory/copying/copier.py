@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.ranges_manifest import SUFFIX
-from imagefactory.images.vhd_footer import FOOTER_BYTES, footer_fault
+from imagefactory.images.vhd_footer import FOOTER_BYTES, footer_problem
 from imagefactory.observed.blobs import BlobFacts, BlobRef
 
 if TYPE_CHECKING:
@@ -204,9 +204,9 @@ async def checked_source(blobs: PageBlobs, request: CopyRequest) -> Source:
             " made anew"
         )
     footer = await blobs.read(request.source, facts.length - FOOTER_BYTES, FOOTER_BYTES)
-    fault = footer_fault(footer, facts.length) if facts.is_page_blob else "it is not a page blob"
-    if fault:
-        raise CopyError(f"{name}: {fault}; Azure would refuse it, so {lost}. Save the image again")
+    diagnostic = footer_problem(footer, facts.length) if facts.is_page_blob else "it is not a page blob"
+    if diagnostic:
+        raise CopyError(f"{name}: {diagnostic}; Azure would refuse it, so {lost}. Save the image again")
     if request.source_version:
         return Source(None, request.source_version, footer)
     return Source(facts.etag, facts.etag, footer)

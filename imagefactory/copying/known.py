@@ -78,7 +78,7 @@ class Known:
         except RangeRefused as refused:
             if refused.may_pass:
                 raise
-            reason = refused.error.fault.fact
+            reason = refused.error.diagnostic.fact
             raise RelayLost(f"{relay.name}: it cannot be compared with the factory's VHD ({reason})") from None
 
     async def _told(self, part: Range, kind: Digest, known: dict[Range, str]) -> str:

@@ -172,7 +172,7 @@ class Transfer:
 
     def _given_up(self, refused: RangeRefused) -> ImageFactoryError:
         if self.job.vouch and refused.at_source:
-            return RelayLost(f"{self.job.source.name}: it cannot be read ({refused.error.fault.fact})")
+            return RelayLost(f"{self.job.source.name}: it cannot be read ({refused.error.diagnostic.fact})")
         return refused.error
 
     def _count_differing(self, part: Range, tries: _Tries, found: str) -> None:

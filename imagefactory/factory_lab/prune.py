@@ -21,7 +21,7 @@ from imagefactory.azure.storage.blob_lists import changed, delete_blob, is_uncha
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecords, records_of
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.diagnostics import Fault, error
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.factory_lab.prune_facts import read_prune_facts
 from imagefactory.factory_lab.save import surely
 from imagefactory.observed.factory_blobs import RECORD
@@ -100,20 +100,20 @@ async def plan(
     rules = PruneRules(policies, facts.vms, facts.last_good)
     found = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now)
     warnings = keep_warnings(kept, stacks)
-    warnings += (record.fault for record in records_of(facts.blobs) if record.fault)
+    warnings += (record.diagnostic for record in records_of(facts.blobs) if record.diagnostic)
     exceeding = found.exceeding(max_deletes)
     problems = [*facts.unread, *(_held_back(account, count, max_deletes) for account, count in exceeding.items())]
     return PruneReport(
         keep=kept,
         plan=found,
-        warnings=tuple(fault.message() for fault in warnings),
-        problems=tuple(fault.message() for fault in problems),
+        warnings=tuple(diagnostic.message() for diagnostic in warnings),
+        problems=tuple(diagnostic.message() for diagnostic in problems),
         held_back=exceeding.keys(),
         dry_run=dry_run,
     )
 
 
-def _held_back(account_id: str, count: int, max_deletes: int) -> Fault:
+def _held_back(account_id: str, count: int, max_deletes: int) -> Diagnostic:
     subject = f"storage account {account_id.rpartition('/')[2]}"
     fact = f"{count} images, unfinished saves and staged VHDs exceed --max-deletes {max_deletes}"
     remedy = f"Review them; to delete them, pass --max-deletes {count}"
@@ -170,7 +170,7 @@ class Pruner:
             return Outcome(deletion, error(deletion.name, fact, "it is not deleted", remedy).message())
         except CloudError as refusal:
             consequence = f"{deletion.name} is not deleted, or not whole"
-            return Outcome(deletion, replace(refusal.fault, consequence=consequence).message())
+            return Outcome(deletion, replace(refusal.diagnostic, consequence=consequence).message())
         return Outcome(deletion)
 
     async def _delete(self, deletion: Deletion) -> None:

@@ -19,7 +19,7 @@ from imagefactory.azure.virtual_machines import factory_vms
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.copying.copier import SOURCE, user_of, users_of
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.ranges_manifest import manifest_name
 from imagefactory.observed.blobs import STAGING_CONTAINER
@@ -46,7 +46,7 @@ class PruneFacts:
     staged: Sequence[StagedVhd]
     needs: StagingNeeds
     last_good: LastGood
-    unread: Sequence[Fault]
+    unread: Sequence[Diagnostic]
     """Why a lab, or what is staged there, could not be read."""
 
 
@@ -67,13 +67,13 @@ async def read_prune_facts(
         for (settings, configuration), (_, labs) in zip(stacks, read, strict=True)
     ]
     labs = [lab for plan in plans for lab in plan.labs.values()]
-    unread = list(dict.fromkeys(lab for lab in labs if isinstance(lab, Fault)))
+    unread = list(dict.fromkeys(lab for lab in labs if isinstance(lab, Diagnostic)))
     ids = (lab.storage_account_id for lab in labs if isinstance(lab, LabFacts))
     staging = {each.lower(): each for each in ids if each}
     source = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}/"
     staged: list[StagedVhd] = []
     for found in await asyncio.gather(*(_staged(accounts, each, source) for each in staging.values())):
-        if isinstance(found, Fault):
+        if isinstance(found, Diagnostic):
             unread.append(found)
         else:
             staged += found
@@ -84,7 +84,7 @@ async def read_prune_facts(
         staged=staged,
         needs=staging_needs(plans, catalog, factory, user_of),
         last_good=last_good(plans, catalog),
-        unread=[replace(fault, consequence=_STAYS) for fault in unread],
+        unread=[replace(diagnostic, consequence=_STAYS) for diagnostic in unread],
     )
 
 
@@ -96,12 +96,12 @@ async def _factory_storage(accounts: StorageAccounts, factory: LabFacts) -> tupl
     return blobs, await read_catalog(accounts, factory)
 
 
-async def _staged(accounts: StorageAccounts, account_id: str, source: str) -> list[StagedVhd] | Fault:
+async def _staged(accounts: StorageAccounts, account_id: str, source: str) -> list[StagedVhd] | Diagnostic:
     """The staged VHDs of an account whose source lies under `source`: other factories may stage there too."""
     try:
         blobs = await list_blobs(accounts, account_id, STAGING_CONTAINER, _STAYS, MOST_STAGED)
     except CloudError as refusal:
-        return refusal.fault
+        return refusal.diagnostic
     listed = {blob.name: blob for blob in blobs}
     return [
         StagedVhd(blob, users_of(blob.metadata), listed.get(manifest_name(blob.name)))

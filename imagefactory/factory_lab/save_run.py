@@ -106,8 +106,8 @@ class _Course:
         planned = {save.guid for save in plan.saves}
         self.left = [record for record in records if record.guid not in planned]
         self._outcomes: list[Outcome] = []
-        self._warnings = [fault.message() for fault in plan.warnings]
-        self.failures = [record.fault.message() for record in records if record.fault]
+        self._warnings = [diagnostic.message() for diagnostic in plan.warnings]
+        self.failures = [record.diagnostic.message() for record in records if record.diagnostic]
         self.revoked: list[str] = []
 
     def progress(self, vm: str, progress: Progress) -> None:
@@ -165,12 +165,12 @@ async def _plan(
 def _check_names(wanted: Iterable[str], known: Iterable[str]) -> None:
     there = {fold(name): name for name in known}
     consequence, remedy = "nothing is saved", f"VMs of the factory lab: {', '.join(there.values()) or 'none'}"
-    if faults := [
+    if diagnostics := [
         error(f"VM '{name}'", "is not in the factory lab", consequence, remedy)
         for name in sorted(wanted)
         if fold(name) not in there
     ]:
-        raise ConfigurationError(faults)
+        raise ConfigurationError(diagnostics)
 
 
 async def _carry_out(

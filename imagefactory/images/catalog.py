@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from imagefactory.configuration.image_paths import fold
-from imagefactory.diagnostics import Fault, error, warning
+from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.companions import FactoryImage, VhdBlob, metadata_image, parse_companion
-from imagefactory.images.vhd_footer import length_fault
+from imagefactory.images.vhd_footer import length_diagnostic
 
 _CONSEQUENCE = "no image is distributed from it"
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
@@ -24,7 +24,7 @@ class LeftOut:
     """A blob of the factory's container that is no image (yet)."""
 
     name: str
-    reason: Fault
+    reason: Diagnostic
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BrokenCompanion:
 
     vhd_name: str
     companion_name: str
-    fault: Fault
+    diagnostic: Diagnostic
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Catalog:
     broken: tuple[BrokenCompanion, ...] = ()
 
     @property
-    def warnings(self) -> tuple[Fault, ...]:
+    def warnings(self) -> tuple[Diagnostic, ...]:
         """The notes of the images: what was read with a reservation."""
         return tuple(image.note for image in self.images if image.note)
 
@@ -64,11 +64,11 @@ def companions_to_read(vhds: Iterable[VhdBlob], companion_names: Iterable[str]) 
 
 
 def build_catalog(
-    vhds: Iterable[VhdBlob], companions: Mapping[str, bytes | Fault], companion_names: Iterable[str] = ()
+    vhds: Iterable[VhdBlob], companions: Mapping[str, bytes | Diagnostic], companion_names: Iterable[str] = ()
 ) -> Catalog:
     """Match VHDs with companions.
 
-    `companions` maps names of documents to their bytes, or to the fault that says why they could not be downloaded.
+    `companions` maps names of documents to their bytes, or to the diagnostic that says why a download failed.
     `companion_names` are all `.json` blobs of the listing, also those not downloaded, so that one without VHD is told.
     """
     vhds = sorted(vhds, key=lambda vhd: vhd.name)
@@ -91,8 +91,8 @@ def build_catalog(
             images.append(carried)
         else:
             source = companions.get(companion_name) or _unread(companion_name)
-            found = source if isinstance(source, Fault) else parse_companion(source, vhd)
-            if isinstance(found, Fault):
+            found = source if isinstance(source, Diagnostic) else parse_companion(source, vhd)
+            if isinstance(found, Diagnostic):
                 broken.append(BrokenCompanion(vhd.name, companion_name, found))
             else:
                 images.append(found)
@@ -115,7 +115,7 @@ def _unfit(vhd: VhdBlob) -> tuple[str, str] | None:
         return f"it is a {vhd.blob_type}, and Azure makes images of page blobs only", "Upload it as a page blob"
     if not _PLAIN.fullmatch(vhd.name):
         return "its name cannot stand in a URL as it is", "Save it under a name of letters, digits, '.', '-' and '_'"
-    if fact := length_fault(vhd.length):
+    if fact := length_diagnostic(vhd.length):
         return fact, "Upload a fixed VHD whose disk size is a multiple of 1 MiB"
     return None
 
@@ -124,5 +124,5 @@ def _left_out(subject: str, name: str, fact: str, remedy: str) -> LeftOut:
     return LeftOut(name, warning(subject, fact, _CONSEQUENCE, remedy))
 
 
-def _unread(name: str) -> Fault:
+def _unread(name: str) -> Diagnostic:
     return error(f"companion {name}", "is empty or was not read", _CONSEQUENCE, "Write it anew")

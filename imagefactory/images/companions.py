@@ -1,7 +1,7 @@
 """Companions: what is known of a factory image beside its VHD.
 
 Owns the reading of companion documents (as PowerShell wrote them, and our own) and of the same facts in blob metadata,
-and the writing of both. Refuses to guess: what cannot be read becomes a fault.
+and the writing of both. Refuses to guess: what cannot be read becomes a diagnostic.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
-from imagefactory.configuration.image_names import name_fault
+from imagefactory.configuration.image_names import name_problem
 from imagefactory.configuration.image_paths import ImagePath
-from imagefactory.configuration.json_documents import JsonFault, parse_json
-from imagefactory.diagnostics import Fault, Location, error, warning
+from imagefactory.configuration.json_documents import JsonError, parse_json
+from imagefactory.diagnostics import Diagnostic, Location, error, warning
 from imagefactory.images.lineage import MAX_TAG_VALUE, Lineage
 from imagefactory.images.timestamps import read_timestamp
 
@@ -88,19 +88,19 @@ class FactoryImage:
     """Hyper-V generation of the disk; None: not told, as by the old scripts."""
     lineage: Lineage = field(default_factory=Lineage)
     data_disks: tuple[DataDisk, ...] = ()
-    note: Fault | None = None
+    note: Diagnostic | None = None
     """A warning about this image, for the catalog's reader."""
 
 
-def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryImage | Fault:
+def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryImage | Diagnostic:
     """Read a companion document (bytes) or the metadata on the VHD (mapping). Never raises for bad content."""
     where = companion_name(vhd.name) if isinstance(source, bytes) else f"metadata of {vhd.name}"
     try:
         if isinstance(source, bytes):
             return _image(_document(source, where), where, vhd)
         return _image({**_metadata(source, where), "vhdfilename": vhd.name}, where, vhd)
-    except JsonFault as problem:
-        return problem.fault
+    except JsonError as problem:
+        return problem.diagnostic
 
 
 def metadata_image(vhd: VhdBlob) -> FactoryImage | None:
@@ -190,7 +190,7 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
     if vhd_name != vhd.name:
         raise _junk(where, f'vhdFileName "{vhd_name}" is not the VHD of the same name, {vhd.name}')
     name = text("imageName")
-    if unusable := name_fault(name):
+    if unusable := name_problem(name):
         raise _junk(where, f'imageName "{name}" cannot be the name of a custom image: {unusable}')
     try:
         image_path = ImagePath.parse(text("imagePath"))
@@ -221,7 +221,7 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
     )
 
 
-def _saved_at(written: object, where: str, vhd: VhdBlob) -> tuple[datetime | None, Fault | None]:
+def _saved_at(written: object, where: str, vhd: VhdBlob) -> tuple[datetime | None, Diagnostic | None]:
     """When the image was saved; None, and a warning, where that cannot be told."""
     moment = read_timestamp(written, vhd.last_modified) if isinstance(written, str) else None
     if moment and moment - vhd.last_modified <= AHEAD:
@@ -259,6 +259,6 @@ def _digest(vhd: VhdBlob) -> str | None:
     return told if _DIGEST.fullmatch(told) else None
 
 
-def _junk(where: str, fact: str) -> JsonFault:
+def _junk(where: str, fact: str) -> JsonError:
     remedy = "Correct it, or delete it together with its VHD"
-    return JsonFault(error(f"companion {where}", fact, _CONSEQUENCE, remedy, Location(where)))
+    return JsonError(error(f"companion {where}", fact, _CONSEQUENCE, remedy, Location(where)))

@@ -18,7 +18,7 @@ _DISK_TYPES = {2: "fixed", 3: "dynamic", 4: "differencing"}
 _CURRENT_SIZE, _DISK_TYPE, _CHECKSUM = struct.Struct(">48xQ"), struct.Struct(">60xI"), struct.Struct(">64xI")
 
 
-def length_fault(length: int) -> str | None:
+def length_diagnostic(length: int) -> str | None:
     """Why a blob of `length` bytes cannot be a fixed VHD that Azure takes, or None when it can."""
     if length <= FOOTER_BYTES:
         return f"{length} bytes are too few for a fixed VHD"
@@ -27,10 +27,10 @@ def length_fault(length: int) -> str | None:
     return None
 
 
-def footer_fault(footer: bytes, length: int) -> str | None:
+def footer_problem(footer: bytes, length: int) -> str | None:
     """Why the VHD of `length` bytes that ends in `footer` is none that Azure takes, or None when it is one."""
-    if fault := length_fault(length):
-        return fault
+    if diagnostic := length_diagnostic(length):
+        return diagnostic
     if len(footer) != FOOTER_BYTES or not footer.startswith(_COOKIE):
         return "it does not end in a VHD footer (cookie 'conectix')"
     (stored,) = _CHECKSUM.unpack_from(footer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class FactoryVm:
     """None: it was not read, or is no managed disk."""
     data_disks: Mapping[int, ManagedDisk] = field(default_factory=dict)
     """By logical unit number."""
-    fault: Fault | None = None
+    diagnostic: Diagnostic | None = None
     """Why the compute VM or a disk of it could not be read."""
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from imagefactory.configuration.image_paths import fold
-from imagefactory.diagnostics import Fault, warning
+from imagefactory.diagnostics import Diagnostic, warning
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.tags import IGNORE_TAG, IMAGE_PATH_TAG
@@ -30,10 +30,10 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Kept:
-    """A VM that stays: why, and whether somebody should look at it (a fault)."""
+    """A VM that stays: why, and whether somebody should look at it (a diagnostic)."""
 
     vm: str
-    reason: Fault | str
+    reason: Diagnostic | str
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def plan_clean(vms: Iterable[FactoryVm], catalog: Catalog, under_way: Set[str] =
     return CleanPlan(tuple(deletions), tuple(kept))
 
 
-def _stays(vm: FactoryVm, image: FactoryImage | None, under_way: Set[str]) -> Fault | str | None:
+def _stays(vm: FactoryVm, image: FactoryImage | None, under_way: Set[str]) -> Diagnostic | str | None:
     subject = f"VM {vm.name}"
     if vm.tags.get(IGNORE_TAG):
         return "it has the tag FactoryIgnore"
@@ -68,8 +68,10 @@ def _stays(vm: FactoryVm, image: FactoryImage | None, under_way: Set[str]) -> Fa
     if vm.state not in {"Succeeded", "Creating", "Updating", "Deleting"}:
         remedy = "Look at it in the lab, then delete it there"
         return warning(subject, f"the lab says it is {vm.state or 'in no known state'}", _STAYS, remedy)
-    if vm.fault:
-        return warning(subject, vm.fault.fact, "whether it is saved cannot be told, so it stays", vm.fault.remedy)
+    if vm.diagnostic:
+        return warning(
+            subject, vm.diagnostic.fact, "whether it is saved cannot be told, so it stays", vm.diagnostic.remedy
+        )
     if vm.state != "Succeeded":
         return f"the lab says it is {vm.state}"
     if image is None or vm.os_disk is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
-from imagefactory.diagnostics import Fault, error, warning
+from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 
@@ -33,7 +33,7 @@ class HeldImage:
 
     @property
     def subject(self) -> str:
-        """The image's name for faults."""
+        """The image's name for diagnostics."""
         return f"{self.image.name} of lab {self.lab.label}"
 
     @property
@@ -61,7 +61,7 @@ def held_images(labs: Iterable[tuple[TargetLab, LabFacts]], owned: Set[str]) -> 
     return tuple(sorted(held, key=lambda one: (one.lab.label, one.image.name.lower(), one.image.id)))
 
 
-def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tuple[Fault, list[HeldImage]]]:
+def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tuple[Diagnostic, list[HeldImage]]]:
     """For each broken companion a warning, or an error with the images that labs hold of its VHD: they are kept.
 
     A VHD that was left out gets an error too, but only for images that were surely made from it.
@@ -70,19 +70,22 @@ def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tu
     at_risk = [one for one in held if one.image.name.lower() not in readable and one.wanted]
     for broken in sorted(catalog.broken, key=lambda broken: broken.vhd_name):
         threatened = [one for one in at_risk if one.source in {None, broken.vhd_name.lower()}]
-        fault = broken.fault
-        yield _kept(fault, threatened) if threatened else warning(*_parts(fault), fault.location), threatened
+        diagnostic = broken.diagnostic
+        yield (
+            _kept(diagnostic, threatened) if threatened else warning(*_parts(diagnostic), diagnostic.location),
+            threatened,
+        )
     for left_out in sorted(catalog.left_out, key=lambda left_out: left_out.name):
         if threatened := [one for one in at_risk if one.source == left_out.name.lower()]:
             yield _kept(left_out.reason, threatened), threatened
 
 
-def _kept(reason: Fault, threatened: list[HeldImage]) -> Fault:
+def _kept(reason: Diagnostic, threatened: list[HeldImage]) -> Diagnostic:
     subject, fact, _, remedy = _parts(reason)
     others = f" and {len(threatened) - 1} more" if len(threatened) > 1 else ""
     consequence = f"{threatened[0].subject}{others} may be made from its VHD, and no such image is deleted"
     return error(subject, fact, consequence, remedy, reason.location)
 
 
-def _parts(fault: Fault) -> tuple[str, str, str, str]:
-    return fault.subject, fault.fact, fault.consequence, fault.remedy
+def _parts(diagnostic: Diagnostic) -> tuple[str, str, str, str]:
+    return diagnostic.subject, diagnostic.fact, diagnostic.consequence, diagnostic.remedy

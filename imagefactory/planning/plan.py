@@ -13,7 +13,7 @@ from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Policy
-from imagefactory.diagnostics import Fault, Severity, error, warning
+from imagefactory.diagnostics import Diagnostic, Severity, error, warning
 from imagefactory.images import tags as image_tags
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
@@ -48,8 +48,8 @@ class Plan:
     unread: tuple[TargetLab, ...] = ()
     """Labs that could not be read or cannot take images: they are kept as the state has them."""
     omissions: tuple[Omission, ...] = ()
-    warnings: tuple[Fault, ...] = ()
-    failures: tuple[Fault, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+    failures: tuple[Diagnostic, ...] = ()
     crossings: tuple[Crossing, ...] = ()
 
     def retained(self) -> list[dict[str, str]]:
@@ -76,8 +76,8 @@ class _Findings:
     """What the rules collect beside the images."""
 
     omissions: list[Omission] = field(default_factory=list)
-    warnings: list[Fault] = field(default_factory=list)
-    failures: list[Fault] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+    failures: list[Diagnostic] = field(default_factory=list)
 
     def omit(self, image: FactoryImage, reason: str, lab: str | None = None) -> None:
         self.omissions.append(Omission(lab, image.name, str(image.image_path), reason))
@@ -87,7 +87,7 @@ def build_plan(
     configuration: Configuration,
     catalog: Catalog,
     factory: LabFacts,
-    labs: Mapping[LabKey, LabFacts | Fault],
+    labs: Mapping[LabKey, LabFacts | Diagnostic],
     policy: Policy,
     owned: Set[str] = frozenset(),
 ) -> Plan:
@@ -96,8 +96,8 @@ def build_plan(
     `labs` has a value for every lab of the configuration: its facts, or why they could not be had.
     `owned` names the images that the state holds (`<label>/<name>`): the engine would delete them, tagged or not.
     """
-    found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Fault.text)])
-    found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Fault.text)
+    found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
+    found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
     offered = list(_offered(catalog, policy, found))
     _check_pins(policy, offered, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
@@ -109,7 +109,7 @@ def build_plan(
         facts = labs[lab.key]
         if isinstance(facts, LabFacts) and facts.storage_account_id is None:
             facts = _no_storage(lab)
-        if isinstance(facts, Fault):
+        if isinstance(facts, Diagnostic):
             found.failures.append(replace(facts, severity=Severity.ERROR, location=facts.location or lab.location))
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
@@ -124,8 +124,8 @@ def build_plan(
     held = held_images(((plan.lab, plan.facts) for plan in plans), owned)
     _check_empty(catalog, policy, held, found)
     threatened: set[str] = set()
-    for fault, at_risk in unsafe_deletions(catalog, held):
-        (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
+    for diagnostic, at_risk in unsafe_deletions(catalog, held):
+        (found.failures if diagnostic.severity is Severity.ERROR else found.warnings).append(diagnostic)
         threatened |= {one.image.id for one in at_risk}
     if catalog.images or not policy.allow_empty_factory:
         successors = Successors(catalog, policy, offered)
@@ -166,7 +166,7 @@ def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
 
 
-def _reservations(image: FactoryImage) -> Iterator[Fault]:
+def _reservations(image: FactoryImage) -> Iterator[Diagnostic]:
     """What DevTest Labs does not take over of an image, whose API knows neither generations nor data disks' VHDs."""
     subject = f"factory image {image.name}"
     if image.generation == "V2":
@@ -196,7 +196,7 @@ def _lab_plan(
     images: list[PlannedImage] = []
     refused: list[PlannedImage] = []
     for image in wanted:
-        place, fault = _place(lab, facts, image)
+        place, diagnostic = _place(lab, facts, image)
         if place is None:
             found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
         else:
@@ -207,8 +207,8 @@ def _lab_plan(
                 refused.append(planned)
                 continue
             images.append(planned)
-        if fault:
-            (found.failures if fault.severity is Severity.ERROR else found.warnings).append(fault)
+        if diagnostic:
+            (found.failures if diagnostic.severity is Severity.ERROR else found.warnings).append(diagnostic)
     if refused:
         _refuse(lab, facts, factory, refused, found)
     return LabPlan(lab.label, lab, facts, tuple(images))
@@ -224,7 +224,7 @@ class _Place:
     attempt: int | None = None
 
 
-def _place(lab: TargetLab, facts: LabFacts, image: FactoryImage) -> tuple[_Place | None, Fault | None]:
+def _place(lab: TargetLab, facts: LabFacts, image: FactoryImage) -> tuple[_Place | None, Diagnostic | None]:
     """The place of the image, in view of the images that exist there, or None; and what is to be told of it."""
     if there := _made_from(facts, image):
         if there.usable:
@@ -275,7 +275,7 @@ def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], 
         found.warnings.append(warning("factory", fact, consequence, remedy))
 
 
-def _no_storage(lab: TargetLab) -> Fault:
+def _no_storage(lab: TargetLab) -> Diagnostic:
     consequence = "no VHD can be staged, so the lab is skipped and keeps its images"
     remedy = "Repair the lab in the portal, or remove its entry"
     return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)

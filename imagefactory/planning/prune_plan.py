@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from imagefactory.configuration.stack_settings import Policy
-from imagefactory.diagnostics import Fault, error, warning
+from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.errors import ConfigurationError
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
@@ -82,7 +82,7 @@ class Reported:
     """A blob that stays because it cannot be judged: somebody should look at it."""
 
     name: str
-    reason: Fault
+    reason: Diagnostic
 
 
 @dataclass(frozen=True)
@@ -185,15 +185,15 @@ def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, fo
     """All that is no image: broken, unfinished, left over."""
     of_images = {_stem(image) for image in catalog.images}
     needed = {disk.vhd_name for image in catalog.images for disk in image.data_disks}
-    faults = {broken.vhd_name: broken.fault for broken in catalog.broken}
-    faults |= {left.name: left.reason for left in catalog.left_out}
+    diagnostics = {broken.vhd_name: broken.diagnostic for broken in catalog.broken}
+    diagnostics |= {left.name: left.reason for left in catalog.left_out}
     for stem, unit in sorted(files.items()):
         if stem in of_images:
             continue
         name = next((blob.name for blob in (*unit.vhds, *unit.data_disks)), unit.blobs[0].name)
         if unit.companions:
-            told = [blob.name for blob in (*unit.vhds, *unit.companions) if blob.name in faults]
-            found.reported += (Reported(blob, _stays(faults[blob])) for blob in told)
+            told = [blob.name for blob in (*unit.vhds, *unit.companions) if blob.name in diagnostics]
+            found.reported += (Reported(blob, _stays(diagnostics[blob])) for blob in told)
             if not told:
                 found.kept.append(Kept(name, "the container changed while it was read"))
         elif needed & {blob.name for blob in unit.blobs}:
@@ -239,8 +239,8 @@ def _stem(image: FactoryImage) -> str:
     return image.vhd_name.rpartition(".")[0]
 
 
-def _stays(fault: Fault) -> Fault:
-    return warning(fault.subject, fault.fact, _STAYS, fault.remedy)
+def _stays(diagnostic: Diagnostic) -> Diagnostic:
+    return warning(diagnostic.subject, diagnostic.fact, _STAYS, diagnostic.remedy)
 
 
 def agreed_keep(policies: Mapping[str, Policy]) -> int:
@@ -254,7 +254,7 @@ def agreed_keep(policies: Mapping[str, Policy]) -> int:
     return keep
 
 
-def keep_warnings(keep: int, policies: Mapping[str, Policy]) -> list[Fault]:
+def keep_warnings(keep: int, policies: Mapping[str, Policy]) -> list[Diagnostic]:
     """What happens to the labs of stacks (by name) whose own `keep` is larger."""
     return [
         warning(

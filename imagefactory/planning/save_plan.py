@@ -12,7 +12,7 @@ from typing import Literal
 
 from imagefactory.configuration.golden_images import GoldenImage, is_generalized
 from imagefactory.configuration.image_paths import ImagePath, fold
-from imagefactory.diagnostics import Fault, error, warning
+from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import DataDisk, FactoryImage
 from imagefactory.images.lineage import Lineage
@@ -67,7 +67,7 @@ class Skipped:
 
     vm: str
     result: Literal["already saved", "not tagged", "not ready", "cannot be saved"]
-    reason: Fault | str
+    reason: Diagnostic | str
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SavePlan:
 
     saves: tuple[Save, ...]
     skipped: tuple[Skipped, ...]
-    warnings: tuple[Fault, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -85,10 +85,10 @@ class SavePlan:
 
 
 class _Unfit(Exception):
-    def __init__(self, result: Literal["not ready", "cannot be saved"], fault: Fault) -> None:
-        super().__init__(fault.message())
+    def __init__(self, result: Literal["not ready", "cannot be saved"], diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message())
         self.result: Literal["not ready", "cannot be saved"] = result
-        self.fault = fault
+        self.diagnostic = diagnostic
 
 
 def plan_saves(
@@ -110,12 +110,12 @@ def plan_saves(
     names, open_disks = {fold(name) for name in wanted}, {disk.lower() for disk in ours}
     saves: list[Save] = []
     skipped: list[Skipped] = []
-    warnings: list[Fault] = []
+    warnings: list[Diagnostic] = []
     for vm in sorted(vms, key=lambda vm: (fold(vm.name), vm.name)):
         if names and fold(vm.name) not in names:
             continue
         if IMAGE_PATH_TAG not in vm.tags:
-            reason: Fault | str = "it has no tag ImagePath"
+            reason: Diagnostic | str = "it has no tag ImagePath"
             if names:
                 remedy = "Tag it with the image path of its golden image"
                 reason = error(f"VM {vm.name}", "has no tag ImagePath", _NOT_SAVED, remedy)
@@ -128,7 +128,7 @@ def plan_saves(
             try:
                 save = _save(vm, golden, pipeline, open_disks, with_data_disks=with_data_disks)
             except _Unfit as unfit:
-                skipped.append(Skipped(vm.name, unfit.result, unfit.fault))
+                skipped.append(Skipped(vm.name, unfit.result, unfit.diagnostic))
             else:
                 saves.append(save)
                 warnings += _warnings(save, golden)
@@ -157,7 +157,7 @@ def used_since(vm: FactoryVm, image: FactoryImage) -> bool:
     )
 
 
-def used_warning(vm: FactoryVm, image: FactoryImage, consequence: str = "it is not saved again") -> Fault:
+def used_warning(vm: FactoryVm, image: FactoryImage, consequence: str = "it is not saved again") -> Diagnostic:
     """The warning about such a VM."""
     fact = f"was used after it was saved as {image.name}, which lacks what it wrote since"
     blobs = f"{image.vhd_name.rpartition('.')[0]}.*"
@@ -207,8 +207,8 @@ def _ready_disk(vm: FactoryVm) -> ManagedDisk:
     if vm.state != "Succeeded":
         remedy = "Wait until it is made; if that failed, look at it in the lab and make it anew"
         raise _unready(vm, f"the lab says it is {vm.state or 'in no known state'}", remedy)
-    if vm.fault:
-        raise _Unfit("not ready", replace(vm.fault, subject=f"VM {vm.name}"))
+    if vm.diagnostic:
+        raise _Unfit("not ready", replace(vm.diagnostic, subject=f"VM {vm.name}"))
     if vm.power != "deallocated":
         remedy = "Let its sysprep or deprovisioning end, then stop it in the lab, which deallocates it"
         raise _unready(vm, f"it is {vm.power or 'in no known power state'}, not deallocated", remedy)
@@ -239,7 +239,7 @@ def _generalized(vm: FactoryVm, golden: GoldenImage | None) -> bool:
     return golden is None or golden.generalized is not False
 
 
-def _warnings(save: Save, golden: Mapping[ImagePath, GoldenImage]) -> Iterable[Fault]:
+def _warnings(save: Save, golden: Mapping[ImagePath, GoldenImage]) -> Iterable[Diagnostic]:
     subject = f"VM {save.vm.name}"
     if save.disk.generation == "V2":
         fact = "its disk is of Hyper-V generation 2, which DevTest Labs cannot be told of a VHD"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from imagefactory.configuration.labs_file import LabKey
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Policy
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.factory_blobs import StoredBlob
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -33,7 +33,7 @@ class StackPlan:
     """What one stack wants, and its target labs as they stand."""
 
     configuration: Configuration
-    labs: Mapping[LabKey, LabFacts | Fault]
+    labs: Mapping[LabKey, LabFacts | Diagnostic]
     policy: Policy
 
 

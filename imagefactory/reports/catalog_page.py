@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.lineage import short_commit
 from imagefactory.plain_text import printable
 from imagefactory.reports.catalog_report import CatalogReport, age_text, size_text
@@ -61,7 +61,7 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     environment.filters.update(age=age_text, size=size_text, short_commit=short_commit)
-    environment.tests.update(link=is_link, unread=lambda found: isinstance(found, Fault))
+    environment.tests.update(link=is_link, unread=lambda found: isinstance(found, Diagnostic))
     return environment
 
 

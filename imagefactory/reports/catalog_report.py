@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import LabKey, TargetLab
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
@@ -40,8 +40,8 @@ class ReportedLab:
     """A target lab, and how it was found."""
 
     lab: TargetLab
-    found: LabFacts | Fault
-    """A fault: it could not be read, so which images it holds cannot be told."""
+    found: LabFacts | Diagnostic
+    """A diagnostic: it could not be read, so which images it holds cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LeftOutBlob:
     """A blob of the factory's container that gives no image: also a VHD whose companion cannot be read."""
 
     name: str
-    reason: Fault
+    reason: Diagnostic
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class CatalogReport:
     """Newest first."""
     left_out: tuple[LeftOutBlob, ...]
     """By name."""
-    warnings: tuple[Fault, ...]
+    warnings: tuple[Diagnostic, ...]
     labs: tuple[ReportedLab, ...] | None
     """Those of labs.json, in its order; None: no lab was read."""
 
@@ -79,9 +79,9 @@ class CatalogReport:
         return sum(one.version == 1 for one in self.images)
 
     @property
-    def unread_labs(self) -> tuple[tuple[TargetLab, Fault], ...]:
+    def unread_labs(self) -> tuple[tuple[TargetLab, Diagnostic], ...]:
         """The labs that could not be read, and why."""
-        return tuple((one.lab, one.found) for one in self.labs or () if isinstance(one.found, Fault))
+        return tuple((one.lab, one.found) for one in self.labs or () if isinstance(one.found, Diagnostic))
 
     def lab_name(self, lab: TargetLab) -> str:
         """Its name, with its subscription where another lab of the report has that name too."""
@@ -94,7 +94,7 @@ def report_catalog(
     factory: str,
     now: datetime,
     labs: Iterable[TargetLab] | None = None,
-    found: Mapping[LabKey, LabFacts | Fault] | None = None,
+    found: Mapping[LabKey, LabFacts | Diagnostic] | None = None,
 ) -> CatalogReport:
     """The report at `now` (UTC). `labs`: the target labs, None: none was read; `found`: what Azure says of each."""
     reported = None if labs is None else tuple(ReportedLab(lab, (found or {})[lab.key]) for lab in labs)
@@ -116,7 +116,7 @@ def report_catalog(
             )
         )
     left_out = [LeftOutBlob(left.name, left.reason) for left in catalog.left_out]
-    left_out += (LeftOutBlob(broken.vhd_name, broken.fault) for broken in catalog.broken)
+    left_out += (LeftOutBlob(broken.vhd_name, broken.diagnostic) for broken in catalog.broken)
     by_blob = tuple(sorted(left_out, key=lambda left: left.name))
     return CatalogReport(factory, now, tuple(images), by_blob, catalog.warnings, reported)
 

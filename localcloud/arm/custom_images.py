@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import ClientError
 
-from imagefactory.images.vhd_footer import FOOTER_BYTES, footer_fault
+from imagefactory.images.vhd_footer import FOOTER_BYTES, footer_problem
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import Operations, Work, retry_headers
 from localcloud.arm.store import ArmStore, CustomImage, Fault, Lab, new_properties
@@ -186,7 +186,7 @@ class CustomImages:
             footer = await self._blobs.read(url, facts.length - end, end) if end else b""
         except LookupError:
             return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
-        if why := footer_fault(footer, facts.length):
+        if why := footer_problem(footer, facts.length):
             return {"code": "InvalidVhd", "message": f"The source blob {url} is not a usable VHD: {why}."}
         return None
 

@@ -24,7 +24,7 @@ class PlanFailures:
     numbers: tuple[str, ...] = ()
     replaces: bool = False
 
-    def faults(self, inputs: Properties) -> Mapping[str, str]:
+    def diagnostics(self, inputs: Properties) -> Mapping[str, str]:
         """Nothing beyond the presence of the input."""
         return {}
 

@@ -33,7 +33,7 @@ class StagedVhdRelease:
     numbers: tuple[str, ...] = ()
     replaces: bool = False
 
-    def faults(self, inputs: Properties) -> Mapping[str, str]:
+    def diagnostics(self, inputs: Properties) -> Mapping[str, str]:
         """Nothing beyond the presence of the inputs."""
         return {}
 

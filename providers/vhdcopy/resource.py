@@ -62,7 +62,7 @@ class Resource(Protocol):
         """Whether a changed input makes a new resource, or changes the one that is there."""
         ...
 
-    def faults(self, inputs: Properties) -> Mapping[str, str]: ...
+    def diagnostics(self, inputs: Properties) -> Mapping[str, str]: ...
 
     def planned(self, inputs: Properties) -> Properties: ...
 
@@ -77,18 +77,18 @@ def check(resource: Resource, given: Properties) -> tuple[Properties, dict[str, 
     """The inputs as they are stored, and what is wrong with them by property."""
     names = (*(text.name for text in resource.texts), *resource.numbers)
     optional = {text.name for text in resource.texts if text.is_output or text.is_hint}
-    faults = {name: "it is missing" for name in names if given.get(name) in {None, ""} and name not in optional}
-    faults |= {name: "there is no such input" for name in given if name not in names}
-    faults |= {
+    diagnostics = {name: "it is missing" for name in names if given.get(name) in {None, ""} and name not in optional}
+    diagnostics |= {name: "there is no such input" for name in given if name not in names}
+    diagnostics |= {
         name: "it is not a whole number"
         for name in resource.numbers
-        if name not in faults and (not isinstance(given[name], float) or given[name] != int(given[name]))
+        if name not in diagnostics and (not isinstance(given[name], float) or given[name] != int(given[name]))
     }
     ids = {text.name for text in resource.texts if text.is_id}
     inputs = {name: str(value).lower() if name in ids else value for name, value in given.items()}
-    if not faults:
-        faults = dict(resource.faults(inputs))
-    return inputs, faults
+    if not diagnostics:
+        diagnostics = dict(resource.diagnostics(inputs))
+    return inputs, diagnostics
 
 
 def changed(resource: Resource, old: Properties, new: Properties) -> list[str]:

@@ -106,9 +106,9 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     async def Check(self, request: Any, context: Context) -> Any:
         """Inputs as they are stored, or what is wrong with them."""
-        inputs, faults = check(await _resource(request.urn, context), _properties(request.news))
+        inputs, diagnostics = check(await _resource(request.urn, context), _properties(request.news))
         failures = [
-            provider_pb2.CheckFailure(property=name, reason=printable(reason)) for name, reason in faults.items()
+            provider_pb2.CheckFailure(property=name, reason=printable(reason)) for name, reason in diagnostics.items()
         ]
         return provider_pb2.CheckResponse(inputs=_struct(inputs), failures=failures)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
 from imagefactory.copying.staging import Relay
-from imagefactory.images.vhd_footer import length_fault
+from imagefactory.images.vhd_footer import length_diagnostic
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import StandingImage
 from providers.vhdcopy.progress import Row
@@ -57,15 +57,15 @@ class VhdCopy:
     numbers: tuple[str, ...] = ("sourceLength",)
     replaces: bool = True
 
-    def faults(self, inputs: Properties) -> Mapping[str, str]:
+    def diagnostics(self, inputs: Properties) -> Mapping[str, str]:
         """What is wrong with inputs that are all there, by property."""
         found = {
             name: "it carries a query, and a SAS would end up in the state; give the plain blob URL"
             for name in ("sourceUrl", "destinationUrl", "relayUrl")
             if urlsplit(str(inputs.get(name, ""))).query
         }
-        if fault := length_fault(int(inputs["sourceLength"])):
-            found["sourceLength"] = f"{fault}, so Azure would refuse it; save the image again"
+        if diagnostic := length_diagnostic(int(inputs["sourceLength"])):
+            found["sourceLength"] = f"{diagnostic}, so Azure would refuse it; save the image again"
         try:
             datetime.fromisoformat(str(inputs["sourceCreated"]))
         except ValueError:

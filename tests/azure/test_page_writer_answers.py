@@ -91,7 +91,7 @@ async def test_a_service_that_tells_no_crc64_at_all_verifies_nothing_and_that_is
 
     async with answering(answer) as writer:
         refused = await refusal(writer)
-    assert refused.kind is Refusal.REFUSED and "method: service" in refused.error.fault.remedy
+    assert refused.kind is Refusal.REFUSED and "method: service" in refused.error.diagnostic.remedy
 
 
 async def test_what_is_sent_is_what_azure_documents() -> None:

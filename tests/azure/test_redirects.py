@@ -68,7 +68,7 @@ async def no_redirect_is_followed(places: Places, act: Callable[[], Awaitable[ob
     with pytest.raises(CloudError) as caught:
         await act()
     assert places.asked and places.strayed == []
-    assert "redirect" in caught.value.fault.fact and "\n" not in str(caught.value)
+    assert "redirect" in caught.value.diagnostic.fact and "\n" not in str(caught.value)
 
 
 BLOB_CALLS: dict[str, Callable[[PageBlobs], Awaitable[object]]] = {

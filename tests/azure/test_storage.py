@@ -98,7 +98,7 @@ async def test_disabled_keys_are_told_with_the_way_that_needs_none(storage: Stor
     kind = Refusal.SOURCE_UNAUTHORIZED if keyless == "factory" else Refusal.REFUSED
     assert range_refused.value.kind is kind
     for error in (range_refused.value.error, refused.value):
-        remedy = error.fault.remedy
+        remedy = error.diagnostic.remedy
         assert "storageAuth to aad" in remedy and "Storage Blob Data Contributor" in remedy and lab.account in remedy
 
 
@@ -118,7 +118,7 @@ async def test_a_missing_role_is_told_with_the_account_where_it_is_missing(
     async with storage.begun() as connected:
         with pytest.raises(RangeRefused) as caught:
             await storage.copy(connected)
-    remedy = caught.value.error.fault.remedy
+    remedy = caught.value.error.diagnostic.remedy
     assert f"Storage Blob Data Contributor on storage account '{lab.account}'" in remedy
     assert "Storage Blob Data Reader is enough" in remedy
 

@@ -1,6 +1,6 @@
 """VMs of the factory lab as facts, and long-running operations: what Azure may answer beyond the usual.
 
-A stand-in server answers as the test says. What becomes of VMs and disks is held by `tests/factory`.
+A stand-in server answers as the test says. What becomes of VMs and disks is held by `tests/factory_lab`.
 """
 
 from __future__ import annotations
@@ -86,20 +86,20 @@ async def test_disk_view_and_profile_complete_each_other() -> None:
     )
     assert vm.os_disk
     assert (vm.os_disk.length, vm.os_disk.os_type, vm.os_disk.generation) == (30 * 1024**3, "Linux", "V2")
-    assert (vm.power, vm.generalized, vm.fault) == ("deallocated", False, None)
+    assert (vm.power, vm.generalized, vm.diagnostic) == ("deallocated", False, None)
 
 
 async def test_a_vm_with_a_disk_of_the_old_kind_has_no_managed_disk() -> None:
     """An unmanaged VHD in a storage account."""
     vm = await only_vm({f"GET {COMPUTE}": compute_vm({"vhd": {"uri": "https://x"}}, "PowerState/deallocated")})
-    assert vm.os_disk is None and vm.fault is None
+    assert vm.os_disk is None and vm.diagnostic is None
 
 
 @pytest.mark.parametrize(("answer", "told"), [(404, "its compute VM is not there"), (403, "Azure answered 403 Told")])
 async def test_a_vm_that_cannot_be_read_carries_the_fault_and_stops_no_other(answer: int, told: str) -> None:
     """The list is whole."""
     vm = await only_vm({f"GET {COMPUTE}": answer})
-    assert vm.fault and told in vm.fault.message()
+    assert vm.diagnostic and told in vm.diagnostic.message()
 
 
 DISK_FACTS = {"id": DISK, "properties": {"diskSizeGB": 30, "uniqueId": "u", "diskState": "Reserved"}}
@@ -131,11 +131,11 @@ async def test_an_id_that_is_none_is_a_fault_of_its_vm_and_stops_no_other(stray:
     async with connected(answers) as arm:
         vms = await factory_vms(arm, LAB)
     assert [vm.name for vm in vms] == ["vm1", "vm2", "vm3", "vm4", "vm5"]
-    assert vms[0].fault is None and vms[0].os_disk and vms[0].os_disk.id == DISK
+    assert vms[0].diagnostic is None and vms[0].os_disk and vms[0].os_disk.id == DISK
     kinds = ("Compute/virtualMachines", "Compute/disks", "Compute/disks", "DevTestLab/labs/virtualmachines")
     for vm, kind in zip(vms[1:], kinds, strict=True):
-        assert vm.fault and f"is not an id of a Microsoft.{kind}" in vm.fault.message(), vm
-        assert f"VM '{vm.name}'" in vm.fault.subject or "disk" in vm.fault.subject
+        assert vm.diagnostic and f"is not an id of a Microsoft.{kind}" in vm.diagnostic.message(), vm
+        assert f"VM '{vm.name}'" in vm.diagnostic.subject or "disk" in vm.diagnostic.subject
     assert sorted(asked) == [COMPUTE, f"{COMPUTE}3", f"{COMPUTE}4"]
 
 
@@ -143,7 +143,7 @@ async def test_what_is_not_wanted_is_not_read() -> None:
     """One call for the lab, and none for its VMs."""
     async with connected({f"GET {LAB_ID}/virtualmachines": {"value": [lab_vm()]}}) as arm:
         (vm,) = await factory_vms(arm, LAB, lambda _: False)
-    assert vm.fault is None and vm.tags == {"imagepath": "a.json"}
+    assert vm.diagnostic is None and vm.tags == {"imagepath": "a.json"}
 
 
 async def test_a_lab_that_cannot_be_listed_is_an_error() -> None:

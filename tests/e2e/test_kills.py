@@ -18,7 +18,7 @@ from imagefactory.copying import copier
 from imagefactory.images.ranges import PIECE_BYTES
 from tests.e2e.page_writes import page_writes, recorded, total
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, UP, World
-from tests.provider.copying import add_md5s
+from tests.vhdcopy.copying import add_md5s
 
 pytestmark = pytest.mark.engine
 

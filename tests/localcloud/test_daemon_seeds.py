@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagefactory.images.vhd_footer import footer_fault
+from imagefactory.images.vhd_footer import footer_problem
 from localcloud.client import CloudClient, CloudError
 from localcloud.fault_rules import Action
 from localcloud.seed import SeedError, parse_seed
@@ -24,7 +24,7 @@ def test_a_seeded_factory_holds_what_the_document_says(program: Program) -> None
     held = program.contents()
     assert set(held) == {"one.vhd", "one.json", "unfinished.vhd", "junk.vhd", "junk.json"}
     for name in ("one.vhd", "unfinished.vhd", "junk.vhd"):
-        assert footer_fault(held[name][0][-512:], len(held[name][0])) is None
+        assert footer_problem(held[name][0][-512:], len(held[name][0])) is None
     assert len({held[name][0] for name in ("one.vhd", "unfinished.vhd", "junk.vhd")}) == 3
     assert held["one.vhd"][1] == {"imagename": "one"}
     assert held["one.json"][0].startswith(b"\xff\xfe")

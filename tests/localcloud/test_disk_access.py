@@ -16,7 +16,7 @@ from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.images.vhd_footer import footer_fault
+from imagefactory.images.vhd_footer import footer_problem
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess, Grant
 from localcloud.client import CloudClient, CloudError
 from localcloud.vhd import MIB
@@ -175,7 +175,7 @@ def test_the_sas_reads_the_whole_disk(factory: Factory) -> None:
     sas = factory.grant(os_disk)
     source = BlobClient.from_blob_url(sas)
     content = source.download_blob().readall()
-    assert len(content) == SIZE + 512 and footer_fault(content[-512:], len(content)) is None
+    assert len(content) == SIZE + 512 and footer_problem(content[-512:], len(content)) is None
     assert FILES["etc/image"].encode() in content
     properties = factory.arm("GET", os_disk).json()["properties"]
     assert (properties["diskState"], properties["diskSizeBytes"]) == ("ActiveSAS", SIZE)
@@ -186,7 +186,7 @@ def test_the_sas_reads_the_whole_disk(factory: Factory) -> None:
     assert MIB < sum(end + 1 - start for start, end in held) < SIZE
     assert all(not any(content[end + 1 : start]) for (_, end), (start, _) in pairwise(held))
     other = BlobClient.from_blob_url(factory.grant(data_disk)).download_blob().readall()
-    assert footer_fault(other[-512:], len(other)) is None and other != content
+    assert footer_problem(other[-512:], len(other)) is None and other != content
 
 
 def test_a_disk_is_copied_until_access_is_revoked(factory: Factory) -> None:

@@ -17,7 +17,7 @@ from azure.storage.blob import BlobClient, BlobSasPermissions, generate_blob_sas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.images.vhd_footer import footer_fault
+from imagefactory.images.vhd_footer import footer_problem
 from localcloud import vhd
 from localcloud.client import CloudClient
 from localcloud.vhd import MIB, data_ranges, footer, geometry, make_vhd, upload_sparse
@@ -51,13 +51,13 @@ def test_a_made_disk_is_a_fixed_vhd_that_azure_takes(disk: Path) -> None:
     """The product's own check, which knows nothing of the writer, finds no fault in it."""
     content = disk.read_bytes()
     assert len(content) == 64 * MIB + 512
-    assert footer_fault(content[-512:], len(content)) is None
+    assert footer_problem(content[-512:], len(content)) is None
 
 
 @given(st.integers(min_value=1, max_value=4 * 1024 * 1024).map(lambda mebibytes: mebibytes * MIB))
 def test_every_footer_is_right_and_its_geometry_fits_the_disk(size: int) -> None:
     """Cylinders x heads x sectors never exceeds the disk, and misses less than one cylinder up to the format's end."""
-    assert footer_fault(footer(size, uuid.UUID(int=7)), size + 512) is None
+    assert footer_problem(footer(size, uuid.UUID(int=7)), size + 512) is None
     cylinders, heads, sectors = geometry(size)
     assert cylinders < 65536 and heads <= 16 and sectors in (17, 31, 63, 255)
     addressed = cylinders * heads * sectors * 512
@@ -119,7 +119,7 @@ def test_without_mke2fs_the_disk_is_still_a_good_vhd(tmp_path: Path, monkeypatch
     path = tmp_path / "disk.vhd"
     make_vhd(path, 64 * MIB, "seed", FILES)
     content = path.read_bytes()
-    assert footer_fault(content[-512:], len(content)) is None
+    assert footer_problem(content[-512:], len(content)) is None
     assert content[MIB:].startswith(b"Win2016 Datacenter\n")
 
 

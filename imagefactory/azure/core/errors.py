@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from imagefactory.diagnostics import Fault, Severity
+from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import redacted
 
@@ -26,9 +26,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class CloudError(ImageFactoryError):
     """Azure refused or could not be reached. `status` is the HTTP status (0 when there was no answer)."""
 
-    def __init__(self, fault: Fault, status: int = 0, code: str = "") -> None:
-        super().__init__(fault.message())
-        self.fault = fault
+    def __init__(self, diagnostic: Diagnostic, status: int = 0, code: str = "") -> None:
+        super().__init__(diagnostic.message())
+        self.diagnostic = diagnostic
         self.status = status
         self.code = code
 
@@ -61,8 +61,8 @@ def cloud_error(
     if status in _REDIRECTS:
         fact = f"the answer was {status}, a redirect, which is not followed because the credential would go along"
         remedy = remedy or "Check the endpoints in the settings, and the proxy of this machine"
-    fault = Fault(Severity.ERROR, subject, fact, consequence, remedy or _remedy(status, code, account))
-    return CloudError(fault, status, code)
+    diagnostic = Diagnostic(Severity.ERROR, subject, fact, consequence, remedy or _remedy(status, code, account))
+    return CloudError(diagnostic, status, code)
 
 
 def from_azure(error: AzureError, subject: str, consequence: str, *, account: str = "") -> CloudError:

@@ -17,7 +17,7 @@ from azure.storage.blob.aio import ContainerClient
 from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs, metadata_of
-from imagefactory.diagnostics import Fault
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog, build_catalog, companions_to_read
 from imagefactory.images.companions import VhdBlob
 from imagefactory.images.ranges_manifest import SUFFIX, manifest_name
@@ -34,7 +34,7 @@ _NO_PLAN = "what the factory holds cannot be told, so nothing is planned and not
 async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
     """What the factory holds; an empty catalog where the container does not exist. Raises `CloudError`.
 
-    A companion that cannot be downloaded is a fault in the catalog and stops no other.
+    A companion that cannot be downloaded is a diagnostic in the catalog and stops no other.
     """
     subject = f"factory lab '{factory.name}'"
     if factory.storage_account_id is None:
@@ -71,16 +71,16 @@ async def saved_names(accounts: StorageAccounts, account_id: str) -> frozenset[s
     return frozenset(unquote(blob.metadata["imagename"]) for blob in blobs if "imagename" in blob.metadata)
 
 
-async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) -> bytes | Fault:
+async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) -> bytes | Diagnostic:
     subject, consequence = f"companion '{name}'", "its image is not distributed anew, and what stands of it stays"
     async with gate:
         try:
             stream = await container.download_blob(name, offset=0, length=_LARGEST_COMPANION)
             return await stream.readall()
         except AzureError as error:
-            return from_azure(error, subject, consequence).fault
+            return from_azure(error, subject, consequence).diagnostic
         except CloudError as error:
-            return error.fault
+            return error.diagnostic
 
 
 def _with_manifest(vhd: VhdBlob, manifest: BlobProperties | None) -> VhdBlob:

@@ -68,7 +68,8 @@ class Manifests:
             packed = await asyncio.to_thread(manifest_bytes, manifest)
             await self._blobs.put_document(place, packed, about, overwrite=overwrite)
         except CloudError as error:
-            return f"{place.name}: it cannot be written ({error.fault.fact}), so later copies are not compared with it"
+            reason = error.diagnostic.fact
+            return f"{place.name}: cannot be written ({reason}), so later copies are not compared with it"
         return ""
 
 

@@ -29,7 +29,7 @@ from imagefactory.azure.core.errors import CloudError, error_code, from_azure
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.factory_container import CONTAINER
-from imagefactory.diagnostics import Fault, error
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.observed.arm_ids import DISK, STORAGE_ACCOUNT
 from imagefactory.observed.factory_blobs import NAME, RECORD, StoredBlob
 
@@ -62,7 +62,7 @@ class SaveRecord:
     """What it names as disks and is no id of one in the factory's subscription; no request is made of it."""
 
     @property
-    def fault(self) -> Fault | None:
+    def diagnostic(self) -> Diagnostic | None:
         """Why its disks cannot all be closed; None: it names nothing but disks."""
         if not self.strays:
             return None
@@ -173,7 +173,7 @@ class SaveRecords:
                 owner.uncancel()
             consequence = "the save stops, and the next run goes on"
             refusal = _refused(AzureError("its lease could not be renewed"), client, consequence)
-            raise SaveLost(refusal.fault) from None
+            raise SaveLost(refusal.diagnostic) from None
         finally:
             renewing.cancel()
             if held is None or not held.removed:

@@ -1,0 +1,195 @@
+"""What is read from Azure before a plan: against the embedded cloud, with the real credentials and clients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagefactory.azure.core.clouds import CLOUDS, cloud_of
+from imagefactory.azure.core.credentials import CredentialError, credential
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.labs import lab_facts
+from imagefactory.azure.observe import CloudFacts, gather_facts
+from imagefactory.configuration.labs_file import LabKey
+from imagefactory.configuration.stack_settings import parse_settings
+from imagefactory.diagnostics import Diagnostic
+from imagefactory.errors import ImageFactoryError
+from imagefactory.images.companions import companion_metadata
+from imagefactory.observed.standing_labs import LabFacts
+from localcloud.client import CloudClient
+from tests.e2e.world import FACTORY_CONTAINER, World
+
+
+@pytest.fixture
+def world(
+    fresh_cloud: CloudClient,
+    shell: dict[str, str],
+    accounts: Iterator[str],
+    project_folder: Path,
+    signed_in: None,
+) -> World:
+    """A factory without labs."""
+    return World(fresh_cloud, shell, accounts, project_folder)
+
+
+def settings_of(world: World) -> Any:
+    factory = {"subscriptionId": world.subscription, "labName": "FACTORY"}
+    return parse_settings({"cloud": "custom", "factory": factory}, world.environment)
+
+
+async def facts_of(world: World) -> CloudFacts:
+    return await gather_facts(settings_of(world), None)
+
+
+async def labs_of(world: World, wanted: Mapping[LabKey, str | None]) -> dict[LabKey, LabFacts | Diagnostic]:
+    cloud = cloud_of(settings_of(world))
+    async with ResourceManager(cloud, credential(cloud)) as arm:
+        return (await lab_facts(arm, (LabKey(world.subscription, world.factory.name), None), wanted))[1]
+
+
+def reads_of_companions(world: World) -> int:
+    return sum(
+        call["service"] == "blob" and call["method"] == "GET" and ".json" in call["path"]
+        for call in world.cloud.calls()
+    )
+
+
+async def test_a_companion_is_read_only_where_the_vhds_metadata_do_not_carry_the_facts(world: World) -> None:
+    """Three images cost three reads; once their facts are metadata too, one listing tells all."""
+    world.add_images(*(("Win2016/Datacenter.json", day) for day in (5, 6, 7)))
+    world.cloud.clear_calls()
+    first = (await facts_of(world)).catalog
+    assert reads_of_companions(world) == 3
+    container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
+    for image in first.images:
+        container.get_blob_client(image.vhd_name).set_blob_metadata(companion_metadata(image))
+    world.cloud.clear_calls()
+    second = (await facts_of(world)).catalog
+    assert reads_of_companions(world) == 0
+    assert [image.name for image in second.images] == [image.name for image in first.images]
+
+
+async def test_one_companion_that_cannot_be_downloaded_stops_no_other(world: World) -> None:
+    """It is told as broken; the others are in the catalog."""
+    good, bad = world.add_images(("Win2016/Datacenter.json", 5), ("Win2016/Datacenter.json", 6))
+    document = world.images[bad].replace(".vhd", ".json")
+    refusal = {"status": 403, "code": "AuthorizationFailure"}
+    world.cloud.set_faults([{"service": "blob", "method": "GET", "path": document, "action": refusal}])
+    catalog = (await facts_of(world)).catalog
+    assert [image.name for image in catalog.images] == [good]
+    assert [broken.companion_name for broken in catalog.broken] == [document]
+
+
+async def test_labs_are_found_over_all_pages_with_one_listing_per_subscription(world: World) -> None:
+    """The last of many labs is found, in any letter case, and no lab costs a look-up of its own."""
+    entries = [
+        {"name": f"many{n:03}", "resourceGroup": "labs", "region": "westeurope", "storageAccount": None}
+        for n in range(120)
+    ]
+    world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": entries}]})
+    world.cloud.clear_calls()
+    wanted = {LabKey(world.subscription, name): None for name in ("many000", "many119")}
+    found = await labs_of(world, wanted)
+    assert all(isinstance(facts, LabFacts) for facts in found.values())
+    listings = [call for call in world.cloud.calls() if re.search(r"microsoft\.devtestlab/labs\?", call["path"], re.I)]
+    single = [call for call in world.cloud.calls() if re.search(r"/labs/many\d+\?", call["path"])]
+    assert 1 < len(listings) < 10 and single == []
+
+
+async def test_a_lab_of_two_resource_groups_needs_its_resource_group(world: World) -> None:
+    """Found twice is a diagnostic that names both; with the group it is found."""
+    for group in ("red", "blue"):
+        entry = {"name": "twin", "resourceGroup": group, "region": "westeurope", "storageAccount": None}
+        world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": [entry]}]})
+    key = LabKey(world.subscription, "twin")
+    diagnostic = (await labs_of(world, {key: None}))[key]
+    assert (
+        isinstance(diagnostic, Diagnostic) and "blue, red" in diagnostic.fact and "ResourceGroup" in diagnostic.remedy
+    )
+    found = (await labs_of(world, {key: "RED"}))[key]
+    assert isinstance(found, LabFacts) and found.resource_group == "red"
+
+
+async def test_a_target_of_the_factorys_name_in_another_group_is_not_the_factory(world: World) -> None:
+    """Each of the two is found by its own resource group; the factory's own images are nobody's business."""
+    entry = {"name": world.factory.name, "resourceGroup": "other", "region": "westeurope", "storageAccount": None}
+    world.cloud.set_faults(
+        [{"service": "arm", "path": "resourcegroups/factory/.*customimages", "action": {"status": 403, "code": "No"}}]
+    )
+    world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": [entry]}]})
+    key, cloud = LabKey(world.subscription, world.factory.name), cloud_of(settings_of(world))
+    async with ResourceManager(cloud, credential(cloud)) as arm:
+        factory, labs = await lab_facts(arm, (key, "factory"), {key: "other"})
+    target = labs[key]
+    assert isinstance(factory, LabFacts) and factory.resource_group == "factory"
+    assert isinstance(target, LabFacts) and target.resource_group == "other"
+
+
+async def test_a_factory_that_cannot_be_read_is_one_clear_error(world: World) -> None:
+    """The lab is named, and what follows."""
+    world.cloud.set_faults(
+        [{"service": "arm", "path": "microsoft.devtestlab/labs", "action": {"status": 403, "code": "Forbidden"}}]
+    )
+    with pytest.raises(ImageFactoryError, match=r"factory.*403 Forbidden"):
+        await facts_of(world)
+
+
+async def test_a_throttled_resource_manager_is_asked_again(world: World) -> None:
+    """429 with Retry-After is waited out."""
+    world.add_images(("Win2016/Datacenter.json", 5))
+    throttled = {"status": 429, "code": "TooManyRequests", "retryAfter": 0}
+    world.cloud.set_faults([{"service": "arm", "path": "devtestlab", "times": 2, "action": throttled}])
+    assert len((await facts_of(world)).catalog.images) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "kind"),
+    [
+        ({}, "AzureCliCredential"),
+        ({"ARM_USE_MSI": "true"}, "ManagedIdentityCredential"),
+        ({"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN": "t", "ARM_USE_MSI": "true"}, "ClientAssertionCredential"),
+        ({"ARM_CLIENT_SECRET": "s", "ARM_USE_OIDC": "true"}, "ClientSecretCredential"),
+        ({"ARM_USE_DEFAULT_AZURE_CREDENTIAL": "1", "ARM_CLIENT_SECRET": "s"}, "DefaultAzureCredential"),
+    ],
+)
+async def test_the_credential_is_chosen_in_azure_natives_order(environment: dict[str, str], kind: str) -> None:
+    """One set-up of ARM_* variables serves the program, the provider and azure-native alike."""
+    ids = {"ARM_TENANT_ID": "00000000-0000-0000-0000-000000000001", "ARM_CLIENT_ID": "client"}
+    chosen = credential(CLOUDS["public"], {**ids, **environment})
+    assert type(chosen).__name__ == kind
+    await chosen.close()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"ARM_CLIENT_CERTIFICATE_PATH": "nowhere.pem"},
+        {"ARM_CLIENT_SECRET": "s3cret", "ARM_TENANT_ID": "no tenant!"},
+        {"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN_FILE_PATH": "nowhere.jwt"},
+        {"ARM_USE_OIDC": "true", "ARM_OIDC_REQUEST_URL": "http://127.0.0.1:9/", "ARM_OIDC_REQUEST_TOKEN": "s3cret"},
+    ],
+)
+async def test_a_way_to_sign_in_that_does_not_work_is_one_clear_error(environment: dict[str, str]) -> None:
+    """Wrong values, missing files and a silent endpoint are told as a sign-in that failed, without any secret."""
+    with pytest.raises(CredentialError, match=r"^sign-in: ") as caught:
+        async with credential(CLOUDS["public"], {"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", **environment}) as chosen:
+            await chosen.get_token("scope/.default")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"ARM_CLIENT_SECRET": "s3cret"}, "ARM_TENANT_ID"),
+        ({"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c"}, "ARM_OIDC_TOKEN"),
+    ],
+)
+def test_a_way_to_sign_in_that_lacks_a_variable_names_it(environment: dict[str, str], named: str) -> None:
+    """The variable is named, its neighbours' values are not."""
+    with pytest.raises(CredentialError, match=named) as caught:
+        credential(CLOUDS["public"], environment)
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,17 @@
+"""`imagefactory`, with the clock of `prune` put forward: no storage service lets a test write blobs of yesterday.
+
+Called as `python -m tests.factory_lab.prune.later <ISO time> <arguments of imagefactory>`.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+
+import imagefactory.cli.prune
+from imagefactory.cli.main import main
+
+if __name__ == "__main__":
+    then = datetime.fromisoformat(sys.argv.pop(1))
+    imagefactory.cli.prune.now = lambda: then
+    main()

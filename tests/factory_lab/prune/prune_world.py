@@ -1,0 +1,216 @@
+"""A factory to be pruned: images of the old scripts beside our own, what dead saves left, staged VHDs.
+
+Owns the making of those blobs, small and at once, and the calls of the command. Whatever a test asserts it asks of the
+cloud.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+from azure.storage.blob import BlobClient, ContainerClient
+
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.copying.copier import SOURCE, STATE, USERS, WHOLE, user_of
+from imagefactory.images.companions import FactoryImage, companion_bytes, companion_metadata
+from tests.e2e.world import FACTORY_CONTAINER, MANIFEST, MIB, ROOT, STACK, STAGING_CONTAINER, Lab, World
+
+WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
+LENGTH = MIB + 512
+DAYS = timedelta(days=3)
+"""How long after everything was written a prune usually runs here."""
+
+
+@dataclass(frozen=True)
+class Prune:
+    """What the command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Its JSON document."""
+        return dict(json.loads(self.out))
+
+    @property
+    def told_nothing_to_do(self) -> bool:
+        """Whether it ended well and had nothing to delete."""
+        return self.code == 0 and self.out.startswith("0 to delete")
+
+    def results(self) -> dict[str, str]:
+        """What became of each deletion, by name."""
+        return {one["name"]: one["result"] for one in self.told["deletions"]}
+
+
+@dataclass
+class PruneWorld:
+    """A factory, and the lab `web`, which takes everything."""
+
+    world: World
+
+    def __post_init__(self) -> None:
+        self.lab = self.world.add_lab("web", "Win2016", "Ubuntu")
+        for path in (WINDOWS, UBUNTU):
+            self.world.define(path)
+        self.stack()
+
+    # What is there.
+
+    def stack(self, name: str = STACK, **settings: object) -> Path:
+        """A stack of this factory; `labs` names its labs file."""
+        labs = [
+            {"SubscriptionId": lab.subscription, "LabName": lab.name, "ImagePaths": self.world.wishes[lab.name]}
+            for lab in self.world.labs.values()
+        ]
+        (self.world.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
+        values = {
+            "cloud": "custom",
+            "factory": {"subscriptionId": self.world.subscription, "labName": self.world.factory.name},
+            **settings,
+        }
+        file = self.world.folder / f"Pulumi.{name}.yaml"
+        config = {f"imagefactory:{key}": value for key, value in values.items() if value is not None}
+        file.write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
+        return file
+
+    def image(self, day: int, path: str = WINDOWS, **changes: Any) -> FactoryImage:
+        """An image as this project saves it, on a day of June 2026."""
+        guid = str(uuid.uuid4())
+        image = FactoryImage(
+            name=f"{path.removesuffix('.json').replace('/', '_')}-Jun-{day}-2026",
+            image_path=ImagePath.parse(path),
+            description="",
+            author="",
+            os_type="Windows",
+            generalized=True,
+            saved_at=datetime(2026, 6, day, tzinfo=timezone.utc),
+            saved_at_source="companion",
+            vhd_name=f"{guid}.vhd",
+            length=LENGTH,
+            created=datetime.now(timezone.utc),
+        )
+        image = replace(image, **changes)
+        self.vhd(image.vhd_name, companion_metadata(image))
+        self.document(f"{guid}.json", companion_bytes(image))
+        return image
+
+    def old_image(self, day: int, path: str = WINDOWS, **changes: object) -> str:
+        """An image as the PowerShell scripts saved it: UTF-16, backslashes, a date of the agent's culture."""
+        guid = str(uuid.uuid4())
+        companion = {
+            "imageName": f"{path.removesuffix('.json').replace('/', '_')}-Jun-{day}-2026",
+            "imagePath": path.replace("/", "\\"),
+            "description": "",
+            "osType": "Windows",
+            "vhdFileName": f"{guid}.vhd",
+            "timestamp": f"6/{day}/2026 10:11:12 AM",
+            **changes,
+        }
+        self.vhd(f"{guid}.vhd")
+        self.document(f"{guid}.json", json.dumps(companion).encode("utf-16"))
+        return f"{guid}.vhd"
+
+    def vhd(self, name: str, metadata: Mapping[str, str] | None = None) -> BlobClient:
+        """A page blob in the factory's container."""
+        blob = self.factory.get_blob_client(name)
+        blob.create_page_blob(LENGTH, metadata=dict(metadata or {}))
+        return blob
+
+    def document(self, file: str, content: bytes = b"", **metadata: str) -> BlobClient:
+        """Another blob there."""
+        return self.factory.upload_blob(file, content, metadata=metadata)
+
+    def saved_extras(self, image: FactoryImage) -> set[str]:
+        """Gives an image a manifest, a data disk and what a dead save left; their names."""
+        guid = image.vhd_name.removesuffix(".vhd")
+        self.vhd(f"{guid}.lun0.vhd")
+        self.document(f"{guid}{MANIFEST}", b"", allocated="4096")
+        self.document(f"{guid}.lun0{MANIFEST}", b"", allocated="512")
+        self.document(f"{guid}.save", name=image.name)
+        self.document(f"{image.name}.name", guid=guid)
+        extras = ("lun0.vhd", "ranges.json.gz", "lun0.ranges.json.gz", "save")
+        return {f"{image.name}.name", *(f"{guid}.{each}" for each in extras)}
+
+    def stage(
+        self, vhd_name: str, *image_ids: str, lab: Lab | None = None, source: str | None = None, recorded: bool = False
+    ) -> str:
+        """A whole staged VHD in a lab's account, for custom images by their ARM ids."""
+        container = self.staging(lab or self.lab)
+        if not container.exists():
+            container.create_container()
+        source = source or f"{self.factory.url}/{vhd_name}"
+        metadata = {SOURCE: source, STATE: WHOLE, USERS: ",".join(map(user_of, image_ids))}
+        container.get_blob_client(vhd_name).create_page_blob(
+            LENGTH, metadata={key: value for key, value in metadata.items() if value}
+        )
+        if recorded:
+            container.upload_blob(vhd_name.replace(".vhd", MANIFEST), b"")
+        return vhd_name
+
+    # What is looked at.
+
+    @property
+    def factory(self) -> ContainerClient:
+        """The factory's container."""
+        return self.world.service(self.world.factory).get_container_client(FACTORY_CONTAINER)
+
+    def staging(self, lab: Lab) -> ContainerClient:
+        """The container of staged VHDs of a lab."""
+        return self.world.service(lab).get_container_client(STAGING_CONTAINER)
+
+    def held(self) -> set[str]:
+        """Names of all blobs of the factory."""
+        return {blob.name for blob in self.factory.list_blobs()}
+
+    def deletes(self) -> list[str]:
+        """Paths of the blobs whose deletion was asked for, in that order."""
+        paths = [call["path"] for call in self.world.cloud.calls() if call["method"] == "DELETE"]
+        return [path for path in paths if f"/{self.world.factory.account}/" in path]
+
+    # Runs.
+
+    def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Prune:
+        """The command to its end, at a time when all is old unless told otherwise."""
+        done = self.start(*arguments, now=now, stack=stack)
+        out, err = done.communicate(timeout=60)
+        return Prune(done.returncode, out, err)
+
+    def start(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> subprocess.Popen[str]:
+        """The command, without a terminal."""
+        return subprocess.Popen(
+            self.command(*arguments, now=now, stack=stack),
+            cwd=self.world.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @staticmethod
+    def command(*arguments: str, now: datetime | None = None, stack: str = STACK) -> list[str]:
+        """Its words."""
+        then = (now or datetime.now(timezone.utc) + DAYS).isoformat()
+        return [sys.executable, "-m", "tests.factory_lab.prune.later", then, "prune", "--stack", stack, *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the command."""
+        return {**self.world.environment, "PYTHONPATH": os.fspath(ROOT)}
+
+
+def images_of(*images: FactoryImage) -> set[str]:
+    """The two files of each image."""
+    return {name for image in images for name in (image.vhd_name, image.vhd_name.replace(".vhd", ".json"))}

@@ -1,0 +1,194 @@
+"""`imagefactory prune` as a user calls it, against the embedded cloud: what goes, what stays, what is told."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
+from tests.e2e.world import MANIFEST
+from tests.factory_lab.prune.prune_world import LENGTH, UBUNTU, WINDOWS, PruneWorld, images_of
+
+DAY = timedelta(days=1)
+GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def test_the_newest_of_each_path_stay_and_older_ones_go_with_all_their_files(factory: PruneWorld) -> None:
+    """Our images and those of the old scripts count together; VHD, companion, manifests, data disks and records go."""
+    newest, ubuntu = factory.image(19), factory.image(1, UBUNTU)
+    second = factory.old_image(18)
+    oldest = factory.old_image(15)
+    old = factory.image(17)
+    extras = factory.saved_extras(old)
+    everything = factory.held()
+    run = factory.prune("--keep", "2", "--yes", "--json")
+    assert run.code == 0, run.err
+    gone = {*images_of(old), *extras, oldest, oldest.replace(".vhd", ".json")}
+    assert factory.held() == everything - gone
+    assert {newest.vhd_name, second, ubuntu.vhd_name} <= factory.held()
+    told = {one["blobs"][1]: one for one in run.told["deletions"]}
+    assert set(told) == {old.vhd_name, oldest}
+    assert told[old.vhd_name]["size"] == 4096 + 512 and told[oldest]["size"] == LENGTH
+    assert all(one["reason"] == "older than the newest 2 of its image path" for one in told.values())
+    assert factory.prune("--keep", "2", "--yes", "--json").told["deletions"] == []
+
+
+def test_an_image_goes_companion_first(factory: PruneWorld) -> None:
+    """What a kill leaves is an unfinished save, never a companion that promises a VHD."""
+    old = factory.image(13)
+    factory.image(14)
+    factory.saved_extras(old)
+    factory.world.cloud.clear_calls()
+    assert factory.prune("--keep", "1", "--yes").code == 0
+    names = [path.partition("?")[0].rpartition("/")[2] for path in factory.deletes()]
+    guid = old.vhd_name.removesuffix(".vhd")
+    assert names[:3] == [f"{guid}.json", f"{guid}.vhd", f"{guid}.lun0.vhd"] and names[-1] == f"{guid}.save"
+
+
+def test_what_is_pinned_undated_broken_or_still_in_a_vm_stays_and_is_told(factory: PruneWorld) -> None:
+    """Whatever its age; and what cannot be judged does not count among those that are kept."""
+    vm = {"name": "builder", "osType": "Windows", "sizeBytes": 16 * 1024 * 1024}
+    lab = factory.world.factory
+    entry = {
+        "name": lab.name,
+        "resourceGroup": lab.group,
+        "region": "westeurope",
+        "storageAccount": lab.account,
+        "virtualMachines": [vm],
+    }
+    factory.world.cloud.seed({"subscriptions": [{"subscriptionId": lab.subscription, "labs": [entry]}]})
+    undated = factory.old_image(25, timestamp="6/7/2026 10:11:12 AM")
+    broken = factory.old_image(24, imagePath=None)
+    newest, _second = factory.image(23), factory.image(22)
+    in_vm = factory.image(21, lineage=Lineage(vm=f"{lab.id}/VirtualMachines/BUILDER"))
+    pinned, old = factory.image(20), factory.image(19)
+    orphan = factory.document(f"{GUID}.json", b"{}").blob_name
+    factory.stack(keep=2)
+    factory.stack("other", keep=1, pins={WINDOWS: pinned.name})
+    everything = factory.held()
+    run = factory.prune("--yes", "--json")
+    assert run.code == 0, run.err
+    assert factory.held() == everything - images_of(old)
+    reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
+    assert "newest 2" in reasons[newest.vhd_name]
+    assert "VM builder" in reasons[in_vm.vhd_name] and reasons[pinned.vhd_name] == "pinned by stack 'other'"
+    reported = {one["name"]: one["reason"] for one in run.told["reported"]}
+    assert set(reported) == {undated, broken, orphan}
+    assert "no usable date" in reported[undated] and "imagePath is missing" in reported[broken]
+    assert all("it is not deleted" in reason for reason in reported.values())
+
+
+def test_a_lab_whose_vms_cannot_be_listed_stops_everything(factory: PruneWorld) -> None:
+    """Nobody can tell then which image would be saved again."""
+    factory.image(13), factory.image(14)
+    everything = factory.held()
+    refusal = {"status": 403, "code": "AuthorizationFailed"}
+    factory.world.cloud.set_faults([{"service": "arm", "path": "virtualmachines", "action": refusal}])
+    run = factory.prune("--keep", "1", "--yes", "--json")
+    assert run.code == 1 and run.out == "" and "AuthorizationFailed" in run.err and run.err.count("\n") == 1
+    assert factory.held() == everything
+
+
+def test_what_dead_saves_left_goes_after_a_day(factory: PruneWorld) -> None:
+    """VHDs without companion with all that belongs to them, and names, records and manifests without VHD."""
+    image = factory.image(13, data_disks=(DataDisk(0, f"{GUID[:-1]}a.vhd"),))
+    needed = factory.vhd(f"{GUID[:-1]}a.vhd").blob_name
+    foreign = factory.vhd("by-hand.vhd").blob_name
+    other = factory.document("notes.txt", b"mine").blob_name
+    broken = factory.old_image(14, osType="BeOS")
+    stays = {*images_of(image), needed, foreign, other, broken, broken.replace(".vhd", ".json")}
+    assert factory.held() == stays
+    dead, record, manifest, name = (f"{GUID[:-1]}{digit}" for digit in "bcde")
+    for file in (f"{dead}.vhd", f"{dead}.lun3.vhd"):
+        factory.vhd(file)
+    for file in (f"{dead}{MANIFEST}", f"{dead}.lun3{MANIFEST}", f"{record}.save", f"{manifest}{MANIFEST}"):
+        factory.document(file)
+    factory.document(f"{dead}.copying.json.gz")
+    factory.document(f"{dead}.save", name="Dead-Jun-1-2026")
+    factory.document("Dead-Jun-1-2026.name", guid=dead)
+    factory.document("Gone-Jun-1-2026.name", guid=name)
+    time.sleep(1.1)  # Azure tells times in whole seconds
+    since = datetime.now(timezone.utc).replace(microsecond=0)
+    fresh = factory.vhd(f"{GUID[:-1]}f.vhd").blob_name
+    assert factory.prune("--yes", "--keep", "1", now=since).told_nothing_to_do
+    run = factory.prune("--yes", "--keep", "1", "--json", now=since + DAY - timedelta(seconds=0.5))
+    assert run.code == 0, run.err
+    assert factory.held() == {*stays, fresh}
+    kinds = {one["name"]: one["kind"] for one in run.told["deletions"]}
+    assert kinds.pop(f"{dead}.vhd") == "unfinished save"
+    assert len(kinds) == 3 and set(kinds.values()) == {"left-over"}
+    assert {one["name"] for one in run.told["reported"]} == {foreign, broken}
+    assert {one["name"] for one in run.told["kept"]} == {image.name, needed, fresh}
+
+
+def test_a_save_that_somebody_holds_is_left_alone(factory: PruneWorld) -> None:
+    """However old: by its record, or by the VHD itself; and by a lease that comes after the listing."""
+    factory.image(14)
+    held = factory.image(13)
+    factory.factory.get_blob_client(held.vhd_name).acquire_lease()
+    for digit in "ab":
+        factory.vhd(f"{GUID[:-1]}{digit}.vhd")
+    factory.document(f"{GUID[:-1]}a.save").acquire_lease()
+    factory.factory.get_blob_client(f"{GUID[:-1]}b.vhd").acquire_lease()
+    everything = factory.held()
+    run = factory.prune("--yes", "--keep", "1", "--json")
+    assert run.code == 0 and run.told["deletions"] == [] and factory.held() == everything
+    assert {"a save holds it", "somebody holds its files by a lease"} <= {one["reason"] for one in run.told["kept"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "keep"),
+    [({"keep": 3}, (), 3), ({"keep": 3}, ("--keep", "1"), 1), ({"keep": None}, ("--keep", "2"), 2)],
+)
+def test_what_is_kept_is_what_the_stacks_keep_or_what_is_given(
+    factory: PruneWorld, settings: dict[str, object], arguments: tuple[str, ...], keep: int
+) -> None:
+    """The largest `keep` of all stacks; labs that would lose images are warned of."""
+    factory.stack(keep=2)
+    factory.stack("other", **settings)
+    images = [factory.image(day) for day in (16, 15, 14, 13)]
+    run = factory.prune("--dry-run", "--json", *arguments)
+    assert run.code == 0, run.err
+    assert run.told["keep"] == keep
+    assert [one["name"] for one in run.told["deletions"]] == [image.name for image in images[keep:]]
+    assert ("stack 'other'" in str(run.told["warnings"])) == bool(arguments)
+    assert set(run.results().values()) <= {"would be deleted"} and len(factory.held()) == 8
+
+
+def test_without_a_limit_the_option_is_needed(factory: PruneWorld) -> None:
+    """A stack whose labs hold all that the factory holds says nothing of what can go."""
+    factory.stack(keep=2)
+    factory.stack("other")
+    run = factory.prune("--dry-run")
+    assert run.code == 2 and "--keep" in run.err and "'other'" in run.err and run.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["config: [", "config: {imagefactory:factory: {labName: factory}}"])
+def test_a_stack_file_that_cannot_be_read_stops_the_command(factory: PruneWorld, content: str) -> None:
+    """Its pins are unknown."""
+    factory.image(13), factory.image(14)
+    (factory.world.folder / "Pulumi.other.yaml").write_text(content, encoding="utf-8")
+    run = factory.prune("--yes", "--keep", "1")
+    assert run.code == 2 and "Pulumi.other.yaml" in run.err and len(factory.held()) == 4
+
+
+def test_the_pins_of_a_stack_whose_settings_are_wrong_are_not_guessed(factory: PruneWorld) -> None:
+    """A stack with this factory must be readable as a whole."""
+    factory.image(13), factory.image(14)
+    factory.stack("other", pins=["nothing"])
+    run = factory.prune("--yes", "--keep", "1")
+    assert run.code == 2 and "pins" in run.err and len(factory.held()) == 4
+
+
+def test_stacks_of_other_factories_and_of_other_programs_are_passed_over(factory: PruneWorld) -> None:
+    """Their pins and their `keep` are of no interest, and need not even be readable."""
+    old, _new = factory.image(13), factory.image(14)
+    elsewhere = {"subscriptionId": factory.world.subscription, "labName": "elsewhere"}
+    factory.stack("elsewhere", factory=elsewhere, pins={WINDOWS: old.name}, cloud="nowhere")
+    factory.stack("unlimited", factory=None, keep=None)
+    factory.stack(keep=1)
+    run = factory.prune("--yes", "--json")
+    assert run.code == 0 and run.results() == {old.name: "deleted"}, run.err

@@ -1,0 +1,238 @@
+"""`imagefactory save` on the embedded cloud: what is saved, under what name, and what is not."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+import requests
+
+from imagefactory.images.ranges_manifest import manifest_name, parse_manifest
+from tests.azure.storage_world import md5
+from tests.e2e.world import FACTORY_CONTAINER, MIB, RANGES
+from tests.factory_lab.factory_world import UBUNTU, WINDOWS, FactoryWorld
+
+PIPELINE = {
+    "BUILD_SOURCEVERSION": "0123abc",
+    "BUILD_BUILDID": "17",
+    "SYSTEM_TEAMPROJECT": "Images",
+    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/contoso/",
+}
+
+
+def today(stem: str, suffix: str = "") -> str:
+    """The name of an image that is saved today."""
+    now = datetime.now(timezone.utc)
+    return f"{stem}-{now:%b}-{now.day}-{now.year}{suffix}"
+
+
+def test_finished_vms_become_images_that_equal_their_disks_and_nothing_else_is_left(world: FactoryWorld) -> None:
+    """VHD, manifest and companion beside each other; no record, no reservation, no open disk. Then nothing is to do."""
+    world.add_vm("win")
+    world.add_vm("linux", UBUNTU)
+    saved = world.save(variables=PIPELINE)
+    assert saved.code == 0, saved.stderr
+    assert saved.results() == {"win": "saved", "linux": "saved"} and saved.document["warnings"] == []
+    name, vhd = saved.row("win")["image"], saved.row("win")["vhd"]
+    assert name == today("Win2016_Datacenter")
+    assert world.bytes_of(world.factory, FACTORY_CONTAINER, vhd) == world.disk_bytes("win")
+    guid = vhd.removesuffix(".vhd")
+    assert {each for each in world.blobs() if each.startswith(guid)} == {vhd, f"{guid}.json", f"{guid}.ranges.json.gz"}
+    assert len(world.blobs()) == 6 and world.open_disks() == []
+    companion = world.companions()[name]
+    assert companion["imagePath"] == "Win2016\\Datacenter.json" and companion["description"] == "win"
+    assert (companion["osType"], companion["osState"], companion["hyperVGeneration"]) == (
+        "Windows",
+        "Generalized",
+        "V1",
+    )
+    assert companion["commit"] == "0123abc" and companion["pipelineRun"].endswith("/Images/_build/results?buildId=17")
+    assert companion["disk"].lower() == world.disk_id("win").lower()
+    manifest = parse_manifest(world.bytes_of(world.factory, FACTORY_CONTAINER, manifest_name(vhd)), RANGES)
+    assert manifest.vhd == vhd and manifest.digest == saved.row("win")["digest"]
+    content = world.disk_bytes("win")
+    assert manifest.md5 == {part: md5(content[part.offset : part.end]) for part in manifest.ranges}
+    images = {each["name"]: each for each in world.command("catalog", "--json").document["images"]}
+    assert images[name]["digest"] == manifest.digest and images[name]["allocated"] == manifest.allocated
+    before = world.blobs()
+    world.cloud.clear_calls()
+    again = world.save()
+    assert again.code == 0 and again.results() == {"win": "already saved", "linux": "already saved"}
+    assert world.blobs() == before
+    assert {call["method"] for call in world.cloud.calls()} <= {"GET", "HEAD"}
+
+
+def test_what_was_saved_is_distributed_as_it_was_saved(world: FactoryWorld) -> None:
+    """sysPrep for generalized Windows only; the lineage becomes tags; no digest is made anew."""
+    world.add_vm("win")
+    world.add_vm("special", "Win2016/SQL.json", tags={"ImageOsState": "Specialized"}, generalized=False)
+    world.add_vm("linux", UBUNTU)
+    saved = world.save(variables=PIPELINE)
+    assert saved.code == 0, saved.stderr
+    lab = world.add_lab("web", "Win2016", "Ubuntu")
+    run = world.serve()
+    assert run.changes["created"] == 13, run.output
+    images = {vm: world.image(lab, saved.row(vm)["image"]) for vm in ("win", "special", "linux")}
+    assert {vm: each["properties"]["vhd"]["sysPrep"] for vm, each in images.items()} == {
+        "win": True, "special": False, "linux": False}  # fmt: skip
+    tags = images["win"]["tags"]
+    assert (tags["SourceVm"], tags["Commit"]) == ("win", "0123abc")
+    assert tags["PipelineRun"].endswith("buildId=17") and tags["SourceDisk"].lower() == world.disk_id("win").lower()
+    assert tags["Digest"] == saved.row("win")["digest"]
+
+
+def test_a_vm_that_is_not_ready_is_told_and_the_others_are_saved(world: FactoryWorld) -> None:
+    """Exit code 1, for a VM that was to be saved is not; once it is stopped, the next run saves it, and only it."""
+    world.add_vm("running", powerState="running")
+    world.add_vm("finished")
+    world.add_vm("other", None)
+    first = world.save()
+    assert first.code == 1
+    assert first.results() == {"running": "not ready", "finished": "saved", "other": "not tagged"}
+    assert "not deallocated" in first.row("running")["message"]
+    world.set_power("running", "deallocated")
+    second = world.save()
+    assert second.code == 0, second.stderr
+    assert second.results() == {"running": "saved", "finished": "already saved", "other": "not tagged"}
+    assert second.row("running")["image"] == today("Win2016_Datacenter", "A")
+
+
+def test_a_dry_run_tells_all_and_touches_nothing(world: FactoryWorld) -> None:
+    """Not even by opening a disk."""
+    world.add_vm("finished")
+    world.add_vm("running", powerState="running")
+    world.cloud.clear_calls()
+    run = world.save("--dry-run")
+    assert run.code == 1 and run.results() == {"finished": "would be saved", "running": "not ready"}
+    assert {call["method"] for call in world.cloud.calls()} <= {"GET", "HEAD"}
+    assert world.blobs() == {}
+
+
+def test_only_the_vm_that_is_named_is_saved(world: FactoryWorld) -> None:
+    """A name that is not there is a slip of the pen: nothing is saved, exit code 2, and the names are told."""
+    world.add_vm("a")
+    world.add_vm("b")
+    assert world.save("--vm", "A").results() == {"a": "saved"}
+    wrong = world.command("save", "--vm", "c", "--vm", "a")
+    assert wrong.code == 2 and "VMs of the factory lab: a, b" in wrong.stderr
+
+
+def test_two_runs_at_once_give_every_image_its_own_name(world: FactoryWorld) -> None:
+    """Four VMs of one golden image, two runs, one day."""
+    for vm in "abcd":
+        world.add_vm(vm)
+    with ThreadPoolExecutor() as pool:
+        runs = list(
+            pool.map(lambda names: world.save(*names), (("--vm", "a", "--vm", "b"), ("--vm", "c", "--vm", "d")))
+        )
+    assert [run.code for run in runs] == [0, 0], [run.stderr for run in runs]
+    names = [run.row(vm)["image"] for run, vms in zip(runs, ("ab", "cd"), strict=True) for vm in vms]
+    assert sorted(names) == [today("Win2016_Datacenter", suffix) for suffix in ("", "A", "B", "C")]
+    assert set(world.companions()) == set(names) and world.leftovers() == []
+
+
+def test_two_runs_of_the_same_vm_make_one_image(world: FactoryWorld) -> None:
+    """One saves it; the other waits, and finds it saved or says who saves it. No disk stays open."""
+    world.add_vm("a")
+    with ThreadPoolExecutor() as pool:
+        runs = list(pool.map(lambda _: world.save(), range(2)))
+    assert [run.code for run in runs] == [0, 0], [run.stderr for run in runs]
+    assert len(world.companions()) == 1
+    assert {run.row("a")["image"] for run in runs if run.row("a")["image"]} == set(world.companions())
+    assert {run.row("a")["result"] for run in runs} <= {"saved", "already saved", "saved by another run"}
+    assert world.leftovers() == [] and world.open_disks() == []
+
+
+def test_names_of_the_old_scripts_images_are_not_given_again(world: FactoryWorld) -> None:
+    """Their companions, in UTF-16 and with a date in the agent's culture, stay as they are beside ours."""
+    name, vhd = today("Win2016_Datacenter"), "11111111-0000-4000-8000-000000000001.vhd"
+    companion = {
+        "imageName": name,
+        "imagePath": "Win2016\\Datacenter.json",
+        "description": "by hand",
+        "osType": "Windows",
+        "vhdFileName": vhd,
+        "timestamp": "6/26/2020 10:11:12 AM",
+    }
+    image = {"lab": "factory", "subscriptionId": world.subscription, "vhd": vhd, "sizeBytes": 16 * MIB}
+    world.cloud.seed({"factoryImages": [{**image, "companion": companion, "companionEncoding": "utf-16"}]})
+    before = world.bytes_of(world.factory, FACTORY_CONTAINER, vhd.replace(".vhd", ".json"))
+    world.add_vm("a")
+    assert world.save().row("a")["image"] == today("Win2016_Datacenter", "A")
+    assert world.bytes_of(world.factory, FACTORY_CONTAINER, vhd.replace(".vhd", ".json")) == before
+    document = world.command("catalog", "--json").document
+    assert [each["name"] for each in document["images"]] == [today("Win2016_Datacenter", "A"), name]
+
+
+def test_a_disk_that_somebody_else_has_open_is_left_to_them(world: FactoryWorld) -> None:
+    """It is reported with how to end that, and their access goes on."""
+    world.add_vm("a")
+    address = world.grant("a")
+    run = world.save()
+    assert run.code == 1 and "az disk revoke-access" in run.row("a")["message"]
+    assert requests.head(address, headers={"x-ms-version": "2021-12-02"}, timeout=10).status_code == 200
+
+
+def test_data_disks_are_told_and_saved_on_demand_and_distribution_says_what_becomes_of_them(
+    world: FactoryWorld,
+) -> None:
+    """DevTest Labs makes an image of one VHD."""
+    data = {"sizeBytes": 16 * MIB, "allocatedBytes": 2 * MIB}
+    world.add_vm("a", dataDisks=[{"lun": 0, **data}, {"lun": 3, **data}])
+    assert "only its OS disk is saved" in world.save("--dry-run").document["warnings"][0]
+    saved = world.save("--with-data-disks")
+    assert saved.code == 0, saved.stderr
+    guid = saved.row("a")["vhd"].removesuffix(".vhd")
+    assert saved.row("a")["dataDisks"] == [f"{guid}.lun0.vhd", f"{guid}.lun3.vhd"]
+    assert {f"{guid}.lun0.vhd", f"{guid}.lun3.ranges.json.gz"} <= set(world.blobs())
+    assert world.open_disks() == []
+    assert world.command("catalog", "--json").document["leftOut"] == []
+    world.add_lab("web", "Win2016")
+    run = world.preview()
+    assert "labs get its OS disk only" in run.output, run.output
+
+
+@pytest.mark.parametrize(
+    ("machine", "metadata", "state"),
+    [
+        ({"generalized": True}, {"imageOsState": "Specialized"}, "Generalized"),
+        (
+            {"generalized": False, "tags": {"imageosstate": "specialized"}},
+            {"imageOsState": "Generalized"},
+            "Specialized",
+        ),
+        ({"generalized": False}, {"imageOsState": "Specialized"}, "Specialized"),
+        ({"generalized": False}, {}, "Generalized"),
+    ],
+)
+def test_the_os_state_is_found_in_the_order_of_who_knows_best(
+    world: FactoryWorld, machine: dict[str, Any], metadata: dict[str, str], state: str
+) -> None:
+    """Instance view, tag, golden image, the old scripts' assumption; the companion tells it."""
+    world.add_vm("a", **machine)
+    golden = world.folder / "Configuration" / "GoldenImages" / WINDOWS
+    golden.write_text(json.dumps({"metadata": metadata}), encoding="utf-8")
+    saved = world.save()
+    assert saved.code == 0, saved.stderr
+    assert world.companions()[saved.row("a")["image"]]["osState"] == state
+
+
+def test_generation_2_is_recorded_and_warned_of(world: FactoryWorld) -> None:
+    """With what DevTest Labs does with it."""
+    world.add_vm("a", hyperVGeneration="V2")
+    saved = world.save()
+    assert saved.code == 0 and "made as generation 1" in saved.document["warnings"][0]
+    assert world.companions()[saved.row("a")["image"]]["hyperVGeneration"] == "V2"
+
+
+def test_without_json_a_person_reads_a_table_and_progress_is_not_on_standard_output(world: FactoryWorld) -> None:
+    """In a log, progress is a line now and then."""
+    world.add_vm("golden-vm")
+    run = world.command("save")
+    assert run.code == 0, run.stderr
+    assert "golden-vm" in run.stdout and today("Win2016_Datacenter") in run.stdout
+    assert "1 VHD copied" in run.stdout
+    assert "100 %" in run.stderr and f"golden-vm: saved as {today('Win2016_Datacenter')}" in run.stderr

@@ -1,0 +1,159 @@
+"""Saves that are cut off or refused at each step: nothing stays open, nothing is lost, the next run goes on."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from tests.e2e.world import FACTORY_CONTAINER, MIB
+from tests.factory_lab.factory_world import FactoryWorld
+
+GRANT = {"service": "arm", "method": "POST", "path": "/begingetaccess"}
+REVOKE = {"service": "arm", "method": "POST", "path": "/endgetaccess"}
+RECORD = {"service": "blob", "method": "PUT", "path": r"\.save(\?comp=metadata)?$"}
+NAME = {"service": "blob", "method": "PUT", "path": r"\.name$"}
+CREATE = {"service": "blob", "method": "PUT", "path": r"\.vhd$"}
+RANGE = {"service": "blob", "method": "PUT", "path": r"\.vhd\?comp=page"}
+MARK = {"service": "blob", "method": "PUT", "path": r"\.vhd\?comp=metadata"}
+COMPANION = {"service": "blob", "method": "PUT", "path": r"[0-9a-f]\.json$"}
+DISK_SIZE: dict[str, Any] = {"sizeBytes": 48 * MIB, "allocatedBytes": 24 * MIB}
+
+REFUSED = {"status": 403, "code": "AuthorizationPermissionMismatch"}
+
+
+def is_whole(world: FactoryWorld, vm: str = "golden") -> bool:
+    """Whether the one image of the factory equals the VM's disk, and nothing unfinished is left beside it."""
+    ((_, companion),) = world.companions().items()
+    content = world.bytes_of(world.factory, FACTORY_CONTAINER, companion["vhdFileName"])
+    assert world.leftovers() == [] and world.open_disks() == []
+    return content == world.disk_bytes(vm)
+
+
+@pytest.mark.parametrize(
+    "step", [RECORD, NAME, GRANT, CREATE, RANGE, MARK, {**MARK, "nth": 2}, COMPANION], ids=lambda step: str(step)
+)
+def test_a_step_that_is_refused_fails_that_vm_alone_and_the_next_run_goes_on(
+    world: FactoryWorld, step: dict[str, Any]
+) -> None:
+    """One line says why; every disk is closed; there is no companion of the VM that failed."""
+    world.add_vm("golden")
+    world.cloud.set_faults([{**step, "times": (step.get("nth") and 1) or None, "action": REFUSED}])
+    run = world.save()
+    assert run.code == 1 and run.results() == {"golden": "failed"}, run.stdout
+    assert "\n" not in run.row("golden")["message"]
+    assert world.open_disks() == [] and world.companions() == {}
+    world.cloud.clear_faults()
+    held = world.record_names() - {""}
+    again = world.save()
+    assert again.code == 0, again.stdout
+    assert not held or held == {again.row("golden")["image"]}, "it keeps its name"
+    assert is_whole(world)
+
+
+@pytest.mark.parametrize("step", [GRANT, CREATE, RANGE, MARK, COMPANION, REVOKE], ids=lambda step: str(step["path"]))
+def test_a_step_that_fails_once_is_tried_again(world: FactoryWorld, step: dict[str, Any]) -> None:
+    """A service that fails for a moment fails nothing."""
+    world.add_vm("golden")
+    world.cloud.set_faults([{**step, "times": 1, "action": {"status": 503, "code": "ServerBusy"}}])
+    run = world.save()
+    assert run.code == 0, run.stdout
+    assert [rule["hits"] for rule in world.cloud.faults()] == [1]
+    assert is_whole(world)
+
+
+def test_access_that_cannot_be_revoked_is_an_error_and_the_next_run_revokes_it(world: FactoryWorld) -> None:
+    """Told with what follows from it; also where the next run is about another VM."""
+    world.add_vm("golden")
+    world.add_vm("other", "Ubuntu/Jammy.json")
+    world.cloud.set_faults([{**REVOKE, "action": {"status": 403, "code": "AuthorizationFailed"}}])
+    run = world.save("--vm", "golden")
+    assert run.code == 1 and "stays readable" in run.row("golden")["message"]
+    assert len(world.open_disks()) == 1
+    world.cloud.clear_faults()
+    left = world.save("--vm", "other", "--dry-run").document
+    assert len(left["accessLeftOpen"]) == 1 and len(world.open_disks()) == 1
+    other = world.save("--vm", "other")
+    assert other.code == 0 and len(other.document["accessRevoked"]) == 1, other.stdout
+    assert world.open_disks() == []
+    assert world.save("--vm", "golden").code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_the_disk_first_and_the_next_run_moves_only_the_rest(
+    world: FactoryWorld, number: signal.Signals
+) -> None:
+    """Exit code 128 and the signal's number; the report tells what was interrupted."""
+    world.add_vm("golden", **DISK_SIZE)
+    world.cloud.set_latencies({"pageSeconds": 0.05})
+    world.cloud.set_faults([{**RANGE, "offset": 20 * MIB, "action": {"delaySeconds": 8}}])
+    stopped = world.interrupted(lambda: world.moved() > 2 * MIB, number)
+    assert stopped.code == 128 + number and stopped.results() == {"golden": "interrupted"}
+    assert world.open_disks() == [] and world.companions() == {}
+    first = world.moved()
+    world.cloud.clear_faults()
+    world.cloud.clear_calls()
+    assert world.save().code == 0
+    assert world.moved() > 0 and first + world.moved() < 30 * MIB
+    assert is_whole(world)
+
+
+MOMENTS: dict[str, Any] = {
+    "granted": lambda world: world.called("POST", "/beginGetAccess"),
+    "begun": lambda world: any(call["path"].endswith(".vhd") for call in world.cloud.calls()),
+    "half-way": lambda world: world.moved() > 8 * MIB,
+    "manifest": lambda world: world.called("PUT", ".ranges.json.gz"),
+    "revoked": lambda world: world.called("POST", "/endGetAccess"),
+    "companion": lambda world: len(world.companions()) == 1,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_after_a_kill_the_next_run_revokes_goes_on_and_ends(world: FactoryWorld, moment: str) -> None:
+    """Whenever it came: one image, equal to the disk, under the first run's name."""
+    world.add_vm("golden", **DISK_SIZE)
+    world.cloud.set_latencies({"pageSeconds": 0.1})
+    delays = [GRANT, CREATE, MARK, COMPANION, {**NAME, "method": "DELETE"}]
+    world.cloud.set_faults([{**step, "action": {"delaySeconds": 0.2}} for step in delays])
+    killed = world.interrupted(lambda: bool(MOMENTS[moment](world)), signal.SIGKILL)
+    assert killed.code == -signal.SIGKILL
+    world.end_leases()
+    names = world.record_names() - {""}
+    world.cloud.clear_faults()
+    world.cloud.set_latencies({})
+    again = world.save()
+    assert again.code == 0, again.stdout
+    assert not names or names == {again.row("golden")["image"]}
+    assert is_whole(world)
+
+
+def test_a_disk_that_a_killed_run_left_open_is_closed_by_a_run_about_another_vm(world: FactoryWorld) -> None:
+    """And the save goes on when its VM is named again. The dead run's lease ends by itself."""
+    world.add_vm("golden", **DISK_SIZE)
+    world.add_vm("other", "Ubuntu/Jammy.json")
+    world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})
+    world.interrupted(lambda: world.called("PUT", ".copying.json.gz"), signal.SIGKILL, "--vm", "golden")
+    assert len(world.open_disks()) == 1
+    world.cloud.set_limits({})
+    run = world.save("--vm", "other")
+    assert run.code == 0 and len(run.document["accessRevoked"]) == 1, run.stdout
+    assert world.open_disks() == []
+    world.cloud.clear_calls()
+    assert world.save("--vm", "golden").code == 0
+    assert 0 < world.moved() < 24 * MIB
+
+
+def test_a_disk_that_was_in_use_since_a_save_was_cut_off_is_copied_anew(world: FactoryWorld) -> None:
+    """What was moved may be of another state of the disk; Azure puts no conditions on its content."""
+    world.add_vm("golden", **DISK_SIZE)
+    world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})
+    world.interrupted(lambda: world.called("PUT", ".copying.json.gz"), signal.SIGINT)
+    world.cloud.set_limits({})
+    world.set_power("golden", "running")
+    world.set_power("golden", "deallocated")
+    world.cloud.clear_calls()
+    run = world.save()
+    assert run.code == 0 and any("begins anew" in text for text in run.document["warnings"]), run.stdout
+    assert world.moved() > 24 * MIB
+    assert is_whole(world)

@@ -1,0 +1,126 @@
+"""Records of saves that somebody else wrote: what they name is a disk, or is sent nowhere, and none blocks for ever.
+
+Whoever may write to the factory's storage can write them, and every save and prune reads them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from azure.storage.blob import ContainerClient
+
+from localcloud.client import CloudClient
+from tests.e2e.world import FACTORY_CONTAINER, World
+from tests.factory_lab.factory_world import FactoryWorld
+from tests.factory_lab.prune.prune_world import PruneWorld
+
+GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def record(world: World, *ids: str, guid: str = GUID) -> ContainerClient:
+    """Somebody writes a record that names these as disks that may be open."""
+    container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
+    if not container.exists():
+        container.create_container()
+    container.upload_blob(f"{guid}.save", b"", metadata={"disks": quote(",".join(ids))}, overwrite=True)
+    return container
+
+
+def strays(world: FactoryWorld, vm: str = "prod") -> list[str]:
+    """Texts that lead a POST to another host, or turn it into the stopping or the deletion of a VM."""
+    compute = str(world.machines()[vm]["properties"]["computeId"])
+    return [
+        ".attacker.example/x",
+        f"{compute}/deallocate?x=",
+        compute,
+        f"{world.factory.id}/virtualmachines/{vm}?x=",
+        world.disk_id(vm).replace(world.factory.subscription, str(uuid.uuid4())),
+        "/",
+    ]
+
+
+def add_others(world: FactoryWorld) -> None:
+    """VMs that are nobody's business: one runs, the disk of the other is open."""
+    world.add_vm("prod", None)
+    world.set_power("prod", "running")
+    world.add_vm("idle", None)
+    world.grant("idle")
+
+
+def is_unasked(world: FactoryWorld) -> bool:
+    """Whether the resource manager was asked to change nothing but the access to disks."""
+    changes = [
+        call["path"].partition("?")[0]
+        for call in world.cloud.calls()
+        if call["service"] == "arm" and call["method"] != "GET"
+    ]
+    return {path.rpartition("/")[2] for path in changes} <= {"beginGetAccess", "endGetAccess"}
+
+
+def test_what_a_record_names_is_a_disk_or_is_sent_nowhere(world: FactoryWorld) -> None:
+    """The rest of that record is carried out, the VMs are saved, and the run says which record it is, once."""
+    world.add_vm("golden")
+    add_others(world)
+    record(world, *strays(world), world.disk_id("idle"), *strays(world))
+    world.cloud.clear_calls()
+    run = world.save()
+    assert is_unasked(world)
+    assert run.code == 1 and run.results() == {"golden": "saved", "idle": "not tagged", "prod": "not tagged"}, (
+        run.stdout + run.stderr
+    )
+    (failure,) = run.document["failures"]
+    assert f"{GUID}.save" in failure and "not an id of a Microsoft.Compute/disks" in failure and "\n" not in failure
+    assert world.open_disks() == [] and len(run.document["accessRevoked"]) == 1
+    again = world.save()
+    assert again.code == 0 and again.document["failures"] == [], again.stdout
+    assert "disks" not in world.blobs()[f"{GUID}.save"]
+
+
+def test_a_dry_run_tells_of_such_a_record_and_leaves_it(world: FactoryWorld) -> None:
+    """It names no disk that is left open."""
+    record(world, ".attacker.example/x")
+    run = world.save("--dry-run")
+    assert run.code == 1 and len(run.document["failures"]) == 1 and run.document["accessLeftOpen"] == []
+    assert "disks" in world.blobs()[f"{GUID}.save"]
+
+
+def test_the_record_of_the_disk_that_is_saved_may_be_such_a_one(world: FactoryWorld) -> None:
+    """Its VM is saved all the same, and the record goes as always."""
+    world.add_vm("golden")
+    add_others(world)
+    guid = world.save("--dry-run").row("golden")["vhd"].removesuffix(".vhd")
+    record(world, *strays(world), guid=guid)
+    world.cloud.clear_calls()
+    run = world.save()
+    assert is_unasked(world) and world.leftovers() == []
+    assert run.code == 1 and run.results()["golden"] == "saved", run.stdout
+    assert f"{guid}.save" in run.document["failures"][0]
+    assert world.save().code == 0
+
+
+@pytest.fixture
+def pruned(
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+) -> PruneWorld:
+    """A factory that is pruned, and has VMs."""
+    return PruneWorld(FactoryWorld(fresh_cloud, shell, accounts, project_folder))
+
+
+def test_a_prune_deletes_such_a_record_and_warns_of_it(pruned: PruneWorld) -> None:
+    """Nothing is sent to what it names; the disk that it names as well is closed; what else is to go, goes."""
+    world = pruned.world
+    assert isinstance(world, FactoryWorld)
+    add_others(world)
+    other = str(uuid.uuid4())
+    record(world, *strays(world), world.disk_id("idle"), *strays(world))
+    record(world, guid=other)
+    world.cloud.clear_calls()
+    run = pruned.prune("--yes", "--keep", "1", "--json")
+    assert run.code == 0 and run.results() == {f"{GUID}.save": "deleted", f"{other}.save": "deleted"}, run.out + run.err
+    (told,) = [text for text in run.told["warnings"] if GUID in text]
+    assert "not an id of a Microsoft.Compute/disks" in told
+    assert is_unasked(world) and world.open_disks() == [] and world.leftovers() == []

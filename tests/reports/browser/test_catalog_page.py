@@ -1,0 +1,317 @@
+"""The page of `imagefactory catalog --html`, made from the embedded cloud and opened in a real browser.
+
+Everything that others can write (companions, blob names, the labs' custom images) holds markup here.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, expect
+
+from imagefactory.reports.catalog_page import catalog_page
+from imagefactory.reports.catalog_report import report_catalog
+from localcloud.client import CloudClient
+from tests.e2e.world import MIB, STACK, Lab, World
+from tests.reports.browser.chromium import RUNS_HERE, chromium
+from tests.unit.builders import NOON, catalog, image
+
+pytestmark = pytest.mark.skipif(not RUNS_HERE, reason="the registry has this browser for Linux on x86-64 only")
+
+ATTACK = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+LEFT_OUT = "<img src=x onerror=alert(1)>.vhd"
+IN_LAB = '"onmouseover="alert(2)'
+"""A name of a custom image, which may hold all but `<`, `>` and what else no id holds."""
+RUN = "https://dev.azure.com/contoso/Images/_build/results?buildId=7&view=logs"
+VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DevTestLab/labs/factory/virtualmachines/<b>web-vm"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+RUNS = {5: RUN, 6: "javascript:alert(3)", 7: 'https://x/"onmouseover="alert(4)', 8: "http://plain/run/1"}
+"""Day of the image -> the address of its pipeline run as the companion tells it."""
+
+
+@dataclass
+class Opened:
+    """A page, and what the browser told of it since it was opened."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str | None]] = field(default_factory=list)
+    """Requests that were not sent or not answered, and why."""
+
+    def names(self) -> list[str]:
+        """The image names of the rows that are shown, in their order."""
+        shown = self.page.locator("#catalog tbody tr:not([hidden]) th .name")
+        return [re.sub(r".*-Jun-(\d+)-.*", r"\1", name) for name in shown.all_inner_texts()]
+
+    def sort(self, column: str) -> str | None:
+        """Press the button of a column; its `aria-sort` afterwards."""
+        head = self.page.get_by_role("columnheader", name=column, exact=True)
+        head.get_by_role("button").click()
+        return head.get_attribute("aria-sort")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The running browser."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(
+    cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """Four images of two paths and one blob that is none; a lab that holds two of them, and one that is not there."""
+    world = World(cloud, shell, accounts, tmp_path_factory.mktemp("page"))
+    lab = world.add_lab("web-team", "Win2016", "Ubuntu")
+    world.labs["gone"] = Lab("gone", world.subscription, "none")
+    world.wishes["gone"] = ["Ubuntu"]
+    for day, run in RUNS.items():
+        path = "Ubuntu/Jammy.json" if day == 6 else "Win2016/Datacenter.json"
+        world.define(path)
+        name = f"{path.partition('.')[0].replace('/', '_')}-Jun-{day}-2026"
+        world.images[name] = f"{name}.vhd"
+        companion: dict[str, object] = {
+            "imageName": name,
+            "imagePath": path,
+            "description": ATTACK,
+            "author": ATTACK,
+            "osType": "Linux" if day == 6 else "Windows",
+            "osState": "Specialized" if day == 7 else "Generalized",
+            "vhdFileName": f"{name}.vhd",
+            "timestamp": f"2026-06-{day:02}T10:11:12Z",
+            "hyperVGeneration": "V2",
+            "vm": VM,
+            "disk": f"/subscriptions/s/disks/{ATTACK}",
+            "diskUniqueId": "disk-1",
+            "commit": COMMIT,
+            "pipelineRun": run,
+            "dataDisks": [{"lun": 0, "vhdFileName": f"data-{day}.vhd"}],
+        }
+        _seed(world, f"{name}.vhd", (12 - day) * 16 * MIB, companion)
+    _seed(world, LEFT_OUT, 16 * MIB, {})
+    for day, name in ((5, "Win2016_Datacenter-Jun-5-2026"), (8, IN_LAB)):
+        tags = {"ImagePath": "Win2016\\Datacenter.json", "SourceVhd": f"Win2016_Datacenter-Jun-{day}-2026.vhd"}
+        world.seed_standing(lab, name, tags, "Succeeded" if day == 5 else "Creating")
+    world.write_configuration()
+    return world
+
+
+def _seed(world: World, vhd: str, size: int, companion: dict[str, object]) -> None:
+    document = {"lab": world.factory.name, "subscriptionId": world.subscription, "vhd": vhd, "sizeBytes": size}
+    world.cloud.seed({"factoryImages": [{**document, "companion": companion}]})
+
+
+@pytest.fixture(scope="module")
+def file(world: World) -> Path:
+    """The page as the command wrote it."""
+    run = subprocess.run(
+        ["imagefactory", "catalog", "--stack", STACK, "--html", "catalog.html"],
+        cwd=world.folder,
+        env=world.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "" and run.stderr == "catalog.html: 4 images, 1 left out, 1 labs not read\n"
+    return world.folder / "catalog.html"
+
+
+def _open(browser: Browser, file: Path, **options: object) -> Opened:
+    page = browser.new_page(**options)  # type: ignore[arg-type] # the caller gives options of new_page
+    opened = Opened(page)
+
+    def told(dialog: Dialog) -> None:
+        opened.complaints.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("request", lambda request: opened.requests.append(request.url))
+    page.on("requestfailed", lambda request: opened.refused.append((request.url, request.failure)))
+    page.on("console", lambda message: opened.complaints.append(message.text))
+    page.on("pageerror", lambda problem: opened.complaints.append(str(problem)))
+    page.on("dialog", told)
+    page.goto(file.as_uri())
+    return opened
+
+
+@pytest.fixture
+def opened(browser: Browser, file: Path) -> Iterator[Opened]:
+    """The page, freshly opened."""
+    one = _open(browser, file)
+    yield one
+    one.page.close()
+
+
+def test_the_page_stands_alone_and_no_foreign_markup_comes_alive(opened: Opened, file: Path) -> None:
+    """One request, for the file; nothing on the console; the only script and links are the page's own."""
+    page = opened.page
+    assert page.title() == "Image catalog of factory"
+    expect(page.get_by_role("status")).to_have_text("4 of 4 images shown.")
+    assert opened.requests == [file.as_uri()] and opened.complaints == []
+    assert page.locator("script").count() == 1 and page.locator("img, iframe, object, link, base").count() == 0
+    assert page.evaluate("document.querySelectorAll('[onerror], [onmouseover], [style]').length") == 0
+    assert [link.get_attribute("href") for link in page.get_by_role("link").all()] == [RUN]
+
+
+def test_what_others_wrote_is_shown_as_they_wrote_it(opened: Opened) -> None:
+    """Markup is text: in descriptions, lineage, names of blobs and of custom images."""
+    page = opened.page
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=re.compile("Jun-5-2026")))
+    assert ATTACK in row.get_by_role("rowheader").inner_text()
+    assert all(text in row.inner_text() for text in ("VM <b>web-vm", COMMIT[:12], "Windows", "generation V2"))
+    row.get_by_text("Facts").click()
+    assert all(text in row.inner_text() for text in (VM, COMMIT, "disk-1", "LUN 0: data-5.vhd", "not told"))
+    for run in RUNS.values():
+        assert run in page.locator("#catalog").inner_text()
+    left_out = page.get_by_role("table", name="What lies in the factory")
+    assert LEFT_OUT in left_out.get_by_role("rowheader").inner_text()
+    assert "cannot stand in a URL" in left_out.inner_text()
+
+
+def test_the_labs_that_hold_an_image_are_told_and_one_that_was_not_read_too(opened: Opened) -> None:
+    """With the image's name there and its state, where these say more."""
+    labs = [cell.inner_text().split() for cell in opened.page.locator("#catalog tbody td:nth-child(8)").all()]
+    assert labs == [["none"], ["web-team", *f"{IN_LAB},".split(), "Creating"], ["none"], ["web-team"]]
+    notice = opened.page.get_by_role("region", name="Labs that could not be read").inner_text()
+    assert "gone" in notice and "not found in subscription" in notice
+
+
+def test_the_versions_of_an_image_path_stand_together_newest_first(opened: Opened) -> None:
+    """Paths in their order, each image counted within its own."""
+    assert opened.names() == ["6", "8", "7", "5"]
+    versions = opened.page.locator("#catalog tbody td:nth-child(2)").all_inner_texts()
+    assert versions == ["1 of 1", "1 of 3", "2 of 3", "3 of 3"]
+
+
+def test_columns_sort_by_what_they_mean_and_say_so(opened: Opened) -> None:
+    """Ages by time and sizes by bytes; one column at a time carries aria-sort; the status tells it too."""
+    assert opened.sort("Age") == "ascending" and opened.names() == ["8", "7", "6", "5"]
+    assert opened.sort("Age") == "descending" and opened.names() == ["5", "6", "7", "8"]
+    assert opened.sort("Size") == "ascending" and opened.names() == ["8", "7", "6", "5"]
+    assert opened.sort("Image") == "ascending" and opened.names() == ["6", "5", "7", "8"]
+    assert opened.page.locator("[aria-sort]").all_inner_texts() == ["Image"]
+    expect(opened.page.get_by_role("status")).to_have_text("4 of 4 images shown, by Image, ascending.")
+
+
+def test_the_filter_narrows_to_the_rows_that_hold_every_word(opened: Opened) -> None:
+    """Without regard to case, in closed facts too; the number is told to those who do not see it."""
+    box = opened.page.get_by_role("searchbox", name="Filter the images")
+    for words, days in (("jammy", ["6"]), ("WINDOWS data-7", ["7"]), ("<script>", ["6", "8", "7", "5"]), ("zz", [])):
+        box.fill(words)
+        assert opened.names() == days
+        expect(opened.page.get_by_role("status")).to_have_text(f"{len(days)} of 4 images shown.")
+    box.fill("win2016")
+    assert opened.sort("Age") == "ascending" and opened.names() == ["8", "7", "5"]
+
+
+def test_the_keyboard_is_enough(opened: Opened) -> None:
+    """Filter, sort and facts are reached by Tab in the order of reading, show their focus, and obey Enter."""
+    keyboard, focused = opened.page.keyboard, "document.activeElement.textContent || document.activeElement.id"
+    keyboard.press("Tab")
+    assert opened.page.evaluate(focused) == "filter"
+    for column in ("Image path", "Version", "Image", "Age"):
+        keyboard.press("Tab")
+        assert opened.page.evaluate(focused) == column
+        assert opened.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    keyboard.press("Enter")
+    assert opened.names() == ["8", "7", "6", "5"]
+    while not str(opened.page.evaluate(focused)).startswith("Facts"):
+        keyboard.press("Tab")
+    keyboard.press("Enter")
+    assert opened.page.locator("details[open]").count() == 1
+
+
+def test_the_policy_stops_what_would_get_in_nevertheless(opened: Opened) -> None:
+    """Were markup to slip through, neither a handler, a style nor a request would come of it."""
+    opened.page.evaluate(
+        """new Promise((done) => {
+            addEventListener("securitypolicyviolation", () => setTimeout(done, 50), { once: true });
+            document.body.insertAdjacentHTML("beforeend",
+                '<img src="https://elsewhere.invalid/x" onerror="document.title=1"><p style="color: red">x</p>');
+            const script = document.createElement("script");
+            script.textContent = "document.title = 'taken'";
+            document.body.append(script);
+        })"""
+    )
+    assert opened.page.title() == "Image catalog of factory"
+    assert opened.refused == [("https://elsewhere.invalid/x", "csp")]
+    told = " ".join(opened.complaints)
+    assert "Applying inline style violates" in told and "Executing inline script violates" in told
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read_in_light_and_in_dark(browser: Browser, file: Path, scheme: str) -> None:
+    """A contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3) on the ground that lies behind it, which follows the scheme."""
+    opened = _open(browser, file, color_scheme=scheme)
+    opened.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+    found = opened.page.evaluate(
+        """() => {
+            const parse = (color) => color.match(/[\\d.]+/g).map(Number);
+            const luminance = (color) => parse(color).slice(0, 3).map((part) => part / 255)
+                .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+                .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+            const ground = (element) => {
+                for (; element; element = element.parentElement) {
+                    const color = getComputedStyle(element).backgroundColor;
+                    if ((parse(color)[3] ?? 1) === 1) return color;
+                }
+                throw new Error("no ground");
+            };
+            return Array.from(document.body.querySelectorAll("*"))
+                .filter((element) => element.tagName !== "SCRIPT" && element.checkVisibility())
+                .filter((element) => Array.from(element.childNodes).some((node) => node.nodeType === 3
+                    && node.textContent.trim()))
+                .map((element) => {
+                    const [dark, light] = [getComputedStyle(element).color, ground(element)]
+                        .map(luminance).sort((a, b) => a - b);
+                    return [element.tagName, (light + 0.05) / (dark + 0.05), luminance(ground(element))];
+                });
+        }"""
+    )
+    opened.page.close()
+    assert {"H1", "P", "TD", "DD", "A", "BUTTON", "CAPTION", "LABEL"} <= {tag for tag, _, _ in found}
+    assert [(tag, contrast) for tag, contrast, _ in found if contrast < 4.5] == []
+    assert all((ground < 0.2) == (scheme == "dark") for _, _, ground in found)
+
+
+def test_without_script_everything_is_there_and_nothing_that_would_not_work(browser: Browser, file: Path) -> None:
+    """All rows, facts that open, no filter and no buttons."""
+    opened = _open(browser, file, java_script_enabled=False)
+    page = opened.page
+    assert opened.names() == ["6", "8", "7", "5"]
+    assert page.get_by_role("searchbox").count() == 0 and page.get_by_role("button").count() == 0
+    assert "Image path\tVersion\tImage\tAge" in page.get_by_role("table").first.inner_text()
+    page.locator("summary").first.click()
+    assert "disk-1" in page.locator("#catalog").inner_text()
+    page.close()
+
+
+def test_on_paper_the_facts_are_open_and_the_controls_are_gone(opened: Opened) -> None:
+    """Black on white, whatever scheme the reader's screen has."""
+    page = opened.page
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.get_by_text("LUN 0: data-5.vhd")).to_be_visible()
+    expect(page.get_by_role("searchbox")).to_have_count(0)
+    shown = "getComputedStyle(document.body).backgroundColor + getComputedStyle(document.body).color"
+    assert page.evaluate(shown) == "rgb(255, 255, 255)rgb(0, 0, 0)"
+
+
+def test_a_page_of_500_images_sorts_and_filters(browser: Browser, tmp_path: Path) -> None:
+    """All of them, to the last."""
+    images = (image(f"image-Jun-{number}-2026", age=number) for number in range(500))
+    file = tmp_path / "many.html"
+    file.write_text(catalog_page(report_catalog(catalog(*images), "factory", NOON)), encoding="utf-8")
+    opened = _open(browser, file)
+    assert opened.sort("Age") == "ascending" and opened.names() == [str(number) for number in range(500)]
+    assert opened.sort("Age") == "descending" and opened.names()[0] == "499"
+    opened.page.get_by_role("searchbox").fill("image-jun-49")
+    assert opened.names() == [*(str(number) for number in range(499, 489, -1)), "49"]
+    assert opened.complaints == []
+    opened.page.close()

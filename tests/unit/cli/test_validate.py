@@ -1,0 +1,170 @@
+"""`imagefactory validate` and `imagefactory schema`, run as the commands that users and pipelines run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.cli.validate import azure_line, github_line
+from imagefactory.configuration.loading import load_configuration
+from imagefactory.diagnostics import Diagnostic, Location, Severity
+from imagefactory.errors import ConfigurationError
+from imagefactory.plain_text import printable
+from tests.agent_commands import SET_VARIABLE, agent_commands
+from tests.unit.builders import entry, write_configuration
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as pyproject's entry point starts it."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from imagefactory.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_clean_configuration_exits_0() -> None:
+    """The sample of this repository, by the defaults."""
+    done = run("validate")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "Configuration: 2 labs, 4 golden images, 0 errors, 0 warnings\n"
+
+
+def test_warnings_are_shown_and_exit_0(tmp_path: Path) -> None:
+    """They are no reason to stop a pull request."""
+    write_configuration(tmp_path, {"Labs": [entry()]}, "Win2016/Datacenter.json", "Ubuntu/Jammy.json")
+    done = run("validate", "--configuration", tmp_path)
+    assert done.returncode == 0
+    assert "no lab takes it" in done.stdout
+    assert done.stdout.endswith("1 lab, 2 golden images, 0 errors, 1 warning\n")
+
+
+def test_errors_exit_1_in_every_format(tmp_path: Path) -> None:
+    """Paths are told as the user gave them, so that pipelines annotate the right file."""
+    write_configuration(tmp_path, {"Labs": [entry(LabName="a,b;c]:%")]}, "Win2016/Datacenter.json")
+    told = {
+        name: run("validate", "--configuration", ".", "--format", name, cwd=tmp_path)
+        for name in ("text", "json", "github", "azure")
+    }
+    assert {done.returncode for done in told.values()} == {1}
+    assert told["text"].stdout.startswith('labs.json:5:18: error: Labs[0].LabName: "a,b;c]:%" cannot stand here; ')
+    assert told["text"].stdout.endswith("\n.: 1 error, 0 warnings\n")
+    assert told["github"].stdout.startswith('::error file=labs.json,line=5,col=18::Labs[0].LabName: "a,b;c]:%25" ')
+    assert told["azure"].stdout.startswith(
+        "##vso[task.logissue type=error;sourcepath=labs.json;linenumber=5;columnnumber=18]"
+        'Labs[0].LabName: "a,b;c]:%AZP25" '
+    )
+    (diagnostic,) = json.loads(told["json"].stdout)
+    assert set(diagnostic) == {
+        "severity",
+        "file",
+        "line",
+        "column",
+        "subject",
+        "fact",
+        "consequence",
+        "remedy",
+        "message",
+    }
+    assert (diagnostic["severity"], diagnostic["file"], diagnostic["line"], diagnostic["column"]) == (
+        "error",
+        "labs.json",
+        5,
+        18,
+    )
+
+
+def test_a_missing_folder_exits_1_and_wrong_usage_2(tmp_path: Path) -> None:
+    """Neither with a traceback."""
+    missing, wrong = run("validate", "--configuration", tmp_path / "none"), run("validate", "--fromat", "json")
+    assert (missing.returncode, wrong.returncode) == (1, 2)
+    assert "configuration folder: is not there" in missing.stdout
+    assert "Traceback" not in missing.stderr + wrong.stderr
+
+
+def test_commands_of_pipelines_escape_what_would_end_a_property() -> None:
+    """A file name cannot smuggle in properties or commands."""
+    diagnostic = Diagnostic(Severity.WARNING, "s", "100 %", "", "r", Location("a,b:c;d]e%f.json", 1))
+    assert github_line(diagnostic) == "::warning file=a%2Cb%3Ac;d]e%25f.json,line=1::s: 100 %25. r."
+    assert azure_line(diagnostic) == (
+        "##vso[task.logissue type=warning;sourcepath=a,b:c%3Bd%5De%AZP25f.json;linenumber=1]s: 100 %AZP25. r."
+    )
+    nowhere = Diagnostic(Severity.ERROR, "s", "f\nline \x1b[31m", "c", "r")
+    assert github_line(nowhere) == "::error::s: f line \\x1b[31m; c. r."
+
+
+@given(st.text(), st.text(), st.sampled_from(["##vso[task.setvariable variable=x]", "##[group]", "\n::add-mask::"]))
+def test_no_text_breaks_out_of_a_command_of_pipelines(file: str, fact: str, command: str) -> None:
+    """The agent finds one command on one line; its properties and its message are what was told."""
+    location = Location(f"{file};{command},::]x=1", 2, 3)
+    diagnostic = Diagnostic(Severity.ERROR, fact, f"{fact}{command}", command, "r", location)
+    told, seen = github_line(diagnostic), azure_line(diagnostic)
+    for line in (told, seen):
+        assert len(line.splitlines()) == 1 and line.isprintable()
+        assert not agent_commands(line[2:])
+    head, _, message = told.removeprefix("::error ").partition("::")
+    properties = dict(pair.split("=", 1) for pair in head.split(","))
+    names = {name: value.replace("%3A", ":").replace("%2C", ",") for name, value in properties.items()}
+    assert {name: value.replace("%25", "%") for name, value in names.items()} == {
+        "file": printable(location.file),
+        "line": "2",
+        "col": "3",
+    }
+    assert message.replace("%25", "%") == diagnostic.message()
+    head, _, message = seen.removeprefix("##vso[task.logissue ").partition("]")
+    assert dict(pair.split("=", 1) for pair in head.split(";")).keys() == {
+        "type",
+        "sourcepath",
+        "linenumber",
+        "columnnumber",
+    }
+    assert message.replace("%AZP25", "%") == diagnostic.message()
+
+
+def test_what_others_wrote_is_no_command_in_texts_and_documents(tmp_path: Path) -> None:
+    """Of a labs file, which a pull request may bring."""
+    write_configuration(tmp_path, {"Labs": [entry(LabName=SET_VARIABLE)]}, "Win2016/Datacenter.json")
+    for name in ("text", "json"):
+        done = run("validate", "--configuration", tmp_path, "--format", name)
+        assert done.returncode == 1 and "task.setvariable" in done.stdout
+        assert not agent_commands(done.stdout + done.stderr)
+
+
+def test_the_schema_for_editors_is_current_and_a_stale_one_is_told(tmp_path: Path) -> None:
+    """The committed file is what the models say."""
+    assert run("schema", "--check").returncode == 0
+    stale = run("schema", "--check", "--configuration", tmp_path)
+    assert (stale.returncode, stale.stdout) == (1, "")
+    assert "is not current" in stale.stderr
+    assert run("schema", "--configuration", tmp_path).returncode == 0
+    assert run("schema", "--check", "--configuration", tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("document", "good"),
+    [
+        ({"Labs": [entry(ResourceGroup="Büro_(1).x")], "$schema": "labs.schema.json"}, True),
+        ({"Labs": [entry(ResourceGroup=None)]}, True),
+        ({"Labs": [entry(ResourceGroup="ends.")]}, False),
+        ({"Labs": [entry(ResourceGroup="a<b")]}, False),
+        ({"Labs": [entry(LabName="a b")]}, False),
+        ({"Labs": [entry(ImagePaths=[])]}, False),
+        ({"Labs": []}, False),
+        ({"Labs": [entry(Colour=1)]}, False),
+    ],
+)
+def test_schema_and_program_agree(tmp_path: Path, document: dict[str, object], good: bool) -> None:
+    """What the editor marks, the program refuses, and the other way round."""
+    schema = json.loads((ROOT / "Configuration" / "labs.schema.json").read_text(encoding="utf-8"))
+    assert jsonschema.Draft202012Validator(schema).is_valid(document) is good
+    write_configuration(tmp_path, document, "Win2016/Datacenter.json")
+    with nullcontext() if good else pytest.raises(ConfigurationError):
+        load_configuration(tmp_path)

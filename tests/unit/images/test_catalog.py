@@ -1,0 +1,127 @@
+"""The catalog: which VHDs are images, and what is told of the others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.diagnostics import Diagnostic, error
+from imagefactory.images.catalog import build_catalog, companions_to_read
+from imagefactory.images.companions import companion_metadata
+from tests.unit.builders import MIB, NOON, companion, image, vhd
+
+
+def test_images_come_newest_first() -> None:
+    """Whatever the order of the listing."""
+    times = {"a": "3/13/2026 1:00 PM", "b": "2026-03-14T01:00:00Z", "c": "2026-03-13T09:00:00Z"}
+    documents = {f"{name}.json": companion(f"{name}.vhd", timestamp=text) for name, text in times.items()}
+    found = build_catalog([vhd(f"{name}.vhd") for name in times], documents)
+    assert [one.vhd_name for one in found.images] == ["b.vhd", "a.vhd", "c.vhd"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"length": 512}, "too few"),
+        ({"length": 0}, "too few"),
+        ({"length": MIB + 1024}, "multiple of 1 MiB"),
+        ({"blob_type": "BlockBlob"}, "page blobs only"),
+        ({"copy_status": "pending"}, "pending"),
+        ({"copy_status": "failed"}, "failed"),
+    ],
+)
+def test_a_vhd_that_is_not_whole_is_left_out_with_its_reason(changes: dict[str, Any], reason: str) -> None:
+    """And its companion is not downloaded for nothing, nor told to be without VHD."""
+    blob = vhd(**changes)
+    found = build_catalog([blob], {}, ["a.json"])
+    assert found.images == ()
+    assert [(left.name, reason in left.reason.text()) for left in found.left_out] == [("a.vhd", True)]
+    assert companions_to_read([blob], ["a.json"]) == ()
+
+
+@pytest.mark.parametrize("name", ["my image.vhd", "a%41.vhd", "ü.vhd", "folder/a.vhd", "a?b.vhd"])
+def test_a_vhd_whose_name_a_url_would_change_is_left_out_with_its_reason(name: str) -> None:
+    """A copy would ask for another blob, and Azure's answer would not tell why."""
+    found = build_catalog([vhd(name)], {f"{name[:-4]}.json": companion(name)})
+    assert found.images == () and "URL" in found.left_out[0].reason.text()
+
+
+def test_a_vhd_without_companion_and_a_companion_without_vhd_are_left_out_and_stop_no_other() -> None:
+    """The first is a save that has not ended, the second a leftover."""
+    found = build_catalog([vhd("a.vhd"), vhd("b.vhd")], {"a.json": companion()}, ["a.json", "c.json"])
+    assert [one.vhd_name for one in found.images] == ["a.vhd"]
+    told = {left.name: left.reason.text() for left in found.left_out}
+    assert set(told) == {"b.vhd", "c.json"}
+    assert "unfinished" in told["b.vhd"]
+    assert "VHD is not there" in told["c.json"]
+
+
+def test_a_companion_that_is_junk_or_cannot_be_downloaded_is_broken_and_stops_no_other() -> None:
+    """Broken is more than left out: labs may hold its image."""
+    refused = error("companion c.json", "403", "nothing", "grant")
+    documents: dict[str, bytes | Diagnostic] = {"a.json": companion(), "b.json": b"{", "c.json": refused, "d.json": b""}
+    found = build_catalog([vhd(f"{name}.vhd") for name in "abcd"], documents)
+    assert [one.vhd_name for one in found.images] == ["a.vhd"]
+    assert [(one.vhd_name, one.companion_name) for one in found.broken] == [
+        ("b.vhd", "b.json"), ("c.vhd", "c.json"), ("d.vhd", "d.json")]  # fmt: skip
+    assert found.broken[1].diagnostic == refused
+
+
+def test_metadata_spares_the_companion_and_broken_metadata_does_not() -> None:
+    """One listing reads the catalog; what it does not tell is downloaded."""
+    known = companion_metadata(image("known"))
+    vhds = [vhd("a.vhd", metadata=known), vhd("b.vhd", metadata={**known, "ostype": "?"}), vhd("c.vhd")]
+    assert companions_to_read(vhds, ["a.json", "b.json", "c.json", "d.json"]) == ("b.json", "c.json")
+    found = build_catalog(vhds, {"b.json": companion("b.vhd"), "c.json": companion("c.vhd")}, ["a.json"])
+    assert {one.vhd_name: one.name for one in found.images}["a.vhd"] == "known"
+    assert len(found.images) == 3
+
+
+def test_a_vhd_with_all_facts_and_no_companion_is_an_unfinished_save() -> None:
+    """The companion is written last, so without it the save may yet be undone, or go on."""
+    found = build_catalog([vhd("a.vhd", metadata=companion_metadata(image("known")))], {})
+    assert found.images == () and "unfinished" in found.left_out[0].reason.text()
+
+
+def test_the_vhds_of_data_disks_belong_to_their_image() -> None:
+    """They have no companions of their own, and are told as left out only where no image names them."""
+    mine = companion("a.vhd", dataDisks=[{"lun": 1, "vhdFileName": "a.lun1.vhd"}])
+    found = build_catalog([vhd("a.vhd"), vhd("a.lun1.vhd"), vhd("a.lun2.vhd")], {"a.json": mine})
+    assert [(disk.lun, disk.vhd_name) for disk in found.images[0].data_disks] == [(1, "a.lun1.vhd")]
+    assert [left.name for left in found.left_out] == ["a.lun2.vhd"]
+
+
+def test_a_date_from_last_modified_becomes_a_warning_of_the_catalog() -> None:
+    """Told, not hidden."""
+    found = build_catalog([vhd()], {"a.json": companion(timestamp="?")})
+    assert ["Last-Modified" in diagnostic.text() for diagnostic in found.warnings] == [True]
+
+
+kinds = st.sampled_from(["good", "junk", "no companion", "no vhd", "short", "metadata"])
+
+
+@given(st.lists(kinds, max_size=8), st.randoms(use_true_random=False))
+def test_every_blob_is_told_exactly_once_whatever_the_order(drawn: list[str], random: Any) -> None:
+    """Nothing of the container is lost between images, broken companions and what is left out."""
+    vhds, documents = [], {}
+    for index, kind in enumerate(drawn):
+        metadata = companion_metadata(image(f"n{index}")) if kind == "metadata" else {}
+        length = 1000 if kind == "short" else 64 * MIB + 512
+        if kind != "no vhd":
+            vhds.append(
+                vhd(f"{index}.vhd", length=length, metadata=metadata, last_modified=NOON + timedelta(hours=index))
+            )
+        if kind not in {"no companion", "metadata"}:
+            documents[f"{index}.json"] = b"junk" if kind == "junk" else companion(f"{index}.vhd")
+    names = [f"{index}.json" for index, kind in enumerate(drawn) if kind == "metadata"]
+    found = build_catalog(vhds, documents, names)
+    told = [one.vhd_name for one in found.images] + [one.vhd_name for one in found.broken]
+    told += [left.name for left in found.left_out]
+    expected = [f"{index}.json" if kind == "no vhd" else f"{index}.vhd" for index, kind in enumerate(drawn)]
+    assert sorted(told) == sorted(expected)
+    random.shuffle(vhds)
+    assert build_catalog(vhds, dict(reversed(documents.items())), names) == found

@@ -1,0 +1,261 @@
+"""Companions as PowerShell wrote them, and the same facts as metadata."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import replace
+from datetime import timedelta, timezone
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.configuration.image_names import name_problem
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.diagnostics import Diagnostic
+from imagefactory.images.catalog import build_catalog, companions_to_read
+from imagefactory.images.companions import (
+    AHEAD,
+    DataDisk,
+    FactoryImage,
+    companion_bytes,
+    companion_metadata,
+    metadata_image,
+    parse_companion,
+)
+from imagefactory.images.lineage import Lineage
+from tests.unit.builders import NOON, companion, image, image_paths, vhd, words
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_every_encoding_of_powershell_is_read(encoding: str) -> None:
+    """UTF-16 with a byte order mark of either order, UTF-8 with and without."""
+    content = companion(encoding=encoding, description="Büro, 日本")
+    if encoding == "utf-16-be":
+        content = codecs.BOM_UTF16_BE + content
+    read = parse_companion(content, vhd())
+    assert isinstance(read, FactoryImage)
+    assert read.description == "Büro, 日本"
+    assert read.image_path == ImagePath.parse("Win2016/Datacenter.json")
+    assert str(read.image_path) == "Win2016/Datacenter.json"
+    assert (read.os_type, read.generalized, read.author) == ("Windows", True, "")
+    assert (read.saved_at, read.saved_at_source) == (NOON.replace(hour=11, minute=50), "companion")
+
+
+@pytest.mark.parametrize(
+    ("changes", "attribute", "expected"),
+    [
+        ({"osType": "linux"}, "os_type", "Linux"),
+        ({"osState": "SPECIALIZED"}, "generalized", False),
+        ({"osState": "generalized"}, "generalized", True),
+        ({"author": "Ada"}, "author", "Ada"),
+        ({"description": None}, "description", ""),
+    ],
+)
+def test_choices_are_read_in_any_case_and_optional_facts_have_defaults(
+    changes: dict[str, Any], attribute: str, expected: object
+) -> None:
+    """Each fact in turn."""
+    assert getattr(parse_companion(companion(**changes), vhd()), attribute) == expected
+
+
+DIGEST = f"sha256:{'0a' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "allocated", "digest"),
+    [
+        ({}, None, None),
+        ({"allocated": "1024", "digest": DIGEST}, 1024, DIGEST),
+        ({"allocated": "0"}, 0, None),
+        ({"allocated": str(vhd().length), "digest": DIGEST.upper()}, vhd().length, None),
+        ({"allocated": str(vhd().length + 1), "digest": f"{DIGEST}0"}, None, None),
+        ({"allocated": "-1", "digest": "md5:00"}, None, None),
+        ({"allocated": "1.5"}, None, None),
+        ({"allocated": "\u0663"}, None, None),
+        ({"allocated": "9" * 5000, "digest": "9" * 5000}, None, None),
+    ],
+)
+def test_what_a_ranges_manifest_tells_is_known_and_its_junk_is_not(
+    manifest: dict[str, str], allocated: int | None, digest: str | None
+) -> None:
+    """Numbers that cannot be and digests of another kind count as unknown, and the image stays."""
+    for read in (parse_companion(companion(), vhd(manifest=manifest)), carried(manifest)):
+        assert isinstance(read, FactoryImage)
+        assert (read.allocated, read.digest) == (allocated, digest)
+
+
+def carried(manifest: dict[str, str]) -> FactoryImage | None:
+    """The image of a VHD that carries its own facts."""
+    image = parse_companion(companion(), vhd())
+    assert isinstance(image, FactoryImage)
+    return metadata_image(vhd(metadata=companion_metadata(image), manifest=manifest))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"imageName": None}, "imageName is missing"),
+        ({"imageName": "a/b"}, "cannot be the name of a custom image"),
+        ({"imageName": 5}, "imageName is no text"),
+        ({"imagePath": "..\\x.json"}, "leaves the image root"),
+        ({"imagePath": "a/" * 150 + "b"}, "256"),
+        ({"osType": "Solaris"}, "neither Windows nor Linux"),
+        ({"osState": "half"}, "neither Generalized nor Specialized"),
+        ({"vhdFileName": "b.vhd"}, "is not the VHD of the same name"),
+        ({"vhdFileName": "x/a.vhd"}, "is not the VHD of the same name"),
+        ({"vhdFileName": None}, "vhdFileName is missing"),
+    ],
+)
+def test_junk_is_a_diagnostic_that_names_it(changes: dict[str, Any], named: str) -> None:
+    """Nothing is guessed."""
+    diagnostic = parse_companion(companion(**changes), vhd())
+    assert isinstance(diagnostic, Diagnostic)
+    assert named in diagnostic.text()
+    assert "a.json" in diagnostic.text()
+
+
+@pytest.mark.parametrize("timestamp", [None, "soon", 5, "3/4/2020 10:00"])
+def test_a_timestamp_without_one_reading_is_replaced_by_last_modified_and_told(timestamp: object) -> None:
+    """Never guessed: the image says where its date comes from, and carries a warning."""
+    read = parse_companion(companion(timestamp=timestamp), vhd())
+    assert isinstance(read, FactoryImage)
+    assert (read.saved_at, read.saved_at_source) == (NOON, "last-modified")
+    assert read.note is not None
+    assert "Last-Modified" in read.note.text()
+
+
+@pytest.mark.parametrize("late", [timedelta(), AHEAD])
+def test_a_timestamp_up_to_a_day_after_the_last_write_is_taken(late: timedelta) -> None:
+    """Clocks and zones differ; and the metadata alone tells it."""
+    metadata = companion_metadata(replace(image(), saved_at=NOON + late))
+    read = metadata_image(vhd(metadata=metadata))
+    assert read is not None and (read.saved_at, read.note) == (NOON + late, None)
+
+
+def test_a_timestamp_that_lies_further_ahead_is_replaced_by_last_modified_and_told() -> None:
+    """Else its image would be the newest for ever; the document is read then, which may be right, and be corrected."""
+    far = replace(image(), saved_at=NOON + AHEAD + timedelta(seconds=1))
+    for source in (companion_bytes(far), companion_metadata(far)):
+        read = parse_companion(source, vhd("image.vhd"))
+        assert isinstance(read, FactoryImage) and read.note is not None
+        assert (read.saved_at, read.saved_at_source) == (NOON, "last-modified")
+        assert "2026-03-15T12:00:01+00:00" in read.note.text() and "more than 1 day after" in read.note.text()
+    blob = vhd("image.vhd", metadata=companion_metadata(far))
+    assert metadata_image(blob) is None and companions_to_read([blob], ["image.json"]) == ("image.json",)
+    corrected = build_catalog([blob], {"image.json": companion_bytes(replace(far, saved_at=NOON))}).images
+    assert [(one.saved_at, one.saved_at_source) for one in corrected] == [(NOON, "companion")]
+
+
+@given(
+    st.one_of(
+        st.binary(), st.text().map(str.encode), st.text().map(lambda text: text.encode("utf-16", "surrogatepass"))
+    )
+)
+def test_any_bytes_are_an_image_or_a_diagnostic(content: bytes) -> None:
+    """Junk in the container never raises."""
+    assert isinstance(parse_companion(content, vhd()), FactoryImage | Diagnostic)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "imageName",
+                "imagePath",
+                "osType",
+                "osState",
+                "timestamp",
+                "author",
+                "hyperVGeneration",
+                "vm",
+                "dataDisks",
+            ]
+        ),
+        json_values,
+    )
+)
+def test_any_json_values_are_an_image_or_a_diagnostic(changes: dict[str, Any]) -> None:
+    """Right keys with wrong values never raise either."""
+    assert isinstance(parse_companion(companion(**changes), vhd()), FactoryImage | Diagnostic)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["imagename", "ImagePath", "ostype", "timestamp", "osstate", "datadisks"]), st.text()
+    )
+)
+def test_any_metadata_is_an_image_or_a_diagnostic(metadata: dict[str, str]) -> None:
+    """Metadata that others wrote never raises."""
+    assert isinstance(parse_companion(metadata, vhd()), FactoryImage | Diagnostic)
+    metadata_image(vhd(metadata=metadata))
+
+
+@given(
+    words.filter(lambda name: name_problem(name) is None),
+    image_paths,
+    st.text(st.characters(exclude_categories=["Cs"])),
+    words,
+    st.booleans(),
+    st.datetimes(timezones=st.just(timezone.utc)),
+    st.sampled_from([None, "V1", "V2"]),
+    st.builds(Lineage, words, words, words, words, words, words),
+    st.dictionaries(st.integers(0, 63), st.tuples(words, words), max_size=3),
+)
+def test_metadata_and_companion_carry_every_fact_there_and_back(
+    name: str,
+    path: str,
+    description: str,
+    author: str,
+    generalized: bool,
+    saved_at: Any,
+    generation: Any,
+    lineage: Lineage,
+    disks: dict[int, tuple[str, str]],
+) -> None:
+    """What this project writes, in any script, it reads back; all of it is plain ASCII, and no metadata is empty."""
+    start = parse_companion(companion(), vhd())
+    assert isinstance(start, FactoryImage)
+    written = partial(vhd, last_modified=saved_at)
+    facts = {**vars(start), "name": name, "image_path": ImagePath.parse(path), "description": description}
+    facts |= {"author": author, "generalized": generalized, "saved_at": saved_at, "generation": generation}
+    data_disks = tuple(DataDisk(lun, *disks[lun]) for lun in sorted(disks))
+    wanted = FactoryImage(**{**facts, "lineage": lineage, "data_disks": data_disks})
+    metadata = companion_metadata(wanted)
+    assert all(
+        value and value.isascii() and value == value.strip() and value.isprintable() for value in metadata.values()
+    )
+    assert metadata_image(written(metadata={key.upper(): value for key, value in metadata.items()})) == wanted
+    document = companion_bytes(wanted)
+    assert document.isascii() and parse_companion(document, written()) == wanted
+
+
+def test_metadata_keep_what_is_there_but_no_fact_of_an_earlier_image() -> None:
+    """What a save that did not end wrote would otherwise be told of the image that the next one makes."""
+    image = parse_companion(companion(), vhd())
+    assert isinstance(image, FactoryImage)
+    earlier = replace(image, name="earlier", data_disks=(DataDisk(1, "a.lun1.vhd"),), author="somebody")
+    there = {"imagefactorystate": "whole", **{key.title(): value for key, value in companion_metadata(earlier).items()}}
+    metadata = companion_metadata(image, there)
+    assert metadata == {"imagefactorystate": "whole", **companion_metadata(image)}
+    assert metadata_image(vhd(metadata=metadata)) == image
+
+
+def test_facts_that_are_too_long_for_metadata_are_read_from_the_companion() -> None:
+    """Azure takes 8 KiB; the name stays, by which other saves know that it is taken."""
+    image = parse_companion(companion(), vhd())
+    assert isinstance(image, FactoryImage)
+    disks = tuple(DataDisk(lun, f"{'a' * 36}.lun{lun}.vhd", "2026-03-14T10:11:12.1234567+00:00") for lun in range(64))
+    image = replace(image, data_disks=disks)
+    metadata = companion_metadata(image, {"imagefactorystate": "whole"})
+    assert metadata == {"imagefactorystate": "whole", "imagename": image.name}
+    assert metadata_image(vhd(metadata=metadata)) is None
+    assert parse_companion(companion_bytes(image), vhd()) == image

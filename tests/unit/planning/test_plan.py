@@ -1,0 +1,297 @@
+"""The plan: what each lab must hold, and why not the rest."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.labs_file import LabKey, TargetLab
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import Diagnostic, Severity, error, warning
+from imagefactory.images.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.planned_images import PlannedImage
+from tests.unit.builders import catalog, configuration, facts, image, lab, paths, standing
+
+UNREADABLE = error("lab team", "403", "not served", "grant")
+
+
+def planned(
+    found: Catalog, *there: StandingImage, target: TargetLab | None = None, policy: Policy | None = None, **changes: Any
+) -> Plan:
+    """The plan for the one lab `team`, in which these images stand."""
+    target = target or lab()
+    return build_plan(
+        configuration(target),
+        found,
+        facts("factory"),
+        {target.key: facts("team", *there, **changes)},
+        policy or Policy(),
+    )
+
+
+def only(plan: Plan) -> PlannedImage:
+    """The one image of the one lab."""
+    ((found,),) = (one.images for one in plan.labs)
+    return found
+
+
+def decided(plan: Plan) -> Plan:
+    """The plan without what only tells the order of the facts."""
+    return replace(plan, labs=tuple(replace(one, facts=replace(one.facts, images=())) for one in plan.labs))
+
+
+def texts(diagnostics: tuple[Diagnostic, ...]) -> str:
+    """All diagnostics as one text."""
+    return "\n".join(diagnostic.text() for diagnostic in diagnostics)
+
+
+def test_a_lab_gets_what_its_selectors_match() -> None:
+    """With an id beneath the lab, and tags that tell where the image comes from."""
+    plan = planned(catalog(image("a"), image("b", "Ubuntu/Jammy.json"), image("c", "Win2016Core/x.json")))
+    found = only(plan)
+    assert (found.name, found.standing) == ("a", False)
+    assert found.image_id == f"{facts().id}/customimages/a"
+    assert found.tags == {
+        "ImagePath": "Win2016/Datacenter.json", "SourceVhd": "a.vhd", "SavedAt": "2026-03-14T12:00:00Z"}  # fmt: skip
+    assert {(one.lab, one.image, one.reason) for one in plan.omissions} == {
+        (None, "b", "no lab takes its image path"), (None, "c", "no lab takes its image path")}  # fmt: skip
+    assert plan.failures == ()
+
+
+def test_keep_takes_the_newest_of_each_image_path() -> None:
+    """The others are omitted with their reason, for every lab."""
+    images = [image("old", age=2), image("new", age=1), image("sql", "Win2016/SQL.json", age=9)]
+    plan = planned(catalog(*images), policy=Policy(keep=1))
+    assert [one.name for one in plan.labs[0].images] == ["new", "sql"]
+    assert [(one.lab, one.image) for one in plan.omissions] == [(None, "old")]
+    assert "newest 1" in plan.omissions[0].reason
+
+
+def test_a_pin_takes_one_image_of_its_path_however_many_newer_there_are() -> None:
+    """Other paths are as ever; names compare without regard to case."""
+    images = [image("old", age=9), image("new", age=1), image("sql", "Win2016/SQL.json")]
+    plan = planned(catalog(*images), policy=Policy(keep=1, pins={images[0].image_path: "OLD"}))
+    assert [one.name for one in plan.labs[0].images] == ["sql", "old"]
+    assert [(one.image, "pinned to OLD" in one.reason) for one in plan.omissions] == [("new", True)]
+
+
+def test_a_pin_that_the_factory_does_not_hold_fails_the_run_and_deletes_nothing() -> None:
+    """A slip of the pen must not empty the labs of an image path."""
+    found = image("new")
+    plan = planned(catalog(found), standing("gone"), policy=Policy(pins={found.image_path: "typo"}))
+    assert plan.labs[0].images == ()
+    assert "pinned to typo, which is not in the factory; labs keep their images" in texts(plan.failures)
+
+
+def test_what_devtest_labs_cannot_be_told_is_a_warning_and_only_where_a_lab_gets_the_image() -> None:
+    """Generation 2 and data disks; the image is distributed all the same."""
+    odd = replace(image("odd"), generation="V2", data_disks=(DataDisk(0, "odd.lun0.vhd"),))
+    plan = planned(catalog(odd))
+    assert only(plan).name == "odd"
+    told = texts(plan.warnings)
+    assert "generation 2" in told and "labs get its OS disk only" in told
+    elsewhere = planned(catalog(replace(odd, image_path=ImagePath.parse("Ubuntu/Jammy.json"))))
+    assert elsewhere.warnings == ()
+
+
+def test_the_tags_tell_the_lineage() -> None:
+    """As far as it is known."""
+    made = Lineage(vm="/labs/factory/virtualmachines/golden", disk="/disks/golden", commit="abc")
+    tags = only(planned(catalog(replace(image("a"), lineage=made)))).tags
+    assert (tags["SourceVm"], tags["SourceDisk"], tags["Commit"]) == ("golden", "/disks/golden", "abc")
+    assert "PipelineRun" not in tags
+
+
+def test_of_two_images_of_one_name_the_newest_is_taken_with_a_warning() -> None:
+    """Names compare without regard to case, as in Azure."""
+    plan = planned(catalog(image("A", age=5, vhd_name="1.vhd"), image("a", age=1, vhd_name="2.vhd")))
+    assert only(plan).image.vhd_name == "2.vhd"
+    assert [one.image for one in plan.omissions] == ["A"]
+    assert "1.vhd" in texts(plan.warnings)
+
+
+def test_a_standing_image_is_taken_over_with_the_id_and_name_that_azure_lists() -> None:
+    """Also without the tag SourceVhd (the old scripts), and while it is still being made."""
+    for changes in ({}, {"source_vhd": "image.vhd"}, {"state": "Creating"}, {"state": "Updating"}):
+        there = standing("IMAGE", **changes)
+        found = only(planned(catalog(image("image")), there))
+        assert (found.standing, found.image_id, found.name) == (True, there.id, "IMAGE")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"source_vhd": "other.vhd"}, "created as image-"),
+        ({"state": "Failed"}, "already existing"),
+        ({"state": "Deleting"}, "Deleting"),
+    ],
+)
+def test_an_image_of_another_vhd_or_in_a_bad_state_is_made_anew_and_told(changes: dict[str, str], told: str) -> None:
+    """Not taken over, but planned."""
+    plan = planned(catalog(image("image")), standing("image", **changes))
+    assert only(plan).standing is False
+    assert told in texts(plan.warnings)
+    assert plan.failures == ()
+
+
+def test_an_image_that_the_factory_did_not_make_is_a_failure_and_is_not_touched() -> None:
+    """Its name is in the way; the other images are served."""
+    plan = planned(catalog(image("mine"), image("other")), standing("Mine", image_path=None))
+    assert [one.name for one in plan.labs[0].images] == ["other"]
+    assert [(one.lab, one.image) for one in plan.omissions] == [(lab().label, "mine")]
+    assert "Mine of lab" in texts(plan.failures)
+    assert "Rename or delete it" in texts(plan.failures)
+
+
+def test_an_image_that_the_state_holds_counts_as_held_also_without_its_tag() -> None:
+    """Somebody took the tags away: the engine would delete it all the same, so an empty factory is a failure."""
+    there = facts("team", standing("Mine", image_path=None))
+    worlds = [
+        build_plan(configuration(lab()), catalog(), facts("factory"), {lab().key: there}, Policy(), owned)
+        for owned in (frozenset(), frozenset({f"{lab().label}/Mine"}))
+    ]
+    assert worlds[0].failures == ()
+    assert "allowEmptyFactory" in texts(worlds[1].failures)
+
+
+@pytest.mark.parametrize(
+    "answer", [UNREADABLE, replace(UNREADABLE, severity=Severity.WARNING), facts(storage_account_id=None)]
+)
+def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: LabFacts | Diagnostic) -> None:
+    """Refused, not found or without storage: never an empty lab, which would delete its images."""
+    good, bad = lab("good"), lab("team")
+    known: dict[LabKey, LabFacts | Diagnostic] = {good.key: facts("good"), bad.key: answer}
+    plan = build_plan(configuration(bad, good), catalog(image()), facts("factory"), known, Policy())
+    assert [one.label for one in plan.labs] == [good.label]
+    assert len(plan.failures) == 1
+    assert plan.failures[0].severity is Severity.ERROR
+    assert plan.failures[0].location == bad.location, "the entry of labs.json can be found"
+    assert [(one.lab, one.image) for one in plan.omissions] == [(bad.label, "image")]
+
+
+def test_what_crosses_a_region_is_told() -> None:
+    """Spelled in either way, the same region is the same."""
+    (crossing,) = planned(catalog(image()), region="eastus").crossings
+    assert crossing.text == ("eastus: 1 image for 1 lab: at most 0.1 GiB cross from westeurope (once per image)")
+    assert planned(catalog(image()), region="West Europe").crossings == ()
+    assert planned(catalog(image()), standing(), region="eastus").crossings == (), "what stands is not copied"
+
+
+def test_an_empty_factory_never_empties_labs_unless_the_user_says_so() -> None:
+    """Missing container, wrong account, purged: an error while a lab holds an image of the factory."""
+    plan = planned(catalog(), standing())
+    assert "allowEmptyFactory" in texts(plan.failures)
+    assert planned(catalog(), standing(), policy=Policy(allow_empty_factory=True)).failures == ()
+    nothing_held = planned(catalog(), standing(image_path=None))
+    assert nothing_held.failures == ()
+    assert "holds no image" in texts(nothing_held.warnings)
+
+
+BROKEN = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Mend it"))
+
+
+@pytest.mark.parametrize(
+    ("there", "fails"),
+    [
+        (standing("gone", source_vhd="lost.vhd"), True),
+        (standing("gone", source_vhd="LOST.vhd"), True),
+        (standing("gone", vhd_url="https://x.blob/imagefactoryvhds/lost.vhd?x"), True),
+        (standing("gone"), True),
+        (standing("gone", source_vhd="other.vhd"), False),
+        (standing("gone", vhd_url="https://x.blob/imagefactoryvhds/other.vhd"), False),
+        (standing("image"), False),
+        (standing("gone", image_path=None), False),
+        (standing("gone", image_path="Ubuntu/Jammy.json", source_vhd="lost.vhd"), False),
+    ],
+)
+def test_a_broken_companion_fails_the_run_only_where_an_image_would_be_lost_by_it(
+    there: StandingImage, fails: bool
+) -> None:
+    """An image is at risk if labs.json wants it, no readable image has its name, and it may come from that VHD."""
+    plan = planned(catalog(image("image"), broken=(BROKEN,)), there)
+    assert bool(plan.failures) is fails
+    assert "companion lost.json: junk" in texts(plan.failures if fails else plan.warnings)
+
+
+def test_a_vhd_that_lost_its_companion_keeps_the_images_made_from_it() -> None:
+    """Only those that were surely made from it: an unfinished save is no reason to fail."""
+    left_out = LeftOut("lost.vhd", warning("VHD lost.vhd", "has no companion", "left out", "Wait"))
+    found = catalog(image("image"), left_out=(left_out,))
+    assert "has no companion" in texts(planned(found, standing("gone", source_vhd="lost.vhd")).failures)
+    assert planned(found, standing("gone")).failures == ()
+    assert "has no companion" in texts(planned(found, standing("gone")).warnings)
+
+
+names = st.sampled_from(["a", "B", "b", "c", "d", "e"])
+images = st.builds(image, names, paths, st.integers(0, 3), st.sampled_from([f"{number}.vhd" for number in range(20)]))
+catalogs = st.lists(images, max_size=8, unique_by=lambda one: one.vhd_name)
+selectors = st.lists(
+    st.sampled_from(["Win2016", "win2016/sql.json", "Ubuntu", "Win2016Core/Base.json"]), min_size=1, max_size=3
+)
+stood = st.lists(
+    st.builds(
+        standing,
+        names,
+        state=st.sampled_from(["Succeeded", "Creating", "Failed"]),
+        image_path=st.none() | paths,
+        source_vhd=st.none() | st.sampled_from(["1.vhd", "2.vhd"]),
+    ),
+    max_size=4,
+    unique_by=lambda one: one.name.lower(),
+)
+answers = st.just(UNREADABLE) | st.builds(lambda there: facts("team", *there), stood)
+worlds = st.lists(st.tuples(selectors, answers), min_size=1, max_size=4)
+policies = st.builds(Policy, keep=st.none() | st.integers(1, 3), allow_empty_factory=st.booleans())
+
+
+@given(catalogs, worlds, policies, st.randoms(use_true_random=False))
+def test_the_rules_hold_in_every_world(
+    found: list[Any], world: list[tuple[list[str], LabFacts | Diagnostic]], policy: Policy, shuffler: random.Random
+) -> None:
+    """Never an image outside of a lab's selectors; nothing lost without a reason; keep is a bound; names are unique;
+    an unreadable lab is a failure; the order of inputs does not matter."""
+    targets = [lab(f"lab{index}", chosen) for index, (chosen, _) in enumerate(world)]
+    known = {target.key: answer for target, (_, answer) in zip(targets, world, strict=True)}
+    plan = build_plan(configuration(*targets), catalog(*found), facts("factory"), known, policy)
+
+    readable = {one.label: one for one in plan.labs}
+    omitted = {(one.lab, one.image, one.image_path) for one in plan.omissions}
+    for target, (_, answer) in zip(targets, world, strict=True):
+        assert (target.label in readable) is isinstance(answer, LabFacts)
+        assert isinstance(answer, LabFacts) or any(
+            diagnostic.severity is Severity.ERROR for diagnostic in plan.failures
+        )
+        got = readable[target.label].images if target.label in readable else ()
+        assert all(target.takes(one.image.image_path) for one in got)
+        assert len({one.name.lower() for one in got}) == len(got)
+        for path in {one.image.image_path for one in got}:
+            assert policy.keep is None or sum(one.image.image_path == path for one in got) <= policy.keep
+        for one in found:
+            if target.takes(one.image_path):
+                told = {(label, one.name, str(one.image_path)) for label in (None, target.label)}
+                assert any(planned.image == one for planned in got) or told & omitted
+        untouchable = (
+            {there.name.lower() for there in answer.images if there.image_path is None}
+            if isinstance(answer, LabFacts)
+            else set()
+        )
+        assert not untouchable & {one.name.lower() for one in got}
+    shuffler.shuffle(targets)
+    shuffler.shuffle(found)
+    again = Catalog(tuple(found))
+    shuffled = {
+        key: replace(value, images=tuple(reversed(value.images))) if isinstance(value, LabFacts) else value
+        for key, value in reversed(known.items())
+    }
+    other = build_plan(configuration(*targets), again, facts("factory"), shuffled, policy)
+    assert decided(other) == decided(plan)

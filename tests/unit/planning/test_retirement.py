@@ -1,0 +1,207 @@
+"""An image leaves a lab only once its successors exist there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.configuration.image_names import MAX_LENGTH, name_beside, name_problem
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import error
+from imagefactory.images.catalog import BrokenCompanion, Catalog
+from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.plan import Plan, build_plan
+from tests.unit.builders import catalog, configuration, facts, image, lab, standing
+
+TEAM = lab("team", ["Win2016"])
+PATH = "Win2016/Datacenter.json"
+
+
+def plan_of(found: Catalog, *there: StandingImage, policy: Policy | None = None, owned: bool = True) -> Plan:
+    """The plan for the lab `team`, whose images all are in the state."""
+    names = frozenset(f"{TEAM.label}/{one.name}" for one in there) if owned else frozenset()
+    target = facts("team", *there)
+    return build_plan(configuration(TEAM), found, facts("factory"), {TEAM.key: target}, policy or Policy(keep=1), names)
+
+
+def kept(plan: Plan) -> dict[str, str]:
+    """Name and reason of what is retained."""
+    return {one.name: one.reason for one in plan.labs[0].retained}
+
+
+def held(name: str, **changes: Any) -> StandingImage:
+    """An image made from `<name>.vhd`."""
+    return standing(name, **{"source_vhd": f"{name}.vhd", **changes})
+
+
+OLD, NEW = image("old", age=9), image("new", age=1)
+
+
+@pytest.mark.parametrize(
+    ("there", "stays"),
+    [
+        ([held("old")], True),
+        ([held("old"), held("new", state="Creating")], True),
+        ([held("old"), held("new", state="Failed")], True),
+        ([held("old"), held("new")], False),
+        ([held("old", state="Failed")], False),
+        ([held("old"), held("new", image_path=None)], True),
+    ],
+)
+def test_an_image_beyond_keep_leaves_only_when_the_newer_one_succeeded(there: list[StandingImage], stays: bool) -> None:
+    """Not because the factory has it, nor while Azure creates it."""
+    plan = plan_of(catalog(OLD, NEW), *there)
+    assert ("old" in kept(plan)) is stays
+    if stays:
+        assert kept(plan)["old"] == "the lab must first have new in state Succeeded"
+        assert plan.retained()[0]["lab"] == TEAM.label and any("keeps old" in line for line in plan.notes())
+
+
+def test_what_the_state_does_not_contain_is_not_declared() -> None:
+    """The engine deletes nothing that it does not know."""
+    assert kept(plan_of(catalog(OLD, NEW), held("old"), owned=False)) == {}
+
+
+def test_an_image_of_a_path_that_the_lab_no_longer_lists_leaves() -> None:
+    """A lab loses a path because labs.json says so."""
+    assert kept(plan_of(catalog(), held("old", image_path="Ubuntu/Jammy.json"), policy=Policy())) == {}
+
+
+def test_a_path_that_the_factory_no_longer_has_keeps_its_images() -> None:
+    """Down to `keep`: what has that many newer ones leaves, by the tag SavedAt or the date of creation."""
+    dates = {name: image(name, age=age).saved_at for name, age in (("a", 5), ("b", 3), ("c", 1))}
+    there = [
+        held("a", saved_at=dates["a"]),
+        held("b", source_vhd=None, created=dates["b"]),
+        held("c", saved_at=dates["c"]),
+    ]
+    other = catalog(image("else", "Ubuntu/Jammy.json"))
+    assert set(kept(plan_of(other, *there, policy=Policy(keep=2)))) == {"b", "c"}
+    assert set(kept(plan_of(other, *there, policy=Policy()))) == {"a", "b", "c"}
+    assert set(kept(plan_of(catalog(), *there, policy=Policy(keep=2, allow_empty_factory=True)))) == set()
+
+
+def test_a_date_after_the_creation_of_the_image_makes_it_no_newer() -> None:
+    """A tag SavedAt of next century, whose VHD the factory no longer has, displaces no image."""
+    dates = {name: image(name, age=age).saved_at for name, age in (("far", 7), ("a", 5), ("b", 3))}
+    far = held("far", saved_at=dates["far"].replace(year=2099), created=dates["far"])
+    there = [far, *(held(name, saved_at=dates[name], created=dates[name]) for name in ("a", "b"))]
+    other = catalog(image("else", "Ubuntu/Jammy.json"))
+    assert set(kept(plan_of(other, *there, policy=Policy(keep=2)))) == {"a", "b"}
+
+
+def test_a_newer_image_that_never_succeeds_does_not_keep_more_than_keep() -> None:
+    """As many newer ones as `keep` asks for succeeded, though not those that the plan wants."""
+    found = catalog(*(image(name, age=age) for name, age in (("n1", 9), ("n2", 7), ("n3", 5), ("n4", 3))))
+    there = [held("n1"), held("n2"), held("n4")]
+    assert set(kept(plan_of(found, *there, policy=Policy(keep=2)))) == {"n2"}
+
+
+def test_a_changed_pin_keeps_the_image_before_it() -> None:
+    """Also if the new one is older."""
+    policy = Policy(keep=1, pins={ImagePath.parse(PATH): "old"})
+    assert set(kept(plan_of(catalog(OLD, NEW), held("new"), policy=policy))) == {"new"}
+    assert kept(plan_of(catalog(OLD, NEW), held("new"), held("old"), policy=policy)) == {}
+
+
+def test_a_pin_of_something_that_does_not_exist_keeps_all_of_its_path() -> None:
+    """Nothing is wanted, so nothing can take the place of what the lab has."""
+    policy = Policy(keep=1, pins={ImagePath.parse(PATH): "typo"})
+    plan = plan_of(catalog(OLD, NEW), held("new"), held("old"), policy=policy)
+    assert set(kept(plan)) == {"new", "old"} and plan.failures
+
+
+def test_a_rebuilt_image_is_created_beside_the_old_one() -> None:
+    """Under a stable name; the old one leaves once it succeeded, and the new one keeps its name."""
+    rebuilt = image("old", vhd_name="again.vhd")
+    beside = name_beside("old", "again.vhd")
+    plan = plan_of(catalog(rebuilt), held("old"))
+    assert [(one.name, one.standing) for one in plan.labs[0].images] == [(beside, False)]
+    assert beside in kept(plan)["old"]
+    later = plan_of(catalog(rebuilt), held("old"), held(beside, source_vhd="again.vhd"))
+    assert [(one.name, one.standing) for one in later.labs[0].images] == [(beside, True)] and kept(later) == {}
+
+
+def test_an_image_without_its_tag_is_kept_because_its_successors_are_unknown() -> None:
+    """Somebody took the tag away from an image that the state contains."""
+    assert "ImagePath" in kept(plan_of(catalog(NEW), held("new"), held("old", image_path=None)))["old"]
+
+
+def test_an_image_whose_companion_cannot_be_read_is_kept_and_others_leave() -> None:
+    """Only what may be made from that VHD; the diagnostic fails the run."""
+    broken = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Fix it"))
+    there = [held("new"), held("old"), held("gone", source_vhd="lost.vhd")]
+    plan = plan_of(catalog(OLD, NEW, broken=(broken,)), *there)
+    assert set(kept(plan)) == {"gone"} and "companion lost.json" in plan.failures[0].subject
+
+
+def test_a_name_in_other_case_is_the_states_name() -> None:
+    """Azure lists `OLD`, the state has `old`: neither kept nor planned image becomes another resource."""
+    owned = frozenset({f"{TEAM.label}/old"})
+    for found in (catalog(OLD), catalog(NEW)):
+        there = {TEAM.key: facts("team", held("OLD", source_vhd="old.vhd"))}
+        plan = build_plan(configuration(TEAM), found, facts("factory"), there, Policy(keep=1), owned).labs[0]
+        assert "old" in {one.name for one in plan.images} | {one.name for one in plan.retained}
+
+
+@given(st.text("aB-9", min_size=1, max_size=MAX_LENGTH))
+def test_the_name_beside_is_valid_and_another(name: str) -> None:
+    """Within Azure's length, whatever the image is called."""
+    beside = name_beside(name, "x.vhd")
+    assert name_problem(beside) is None and beside != name and beside != name_beside(name, "y.vhd")
+
+
+PATHS = ["Win2016/Datacenter.json", "Win2016/SQL.json"]
+days = st.lists(st.tuples(st.sampled_from(PATHS), st.booleans()), min_size=1, max_size=8)
+
+
+@given(days, st.none() | st.integers(1, 3), st.randoms(use_true_random=False))
+def test_no_sequence_of_failures_costs_a_lab_its_last_good_image_of_a_path(
+    nights: list[tuple[str, bool]], keep: int | None, luck: Any
+) -> None:
+    """Nights of new, rebuilt and retired images, of which any may fail: what leaves has its successors.
+
+    Once everything succeeds, two runs reach the plan.
+    """
+    factory: list[Any] = []
+    there: dict[str, StandingImage] = {}
+    policy = Policy(keep=keep)
+
+    def run(succeeds: Any) -> Plan:
+        plan = plan_of(catalog(*factory), *there.values(), policy=policy)
+        before = dict(there)
+        stay = {one.name for one in plan.labs[0].retained} | {one.name for one in plan.labs[0].images}
+        for one in plan.labs[0].images:
+            if not one.standing:
+                state = "Succeeded" if succeeds() else "Failed"
+                made = standing(one.name, state=state, image_path=str(one.image.image_path))
+                there[one.name] = replace(made, source_vhd=one.image.vhd_name)
+        for name in set(there) - stay:
+            del there[name]
+        for path in PATHS:
+            good = [[one for one in world.values() if one.state == "Succeeded" and one.image_path == path]
+                    for world in (before, there)]  # fmt: skip
+            assert not good[0] or good[1], f"lost all of {path}"
+        return plan
+
+    for number, (path, rebuild) in enumerate(nights):
+        same = [one for one in factory if str(one.image_path) == path]
+        if rebuild and same:
+            old = luck.choice(same)
+            factory.remove(old)
+            factory.append(replace(old, vhd_name=f"{number}.vhd"))
+        else:
+            factory.append(image(f"n{number}", path, age=100 - number, vhd_name=f"{number}.vhd"))
+        if luck.random() < 0.2:
+            factory.remove(luck.choice(factory))
+        run(lambda: luck.random() < 0.6)
+    run(lambda: True)
+    plan = run(lambda: True)
+    wanted = {one.image.vhd_name for one in plan.labs[0].images}
+    covered = {str(one.image_path) for one in factory}
+    assert {one.source_vhd for one in there.values() if one.image_path in covered} == wanted
