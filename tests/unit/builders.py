@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from imagefactory.configuration.image_paths import ImagePath, Selector
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.loading import Configuration
-from imagefactory.diagnostics import Location
+from imagefactory.diagnostics import Diagnostic, Location
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.images.companions import FactoryImage, VhdBlob
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -106,6 +106,12 @@ def write_configuration(directory: Path, labs: Any, *golden_images: str, name: s
     text = labs if isinstance(labs, str | bytes) else json.dumps(labs, indent=2)
     (directory / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return directory
+
+
+def names_file_once(diagnostic: Diagnostic) -> bool:
+    """Whether the file of a diagnostic, if it has one, is in its location only."""
+    place = diagnostic.location
+    return not place or Path(place.file).name not in diagnostic.placed().removeprefix(f"{place}: ")
 
 
 def entry(**changes: Any) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_a_syntax_error_is_told_with_its_place(text: str, place: str) -> None:
     """File, line and column, as editors count them."""
     with pytest.raises(JsonError) as raised:
         parse_json(text.encode(), "labs.json", "nothing is distributed")
-    assert str(raised.value).startswith(f"labs.json:{place}: error: labs.json: not valid JSON: ")
+    assert str(raised.value).startswith(f"labs.json:{place}: error: not valid JSON: ")
     assert "nothing is distributed" in str(raised.value)
 
 
@@ -89,11 +89,11 @@ def test_a_syntax_error_is_told_with_its_place(text: str, place: str) -> None:
     [
         (
             '{"a": 1 , }',
-            "1:11: error: labs.json: not valid JSON: expecting property name enclosed in double quotes, found '}'",
+            "1:11: error: not valid JSON: expecting property name enclosed in double quotes, found '}'",
         ),
-        ("[1 ,\t]", "1:6: error: labs.json: not valid JSON: expecting value, found ']'"),
-        ("[1,,]", "1:4: error: labs.json: not valid JSON: expecting value, found ','"),
-        ('["open', "1:2: error: labs.json: not valid JSON: unterminated string, found '\"'"),
+        ("[1 ,\t]", "1:6: error: not valid JSON: expecting value, found ']'"),
+        ("[1,,]", "1:4: error: not valid JSON: expecting value, found ','"),
+        ('["open', "1:2: error: not valid JSON: unterminated string, found '\"'"),
     ],
 )
 def test_a_syntax_error_reads_the_same_on_every_python(text: str, fact: str) -> None:

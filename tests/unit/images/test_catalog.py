@@ -29,7 +29,7 @@ def test_images_come_newest_first() -> None:
         ({"length": 512}, "too few"),
         ({"length": 0}, "too few"),
         ({"length": MIB + 1024}, "multiple of 1 MiB"),
-        ({"blob_type": "BlockBlob"}, "page blobs only"),
+        ({"blob_type": "BlockBlob"}, "only from page blobs"),
         ({"copy_status": "pending"}, "pending"),
         ({"copy_status": "failed"}, "failed"),
     ],
@@ -57,7 +57,7 @@ def test_a_vhd_without_companion_and_a_companion_without_vhd_are_left_out_and_st
     told = {left.name: left.reason.text() for left in found.left_out}
     assert set(told) == {"b.vhd", "c.json"}
     assert "unfinished" in told["b.vhd"]
-    assert "VHD is not there" in told["c.json"]
+    assert "VHD is missing" in told["c.json"]
 
 
 def test_a_companion_that_is_junk_or_cannot_be_downloaded_is_broken_and_stops_no_other() -> None:

@@ -26,7 +26,7 @@ from imagefactory.images.companions import (
     parse_companion,
 )
 from imagefactory.images.lineage import Lineage
-from tests.unit.builders import NOON, companion, image, image_paths, vhd, words
+from tests.unit.builders import NOON, companion, image, image_paths, names_file_once, vhd, words
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
@@ -98,14 +98,14 @@ def carried(manifest: dict[str, str]) -> FactoryImage | None:
     ("changes", "named"),
     [
         ({"imageName": None}, "imageName is missing"),
-        ({"imageName": "a/b"}, "cannot be the name of a custom image"),
-        ({"imageName": 5}, "imageName is no text"),
+        ({"imageName": "a/b"}, "is not a valid name of a custom image"),
+        ({"imageName": 5}, "imageName is not a string"),
         ({"imagePath": "..\\x.json"}, "leaves the image root"),
         ({"imagePath": "a/" * 150 + "b"}, "256"),
         ({"osType": "Solaris"}, "neither Windows nor Linux"),
         ({"osState": "half"}, "neither Generalized nor Specialized"),
-        ({"vhdFileName": "b.vhd"}, "is not the VHD of the same name"),
-        ({"vhdFileName": "x/a.vhd"}, "is not the VHD of the same name"),
+        ({"vhdFileName": "b.vhd"}, "is not the VHD of this companion"),
+        ({"vhdFileName": "x/a.vhd"}, "is not the VHD of this companion"),
         ({"vhdFileName": None}, "vhdFileName is missing"),
     ],
 )
@@ -113,8 +113,8 @@ def test_junk_is_a_diagnostic_that_names_it(changes: dict[str, Any], named: str)
     """Nothing is guessed."""
     diagnostic = parse_companion(companion(**changes), vhd())
     assert isinstance(diagnostic, Diagnostic)
-    assert named in diagnostic.text()
-    assert "a.json" in diagnostic.text()
+    assert diagnostic.text().startswith("a.json: error: companion: ") and named in diagnostic.text()
+    assert names_file_once(diagnostic)
 
 
 @pytest.mark.parametrize("timestamp", [None, "soon", 5, "3/4/2020 10:00"])
@@ -155,8 +155,9 @@ def test_a_timestamp_that_lies_further_ahead_is_replaced_by_last_modified_and_to
     )
 )
 def test_any_bytes_are_an_image_or_a_diagnostic(content: bytes) -> None:
-    """Junk in the container never raises."""
-    assert isinstance(parse_companion(content, vhd()), FactoryImage | Diagnostic)
+    """Junk in the container never raises, and its diagnostic names the companion once."""
+    found = parse_companion(content, vhd())
+    assert isinstance(found, FactoryImage) or names_file_once(found)
 
 
 json_values = st.recursive(

@@ -40,13 +40,13 @@ def test_a_vm_goes_when_an_image_was_saved_of_its_very_disk() -> None:
     ("changes", "told"),
     [
         ({"tags": {"factoryignore": "true", "imagepath": "x"}}, "FactoryIgnore"),
-        ({"tags": {}}, "is not known: it has no tag ImagePath"),
-        ({"state": "Failed"}, "the lab says it is Failed; it stays"),
+        ({"tags": {}}, "has no ImagePath tag"),
+        ({"state": "Failed"}, "VM vm: is in state Failed; it is kept"),
         ({"state": "Deleting"}, "Deleting"),
-        ({"power": "running"}, "it was saved as image and is running again"),
+        ({"power": "running"}, "was saved as image and is now running"),
         ({"os_disk": disk(state="ActiveSAS")}, "being saved"),
-        ({"data_disks": {2: disk("data")}}, "without its data disks data; it stays, for they would be lost"),
-        ({"diagnostic": error("VM 'vm'", "Azure answered 403", "x", "Grant")}, "whether it is saved cannot be told"),
+        ({"data_disks": {2: disk("data")}}, "without its data disks data; it is kept, because they would be lost"),
+        ({"diagnostic": error("VM 'vm'", "Azure answered 403", "x", "Grant")}, "it is unknown whether it is saved"),
     ],
 )
 def test_what_stays_says_why(changes: dict[str, Any], told: str) -> None:
@@ -103,7 +103,7 @@ def test_a_vm_that_was_used_after_it_was_saved_stays_and_save_says_so(
     assert [one.result for one in save.skipped] == ["already saved"] and save.is_complete
     assert len(clean.deletions) == (not is_used) and len(save.warnings) == is_used
     if is_used:
-        assert "was used after it was saved as image" in reason(clean) and "; it stays. " in reason(clean)
+        assert "was used after it was saved as image" in reason(clean) and "; it is kept. " in reason(clean)
         (warning,) = save.warnings
         assert "is not saved again. Rebuild the VM, or delete the image's blobs image.*" in warning.text()
 

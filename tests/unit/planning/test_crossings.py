@@ -129,17 +129,17 @@ def test_refuse_says_nothing_of_making_anew_what_it_does_not_make_anew(changes: 
 
 
 def test_allocated_bytes_are_told_where_the_manifests_know_them() -> None:
-    """`at most` is said only where one is unknown."""
+    """A preview says `up to` only if the allocated bytes of an image are unknown."""
     known = replace(image(), allocated=3 * GIB)
     planned = PlannedImage(known, known.name, "/i", False, {})
     target = lab("a")
     plan = LabPlan(target.label, target, in_region("a", "eastus"), (planned,))
     (crossing,) = crossings([plan], FACTORY)
-    assert crossing.text.startswith("eastus: 1 image for 1 lab: 3.0 GiB cross from westeurope")
+    assert crossing.text.startswith("eastus: 1 image for 1 lab: 3.0 GiB copied from westeurope")
     other = replace(image("other"), length=1 << 40)
     unknown = PlannedImage(other, other.name, "/i", False, {})
     (crossing,) = crossings([replace(plan, images=(planned, unknown))], FACTORY)
-    assert crossing.text.startswith("eastus: 2 images for 1 lab: at most 1,027.0 GiB cross from westeurope")
+    assert crossing.text.startswith("eastus: 2 images for 1 lab: up to 1,027.0 GiB copied from westeurope")
 
 
 @given(

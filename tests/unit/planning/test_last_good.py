@@ -163,6 +163,6 @@ def test_the_reason_names_one_lab_and_counts_the_others() -> None:
     found = plan(catalog(old, new), files(old, new), rules)
     assert found.deletions == ()
     (reason,) = (one.reason for one in found.kept if one.name == "old")
-    assert reason.startswith("the newest of its image path that is Succeeded in lab a@") and reason.endswith(
+    assert reason.startswith("it is the newest Succeeded image of its image path in lab a@") and reason.endswith(
         "and 2 more"
     )

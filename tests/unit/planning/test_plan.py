@@ -64,7 +64,7 @@ def test_a_lab_gets_what_its_selectors_match() -> None:
     assert found.tags == {
         "ImagePath": "Win2016/Datacenter.json", "SourceVhd": "a.vhd", "SavedAt": "2026-03-14T12:00:00Z"}  # fmt: skip
     assert {(one.lab, one.image, one.reason) for one in plan.omissions} == {
-        (None, "b", "no lab takes its image path"), (None, "c", "no lab takes its image path")}  # fmt: skip
+        (None, "b", "no lab uses its image path"), (None, "c", "no lab uses its image path")}  # fmt: skip
     assert plan.failures == ()
 
 
@@ -99,7 +99,7 @@ def test_what_devtest_labs_cannot_be_told_is_a_warning_and_only_where_a_lab_gets
     plan = planned(catalog(odd))
     assert only(plan).name == "odd"
     told = texts(plan.warnings)
-    assert "generation 2" in told and "labs get its OS disk only" in told
+    assert "generation 2" in told and "labs get only its OS disk" in told
     elsewhere = planned(catalog(replace(odd, image_path=ImagePath.parse("Ubuntu/Jammy.json"))))
     assert elsewhere.warnings == ()
 
@@ -182,7 +182,7 @@ def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: L
 def test_what_crosses_a_region_is_told() -> None:
     """Spelled in either way, the same region is the same."""
     (crossing,) = planned(catalog(image()), region="eastus").crossings
-    assert crossing.text == ("eastus: 1 image for 1 lab: at most 0.1 GiB cross from westeurope (once per image)")
+    assert crossing.text == ("eastus: 1 image for 1 lab: up to 0.1 GiB copied from westeurope (once per image)")
     assert planned(catalog(image()), region="West Europe").crossings == ()
     assert planned(catalog(image()), standing(), region="eastus").crossings == (), "what stands is not copied"
 
@@ -190,11 +190,12 @@ def test_what_crosses_a_region_is_told() -> None:
 def test_an_empty_factory_never_empties_labs_unless_the_user_says_so() -> None:
     """Missing container, wrong account, purged: an error while a lab holds an image of the factory."""
     plan = planned(catalog(), standing())
+    assert "labs keep their newest Succeeded images" in texts(plan.failures)
     assert "allowEmptyFactory" in texts(plan.failures)
     assert planned(catalog(), standing(), policy=Policy(allow_empty_factory=True)).failures == ()
     nothing_held = planned(catalog(), standing(image_path=None))
     assert nothing_held.failures == ()
-    assert "holds no image" in texts(nothing_held.warnings)
+    assert "has no image to distribute; nothing is distributed" in texts(nothing_held.warnings)
 
 
 BROKEN = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Mend it"))

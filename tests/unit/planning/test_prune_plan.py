@@ -105,7 +105,7 @@ def test_an_image_goes_a_day_after_the_last_write_to_any_of_its_blobs(suffix: st
     found = plan(catalog(old, new), [*others, written], PruneRules(keeping(1)))
     assert bool(found.deletions) == goes
     reasons = {one.name: one.reason for one in found.kept}
-    assert goes or reasons["old"] == "somebody wrote to it within the last day"
+    assert goes or reasons["old"] == "its last write was within the last day"
 
 
 @given(st.lists(st.sampled_from(["/storage/factory", "/storage/LAB", "/storage/lab"]), max_size=9), st.integers(0, 4))
@@ -147,9 +147,9 @@ def test_an_older_image_of_a_taken_name_does_not_count() -> None:
     ("needs", "stays"),
     [
         (NOBODY, ""),
-        (replace(NOBODY, to_be_made={"u1"}), "yet to be made"),
-        (replace(NOBODY, sources={("/storage/lab", "s.vhd")}), "yet to be made"),
-        (replace(NOBODY, being_read={("/storage/lab", "s.vhd")}), "makes an image from it"),
+        (replace(NOBODY, to_be_made={"u1"}), "not created from it yet"),
+        (replace(NOBODY, sources={("/storage/lab", "s.vhd")}), "not created from it yet"),
+        (replace(NOBODY, being_read={("/storage/lab", "s.vhd")}), "is creating an image from it"),
         (replace(NOBODY, being_read={("/storage/other", "s.vhd")}), ""),
         (replace(NOBODY, all_read=False), "could not be read"),
         (replace(NOBODY, all_read=False, known={"u1", "u2"}), ""),

@@ -70,5 +70,5 @@ def test_two_names_that_differ_only_as_unicode_writes_them_are_one() -> None:
     """In the plan as in prune: Azure takes them for the same image."""
     newest, twin, third = image("Stra\u00dfe"), image("STRASSE", age=1), image("other", age=2)
     found, policy = catalog(newest, twin, third), Policy(keep=2)
-    assert [offer.twin for offer in retained(found, policy)] == [None, newest, None]
+    assert [offer.duplicate for offer in retained(found, policy)] == [None, newest, None]
     assert [claim.is_newest for claim in claims(found, {"dev": policy})] == [True, True, True]

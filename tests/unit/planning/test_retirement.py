@@ -16,7 +16,7 @@ from imagefactory.diagnostics import error
 from imagefactory.images.catalog import BrokenCompanion, Catalog
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.plan import Plan, build_plan
-from tests.unit.builders import catalog, configuration, facts, image, lab, standing
+from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
 
 TEAM = lab("team", ["Win2016"])
 PATH = "Win2016/Datacenter.json"
@@ -40,6 +40,17 @@ def held(name: str, **changes: Any) -> StandingImage:
 
 
 OLD, NEW = image("old", age=9), image("new", age=1)
+
+
+def test_what_an_empty_factory_is_said_to_keep_is_kept() -> None:
+    """Not an image that failed, whose image path is no longer in labs.json, or that exceeds `keep`."""
+    there = held("a", state="Failed"), held("b", image_path="Ubuntu/Jammy.json"), held("c"), held("d", created=NOON)
+    plan = plan_of(catalog(), *there)
+    (failure,) = plan.failures
+    assert set(kept(plan)) == {"d"} and "(such as d of lab team@" in failure.consequence
+    plan = plan_of(catalog(), *there[:2])
+    (failure,) = plan.failures
+    assert kept(plan) == {} and "such as" not in failure.consequence
 
 
 @pytest.mark.parametrize(

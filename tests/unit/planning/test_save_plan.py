@@ -67,18 +67,18 @@ def test_a_disk_gives_the_same_files_in_every_run_and_another_disk_others() -> N
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"state": "Creating"}, "the lab says it is Creating; it is not saved. Wait until it is made"),
-        ({"state": "Failed"}, "the lab says it is Failed"),
-        ({"power": "running"}, "it is running, not deallocated; it is not saved. Let its sysprep"),
-        ({"power": "stopped"}, "it is stopped, not deallocated"),
-        ({"power": None}, "in no known power state"),
-        ({"os_disk": None}, "no managed disk"),
-        ({"os_disk": disk(os_type=None)}, "tells no OS"),
+        ({"state": "Creating"}, "is in state Creating; it is not saved. Wait until it is created"),
+        ({"state": "Failed"}, "is in state Failed"),
+        ({"power": "running"}, "is running, not deallocated; it is not saved. Wait for its sysprep"),
+        ({"power": "stopped"}, "is stopped, not deallocated"),
+        ({"power": None}, "in an unknown power state"),
+        ({"os_disk": None}, "not a managed disk"),
+        ({"os_disk": disk(os_type=None)}, "the OS type of its disk is missing"),
         ({"os_disk": disk(unique_id="")}, "no unique id"),
         ({"os_disk": disk(state="ActiveSAS")}, "az disk revoke-access --ids /disks/vm-os"),
         ({"diagnostic": error("VM 'vm'", "Azure answered 403", "x", "Grant")}, "VM vm: Azure answered 403"),
         ({"tags": {"imagepath": "../x"}}, "leaves the image root"),
-        ({"tags": {"imagepath": "Win2016/Datacenter.json", "imageosstate": "odd"}}, "ImageOsState is neither"),
+        ({"tags": {"imagepath": "Win2016/Datacenter.json", "imageosstate": "odd"}}, "tag is 'odd', neither"),
     ],
 )
 def test_a_vm_that_is_not_ready_is_reported_with_what_to_do(changes: dict[str, Any], told: str) -> None:
@@ -105,7 +105,7 @@ def test_vms_without_the_tag_are_passed_over_unless_asked_for_by_name() -> None:
     """Names compare without regard to case."""
     assert [one.result for one in planned(vm("a", tags={})).skipped] == ["not tagged"]
     assert planned(vm("a", tags={})).is_complete
-    assert "no tag ImagePath" in refusal(planned(vm("A", tags={}), vm("b"), wanted={"a"}))
+    assert "no ImagePath tag" in refusal(planned(vm("A", tags={}), vm("b"), wanted={"a"}))
     assert only(planned(vm("A"), vm("b"), wanted={"a"})).vm.name == "A"
 
 
@@ -140,8 +140,9 @@ def test_generation_2_and_data_disks_and_unknown_paths_are_warnings() -> None:
     data = {1: disk("data", os_type=None, released="some day")}
     odd = vm(os_disk=disk(generation="V2"), data_disks=data, tags={"imagepath": "Win2016/Other.json"})
     told = "\n".join(diagnostic.text() for diagnostic in planned(odd).warnings)
-    assert "generation 1, and VMs of them may not start" in told
-    assert "data (LUN 1); only its OS disk is saved" in told and "no golden image Win2016/Other.json" in told
+    assert "generation 1, and their VMs may not start" in told
+    assert "data (LUN 1); only its OS disk is saved" in told
+    assert "golden image Win2016/Other.json does not exist" in told
     save = only(planned(vm(data_disks=data), with_data_disks=True))
     assert save.saved_data_disks == (DataDisk(1, f"{save.guid}.lun1.vhd", "some day"),)
     assert planned(vm(data_disks=data), with_data_disks=True).warnings == ()
