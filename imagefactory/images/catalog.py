@@ -20,20 +20,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A blob of the factory's container that is not an image (yet)."""
+class BlobDiagnostic:
+    """A blob of the factory's container by name, and what is wrong with it."""
 
     name: str
     reason: Diagnostic
-
-
-@dataclass(frozen=True)
-class BrokenCompanion:
-    """A companion that could not be read although its VHD is complete."""
-
-    vhd_name: str
-    companion_name: str
-    diagnostic: Diagnostic
 
 
 @dataclass(frozen=True)
@@ -42,8 +33,10 @@ class Catalog:
 
     images: tuple[FactoryImage, ...]
     """Newest first."""
-    left_out: tuple[LeftOut, ...] = ()
-    broken: tuple[BrokenCompanion, ...] = ()
+    left_out: tuple[BlobDiagnostic, ...] = ()
+    """Blobs that are not images (yet)."""
+    broken: tuple[BlobDiagnostic, ...] = ()
+    """Complete VHDs whose companions cannot be read."""
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -74,8 +67,8 @@ def build_catalog(
     vhds = sorted(vhds, key=lambda vhd: vhd.name)
     by_stem = {stem(name): name for name in sorted({*companions, *companion_names})}
     images: list[FactoryImage] = []
-    left_out: list[LeftOut] = []
-    broken: list[BrokenCompanion] = []
+    left_out: list[BlobDiagnostic] = []
+    broken: list[BlobDiagnostic] = []
     orphans = set(by_stem)
     for vhd in vhds:
         companion_name = by_stem.get(stem(vhd.name))
@@ -92,7 +85,7 @@ def build_catalog(
             source = companions.get(companion_name) or _unread(companion_name)
             found = source if isinstance(source, Diagnostic) else parse_companion(source, vhd)
             if isinstance(found, Diagnostic):
-                broken.append(BrokenCompanion(vhd.name, companion_name, found))
+                broken.append(BlobDiagnostic(vhd.name, found))
             else:
                 images.append(found)
     for name in (by_stem[orphan] for orphan in sorted(orphans)):
@@ -115,8 +108,8 @@ def _unfit(vhd: VhdBlob) -> tuple[str, str] | None:
     return None
 
 
-def _left_out(subject: str, name: str, fact: str, remedy: str) -> LeftOut:
-    return LeftOut(name, warning(subject, fact, _CONSEQUENCE, remedy))
+def _left_out(subject: str, name: str, fact: str, remedy: str) -> BlobDiagnostic:
+    return BlobDiagnostic(name, warning(subject, fact, _CONSEQUENCE, remedy))
 
 
 def _unread(name: str) -> Diagnostic:

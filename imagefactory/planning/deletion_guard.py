@@ -69,9 +69,9 @@ def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tu
     """
     readable = {image.name.lower() for image in catalog.images}
     at_risk = [one for one in held if one.image.name.lower() not in readable and one.wanted]
-    for broken in sorted(catalog.broken, key=lambda broken: broken.vhd_name):
-        threatened = [one for one in at_risk if one.source in {None, broken.vhd_name.lower()}]
-        diagnostic = broken.diagnostic
+    for broken in sorted(catalog.broken, key=lambda broken: broken.name):
+        threatened = [one for one in at_risk if one.source in {None, broken.name.lower()}]
+        diagnostic = broken.reason
         yield (
             _kept(diagnostic, threatened) if threatened else warning(*_parts(diagnostic), diagnostic.location),
             threatened,

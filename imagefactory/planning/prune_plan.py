@@ -15,7 +15,7 @@ from typing import Literal
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.errors import ConfigurationError
-from imagefactory.images.catalog import Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import companion_name, stem
 from imagefactory.observed.factory_blobs import SavedFiles, StoredBlob, allocated, saved_files
 from imagefactory.planning.last_good import LastGood
@@ -78,20 +78,13 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A blob that is kept because no rule applies: an operator should check it."""
-
-    name: str
-    reason: Diagnostic
-
-
-@dataclass(frozen=True)
 class PrunePlan:
     """The plan of a prune; each save of the factory, and each staged VHD, is in one of the three lists."""
 
     deletions: tuple[Deletion, ...]
     kept: tuple[Kept, ...]
-    reported: tuple[Reported, ...]
+    reported: tuple[BlobDiagnostic, ...]
+    """Blobs that are kept because no rule applies: an operator should check them."""
 
     def exceeding(self, most: int) -> dict[str, int]:
         """Return the storage accounts (ARM ids in lower case) over the deletion limit `most`, with their deletions.
@@ -123,7 +116,7 @@ class PruneRules:
 class _Findings:
     deletions: list[Deletion] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
-    reported: list[Reported] = field(default_factory=list)
+    reported: list[BlobDiagnostic] = field(default_factory=list)
 
 
 def plan_prune(
@@ -154,7 +147,7 @@ def _images(
             subject = f"factory image {image.name} ({image.vhd_name})"
             fact = "has no usable date" + (f": {image.note.fact}" if image.note else "")
             remedy = f"Write the timestamp in {companion_name(image.vhd_name)} as ISO 8601 with a time zone"
-            found.reported.append(Reported(image.vhd_name, warning(subject, fact, _KEPT, remedy)))
+            found.reported.append(BlobDiagnostic(image.vhd_name, warning(subject, fact, _KEPT, remedy)))
             continue
         _image(claim, files.get(stem(image.vhd_name)), rules, now, found)
 
@@ -187,15 +180,14 @@ def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, fo
     """Decide for all that is not an image: broken, unfinished, orphaned."""
     of_images = {stem(image.vhd_name) for image in catalog.images}
     needed = {disk.vhd_name for image in catalog.images for disk in image.data_disks}
-    diagnostics = {broken.vhd_name: broken.diagnostic for broken in catalog.broken}
-    diagnostics |= {left.name: left.reason for left in catalog.left_out}
+    diagnostics = {blob.name: blob.reason for blob in (*catalog.broken, *catalog.left_out)}
     for start, unit in sorted(files.items()):
         if start in of_images:
             continue
         name = next((blob.name for blob in (*unit.vhds, *unit.data_disks)), unit.blobs[0].name)
         if unit.companions:
             wrong = [blob.name for blob in (*unit.vhds, *unit.companions) if blob.name in diagnostics]
-            found.reported += (Reported(blob, _not_deleted(diagnostics[blob])) for blob in wrong)
+            found.reported += (BlobDiagnostic(blob, _not_deleted(diagnostics[blob])) for blob in wrong)
             if not wrong:
                 found.kept.append(Kept(name, "the container changed while it was read"))
         elif needed & {blob.name for blob in unit.blobs}:
@@ -208,7 +200,7 @@ def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, fo
             found.deletions.append(Deletion("left-over", name, "its VHD does not exist", unit.blobs, 0))
         elif not (unit.is_ours or any("imagefactorysource" in vhd.metadata for vhd in unit.vhds)):
             fact, remedy = "has no companion, and its name is not that of a save", "Write its companion, or delete it"
-            found.reported.append(Reported(name, warning(f"VHD {name}", fact, _KEPT, remedy)))
+            found.reported.append(BlobDiagnostic(name, warning(f"VHD {name}", fact, _KEPT, remedy)))
         else:
             rest = (now - max(blob.last_modified for blob in unit.blobs)) // timedelta(days=1)
             reason = f"has no companion, and its last write was {rest} day{'s' if rest > 1 else ''} ago"

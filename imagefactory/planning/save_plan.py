@@ -78,11 +78,6 @@ class SavePlan:
     skipped: tuple[Skipped, ...]
     warnings: tuple[Diagnostic, ...] = ()
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether all VMs with the tag ImagePath are saved, already or by this plan."""
-        return all(one.result in {"already saved", "not tagged"} for one in self.skipped)
-
 
 class _Unfit(Exception):
     def __init__(self, result: Literal["not ready", "cannot be saved"], diagnostic: Diagnostic) -> None:

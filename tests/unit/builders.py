@@ -31,6 +31,12 @@ components = words.filter(lambda word: word.strip() and word not in {".", ".."} 
 image_paths = st.lists(components, min_size=1, max_size=4).map("/".join)
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
 def vhd(name: str = "a.vhd", **changes: Any) -> VhdBlob:
     """A whole VHD of 64 MiB, written on 14 March 2026 at noon."""
     facts: dict[str, Any] = {"length": 64 * MIB + 512, "created": NOON, "last_modified": NOON, **changes}

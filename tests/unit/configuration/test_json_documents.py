@@ -58,6 +58,13 @@ def test_any_bytes_are_a_document_or_one_diagnostic(content: bytes) -> None:
         assert problem.diagnostic.location.file == "x.json"
 
 
+def problem(text: str) -> str:
+    """The diagnostic of a document that is not JSON."""
+    with pytest.raises(JsonError) as raised:
+        parse_json(text.encode(), "labs.json", "nothing is distributed")
+    return str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -78,10 +85,8 @@ def test_any_bytes_are_a_document_or_one_diagnostic(content: bytes) -> None:
 )
 def test_a_syntax_error_is_told_with_its_place(text: str, place: str) -> None:
     """File, line and column, as editors count them."""
-    with pytest.raises(JsonError) as raised:
-        parse_json(text.encode(), "labs.json", "nothing is distributed")
-    assert str(raised.value).startswith(f"labs.json:{place}: error: not valid JSON: ")
-    assert "nothing is distributed" in str(raised.value)
+    told = problem(text)
+    assert told.startswith(f"labs.json:{place}: error: not valid JSON: ") and "; nothing is distributed. " in told
 
 
 @pytest.mark.parametrize(
@@ -98,9 +103,7 @@ def test_a_syntax_error_is_told_with_its_place(text: str, place: str) -> None:
 )
 def test_a_syntax_error_reads_the_same_on_every_python(text: str, fact: str) -> None:
     """Python 3.13 reports a comma before a closing bracket in other words and at another place than 3.10 to 3.12."""
-    with pytest.raises(JsonError) as raised:
-        parse_json(text.encode(), "labs.json", "nothing is distributed")
-    assert str(raised.value).startswith(f"labs.json:{fact};")
+    assert problem(text).startswith(f"labs.json:{fact};")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\xef\xbb\xbf\xff", b"caf\xe9", b"[" * 100_000])

@@ -25,7 +25,7 @@ from imagefactory.configuration.stack_settings import (
     settings_from_stack_file,
 )
 from imagefactory.errors import ConfigurationError
-from tests.unit.builders import SUBSCRIPTION, names_file_once
+from tests.unit.builders import SUBSCRIPTION, json_values, names_file_once
 
 ROOT = Path(__file__).parents[3]
 
@@ -199,12 +199,6 @@ def test_a_stack_file_that_cannot_be_used_is_a_diagnostic_that_names_it(tmp_path
         settings_from_stack_file(file, {})
     assert str(raised.value).count(file.name) == 1
     assert all(names_file_once(diagnostic) for diagnostic in raised.value.diagnostics)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.text() | st.floats(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 @given(

@@ -26,7 +26,7 @@ from imagefactory.images.companions import (
     parse_companion,
 )
 from imagefactory.images.lineage import Lineage
-from tests.unit.builders import NOON, companion, image, image_paths, names_file_once, vhd, words
+from tests.unit.builders import NOON, companion, image, image_paths, json_values, names_file_once, vhd, words
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
@@ -158,12 +158,6 @@ def test_any_bytes_are_an_image_or_a_diagnostic(content: bytes) -> None:
     """Junk in the container never raises, and its diagnostic names the companion once."""
     found = parse_companion(content, vhd())
     assert isinstance(found, FactoryImage) or names_file_once(found)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 @given(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
-from imagefactory.images.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.factory_blobs import StoredBlob
@@ -70,8 +70,8 @@ class Factory:
     @property
     def catalog(self) -> Catalog:
         """With all that is wrong."""
-        broken = tuple(BrokenCompanion(f"{stem}.vhd", f"{stem}.json", JUNK) for stem in self.broken)
-        left_out = tuple(LeftOut(f"{stem}.vhd", JUNK) for stem in self.dead)
+        broken = tuple(BlobDiagnostic(f"{stem}.vhd", JUNK) for stem in self.broken)
+        left_out = tuple(BlobDiagnostic(f"{stem}.vhd", JUNK) for stem in self.dead)
         return catalog(*self.images, broken=broken, left_out=left_out)
 
     @property

@@ -100,7 +100,7 @@ def test_a_vm_that_was_used_after_it_was_saved_stays_and_save_says_so(
         image = replace(image, data_disks=(DataDisk(2, "image.lun2.vhd", recorded),))
     clean = plan_clean([machine], catalog(image))
     save = plan_saves([machine], catalog(image), (), Lineage())
-    assert [one.result for one in save.skipped] == ["already saved"] and save.is_complete
+    assert [one.result for one in save.skipped] == ["already saved"]
     assert len(clean.deletions) == (not is_used) and len(save.warnings) == is_used
     if is_used:
         assert "was used after it was saved as image" in reason(clean) and "; it is kept. " in reason(clean)

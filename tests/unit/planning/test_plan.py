@@ -14,7 +14,7 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, Severity, error, warning
-from imagefactory.images.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -198,7 +198,7 @@ def test_an_empty_factory_never_empties_labs_unless_the_user_says_so() -> None:
     assert "has no image to distribute; nothing is distributed" in texts(nothing_held.warnings)
 
 
-BROKEN = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Mend it"))
+BROKEN = BlobDiagnostic("lost.vhd", error("companion lost.json", "junk", "left out", "Mend it"))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_broken_companion_fails_the_run_only_where_an_image_would_be_lost_by_i
 
 def test_a_vhd_that_lost_its_companion_keeps_the_images_made_from_it() -> None:
     """Only those that were surely made from it: an unfinished save is no reason to fail."""
-    left_out = LeftOut("lost.vhd", warning("VHD lost.vhd", "has no companion", "left out", "Wait"))
+    left_out = BlobDiagnostic("lost.vhd", warning("VHD lost.vhd", "has no companion", "left out", "Wait"))
     found = catalog(image("image"), left_out=(left_out,))
     assert "has no companion" in texts(planned(found, standing("gone", source_vhd="lost.vhd")).failures)
     assert planned(found, standing("gone")).failures == ()

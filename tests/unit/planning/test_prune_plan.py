@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
-from imagefactory.images.catalog import BrokenCompanion, Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
 from imagefactory.planning.deletion_guard import HeldImage
 from imagefactory.planning.prune_plan import PruneRules, keep_warnings
@@ -172,7 +172,7 @@ def test_any_address_that_a_lab_gives_an_image_is_read_and_none_raises(url: str 
     """Its owner writes it, and one lab must not end the prune of all, nor their plan."""
     odd = standing("odd", state="Creating", vhd_url=url)
     stack = StackPlan(configuration(lab()), {lab().key: facts("team", odd)}, Policy())
-    broken = catalog(broken=(BrokenCompanion("x.vhd", "x.json", JUNK),))
+    broken = catalog(broken=(BlobDiagnostic("x.vhd", JUNK),))
     needs = staging_needs([stack], broken, facts("factory"), str)
     assert needs.being_read == ({("/storage/account", name)} if url else set())
     assert HeldImage(lab(), odd, odd.name).source == (name or None)

@@ -13,7 +13,7 @@ from imagefactory.configuration.image_names import MAX_LENGTH, name_beside, name
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
-from imagefactory.images.catalog import BrokenCompanion, Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.plan import Plan, build_plan
 from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
@@ -145,7 +145,7 @@ def test_an_image_without_its_tag_is_kept_because_its_successors_are_unknown() -
 
 def test_an_image_whose_companion_cannot_be_read_is_kept_and_others_leave() -> None:
     """Only what may be made from that VHD; the diagnostic fails the run."""
-    broken = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Fix it"))
+    broken = BlobDiagnostic("lost.vhd", error("companion lost.json", "junk", "left out", "Fix it"))
     there = [held("new"), held("old"), held("gone", source_vhd="lost.vhd")]
     plan = plan_of(catalog(OLD, NEW, broken=(broken,)), *there)
     assert set(kept(plan)) == {"gone"} and "companion lost.json" in plan.failures[0].subject
