@@ -1,6 +1,6 @@
 """Values of the domain with sensible defaults, and hypothesis strategies for them.
 
-Owns nothing that a test asserts on.
+Contains nothing that a test asserts on.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ json_values = st.recursive(
 
 
 def vhd(name: str = "a.vhd", **changes: Any) -> VhdBlob:
-    """A whole VHD of 64 MiB, written on 14 March 2026 at noon."""
+    """A complete VHD of 64 MiB, written on 14 March 2026 at noon."""
     facts: dict[str, Any] = {"length": 64 * MIB + 512, "created": NOON, "last_modified": NOON, **changes}
     return VhdBlob(name, **facts)
 
 
 def companion(vhd_name: str = "a.vhd", encoding: str = "utf-8", **changes: Any) -> bytes:
-    """A companion document as the old scripts write it; a change to None takes the key out."""
+    """A companion document of the older scripts; a change to None removes the key."""
     facts = {
         "imageName": "Win2016_Datacenter-Mar-14-2026",
         "imagePath": "Win2016\\Datacenter.json",
@@ -80,14 +80,14 @@ def lab(name: str = "team", selectors: Iterable[str] = ("Win2016",), subscriptio
 
 
 def facts(name: str = "team", *images: StandingImage, **changes: Any) -> LabFacts:
-    """A lab that can take images."""
+    """A lab that can get images."""
     lab_id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.DevTestLab/labs/{name}"
     values: dict[str, Any] = {"storage_account_id": "/storage/account", "region": "westeurope", **changes}
     return LabFacts(lab_id, SUBSCRIPTION, "rg", name, images=images, **values)
 
 
 def standing(name: str = "image", **changes: Any) -> StandingImage:
-    """A finished image in the lab `team` that the factory made."""
+    """A finished image in the lab `team` that the factory created."""
     values: dict[str, Any] = {
         "state": "Succeeded",
         "image_path": "Win2016\\Datacenter.json",

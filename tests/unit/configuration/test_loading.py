@@ -1,4 +1,4 @@
-"""labs.json and the golden images: everything that is wrong, at once, each with its place."""
+"""labs.json and the golden images: all mistakes are reported together, each with its location."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GOLDEN = ("Win2016/Datacenter.json", "Ubuntu/Jammy.json")
 
 
 def refused(directory: Path, labs_file: str = "labs.json") -> list[str]:
-    """The diagnostics of a folder that is wrong, paths relative to it."""
+    """The diagnostics of an invalid folder, with paths relative to it."""
     with pytest.raises(ConfigurationError) as raised:
         load_configuration(directory, labs_file)
     assert any(diagnostic.severity is Severity.ERROR for diagnostic in raised.value.diagnostics)
@@ -32,7 +32,7 @@ def refused(directory: Path, labs_file: str = "labs.json") -> list[str]:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("name", ["labs.json", "Labs.json", "LABS.JSON"])
 def test_a_labs_file_of_the_old_scripts_is_read(tmp_path: Path, name: str, encoding: str) -> None:
-    """Name in any case, PowerShell's encodings, backslashes, keys in their order."""
+    """File name in any case, PowerShell's encodings, backslashes, and the keys in the scripts' order."""
     document = {"Labs": [entry(ResourceGroup="rg", ImagePaths=["Win2016\\Datacenter.json", "ubuntu"])]}
     write_configuration(tmp_path, json.dumps(document).encode(encoding), *GOLDEN, name=name)
     found = load_configuration(tmp_path)
@@ -44,14 +44,14 @@ def test_a_labs_file_of_the_old_scripts_is_read(tmp_path: Path, name: str, encod
 
 
 def test_the_sample_configuration_is_clean() -> None:
-    """What a newcomer starts from has no diagnostic, and the documented two labs."""
+    """The configuration of the repository has no diagnostics, and the two labs of the documentation."""
     found = load_configuration(Path(__file__).parents[3] / "Configuration")
     assert len(found.labs) == 2
     assert found.warnings == ()
 
 
-def test_all_diagnostics_come_at_once_each_with_its_place(tmp_path: Path) -> None:
-    """Structure, identity and paths, in the order of the file; none hides another."""
+def test_all_diagnostics_are_reported_together_each_with_its_location(tmp_path: Path) -> None:
+    """Structure, identity and paths, in the order of the file; no diagnostic hides another."""
     text = """{
   "Labs": [
     {"SubscriptionId": "abc", "labName": "x", "ImagePaths": []},
@@ -105,13 +105,13 @@ def test_all_diagnostics_come_at_once_each_with_its_place(tmp_path: Path) -> Non
         ('{"Labs": [}', "labs.json:1:11: error: not valid JSON"),
     ],
 )
-def test_each_diagnostic_is_told(tmp_path: Path, document: Any, named: str) -> None:
-    """One by one."""
+def test_each_mistake_is_reported(tmp_path: Path, document: Any, named: str) -> None:
+    """Each mistake alone."""
     assert any(named in line for line in refused(write_configuration(tmp_path, document, *GOLDEN)))
 
 
 def test_a_missing_folder_or_labs_file_is_a_clear_diagnostic(tmp_path: Path) -> None:
-    """And the golden images are still checked where only labs.json is missing."""
+    """If only labs.json is missing, the golden images are still checked."""
     assert "configuration folder: does not exist" in refused(tmp_path / "none")[0]
     write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, name="other.json")
     (tmp_path / "GoldenImages" / "bad.json").write_text("{")
@@ -121,7 +121,7 @@ def test_a_missing_folder_or_labs_file_is_a_clear_diagnostic(tmp_path: Path) -> 
 
 
 def test_a_labs_file_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """Neither by `..` nor by a link."""
+    """It can be reached neither by `..` nor by a link."""
     folder = write_configuration(tmp_path / "in", {"Labs": [entry()]}, *GOLDEN)
     (tmp_path / "labs.json").write_text(json.dumps({"Labs": [entry()]}))
     (folder / "linked.json").symlink_to(tmp_path / "labs.json")
@@ -137,7 +137,7 @@ def test_a_folder_in_the_place_of_the_labs_file_is_refused(tmp_path: Path, name:
 
 
 def test_golden_images_are_checked(tmp_path: Path) -> None:
-    """Invalid JSON, no object, two names that differ by case; links that lead out are not followed."""
+    """Invalid JSON, no object, two names that differ only in case; links out of the root are not followed."""
     root = write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, "Win2016/datacenter.JSON") / "GoldenImages"
     (root / "Win2016" / "broken.json").write_text('{\n"a": }')
     (root / "Win2016" / "list.json").write_text("[]")
@@ -159,7 +159,7 @@ def test_golden_images_are_checked(tmp_path: Path) -> None:
 
 
 def test_without_a_folder_of_golden_images_the_configuration_is_the_root(tmp_path: Path) -> None:
-    """The labs file, labs files of other stacks and the schema beside them are no golden images."""
+    """The labs file, labs files of other stacks and the schema are not golden images."""
     write_configuration(tmp_path, {"Labs": [entry()]})
     write_configuration(tmp_path, {"Labs": []}, name="labs.prod.json")
     (tmp_path / "labs.schema.json").write_text("{}")
@@ -168,8 +168,8 @@ def test_without_a_folder_of_golden_images_the_configuration_is_the_root(tmp_pat
     assert [str(image.path) for image in load_configuration(tmp_path).golden_images] == ["Win2016/Datacenter.json"]
 
 
-def test_a_golden_image_that_no_lab_takes_and_a_name_too_long_are_warnings(tmp_path: Path) -> None:
-    """They stop nothing."""
+def test_a_golden_image_that_no_lab_uses_and_a_name_too_long_are_warnings(tmp_path: Path) -> None:
+    """They do not prevent a run."""
     long = f"Win2016/{'x' * 80}.json"
     found = load_configuration(write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, long))
     assert isinstance(found, Configuration)
@@ -179,10 +179,10 @@ def test_a_golden_image_that_no_lab_takes_and_a_name_too_long_are_warnings(tmp_p
     assert "more than 80" in told[1]
 
 
-def test_labels_tell_labs_of_one_name_apart_and_a_collision_is_refused(
+def test_labels_distinguish_labs_of_one_name_and_a_collision_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Resource names are made of labels: two labs never share one."""
+    """Resource names contain the label, so two labs must not have the same."""
     other = "33333333-3333-3333-3333-333333333333"
     write_configuration(tmp_path, {"Labs": [entry(), entry(SubscriptionId=other)]}, "Win2016/Datacenter.json")
     labels = {lab.label for lab in load_configuration(tmp_path).labs}
@@ -207,7 +207,7 @@ json_values = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(json_values | st.fixed_dictionaries({"Labs": st.lists(json_values)}) | st.binary())
-def test_any_labs_file_is_read_or_refused_with_places(tmp_path: Path, document: Any) -> None:
+def test_any_labs_file_is_read_or_rejected_with_locations(tmp_path: Path, document: Any) -> None:
     """Nothing but ConfigurationError is raised, and every diagnostic of labs.json lies within the file."""
     write_configuration(tmp_path, document, "Win2016/Datacenter.json")
     try:
@@ -236,7 +236,7 @@ def test_the_place_of_a_wrong_value_is_the_value(tmp_path: Path, index: int, key
 
 
 def test_a_golden_image_may_say_whether_its_vms_are_generalized(tmp_path: Path) -> None:
-    """In the metadata of its template, in any case; anything else is told with its place."""
+    """In the metadata of its template, case-insensitive; any other value is reported with its location."""
     folder = write_configuration(tmp_path, {"Labs": [entry()]}, "Win2016/a.json", "Win2016/b.json", "Win2016/c.json")
     told = {"a": '{"metadata": {"imageOsState": "specialized"}}', "b": '{"metadata": {"imageOsState": "Generalized"}}'}
     for name, text in told.items():
