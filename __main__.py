@@ -24,7 +24,7 @@ async def main() -> None:
         facts, state = await asyncio.gather(gather_facts(settings, configuration), read_stack_state())
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images)
+    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.done)
     for diagnostic in plan.warnings:
         pulumi.log.warn(diagnostic.placed())
     for line in plan.notes():

@@ -90,11 +90,13 @@ def build_plan(
     labs: Mapping[LabKey, LabFacts | Diagnostic],
     policy: Policy,
     owned: Set[str] = frozenset(),
+    done: Mapping[str, str] | None = None,
 ) -> Plan:
     """Decide what each lab must hold. Deterministic whatever the order of its inputs.
 
     `labs` has a value for every lab of the configuration: its facts, or why they could not be had.
     `owned` names the images that the state holds (`<label>/<name>`): the engine would delete them, tagged or not.
+    `done` gives the VHD of each of these images whose copy, image and release are all in the state.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
@@ -102,6 +104,7 @@ def build_plan(
     _check_pins(policy, offered, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     names = {name.lower(): name.rpartition("/")[2] for name in owned}
+    done = {name.lower(): vhd for name, vhd in (done or {}).items()}
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
     for lab in targets:
@@ -115,7 +118,7 @@ def build_plan(
                 found.omit(image, "the lab could not be read or cannot take images", lab.label)
             unread.append(lab)
             continue
-        plans.append(_lab_plan(lab, facts, wanted, names, factory, policy, found))
+        plans.append(_lab_plan(lab, facts, wanted, names, done, factory, policy, found))
     for image in offered:
         if any(lab.takes(image.image_path) for lab in targets):
             found.warnings += _reservations(image)
@@ -184,11 +187,12 @@ def _lab_plan(
     facts: LabFacts,
     wanted: Iterable[FactoryImage],
     names: Mapping[str, str],
+    done: Mapping[str, str],
     factory: LabFacts,
     policy: Policy,
     found: _Findings,
 ) -> LabPlan:
-    """What a lab must hold of the wanted images; `names` are those of the state by `<label>/<name>` in lower case.
+    """What a lab must hold of the images. `names` and `done` are of the state, by `<label>/<name>` in lower case.
 
     With `crossRegion: refuse` a lab of another region keeps what stands there and gets nothing new.
     """
@@ -201,8 +205,10 @@ def _lab_plan(
             found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
         else:
             # Azure and the state may write a name in different case; another name would be another resource.
-            name = names.get(f"{lab.label}/{place.name}".lower(), place.name)
-            planned = PlannedImage(image, name, place.image_id, place.standing, image_tags.write(image, place.attempt))
+            key = f"{lab.label}/{place.name}".lower()
+            tags = image_tags.write(image, place.attempt)
+            is_done = done.get(key) == image.vhd_name
+            planned = PlannedImage(image, names.get(key, place.name), place.image_id, place.standing, tags, is_done)
             if refuses and not place.standing:
                 refused.append(planned)
                 continue

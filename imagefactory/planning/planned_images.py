@@ -38,6 +38,9 @@ class PlannedImage:
     standing: bool
     """Whether it stands in the lab already, finished or being made, and is taken over."""
     tags: Mapping[str, str]
+    done: bool = False
+    """Whether the state has all its resources, so that a run does nothing for it even if the image is missing in the
+    lab: only a refresh notices that."""
     relay: Relay | None = None
     """Where its VHD is copied from in place of the factory, also where that is the lab's own account: its staged VHD is
     kept until the others have read it. None: no other account of the region needs it."""
