@@ -53,7 +53,7 @@ def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, .
 
     def relayed(plan: LabPlan, image: PlannedImage) -> PlannedImage:
         readers = chains.get((plan.facts.region_key, image.image.vhd_name), [])
-        if image.standing or len({account for account, _, _ in readers}) < 2:
+        if image.standing or image.done or len({account for account, _, _ in readers}) < 2:
             return image
         first, relay, image_id = min(readers)
         return replace(image, relay=Relay(relay, sum(account != first for account, _, _ in readers), image_id))
@@ -95,7 +95,7 @@ def _to_copy(plans: Iterable[LabPlan], factory: LabFacts) -> Iterator[tuple[LabP
     """Yield the images to copy into labs outside of the factory's region."""
     for plan in plans:
         if plan.facts.region_key != factory.region_key:
-            yield from ((plan, image) for image in plan.images if not image.standing)
+            yield from ((plan, image) for image in plan.images if not image.standing and not image.done)
 
 
 def _count(number: int, what: str) -> str:

@@ -93,11 +93,13 @@ def build_plan(
     labs: Mapping[LabKey, LabFacts | Diagnostic],
     policy: Policy,
     owned: Set[str] = frozenset(),
+    done: Mapping[str, str] | None = None,
 ) -> Plan:
     """Decide what each lab must contain. The result does not depend on the order of the inputs.
 
     `labs` has a value for each lab of the configuration: its facts, or why it could not be read. `owned` names the
-    images in the state (`<label>/<name>`), which the engine would delete even if they have no tag.
+    images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
+    `done` gives the VHD of each of them whose copy, image and release are all in the state.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
@@ -105,6 +107,7 @@ def build_plan(
     _check_pins(policy, offered, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     names = {name.lower(): name.rpartition("/")[2] for name in owned}
+    done = {name.lower(): vhd for name, vhd in (done or {}).items()}
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
     for lab in targets:
@@ -118,7 +121,7 @@ def build_plan(
                 found.omit(image, "the lab could not be read or cannot get images", lab.label)
             unread.append(lab)
             continue
-        plans.append(_lab_plan(lab, facts, wanted, names, factory, policy, found))
+        plans.append(_lab_plan(lab, facts, wanted, names, done, factory, policy, found))
     for image in offered:
         if any(lab.takes(image.image_path) for lab in targets):
             found.warnings += _reservations(image)
@@ -188,11 +191,12 @@ def _lab_plan(
     facts: LabFacts,
     wanted: Iterable[FactoryImage],
     names: Mapping[str, str],
+    done: Mapping[str, str],
     factory: LabFacts,
     policy: Policy,
     found: _Findings,
 ) -> LabPlan:
-    """Return what a lab must contain; `names` are those of the state by `<label>/<name>` in lower case.
+    """Return what a lab must contain; `names` and `done` are of the state, by `<label>/<name>` in lower case.
 
     With `crossRegion: refuse`, a lab in another region keeps its images and gets no new ones.
     """
@@ -205,8 +209,10 @@ def _lab_plan(
             found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
         else:
             # Azure and the state may have a name in different case; another name would be another resource.
-            name = names.get(f"{lab.label}/{place.name}".lower(), place.name)
-            planned = PlannedImage(image, name, place.image_id, place.standing, image_tags.write(image, place.attempt))
+            key = f"{lab.label}/{place.name}".lower()
+            tags = image_tags.write(image, place.attempt)
+            is_done = done.get(key) == image.vhd_name
+            planned = PlannedImage(image, names.get(key, place.name), place.image_id, place.standing, tags, is_done)
             if refuses and not place.standing:
                 refused.append(planned)
                 continue

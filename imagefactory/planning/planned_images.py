@@ -38,6 +38,9 @@ class PlannedImage:
     standing: bool
     """Whether it already exists in the lab, finished or in progress, and is adopted."""
     tags: Mapping[str, str]
+    done: bool = False
+    """Whether the state has all its resources, so that a run does nothing for it even if the image is missing in the
+    lab: only a refresh notices that."""
     relay: Relay | None = None
     """The relay from which its VHD is copied instead of the factory. If it is the lab's own account, its staged VHD is
     kept until the other accounts have read it. None: no other account of the region needs it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -18,12 +19,14 @@ from tests.unit.builders import catalog, configuration, facts, image, lab, stand
 FACTORY = facts("factory", region="westeurope")
 
 
-def plan_of(labs: dict[str, LabFacts], cross_region: CrossRegion = "relay") -> Plan:
+def plan_of(
+    labs: dict[str, LabFacts], cross_region: CrossRegion = "relay", done: Mapping[str, str] | None = None
+) -> Plan:
     """The plan of a factory with one image, which all labs get."""
     targets = [lab(name) for name in labs]
     known = {target.key: labs[target.name] for target in targets}
     return build_plan(
-        configuration(*targets), catalog(image()), FACTORY, known, Policy(cross_region=cross_region), frozenset()
+        configuration(*targets), catalog(image()), FACTORY, known, Policy(cross_region=cross_region), frozenset(), done
     )
 
 
@@ -90,6 +93,17 @@ def test_an_existing_image_is_neither_relay_nor_copied() -> None:
     there = replace(in_region("a", "eastus"), images=(standing(),))
     plan = plan_of({"a": there, "b": in_region("b", "eastus"), "c": in_region("c", "eastus")})
     assert relays(plan) == {"a": None, "b": ("/accounts/b", 1), "c": ("/accounts/b", 1)}
+
+
+def test_a_lab_that_the_state_calls_done_is_no_relay() -> None:
+    """Without a refresh nothing is copied for it, although its image is missing, so no release of its own would remove
+    what others stage in its account. A VHD that the state does not know yet is copied."""
+    labs = {name: in_region(name, "eastus") for name in "abc"}
+    done = {f"{lab('a').label}/{image().name}".upper(): image().vhd_name}
+    plan = plan_of(labs, done=done)
+    assert relays(plan) == {"a": None, "b": ("/accounts/b", 1), "c": ("/accounts/b", 1)}
+    assert plan.crossings[0].labs == 2
+    assert relays(plan_of(labs, done=dict.fromkeys(done, "older.vhd"))) == dict.fromkeys("abc", ("/accounts/a", 2))
 
 
 def test_direct_copies_are_made_once_per_account() -> None:
