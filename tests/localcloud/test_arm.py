@@ -115,6 +115,16 @@ async def test_what_is_not_there_is_refused_by_code(
     assert uuid.UUID(headers["x-ms-request-id"])
 
 
+async def test_an_unsupported_call_is_refused_with_the_calls_that_are_supported(world: World) -> None:
+    """The list comes from the routes themselves, by subject."""
+    _, body, _ = await world.call("PATCH", lab_path())
+    assert body["error"]["message"] == (
+        f"The embedded cloud does not answer PATCH {lab_path()}. It answers for labs (list, get), custom images (list, "
+        "get, put, delete), a lab's virtual machines (list, get, delete), compute virtual machines (get), disks (get, "
+        "beginGetAccess, endGetAccess), operations, storage accounts (get, listKeys) and resource groups of labs (get)."
+    )
+
+
 async def test_labs_come_in_pages_that_hold_each_lab_once(world: World) -> None:
     """120 labs are three pages; following nextLink gives every lab exactly once."""
     world.seed(*(lab(f"Lab{number:03}") for number in range(119)))
