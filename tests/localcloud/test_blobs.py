@@ -138,8 +138,11 @@ def test_accounts_declared_later_work_at_once_and_disturb_nobody(pair: Pair) -> 
     ("rule", "words"),
     [
         ({"service": "blob", "path": "(", "action": {"status": 500}}, "not a regular expression"),
-        ({"service": "blob", "path": "x", "action": {}}, "give one of the four"),
-        ({"service": "blob", "path": "x", "action": {"status": 500, "copyStalls": True}}, "give one of the four"),
+        ({"service": "blob", "path": "x", "action": {}}, "set exactly one of the four"),
+        (
+            {"service": "blob", "path": "x", "action": {"status": 500, "copyStalls": True}},
+            "set exactly one of the four",
+        ),
         ({"service": "disk", "path": "x", "action": {"status": 500}}, "service"),
         ({"service": "blob", "path": "x", "nht": 1, "action": {"status": 500}}, "nht"),
     ],

@@ -63,7 +63,7 @@ def test_an_interrupted_seed_is_done_again(program: Program) -> None:
     [
         ({"labs": []}, "labs: Extra inputs are not permitted"),
         ({"storageAccounts": ["Not-A-Name"]}, "is not a storage account name"),
-        ({"factoryImages": [{"lab": "nowhere", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "there is no such lab"),
+        ({"factoryImages": [{"lab": "nowhere", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "does not exist"),
         ({"factoryImages": [{"lab": "empty", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "has no storage account"),
         ({"factoryImages": [{"lab": "factory", "vhd": "a.vhd", "sizeBytes": MIB + 1}]}, "multiple of 1048576"),
         ({"factoryImages": [{"lab": "factory", "vhd": "a.vhd", "sizeBytes": 64 * MIB, "files": {"../a": ""}}]}, "../a"),

@@ -341,7 +341,7 @@ def test_a_sas_opens_its_own_disk_while_its_grant_is_in_force(steps: list[tuple[
             access.revoke(container)
             alive = {name: each for name, each in alive.items() if each != container}
         else:
-            access.give(container, f"g{number}", 3600 if step == "give" else -1)
+            access.grant(container, f"g{number}", 3600 if step == "give" else -1)
             alive |= {f"g{number}": container} if step == "give" else {}
     for number in range(len(steps)):
         for container in "abc":

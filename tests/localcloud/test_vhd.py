@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from imagefactory.images.vhd_footer import footer_problem
 from localcloud import vhd
+from localcloud.blobs.seeding import upload_sparse
 from localcloud.client import CloudClient
-from localcloud.vhd import MIB, data_ranges, footer, geometry, make_vhd, upload_sparse
+from localcloud.vhd import MIB, data_ranges, footer, geometry, make_vhd
 
 FILES = {"etc/image": "Win2016 Datacenter\n", "var/log/a b.txt": "ü\n"}
 
