@@ -153,16 +153,11 @@ class EmbeddedBlobs:
     def _translate(self, url: str) -> URL | None:
         try:
             parts = urlsplit(url)
-            embedded = parts.scheme == "http" and parts.port == self._front_port
+            local = parts.scheme == "http" and parts.port == self._front_port
         except ValueError:
             return None
         account, _, path = unquote(parts.path).lstrip("/").partition("/")
         container, _, blob = path.partition("/")
-        if (
-            not embedded
-            or parts.hostname not in (LOOPBACK, "localhost")
-            or account not in self._accounts.keys
-            or not blob
-        ):
+        if not local or parts.hostname not in (LOOPBACK, "localhost") or account not in self._accounts.keys or not blob:
             return None
         return self.inside(account, container, blob)
