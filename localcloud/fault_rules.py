@@ -36,7 +36,15 @@ class Document(BaseModel):
         return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
 
-class Latencies(Document):
+class Settings(Document):
+    """A document whose omitted keys have defaults."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all values as JSON data, including defaults."""
+        return self.model_dump(by_alias=True, mode="json")
+
+
+class Latencies(Settings):
     """The duration of operations, in seconds; by default everything finishes immediately."""
 
     copy_seconds: float = Field(0.0, ge=0)
@@ -50,10 +58,6 @@ class Latencies(Document):
     vm_delete_seconds: float = Field(0.0, ge=0)
     disk_access_seconds: float = Field(0.0, ge=0)
     """Granting access to a disk, and revoking it."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all latencies, including defaults."""
-        return self.model_dump(by_alias=True, mode="json")
 
 
 class OperationFailure(Document):

@@ -10,9 +10,9 @@ import binascii
 import json
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from localcloud.fault_rules import Document, FaultRule, Latencies
 
@@ -23,6 +23,16 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 class SeedError(Exception):
     """The seed document is invalid; the message says where and why."""
+
+
+def _account_name(value: str) -> str:
+    if not _ACCOUNT.fullmatch(value):
+        raise ValueError(f"{value!r} is not a storage account name: expected 3 to 24 lower-case letters and digits")
+    return value
+
+
+AccountName = Annotated[str, AfterValidator(_account_name)]
+"""A name that Azure accepts for a storage account."""
 
 
 class SeedImage(Document):
@@ -96,7 +106,7 @@ class SeedLab(Document):
     name: str
     resource_group: str
     region: str
-    storage_account: str | None = None
+    storage_account: AccountName | None = None
     images: list[SeedImage] = Field(default_factory=list)
     virtual_machines: list[SeedVirtualMachine] = Field(default_factory=list)
 
@@ -106,11 +116,6 @@ class SeedLab(Document):
         if len({each.name.lower() for each in value}) < len(value):
             raise ValueError("two virtual machines have the same name")
         return value
-
-    @field_validator("storage_account")
-    @classmethod
-    def _account_name(cls, value: str | None) -> str | None:
-        return value if value is None else account_name(value)
 
 
 class SeedSubscription(Document):
@@ -162,27 +167,15 @@ class SeedDocument(Document):
 
     subscriptions: list[SeedSubscription] = Field(default_factory=list)
     factory_images: list[SeedFactoryImage] = Field(default_factory=list)
-    storage_accounts: list[str] = Field(default_factory=list)
+    storage_accounts: list[AccountName] = Field(default_factory=list)
     """Storage accounts without a lab."""
     latencies: Latencies | None = None
     faults: list[FaultRule] = Field(default_factory=list)
-
-    @field_validator("storage_accounts")
-    @classmethod
-    def _account_names(cls, value: list[str]) -> list[str]:
-        return [account_name(each) for each in value]
 
     def accounts(self) -> list[str]:
         """Return the names of all storage accounts, in order, without duplicates."""
         labs = (lab.storage_account for each in self.subscriptions for lab in each.labs)
         return list(dict.fromkeys(name for name in (*labs, *self.storage_accounts) if name))
-
-
-def account_name(value: str) -> str:
-    """Return a valid storage account name. Raises ValueError."""
-    if not _ACCOUNT.fullmatch(value):
-        raise ValueError(f"{value!r} is not a storage account name: expected 3 to 24 lower-case letters and digits")
-    return value
 
 
 def problems(error: ValidationError) -> str:

@@ -14,6 +14,11 @@ from localcloud.blobs.disk_access import new_container
 from localcloud.seed import PowerState, SeedVirtualMachine
 
 
+def timestamp() -> str:
+    """Return the current time as ARM writes it."""
+    return datetime.now(timezone.utc).isoformat()
+
+
 @dataclass
 class Disk:
     """A managed disk; `lun` None is the OS disk. Its bytes are the blob in `container`, one footer longer than
@@ -25,7 +30,7 @@ class Disk:
     lun: int | None
     container: str
     created: str
-    released: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
+    released: str = field(default_factory=timestamp)
     unique_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     operation: str | None = None
 
@@ -72,7 +77,7 @@ class VirtualMachine:
 
 def seeded_machine(lab: str, seed: SeedVirtualMachine) -> VirtualMachine:
     """Return a new machine in a resource group of its own, as DevTest Labs creates them."""
-    now = datetime.now(timezone.utc).isoformat()
+    now = timestamp()
     os_disk = Disk(f"{seed.name}_OsDisk_1_{uuid.uuid4().hex}", seed.size_bytes, None, new_container(), now)
     data = [
         Disk(f"{seed.name}_DataDisk_{each.lun}", each.size_bytes, each.lun, new_container(), now)

@@ -11,13 +11,12 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from localcloud.arm.machines import Disk, VirtualMachine, seeded_machine
+from localcloud.arm.machines import Disk, VirtualMachine, seeded_machine, timestamp
 from localcloud.blobs.disk_access import Grant
 from localcloud.private_files import write_private
 from localcloud.seed import SeedImage, SeedSubscription, SeedVirtualMachine
@@ -252,32 +251,22 @@ class ArmStore:
 
     def find_machine(self, subscription: str, group: str, name: str) -> tuple[Lab, VirtualMachine] | None:
         """Return the compute VM of that name in that resource group, with its lab."""
-        return next(
-            (
-                (lab, machine)
-                for lab, machine in self.all_machines()
-                if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower())
-                and machine.name.lower() == name.lower()
-            ),
-            None,
-        )
+        machines = self._machines_in(subscription, group)
+        return next(((lab, machine) for lab, machine in machines if machine.name.lower() == name.lower()), None)
 
     def find_disk(self, subscription: str, group: str, name: str) -> tuple[Lab, VirtualMachine, Disk] | None:
         """Return the managed disk of that name in that resource group, with its lab and machine."""
-        return next(
-            (
-                (lab, machine, disk)
-                for lab, machine in self.all_machines()
-                if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower())
-                for disk in machine.disks
-                if disk.name.lower() == name.lower()
-            ),
-            None,
-        )
+        disks = ((lab, each, disk) for lab, each in self._machines_in(subscription, group) for disk in each.disks)
+        return next((found for found in disks if found[2].name.lower() == name.lower()), None)
 
     def all_machines(self) -> list[tuple[Lab, VirtualMachine]]:
         """Return the machines of all labs, each with its lab."""
         return [(lab, machine) for lab in self.labs.values() for machine in lab.machines.values()]
+
+    def _machines_in(self, subscription: str, group: str) -> Iterator[tuple[Lab, VirtualMachine]]:
+        for lab, machine in self.all_machines():
+            if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower()):
+                yield lab, machine
 
     def _put(self, lab: Lab) -> None:
         self.labs[(lab.subscription_id.lower(), lab.resource_group.lower(), lab.name.lower())] = lab
@@ -290,11 +279,6 @@ def _machine(saved: Mapping[str, Any]) -> VirtualMachine:
 def _operation(saved: Mapping[str, Any]) -> Operation:
     grant = saved.get("grant")
     return Operation(**{**saved, "grant": AskedGrant(**grant) if grant else None})
-
-
-def timestamp() -> str:
-    """Return the current time as ARM writes it."""
-    return datetime.now(timezone.utc).isoformat()
 
 
 def new_properties(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from aiohttp import ClientError
 from pydantic import Field
 
 from localcloud.arm.errors import ArmError, resource_not_found
-from localcloud.arm.machines import Disk, VirtualMachine
+from localcloud.arm.machines import Disk, VirtualMachine, timestamp
 from localcloud.arm.operations import Operations, Work, retry_headers
-from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab, timestamp
+from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.fault_rules import Document, Latencies

@@ -95,11 +95,6 @@ class ArmClient:
         """Cancel all waits, including future ones."""
         self._cancelled.set()
 
-    @property
-    def cancelled(self) -> bool:
-        """Return whether `cancel` was called."""
-        return self._cancelled.is_set()
-
     async def close(self) -> None:
         """Close the connections."""
         if self._opened is not None:
@@ -212,12 +207,12 @@ class ArmClient:
         return self._opened
 
     async def _sleep(self, seconds: float) -> None:
-        if seconds > 0 and not self.cancelled:
+        if seconds > 0 and not self._cancelled.is_set():
             try:
                 await asyncio.wait_for(self._cancelled.wait(), seconds)
             except asyncio.TimeoutError:
                 return
-        if self.cancelled:
+        if self._cancelled.is_set():
             raise AzureError("context canceled")
 
     def _url(self, path: str, api_version: str) -> str:

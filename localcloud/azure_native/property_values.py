@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 from localcloud.azure_native.custom_image import UNKNOWN
 
@@ -29,9 +29,7 @@ def read(struct: Struct) -> dict[str, Any]:
 def write(values: Mapping[str, Any]) -> Struct:
     """Return plain values as a struct, without nulls."""
     struct = Struct()
-    for key, value in values.items():
-        if value is not None:
-            struct.fields[key].CopyFrom(_write(value))
+    struct.update({key: value for key, value in values.items() if value is not None})
     return struct
 
 
@@ -94,19 +92,3 @@ def _unwrapped(struct: Struct) -> Any:
     if signature not in (_SECRET, _OUTPUT):
         return read(struct)
     return _read(struct.fields["value"]) if "value" in struct.fields else UNKNOWN
-
-
-def _write(value: Any) -> Value:
-    if isinstance(value, bool):
-        return Value(bool_value=value)
-    if isinstance(value, (int, float)):
-        return Value(number_value=value)
-    if isinstance(value, str):
-        return Value(string_value=value)
-    if isinstance(value, Mapping):
-        return Value(struct_value=write(value))
-    if isinstance(value, (list, tuple)):
-        written = Value()
-        written.list_value.values.extend(_write(item) for item in value)
-        return written
-    return Value(null_value=NULL_VALUE)

@@ -116,7 +116,6 @@ class EmbeddedBlobs:
         return URL(f"http://{LOOPBACK}:{self._azurite_port}/{path}?{self._accounts.sas(account)}", encoded=True)
 
     async def stat(self, url: str) -> BlobFacts | None:
-        """See BlobAccess."""
         inside = self._translate(url)
         if inside is None:
             return None
@@ -128,7 +127,6 @@ class EmbeddedBlobs:
             return BlobFacts(headers["x-ms-blob-type"], int(headers["Content-Length"]), headers.get("x-ms-copy-status"))
 
     async def read(self, url: str, offset: int, length: int) -> bytes:
-        """See BlobAccess."""
         inside = self._translate(url)
         if inside is None or length <= 0:
             raise LookupError("the blob is not in the embedded storage accounts")
@@ -140,11 +138,9 @@ class EmbeddedBlobs:
             return await response.read()
 
     async def keys(self, account: str) -> str:
-        """See BlobAccess."""
         return self._accounts.keys[account]
 
     async def remove_container(self, account: str, container: str) -> None:
-        """See BlobAccess."""
         url = self.inside(account, container).update_query(restype="container")
         async with self._session.delete(url, headers=VERSION_HEADER) as response:
             if response.status != 404:

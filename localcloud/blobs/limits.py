@@ -10,10 +10,10 @@ from collections import defaultdict
 
 from pydantic import Field
 
-from localcloud.fault_rules import Document
+from localcloud.fault_rules import Settings
 
 
-class Limits(Document):
+class Limits(Settings):
     """Limits of page writes; None: unlimited."""
 
     blob_bytes_per_second: float | None = Field(None, gt=0)
@@ -22,10 +22,6 @@ class Limits(Document):
     account_requests_per_second: float | None = Field(None, gt=0)
     queue_seconds: float = Field(1.0, ge=0)
     """How long a write may wait; one that would wait longer is rejected with 503 ServerBusy."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return all limits, including defaults."""
-        return self.model_dump(by_alias=True, mode="json")
 
 
 class Turnstile:

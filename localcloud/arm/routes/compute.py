@@ -12,7 +12,7 @@ from aiohttp import web
 from localcloud.arm.errors import ArmError, invalid, resource_not_found
 from localcloud.arm.machines import Disk, VirtualMachine
 from localcloud.arm.routes.responses import accepted, injected_fault, json_body, page
-from localcloud.arm.routes.routing import GROUP, LAB, Parts, Route, find_lab
+from localcloud.arm.routes.routing import GROUP, LAB, Parts, Route, find_child, find_lab
 from localcloud.arm.store import ArmStore, Lab
 from localcloud.arm.virtual_machines import LONGEST_ACCESS_SECONDS, VirtualMachines
 from localcloud.blobs.disk_access import DiskAccess
@@ -53,10 +53,7 @@ class ComputeRoutes:
     async def get_machine(self, _: web.Request, parts: Parts) -> web.Response:
         """One virtual machine of a lab."""
         lab = find_lab(self._store, parts)
-        machine = lab.machines.get(parts["machine"].lower())
-        if machine is None:
-            name = f"{lab.name}/{parts['machine']}"
-            raise resource_not_found(f"{_LAB}/labs/virtualMachines", name, lab.resource_group)
+        machine = find_child(lab, "virtualMachines", lab.machines, parts["machine"])
         return web.json_response(_lab_machine(lab, machine))
 
     async def delete_machine(self, request: web.Request, parts: Parts) -> web.Response:

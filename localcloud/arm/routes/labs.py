@@ -5,9 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from localcloud.arm.custom_images import CustomImages, parse_wanted
-from localcloud.arm.errors import resource_not_found
 from localcloud.arm.routes.responses import accepted, injected_fault, json_body, operation_headers, page
-from localcloud.arm.routes.routing import IN_SUBSCRIPTION, LAB, Parts, Route, find_lab
+from localcloud.arm.routes.routing import IN_SUBSCRIPTION, LAB, Parts, Route, find_child, find_lab
 from localcloud.arm.store import ArmStore
 
 _NAMESPACE = "Microsoft.DevTestLab"
@@ -49,10 +48,7 @@ class LabRoutes:
     async def get_image(self, _: web.Request, parts: Parts) -> web.Response:
         """One custom image."""
         lab = find_lab(self._store, parts)
-        image = lab.images.get(parts["image"].lower())
-        if image is None:
-            name = f"{lab.name}/{parts['image']}"
-            raise resource_not_found(f"{_NAMESPACE}/labs/customImages", name, lab.resource_group)
+        image = find_child(lab, "customImages", lab.images, parts["image"])
         return web.json_response(lab.image_to_arm(image, image.state))
 
     async def put_image(self, request: web.Request, parts: Parts) -> web.Response:

@@ -6,8 +6,9 @@ Paths are case-insensitive and an unsupported method is 404, as in Azure; the ro
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from aiohttp import web
 from localcloud.arm.errors import resource_not_found
 from localcloud.arm.store import ArmStore, Lab
 
+_Child = TypeVar("_Child")
 Parts = dict[str, str]
 """The names in a path, unquoted: `subscription`, `group`, `lab`, ..."""
 
@@ -54,3 +56,11 @@ def find_lab(store: ArmStore, parts: Parts) -> Lab:
     if lab is None:
         raise resource_not_found("Microsoft.DevTestLab/labs", parts["lab"], parts["group"])
     return lab
+
+
+def find_child(lab: Lab, kind: str, children: Mapping[str, _Child], name: str) -> _Child:
+    """Return the image or virtual machine of that name in the lab; `kind` is that of its ARM type. Raises ArmError."""
+    child = children.get(name.lower())
+    if child is None:
+        raise resource_not_found(f"Microsoft.DevTestLab/labs/{kind}", f"{lab.name}/{name}", lab.resource_group)
+    return child
