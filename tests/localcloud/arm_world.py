@@ -39,7 +39,7 @@ def good_footer(size: int = 64 * MIB) -> bytes:
 class Blobs:
     """Declared blobs by URL: their facts and last bytes."""
 
-    held: dict[str, tuple[BlobFacts, bytes]] = field(default_factory=dict)
+    declared: dict[str, tuple[BlobFacts, bytes]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
 
     def put_vhd(self, account: str, name: str, end: bytes | None = None, **facts: Any) -> str:
@@ -47,16 +47,16 @@ class Blobs:
         end = good_footer() if end is None else end
         url = f"{blob_endpoint(account)}/vhds/{name}"
         about = {"blob_type": "PageBlob", "length": 64 * MIB + 512, "copy_status": "success", **facts}
-        self.held[url] = BlobFacts(**about), end
+        self.declared[url] = BlobFacts(**about), end
         return url
 
     async def stat(self, url: str) -> BlobFacts | None:
         """Return the declared facts."""
-        return self.held[url][0] if url in self.held else None
+        return self.declared[url][0] if url in self.declared else None
 
     async def read(self, url: str, offset: int, length: int) -> bytes:
         """Return the end of the blob."""
-        facts, end = self.held[url]
+        facts, end = self.declared[url]
         assert offset + length == facts.length
         return end[-length:]
 
@@ -158,15 +158,15 @@ async def running(
     """Run a resource manager with these labs; its state is saved to `path`, if given."""
     store, faults, journal, latencies = ArmStore.load(path), Faults(), Journal(), [Latencies()]
     identity = Identity("header-value", b"k" * 32)
-    held = blobs or Blobs()
-    app = build_app(store, held, faults, lambda: latencies[0], journal, identity, blob_endpoint)
+    declared = blobs or Blobs()
+    app = build_app(store, declared, faults, lambda: latencies[0], journal, identity, blob_endpoint)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as session:
-        world = World(base, store, held, faults, journal, identity, session, latencies)
+        world = World(base, store, declared, faults, journal, identity, session, latencies)
         world.seed(*labs)
         try:
             yield world

@@ -100,10 +100,10 @@ async def fails(call: Any) -> Any:
 def init_failed(error: Any) -> Any:
     """Return the partial failure in a gRPC error's trailing metadata."""
     (packed,) = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
-    told = status_pb2.Status.FromString(packed)
-    assert (told.code, told.message) == (2, error.details())
+    status = status_pb2.Status.FromString(packed)
+    assert (status.code, status.message) == (2, error.details())
     detail = provider_pb2.ErrorResourceInitFailed()
-    assert told.details[0].Unpack(detail)
+    assert status.details[0].Unpack(detail)
     return detail
 
 

@@ -134,7 +134,7 @@ def wait(until: Callable[[], object]) -> None:
     """Return once the condition is true."""
     deadline = time.monotonic() + 60
     while not until():
-        assert time.monotonic() < deadline, "it did not come to pass within a minute"
+        assert time.monotonic() < deadline, "not true within 60 s"
         time.sleep(0.05)
 
 

@@ -139,12 +139,12 @@ async def test_a_vhd_is_needed_until_the_image_is_created(world: World) -> None:
     url = world.blobs.put_vhd("targetone", "a.vhd")
     _, _, headers = await world.call("PUT", f"{IMAGES}/early", json=image_body(url))
     assert (await world.call("GET", f"{IMAGES}/early"))[1]["properties"]["provisioningState"] == "Creating"
-    held = world.blobs.held.pop(url)
+    declared = world.blobs.declared.pop(url)
     assert (await world.ended(headers))["error"]["code"] == "SourceBlobNotFound"
-    world.blobs.held[url] = held
+    world.blobs.declared[url] = declared
     _, _, headers = await world.call("PUT", f"{IMAGES}/late", json=image_body(url))
     assert (await world.ended(headers))["status"] == "Succeeded"
-    del world.blobs.held[url]
+    del world.blobs.declared[url]
     assert (await world.call("GET", f"{IMAGES}/late"))[1]["properties"]["provisioningState"] == "Succeeded"
 
 
@@ -153,7 +153,7 @@ async def test_a_put_of_an_existing_image_updates_it_in_place(world: World) -> N
     url = world.blobs.put_vhd("targetone", "a.vhd")
     await world.call("PUT", f"{IMAGES}/a", json=image_body(url, description="old"))
     _, before, _ = await world.call("GET", f"{IMAGES}/a")
-    world.blobs.held.clear()
+    world.blobs.declared.clear()
     body = {**image_body(url, description="new"), "tags": {"a": "b"}, "location": "westeurope"}
     status, after, headers = await world.call("PUT", f"{IMAGES}/a", json=body)
     assert (status, "azure-asyncoperation" in headers) == (200, False)

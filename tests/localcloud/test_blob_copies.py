@@ -79,11 +79,11 @@ def test_a_slow_copy_is_pending_with_progress_and_then_complete(pair: Pair) -> N
     """Progress grows, the bytes read as zeros until the end, then the content is complete."""
     pair.cloud.set_latencies({"copySeconds": 0.5, "copyBytesPerSecond": SIZE})
     blob = pair.target.get_blob_client("copy.vhd")
-    begun = blob.start_copy_from_url(pair.url(), metadata={"purpose": "staging"})
-    assert begun["copy_status"] == "pending"
+    started = blob.start_copy_from_url(pair.url(), metadata={"purpose": "staging"})
+    assert started["copy_status"] == "pending"
 
     first = blob.get_blob_properties()
-    assert (first.copy.status, first.copy.id, first.size) == ("pending", begun["copy_id"], SIZE)
+    assert (first.copy.status, first.copy.id, first.size) == ("pending", started["copy_id"], SIZE)
     assert first.metadata == {"purpose": "staging"}
     assert blob.download_blob(offset=4096, length=512).readall() == bytes(512)
     assert list(blob.list_page_ranges()) == []
@@ -98,7 +98,7 @@ def test_a_slow_copy_is_pending_with_progress_and_then_complete(pair: Pair) -> N
     assert last.copy.status == "success"
     assert progress == sorted(progress) and 0 < progress[len(progress) // 2] < SIZE and progress[-1] == SIZE
     assert last.copy.completion_time is not None
-    assert last.copy.id == begun["copy_id"]
+    assert last.copy.id == started["copy_id"]
     assert blob.download_blob().readall() == pair.content()
     assert last.metadata == {"purpose": "staging"}
 

@@ -21,15 +21,15 @@ from toolchain.checkout import Checkout
 def test_a_seeded_factory_contains_what_the_document_says(program: Program) -> None:
     """Complete VHDs with their metadata, companions byte for byte, an unfinished save without companion."""
     program.run("start", "--seed", program.seed_file(SEED))
-    held = program.contents()
-    assert set(held) == {"one.vhd", "one.json", "unfinished.vhd", "junk.vhd", "junk.json"}
+    found = program.contents()
+    assert set(found) == {"one.vhd", "one.json", "unfinished.vhd", "junk.vhd", "junk.json"}
     for name in ("one.vhd", "unfinished.vhd", "junk.vhd"):
-        assert footer_problem(held[name][0][-512:], len(held[name][0])) is None
-    assert len({held[name][0] for name in ("one.vhd", "unfinished.vhd", "junk.vhd")}) == 3
-    assert held["one.vhd"][1] == {"imagename": "one"}
-    assert held["one.json"][0].startswith(b"\xff\xfe")
-    assert json.loads(held["one.json"][0].decode("utf-16")) == COMPANION
-    assert held["junk.json"][0] == b"\x00junk"
+        assert footer_problem(found[name][0][-512:], len(found[name][0])) is None
+    assert len({found[name][0] for name in ("one.vhd", "unfinished.vhd", "junk.vhd")}) == 3
+    assert found["one.vhd"][1] == {"imagename": "one"}
+    assert found["one.json"][0].startswith(b"\xff\xfe")
+    assert json.loads(found["one.json"][0].decode("utf-16")) == COMPANION
+    assert found["junk.json"][0] == b"\x00junk"
 
 
 def test_a_second_seed_of_the_same_document_changes_nothing(program: Program) -> None:

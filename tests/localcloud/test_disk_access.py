@@ -95,8 +95,8 @@ class Factory:
 
     def open_grants(self) -> dict[str, int]:
         """Return the disks of this lab with active access, from the control API."""
-        told = {each["disk"]: each["grants"] for each in self.cloud.status()["diskAccess"]}
-        return {disk: told[disk] for disk in self.disks() if disk in told}
+        grants = {each["disk"]: each["grants"] for each in self.cloud.status()["diskAccess"]}
+        return {disk: grants[disk] for disk in self.disks() if disk in grants}
 
     def container(self) -> ContainerClient:
         """Return a client of the account's container, with its key."""
@@ -182,9 +182,9 @@ def test_the_sas_reads_the_whole_disk(factory: Factory) -> None:
     head = source.get_blob_properties()
     assert (head.size, head.blob_type) == (SIZE + 512, "PageBlob")
     assert source.download_blob(MIB, 4096).readall() == content[MIB : MIB + 4096]
-    held = [(each.start or 0, each.end or 0) for each in source.list_page_ranges()]
-    assert MIB < sum(end + 1 - start for start, end in held) < SIZE
-    assert all(not any(content[end + 1 : start]) for (_, end), (start, _) in pairwise(held))
+    allocated = [(each.start or 0, each.end or 0) for each in source.list_page_ranges()]
+    assert MIB < sum(end + 1 - start for start, end in allocated) < SIZE
+    assert all(not any(content[end + 1 : start]) for (_, end), (start, _) in pairwise(allocated))
     other = BlobClient.from_blob_url(factory.grant(data_disk)).download_blob().readall()
     assert footer_problem(other[-512:], len(other)) is None and other != content
 

@@ -107,8 +107,8 @@ def test_a_range_is_written_from_the_source_holes_as_zeros(pair: Pair) -> None:
     """The SDK's own call; the range counts as allocated, even if the source's is not."""
     pair.target.upload_pages_from_url(pair.sas(), 2 * MIB, 2 * MIB, 0)
     assert pair.target.download_blob().readall() == bytes(3 * MIB) + pair.content + bytes(5 * MIB - 4096)
-    held = [(each.start or 0, each.end or 0) for each in pair.target.list_page_ranges()]
-    assert held[0][0] == 2 * MIB and held[-1][1] == 4 * MIB - 1
+    allocated = [(each.start or 0, each.end or 0) for each in pair.target.list_page_ranges()]
+    assert allocated[0][0] == 2 * MIB and allocated[-1][1] == 4 * MIB - 1
     pair.source.upload_page(bytes(512), MIB, 512)
     assert pair.target.download_blob(3 * MIB, 512).readall() == pair.content[:512], "the two share no page"
 
@@ -162,11 +162,11 @@ def test_a_sas_of_a_delegation_key_opens_a_source_until_it_expires(pair: Pair) -
 
     from azure.storage.blob import UserDelegationKey
 
-    told = {each.tag: each.text for each in ElementTree.fromstring(answer.text)}  # noqa: S314 - from the embedded cloud
+    values = {each.tag: each.text for each in ElementTree.fromstring(answer.text)}  # noqa: S314 - from the embedded cloud
     key = UserDelegationKey()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
     for name in ("oid", "tid", "start", "expiry", "service", "version"):
-        setattr(key, f"signed_{name}", told[f"Signed{name.capitalize()}"])
-    key.value = told["Value"]
+        setattr(key, f"signed_{name}", values[f"Signed{name.capitalize()}"])
+    key.value = values["Value"]
     good, expired = (
         pair.sas(user_delegation_key=key),
         pair.sas(user_delegation_key=key, expiry=now - timedelta(hours=1)),

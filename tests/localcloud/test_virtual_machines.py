@@ -44,15 +44,15 @@ async def factory() -> AsyncIterator[World]:
 
 async def compute_id(world: World, name: str = "win-a") -> str:
     """Return the id of the compute VM of the lab's machine."""
-    _, told, _ = await world.call("GET", f"{MACHINES}/{name}")
-    return str(told["properties"]["computeId"])
+    _, found, _ = await world.call("GET", f"{MACHINES}/{name}")
+    return str(found["properties"]["computeId"])
 
 
 async def compute(world: World, name: str = "win-a") -> dict[str, Any]:
     """Return the compute VM with its instance view."""
     path = await compute_id(world, name)
-    _, told, _ = await world.call("GET", path, version=COMPUTE_VERSION, params={"$expand": "instanceView"})
-    return dict(told["properties"])
+    _, found, _ = await world.call("GET", path, version=COMPUTE_VERSION, params={"$expand": "instanceView"})
+    return dict(found["properties"])
 
 
 async def os_disk(world: World, name: str = "win-a") -> str:
@@ -62,8 +62,8 @@ async def os_disk(world: World, name: str = "win-a") -> str:
 
 async def disk(world: World, path: str) -> dict[str, Any]:
     """Return a disk's properties."""
-    _, told, _ = await world.call("GET", path, version=DISK_VERSION)
-    return dict(told["properties"])
+    _, found, _ = await world.call("GET", path, version=DISK_VERSION)
+    return dict(found["properties"])
 
 
 async def grant(world: World, path: str, body: object = READ) -> tuple[int, Any, dict[str, str]]:
@@ -85,17 +85,17 @@ def change(world: World, name: str = "win-a", **changes: Any) -> None:
 
 async def test_a_lab_lists_its_machines(factory: World) -> None:
     """The single machine and the list are the same, in DevTest Labs' casing, with all seeded values."""
-    status, told, _ = await factory.call("GET", f"{MACHINES.lower()}/WIN-A")
-    assert (status, told["id"]) == (200, f"{LOWER_LAB}/virtualmachines/win-a")
-    assert (told["type"], told["location"]) == ("Microsoft.DevTestLab/labs/virtualMachines", "westeurope")
-    assert told["tags"] == {"ImagePath": "Win/A.json"}
-    properties = told["properties"]
+    status, found, _ = await factory.call("GET", f"{MACHINES.lower()}/WIN-A")
+    assert (status, found["id"]) == (200, f"{LOWER_LAB}/virtualmachines/win-a")
+    assert (found["type"], found["location"]) == ("Microsoft.DevTestLab/labs/virtualMachines", "westeurope")
+    assert found["tags"] == {"ImagePath": "Win/A.json"}
+    properties = found["properties"]
     assert (properties["osType"], properties["notes"]) == ("Windows", "Golden")
     assert (properties["provisioningState"], properties["createdDate"][:2]) == ("Succeeded", "20")
     group = properties["computeId"].split("/")[4]
     assert group.startswith("Target-win-a-") and group != "RG-One"
     _, listed, _ = await factory.call("GET", MACHINES)
-    assert listed["value"] == [told]
+    assert listed["value"] == [found]
 
 
 async def test_machines_are_paged(factory: World) -> None:
@@ -111,11 +111,11 @@ async def test_the_compute_vm_has_its_disks_and_on_request_its_state(factory: Wo
     """The instance view is returned only with $expand; each disk's id is valid."""
     _, plain, _ = await factory.call("GET", await compute_id(factory), version=COMPUTE_VERSION)
     assert "instanceView" not in plain["properties"]
-    told = await compute(factory)
-    assert told["instanceView"]["hyperVGeneration"] == "V2"
-    codes = [each["code"] for each in told["instanceView"]["statuses"]]
+    found = await compute(factory)
+    assert found["instanceView"]["hyperVGeneration"] == "V2"
+    codes = [each["code"] for each in found["instanceView"]["statuses"]]
     assert codes == ["ProvisioningState/succeeded", "OSState/generalized", "PowerState/deallocated"]
-    storage = told["storageProfile"]
+    storage = found["storageProfile"]
     assert storage["osDisk"]["osType"] == "Windows"
     (data,) = storage["dataDisks"]
     assert (data["lun"], data["diskSizeGB"]) == (3, 2)
@@ -150,8 +150,8 @@ async def test_a_disk_is_read_only_while_its_machine_is_deallocated(factory: Wor
 async def test_a_machine_is_changed_as_requested(factory: World) -> None:
     """Omitted values are kept; a missing machine or an impossible change is rejected."""
     change(factory, generalized=False, provisioningState="Failed", tags={"FactoryIgnore": "yes"})
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert (told["tags"], told["properties"]["provisioningState"]) == ({"FactoryIgnore": "yes"}, "Failed")
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert (found["tags"], found["properties"]["provisioningState"]) == ({"FactoryIgnore": "yes"}, "Failed")
     change(factory, powerState="deallocated")
     codes = [each["code"] for each in (await compute(factory))["instanceView"]["statuses"]]
     assert codes == ["ProvisioningState/succeeded", "PowerState/deallocated"]
@@ -262,14 +262,14 @@ async def test_a_machine_is_not_deleted_while_a_disk_is_read(factory: World) -> 
     assert status == 202 and headers["location"]
     ended = await factory.ended(headers)
     assert (ended["status"], ended["error"]["code"]) == ("Failed", "OperationNotAllowed")
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert told["properties"]["provisioningState"] == "Succeeded" and factory.blobs.removed == []
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert found["properties"]["provisioningState"] == "Succeeded" and factory.blobs.removed == []
 
     await revoke(factory, path)
     factory.slow(vm_delete_seconds=30)
     _, _, deleting = await factory.call("DELETE", f"{MACHINES}/win-a")
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert told["properties"]["provisioningState"] == "Deleting"
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert found["properties"]["provisioningState"] == "Deleting"
     assert (await grant(factory, path))[0] == 409
     _, _, same = await factory.call("DELETE", f"{MACHINES}/win-a")
     assert same["azure-asyncoperation"] == deleting["azure-asyncoperation"]
@@ -347,14 +347,14 @@ async def test_grants_and_active_operations_survive_a_restart(tmp_path: Path) ->
 
 async def test_a_machine_is_in_creation_until_its_disks_are_written(factory: World) -> None:
     """So an interrupted seed shows; the machine cannot be deleted meanwhile, and the next seed recreates it."""
-    ((_, standing),) = factory.store.all_machines()
-    standing.whole = False
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert told["properties"]["provisioningState"] == "Creating"
+    ((_, existing),) = factory.store.all_machines()
+    existing.whole = False
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert found["properties"]["provisioningState"] == "Creating"
     status, body, _ = await factory.call("DELETE", f"{MACHINES}/win-a")
     assert (status, body["error"]["code"]) == (409, "OperationNotAllowed")
     factory.seed(lab(virtualMachines=[machine()]))
-    ((_, anew),) = factory.store.all_machines()
-    assert anew.unique_identifier != standing.unique_identifier
+    ((_, recreated),) = factory.store.all_machines()
+    assert recreated.unique_identifier != existing.unique_identifier
     factory.seed(lab(virtualMachines=[machine(notes="other")]))
-    assert factory.store.all_machines()[0][1] is anew
+    assert factory.store.all_machines()[0][1] is recreated
