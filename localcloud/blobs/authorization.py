@@ -184,7 +184,8 @@ class Authorization:
         )
         now = datetime.now(timezone.utc)
         expired = any(_time(given.get(name)) <= now for name in ("se", "ske"))
-        if expired or not hmac.compare_digest(dict(parse_qsl(expected)).get("sig", ""), given.get("sig", "")):
+        signature = dict(parse_qsl(expected)).get("sig", "")
+        if expired or not hmac.compare_digest(signature.encode(), given.get("sig", "").encode()):
             raise _UNSIGNED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -37,10 +38,14 @@ def good_footer(size: int = 64 * MIB) -> bytes:
 
 @dataclass
 class Blobs:
-    """Declared blobs by URL: their facts and last bytes."""
+    """Declared blobs by URL: their facts and last bytes; reads of the facts wait until they are `readable`."""
 
     declared: dict[str, tuple[BlobFacts, bytes]] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
+    readable: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.readable.set()
 
     def put_vhd(self, account: str, name: str, end: bytes | None = None, **facts: Any) -> str:
         """Declare a VHD; return its URL."""
@@ -52,6 +57,7 @@ class Blobs:
 
     async def stat(self, url: str) -> BlobFacts | None:
         """Return the declared facts."""
+        await self.readable.wait()
         return self.declared[url][0] if url in self.declared else None
 
     async def read(self, url: str, offset: int, length: int) -> bytes:

@@ -170,10 +170,12 @@ async def test_the_engines_timeout_stops_a_create(plugin: Plugin, world: World) 
 
 async def test_a_hundred_creates_run_concurrently(plugin: Plugin, world: World) -> None:
     """The plugin does not queue them: all are in progress together, and all succeed, with one token."""
-    world.slow(image_create_seconds=3.0)
+    world.slow(image_create_seconds=0.1)
+    world.blobs.readable.clear()
     url = world.blobs.put_vhd("targetone", "a.vhd")
     creations = asyncio.gather(*(plugin.create(image_inputs(url, f"image{number}")) for number in range(100)))
     await until(lambda: _states(world).count("Creating") == 100)
+    world.blobs.readable.set()
     assert len({answer.id for answer in await creations}) == 100
     assert sum("/msi/token" in call.path for call in world.journal.calls()) == 1
 
