@@ -208,7 +208,7 @@ def _ready_disk(vm: FactoryVm) -> ManagedDisk:
         remedy = "Wait until it is made; if that failed, look at it in the lab and make it anew"
         raise _unready(vm, f"the lab says it is {vm.state or 'in no known state'}", remedy)
     if vm.diagnostic:
-        raise _Unfit("not ready", replace(vm.diagnostic, subject=f"VM {vm.name}"))
+        raise _Unfit("not ready", replace(vm.diagnostic, subject=f"VM {vm.name}", consequence="it is not saved"))
     if vm.power != "deallocated":
         remedy = "Let its sysprep or deprovisioning end, then stop it in the lab, which deallocates it"
         raise _unready(vm, f"it is {vm.power or 'in no known power state'}, not deallocated", remedy)

@@ -69,7 +69,7 @@ async def test_a_manifest_of_a_vhd_that_was_there_before_is_none_with_a_warning(
     ):
         leave(storage, manifest_bytes(other))
         manifest, warning = await read(storage)
-        assert manifest is None and "was there before" in warning
+        assert manifest is None and "was replaced" in warning
 
 
 async def test_a_manifest_that_may_not_be_written_is_a_warning_and_no_error(storage: StorageWorld) -> None:

@@ -107,7 +107,7 @@ async def test_reading_of_a_page_blob_costs_one_request(storage: StorageWorld, a
         assert len(storage.calls("GET", storage.vhd)) == 1 and storage.calls("GET", "comp=pagelist") == []
         assert len(footer) == 512 and footer.startswith(b"conectix")
         gone = storage.beside(storage.source, "gone.vhd")
-        with pytest.raises(CloudError, match=r"gone\.vhd: Azure answered 404 BlobNotFound") as caught:
+        with pytest.raises(CloudError, match=r"gone\.vhd: Azure returned 404 BlobNotFound") as caught:
             await connected.blobs.read(gone, 0, 512)
         assert caught.value.status == 404
 
@@ -120,6 +120,9 @@ async def test_what_passes_is_waited_out_by_every_call(storage: StorageWorld, ac
         assert await connected.blobs.read(storage.source, 0, 512) == storage.content(storage.source)
         storage.refuse(action, path=storage.vhd, times=1)
         assert await connected.blobs.facts(storage.staged)
+        storage.refuse(action, path="comp=userdelegationkey", times=1)
+        assert "sig=" in await connected.accounts.readable_url(storage.source)
+        assert [rule["hits"] for rule in storage.cloud.faults()] == [1]
 
 
 async def test_a_record_is_kept_read_back_and_overwritten(storage: StorageWorld, auth: Auth) -> None:

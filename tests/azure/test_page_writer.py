@@ -101,7 +101,7 @@ async def test_each_refusal_has_its_kind_and_costs_one_call(
     assert refused.kind is kind and refused.retry_after is None
     assert writes(storage) == 1
     assert storage.lab.account in str(refused) and storage.world.factory.account in str(refused)
-    assert str(action.get("code", "no answer")) in str(refused)
+    assert str(action.get("code", "no response")) in str(refused)
 
 
 async def test_retry_after_is_told_in_seconds(storage: StorageWorld) -> None:

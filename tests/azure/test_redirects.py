@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -110,7 +109,7 @@ async def test_the_blob_service_leads_no_token_and_no_signature_elsewhere(call: 
 async def test_no_kind_of_redirect_is_followed_by_a_listing(status: int) -> None:
     """Of the statuses that mean one."""
     async with redirecting(status) as places, opened(places.home, "aad") as accounts:
-        await no_redirect_is_followed(places, lambda: list_blobs(accounts, ACCOUNT, "imagefactoryvhds", "nothing"))
+        await no_redirect_is_followed(places, lambda: list_blobs(accounts, ACCOUNT, "imagefactoryvhds"))
 
 
 @pytest.mark.parametrize("call", ["facts", "page_ranges", "read"])
@@ -118,7 +117,7 @@ async def test_what_a_disk_was_opened_with_goes_nowhere_else(call: str) -> None:
     """The address with its SAS is no bearer's, and still nothing is read from another place than Azure named."""
     async with redirecting(307) as places, opened(places.home, "aad") as accounts:
         blobs = PageBlobs(accounts)
-        disk = accounts.lend("/disks/os", f"{places.home}/md/abcd?sig=secret")
+        disk = accounts.lent.add("/disks/os", f"{places.home}/md/abcd?sig=secret")
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "facts": lambda: blobs.facts(disk),
             "page_ranges": lambda: blobs.page_ranges(disk),
@@ -136,11 +135,11 @@ async def test_a_range_is_written_where_it_was_sent_or_not_at_all(status: int) -
     assert places.strayed == []
 
 
-ARM_CALLS: dict[str, Callable[[ResourceManager, dict[str, Any]], Awaitable[object]]] = {
-    "get": lambda arm, about: arm.get("/a", "1", **about),
-    "post": lambda arm, about: arm.post("/a/listKeys", "1", **about),
-    "list": lambda arm, about: arm.list("/a", "1", **about),
-    "run": lambda arm, about: arm.run("POST", "/a/endGetAccess", "1", **about),
+ARM_CALLS: dict[str, Callable[[ResourceManager], Awaitable[object]]] = {
+    "get": lambda arm: arm.get("/a", "1", subject="it"),
+    "post": lambda arm: arm.post("/a/listKeys", "1", subject="it"),
+    "list": lambda arm: arm.list("/a", "1", subject="it"),
+    "run": lambda arm: arm.run("POST", "/a/endGetAccess", "1", subject="it"),
 }
 
 
@@ -149,8 +148,7 @@ ARM_CALLS: dict[str, Callable[[ResourceManager, dict[str, Any]], Awaitable[objec
 async def test_the_resource_manager_leads_no_token_elsewhere(call: str, status: int) -> None:
     """And a redirect is never taken for an empty answer."""
     async with redirecting(status) as places, ResourceManager(Cloud(None, places.home, ""), Token()) as arm:
-        about = {"subject": "it", "consequence": "nothing"}
-        await no_redirect_is_followed(places, lambda: ARM_CALLS[call](arm, about))
+        await no_redirect_is_followed(places, lambda: ARM_CALLS[call](arm))
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
@@ -179,7 +177,7 @@ async def test_a_managed_identitys_secret_is_sent_to_its_endpoint_only(monkeypat
             Cloud(None, places.home, ""), credential(CLOUDS["public"], {"ARM_USE_MSI": "1"})
         ) as arm:
             with pytest.raises(CloudError):
-                await arm.get("/a", "1", subject="it", consequence="nothing")
+                await arm.get("/a", "1", subject="it")
     assert places.asked and places.strayed == []
 
 

@@ -19,6 +19,7 @@ from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.page_writer import RangeRefused, Refusal
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import FIRST, GENERATION, Auth, Connected, StorageWorld, Uncached, crc64
 from tests.e2e.world import FACTORY_CONTAINER
 
@@ -70,10 +71,10 @@ async def test_of_a_container_no_more_blobs_are_read_than_asked_for(storage: Sto
     """A lab's owner can put millions into its own; that is a refusal which names it."""
     async with storage.connect() as connected:
         account = storage.source.account_id
-        count = len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays"))
-        assert len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays", count)) == count > 1
-        with pytest.raises(CloudError, match=f"{FACTORY_CONTAINER}': contains more than {count - 1} blobs; it stays"):
-            await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays", count - 1)
+        count = len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER))
+        assert len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, count)) == count > 1
+        with pytest.raises(CloudError, match=f"{FACTORY_CONTAINER}': contains more than {count - 1} blobs"):
+            await list_blobs(connected.accounts, account, FACTORY_CONTAINER, count - 1)
 
 
 async def test_keys_open_everything_and_are_asked_for_once_for_each_account(storage: StorageWorld) -> None:
@@ -199,9 +200,7 @@ async def test_the_services_own_copy_reads_by_a_sas_that_is_made_for_that_blob(
 ) -> None:
     """Signed with a delegation key of the identity, asked for once for each account, or with the account's key."""
     async with storage.connect(auth) as connected:
-        urls = await asyncio.gather(
-            *(connected.accounts.readable_url(storage.source.account_id, storage.source.url) for _ in range(5))
-        )
+        urls = await asyncio.gather(*(connected.accounts.readable_url(storage.source) for _ in range(5)))
     assert all(url.startswith(f"{storage.source.url}?") and "sp=r&" in url for url in urls)
     assert all(("skoid=" in url) == (auth == "aad") for url in urls)
     assert len(storage.calls("POST", "comp=userdelegationkey")) == (1 if auth == "aad" else 0)
@@ -209,9 +208,9 @@ async def test_the_services_own_copy_reads_by_a_sas_that_is_made_for_that_blob(
 
 async def test_the_service_is_led_to_the_accounts_own_host_with_a_sas(storage: StorageWorld, auth: Auth) -> None:
     """Wherever the URL points that a resource gives."""
-    path = urlsplit(storage.source.url).path
+    stray = BlobRef(storage.source.account_id, f"https://attacker.example{urlsplit(storage.source.url).path}")
     async with storage.connect(auth) as connected:
-        url = await connected.accounts.readable_url(storage.source.account_id, f"https://attacker.example{path}")
+        url = await connected.accounts.readable_url(stray)
     assert url.startswith(f"{storage.source.url}?") and "attacker" not in url
 
 
@@ -227,7 +226,7 @@ async def test_no_secret_is_in_errors_and_logs(
         ]
         secrets = {text.rpartition(" ")[2] for each in shown for text in each.headers.values()}
         secrets |= {each.url.partition("sig=")[2] for each in shown if "sig=" in each.url}
-        url = await connected.accounts.readable_url(storage.source.account_id, storage.source.url)
+        url = await connected.accounts.readable_url(storage.source)
         secrets |= {url.partition("sig=")[2]}
         secrets |= {each["key"] for each in storage.cloud.status()["storageAccounts"]}
         texts, etag = [], storage.etag()
@@ -274,9 +273,9 @@ async def test_the_client_of_a_disk_is_closed_when_its_access_ends(
 
     monkeypatch.setattr(BlobClient, "close", close)
     async with storage.connect("aad") as connected:
-        disk = connected.accounts.lend("/disks/os", f"{storage.source.url}?sig=secret")
-        other = connected.accounts.lend("/disks/data", f"{storage.source.url}2?sig=secret")
-        await connected.accounts.give_back("/disks/os")
+        disk = connected.accounts.lent.add("/disks/os", f"{storage.source.url}?sig=secret")
+        other = connected.accounts.lent.add("/disks/data", f"{storage.source.url}2?sig=secret")
+        await connected.accounts.lent.remove("/disks/os")
         assert closed == [disk.url]
-        await connected.accounts.give_back("/disks/os")
+        await connected.accounts.lent.remove("/disks/os")
     assert closed == [disk.url, other.url]

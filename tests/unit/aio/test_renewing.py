@@ -59,7 +59,7 @@ async def test_a_value_is_made_once_for_all_who_wait(clock: list[float]) -> None
     clock[0] += 3400
     assert await ask(renewing, maker, 50) == {2}
     maker.fails = True
-    renewing.drop(lambda value: value == 2)
+    renewing.drop("key", 2)
     failures = await asyncio.gather(*(renewing.get("key", maker) for _ in range(50)), return_exceptions=True)
     assert all(isinstance(failure, OSError) for failure in failures) and maker.made == 3
     maker.fails = False
@@ -86,5 +86,5 @@ async def test_a_refused_value_is_made_anew_and_one_that_took_its_place_stays(cl
     renewing, maker = Renewing[str, int](), Maker(3600)
     await ask(renewing, maker)
     for _ in range(10):
-        renewing.drop(lambda value: value == 1)
+        renewing.drop("key", 1)
         assert await ask(renewing, maker) == {2}

@@ -46,7 +46,7 @@ def test_a_vm_goes_when_an_image_was_saved_of_its_very_disk() -> None:
         ({"power": "running"}, "it was saved as image and is running again"),
         ({"os_disk": disk(state="ActiveSAS")}, "being saved"),
         ({"data_disks": {2: disk("data")}}, "without its data disks data; it stays, for they would be lost"),
-        ({"diagnostic": error("VM 'vm'", "Azure answered 403", "x", "Grant")}, "whether it is saved cannot be told"),
+        ({"diagnostic": error("VM 'vm'", "Azure returned 403", "x", "Grant")}, "whether it is saved cannot be told"),
     ],
 )
 def test_what_stays_says_why(changes: dict[str, Any], told: str) -> None:

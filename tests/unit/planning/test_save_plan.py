@@ -76,7 +76,7 @@ def test_a_disk_gives_the_same_files_in_every_run_and_another_disk_others() -> N
         ({"os_disk": disk(os_type=None)}, "tells no OS"),
         ({"os_disk": disk(unique_id="")}, "no unique id"),
         ({"os_disk": disk(state="ActiveSAS")}, "az disk revoke-access --ids /disks/vm-os"),
-        ({"diagnostic": error("VM 'vm'", "Azure answered 403", "x", "Grant")}, "VM vm: Azure answered 403"),
+        ({"diagnostic": error("VM 'vm'", "Azure returned 403", "x", "Grant")}, "VM vm: Azure returned 403"),
         ({"tags": {"imagepath": "../x"}}, "leaves the image root"),
         ({"tags": {"imagepath": "Win2016/Datacenter.json", "imageosstate": "odd"}}, "ImageOsState is neither"),
     ],
