@@ -6,7 +6,6 @@ Owns which settings that needs; reading is done by `imagefactory.azure.observe`,
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from imagefactory.azure.connect import connect
@@ -14,7 +13,6 @@ from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.observe import read_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 
 
@@ -28,8 +26,4 @@ async def read(settings: Settings, now: datetime, *, with_labs: bool) -> Catalog
         with consequence("the catalog is not shown"):
             facts = await read_facts(arm, accounts, settings, configuration)
     labs = configuration.labs if configuration else None
-    found = {
-        key: lab if isinstance(lab, LabFacts) else replace(lab, consequence="its images are unknown")
-        for key, lab in facts.labs.items()
-    }
-    return report_catalog(facts.catalog, facts.factory.name, now, labs, found)
+    return report_catalog(facts.catalog, facts.factory.name, now, labs, facts.labs)

@@ -20,16 +20,17 @@ def auth(request: pytest.FixtureRequest) -> Auth:
 
 
 @pytest.fixture
-def storage(
-    fresh_cloud: CloudClient,
-    shell: dict[str, str],
-    accounts: Iterator[str],
-    project_folder: Path,
-    signed_in: None,
-) -> StorageWorld:
-    """A factory VHD of 16 MiB in one account, an empty account of a lab; this process is signed in."""
-    world = World(fresh_cloud, shell, accounts, project_folder)
+def world(
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, signed_in: None
+) -> World:
+    """A factory without images, and no labs; this process is signed in."""
+    return World(fresh_cloud, shell, accounts, project_folder)
+
+
+@pytest.fixture
+def storage(world: World) -> StorageWorld:
+    """A factory VHD of 16 MiB in one account, an empty account of a lab."""
     world.add_lab("web")
     world.add_images(("Win2016/Datacenter.json", 5), allocated=MIB)
-    fresh_cloud.clear_calls()
+    world.cloud.clear_calls()
     return StorageWorld(world)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,20 +19,7 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.companions import companion_metadata
 from imagefactory.observed.standing_labs import LabFacts
-from localcloud.client import CloudClient
 from tests.e2e.world import FACTORY_CONTAINER, World
-
-
-@pytest.fixture
-def world(
-    fresh_cloud: CloudClient,
-    shell: dict[str, str],
-    accounts: Iterator[str],
-    project_folder: Path,
-    signed_in: None,
-) -> World:
-    """A factory without labs."""
-    return World(fresh_cloud, shell, accounts, project_folder)
 
 
 def settings_of(world: World) -> Any:
@@ -174,8 +160,8 @@ async def test_the_credential_is_chosen_in_azure_natives_order(environment: dict
     ],
 )
 async def test_a_way_to_sign_in_that_does_not_work_is_one_clear_error(environment: dict[str, str]) -> None:
-    """Wrong values, missing files and a silent endpoint are told as a sign-in that failed, without any secret."""
-    with pytest.raises(CredentialError, match=r"^sign-in: ") as caught:
+    """Wrong values, missing files and a silent endpoint are reported as failed authentication, without any secret."""
+    with pytest.raises(CredentialError, match=r"^authentication: ") as caught:
         async with credential(CLOUDS["public"], {"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", **environment}) as chosen:
             await chosen.get_token("scope/.default")
     assert "s3cret" not in str(caught.value)

@@ -153,7 +153,7 @@ async def test_the_resource_manager_leads_no_token_elsewhere(call: str, status: 
 
 @pytest.mark.parametrize("status", REDIRECTS)
 async def test_the_pipelines_token_is_sent_to_the_endpoint_that_the_pipeline_named(status: int) -> None:
-    """An identity provider that leads elsewhere is a sign-in that failed, in words."""
+    """An identity provider that leads elsewhere is a failed authentication."""
     variables = {"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c"}
     async with redirecting(status) as places:
         asked = {"ARM_OIDC_REQUEST_URL": f"{places.home}/token", "ARM_OIDC_REQUEST_TOKEN": "s3cret"}
@@ -162,7 +162,7 @@ async def test_the_pipelines_token_is_sent_to_the_endpoint_that_the_pipeline_nam
             async with credential(CLOUDS["public"], {**variables, **asked}) as chosen:
                 await chosen.get_token("scope/.default")
 
-        with pytest.raises(CredentialError, match=rf"^sign-in: .*answered {status}, a redirect.*") as caught:
+        with pytest.raises(CredentialError, match=rf"^authentication: .*returned {status}, a redirect.*") as caught:
             await asyncio.to_thread(asyncio.run, sign_in())
     assert places.asked == ["GET"] and places.strayed == []
     assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)

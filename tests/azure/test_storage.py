@@ -167,7 +167,7 @@ async def test_what_the_service_no_longer_takes_is_made_anew_once_for_all(
 
 
 async def test_a_token_that_the_other_calls_are_refused_with_is_renewed_at_once(storage: StorageWorld) -> None:
-    """They are sent again by themselves, once; a token that stays refused is a sign-in that does not work."""
+    """They are sent again by themselves, once; a token that is rejected again is an error."""
     storage.refuse({"status": 401, "code": "InvalidAuthenticationInfo"}, path=storage.vhd, times=1)
     async with storage.connect() as connected:
         assert await connected.blobs.facts(storage.source)

@@ -76,10 +76,6 @@ class Opener(ABC):
         """Return the SDK's client of a blob."""
 
     @abstractmethod
-    def url(self, blob: BlobRef) -> str:
-        """Return the blob's URL, without a query, at the account's present endpoint."""
-
-    @abstractmethod
     async def access(self, blob: BlobRef) -> Access:
         """Return what a request needs to read or write ranges of the blob."""
 
@@ -127,27 +123,18 @@ class Lent(Opener):
             await self._clients.pop(blob).close()
 
     async def client(self, blob: BlobRef) -> BlobClient:
-        """See `Opener`."""
         return self._clients[blob]
 
-    def url(self, blob: BlobRef) -> str:
-        """See `Opener`."""
-        return blob.url
-
     async def access(self, blob: BlobRef) -> Access:
-        """See `Opener`."""
         return Access(f"{blob.url}?{self._sas[blob.account_id]}", {})
 
     async def source_access(self, blob: BlobRef) -> Access:
-        """See `Opener`."""
         return await self.access(blob)
 
     def remedy(self, account_id: str) -> str:
-        """See `Opener`."""
         return f"Run again, which grants access to '{account_name(account_id)}' again"
 
     async def close(self) -> None:
-        """See `Opener`."""
         await super().close()
         for client in self._clients.values():
             await client.close()
@@ -172,12 +159,11 @@ class AccountOpener(Opener):
         return await self._services.get(account_id, lambda: self._open(account_id))
 
     async def client(self, blob: BlobRef) -> BlobClient:
-        """See `Opener`."""
         service = await self.service(blob.account_id)
         return service.get_blob_client(*container_and_blob(service.url, blob.url))
 
-    def url(self, blob: BlobRef) -> str:
-        """See `Opener`."""
+    def _url(self, blob: BlobRef) -> str:
+        """Return the blob's URL, without a query, at the account's present endpoint."""
         if (url := self._urls.get(blob)) is None:
             url = self._urls[blob] = "/".join((self._endpoint(blob.account_id), *self._names(blob)))
         return url
@@ -192,10 +178,9 @@ class AccountOpener(Opener):
         expiry, key = await self._copy_key(blob.account_id, now + COPY_SAS_LIFE)
         name = account_name(blob.account_id)
         sas = _blob_sas(name, *self._names(blob), start=now - CLOCK_SKEW, expiry=expiry, **key)
-        return f"{self.url(blob)}?{sas}"
+        return f"{self._url(blob)}?{sas}"
 
     async def close(self) -> None:
-        """See `Opener`."""
         await super().close()
         for service in await self._services.results():
             await service.close()
@@ -230,19 +215,16 @@ class Identity(AccountOpener):
         self._delegations: Renewing[str, UserDelegationKey] = Renewing()
 
     async def access(self, blob: BlobRef) -> Access:
-        """See `Opener`."""
         return await self._with_token(blob, "Authorization")
 
     async def source_access(self, blob: BlobRef) -> Access:
-        """See `Opener`."""
         return await self._with_token(blob, "x-ms-copy-source-authorization")
 
     def remedy(self, account_id: str) -> str:
-        """See `Opener`."""
         return data_role(account_name(account_id))
 
     async def _with_token(self, blob: BlobRef, header: str) -> Access:
-        url, token = self.url(blob), await self._token()
+        url, token = self._url(blob), await self._token()
         return Access(url, {header: token.value}, token)
 
     async def _token(self) -> Secret:
@@ -254,7 +236,7 @@ class Identity(AccountOpener):
         try:
             token = await self._arm.credential.get_token(STORAGE_SCOPE)
         except AzureError as error:
-            raise from_azure(error, "sign-in", "no blob can be read or written") from error
+            raise from_azure(error, "authentication", "no blob can be read or written") from error
         return lasting(f"Bearer {token.token}", token.expires_on)
 
     async def _copy_key(self, account_id: str, expiry: datetime) -> tuple[datetime | str, dict[str, Any]]:
@@ -283,15 +265,12 @@ class AccountKey(AccountOpener):
         self._keys: Once[str, str] = Once()
 
     async def access(self, blob: BlobRef) -> Access:
-        """See `Opener`; one SAS for all blobs of a container."""
-        return await self._with_sas(blob, self.url(blob).rpartition("/")[0], _container_sas)
+        return await self._with_sas(blob, self._url(blob).rpartition("/")[0], _container_sas)  # for all blobs beside it
 
     async def source_access(self, blob: BlobRef) -> Access:
-        """See `Opener`."""
-        return await self._with_sas(blob, self.url(blob), _blob_sas)
+        return await self._with_sas(blob, self._url(blob), _blob_sas)
 
     def remedy(self, account_id: str) -> str:
-        """See `Opener`."""
         return enabled_keys(account_name(account_id))
 
     async def _with_sas(self, blob: BlobRef, scope: str, generate: Callable[..., str]) -> Access:
@@ -302,7 +281,7 @@ class AccountKey(AccountOpener):
             sas = generate(account_name(blob.account_id), *self._names(blob), account_key=key, **life)
             return lasting(sas, (now + RANGE_SAS_LIFE).timestamp())
 
-        url, key = self.url(blob), (blob.account_id, scope)
+        url, key = self._url(blob), (blob.account_id, scope)
         secret = Secret(key, await self._secrets.get(key, sign))
         return Access(f"{url}?{secret.value}", {}, secret)
 

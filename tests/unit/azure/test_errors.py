@@ -10,10 +10,14 @@ from imagefactory.azure.storage.save_records import SaveLost
 
 
 def test_the_innermost_block_that_knows_says_what_follows() -> None:
-    """The blocks around it leave its word alone."""
-    with pytest.raises(CloudError, match=r"^disk 'os': Azure returned 403 No: denied; it is not saved\. Grant "):
-        with consequence("nothing is saved"), consequence("it is not saved"):
-            raise cloud_error("disk 'os'", "denied", 403, "No")
+    """The blocks around it do not change that."""
+    expected = r"^disk 'os': Azure returned 403 No: denied; it is not saved\. Grant "
+    with (
+        pytest.raises(CloudError, match=expected),
+        consequence("nothing is saved"),
+        consequence("it is not saved"),
+    ):
+        raise cloud_error("disk 'os'", "denied", 403, "No")
 
 
 def test_an_error_keeps_its_kind_status_and_code() -> None:
@@ -27,7 +31,7 @@ def test_an_error_keeps_its_kind_status_and_code() -> None:
 
 def test_other_errors_pass_unchanged() -> None:
     """They are not of Azure."""
-    with pytest.raises(ValueError, match="^x$"), consequence("nothing is saved"):
+    with pytest.raises(ValueError, match=r"^x$"), consequence("nothing is saved"):
         raise ValueError("x")
 
 
