@@ -1,4 +1,4 @@
-"""The world of each test of storage: a factory with one VHD, a lab beside it, in both ways of opening accounts."""
+"""Fixtures of the tests that talk to the embedded cloud: a factory with one VHD, a lab, and both kinds of access."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.world import MIB, World
 
 @pytest.fixture(params=["aad", "key"])
 def auth(request: pytest.FixtureRequest) -> Auth:
-    """Either way."""
+    """Each kind of access to storage accounts."""
     way: Auth = request.param
     return way
 

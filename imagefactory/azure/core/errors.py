@@ -106,8 +106,10 @@ def from_azure(error: AzureError, subject: str, consequence: str = "", *, accoun
     return cloud_error(subject, message, status, code, consequence=consequence, account=account)
 
 
-def error_code(error: HttpResponseError) -> str:
-    """Return Azure's own code for an error, such as `BlobAlreadyExists`; the storage SDK has it as an enum."""
+def error_code(error: Exception) -> str:
+    """Return Azure's code for an error, such as `BlobAlreadyExists`, which the storage SDK has as an enum; else ""."""
+    if not isinstance(error, HttpResponseError):
+        return ""
     code = getattr(error, "error_code", None) or (error.error.code if error.error else None) or error.reason or ""
     return str(getattr(code, "value", code))
 

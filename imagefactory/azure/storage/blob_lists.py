@@ -6,7 +6,7 @@ Does not decide which ones are deleted: `imagefactory.planning.prune_plan` does.
 from __future__ import annotations
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobClient
 
@@ -67,7 +67,7 @@ async def delete_blob(accounts: StorageAccounts, blob: StoredBlob) -> None:
     except ResourceNotFoundError:
         return
     except AzureError as error:
-        code = error_code(error) if isinstance(error, HttpResponseError) else ""
+        code = error_code(error)
         if code in _CHANGED:
             if await _etag(accounts, blob) is None:  # a blob that does not exist meets no condition
                 return

@@ -126,15 +126,14 @@ class PageBlobs:
             await client.create_page_blob(
                 length, metadata=dict(metadata), sequence_number=generation, **_condition(overwrite_etag)
             )
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as error:
-            if error_code(error) == "ContainerNotFound":
+        except AzureError as error:
+            code = error_code(error)
+            if code == "ContainerNotFound":
                 self._containers.forget((blob.account_id, client.container_name))
-            elif error_code(error) in _EXISTS | _PENDING | {"BlobNotFound"}:
+            elif code in _EXISTS | _PENDING | {"BlobNotFound"}:
                 # It is this blob if the response to the first attempt was lost.
                 found = await self.facts(blob)
                 return found is not None and (found.generation, found.metadata) == (generation, metadata)
-            raise _refused(error, blob, "no VHD can be staged there") from error
-        except AzureError as error:
             raise _refused(error, blob, "no VHD can be staged there") from error
         return True
 
@@ -146,7 +145,7 @@ class PageBlobs:
         except (ResourceModifiedError, ResourceNotFoundError):
             return False
         except AzureError as error:
-            raise _refused(error, blob, "it cannot be marked") from error
+            raise _refused(error, blob, "its metadata cannot be written") from error
         return True
 
     async def get_document(self, blob: BlobRef, most: int = LARGEST_BYTES) -> bytes | None:
@@ -201,11 +200,9 @@ class PageBlobs:
             answer = await client.start_copy_from_url(
                 url, metadata=dict(metadata), **from_version, **_condition(overwrite_etag)
             )
-        except (ResourceExistsError, ResourceModifiedError) as error:
+        except AzureError as error:
             if error_code(error) in _PENDING | _EXISTS:
                 return None
-            raise _refused(error, destination, f"{source.name} is not copied there") from error
-        except AzureError as error:
             raise _refused(error, destination, f"{source.name} is not copied there") from error
         return CopyState(str(answer["copy_id"]), str(answer["copy_status"]))
 
@@ -214,11 +211,9 @@ class PageBlobs:
         client = await self._client(blob)
         try:
             await client.abort_copy(copy_id)
-        except HttpResponseError as error:
-            if error.status_code not in {404, 409}:
-                raise _refused(error, blob, "its copy may continue") from error
         except AzureError as error:
-            raise _refused(error, blob, "its copy may continue") from error
+            if not isinstance(error, HttpResponseError) or error.status_code not in {404, 409}:
+                raise _refused(error, blob, "its copy may continue") from error
 
     async def delete(self, blob: BlobRef, *, etag: str) -> bool:
         """Delete the blob with its snapshots if it still has that ETag.
@@ -231,7 +226,7 @@ class PageBlobs:
                 delete_snapshots="include", etag=etag, match_condition=MatchConditions.IfNotModified
             )
         except (AzureError, CloudError) as error:
-            if isinstance(error, HttpResponseError) and error_code(error) in _CHANGED:
+            if error_code(error) in _CHANGED:
                 return await self.facts(blob) is None  # a blob that does not exist meets no condition
             if not await self._is_absent(error, blob):
                 raise _refused(error, blob, "it is kept and takes up space") from error

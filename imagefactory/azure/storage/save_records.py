@@ -18,7 +18,6 @@ from urllib.parse import quote, unquote
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
-    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
@@ -224,13 +223,11 @@ class SaveRecords:
                 if error_code(error) == "ContainerNotFound":
                     with suppress(ResourceExistsError):
                         await container.create_container()
-            except HttpResponseError as error:
+            except AzureError as error:
                 if error_code(error) not in _HELD:
                     raise _refused(error, client, "the save does not start") from error
                 if waited >= patience:
                     raise SaveHeld from None
-            except AzureError as error:
-                raise _refused(error, client, "the save does not start") from error
             await asyncio.sleep(1.0)
             waited += 1.0
 
