@@ -52,7 +52,7 @@ async def test_a_second_configuration_that_differs_is_refused_and_the_first_stay
     own = endpoints(shell)
     await plugin.configure(own)
     error = await refusal(plugin.configure({**own, **change}))
-    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION and "is configured already" in str(error.details())
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION and "is already configured" in str(error.details())
     await plugin.configure(own)
     await plugin.configure({name: f"{url}/" for name, url in own.items()})
     await plugin.create(COPY, inputs_of(world))

@@ -52,7 +52,7 @@ OF_RANGES = {"corrupted page", "source access expired", "source changed"}
 
 OF_WRITES = {"first", "middle", "last"}
 
-PATIENCE_SECONDS = 1.0
+RELAY_TIMEOUT_SECONDS = 1.0
 """How long a relay waits for copies that do not come."""
 
 ENDS_THE_RUN = {("signature expired", phase) for phase in ("create", "footer", "mark", "cleanup")}
@@ -96,7 +96,7 @@ class Run:
 async def a_run(world: World) -> AsyncIterator[Run]:
     totals = Totals()
     async with open_copier(world, totals=totals) as (blobs, copier):
-        yield Run(Staging(blobs, copier, patience=PATIENCE_SECONDS), totals)
+        yield Run(Staging(blobs, copier, relay_timeout=RELAY_TIMEOUT_SECONDS), totals)
 
 
 def staged_blob(world: World, lab: str) -> Any:

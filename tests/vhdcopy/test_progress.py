@@ -1,4 +1,4 @@
-"""How often the user sees something of a copy, and who counts as watching."""
+"""How often the progress of a copy is shown, in which units, and when a row is live."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.copying.copier import Progress
-from imagefactory.copying.totals import MIB
+from imagefactory.cli.progress import CopyProgress
+from imagefactory.copying.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
+from imagefactory.copying.totals import GIB, KIB, MIB, Totals, describe, size
 from providers.vhdcopy.progress import LIVE_SECONDS, EngineLog, Row
 from toolchain.checkout import Checkout
 
@@ -78,6 +79,56 @@ def test_a_whole_copy_is_ten_lines_in_a_log() -> None:
 def test_an_empty_copy_shows_no_row() -> None:
     """Nothing of nothing is no tenth."""
     assert shown([(0.1, 0)], live=False, total=0) == [(0.1, 0, None)]
+
+
+@given(st.integers(0, 2**42), st.integers(0, 2**42), st.floats(0, 1e6))
+def test_any_progress_is_one_row_with_a_total_that_is_not_zero(done: int, total: int, elapsed: float) -> None:
+    """The unit suits the total: a copy of something never reads `0/0 MiB`."""
+    row = describe(Progress(min(done, total), total), elapsed)
+    assert "\n" not in row and " % " in row and (total == 0 or "/0 " not in row)
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "row"),
+    [
+        (0, 512, "0 % 0/512 B"),
+        (350 * KIB, 700 * KIB, "50 % 350/700 KiB 175 KiB/s 0:02 left"),
+        (3 * MIB, 7 * MIB, "43 % 3/7 MiB 2 MiB/s 0:03 left"),
+        (3 * GIB, 15 * GIB, "20 % 3.0/15.0 GiB 1.5 GiB/s 0:08 left"),
+    ],
+)
+def test_a_copy_is_shown_in_the_unit_of_its_total(done: int, total: int, row: str) -> None:
+    """After two seconds; a rate has its own unit."""
+    assert describe(Progress(done, total), 2.0) == row
+
+
+def test_the_totals_of_small_disks_are_not_zero_mebibytes() -> None:
+    """Each sum has its own unit."""
+    totals = Totals(copies=1, moved=300 * KIB, kept=512, empty=64 * MIB)
+    told = totals.text()
+    assert told == "1 VHD copied in 0:00: 300 KiB moved, 512 B kept, 64 MiB skipped as empty, 0 ranges retried"
+
+
+def test_save_shows_a_small_disk_in_kib(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The lines of `save` in a log have the same form as the rows of the plugin."""
+    monkeypatch.setenv("CI", "true")
+    with CopyProgress() as progress:
+        progress.show("vm", Progress(350 * KIB, 700 * KIB))
+    assert "vm: 50 % 350/700 KiB" in capsys.readouterr().err
+
+
+@given(st.integers(0, 2**50))
+def test_a_size_is_never_zero_unless_it_is_nothing(number: int) -> None:
+    """Whatever the number of bytes."""
+    assert size(number).startswith("0 ") is (number == 0)
+
+
+@given(st.floats(min_value=0, max_value=1e6))
+def test_a_finished_copy_is_noticed_within_a_tenth_of_its_time(elapsed: float) -> None:
+    """The wait for the next poll is at most 10 % of what the copy has taken so far, within the bounds."""
+    delay = poll_delay(elapsed)
+    assert SHORTEST_WAIT <= delay <= LONGEST_WAIT
+    assert delay <= max(SHORTEST_WAIT, 0.1 * elapsed)
 
 
 def test_what_is_said_instead_of_a_copy_is_shown_at_once() -> None:

@@ -13,7 +13,7 @@ from imagefactory.copying.staging import Staging
 from imagefactory.observed.blobs import BlobRef
 from tests.e2e.world import World
 from tests.vhdcopy.copying import open_copier, request_of, staged_ref
-from tests.vhdcopy.test_fault_matrix import PATIENCE_SECONDS, a_run, staged_blob
+from tests.vhdcopy.test_fault_matrix import RELAY_TIMEOUT_SECONDS, a_run, staged_blob
 
 Meanwhile = Callable[[], None]
 
@@ -54,7 +54,7 @@ def users(world: World) -> frozenset[str]:
 async def release(world: World, user: str, meanwhile: Meanwhile, times: int = 1) -> None:
     """A release by a run that is overtaken."""
     async with open_copier(world) as (blobs, copier):
-        staging = Staging(Overtaken(blobs, meanwhile, times), copier, patience=PATIENCE_SECONDS)
+        staging = Staging(Overtaken(blobs, meanwhile, times), copier, relay_timeout=RELAY_TIMEOUT_SECONDS)
         await staging.release(staged_ref(world), user_of(user))
 
 
@@ -87,6 +87,6 @@ async def test_a_vhd_that_is_written_all_the_time_stays_and_that_is_an_error(wor
     async with a_run(world) as run:
         await run.staging.stage(request_of(world), user_of("one"), None, run.watcher)
     blob = staged_blob(world, "web")
-    with pytest.raises(CopyError, match="somebody else writes to it"):
+    with pytest.raises(CopyError, match="other clients keep writing to it"):
         await release(world, "one", lambda: blob.upload_page(bytes(512), 0, 512), times=99)
     assert blob.exists()

@@ -11,6 +11,7 @@ from pulumi.runtime.proto import provider_pb2
 
 from providers.vhdcopy import server
 from providers.vhdcopy.progress import EngineLog
+from providers.vhdcopy.resource import Inputs
 
 KIND = "vhdcopy:index:VhdCopy"
 URN = f"urn:pulumi:test::imagefactory::imagefactory:labs:LabImages${KIND}::web@1/image"
@@ -32,6 +33,8 @@ class Answering:
 
 class Waiting:
     """A resource whose deletion waits, as for copies that read a relay."""
+
+    inputs = Inputs
 
     def __init__(self) -> None:
         self.began = asyncio.Event()

@@ -8,7 +8,7 @@ from pulumi.runtime.proto import engine_pb2_grpc
 
 from imagefactory.copying.copier import CopyError
 from providers.vhdcopy.progress import EngineLog
-from providers.vhdcopy.server import _told
+from providers.vhdcopy.server import _message
 from tests.agent_commands import SET_VARIABLE, agent_commands
 from tests.vhdcopy.plugin import EngineLogSink
 
@@ -28,7 +28,7 @@ async def test_the_engines_log_gets_texts() -> None:
     await engine.start()
     log.show("urn:x", HOSTILE)
     await log.warn("urn:x", HOSTILE)
-    await log.tell(HOSTILE)
+    await log.note(HOSTILE)
     await log.close()
     await engine.stop(None)
     assert len(sink.messages) == 3 and all(map(is_harmless, sink.messages))
@@ -37,4 +37,4 @@ async def test_the_engines_log_gets_texts() -> None:
 @pytest.mark.parametrize("error", [CopyError(HOSTILE), ValueError(HOSTILE)])
 def test_why_an_operation_failed_is_a_text(error: Exception) -> None:
     """Of errors that were foreseen and of others."""
-    assert is_harmless(_told(error))
+    assert is_harmless(_message(error))

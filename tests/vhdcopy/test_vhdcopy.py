@@ -10,12 +10,8 @@ from typing import Any
 import grpc.aio
 import pytest
 import pytest_asyncio
-from hypothesis import given
-from hypothesis import strategies as st
 from pulumi.runtime.proto import provider_pb2
 
-from imagefactory.copying.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
-from imagefactory.copying.totals import describe
 from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
 from tests.vhdcopy.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
 
@@ -138,7 +134,7 @@ async def test_a_foreign_blob_is_an_error_and_stays(world: World, plugin: Plugin
     blob = world.service(the_lab(world)).get_blob_client(STAGING_CONTAINER, name)
     blob.upload_blob(b"mine", overwrite=True)
     error = await failure_of(plugin.create(COPY, inputs))
-    assert "left alone" in error.details()
+    assert "it is kept" in error.details()
     await plugin.delete(COPY, inputs["destinationUrl"], inputs)
     assert blob.download_blob().readall() == b"mine"
 
@@ -165,7 +161,7 @@ async def test_a_vhd_that_azure_would_refuse_is_refused_before_it_is_copied(
         footer[64:68] = (~(sum(footer) - sum(footer[64:68])) & 0xFFFFFFFF).to_bytes(4, "big")
     blob.upload_page(bytes(footer), end - 512, 512)
     error = await failure_of(plugin.create(COPY, inputs))
-    assert "Azure would refuse it" in error.details()
+    assert "Azure would reject it" in error.details()
     assert world.staged(the_lab(world)) == []
 
 
@@ -173,9 +169,9 @@ async def test_a_source_that_is_gone_or_was_written_anew_is_named(world: World, 
     """The plan was made from another VHD than the one that is there."""
     inputs = inputs_of(world)
     error = await failure_of(plugin.create(COPY, {**inputs, "sourceCreated": "2020-01-01T00:00:00+00:00"}))
-    assert "written anew" in error.details()
+    assert "rewritten after planning" in error.details()
     error = await failure_of(plugin.create(COPY, {**inputs, "sourceUrl": inputs["sourceUrl"] + "x"}))
-    assert "is gone" in error.details()
+    assert "no longer exists" in error.details()
     assert world.staged(the_lab(world)) == []
 
 
@@ -234,7 +230,7 @@ async def test_cancel_stops_the_copy_and_keeps_it_for_the_next_run(world: World,
     await plugin.cancel()
     error = await creating
     kept = kept_by(error)
-    assert kept is not None and kept[0] == inputs["destinationUrl"] and "stopped by the user" in kept[2][0]
+    assert kept is not None and kept[0] == inputs["destinationUrl"] and "canceled" in kept[2][0]
     world.cloud.set_latencies({})
     await plugin.update(COPY, kept[0], kept[1], inputs)
     assert world.copies() == 1 and staged_equals_source(world)
@@ -277,7 +273,7 @@ async def test_cancel_keeps_a_staged_vhd_of_which_azure_is_making_the_image(worl
         await asyncio.sleep(0.05)
     await plugin.cancel()
     error = await creating
-    assert "the next up goes on" in error.details()
+    assert "the next pulumi up resumes" in error.details()
     assert len(world.staged(the_lab(world))) == 1
 
 
@@ -304,7 +300,7 @@ async def test_nothing_is_copied_for_an_image_that_stands(world: World, plugin: 
     assert world.copies() == 0
     world.seed_standing(the_lab(world), "other", {})
     foreign = {**inputs, "imageId": inputs["imageId"].replace(name.lower(), "other")}
-    assert "not made by the factory" in (await failure_of(plugin.create(COPY, foreign))).details()
+    assert "the factory did not create it" in (await failure_of(plugin.create(COPY, foreign))).details()
 
 
 async def test_refresh_finds_a_copy_gone_only_without_its_image_and_without_its_vhd(
@@ -322,7 +318,7 @@ async def test_refresh_finds_a_copy_gone_only_without_its_image_and_without_its_
     refusal = {"status": 403, "code": "AuthorizationFailed"}
     world.cloud.set_faults([{"service": "arm", "path": "customimages", "action": refusal}])
     assert await plugin.read(COPY, answer.id, inputs) == answer.id
-    assert any("kept as it was" in message for message in plugin.log.messages)
+    assert any("its state is kept" in message for message in plugin.log.messages)
     world.cloud.clear_faults()
     world.seed_standing(the_lab(world), name, {"ImagePath": "Win2016\\Datacenter.json"})
     assert await plugin.read(COPY, answer.id, inputs) == answer.id
@@ -348,7 +344,7 @@ async def test_a_release_deletes_the_staged_vhd_only_when_its_image_stands(world
         "imageId": copy["imageId"],
         "copyId": outputs["copyId"],
     }
-    assert "does not stand" in (await failure_of(plugin.create(RELEASE, release))).details()
+    assert "does not exist" in (await failure_of(plugin.create(RELEASE, release))).details()
     assert len(world.staged(the_lab(world))) == 1
     world.seed_standing(the_lab(world), name, {"ImagePath": "Win2016\\Datacenter.json"})
     await plugin.create(RELEASE, release)
@@ -364,18 +360,3 @@ async def test_no_error_carries_a_key_or_a_sas(world: World, plugin: Plugin) -> 
     told = (await failure_of(plugin.create(COPY, inputs))).details()
     assert "403" in told and "sig=" not in told
     assert all(account["key"] not in told for account in world.cloud.status()["storageAccounts"])
-
-
-@given(st.floats(min_value=0, max_value=1e6))
-def test_a_copy_is_noticed_within_a_tenth_of_its_time(elapsed: float) -> None:
-    """The wait never exceeds 10 % of what the copy has taken so far, but for the bounds."""
-    delay = poll_delay(elapsed)
-    assert SHORTEST_WAIT <= delay <= LONGEST_WAIT
-    assert delay <= max(SHORTEST_WAIT, 0.1 * elapsed)
-
-
-@given(st.integers(0, 2**42), st.integers(0, 2**42), st.floats(0, 1e6))
-def test_any_progress_can_be_told(done: int, total: int, elapsed: float) -> None:
-    """One short row, whatever the numbers."""
-    row = describe(Progress(min(done, total), total), elapsed)
-    assert "\n" not in row and " %" in row and "iB" in row
