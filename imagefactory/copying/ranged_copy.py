@@ -59,7 +59,7 @@ RECORD_CALL_SECONDS = 0.002
 """CPU time of the call that writes a record (the SDK's pipeline)."""
 
 PRESENT_RANGES = 64
-"""How many ranges of an unfinished VHD are read for each range of its source; somebody may have written others."""
+"""How many ranges of an unfinished VHD are read for each range of its source; another client may have written more."""
 
 LAST_RECORD_SECONDS = 1.0
 """Timeout of the last record of a copy that is canceled."""

@@ -67,7 +67,7 @@ class ServiceCopier:
                 state = await self._adopt_or_start(job)
         raise CopyError(
             f"{request.destination.name}: the copy of {request.source.name} {state.status} {ATTEMPTS} times"
-            f" ({state.reason or 'no reason given'}); the image is not created. Run again; if the error persists, check"
+            f" ({state.reason or 'unknown reason'}); the image is not created. Run again; if the error persists, check"
             " the health of the storage accounts"
         )
 

@@ -1,4 +1,4 @@
-"""`PlanFailures`: a resource that fails, so that a run that could not carry out its whole plan exits with an error.
+"""`PlanFailures`: a resource that fails, so that a run that could not carry out all of its plan exits with an error.
 
 Does nothing else, and is never in the state. If a program raises, the engine deletes nothing; if a resource fails, it
 continues with `--continue-on-error` (docs/adr/0015).

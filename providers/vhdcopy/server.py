@@ -1,6 +1,6 @@
 """The gRPC side of the provider: maps the engine's calls to operations of a `Resource`, and exceptions to responses.
 
-Converts messages, answers errors with one line (never a traceback), keeps a partial failure in the state, and handles
+Converts messages, returns an error as one line (never a traceback), keeps a partial failure in the state, and handles
 Cancel. Does not know any resource but by its type.
 """
 
