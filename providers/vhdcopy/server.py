@@ -18,7 +18,8 @@ from typing import Any, NoReturn, Protocol, cast
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2 as pb
 
 from imagefactory import __version__
 from imagefactory.azure.core.clouds import Cloud
@@ -66,33 +67,27 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._connections: Connections | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def Handshake(
-        self, request: provider_pb2.ProviderHandshakeRequest, context: Context
-    ) -> provider_pb2.ProviderHandshakeResponse:
+    async def Handshake(self, request: pb.ProviderHandshakeRequest, context: Context) -> pb.ProviderHandshakeResponse:
         """Announce support for neither secrets nor resource references, because no input is one."""
-        return provider_pb2.ProviderHandshakeResponse()
+        return pb.ProviderHandshakeResponse()
 
     async def GetPluginInfo(self, request: empty_pb2.Empty, context: Context) -> plugin_pb2.PluginInfo:
         """Return the version."""
         return plugin_pb2.PluginInfo(version=__version__)
 
-    async def GetSchema(
-        self, request: provider_pb2.GetSchemaRequest, context: Context
-    ) -> provider_pb2.GetSchemaResponse:
+    async def GetSchema(self, request: pb.GetSchemaRequest, context: Context) -> pb.GetSchemaResponse:
         """Return an empty schema: the resource classes are written manually in `components`."""
-        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "vhdcopy", "version": __version__}))
+        return pb.GetSchemaResponse(schema=json.dumps({"name": "vhdcopy", "version": __version__}))
 
-    async def CheckConfig(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
+    async def CheckConfig(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         """Return the configuration unchanged."""
-        return provider_pb2.CheckResponse(inputs=request.news)
+        return pb.CheckResponse(inputs=request.news)
 
-    async def DiffConfig(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
+    async def DiffConfig(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
         """Never replace the provider for other endpoints: that would replace every staged VHD too."""
-        return provider_pb2.DiffResponse(changes=_changes(dict(request.olds) != dict(request.news)))
+        return pb.DiffResponse(changes=_changes(dict(request.olds) != dict(request.news)))
 
-    async def Configure(
-        self, request: provider_pb2.ConfigureRequest, context: Context
-    ) -> provider_pb2.ConfigureResponse:
+    async def Configure(self, request: pb.ConfigureRequest, context: Context) -> pb.ConfigureResponse:
         """Set the endpoints, once: later ones could receive the credential. Opens no connection."""
         try:
             requested = configuration(dict(request.args))
@@ -104,25 +99,23 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, message)
         if self._connections is None:
             self._configured, self._connections = requested, Connections(*requested, self._totals)
-        return provider_pb2.ConfigureResponse(supportsPreview=True)
+        return pb.ConfigureResponse(supportsPreview=True)
 
-    async def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
+    async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         """Return the inputs as they are stored, and their problems."""
         resource = await _resource(request.urn, context)
         inputs, problems = check(resource.inputs, _properties(request.news))
-        failures = [
-            provider_pb2.CheckFailure(property=name, reason=printable(reason)) for name, reason in problems.items()
-        ]
-        return provider_pb2.CheckResponse(inputs=_struct(inputs), failures=failures)
+        failures = [pb.CheckFailure(property=name, reason=printable(reason)) for name, reason in problems.items()]
+        return pb.CheckResponse(inputs=_struct(inputs), failures=failures)
 
-    async def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
+    async def Diff(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
         """Return the inputs that differ, and whether that replaces the resource."""
         resource = await _resource(request.urn, context)
         old = _properties(request.old_inputs or request.olds)
         names = changed(resource.inputs, old, _properties(request.news))
-        difference = provider_pb2.PropertyDiff
+        difference = pb.PropertyDiff
         kind = difference.UPDATE_REPLACE if resource.replaces else difference.UPDATE
-        return provider_pb2.DiffResponse(
+        return pb.DiffResponse(
             changes=_changes(bool(names)),
             replaces=names if resource.replaces else [],
             diffs=names,
@@ -130,17 +123,17 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             hasDetailedDiff=True,
         )
 
-    async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
+    async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
         """Create, or return what is known of the outputs at preview."""
         id, outputs = await self._create(request, request.properties, context)
-        return provider_pb2.CreateResponse(id=id, properties=_struct(outputs))
+        return pb.CreateResponse(id=id, properties=_struct(outputs))
 
-    async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
+    async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
         """Resume a resource whose create failed, or apply changed inputs."""
         _, outputs = await self._create(request, request.news, context)
-        return provider_pb2.UpdateResponse(properties=_struct(outputs))
+        return pb.UpdateResponse(properties=_struct(outputs))
 
-    async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
+    async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
         """Return the state unchanged, or nothing if the resource no longer exists. If that is unknown, warn."""
         resource, given = await _resource(request.urn, context), _properties(request.inputs)
         async with _answering(context):
@@ -151,10 +144,10 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
                 await self._log.warn(request.urn, f"{error} (its state is kept)")
                 exists = True
         if not exists:
-            return provider_pb2.ReadResponse()
-        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+            return pb.ReadResponse()
+        return pb.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
-    async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
+    async def Delete(self, request: pb.DeleteRequest, context: Context) -> empty_pb2.Empty:
         """Delete; if the resource no longer exists, succeed."""
         resource = await _resource(request.urn, context)
         async with _answering(context):
@@ -187,10 +180,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         return self._connections
 
     async def _create(
-        self,
-        request: provider_pb2.CreateRequest | provider_pb2.UpdateRequest,
-        properties: struct_pb2.Struct,
-        context: Context,
+        self, request: pb.CreateRequest | pb.UpdateRequest, properties: struct_pb2.Struct, context: Context
     ) -> tuple[str, Properties]:
         resource = await _resource(request.urn, context)
         async with _answering(context):
@@ -246,7 +236,7 @@ async def _abort_keeping(kept: Kept, context: Context) -> NoReturn:
     """Fail with the status that makes the engine keep a partly created resource (see `rpcerror` in pulumi's SDK)."""
     reason = _message(kept.__cause__)
     detail = any_pb2.Any()
-    detail.Pack(provider_pb2.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason]))
+    detail.Pack(pb.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason]))
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason, details=[detail])
     context.set_trailing_metadata((("grpc-status-details-bin", bytes(status.SerializeToString())),))
     await context.abort(grpc.StatusCode.UNKNOWN, reason)
@@ -256,8 +246,8 @@ def _properties(struct: struct_pb2.Struct) -> Properties:
     return {name: value for name, value in struct.items() if isinstance(value, (str, float)) and name[:2] != "__"}
 
 
-def _changes(differs: bool) -> provider_pb2.DiffResponse.DiffChanges.ValueType:
-    return provider_pb2.DiffResponse.DIFF_SOME if differs else provider_pb2.DiffResponse.DIFF_NONE
+def _changes(differs: bool) -> pb.DiffResponse.DiffChanges.ValueType:
+    return pb.DiffResponse.DIFF_SOME if differs else pb.DiffResponse.DIFF_NONE
 
 
 def _struct(properties: Properties) -> struct_pb2.Struct:
