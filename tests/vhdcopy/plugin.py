@@ -98,7 +98,7 @@ def endpoints(environment: Mapping[str, str]) -> dict[str, str]:
 
 @asynccontextmanager
 async def running(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
-    """A provider process with its own engine log, configured for the session's cloud."""
+    """A provider process with its own engine log, configured for the session's cloud; ended at the end."""
     async with started(environment) as plugin:
         await plugin.configure(endpoints(environment))
         yield plugin
@@ -106,7 +106,7 @@ async def running(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
 
 @asynccontextmanager
 async def started(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
-    """A provider process that is not configured yet."""
+    """The same, and nobody has configured it yet."""
     sink = EngineLogSink()
     engine = grpc.aio.server()
     engine_pb2_grpc.add_EngineServicer_to_server(sink, engine)

@@ -20,7 +20,7 @@ PUBLIC = {"resourceManager": "https://management.azure.com", "blobEndpoint": "ht
 
 @pytest_asyncio.fixture
 async def plugin(shell: dict[str, str]) -> AsyncIterator[Plugin]:
-    """A provider that is not configured."""
+    """A provider that nobody has configured."""
     async with started(shell) as plugin:
         yield plugin
 

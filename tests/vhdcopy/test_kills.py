@@ -23,10 +23,10 @@ PIECES_PER_SECOND = 10
 
 @pytest.mark.timeout(400)
 @pytest.mark.randomized(seeds=(7,), steps=10)
-async def test_after_a_killed_provider_the_next_one_copies_the_rest(
+async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     world: World, shell: dict[str, str], seed: int, steps: int
 ) -> None:
-    """At any moment: the staged VHD equals the factory VHD, and recorded ranges are not copied again."""
+    """Whatever the moment, the staged VHD is the factory's byte for byte, and what was recorded is not moved again."""
     draw = random.Random(seed)
     ((old, _),) = world.images.items()
     world.retire(old)

@@ -244,8 +244,8 @@ async def test_cancel_keeps_a_staged_vhd_while_azure_creates_its_image(world: Wo
     assert len(world.staged(the_lab(world))) == 1
 
 
-async def test_the_next_provider_resumes_the_copy_of_a_killed_one(world: World, shell: dict[str, str]) -> None:
-    """After kill -9 the next provider continues with the same staged VHD, and starts no other."""
+async def test_a_killed_provider_leaves_a_copy_that_the_next_one_takes_up(world: World, shell: dict[str, str]) -> None:
+    """After kill -9 the next provider goes on with the same staged VHD, and starts no other."""
     inputs = inputs_of(world)
     world.cloud.set_latencies({"pageSeconds": 2})
     async with running(shell) as first:
