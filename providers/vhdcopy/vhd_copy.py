@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
 from imagefactory.copying.staging import Relay
-from imagefactory.images.vhd_footer import length_diagnostic
+from imagefactory.images.vhd_footer import length_problem
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import StandingImage
 from providers.vhdcopy.progress import Row
@@ -36,7 +36,7 @@ def _plain(url: str) -> str:
 
 
 def _vhd_length(length: int) -> int:
-    if problem := length_diagnostic(length):
+    if problem := length_problem(length):
         raise ValueError(f"{problem}, so Azure would reject it; save the image again")
     return length
 
