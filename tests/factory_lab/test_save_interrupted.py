@@ -154,6 +154,6 @@ def test_a_disk_that_was_in_use_since_a_save_was_cut_off_is_copied_anew(world: F
     world.set_power("golden", "deallocated")
     world.cloud.clear_calls()
     run = world.save()
-    assert run.code == 0 and any("begins anew" in text for text in run.document["warnings"]), run.stdout
+    assert run.code == 0 and any("restarts" in text for text in run.document["warnings"]), run.stdout
     assert world.moved() > 24 * MIB
     assert is_whole(world)
