@@ -44,7 +44,7 @@ class Copies:
 
 
 def old_schedule(copies: int, copy_seconds: float) -> float:
-    """Return the seconds of the old scripts: 20 copies at a time, the next 20 when a poll finds all of them finished."""
+    """Return the seconds of the old scripts: 20 copies at a time, the next 20 when a poll finds all finished."""
     return math.ceil(copies / OLD_CONCURRENT) * math.ceil(copy_seconds / OLD_POLL_SECONDS) * OLD_POLL_SECONDS
 
 

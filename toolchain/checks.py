@@ -38,10 +38,10 @@ COLORS = {"CLICOLOR_FORCE": "1", "MYPY_FORCE_COLOR": "1", "PY_COLORS": "1"}
 
 
 def test(checkout: Checkout, arguments: Sequence[str]) -> int:
-    """Set up, then run all checks and pytest, or only pytest if there are `arguments` for it.
+    """Set up, then run all checks and the test suite, or only pytest if there are `arguments` for it.
 
-    One check per core runs at a time. They include the unit tests on every other Python of this machine. The suite runs
-    after them; if nothing failed, its summary is the last line. Return 0, or the exit code of the first failure.
+    Run one check per core at a time, among them the unit tests on each other Python of this machine; then the suite.
+    If nothing failed, the summary of the suite is the last line. Return 0, or the exit code of the first failure.
     """
     engine = set_up(checkout, development=True)
     env = {**os.environ, **tool_variables(checkout, engine), **emulator_variables(checkout)}
@@ -52,22 +52,21 @@ def test(checkout: Checkout, arguments: Sequence[str]) -> int:
         name: [programs / program, *rest] for name, (program, *rest) in FIRST_CHECKS.items()
     }
     for python in other_pythons():
-        # A process of its own installs the environment as well, so that nothing waits for the package index.
+        # The same process installs the environment, so that other checks do not wait for the package index.
         unit_tests = (sys.executable, "-m", "toolchain.unit_tests", python.version, python.program)
         commands[f"unit tests on Python {python.version}"] = list(unit_tests)
     commands |= {name: [programs / program, *rest] for name, (program, *rest) in LAST_CHECKS.items()}
     results: list[Finished] = []
     with Step(f"Run {len(commands)} checks") as step:
 
-        def show(finished: Finished, running: Sequence[str]) -> None:
+        def show(finished: Finished) -> None:
             with above_live_line():
                 say(f"== {finished.name}: {finished.result}")
                 print(finished.output, end="", flush=True)
-            step.note = ", ".join(running)
             results.append(finished)
 
         colors = COLORS if sys.stdout.isatty() else {}
-        run_in_parallel(commands, show, processes=cores(), cwd=checkout.root, env={**env, **colors})
+        run_in_parallel(step, commands, show, processes=cores(), cwd=checkout.root, env={**env, **colors})
     _summary(results)
     name = f"{PYTEST} on Python {platform.python_version()}"
     say(f"== {name}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.processes import shell_exit_code
+from toolchain.progress import Step
 
 GRACE_SECONDS = 5.0
 """Between the request to exit and the kill."""
@@ -39,16 +40,17 @@ class Finished:
 
 
 def run_in_parallel(
+    step: Step,
     commands: Mapping[str, Sequence[str | Path]],
-    show: Callable[[Finished, Sequence[str]], None],
+    show: Callable[[Finished], None],
     *,
     processes: int,
     cwd: Path,
     env: Mapping[str, str],
 ) -> None:
-    """Run all commands, `processes` at a time, started in their order.
+    """Run all commands, `processes` at a time, started in their order; the step's note names those that are running.
 
-    When one exits, call `show` with it and with the names of those that are running. A failure stops no other command.
+    Call `show` with each command that exits. A failure stops no other command.
     Raises KeyboardInterrupt on SIGINT or SIGTERM, after all commands have been stopped; a second signal kills them.
     """
     places = asyncio.Semaphore(processes)
@@ -57,10 +59,11 @@ def run_in_parallel(
     async def run(name: str) -> None:
         async with places:
             running.append(name)
+            step.note = ", ".join(running)
             started = time.monotonic()
             code, output = await _run([str(part) for part in commands[name]], cwd, env)
             running.remove(name)
-            show(Finished(name, code, time.monotonic() - started, output), running)
+            show(Finished(name, code, time.monotonic() - started, output))
 
     async def run_all() -> None:
         tasks = [asyncio.create_task(run(name)) for name in commands]

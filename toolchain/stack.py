@@ -20,6 +20,7 @@ from toolchain.shell import cloud_variables, tool_variables
 
 PARALLEL = "64"
 """Concurrent operations of the engine: they wait for the storage service, not for this machine."""
+OPTIONS = ("--stack", STACK, "--parallel", PARALLEL, "--suppress-permalink=true")
 
 
 def set_up(checkout: Checkout, *, development: bool = False) -> Engine:
@@ -31,36 +32,47 @@ def set_up(checkout: Checkout, *, development: bool = False) -> Engine:
     return engine
 
 
+class _LocalShell:
+    """Runs commands as in a shell with the variables of `dev.py env`, with the embedded cloud running."""
+
+    def __init__(self, checkout: Checkout) -> None:
+        engine = set_up(checkout)
+        status = start_cloud(checkout)
+        self.checkout = checkout
+        self.pulumi = engine.bin / "pulumi"
+        self.env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
+
+    def run(self, program: Path, *arguments: str) -> int:
+        """Run in the user's terminal and return the exit code."""
+        return run_in_foreground([program, *arguments], cwd=self.checkout.root, env=self.env)
+
+    def run_quietly(self, title: str, *arguments: str, remedy: str) -> None:
+        """Run pulumi. Raises SetupError if it fails."""
+        with Step(title) as step:
+            command: list[str | Path] = [self.pulumi, *arguments, "--non-interactive"]
+            run_quietly(step, command, cwd=self.checkout.root, env=self.env, remedy=remedy)
+
+    def change_stack(self, command: str, *options: str) -> int:
+        """Run `pulumi up` or `destroy` and return the exit code. If it fails, report a lock of the stack."""
+        code = self.run(self.pulumi, command, "--yes", "--continue-on-error", *OPTIONS, *options)
+        if code:
+            _report_locks(self.checkout)
+        return code
+
+
 def up(checkout: Checkout) -> int:
     """Save the factory's VMs and update the local stack, on the embedded cloud. Return the engine's exit code."""
-    engine = set_up(checkout)
-    status = start_cloud(checkout)
-    env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
+    shell = _LocalShell(checkout)
     if stack_file(checkout) is None:
-        with Step("Create the stack") as step:
-            run_quietly(
-                step,
-                [engine.bin / "pulumi", "stack", "init", STACK, "--non-interactive"],
-                cwd=checkout.root,
-                env=env,
-                remedy=f"Delete {checkout.stacks} if you do not need its stacks, then run the same command again",
-            )
-    if run_in_foreground(
-        [checkout.venv / "bin" / "imagefactory", "save", "--stack", STACK], cwd=checkout.root, env=env
-    ):
+        remedy = f"Delete {checkout.stacks} if you do not need its stacks, then run the same command again"
+        shell.run_quietly("Create the stack", "stack", "init", STACK, remedy=remedy)
+    if shell.run(checkout.venv / "bin" / "imagefactory", "save", "--stack", STACK):
         say("Not all VMs of the factory lab were saved; the saved ones are distributed.")
-    common = ["--stack", STACK, "--parallel", PARALLEL, "--suppress-permalink=true", "--suppress-outputs"]
-    if run_in_foreground([engine.bin / "pulumi", "preview", *common], cwd=checkout.root, env=env):
+    if shell.run(shell.pulumi, "preview", *OPTIONS, "--suppress-outputs"):
         say("The preview reported errors (see above); labs and images without errors are updated.")
     # With its own preview, `up` stops before it updates any lab.
-    code = run_in_foreground(
-        [engine.bin / "pulumi", "up", "--yes", "--skip-preview", "--continue-on-error", *common],
-        cwd=checkout.root,
-        env=env,
-    )
-    if code:
-        _report_locks(checkout)
-    _show_labs(checkout, engine, env)
+    code = shell.change_stack("up", "--skip-preview", "--suppress-outputs")
+    _show_labs(shell)
     if code:
         say(f"pulumi up failed with exit code {code}; see the errors above.")
     else:
@@ -73,30 +85,15 @@ def down(checkout: Checkout) -> int:
     """Destroy the local stack and stop the embedded cloud, as far as they exist. Return the exit code."""
     code = 0
     if stack_file(checkout):
-        engine = set_up(checkout)
-        status = start_cloud(checkout)
-        env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
-        code = run_in_foreground(
-            [
-                *(engine.bin / "pulumi", "destroy", "--stack", STACK, "--yes", "--continue-on-error"),
-                *("--parallel", PARALLEL, "--suppress-permalink=true"),
-            ],
-            cwd=checkout.root,
-            env=env,
-        )
+        shell = _LocalShell(checkout)
+        code = shell.change_stack("destroy")
         if code:
-            _report_locks(checkout)
             say(f"pulumi destroy failed with exit code {code}; see the errors above.")
         else:
-            with Step("Remove the stack") as step:
-                run_quietly(
-                    step,
-                    # Pulumi.local.yaml is part of the project and is kept.
-                    [engine.bin / "pulumi", "stack", "rm", STACK, "--yes", "--preserve-config", "--non-interactive"],
-                    cwd=checkout.root,
-                    env=env,
-                    remedy="See the output below for the cause, then run the same command again",
-                )
+            # Pulumi.local.yaml is part of the project and is kept.
+            remove = ("stack", "rm", STACK, "--yes", "--preserve-config")
+            remedy = "See the output below for the cause, then run the same command again"
+            shell.run_quietly("Remove the stack", *remove, remedy=remedy)
     else:
         say("There is no local stack: nothing to destroy.")
     if not checkout.cloud_state.is_dir():
@@ -112,23 +109,17 @@ def stack_file(checkout: Checkout) -> Path | None:
 
 
 def _report_locks(checkout: Checkout) -> None:
-    locks = list((checkout.stacks / ".pulumi" / "locks").rglob("*.json"))
-    if locks:
+    if list((checkout.stacks / ".pulumi" / "locks").rglob("*.json")):
         say(
             "The stack is locked: another pulumi command is running, or one was killed. If none is running: "
             'eval "$(python3 dev.py env)" && pulumi cancel --yes -s local; then run the same command again.'
         )
 
 
-def _show_labs(checkout: Checkout, engine: Engine, env: dict[str, str]) -> None:
-    outputs = subprocess.run(
-        [str(engine.bin / "pulumi"), "stack", "output", "--json", "--stack", STACK],
-        cwd=checkout.root,
-        env=env,
-        capture_output=True,
-        check=False,
-    )
+def _show_labs(shell: _LocalShell) -> None:
+    root = shell.checkout.root
+    show = [str(shell.pulumi), "stack", "output", "--json", "--stack", STACK]
+    outputs = subprocess.run(show, cwd=root, env=shell.env, capture_output=True, check=False)
     if outputs.returncode == 0:
-        subprocess.run(
-            [str(checkout.python), "-m", "toolchain.lab_table"], cwd=checkout.root, input=outputs.stdout, check=False
-        )
+        table = [str(shell.checkout.python), "-m", "toolchain.lab_table"]
+        subprocess.run(table, cwd=root, input=outputs.stdout, check=False)

@@ -17,6 +17,7 @@ from toolchain import checks, main, unit_tests
 from toolchain.checkout import Checkout
 from toolchain.errors import SetupError
 from toolchain.parallel import Finished, run_in_parallel
+from toolchain.progress import Step
 from toolchain.setup.engine import Engine
 from toolchain.setup.pythons import Python
 
@@ -141,9 +142,11 @@ def run(folder: Path, processes: int, **scripts: str) -> dict[str, Finished]:
     """Run shell scripts in `folder`, `processes` at a time."""
     found: dict[str, Finished] = {}
     commands = {name: ["/bin/sh", "-c", script] for name, script in scripts.items()}
-    run_in_parallel(
-        commands, lambda each, running: found.update({each.name: each}), processes=processes, cwd=folder, env=os.environ
-    )
+
+    def record(finished: Finished) -> None:
+        found[finished.name] = finished
+
+    run_in_parallel(Step("Run"), commands, record, processes=processes, cwd=folder, env=os.environ)
     return found
 
 
@@ -171,7 +174,7 @@ def test_a_command_that_cannot_be_started_is_a_failure_and_stops_no_other(tmp_pa
     """The message names the program."""
     found: list[Finished] = []
     commands: dict[str, Sequence[str | Path]] = {"none": [tmp_path / "none"], "other": ["/bin/sh", "-c", "exit 0"]}
-    run_in_parallel(commands, lambda each, running: found.append(each), processes=1, cwd=tmp_path, env=os.environ)
+    run_in_parallel(Step("Run"), commands, found.append, processes=1, cwd=tmp_path, env=os.environ)
     none, other = found
     assert none.code and f"{tmp_path / 'none'}: cannot be started" in none.output
     assert other.code == 0
@@ -182,12 +185,12 @@ def test_a_signal_stops_all_commands_and_what_they_have_started(number: signal.S
     """One ignores the request to exit, another waits for a process that it started."""
     code = (
         f"import os, sys\nsys.path.insert(0, {str(Checkout.here().root)!r})\nfrom pathlib import Path\n"
-        "from toolchain import parallel\nparallel.GRACE_SECONDS = 0.2\n"
+        "from toolchain import parallel, progress\nparallel.GRACE_SECONDS = 0.2\n"
         "scripts = {'ignores': 'trap \"\" TERM; echo $$ > a; mv a ignores; while :; do sleep 0.1; done',\n"
         "  'waits': 'sleep 600 & echo $! > b; mv b waits; wait', 'later': 'touch later'}\n"
         "commands = {name: ['/bin/sh', '-c', script] for name, script in scripts.items()}\n"
-        "try:\n"
-        f"    parallel.run_in_parallel(commands, print, processes=2, cwd=Path({str(tmp_path)!r}), env=os.environ)\n"
+        f"step, folder = progress.Step('Run'), Path({str(tmp_path)!r})\n"
+        "try:\n    parallel.run_in_parallel(step, commands, print, processes=2, cwd=folder, env=os.environ)\n"
         "except KeyboardInterrupt:\n    sys.exit(42)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL) as process:
