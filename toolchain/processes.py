@@ -61,6 +61,18 @@ def run_quietly(
         raise SetupError(step.title, f"{Path(command[0]).name} failed with exit code {code}", remedy, tail)
 
 
+def printed(command: Sequence[str | Path], **variables: str) -> str:
+    """Return what a command prints to standard output, stripped; empty if it cannot be started or takes 60 s."""
+    env = {**os.environ, **variables}
+    try:
+        done = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, timeout=60, check=False, env=env
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
 def run_in_foreground(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> int:
     """Run in the user's terminal and return the exit code (128 + the signal, if one ended it).
 

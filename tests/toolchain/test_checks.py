@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toolchain.waiting import exits
+from tests.toolchain.tools import exits, tool
 from toolchain import checks, main, unit_tests
 from toolchain.checkout import Checkout
 from toolchain.errors import SetupError
@@ -26,11 +26,7 @@ PROGRAMS = {program for program, *_ in (*checks.FIRST_CHECKS.values(), *checks.L
 
 def program(folder: Path, name: str, code: int = 0) -> Path:
     """Create a program that prints how it was called and exits with `code`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    path.write_text(f'#!/bin/sh\necho "ran {name} $*"\nexit {code}\n')
-    path.chmod(0o755)
-    return path
+    return tool(folder, name, f'echo "ran {name} $*"\nexit {code}')
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toolchain.waiting import exits
+from tests.toolchain.tools import exits
 from toolchain.checkout import Checkout
 from toolchain.languagehost import processes
 from toolchain.languagehost.environments import Environment, PythonEnvironmentError

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.toolchain.tools import tool
 from toolchain.checkout import Checkout
 from toolchain.setup.pythons import Python, ensure_unit_environment, other_pythons
 
@@ -23,11 +24,8 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pretend(folder: Path, minor: int, micro: int = 1, release: str = "final", code: int = 0) -> Path:
     """Create a program that prints the version of such an interpreter."""
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / f"python3.{minor}"
-    program.write_text(f'#!/bin/sh\necho \'[3, {minor}, {micro}, "{release}", "{program}"]\'\nexit {code}\n')
-    program.chmod(0o755)
-    return program
+    name = f"python3.{minor}"
+    return tool(folder, name, f'echo \'[3, {minor}, {micro}, "{release}", "{folder / name}"]\'\nexit {code}')
 
 
 def test_each_minor_version_from_3_10_on_is_found_once(bare_machine: Path, tmp_path: Path) -> None:
@@ -53,9 +51,8 @@ def test_a_machine_with_one_python_has_no_other(bare_machine: Path) -> None:
 def test_an_environment_is_created_once_per_lock(tmp_path: Path) -> None:
     """With the lock's hashes; that of an older lock is deleted."""
     checkout, lock, calls = Checkout(tmp_path), tmp_path / "requirements-dev.txt", tmp_path / "calls"
-    program = tmp_path / "python3.99"
-    program.write_text(f'#!/bin/sh\necho "$*" >> {calls}\n[ "$2" != venv ] || install -D "$0" "$3/bin/python"\n')
-    program.chmod(0o755)
+    script = f'echo "$*" >> {calls}\n[ "$2" != venv ] || install -D "$0" "$3/bin/python"'
+    program = tool(tmp_path, "python3.99", script)
     lock.write_text("# nothing")
     first = ensure_unit_environment(checkout, Python("3.99.1", program))
     assert ensure_unit_environment(checkout, Python("3.99.1", program)) == first

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.toolchain.tools import tool
 from toolchain.checkout import Checkout
 from toolchain.errors import SetupError
 from toolchain.progress import Step
@@ -32,15 +33,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     for name in ("localcloud", "toolchain", "requirements.txt", ".venv"):
         (root / name).symlink_to(ROOT / name)
     return Checkout(root)
-
-
-def tool(folder: Path, name: str, script: str) -> Path:
-    """An executable shell script in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
 
 
 # Installed once

@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 from google.protobuf import empty_pb2, json_format
@@ -26,6 +27,8 @@ from toolchain.languagehost.processes import Child
 from toolchain.languagehost.program import FAILED_WITH_MESSAGE, Settings
 
 PROGRAM = str(Path(__file__).with_name("program.py"))
+
+Response = TypeVar("Response")
 
 
 class LanguageHost(LanguageRuntimeServicer):
@@ -74,21 +77,16 @@ class LanguageHost(LanguageRuntimeServicer):
             root_directory=request.info.root_directory,
         )
         entry_point = str(Path(request.info.program_directory, request.info.entry_point))
+        arguments = [request.pwd, entry_point, list(request.args)]
+        configuration = {
+            "PULUMI_CONFIG": json.dumps(dict(request.config)),
+            "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
+        }
         child = _start(
             context,
-            [
-                _python(environment, context),
-                "-u",
-                PROGRAM,
-                json.dumps(settings),
-                json.dumps([request.pwd, entry_point, list(request.args)]),
-            ],
+            [_python(environment, context), "-u", PROGRAM, json.dumps(settings), json.dumps(arguments)],
             cwd=request.pwd,
-            env={
-                **environment.variables(os.environ),
-                "PULUMI_CONFIG": json.dumps(dict(request.config)),
-                "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
-            },
+            env={**environment.variables(os.environ), **configuration},
             capture=False,
         )
         code = child.wait()
@@ -104,22 +102,15 @@ class LanguageHost(LanguageRuntimeServicer):
         self, request: messages.RunPluginRequest, context: grpc.ServicerContext
     ) -> Iterator[messages.RunPluginResponse]:
         environment = _environment(request.info, context)
+        entry_point = str(Path(request.info.program_directory, request.info.entry_point))
         child = _start(
             context,
-            [
-                _python(environment, context),
-                "-u",
-                str(Path(request.info.program_directory, request.info.entry_point)),
-                *request.args,
-            ],
+            [_python(environment, context), "-u", entry_point, *request.args],
             cwd=request.pwd,
             env={**environment.variables(os.environ), **dict(pair.split("=", 1) for pair in request.env)},
             capture=True,
         )
-        for chunk in child.output():
-            response = messages.RunPluginResponse()
-            setattr(response, chunk.stream, chunk.data)
-            yield response
+        yield from _output(child, messages.RunPluginResponse)
         yield messages.RunPluginResponse(exitcode=child.wait())
 
     def InstallDependencies(
@@ -138,10 +129,7 @@ class LanguageHost(LanguageRuntimeServicer):
         self, context: grpc.ServicerContext, command: list[str], folder: str
     ) -> Iterator[messages.InstallDependenciesResponse]:
         child = _start(context, command, cwd=folder, env=dict(os.environ), capture=True)
-        for chunk in child.output():
-            response = messages.InstallDependenciesResponse()
-            setattr(response, chunk.stream, chunk.data)
-            yield response
+        yield from _output(child, messages.InstallDependenciesResponse)
         if code := child.wait():
             context.abort(
                 grpc.StatusCode.UNKNOWN,
@@ -193,6 +181,13 @@ def _start(context: grpc.ServicerContext, command: list[str], *, cwd: str, env: 
         # The engine has already canceled the call.
         child.stop()
     return child
+
+
+def _output(child: Child, response: Callable[[], Response]) -> Iterator[Response]:
+    for chunk in child.output():
+        message = response()
+        setattr(message, chunk.stream, chunk.data)
+        yield message
 
 
 def serve(engine_address: str) -> None:

@@ -12,7 +12,6 @@ import platform
 import re
 import shlex
 import shutil
-import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from toolchain.checkout import Checkout, cache_folder
 from toolchain.errors import SetupError
-from toolchain.processes import run_quietly
+from toolchain.processes import printed, run_quietly
 from toolchain.progress import Step, say
 from toolchain.setup.cache import digest, install_once
 from toolchain.setup.environment import locked_version
@@ -80,18 +79,7 @@ def required_version(checkout: Checkout) -> str:
 
 def _version(binary: Path | str) -> str:
     """Return what `pulumi version` prints, without the `v`; empty if it fails."""
-    try:
-        shown = subprocess.run(
-            [str(binary), "version"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return shown.stdout.strip().removeprefix("v")
+    return printed([binary, "version"], PULUMI_SKIP_UPDATE_CHECK="true").removeprefix("v")
 
 
 def _at_least(version: str, least: str) -> bool:
@@ -195,15 +183,7 @@ def _go(checkout: Checkout, path: str) -> Path:
     )
     found = shutil.which("go", path=path)
     if found and least:
-        shown = subprocess.run(
-            [found, "env", "GOVERSION"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "GOTOOLCHAIN": "local"},
-        )
-        version = shown.stdout.strip().removeprefix("go")
+        version = printed([found, "env", "GOVERSION"], GOTOOLCHAIN="local").removeprefix("go")
         if version and _at_least(version, least[1]):
             return Path(found)
     return install_wheel(checkout, "go", "Install Go") / "go" / "bin" / "go"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.checkout import Checkout, cache_folder
-from toolchain.processes import run_quietly
+from toolchain.processes import printed, run_quietly
 from toolchain.progress import Step
 from toolchain.setup.cache import digest, install_once
 from toolchain.setup.wheels import install_wheel
@@ -42,11 +41,7 @@ def find_node(checkout: Checkout, path: str | None = None) -> Node:
 
 
 def _major(binary: str) -> int:
-    try:
-        shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    match = re.match(r"v(\d+)\.", shown.stdout)
+    match = re.match(r"v(\d+)\.", printed([binary, "--version"]))
     return int(match[1]) if match else 0
 
 

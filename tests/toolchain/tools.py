@@ -1,9 +1,19 @@
-"""Waits for what other processes do."""
+"""Creates programs for tests, and waits for processes."""
 
 from __future__ import annotations
 
 import subprocess
 import time
+from pathlib import Path
+
+
+def tool(folder: Path, name: str, script: str) -> Path:
+    """Create an executable shell script in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
 
 
 def exits(pid: int) -> bool:
