@@ -1,4 +1,4 @@
-"""Commands that run in parallel, each with its output collected, for instance checks.
+"""Runs commands in parallel, such as checks, and collects the output of each.
 
 Stops all of them on Ctrl-C or SIGTERM, with the processes that they started. Does not print.
 """

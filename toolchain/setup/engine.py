@@ -63,7 +63,7 @@ def ensure_engine(checkout: Checkout, *, path: str | None = None) -> Engine:
             reasons.append(error.with_output())
     raise SetupError(
         "Pulumi engine",
-        "not on the PATH, not downloaded and not built; no stack can run",
+        "is not usable from the PATH, by download or by build; no stack can run",
         "Fix one of these:\n- " + "\n- ".join(reasons),
     )
 
