@@ -19,7 +19,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TextIO
 
 LIBRARIES = (
@@ -52,9 +51,8 @@ _PR_SET_PDEATHSIG = 1
 
 def serve(path: str) -> Callable[[], None]:
     """Serve commands at a socket until standard input ends. Returns in a child only: the command to run there."""
-    with suppress(ImportError):
-        for name in LIBRARIES:
-            importlib.import_module(name)
+    for name in LIBRARIES:
+        importlib.import_module(name)
     if threading.active_count() > 1:
         sys.exit("a library starts threads when it is imported: a child would not have them")
     gc.collect()
@@ -64,9 +62,10 @@ def serve(path: str) -> Callable[[], None]:
     listener.listen(64)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no child of this process is waited for
     print("ready", flush=True)
+    awaited: list[Any] = [listener, sys.stdin]
     while True:
-        ready, _, _ = select.select([listener, sys.stdin], [], [])
-        if sys.stdin in ready:
+        ready, _, _ = select.select(awaited, [], [])
+        if listener not in ready:
             sys.exit(0)
         connection, _ = listener.accept()
         if os.fork() == 0:
@@ -88,8 +87,9 @@ def _keep(connection: socket.socket) -> Callable[[], None]:
     for stream in (0, 1, 2, *streams):
         os.close(stream)
     ended = os.pidfd_open(pid)
+    awaited: list[Any] = [connection, ended]
     while True:
-        ready, _, _ = select.select([connection, ended], [], [])
+        ready, _, _ = select.select(awaited, [], [])
         if ended in ready:
             connection.sendall(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
             os._exit(0)
@@ -121,7 +121,6 @@ def _run(keeper: int, command: dict[str, Any], streams: list[int]) -> None:
     sys.executable, *arguments = command["arguments"]
     unbuffered = arguments[0] == "-u"
     sys.stdin, sys.stdout, sys.stderr = open(0, encoding="utf-8"), _text(1, unbuffered), _text(2, unbuffered)  # noqa: SIM115
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     what, *rest = arguments[unbuffered:]
     path = os.environ.get("PYTHONPATH", "")
     sys.path[:1] = [""] + path.split(os.pathsep) * bool(path)
@@ -130,6 +129,7 @@ def _run(keeper: int, command: dict[str, Any], streams: list[int]) -> None:
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - that is what -c asks for
     elif what == "-m":
         sys.argv = rest
+        sys.path[0] = command["folder"]
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
         sys.argv = [what, *rest]
