@@ -25,6 +25,7 @@ import yaml
 from azure.storage.blob import BlobServiceClient, generate_blob_sas
 
 from localcloud.client import CloudClient
+from tests.e2e.new_stack import ensure_stack
 from tests.warm.python import COLD, use_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,7 +233,7 @@ class World:
 
     def _start(self, python: Path, *arguments: str) -> subprocess.Popen[str]:
         self.write_configuration()
-        self._ensure_stack()
+        ensure_stack(self.folder, STACK, self.environment)
         use_environment(self.folder / ".venv", python)
         return subprocess.Popen(
             ["pulumi", "--non-interactive", "--color", "never", arguments[0], "--stack", STACK, *arguments[1:]],
@@ -251,16 +252,9 @@ class World:
             path.rmdir() if path.is_dir() else path.unlink()
 
     def state(self) -> dict[str, Any]:
-        """The stack's deployment as exported."""
-        run = subprocess.run(
-            ["pulumi", "stack", "export", "--stack", STACK],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return dict(json.loads(run.stdout)["deployment"])
+        """The stack's deployment as the backend keeps it."""
+        (file,) = (self.folder / "stacks").rglob(f"stacks/*/{STACK}.json")
+        return dict(json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"])
 
     # What the cloud holds.
 
@@ -378,16 +372,6 @@ class World:
         whole = file.with_name(f"{uuid.uuid4()}.unfinished")  # another run of this world may read it meanwhile
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
         whole.replace(file)
-
-    def _ensure_stack(self) -> None:
-        if not any((self.folder / "stacks").rglob(f"{STACK}.json")):
-            subprocess.run(
-                ["pulumi", "stack", "init", STACK, "--no-select"],
-                cwd=self.folder,
-                env=self.environment,
-                check=True,
-                capture_output=True,
-            )
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         items: list[Any] = []
