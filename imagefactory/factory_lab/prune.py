@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.connect import connect
+from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.disk_access import DiskAccess
-from imagefactory.azure.observe import connect
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import changed, delete_blob, is_unchanged
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecords, records_of
@@ -96,7 +96,8 @@ async def plan(
     policies = with_keep(stacks, keep)
     kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):
-        facts = await read_prune_facts(arm, accounts, configured)
+        with consequence("nothing is deleted"):
+            facts = await read_prune_facts(arm, accounts, configured)
     rules = PruneRules(policies, facts.vms, facts.last_good)
     found = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now)
     warnings = keep_warnings(kept, stacks)
@@ -169,8 +170,7 @@ class Pruner:
             fact, remedy = "a save holds it", "Run again when that has ended"
             return Outcome(deletion, error(deletion.name, fact, "it is not deleted", remedy).message())
         except CloudError as refusal:
-            consequence = f"{deletion.name} is not deleted, or not whole"
-            return Outcome(deletion, replace(refusal.diagnostic, consequence=consequence).message())
+            return Outcome(deletion, str(refusal.so(f"{deletion.name} is not deleted, or not whole")))
         return Outcome(deletion)
 
     async def _delete(self, deletion: Deletion) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Protocol, TypeVar
 
+from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.disk_access import DiskAccess
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import saved_names
@@ -137,7 +138,8 @@ class Saver:
 
     async def _outcome(self, save: Save) -> Outcome:
         try:
-            return await self._save(save)
+            with consequence("it is not saved"):
+                return await self._save(save)
         except SaveHeld:
             return Outcome(save.vm.name, held=True)
         except ImageFactoryError as problem:
@@ -283,8 +285,9 @@ class Saver:
     async def _close(self, held: Hold, disks: Iterable[str]) -> None:
         """Revoke access to all of them, then write that down. Raises the first `CloudError`, when all were tried."""
         ended = await asyncio.gather(*(self._factory.access.revoke(disk) for disk in disks), return_exceptions=True)
-        if refusals := [each for each in ended if isinstance(each, BaseException)]:
-            raise refusals[0]
+        with consequence("its content stays readable by its SAS URL, and its VM cannot be started or deleted"):
+            if refusals := [each for each in ended if isinstance(each, BaseException)]:
+                raise refusals[0]
         if held.disks or held.strays:
             await held.note(disks=())
 

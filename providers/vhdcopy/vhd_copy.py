@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
 from imagefactory.copying.staging import Relay
-from imagefactory.images.vhd_footer import length_diagnostic
+from imagefactory.images.vhd_footer import length_problem
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import StandingImage
 from providers.vhdcopy.progress import Row
@@ -64,7 +64,7 @@ class VhdCopy:
             for name in ("sourceUrl", "destinationUrl", "relayUrl")
             if urlsplit(str(inputs.get(name, ""))).query
         }
-        if diagnostic := length_diagnostic(int(inputs["sourceLength"])):
+        if diagnostic := length_problem(int(inputs["sourceLength"])):
             found["sourceLength"] = f"{diagnostic}, so Azure would refuse it; save the image again"
         try:
             datetime.fromisoformat(str(inputs["sourceCreated"]))
@@ -158,8 +158,10 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
     """The custom image at an ARM id, or None. Raises `CloudError`."""
     # Imported late: the module loads the Azure SDK, which a preview does without.
     from imagefactory.azure import labs
+    from imagefactory.azure.core.errors import consequence
 
-    return await labs.find_image(arm, image_id)
+    with consequence("cannot determine whether it exists"):
+        return await labs.find_image(arm, image_id)
 
 
 async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:

@@ -262,6 +262,6 @@ def test_what_changed_while_the_question_stood_is_not_deleted(factory: PruneWorl
     record.acquire_lease(60)
     terminal.answer("y")
     assert terminal.end() == 1
-    assert "somebody wrote to it since it was listed" in terminal.shown and "a save holds it" in terminal.shown
+    assert "another client wrote to it since it was listed" in terminal.shown and "a save holds it" in terminal.shown
     assert "Deleted 1 of 3" in terminal.shown
     assert {*images_of(changed), held, f"{GUID}.save"} < factory.held()
