@@ -9,10 +9,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,6 +20,7 @@ import requests
 from azure.storage.blob import BlobLeaseClient
 
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, World
+from tests.warm.python import COLD
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 
@@ -85,7 +86,7 @@ class FactoryWorld(World):
 
     def command(self, *arguments: str, variables: Mapping[str, str] | None = None, timeout: float = 100) -> Ended:
         """A command of `imagefactory` on this world's stack."""
-        process = self.begin(*arguments, variables=variables)
+        process = self._begin(self.python, *arguments, variables=variables)
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -97,11 +98,16 @@ class FactoryWorld(World):
         return Ended(process.returncode, stdout, stderr)
 
     def begin(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """The same, not waited for."""
+        """The same, not waited for: it may be killed."""
+        return self._begin(COLD, *arguments, variables=variables)
+
+    def _begin(
+        self, python: Path, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         self.write_configuration()
         return subprocess.Popen(
             [
-                sys.executable,
+                python,
                 "-c",
                 "from imagefactory.cli.main import main; main()",
                 arguments[0],

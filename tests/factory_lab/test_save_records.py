@@ -104,10 +104,10 @@ def test_the_record_of_the_disk_that_is_saved_may_be_such_a_one(world: FactoryWo
 
 @pytest.fixture
 def pruned(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> PruneWorld:
     """A factory that is pruned, and has VMs."""
-    return PruneWorld(FactoryWorld(fresh_cloud, shell, accounts, project_folder))
+    return PruneWorld(FactoryWorld(fresh_cloud, shell, accounts, project_folder, python))
 
 
 def test_a_prune_deletes_such_a_record_and_warns_of_it(pruned: PruneWorld) -> None:

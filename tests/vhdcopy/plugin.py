@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
+from tests.warm.python import COLD
 from toolchain.checkout import Checkout
 
 COPY, RELEASE = "vhdcopy:index:VhdCopy", "vhdcopy:index:StagedVhdRelease"
@@ -97,15 +98,15 @@ def endpoints(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
+async def running(environment: Mapping[str, str], python: Path = COLD) -> AsyncIterator[Plugin]:
     """A provider process with its own engine log, configured for the session's cloud; ended at the end."""
-    async with started(environment) as plugin:
+    async with started(environment, python) as plugin:
         await plugin.configure(endpoints(environment))
         yield plugin
 
 
 @asynccontextmanager
-async def started(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
+async def started(environment: Mapping[str, str], python: Path = COLD) -> AsyncIterator[Plugin]:
     """The same, and nobody has configured it yet."""
     sink = EngineLogSink()
     engine = grpc.aio.server()
@@ -113,7 +114,7 @@ async def started(environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
     address = f"127.0.0.1:{engine.add_insecure_port('127.0.0.1:0')}"
     await engine.start()
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         str(Checkout.here().root / "providers" / "vhdcopy"),
         address,
         stdout=asyncio.subprocess.PIPE,

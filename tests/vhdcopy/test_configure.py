@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,9 +20,9 @@ PUBLIC = {"resourceManager": "https://management.azure.com", "blobEndpoint": "ht
 
 
 @pytest_asyncio.fixture
-async def plugin(shell: dict[str, str]) -> AsyncIterator[Plugin]:
+async def plugin(shell: dict[str, str], python: Path) -> AsyncIterator[Plugin]:
     """A provider that nobody has configured."""
-    async with started(shell) as plugin:
+    async with started(shell, python) as plugin:
         yield plugin
 
 

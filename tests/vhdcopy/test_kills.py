@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -24,7 +25,7 @@ PIECES_PER_SECOND = 10
 @pytest.mark.timeout(400)
 @pytest.mark.randomized(seeds=(7,), steps=10)
 async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
-    world: World, shell: dict[str, str], seed: int, steps: int
+    world: World, shell: dict[str, str], python: Path, seed: int, steps: int
 ) -> None:
     """Whatever the moment, the staged VHD is the factory's byte for byte, and what was recorded is not moved again."""
     draw = random.Random(seed)
@@ -49,7 +50,7 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
             await creating
         before = sum(writes(world, lab))
         recorded = any(blob.endswith(".gz") for blob in world.staged(world.labs[lab]))
-        async with running(shell) as second:
+        async with running(shell, python) as second:
             answer = await second.create(COPY, inputs)
             assert await asyncio.to_thread(staged_equals_source, world, lab), f"seed {seed}, kill {kill} at {moment}"
             world.seed_standing(world.labs[lab], name, {"ImagePath": "Win2016/Datacenter.json"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -18,9 +19,9 @@ from tests.vhdcopy.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
 
 
 @pytest_asyncio.fixture
-async def plugin(shell: dict[str, str]) -> AsyncIterator[Plugin]:
+async def plugin(shell: dict[str, str], python: Path) -> AsyncIterator[Plugin]:
     """A running provider."""
-    async with running(shell) as plugin:
+    async with running(shell, python) as plugin:
         yield plugin
 
 
@@ -244,7 +245,9 @@ async def test_cancel_keeps_a_staged_vhd_while_azure_creates_its_image(world: Wo
     assert len(world.staged(the_lab(world))) == 1
 
 
-async def test_a_killed_provider_leaves_a_copy_that_the_next_one_takes_up(world: World, shell: dict[str, str]) -> None:
+async def test_a_killed_provider_leaves_a_copy_that_the_next_one_takes_up(
+    world: World, shell: dict[str, str], python: Path
+) -> None:
     """After kill -9 the next provider goes on with the same staged VHD, and starts no other."""
     inputs = inputs_of(world)
     world.cloud.set_latencies({"pageSeconds": 2})
@@ -253,7 +256,7 @@ async def test_a_killed_provider_leaves_a_copy_that_the_next_one_takes_up(world:
         await until(world, copies=1)
         await first.kill()
         await creating
-    async with running(shell) as second:
+    async with running(shell, python) as second:
         await second.create(COPY, inputs)
     assert world.copies() == 1 and staged_equals_source(world)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,6 +23,7 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.copying.copier import SOURCE, STATE, USERS, WHOLE, user_of
 from imagefactory.images.companions import FactoryImage, companion_bytes, companion_metadata
 from tests.e2e.world import FACTORY_CONTAINER, MANIFEST, MIB, ROOT, STACK, STAGING_CONTAINER, Lab, World
+from tests.warm.python import COLD
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 LENGTH = MIB + 512
@@ -183,14 +183,17 @@ class PruneWorld:
 
     def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Prune:
         """The command to its end, at a time when all is old unless told otherwise."""
-        done = self.start(*arguments, now=now, stack=stack)
+        done = self._start(self.command(*arguments, now=now, stack=stack, python=self.world.python))
         out, err = done.communicate(timeout=60)
         return Prune(done.returncode, out, err)
 
     def start(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> subprocess.Popen[str]:
-        """The command, without a terminal."""
+        """The command, without a terminal; it may be killed."""
+        return self._start(self.command(*arguments, now=now, stack=stack))
+
+    def _start(self, command: Sequence[str | Path]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments, now=now, stack=stack),
+            command,
             cwd=self.world.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -200,10 +203,12 @@ class PruneWorld:
         )
 
     @staticmethod
-    def command(*arguments: str, now: datetime | None = None, stack: str = STACK) -> list[str]:
+    def command(
+        *arguments: str, now: datetime | None = None, stack: str = STACK, python: Path = COLD
+    ) -> list[str | Path]:
         """Its words."""
         then = (now or datetime.now(timezone.utc) + DAYS).isoformat()
-        return [sys.executable, "-m", "tests.factory_lab.prune.later", then, "prune", "--stack", stack, *arguments]
+        return [python, "-m", "tests.factory_lab.prune.later", then, "prune", "--stack", stack, *arguments]
 
     @property
     def environment(self) -> dict[str, str]:

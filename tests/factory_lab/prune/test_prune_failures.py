@@ -142,10 +142,10 @@ def test_a_prune_that_was_killed_half_way_is_ended_by_the_next(factory: PruneWor
 
 
 def test_what_a_killed_save_left_goes_and_its_vm_is_saved_again(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> None:
     """A real save and its real leftovers, an open disk among them; while its record is held by lease they stay."""
-    world = FactoryWorld(fresh_cloud, shell, accounts, project_folder)
+    world = FactoryWorld(fresh_cloud, shell, accounts, project_folder, python)
     factory = PruneWorld(world)
     world.add_vm("golden", sizeBytes=24 * MIB, allocatedBytes=12 * MIB)
     world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})
