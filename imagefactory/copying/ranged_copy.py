@@ -142,10 +142,11 @@ class _Copy:
         """Read the source's state, ranges and manifest. Raises `CopyError`, `CloudError`."""
         request = self.request
         state = await copier.checked_source(self.blobs, request)
-        allocated = await self.blobs.page_ranges(request.source)
         found = await self.manifests.read(request.source, request.source_length, request.source_created)
         if found.warning:
             self.warn(found.warning)
+        # What cannot be listed is copied, unless a manifest lists it: then it does not count as a change.
+        allocated = await self.blobs.page_ranges(request.source, assumed=found.manifest is None)
         manifest, writer = found.manifest, self.shared.writer
         if manifest is None:
             return KnownSource(request.source, state, pieces(allocated), None, writer)
@@ -217,7 +218,7 @@ class _Copy:
                 record = await asyncio.to_thread(parse_manifest, packed, len(parts))
         if record is None or record.vhd != vhd.copy_id:
             return vhd
-        present = await self.blobs.page_ranges(request.destination, PRESENT_RANGES * len(parts))
+        present = await self.blobs.page_ranges(request.destination, PRESENT_RANGES * len(parts), assumed=False)
         claimed = {part: record.ranges[part] for part in parts if part in record.ranges}
         existing = {part: digest for part, digest in claimed.items() if covered(part, present)}
         return replace(vhd, verified=dict(await self.source.confirmed(existing)))

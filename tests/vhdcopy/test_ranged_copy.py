@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from azure.core.pipeline.policies import AsyncRetryPolicy
 
 from imagefactory.azure.storage.manifests import Found
 from imagefactory.copying import copier as copiers
@@ -295,3 +296,22 @@ async def test_one_copier_writes_the_manifest_of_each_copy_where_the_copy_says(w
         await copy_image(copier, world, "second")
     assert [manifest.digest for manifest in own.written] == [copied.digest]
     assert manifest_of(world) is not None
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+async def test_a_vhd_whose_ranges_cannot_be_listed_is_copied_completely(
+    world: World, with_manifest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest still tells what it contains, and is not taken for outdated."""
+    monkeypatch.setattr(AsyncRetryPolicy, "get_backoff_time", lambda *_: 0.0)
+    before, length = source_bytes(world), source_blob(world).get_blob_properties().size
+    async with copier_of(world) as copier:
+        if with_manifest:
+            await copy_image(copier, world)
+            staged_blob(world).delete_blob()
+    world.cloud.set_faults([{"service": "blob", "path": "comp=pagelist", "action": {"status": 500}}])
+    totals = Totals()
+    async with copier_of(world, totals=totals) as copier:
+        await copy_image(copier, world)
+    world.cloud.clear_faults()
+    assert staged_equals_source(world) and totals.moved == (before if with_manifest else length)
