@@ -78,7 +78,7 @@ def test_the_catalog_is_told_as_a_table_in_which_no_name_is_cut(world: World) ->
     run = catalog(world)
     assert run.returncode == 0, run.stderr
     assert all(vhd.removesuffix(".vhd") in run.stdout for vhd in world.images.values())
-    assert "Left out: 3" in run.stdout
+    assert "Skipped: 3" in run.stdout
 
 
 def test_what_the_ranges_manifests_tell_is_shown_and_their_junk_stops_nothing(world: World) -> None:
@@ -121,7 +121,7 @@ def test_a_manifest_of_a_vhd_that_was_there_before_tells_nothing(world: World) -
 def test_a_stack_that_is_not_here_is_wrong_usage_and_told_with_those_that_are(world: World, stack: str) -> None:
     """One line, exit code 2."""
     run = catalog(world, "--stack", stack)
-    assert run.returncode == 2 and f"Stacks here: {STACK}" in run.stderr
+    assert run.returncode == 2 and f"Pass one of {STACK}" in run.stderr
     assert run.stderr.count("\n") == 1
 
 
@@ -268,7 +268,7 @@ def test_a_page_that_cannot_be_written_whole_leaves_the_one_that_was_there(told_
 
 @pytest.mark.parametrize(
     ("file", "fact"),
-    [("nowhere/catalog.html", "there is no folder"), ("Configuration", "is no file"), ("x" * 300, "too long")],
+    [("nowhere/catalog.html", "does not exist"), ("Configuration", "is not a file"), ("x" * 300, "too long")],
 )
 def test_a_page_without_a_place_is_told_before_anything_is_read(told_world: World, file: str, fact: str) -> None:
     """One line, exit code 1."""

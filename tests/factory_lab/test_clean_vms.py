@@ -90,4 +90,4 @@ async def test_a_vm_that_was_started_after_the_plan_was_made_stays(released: str
         await delete_all(arm, [Deletion(machine, saved(machine))], lambda _, refusal: refusals.append(refusal))
     is_same = (released, state) == (PLANNED, "Reserved")
     assert deleted == [VM] * is_same
-    assert refusals == [""] if is_same else "was used since the plan was made; it stays" in refusals[0]
+    assert refusals == [""] if is_same else "was used after planning; it is kept" in refusals[0]

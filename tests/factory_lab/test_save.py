@@ -117,7 +117,7 @@ def test_only_the_vm_that_is_named_is_saved(world: FactoryWorld) -> None:
     world.add_vm("b")
     assert world.save("--vm", "A").results() == {"a": "saved"}
     wrong = world.command("save", "--vm", "c", "--vm", "a")
-    assert wrong.code == 2 and "VMs of the factory lab: a, b" in wrong.stderr
+    assert wrong.code == 2 and "VMs in the factory lab: a, b" in wrong.stderr
 
 
 def test_two_runs_at_once_give_every_image_its_own_name(world: FactoryWorld) -> None:

@@ -68,6 +68,6 @@ def test_ctrl_c_at_a_terminal_says_what_happens_and_leaves_the_terminal_as_it_wa
     world.cloud.set_limits({"blobBytesPerSecond": 4 * MIB, "queueSeconds": 60})
     code, shown = at_a_terminal(world, "save", ctrl_c_at="MiB")
     assert code == 130, shown
-    assert "Stopping: access to the disks is revoked first" in shown and "run the same command again" in shown
+    assert "Stopping: revoking disk access" in shown and "run the same command again" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     assert world.open_disks() == []

@@ -96,7 +96,7 @@ def test_what_a_lab_that_cannot_be_read_may_need_stays(factory: PruneWorld, kind
     factory.world.cloud.clear_faults()
     assert run.code == 1
     (failure,) = run.told["failures"]
-    assert (broken.name if kind == "lab" else broken.account) in failure and "left as they are" in failure
+    assert (broken.name if kind == "lab" else broken.account) in failure and "staged VHDs in it are kept" in failure
     assert run.results()[old.name] == "deleted" and len(factory.held()) == 2
     assert f"{lab.account}: {new.vhd_name}" in run.results(), "its image stands, as was read"
     if kind == "lab":

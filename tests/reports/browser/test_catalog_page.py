@@ -120,7 +120,7 @@ def file(world: World) -> Path:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout == "" and run.stderr == "catalog.html: 4 images, 1 left out, 1 labs not read\n"
+    assert run.stdout == "" and run.stderr == "catalog.html: 4 images, 1 skipped, 1 lab not read\n"
     return world.folder / "catalog.html"
 
 
@@ -166,11 +166,11 @@ def test_what_others_wrote_is_shown_as_they_wrote_it(opened: Opened) -> None:
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=re.compile("Jun-5-2026")))
     assert ATTACK in row.get_by_role("rowheader").inner_text()
     assert all(text in row.inner_text() for text in ("VM <b>web-vm", COMMIT[:12], "Windows", "generation V2"))
-    row.get_by_text("Facts").click()
-    assert all(text in row.inner_text() for text in (VM, COMMIT, "disk-1", "LUN 0: data-5.vhd", "not told"))
+    row.get_by_text("Details").click()
+    assert all(text in row.inner_text() for text in (VM, COMMIT, "disk-1", "LUN 0: data-5.vhd", "unknown"))
     for run in RUNS.values():
         assert run in page.locator("#catalog").inner_text()
-    left_out = page.get_by_role("table", name="What lies in the factory")
+    left_out = page.get_by_role("table", name="Blobs in the factory")
     assert LEFT_OUT in left_out.get_by_role("rowheader").inner_text()
     assert "cannot stand in a URL" in left_out.inner_text()
 
@@ -202,7 +202,7 @@ def test_columns_sort_by_what_they_mean_and_say_so(opened: Opened) -> None:
 
 def test_the_filter_narrows_to_the_rows_that_hold_every_word(opened: Opened) -> None:
     """Without regard to case, in closed facts too; the number is told to those who do not see it."""
-    box = opened.page.get_by_role("searchbox", name="Filter the images")
+    box = opened.page.get_by_role("searchbox", name="Filter images")
     for words, days in (("jammy", ["6"]), ("WINDOWS data-7", ["7"]), ("<script>", ["6", "8", "7", "5"]), ("zz", [])):
         box.fill(words)
         assert opened.names() == days
@@ -222,7 +222,7 @@ def test_the_keyboard_is_enough(opened: Opened) -> None:
         assert opened.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     keyboard.press("Enter")
     assert opened.names() == ["8", "7", "6", "5"]
-    while not str(opened.page.evaluate(focused)).startswith("Facts"):
+    while not str(opened.page.evaluate(focused)).startswith("Details"):
         keyboard.press("Tab")
     keyboard.press("Enter")
     assert opened.page.locator("details[open]").count() == 1

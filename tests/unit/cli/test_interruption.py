@@ -24,5 +24,5 @@ def test_a_cancellation_from_outside_is_told_as_ctrl_c() -> None:
         await asyncio.sleep(0)
         return "cleaned up"
 
-    assert run(command(), "Stopping.", said.append) == Ended("cleaned up", signal.SIGINT)
-    assert said == ["Stopping."]
+    assert run(command(), "cleaning up", said.append) == Ended("cleaned up", signal.SIGINT)
+    assert said == ["Stopping: cleaning up (press Ctrl-C again to quit now)."]

@@ -143,7 +143,7 @@ def test_the_schema_for_editors_is_current_and_a_stale_one_is_told(tmp_path: Pat
     assert run("schema", "--check").returncode == 0
     stale = run("schema", "--check", "--configuration", tmp_path)
     assert (stale.returncode, stale.stdout) == (1, "")
-    assert "is not current" in stale.stderr
+    assert "is out of date" in stale.stderr
     assert run("schema", "--configuration", tmp_path).returncode == 0
     assert run("schema", "--check", "--configuration", tmp_path).returncode == 0
 

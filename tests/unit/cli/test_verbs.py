@@ -1,4 +1,4 @@
-"""Each verb passes on what it is asked, and shows what it is told: as a table, as JSON, and as its exit code."""
+"""Each subcommand passes on its options, and shows the result as a table, as JSON, and as its exit code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import warning
@@ -20,7 +21,8 @@ from imagefactory.factory_lab.clean import CleanReport
 from imagefactory.factory_lab.prune import Outcome as Pruned
 from imagefactory.factory_lab.prune import PruneReport
 from imagefactory.factory_lab.save import Outcome as Saved
-from imagefactory.factory_lab.save_run import SaveReport, SaveRequest, Watcher
+from imagefactory.factory_lab.save import Watcher
+from imagefactory.factory_lab.save_run import SaveReport, SaveRequest
 from imagefactory.planning.clean_plan import CleanPlan, Deletion, Kept
 from imagefactory.planning.prune_plan import PrunePlan, PruneRules
 from imagefactory.planning.save_plan import SavePlan
@@ -61,8 +63,8 @@ def test_save_shows_what_became_of_each_vm(verb: Verb) -> None:
     assert table.code == 1 and "VMs of the factory lab" in table.out
     assert table.out.endswith(
         "mind\nb is refused\nVM c: it is running, not deallocated; it is not saved. Let its sysprep or deprovisioning "
-        "end, then stop it in the lab, which deallocates it.\nDisk /disks/old: a run that ended had left it open; "
-        "access is revoked.\n1 VHD copied\n"
+        "end, then stop it in the lab, which deallocates it.\nDisk /disks/old: revoked access left active by an "
+        "earlier run.\n1 VHD copied\n"
     )
 
 
@@ -110,8 +112,8 @@ def test_a_verb_that_is_cut_off_shows_what_was_done_and_ends_as_shells_count_it(
     assert told.code == 128 + signal.SIGTERM
     assert [row["result"] for row in told.document["vms"]] == ["deleted", "interrupted", "kept", "reported"]
     assert told.err.splitlines()[1:] == [
-        "Stopping: what Azure has begun to delete is deleted.",
-        "Interrupted; run the same command again to go on.",
+        "Stopping: Azure finishes the deletions that it has started (press Ctrl-C again to quit now).",
+        "Interrupted; run the same command again to resume.",
     ]
 
 
@@ -161,7 +163,7 @@ def test_prune_shows_what_goes_and_what_became_of_it(verb: Verb, options: list[s
     assert told.code == code
     assert [(one["name"], one["result"]) for one in told.document["deletions"]] == [("old", result)]
     text = verb("prune", "--keep", "1", *options, instead=pruned())
-    assert text.code == code and "1 to delete, 0.00 GiB; 1 stay." in text.out
+    assert text.code == code and "1 to delete, 0.00 GiB; 1 kept." in text.out
     assert ("Deleted 1 of 1, 0.00 GiB." in text.out) == (result == "deleted")
 
 
@@ -178,9 +180,39 @@ def test_catalog_shows_images_as_table_json_and_page(verb: Verb, tmp_path: Path)
     told = verb("catalog", "--json", "--labs", instead=instead)
     assert told.code == 0 and [one["heldBy"] for one in told.document["images"]] == [[]]
     page = verb("catalog", "--html", "page.html", instead=instead)
-    assert (page.code, page.out, page.err) == (0, "", "page.html: 1 images, 0 left out\n")
+    assert (page.code, page.out, page.err) == (0, "", "page.html: 1 image, 0 skipped\n")
     assert "golden" in (tmp_path / "page.html").read_text("utf-8")
     assert asked == [False, True, True]
+
+
+def test_prune_deletes_nothing_if_it_is_interrupted_at_the_prompt(verb: Verb) -> None:
+    """Ctrl-C and the end of the input are an interruption, with its message and exit code."""
+
+    def confirm(_: str) -> bool:
+        raise typer.Abort
+
+    instead = {**pruned(), "typer.confirm": confirm, "imagefactory.cli.prune._check_usage": lambda **_: None}
+    printed = verb("prune", "--keep", "1", instead=instead)
+    assert printed.code == 128 + signal.SIGINT
+    assert printed.err == "Interrupted; nothing was deleted.\n" and "Deleted" not in printed.out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--html", "page.html"]])
+def test_an_interrupted_catalog_shows_and_writes_nothing(verb: Verb, tmp_path: Path, options: list[str]) -> None:
+    """Its exit code is that of the signal, as for every subcommand."""
+
+    async def read(settings: Settings, now: datetime, *, with_labs: bool) -> CatalogReport:
+        cut_off()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    printed = verb("catalog", *options, instead={"imagefactory.factory_lab.catalog.read": read})
+    assert (printed.code, printed.out) == (128 + signal.SIGTERM, "")
+    assert printed.err.splitlines() == [
+        "Stopping (press Ctrl-C again to quit now).",
+        "Interrupted; nothing was written.",
+    ]
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_whatever_a_verb_cannot_do_is_one_line_and_exit_code_1(verb: Verb) -> None:

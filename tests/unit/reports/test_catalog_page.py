@@ -172,6 +172,6 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> 
 def test_an_empty_factory_and_labs_that_were_not_read_make_a_page_too() -> None:
     """It says so, and has neither an empty table nor a column Labs."""
     empty = catalog_page(report_catalog(catalog(), "factory", NOON))
-    assert "The factory holds no image" in empty and "<table" not in empty
+    assert "The factory has no image to distribute" in empty and "<table" not in empty
     without = catalog_page(report_catalog(catalog(image()), "factory", NOON))
     assert "Labs</th>" not in without and "Labs</th>" in catalog_page(report_of("x"))

@@ -102,7 +102,7 @@ def test_what_is_left_out_holds_broken_companions_too_and_warnings_are_those_of_
         (timedelta(hours=23, minutes=59), "23 hours"),
         (timedelta(days=1), "1 day"),
         (timedelta(days=171, hours=5), "171 days"),
-        (timedelta(days=-2), "2 days ahead"),
+        (timedelta(days=-2), "2 days in the future"),
     ],
 )
 def test_an_age_is_told_in_words(age: timedelta, told: str) -> None:
