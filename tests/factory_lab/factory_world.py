@@ -38,8 +38,15 @@ class Ended:
         return dict(json.loads(self.stdout))
 
     def results(self) -> dict[str, str]:
-        """What became of each VM."""
+        """The result of each VM, or of each deletion of a prune, by name."""
+        if "deletions" in self.document:
+            return {one["name"]: one["result"] for one in self.document["deletions"]}
         return {row["vm"]: row["result"] for row in self.document["vms"]}
+
+    @property
+    def has_nothing_to_delete(self) -> bool:
+        """Whether a prune succeeded with an empty plan."""
+        return self.code == 0 and self.stdout.startswith("0 to delete")
 
     def row(self, vm: str) -> dict[str, Any]:
         """The row of one VM."""
@@ -100,15 +107,7 @@ class FactoryWorld(World):
         """The same, not waited for."""
         self.write_configuration()
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from imagefactory.cli.main import main; main()",
-                arguments[0],
-                "-s",
-                STACK,
-                *arguments[1:],
-            ],
+            self.words(*arguments),
             cwd=self.folder,
             env=self.variables(variables),
             stdout=subprocess.PIPE,
@@ -116,6 +115,11 @@ class FactoryWorld(World):
             stdin=subprocess.DEVNULL,
             text=True,
         )
+
+    @staticmethod
+    def words(verb: str, *arguments: str) -> list[str]:
+        """The command line of a subcommand on this world's stack."""
+        return [sys.executable, "-c", "from imagefactory.cli.main import main; main()", verb, "-s", STACK, *arguments]
 
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a developer in this world's folder, and `more`."""

@@ -120,7 +120,9 @@ def test_a_prune_deletes_such_a_record_and_warns_of_it(pruned: PruneWorld) -> No
     record(world, guid=other)
     world.cloud.clear_calls()
     run = pruned.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and run.results() == {f"{GUID}.save": "deleted", f"{other}.save": "deleted"}, run.out + run.err
-    (told,) = [text for text in run.told["warnings"] if GUID in text]
+    assert run.code == 0 and run.results() == {f"{GUID}.save": "deleted", f"{other}.save": "deleted"}, (
+        run.stdout + run.stderr
+    )
+    (told,) = [text for text in run.document["warnings"] if GUID in text]
     assert "not an id of a Microsoft.Compute/disks" in told
     assert is_unasked(world) and world.open_disks() == [] and world.leftovers() == []

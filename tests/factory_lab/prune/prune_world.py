@@ -24,34 +24,11 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.copying.copier import SOURCE, STATE, USERS, WHOLE, user_of
 from imagefactory.images.companions import FactoryImage, companion_bytes, companion_metadata
 from tests.e2e.world import FACTORY_CONTAINER, MANIFEST, MIB, ROOT, STACK, STAGING_CONTAINER, Lab, World
+from tests.factory_lab.factory_world import UBUNTU, WINDOWS, Ended
 
-WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 LENGTH = MIB + 512
 DAYS = timedelta(days=3)
 """How long after everything was written a prune usually runs here."""
-
-
-@dataclass(frozen=True)
-class Prune:
-    """What the command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """Its JSON document."""
-        return dict(json.loads(self.out))
-
-    @property
-    def told_nothing_to_do(self) -> bool:
-        """Whether it ended well and had nothing to delete."""
-        return self.code == 0 and self.out.startswith("0 to delete")
-
-    def results(self) -> dict[str, str]:
-        """What became of each deletion, by name."""
-        return {one["name"]: one["result"] for one in self.told["deletions"]}
 
 
 @dataclass
@@ -181,11 +158,11 @@ class PruneWorld:
 
     # Runs.
 
-    def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Prune:
+    def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Ended:
         """The command to its end, at a time when all is old unless told otherwise."""
         done = self.start(*arguments, now=now, stack=stack)
         out, err = done.communicate(timeout=60)
-        return Prune(done.returncode, out, err)
+        return Ended(done.returncode, out, err)
 
     def start(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> subprocess.Popen[str]:
         """The command, without a terminal."""

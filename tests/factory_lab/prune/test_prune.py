@@ -10,7 +10,8 @@ import pytest
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from tests.e2e.world import MANIFEST
-from tests.factory_lab.prune.prune_world import LENGTH, UBUNTU, WINDOWS, PruneWorld, images_of
+from tests.factory_lab.factory_world import UBUNTU, WINDOWS
+from tests.factory_lab.prune.prune_world import LENGTH, PruneWorld, images_of
 
 DAY = timedelta(days=1)
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -25,15 +26,15 @@ def test_the_newest_of_each_path_stay_and_older_ones_go_with_all_their_files(fac
     extras = factory.saved_extras(old)
     everything = factory.held()
     run = factory.prune("--keep", "2", "--yes", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     gone = {*images_of(old), *extras, oldest, oldest.replace(".vhd", ".json")}
     assert factory.held() == everything - gone
     assert {newest.vhd_name, second, ubuntu.vhd_name} <= factory.held()
-    told = {one["blobs"][1]: one for one in run.told["deletions"]}
+    told = {one["blobs"][1]: one for one in run.document["deletions"]}
     assert set(told) == {old.vhd_name, oldest}
     assert told[old.vhd_name]["size"] == 4096 + 512 and told[oldest]["size"] == LENGTH
     assert all(one["reason"] == "older than the newest 2 of its image path" for one in told.values())
-    assert factory.prune("--keep", "2", "--yes", "--json").told["deletions"] == []
+    assert factory.prune("--keep", "2", "--yes", "--json").document["deletions"] == []
 
 
 def test_an_image_goes_companion_first(factory: PruneWorld) -> None:
@@ -70,12 +71,12 @@ def test_what_is_pinned_undated_broken_or_still_in_a_vm_stays_and_is_told(factor
     factory.stack("other", keep=1, pins={WINDOWS: pinned.name})
     everything = factory.held()
     run = factory.prune("--yes", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == everything - images_of(old)
-    reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
+    reasons = {one["vhd"]: one["reason"] for one in run.document["kept"]}
     assert "newest 2" in reasons[newest.vhd_name]
     assert "VM builder" in reasons[in_vm.vhd_name] and reasons[pinned.vhd_name] == "pinned by stack 'other'"
-    reported = {one["name"]: one["reason"] for one in run.told["reported"]}
+    reported = {one["name"]: one["reason"] for one in run.document["reported"]}
     assert set(reported) == {undated, broken, orphan}
     assert "no usable date" in reported[undated] and "imagePath is missing" in reported[broken]
     assert all("it is not deleted" in reason for reason in reported.values())
@@ -88,7 +89,7 @@ def test_a_lab_whose_vms_cannot_be_listed_stops_everything(factory: PruneWorld) 
     refusal = {"status": 403, "code": "AuthorizationFailed"}
     factory.world.cloud.set_faults([{"service": "arm", "path": "virtualmachines", "action": refusal}])
     run = factory.prune("--keep", "1", "--yes", "--json")
-    assert run.code == 1 and run.out == "" and "AuthorizationFailed" in run.err and run.err.count("\n") == 1
+    assert run.code == 1 and run.stdout == "" and "AuthorizationFailed" in run.stderr and run.stderr.count("\n") == 1
     assert factory.held() == everything
 
 
@@ -113,15 +114,15 @@ def test_what_dead_saves_left_goes_after_a_day(factory: PruneWorld) -> None:
     time.sleep(1.1)  # Azure tells times in whole seconds
     since = datetime.now(timezone.utc).replace(microsecond=0)
     fresh = factory.vhd(f"{GUID[:-1]}f.vhd").blob_name
-    assert factory.prune("--yes", "--keep", "1", now=since).told_nothing_to_do
+    assert factory.prune("--yes", "--keep", "1", now=since).has_nothing_to_delete
     run = factory.prune("--yes", "--keep", "1", "--json", now=since + DAY - timedelta(seconds=0.5))
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == {*stays, fresh}
-    kinds = {one["name"]: one["kind"] for one in run.told["deletions"]}
+    kinds = {one["name"]: one["kind"] for one in run.document["deletions"]}
     assert kinds.pop(f"{dead}.vhd") == "unfinished save"
     assert len(kinds) == 3 and set(kinds.values()) == {"left-over"}
-    assert {one["name"] for one in run.told["reported"]} == {foreign, broken}
-    assert {one["name"] for one in run.told["kept"]} == {image.name, needed, fresh}
+    assert {one["name"] for one in run.document["reported"]} == {foreign, broken}
+    assert {one["name"] for one in run.document["kept"]} == {image.name, needed, fresh}
 
 
 def test_a_save_that_somebody_holds_is_left_alone(factory: PruneWorld) -> None:
@@ -135,8 +136,8 @@ def test_a_save_that_somebody_holds_is_left_alone(factory: PruneWorld) -> None:
     factory.factory.get_blob_client(f"{GUID[:-1]}b.vhd").acquire_lease()
     everything = factory.held()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and run.told["deletions"] == [] and factory.held() == everything
-    assert {"a save holds it", "somebody holds its files by a lease"} <= {one["reason"] for one in run.told["kept"]}
+    assert run.code == 0 and run.document["deletions"] == [] and factory.held() == everything
+    assert {"a save holds it", "somebody holds its files by a lease"} <= {one["reason"] for one in run.document["kept"]}
 
 
 @pytest.mark.parametrize(
@@ -151,10 +152,10 @@ def test_what_is_kept_is_what_the_stacks_keep_or_what_is_given(
     factory.stack("other", **settings)
     images = [factory.image(day) for day in (16, 15, 14, 13)]
     run = factory.prune("--dry-run", "--json", *arguments)
-    assert run.code == 0, run.err
-    assert run.told["keep"] == keep
-    assert [one["name"] for one in run.told["deletions"]] == [image.name for image in images[keep:]]
-    assert ("stack 'other'" in str(run.told["warnings"])) == bool(arguments)
+    assert run.code == 0, run.stderr
+    assert run.document["keep"] == keep
+    assert [one["name"] for one in run.document["deletions"]] == [image.name for image in images[keep:]]
+    assert ("stack 'other'" in str(run.document["warnings"])) == bool(arguments)
     assert set(run.results().values()) <= {"would be deleted"} and len(factory.held()) == 8
 
 
@@ -163,7 +164,7 @@ def test_without_a_limit_the_option_is_needed(factory: PruneWorld) -> None:
     factory.stack(keep=2)
     factory.stack("other")
     run = factory.prune("--dry-run")
-    assert run.code == 2 and "--keep" in run.err and "'other'" in run.err and run.err.count("\n") == 1
+    assert run.code == 2 and "--keep" in run.stderr and "'other'" in run.stderr and run.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", ["config: [", "config: {imagefactory:factory: {labName: factory}}"])
@@ -172,7 +173,7 @@ def test_a_stack_file_that_cannot_be_read_stops_the_command(factory: PruneWorld,
     factory.image(13), factory.image(14)
     (factory.world.folder / "Pulumi.other.yaml").write_text(content, encoding="utf-8")
     run = factory.prune("--yes", "--keep", "1")
-    assert run.code == 2 and "Pulumi.other.yaml" in run.err and len(factory.held()) == 4
+    assert run.code == 2 and "Pulumi.other.yaml" in run.stderr and len(factory.held()) == 4
 
 
 def test_the_pins_of_a_stack_whose_settings_are_wrong_are_not_guessed(factory: PruneWorld) -> None:
@@ -180,7 +181,7 @@ def test_the_pins_of_a_stack_whose_settings_are_wrong_are_not_guessed(factory: P
     factory.image(13), factory.image(14)
     factory.stack("other", pins=["nothing"])
     run = factory.prune("--yes", "--keep", "1")
-    assert run.code == 2 and "pins" in run.err and len(factory.held()) == 4
+    assert run.code == 2 and "pins" in run.stderr and len(factory.held()) == 4
 
 
 def test_stacks_of_other_factories_and_of_other_programs_are_passed_over(factory: PruneWorld) -> None:
@@ -191,4 +192,4 @@ def test_stacks_of_other_factories_and_of_other_programs_are_passed_over(factory
     factory.stack("unlimited", factory=None, keep=None)
     factory.stack(keep=1)
     run = factory.prune("--yes", "--json")
-    assert run.code == 0 and run.results() == {old.name: "deleted"}, run.err
+    assert run.code == 0 and run.results() == {old.name: "deleted"}, run.stderr

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +14,10 @@ from localcloud.client import CloudClient
 from tests.e2e.world import MIB
 from tests.factory_lab.factory_world import FactoryWorld
 from tests.factory_lab.prune.prune_world import PruneWorld, images_of
+from tests.factory_lab.terminal import Terminal
 
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
-QUESTION = "Delete these"
+PROMPT = "Delete these"
 
 
 def two_to_delete(factory: PruneWorld) -> tuple[FactoryImage, FactoryImage, FactoryImage]:
@@ -38,46 +35,11 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-class Terminal:
-    """The command with a terminal for all three streams."""
-
-    def __init__(self, factory: PruneWorld, *arguments: str) -> None:
-        self._here, there = pty.openpty()
-        self._process = subprocess.Popen(
-            factory.command(*arguments),
-            cwd=factory.world.folder,
-            env={**factory.environment, "TERM": "xterm", "COLUMNS": "200"},
-            stdin=there,
-            stdout=there,
-            stderr=there,
-            start_new_session=True,
-        )
-        os.close(there)
-        self.shown = ""
-
-    def read_until(self, text: str) -> None:
-        """Read what it shows until the text comes."""
-        while text not in self.shown:
-            ready, _, _ = select.select([self._here], [], [], 30)
-            assert ready, self.shown
-            self.shown += os.read(self._here, 65536).decode(errors="replace")
-
-    def answer(self, text: str) -> None:
-        """Type a line."""
-        os.write(self._here, f"{text}\n".encode())
-
-    def end(self) -> int:
-        """Read the rest; its exit code."""
-        while True:
-            try:
-                read = os.read(self._here, 65536)
-            except OSError:  # Linux: the other side is closed
-                break
-            if not read:
-                break
-            self.shown += read.decode(errors="replace")
-        os.close(self._here)
-        return self._process.wait(timeout=30)
+def prompted(factory: PruneWorld) -> Terminal:
+    """A prune at a terminal, which shows its prompt."""
+    terminal = Terminal(factory.command("--keep", "1"), factory.world.folder, factory.environment)
+    terminal.read_until(PROMPT)
+    return terminal
 
 
 @pytest.mark.parametrize(
@@ -96,13 +58,13 @@ def test_a_refused_deletion_is_told_stops_no_other_and_is_done_by_the_next_prune
     run = factory.prune("--yes", "--keep", "1", "--json")
     factory.world.cloud.clear_faults()
     assert run.code == 1 and run.results() == {rich.name: "failed", plain.name: "deleted"}
-    (failure,) = run.told["failures"]
+    (failure,) = run.document["failures"]
     assert "AuthorizationFailure" in failure and f"{rich.name} is not deleted, or only in part" in failure
     left = factory.held()
     assert left > images_of(newest) and not left & images_of(plain)
     time.sleep(0.1)
     again = factory.prune("--yes", "--keep", "1", "--json")
-    assert again.code == 0, again.out + again.err
+    assert again.code == 0, again.stdout + again.stderr
     assert factory.held() == images_of(newest)
 
 
@@ -137,8 +99,8 @@ def test_a_prune_that_was_killed_half_way_is_ended_by_the_next(factory: PruneWor
     process.communicate()
     factory.world.cloud.clear_faults()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and factory.held() == images_of(newest), run.out + run.err
-    assert [one["kind"] for one in run.told["deletions"]] in (["unfinished save"], [])
+    assert run.code == 0 and factory.held() == images_of(newest), run.stdout + run.stderr
+    assert [one["kind"] for one in run.document["deletions"]] in (["unfinished save"], [])
 
 
 def test_what_a_killed_save_left_goes_and_its_vm_is_saved_again(
@@ -153,7 +115,7 @@ def test_what_a_killed_save_left_goes_and_its_vm_is_saved_again(
     world.cloud.set_limits({})
     left = factory.held()
     assert {name.rpartition(".")[2] for name in left} == {"vhd", "gz", "save", "name"}
-    assert factory.prune("--yes", "--keep", "1").told_nothing_to_do and factory.held() == left
+    assert factory.prune("--yes", "--keep", "1").has_nothing_to_delete and factory.held() == left
     world.end_leases()
     assert len(world.open_disks()) == 1
     refusal = {"status": 403, "code": "AuthorizationFailed"}
@@ -161,10 +123,10 @@ def test_what_a_killed_save_left_goes_and_its_vm_is_saved_again(
     assert factory.prune("--yes", "--keep", "1").code == 1 and factory.held() == left
     world.cloud.clear_faults()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and [one["kind"] for one in run.told["deletions"]] == ["unfinished save"], run.out
+    assert run.code == 0 and [one["kind"] for one in run.document["deletions"]] == ["unfinished save"], run.stdout
     assert factory.held() == set() and world.open_disks() == []
     assert world.save().results() == {"golden": "saved"}
-    assert factory.prune("--yes", "--keep", "1").told_nothing_to_do
+    assert factory.prune("--yes", "--keep", "1").has_nothing_to_delete
 
 
 def test_ctrl_c_lets_end_what_is_under_way_and_begins_no_more(factory: PruneWorld) -> None:
@@ -192,9 +154,10 @@ def test_the_breaker_deletes_nothing_in_an_account_that_exceeds_it_and_shows_the
     run = factory.prune("--yes", "--keep", "1", "--max-deletes", "0")
     assert run.code == 1 and factory.held() == everything and factory.deletes() == []
     assert (
-        f"{factory.world.factory.account}: 2 images, unfinished saves and staged VHDs exceed --max-deletes 0" in run.out
+        f"{factory.world.factory.account}: 2 images, unfinished saves and staged VHDs exceed --max-deletes 0"
+        in run.stdout
     )
-    assert f"{GUID}.vhd" in run.out and "retired.vhd" in run.out and "Delete" not in run.out
+    assert f"{GUID}.vhd" in run.stdout and "retired.vhd" in run.stdout and "Delete" not in run.stdout
     told = factory.prune("--yes", "--keep", "1", "--max-deletes", "1", "--json")
     assert told.code == 1 and factory.held() == everything and factory.deletes() == []
     results = told.results()
@@ -208,8 +171,8 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_done(factory: PruneWorl
     """Exit code 2, one line that names the options."""
     factory.image(13), factory.image(14)
     run = factory.prune("--keep", "1", *arguments)
-    assert run.code == 2 and run.out == "" and run.err.count("\n") == 1
-    assert "--yes" in run.err and "--dry-run" in run.err and factory.deletes() == []
+    assert run.code == 2 and run.stdout == "" and run.stderr.count("\n") == 1
+    assert "--yes" in run.stderr and "--dry-run" in run.stderr and factory.deletes() == []
 
 
 def test_a_dry_run_shows_names_reasons_and_sizes_and_touches_nothing(factory: PruneWorld) -> None:
@@ -218,8 +181,8 @@ def test_a_dry_run_shows_names_reasons_and_sizes_and_touches_nothing(factory: Pr
     factory.saved_extras(old)
     factory.world.cloud.clear_calls()
     run = factory.prune("--keep", "1", "--dry-run")
-    assert run.code == 0 and old.name in run.out and "older than the newest 1" in run.out
-    assert "1 to delete, 0.00 GiB; 1 kept." in run.out
+    assert run.code == 0 and old.name in run.stdout and "older than the newest 1" in run.stdout
+    assert "1 to delete, 0.00 GiB; 1 kept." in run.stdout
     calls = [call for call in factory.world.cloud.calls() if f"/{factory.world.factory.account}/" in call["path"]]
     assert calls and {call["method"] for call in calls} <= {"GET", "HEAD"}
 
@@ -228,8 +191,8 @@ def test_a_dry_run_shows_names_reasons_and_sizes_and_touches_nothing(factory: Pr
 def test_on_a_terminal_it_asks_once_all_is_shown(factory: PruneWorld, answer: str, goes: bool) -> None:
     """Only a yes deletes; to decline is no failure, and the answer is acknowledged."""
     old, newest = factory.image(13), factory.image(14)
-    terminal = Terminal(factory, "--keep", "1")
-    terminal.read_until(f"{QUESTION} 1 item? [y/N]")
+    terminal = prompted(factory)
+    terminal.read_until(f"{PROMPT} 1 item? [y/N]")
     assert old.name in terminal.shown and factory.deletes() == []
     terminal.answer(answer)
     assert terminal.end() == 0
@@ -240,9 +203,8 @@ def test_on_a_terminal_it_asks_once_all_is_shown(factory: PruneWorld, answer: st
 def test_ctrl_c_at_the_question_deletes_nothing(factory: PruneWorld) -> None:
     """It is no yes."""
     factory.image(13), factory.image(14)
-    terminal = Terminal(factory, "--keep", "1")
-    terminal.read_until(QUESTION)
-    os.killpg(terminal._process.pid, signal.SIGINT)
+    terminal = prompted(factory)
+    terminal.press_ctrl_c()
     terminal.answer("")  # a signal just before Python begins to wait for the line does not end that wait
     assert terminal.end() == 130 and "Interrupted; nothing was deleted." in terminal.shown
     assert len(factory.held()) == 4 and factory.deletes() == []
@@ -254,8 +216,7 @@ def test_what_changed_while_the_question_stood_is_not_deleted(factory: PruneWorl
     held = f"{GUID}.vhd"
     factory.vhd(held)
     record = factory.document(f"{GUID}.save")
-    terminal = Terminal(factory, "--keep", "1")
-    terminal.read_until(QUESTION)
+    terminal = prompted(factory)
     factory.factory.get_blob_client(changed.vhd_name).set_blob_metadata({"imagename": "another"})
     for name in images_of(gone):
         factory.factory.delete_blob(name)

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.factory_lab.prune.prune_world import UBUNTU, WINDOWS, PruneWorld, images_of
+from tests.factory_lab.factory_world import UBUNTU, WINDOWS
+from tests.factory_lab.prune.prune_world import PruneWorld, images_of
 
 HOUR = timedelta(hours=1)
 NEXT_CENTURY = datetime(2099, 1, 1, tzinfo=timezone.utc)
@@ -22,9 +23,9 @@ def test_an_image_of_a_far_day_displaces_none_and_is_reported(factory: PruneWorl
         far = factory.old_image(1, imageName="far", timestamp="2099-01-01T00:00:00Z")
     everything = factory.held()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == everything - images_of(old) and good.vhd_name in factory.held()
-    (reported,) = run.told["reported"]
+    (reported,) = run.document["reported"]
     assert reported["name"] == far and "2099-01-01T00:00:00" in reported["reason"]
     assert "more than 1 day after" in reported["reason"] and "is not deleted" in reported["reason"]
 
@@ -34,8 +35,8 @@ def test_no_image_goes_within_a_day_of_the_last_write_to_any_of_its_files(factor
     old, new = factory.image(13), factory.image(14)
     now = datetime.now(timezone.utc)
     run = factory.prune("--yes", "--keep", "1", "--json", now=now + 23 * HOUR)
-    assert run.code == 0 and run.told["deletions"] == []
-    assert {one["name"]: one["reason"] for one in run.told["kept"]}[old.name].endswith("within the last day")
+    assert run.code == 0 and run.document["deletions"] == []
+    assert {one["name"]: one["reason"] for one in run.document["kept"]}[old.name].endswith("within the last day")
     assert factory.prune("--yes", "--keep", "1", now=now + 25 * HOUR).code == 0
     assert factory.held() == images_of(new)
 
@@ -57,9 +58,9 @@ def test_the_newest_image_that_succeeded_in_a_lab_stays_although_newer_ones_fail
     factory.world.seed_standing(lab, "Ubuntu_Jammy-Jun-14-2026", {"ImagePath": "ubuntu\\jammy.json"})
     everything = factory.held()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == everything - images_of(oldest, ubuntu_older) and good_old in factory.held()
-    reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
+    reasons = {one["vhd"]: one["reason"] for one in run.document["kept"]}
     assert "newest of its image path that is Succeeded in lab second@" in reasons[good.vhd_name]
     assert "and 1 more" in reasons[good.vhd_name]
     assert "Succeeded in lab web@" in reasons[good_old] and "more" not in reasons[good_old]
@@ -82,7 +83,7 @@ def test_a_lab_that_cannot_be_read_keeps_images_only_where_no_other_lab_holds_a_
     factory.world.cloud.clear_faults()
     assert run.code == 1 and run.results() == {old.name: "deleted"}
     assert factory.held() == images_of(new, ubuntu, ubuntu_old)
-    reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
+    reasons = {one["vhd"]: one["reason"] for one in run.document["kept"]}
     assert "lab closed@" in reasons[ubuntu_old.vhd_name] and "could not be read" in reasons[ubuntu_old.vhd_name]
 
 
@@ -99,9 +100,9 @@ def test_what_one_account_holds_stops_the_deletions_there_only(factory: PruneWor
     assert dry.code == 1 and set(dry.results()) == {old.name, f"{factory.lab.account}: retired.vhd", *names}
     assert {dry.results()[name] for name in names} == {"not deleted"} and dry.results()[old.name] == "would be deleted"
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 1, run.out
-    (failure,) = run.told["failures"]
-    assert noisy.account in failure and "21 " in failure and "nothing is deleted there" in failure
+    assert run.code == 1, run.stdout
+    (failure,) = run.document["failures"]
+    assert noisy.account in failure and "21 " in failure and "nothing is deleted in this account" in failure
     assert {name for name, result in run.results().items() if result == "deleted"} == set(run.results()) - names
     assert factory.held() == images_of(new) and not list(factory.staging(factory.lab).list_blobs())
     assert {blob.name for blob in factory.staging(noisy).list_blobs()} == made

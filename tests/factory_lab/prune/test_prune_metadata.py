@@ -19,7 +19,7 @@ def test_empty_metadata_in_a_lab_and_in_the_factory_stop_no_prune(factory: Prune
     for name in ("bent.json", "bent.ranges.json.gz", "bent.save", "bent.name", old.vhd_name.replace("vhd", "name")):
         factory.document(name, b"{}", **EMPTY)
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and run.results()[old.name] == "deleted", run.out + run.err
+    assert run.code == 0 and run.results()[old.name] == "deleted", run.stdout + run.stderr
     assert images_of(newest) <= factory.held()
     container = factory.world.service(factory.lab).get_container_client(STAGING_CONTAINER)
     assert [blob.name for blob in container.list_blobs()] == ["bent.vhd"]

@@ -37,9 +37,9 @@ def test_a_staged_vhd_goes_once_no_image_is_to_be_made_from_it(factory: PruneWor
     again = factory.stage(failed.vhd_name, broken)
     foreign = factory.stage("foreign.vhd", source=f"https://elsewhere.example/{FACTORY_CONTAINER}/foreign.vhd")
     strangers = factory.staging(lab).upload_blob("strangers.vhd", b"no mark of ours").blob_name
-    assert factory.prune("--yes", "--keep", "4", now=datetime.now(timezone.utc)).told_nothing_to_do
+    assert factory.prune("--yes", "--keep", "4", now=datetime.now(timezone.utc)).has_nothing_to_delete
     run = factory.prune("--yes", "--keep", "4", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert set(run.results()) == {f"{lab.account}: {done.vhd_name}", f"{lab.account}: retired.vhd"}
     stay = {needed, needed.replace(".vhd", ".ranges.json.gz"), rebuilt, again, in_progress, foreign, strangers}
     assert staged(factory) == stay
@@ -71,7 +71,7 @@ def test_what_any_stack_of_the_factory_needs_stays(factory: PruneWorld) -> None:
     factory.stage("retired.vhd", f"{other.id}/customimages/retired", lab=other)
     factory.stage(image.vhd_name, f"{lab.id}/customimages/{image.name}")
     run = factory.prune("--yes", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert staged(factory, other) == {needed} and staged(factory) == set()
 
 
@@ -95,13 +95,13 @@ def test_what_a_lab_that_cannot_be_read_may_need_stays(factory: PruneWorld, kind
     run = factory.prune("--yes", "--json")
     factory.world.cloud.clear_faults()
     assert run.code == 1
-    (failure,) = run.told["failures"]
+    (failure,) = run.document["failures"]
     assert (broken.name if kind == "lab" else broken.account) in failure and "staged VHDs in it are kept" in failure
     assert run.results()[old.name] == "deleted" and len(factory.held()) == 2
     assert f"{lab.account}: {new.vhd_name}" in run.results(), "its image stands, as was read"
     if kind == "lab":
         assert staged(factory) == {unknown} and staged(factory, apart) == {elsewhere}
-        assert "could not be read may need it" in str(run.told["kept"])
+        assert "could not be read may need it" in str(run.document["kept"])
     else:
         assert staged(factory) == set() and staged(factory, apart) == {elsewhere}
 
@@ -115,6 +115,6 @@ def test_a_staged_vhd_from_which_an_image_is_being_made_stays(factory: PruneWorl
     assert factory.staging(lab).get_blob_client(name).get_blob_properties().metadata[SOURCE]
     factory.world.put_image(lab, "unknown", url)
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and staged(factory) == {name}, run.out
-    assert "makes an image from it now" in str(run.told["kept"])
-    assert image.name in str(run.told["kept"])
+    assert run.code == 0 and staged(factory) == {name}, run.stdout
+    assert "makes an image from it now" in str(run.document["kept"])
+    assert image.name in str(run.document["kept"])

@@ -24,12 +24,12 @@ def test_names_of_blobs_are_told_as_they_are_and_start_nothing(factory: PruneWor
         factory.stage(name, source=f"{factory.factory.url}/x.vhd")
     factory.vhd(f"strangers {SET_VARIABLE}.vhd")
     run = factory.prune("--keep", "1", act)
-    assert run.code == 0, run.err
-    assert not agent_commands(run.out + run.err)
+    assert run.code == 0, run.stderr
+    assert not agent_commands(run.stdout + run.stderr)
     shown = [printable(f"{factory.lab.account}: {name}") for name in NAMES]
-    assert all(name in run.out for name in shown)
-    assert all(name in run.err for name in shown) or act == "--dry-run"
-    assert "strangers # #vso[" in run.out
+    assert all(name in run.stdout for name in shown)
+    assert all(name in run.stderr for name in shown) or act == "--dry-run"
+    assert "strangers # #vso[" in run.stdout
 
 
 def test_a_document_holds_the_names_as_they_are(factory: PruneWorld) -> None:
@@ -37,8 +37,8 @@ def test_a_document_holds_the_names_as_they_are(factory: PruneWorld) -> None:
     for name in NAMES:
         factory.stage(name, source=f"{factory.factory.url}/x.vhd")
     run = factory.prune("--keep", "1", "--dry-run", "--json")
-    assert run.code == 0 and not agent_commands(run.out + run.err)
-    assert {one["blobs"][0] for one in run.told["deletions"]} == set(NAMES)
+    assert run.code == 0 and not agent_commands(run.stdout + run.stderr)
+    assert {one["blobs"][0] for one in run.document["deletions"]} == set(NAMES)
 
 
 def test_the_catalog_tells_texts_as_they_are(factory: PruneWorld) -> None:
