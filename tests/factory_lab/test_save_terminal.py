@@ -1,4 +1,4 @@
-"""`imagefactory save` at a terminal: a bar per VM while it is copied, a table at the end."""
+"""`imagefactory save` at a terminal: a bar per VM during the copy, a table at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def save_at_a_terminal(world: FactoryWorld, bytes_per_second: int) -> Terminal:
 
 
 def test_a_terminal_shows_a_bar_per_vm_and_then_the_table(world: FactoryWorld) -> None:
-    """Redrawn in place; the lines of a log are not there."""
+    """The bar is redrawn in place, and log lines are not printed."""
     terminal = save_at_a_terminal(world, 16 * MIB)
     assert terminal.end() == 0, terminal.shown
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.shown)
@@ -27,8 +27,8 @@ def test_a_terminal_shows_a_bar_per_vm_and_then_the_table(world: FactoryWorld) -
     assert "golden: saved as Win2016_Datacenter" in text and "VMs of the factory lab" in text
 
 
-def test_ctrl_c_at_a_terminal_says_what_happens_and_leaves_the_terminal_as_it_was(world: FactoryWorld) -> None:
-    """The cursor is shown again, the disk is closed."""
+def test_ctrl_c_at_a_terminal_says_what_happens_and_restores_the_terminal(world: FactoryWorld) -> None:
+    """The cursor is shown again, and the access to the disk is revoked."""
     terminal = save_at_a_terminal(world, 4 * MIB)
     terminal.read_until("MiB")
     terminal.press_ctrl_c()
