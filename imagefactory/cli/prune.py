@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagefactory.cli.interruption import SIGNALS, Ended, run
+from imagefactory.cli.interruption import Ended, run
 from imagefactory.cli.output import count, say, to_stderr
-from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, show
+from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.cli.stack import AsJson, Stack, stacks_with_factory_of
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
@@ -81,9 +81,9 @@ def _ended(outcome: Outcome) -> None:
 
 def _confirmed(items: str) -> bool:
     try:
-        return typer.confirm(f"Delete these {items}?")
+        return typer.confirm(f"Delete {items}?")
     except typer.Abort:  # Ctrl-C, or the end of the input
-        return completed(Ended(None, SIGNALS[0]), _NOTHING_DELETED)
+        interrupt(_NOTHING_DELETED)
 
 
 def now() -> datetime:

@@ -5,6 +5,7 @@ Does not know what a subcommand reports. Errors and wrong usage get their exit c
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -66,14 +67,16 @@ def finish(
 
 
 def completed(ended: Ended[Result], interrupted: str) -> Result:
-    """Return the result of a command that finished.
-
-    If it was interrupted, print `interrupted` and raise `typer.Exit` with the exit code that shells use for the signal.
-    """
+    """Return the result of a command that finished. If it was interrupted, see `interrupt`."""
     if ended.signal is not None or ended.result is None:
-        to_stderr(interrupted)
-        raise typer.Exit(128 + (ended.signal or 0))
+        interrupt(interrupted, ended.signal or 0)
     return ended.result
+
+
+def interrupt(message: str, number: int = signal.SIGINT) -> NoReturn:
+    """Print a message and raise `typer.Exit` with the exit code that shells use for a signal."""
+    to_stderr(message)
+    raise typer.Exit(128 + number)
 
 
 def show(*parts: Part) -> None:

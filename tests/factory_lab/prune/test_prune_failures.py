@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,10 @@ from tests.e2e.world import MIB
 from tests.factory_lab.factory_world import FactoryWorld
 from tests.factory_lab.prune.prune_world import PruneWorld, images_of
 from tests.factory_lab.terminal import Terminal
+from tests.localcloud.cloud_program import wait
 
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
-PROMPT = "Delete these"
+PROMPT = "? [y/N]"
 
 
 def two_to_delete(factory: PruneWorld) -> tuple[FactoryImage, FactoryImage, FactoryImage]:
@@ -25,14 +26,6 @@ def two_to_delete(factory: PruneWorld) -> tuple[FactoryImage, FactoryImage, Fact
     rich, plain, newest = factory.image(13), factory.image(14), factory.image(15)
     factory.saved_extras(rich)
     return rich, plain, newest
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def prompted(factory: PruneWorld) -> Terminal:
@@ -92,7 +85,7 @@ def test_the_next_prune_finishes_one_that_was_killed(factory: PruneWorld) -> Non
     slow = {"service": "blob", "method": "DELETE", "path": r"\.vhd", "action": {"delaySeconds": 8}}
     factory.world.cloud.set_faults([slow])
     process = factory.start("--yes", "--keep", "1")
-    until(lambda: old.vhd_name.replace(".vhd", ".json") not in factory.held())
+    wait(lambda: old.vhd_name.replace(".vhd", ".json") not in factory.held())
     process.kill()
     process.communicate()
     factory.world.cloud.clear_faults()
@@ -134,7 +127,7 @@ def test_ctrl_c_finishes_deletions_in_progress_and_starts_no_others(factory: Pru
     slow = {"service": "blob", "method": "DELETE", "path": r"\.json", "action": {"delaySeconds": 2}}
     factory.world.cloud.set_faults([slow])
     process = factory.start("--yes", "--keep", "1", "--json")
-    until(lambda: int(factory.world.cloud.faults()[0]["seen"]) >= 16)
+    wait(lambda: int(factory.world.cloud.faults()[0]["seen"]) >= 16)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "finishing the deletions in progress" in err
@@ -190,7 +183,7 @@ def test_on_a_terminal_it_shows_the_plan_and_prompts(factory: PruneWorld, answer
     """Only a yes deletes; to decline is not a failure, and it is confirmed."""
     old, newest = factory.image(13), factory.image(14)
     terminal = prompted(factory)
-    terminal.read_until(f"{PROMPT} 1 item? [y/N]")
+    assert f"Delete 1 item{PROMPT}" in terminal.shown
     assert old.name in terminal.shown and factory.deletes() == []
     terminal.answer(answer)
     assert terminal.end() == 0
