@@ -91,7 +91,7 @@ async def delete_all(
 
 
 async def _check_unused(arm: ResourceManager, vm: FactoryVm) -> None:
-    """Raise `CloudError` if a disk changed after planning. A disk that is missing holds nothing to lose."""
+    """Raise `CloudError` if a disk changed after planning. A missing disk is ignored."""
     for disk in vm.disks:
         now = await find_disk(arm, disk.id)
         if now and (now.unique_id, now.state, now.released) != (disk.unique_id, disk.state, disk.released):

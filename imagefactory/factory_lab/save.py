@@ -164,10 +164,10 @@ class Saver:
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
             try:
-                copied, opened = await self._copy(save)
+                copied, copied_save = await self._copy(save)
             finally:
                 await surely(self._revoke(held, disks))
-            image = await self._finish(opened, name, copied)
+            image = await self._finish(copied_save, name, copied)
             await self._done(held)
             return Outcome(save.vm.name, image)
 
