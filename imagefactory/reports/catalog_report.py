@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.diagnostics import Diagnostic
-from imagefactory.images.catalog import Catalog, LeftOut
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.deletion_guard import HeldImage, held_images
@@ -54,7 +54,7 @@ class CatalogReport:
     """UTC."""
     images: tuple[ReportedImage, ...]
     """Newest first."""
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[BlobDiagnostic, ...]
     """Blobs without an image, by name; VHDs with a companion that cannot be read too."""
     warnings: tuple[Diagnostic, ...]
     labs: tuple[ReportedLab, ...] | None
@@ -107,8 +107,7 @@ def report_catalog(
                 tuple(sorted(holders, key=lambda held: (held.lab.label, held.image.name.lower()))),
             )
         )
-    left_out = [*catalog.left_out, *(LeftOut(broken.vhd_name, broken.diagnostic) for broken in catalog.broken)]
-    by_blob = tuple(sorted(left_out, key=lambda left: left.name))
+    by_blob = tuple(sorted((*catalog.left_out, *catalog.broken), key=lambda left: left.name))
     return CatalogReport(factory, now, tuple(images), by_blob, catalog.warnings, reported)
 
 

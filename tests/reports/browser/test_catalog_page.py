@@ -172,7 +172,7 @@ def test_strings_from_others_are_shown_unchanged(opened: Opened) -> None:
         assert run in page.locator("#catalog").inner_text()
     left_out = page.get_by_role("table", name="Blobs in the factory")
     assert LEFT_OUT in left_out.get_by_role("rowheader").inner_text()
-    assert "cannot stand in a URL" in left_out.inner_text()
+    assert "would be escaped in a URL" in left_out.inner_text()
 
 
 def test_labs_with_an_image_are_listed_and_labs_that_could_not_be_read_too(opened: Opened) -> None:

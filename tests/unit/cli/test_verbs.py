@@ -62,9 +62,9 @@ def test_save_shows_the_result_of_each_vm(verb: Verb) -> None:
     table = verb("save", instead={"imagefactory.factory_lab.save_run.run": run})
     assert table.code == 1 and "VMs of the factory lab" in table.out
     assert table.out.endswith(
-        "mind\nb is refused\nVM c: it is running, not deallocated; it is not saved. Let its sysprep or deprovisioning "
-        "end, then stop it in the lab, which deallocates it.\nDisk /disks/old: revoked access left active by an "
-        "earlier run.\n1 VHD copied\n"
+        "mind\nb is refused\nVM c: is running, not deallocated; it is not saved. Wait for its sysprep or "
+        "deprovisioning, then stop it in the lab, which deallocates it.\nDisk /disks/old: revoked access left "
+        "active by an earlier run.\n1 VHD copied\n"
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.diagnostics import error
-from imagefactory.images.catalog import BrokenCompanion, LeftOut
+from imagefactory.images.catalog import BlobDiagnostic
 from imagefactory.images.lineage import SHORT_COMMIT, short_commit
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.reports.catalog_report import CatalogReport, age_text, report_catalog, size_text
@@ -91,7 +91,7 @@ def test_labs_with_the_same_name_show_their_subscription() -> None:
 def test_skipped_blobs_include_vhds_with_broken_companions_and_warnings_come_from_the_images() -> None:
     """Skipped blobs are sorted by name."""
     noted = replace(image("a"), note=PROBLEM)
-    held = catalog(noted, left_out=(LeftOut("z.vhd", PROBLEM),), broken=(BrokenCompanion("b.vhd", "b.json", PROBLEM),))
+    held = catalog(noted, left_out=(BlobDiagnostic("z.vhd", PROBLEM),), broken=(BlobDiagnostic("b.vhd", PROBLEM),))
     report = report_catalog(held, "factory", NOON)
     assert [left.name for left in report.left_out] == ["b.vhd", "z.vhd"]
     assert report.warnings == (PROBLEM,)
