@@ -16,7 +16,7 @@ from pulumi_azure_native import devtestlab
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.azure.core.clouds import cloud_of
-from imagefactory.azure.storage.accounts import account_name
+from imagefactory.azure.storage.openers import account_name
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.tags import DIGEST_TAG

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from imagefactory.azure.observe import gather_facts
+from imagefactory.azure.connect import connect
+from imagefactory.azure.core.errors import consequence
+from imagefactory.azure.observe import read_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
@@ -19,6 +21,8 @@ async def read(settings: Settings, now: datetime, *, with_labs: bool) -> Catalog
     Raises `ImageFactoryError` if the factory lab, its storage or the stack's configuration cannot be read.
     """
     configuration = load_configuration(settings.configuration, settings.labs) if with_labs else None
-    facts = await gather_facts(settings, configuration)
+    async with connect(settings) as (arm, accounts):
+        with consequence("the catalog is not shown"):
+            facts = await read_facts(arm, accounts, settings, configuration)
     labs = configuration.labs if configuration else None
     return report_catalog(facts.catalog, facts.factory.name, now, labs, facts.labs)

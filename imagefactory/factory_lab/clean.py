@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.connect import connect
+from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
-from imagefactory.azure.observe import connect, read_facts
+from imagefactory.azure.observe import read_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.save_records import SaveRecords
 from imagefactory.azure.virtual_machines import delete_vm, factory_vms, find_disk
@@ -50,7 +51,8 @@ async def run(settings: Settings, ended: Callable[[Deletion, str], None], *, dry
 
     try:
         async with connect(settings) as (arm, accounts):
-            plan = await _plan(arm, accounts, settings)
+            with consequence("no VM is deleted"):
+                plan = await _plan(arm, accounts, settings)
             if not dry_run:
                 await delete_all(arm, plan.deletions, note)
     except asyncio.CancelledError:
@@ -80,8 +82,9 @@ async def delete_all(
     async def one(deletion: Deletion) -> None:
         async with gate:
             try:
-                await _check_unused(arm, deletion.vm)
-                await delete_vm(arm, deletion.vm)
+                with consequence("it is kept in the factory lab"):
+                    await _check_unused(arm, deletion.vm)
+                    await delete_vm(arm, deletion.vm)
             except ImageFactoryError as problem:
                 ended(deletion, str(problem))
             else:
@@ -96,4 +99,4 @@ async def _check_unused(arm: ResourceManager, vm: FactoryVm) -> None:
         now = await find_disk(arm, disk.id)
         if now and (now.unique_id, now.state, now.released) != (disk.unique_id, disk.state, disk.released):
             fact, remedy = f"disk {disk.name} was used after planning", "Run again to create a new plan"
-            raise CloudError(error(f"VM '{vm.name}'", fact, "it is kept in the factory lab", remedy))
+            raise CloudError(error(f"VM '{vm.name}'", fact, "", remedy))

@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.connect import connect
+from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.disk_access import DiskAccess
-from imagefactory.azure.observe import connect
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import changed, delete_blob, is_unchanged
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecords, records_of
@@ -96,7 +96,8 @@ async def plan(
     policies = with_keep(stacks, keep)
     kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):
-        inputs = await read_prune_inputs(arm, accounts, configured)
+        with consequence("nothing is deleted"):
+            inputs = await read_prune_inputs(arm, accounts, configured)
     rules = PruneRules(policies, inputs.vms, inputs.last_good)
     found = plan_prune(inputs.catalog, inputs.blobs, rules, inputs.staged, inputs.needs, now)
     warnings = keep_warnings(kept, stacks)
@@ -169,8 +170,7 @@ class Pruner:
             fact, remedy = "is held by an active save", "Run again when the save has finished"
             return Outcome(deletion, error(deletion.name, fact, "it is not deleted", remedy).message())
         except CloudError as problem:
-            consequence = f"{deletion.name} is not deleted, or only in part"
-            return Outcome(deletion, replace(problem.diagnostic, consequence=consequence).message())
+            return Outcome(deletion, str(problem.so(f"{deletion.name} is not deleted, or only in part")))
         return Outcome(deletion)
 
     async def _delete(self, deletion: Deletion) -> None:

@@ -92,14 +92,14 @@ async def _factory_storage(accounts: StorageAccounts, factory: LabFacts) -> tupl
     """List the blobs before the catalog: later changes have other ETags, so the blob is not deleted."""
     if factory.storage_account_id is None:
         return [], await read_catalog(accounts, factory)
-    blobs = await list_blobs(accounts, factory.storage_account_id, CONTAINER, "nothing is deleted")
+    blobs = await list_blobs(accounts, factory.storage_account_id, CONTAINER)
     return blobs, await read_catalog(accounts, factory)
 
 
 async def _staged(accounts: StorageAccounts, account_id: str, source: str) -> list[StagedVhd] | Diagnostic:
     """Return the staged VHDs of an account with a source under `source`; other factories may stage VHDs there too."""
     try:
-        blobs = await list_blobs(accounts, account_id, STAGING_CONTAINER, _KEPT, MOST_STAGED)
+        blobs = await list_blobs(accounts, account_id, STAGING_CONTAINER, MOST_STAGED)
     except CloudError as problem:
         return problem.diagnostic
     listed = {blob.name: blob for blob in blobs}

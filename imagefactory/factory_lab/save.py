@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Protocol, TypeVar
 
+from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.disk_access import DiskAccess
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import saved_names
@@ -147,7 +148,8 @@ class Saver:
 
     async def _outcome(self, save: Save) -> Outcome:
         try:
-            return await self._save(save)
+            with consequence("it is not saved"):
+                return await self._save(save)
         except SaveHeld:
             return Outcome(save.vm.name, held=True)
         except ImageFactoryError as problem:
@@ -296,8 +298,9 @@ class Saver:
     async def _revoke(self, held: Hold, disks: Iterable[str]) -> None:
         """Revoke access to all disks, then record that. Tries all, then raises the first `CloudError`."""
         results = await asyncio.gather(*(self._factory.access.revoke(disk) for disk in disks), return_exceptions=True)
-        if problems := [each for each in results if isinstance(each, BaseException)]:
-            raise problems[0]
+        with consequence("its content stays readable by its SAS URL, and its VM cannot be started or deleted"):
+            if problems := [each for each in results if isinstance(each, BaseException)]:
+                raise problems[0]
         if held.disks or held.strays:
             await held.note(disks=())
 

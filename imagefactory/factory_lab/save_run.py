@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
+from imagefactory.azure.connect import connect
+from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.disk_access import DiskAccess
-from imagefactory.azure.observe import CloudFacts, connect, read_facts
+from imagefactory.azure.observe import CloudFacts, read_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.page_writer import PageWriter
 from imagefactory.azure.storage.save_records import SaveHeld, SaveRecord, SaveRecords
@@ -75,8 +77,9 @@ async def run(settings: Settings, request: SaveRequest, watcher: Watcher) -> Sav
     saving: _Run | None = None
     try:
         async with connect(settings) as (arm, accounts):
-            facts = await read_facts(arm, accounts, settings, None)
-            records, plan = await _plan(arm, accounts, facts, golden_images, request)
+            with consequence("nothing is saved"):
+                facts = await read_facts(arm, accounts, settings, None)
+                records, plan = await _plan(arm, accounts, facts, golden_images, request)
             saving = _Run(watcher, plan, records)
             if not request.dry_run:
                 await _carry_out(arm, accounts, settings, facts, saving, request.max_concurrent)
@@ -153,9 +156,9 @@ async def _plan(
 
 def _check_names(wanted: Iterable[str], known: Iterable[str]) -> None:
     found = {fold(name): name for name in known}
-    consequence, remedy = "nothing is saved", f"VMs in the factory lab: {', '.join(found.values()) or 'none'}"
+    remedy = f"VMs in the factory lab: {', '.join(found.values()) or 'none'}"
     if diagnostics := [
-        error(f"VM '{name}'", "is not in the factory lab", consequence, remedy)
+        error(f"VM '{name}'", "is not in the factory lab", "nothing is saved", remedy)
         for name in sorted(wanted)
         if fold(name) not in found
     ]:

@@ -158,8 +158,10 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
     """The custom image at an ARM id, or None. Raises `CloudError`."""
     # Imported late: the module loads the Azure SDK, which a preview does without.
     from imagefactory.azure import labs
+    from imagefactory.azure.core.errors import consequence
 
-    return await labs.find_image(arm, image_id)
+    with consequence("cannot determine whether it exists"):
+        return await labs.find_image(arm, image_id)
 
 
 async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:

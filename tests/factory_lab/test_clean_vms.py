@@ -56,7 +56,7 @@ def test_a_failed_deletion_does_not_stop_the_others(world: FactoryWorld) -> None
     world.cloud.set_faults([{**path, "action": {"status": 403, "code": "AuthorizationFailed"}}])
     run = world.command("clean-vms", "--json")
     assert run.code == 1 and run.results() == {"a": "failed", "b": "deleted"}
-    assert "it stays in the factory lab" in run.row("a")["message"]
+    assert "it is kept in the factory lab" in run.row("a")["message"]
     world.cloud.clear_faults()
     assert world.command("clean-vms", "--json").results() == {"a": "deleted"}
 

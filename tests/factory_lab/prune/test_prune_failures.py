@@ -214,8 +214,7 @@ def test_blobs_that_change_during_the_prompt_are_not_deleted(factory: PruneWorld
     record.acquire_lease(60)
     terminal.answer("y")
     assert terminal.end() == 1
-    assert (
-        "somebody wrote to it since it was listed" in terminal.shown and "is held by an active save" in terminal.shown
-    )
+    assert "another client wrote to it since it was listed" in terminal.shown
+    assert "is held by an active save" in terminal.shown
     assert "Deleted 1 of 3" in terminal.shown
     assert {*images_of(changed), held, f"{GUID}.save"} < factory.held()
