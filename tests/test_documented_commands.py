@@ -1,4 +1,4 @@
-"""What the documents point at exists: every command with its options, every file that they link to."""
+"""All commands, options and linked files in the documents exist."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.command_lines import ROOT, commands, unknown_words
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PLACEHOLDER = re.compile(r"<|\.\.\.|\w\|\w|…")
-"""Marks of an abbreviation that nobody types as it stands."""
+"""Marks of an abbreviation, which is not a command to type."""
 
 
 def shown(document: Path) -> Iterator[list[str]]:
-    """The commands in the shell blocks and in the code spans of a document."""
+    """Yield the commands in the shell blocks and code spans of a document."""
     text = document.read_text("utf-8")
     for block in re.findall(r"^ *```(?:sh|bash|shell)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
         yield from commands(block)
@@ -28,19 +28,19 @@ def shown(document: Path) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_command_of_a_document_exists(document: Path) -> None:
-    """A reader who types what is written never meets an unknown command or option."""
+    """With each of its options."""
     assert {" ".join(command): unknown_words(command) for command in shown(document) if unknown_words(command)} == {}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
-    """No link of a document is dead, as far as it stays within the project."""
+def test_every_link_to_a_file_has_a_target(document: Path) -> None:
+    """If it is a link within the project."""
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8"))
     assert [link for link in links if ":" not in link and not (document.parent / link).exists()] == []
 
 
 def test_the_operations_guide_shows_commands_of_every_program() -> None:
-    """The reader of documents finds what it is to check."""
+    """So the checks above find commands to check."""
     programs = {command[0] for command in shown(ROOT / "docs" / "operations.md")}
     assert {"pulumi", "imagefactory"} <= programs
 
@@ -59,6 +59,6 @@ def test_the_operations_guide_shows_commands_of_every_program() -> None:
         ("python3 dev.py cloud start --sed x", ["--sed"]),
     ],
 )
-def test_a_wrong_word_is_found(line: str, unknown: list[str]) -> None:
-    """The check is no formality: misspelt commands and options are found wherever they stand in a line."""
+def test_an_unknown_command_or_option_is_found(line: str, unknown: list[str]) -> None:
+    """Anywhere in a line."""
     assert [word for command in commands(line) for word in unknown_words(command)] == unknown

@@ -25,7 +25,7 @@ from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecord, 
 from imagefactory.configuration.image_names import image_name
 from imagefactory.configuration.image_paths import fold
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress
-from imagefactory.copying.known import digests_of
+from imagefactory.copying.known_source import digests_of
 from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.ranged_copy import RangedCopier
 from imagefactory.copying.totals import Totals

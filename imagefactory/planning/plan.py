@@ -62,7 +62,7 @@ class Plan:
 
     def notes(self) -> Iterator[str]:
         """Yield one line for each cross-region copy, and for the images that are kept for now."""
-        yield from (crossing.text for crossing in self.crossings)
+        yield from (crossing.text() for crossing in self.crossings)
         for lab in self.labs:
             reasons: dict[str, list[str]] = {}
             for one in lab.retained:

@@ -9,10 +9,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,6 +20,7 @@ import requests
 from azure.storage.blob import BlobLeaseClient
 
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, World
+from tests.warm.python import COLD
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 
@@ -92,7 +93,7 @@ class FactoryWorld(World):
 
     def command(self, *arguments: str, variables: Mapping[str, str] | None = None, timeout: float = 100) -> Ended:
         """Run a subcommand of `imagefactory` on this world's stack."""
-        process = self.launch(*arguments, variables=variables)
+        process = self._launch(self.words(*arguments, python=self.python), variables)
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -104,10 +105,15 @@ class FactoryWorld(World):
         return Ended(process.returncode, stdout, stderr)
 
     def launch(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a subcommand without waiting for it."""
+        """Start a subcommand without waiting for it; it can be killed."""
+        return self._launch(self.words(*arguments), variables)
+
+    def _launch(
+        self, command: Sequence[str | Path], variables: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         self.write_configuration()
         return subprocess.Popen(
-            self.words(*arguments),
+            command,
             cwd=self.folder,
             env=self.variables(variables),
             stdout=subprocess.PIPE,
@@ -117,9 +123,9 @@ class FactoryWorld(World):
         )
 
     @staticmethod
-    def words(verb: str, *arguments: str) -> list[str]:
-        """The command line of a subcommand on this world's stack."""
-        return [sys.executable, "-c", "from imagefactory.cli.main import main; main()", verb, "-s", STACK, *arguments]
+    def words(verb: str, *arguments: str, python: Path = COLD) -> list[str | Path]:
+        """Return the command line of a subcommand on this world's stack."""
+        return [python, "-c", "from imagefactory.cli.main import main; main()", verb, "-s", STACK, *arguments]
 
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a developer in this world's folder, with `more`."""

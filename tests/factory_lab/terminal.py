@@ -14,7 +14,7 @@ from pathlib import Path
 class Terminal:
     """A running command at a terminal of 200 columns."""
 
-    def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> None:
         self._here, there = pty.openpty()
         self._process = subprocess.Popen(
             command,

@@ -17,9 +17,11 @@ from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, Lab, World
 
 
 @pytest.fixture
-def world(fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path) -> World:
+def world(
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
+) -> World:
     """A factory with two images, and three VHDs whose companions are empty, broken and missing."""
-    world = World(fresh_cloud, shell, accounts, project_folder)
+    world = World(fresh_cloud, shell, accounts, project_folder, python)
     world.add_images(*(("Win2016/Datacenter.json", day) for day in (5, 6, 7, 8, 9)))
     container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
     for day, content in ((7, b""), (8, b"{ half"), (9, None)):

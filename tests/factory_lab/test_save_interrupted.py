@@ -152,6 +152,6 @@ def test_a_disk_that_was_used_after_an_interrupted_save_is_copied_again(world: F
     world.set_power("golden", "deallocated")
     world.cloud.clear_calls()
     run = world.save()
-    assert run.code == 0 and any("begins anew" in text for text in run.document["warnings"]), run.stdout
+    assert run.code == 0 and any("restarts" in text for text in run.document["warnings"]), run.stdout
     assert world.moved() > 24 * MIB
     assert is_complete(world)

@@ -104,10 +104,10 @@ def test_a_vm_is_saved_even_if_its_own_record_is_such_a_one(world: FactoryWorld)
 
 @pytest.fixture
 def pruned(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> PruneWorld:
     """A factory with VMs, to prune."""
-    return PruneWorld(FactoryWorld(fresh_cloud, shell, accounts, project_folder))
+    return PruneWorld(FactoryWorld(fresh_cloud, shell, accounts, project_folder, python))
 
 
 def test_a_prune_deletes_such_a_record_with_a_warning(pruned: PruneWorld) -> None:

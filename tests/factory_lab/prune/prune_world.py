@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,6 +23,7 @@ from imagefactory.copying.copier import SOURCE, STATE, USERS, WHOLE, user_of
 from imagefactory.images.companions import FactoryImage, companion_bytes, companion_metadata
 from tests.e2e.world import FACTORY_CONTAINER, MANIFEST, MIB, ROOT, STACK, STAGING_CONTAINER, Lab, World
 from tests.factory_lab.factory_world import UBUNTU, WINDOWS, Ended
+from tests.warm.python import COLD
 
 LENGTH = MIB + 512
 DAYS = timedelta(days=3)
@@ -159,14 +159,17 @@ class PruneWorld:
 
     def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Ended:
         """Run the command, by default at a time when all blobs are old."""
-        done = self.start(*arguments, now=now, stack=stack)
+        done = self._start(self.command(*arguments, now=now, stack=stack, python=self.world.python))
         out, err = done.communicate(timeout=60)
         return Ended(done.returncode, out, err)
 
     def start(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> subprocess.Popen[str]:
-        """Start the command, without a terminal."""
+        """Start the command, without a terminal; it can be killed."""
+        return self._start(self.command(*arguments, now=now, stack=stack))
+
+    def _start(self, command: Sequence[str | Path]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments, now=now, stack=stack),
+            command,
             cwd=self.world.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -176,10 +179,12 @@ class PruneWorld:
         )
 
     @staticmethod
-    def command(*arguments: str, now: datetime | None = None, stack: str = STACK) -> list[str]:
+    def command(
+        *arguments: str, now: datetime | None = None, stack: str = STACK, python: Path = COLD
+    ) -> list[str | Path]:
         """Return its command line."""
         then = (now or datetime.now(timezone.utc) + DAYS).isoformat()
-        return [sys.executable, "-m", "tests.factory_lab.prune.later", then, "prune", "--stack", stack, *arguments]
+        return [python, "-m", "tests.factory_lab.prune.later", then, "prune", "--stack", stack, *arguments]
 
     @property
     def environment(self) -> dict[str, str]:

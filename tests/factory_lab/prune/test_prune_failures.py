@@ -95,10 +95,10 @@ def test_the_next_prune_finishes_one_that_was_killed(factory: PruneWorld) -> Non
 
 
 def test_files_of_a_killed_save_are_deleted_and_its_vm_is_saved_again(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> None:
     """Also the active access to its disk is revoked; while the lease on its record is active, they are kept."""
-    world = FactoryWorld(fresh_cloud, shell, accounts, project_folder)
+    world = FactoryWorld(fresh_cloud, shell, accounts, project_folder, python)
     factory = PruneWorld(world)
     world.add_vm("golden", sizeBytes=24 * MIB, allocatedBytes=12 * MIB)
     world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})

@@ -183,7 +183,7 @@ def test_a_lab_that_cannot_be_updated_is_a_failure_and_stops_no_other(answer: La
 def test_cross_region_copies_are_reported() -> None:
     """Both spellings of a region are the same region."""
     (crossing,) = planned(catalog(image()), region="eastus").crossings
-    assert crossing.text == ("eastus: 1 image for 1 lab: up to 0.1 GiB copied from westeurope (once per image)")
+    assert crossing.text() == ("eastus: 1 image for 1 lab: up to 0.1 GiB copied from westeurope (once per image)")
     assert planned(catalog(image()), region="West Europe").crossings == ()
     assert planned(catalog(image()), standing(), region="eastus").crossings == (), "what stands is not copied"
 
