@@ -1,6 +1,6 @@
 """The seed document: what the embedded cloud shall hold. `localcloud/blobs/seeding.py` uploads the VHDs.
 
-Owns the format (docs/embedded-cloud.md describes it) and its checks. Refuses: I/O beyond reading the file itself.
+Owns the format (docs/development/embedded-cloud.md describes it) and its checks. Refuses: I/O beyond reading the file itself.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def parse_seed(data: object, source: str = "seed document") -> SeedDocument:
         return SeedDocument.model_validate(data)
     except ValidationError as error:
         raise SeedError(
-            f"{source}: {fault_text(error)}; nothing was seeded. Correct it after docs/embedded-cloud.md."
+            f"{source}: {fault_text(error)}; nothing was seeded. Correct it after docs/development/embedded-cloud.md."
         ) from error
 
 

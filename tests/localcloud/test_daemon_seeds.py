@@ -126,8 +126,8 @@ def test_a_machine_that_cannot_be_is_not_seeded(change: dict[str, Any], words: s
 
 
 def test_the_documented_seed_is_a_good_one_and_its_actions_are_all() -> None:
-    """The example of docs/embedded-cloud.md parses, and each row of its table of actions is an action."""
-    text = (Checkout.here().root / "docs" / "embedded-cloud.md").read_text(encoding="utf-8")
+    """The example of docs/development/embedded-cloud.md parses, and each row of its table of actions is an action."""
+    text = (Checkout.here().root / "docs" / "development" / "embedded-cloud.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     document = parse_seed(json.loads(example))
     assert document.accounts() == ["factorystore", "webteamstore", "sparestore"]
