@@ -30,7 +30,10 @@ from localcloud.state_lock import LOCK_SECONDS, CloudFault, is_locked
 START_SECONDS = 60.0 + LOCK_SECONDS
 app = typer.Typer(help="The embedded cloud: emulators on this machine.", no_args_is_help=True, add_completion=False)
 _StateOption = Annotated[Path, typer.Option("--state", help="the private folder that keeps everything")]
-_SeedOption = Annotated[Path | None, typer.Option("--seed", help="what it shall hold (docs/development/embedded-cloud.md)")]
+_SeedOption = Annotated[
+    Path | None,
+    typer.Option("--seed", help="Seed document to add (docs/development/embedded-cloud.md)"),
+]
 _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 

@@ -1,6 +1,6 @@
 """The seed document: what the embedded cloud shall hold. `localcloud/blobs/seeding.py` uploads the VHDs.
 
-Owns the format (docs/development/embedded-cloud.md describes it) and its checks. Refuses: I/O beyond reading the file itself.
+Owns the format (see docs/development/embedded-cloud.md) and its checks. Refuses: I/O beyond reading the file itself.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed",
         type=Path,
         metavar="FILE",
-        help="what it shall hold (docs/development/embedded-cloud.md); at the first start default.json of localcloud/seeds",
+        help="seed document (docs/development/embedded-cloud.md); at the first start default.json of localcloud/seeds",
     )
     actions.add_parser("stop", help="stop it; what it holds is kept")
     status = actions.add_parser("status", help="its endpoints, storage accounts and labs")
