@@ -1,4 +1,4 @@
-"""What documents and code point at exists: every command with its options, every file and heading that they link to."""
+"""All commands, options, and linked files and headings in documents and code exist."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.command_lines import ROOT, commands, unknown_words
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CODE = ("benchmarks", "components", "imagefactory", "localcloud", "pipelines", "providers", "tests", "toolchain")
-"""Folders whose comments and messages name documents."""
+"""Folders with comments and messages that name documents."""
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"<|\.\.\.|\w\|\w|…")
-"""Marks of an abbreviation that nobody types as it stands."""
+"""Marks of an abbreviation, which is not a command to type."""
 
 
 def shown(document: Path) -> Iterator[list[str]]:
-    """The commands in the shell blocks and in the code spans of a document."""
+    """Yield the commands in the shell blocks and code spans of a document."""
     text = document.read_text("utf-8")
     for block in re.findall(r"^ *```(?:sh|bash|shell)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
         yield from commands(block)
@@ -34,12 +34,12 @@ def shown(document: Path) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_command_of_a_document_exists(document: Path) -> None:
-    """A reader who types what is written never meets an unknown command or option."""
+    """With each of its options."""
     assert {" ".join(command): unknown_words(command) for command in shown(document) if unknown_words(command)} == {}
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchors of a document's headings, as GitHub names them."""
+    """Return the anchors of a document's headings, as GitHub names them."""
     text = FENCED.sub("", document.read_text("utf-8"))
     found: list[str] = []
     for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
@@ -48,30 +48,30 @@ def anchors(document: Path) -> set[str]:
     return set(found)
 
 
-def leads_nowhere(link: str, document: Path) -> bool:
-    """Whether a link of a document names a file that is missing, or a heading that its file does not have."""
+def is_dead(link: str, document: Path) -> bool:
+    """Return whether the file of a link, or its heading, is missing."""
     path, _, anchor = link.partition("#")
     target = document.parent / path if path else document
     return not target.exists() or (bool(anchor) and anchor not in anchors(target))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_leads_to_a_file_and_to_a_heading_of_it(document: Path) -> None:
-    """No link of a document is dead, as far as it stays within the project."""
+def test_every_link_has_a_target(document: Path) -> None:
+    """A file and, if the link names one, a heading in it; for links within the project."""
     links = re.findall(r"\]\(([^)\s]+)[^)]*\)", FENCED.sub("", document.read_text("utf-8")))
-    assert [link for link in links if ":" not in link and leads_nowhere(link, document)] == []
+    assert [link for link in links if ":" not in link and is_dead(link, document)] == []
 
 
 def test_a_dead_link_is_found() -> None:
-    """Also one whose file exists and whose heading does not."""
+    """Also if only the heading is missing."""
     document = ROOT / "docs" / "setup.md"
-    assert not leads_nowhere("operations.md#roles", document) and not leads_nowhere("#9-update", document)
+    assert not is_dead("operations.md#roles", document) and not is_dead("#9-update", document)
     dead = ["missing.md", "operations.md#rules", "#91-update"]
-    assert [link for link in dead if leads_nowhere(link, document)] == dead
+    assert [link for link in dead if is_dead(link, document)] == dead
 
 
 def test_every_document_that_code_names_exists() -> None:
-    """A message, a comment or a pipeline sends its reader to a page, a heading and a decision that are there."""
+    """With the heading, or the decision, that a message, a comment or a pipeline names."""
     files = [*ROOT.glob("*.py"), *ROOT.glob("*.y*ml"), *(path for name in CODE for path in ROOT.glob(f"{name}/**/*.*"))]
     named = {
         (path.relative_to(ROOT).as_posix(), name)
@@ -83,13 +83,13 @@ def test_every_document_that_code_names_exists() -> None:
     missing = {
         (path, name)
         for path, name in named
-        if (leads_nowhere(name, ROOT / "README.md") if ".md" in name else not [*ROOT.glob(f"{name}-*.md")])
+        if (is_dead(name, ROOT / "README.md") if ".md" in name else not [*ROOT.glob(f"{name}-*.md")])
     }
     assert missing == set()
 
 
 def test_the_example_of_an_error_is_what_validate_prints(tmp_path: Path) -> None:
-    """README shows a labs.json and a message about it that are real ones."""
+    """With a typing error in the labs.json that README shows."""
     text = (ROOT / "README.md").read_text("utf-8")
     (labs,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     (shown,) = re.findall(r"^(Configuration/labs\.json:.*)$", text, re.MULTILINE)
@@ -101,7 +101,7 @@ def test_the_example_of_an_error_is_what_validate_prints(tmp_path: Path) -> None
 
 
 def test_the_documents_show_commands_of_every_program() -> None:
-    """The reader of documents finds what it is to check."""
+    """So the checks above find commands to check."""
     programs = {command[0] for document in DOCUMENTS for command in shown(document)}
     assert {"pulumi", "imagefactory", "python3"} <= programs
 
@@ -122,6 +122,6 @@ def test_the_documents_show_commands_of_every_program() -> None:
         ("python3 dev.py cloud start --sed x", ["--sed"]),
     ],
 )
-def test_a_wrong_word_is_found(line: str, unknown: list[str]) -> None:
-    """The check is no formality: misspelt commands and options are found wherever they stand in a line."""
+def test_an_unknown_command_or_option_is_found(line: str, unknown: list[str]) -> None:
+    """Anywhere in a line."""
     assert [word for command in commands(line) for word in unknown_words(command)] == unknown
