@@ -25,13 +25,13 @@ from imagefactory.diagnostics import Diagnostic, warning
 from imagefactory.factory_lab.prune import PruneReport
 from imagefactory.factory_lab.save import Outcome
 from imagefactory.factory_lab.save_run import SaveReport
-from imagefactory.images.catalog import LeftOut
+from imagefactory.images.catalog import build_catalog
 from imagefactory.images.companions import DataDisk, companion_bytes
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.prune_plan import PruneRules
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
-from tests.unit.builders import NOON, catalog, entry, facts, image, lab, standing, write_configuration
+from tests.unit.builders import NOON, catalog, entry, facts, image, lab, standing, vhd, write_configuration
 from tests.unit.cli.conftest import Verb
 from tests.unit.cli.test_verbs import cleaned
 from tests.unit.planning.prunes import files, keeping, plan
@@ -127,7 +127,7 @@ def test_every_json_key_of_validate_is_documented(verb: Verb, tmp_path: Path) ->
 def test_every_json_key_of_catalog_is_documented(verb: Verb) -> None:
     """With labs, one of them unread."""
     one = replace(image("held"), data_disks=(DataDisk(1, "held.lun1.vhd"),))
-    found = catalog(one, left_out=(LeftOut("dead.vhd", DIAGNOSTIC),))
+    found = replace(build_catalog([vhd("unfinished.vhd")], {}), images=(one,))
     labs = [lab("team"), lab("lost")]
     states: dict[LabKey, LabFacts | Diagnostic]
     states = {labs[0].key: facts("team", standing("held", source_vhd="held.vhd")), labs[1].key: DIAGNOSTIC}
