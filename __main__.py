@@ -6,13 +6,13 @@ import os
 import pulumi
 from pulumi.runtime import config
 
-from components.distribution import distribute, fail
+from components.distribution import distribute, fail, log, stopped_by
 from components.lab_images import VhdSource
 from components.stack_state import read_stack_state
 from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import parse_settings
-from imagefactory.errors import ImageFactoryError
+from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.planning.plan import build_plan
 
 
@@ -22,11 +22,12 @@ async def main() -> None:
         settings = parse_settings(config.CONFIG.get(), os.environ)
         configuration = load_configuration(settings.configuration, settings.labs)
         facts, state = await asyncio.gather(gather_facts(settings, configuration), read_stack_state())
+    except ConfigurationError as error:
+        raise stopped_by(error.diagnostics) from None
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images)
-    for diagnostic in plan.warnings:
-        pulumi.log.warn(diagnostic.placed())
+    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.done)
+    log(plan.warnings)
     for line in plan.notes():
         pulumi.log.info(line)
     distribution = distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, state)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from components.stack_state import StackState
 from components.staged_vhd import PlanFailures, VhdCopyProvider
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.diagnostics import Diagnostic
+from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.planning.plan import Plan
 
 STACK_FRAMES = 7
@@ -71,6 +71,20 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
     )
 
 
+def log(diagnostics: Iterable[Diagnostic]) -> None:
+    """Log each diagnostic with its own severity, which the engine prints before it."""
+    for diagnostic in diagnostics:
+        write = pulumi.log.error if diagnostic.severity is Severity.ERROR else pulumi.log.warn
+        write(diagnostic.placed())
+
+
+def stopped_by(diagnostics: Iterable[Diagnostic]) -> pulumi.RunError:
+    """Log all diagnostics but the last error; return the exception whose message is that error."""
+    *others, last = sorted(diagnostics, key=lambda diagnostic: diagnostic.severity is Severity.ERROR)
+    log(others)
+    return pulumi.RunError(last.placed())
+
+
 async def fail(failures: Sequence[Diagnostic], distribution: Distribution) -> None:
     """Report the failures of a plan, if any, and make the run fail once everything that was declared is done.
 
@@ -79,8 +93,7 @@ async def fail(failures: Sequence[Diagnostic], distribution: Distribution) -> No
     """
     if not failures:
         return
-    for diagnostic in failures:
-        pulumi.log.error(diagnostic.placed())
+    log(failures)
     done = (resource.urn.future(with_unknowns=True) for resource in distribution.resources)
     await asyncio.gather(*done, return_exceptions=True)
     parts = "1 part" if len(failures) == 1 else f"{len(failures)} parts"

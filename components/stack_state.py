@@ -37,6 +37,12 @@ class StackState:
         """Names of the chains that have a custom image, finished or not."""
         return frozenset(name for name, chain in self.chains.items() if CUSTOM_IMAGE in chain)
 
+    @property
+    def done(self) -> dict[str, str]:
+        """File name of the factory's VHD by name of each chain that has all its resources."""
+        whole = ((name, chain) for name, chain in self.chains.items() if chain.keys() >= {COPY, CUSTOM_IMAGE, RELEASE})
+        return {name: str(chain[COPY].get("sourceUrl")).rpartition("/")[2] for name, chain in whole}
+
     def of_lab(self, label: str) -> list[str]:
         """Names of the images of a lab, without its label."""
         return sorted(name.rpartition("/")[2] for name in self.chains if name.startswith(f"{label}/"))

@@ -1,10 +1,11 @@
-"""One thing that is wrong, told so that a person can mend it.
+"""Diagnostics: one problem each, with its remedy.
 
-Owns the text of errors and warnings and where they point. Refuses to print, log or raise.
+Defines the text and location of errors and warnings. Does not print, log or raise.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,7 +13,7 @@ from imagefactory.plain_text import printable, redacted
 
 
 class Severity(str, Enum):
-    """How much a diagnostic weighs: an error stops or fails what it names, a warning does not."""
+    """The weight of a diagnostic: an error stops or fails what it names, a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -20,7 +21,7 @@ class Severity(str, Enum):
 
 @dataclass(frozen=True)
 class Location:
-    """A place in a file. Line and column count from 1, the column in characters; None where it is not known."""
+    """A place in a file. Line and column count from 1, the column in characters; None if unknown."""
 
     file: str
     line: int | None = None
@@ -32,7 +33,7 @@ class Location:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """Subject, fact, consequence and remedy of one thing that is wrong, each a phrase without a closing full stop."""
+    """Subject, fact, consequence and remedy of one problem, each a phrase without a closing full stop."""
 
     severity: Severity
     subject: str
@@ -42,22 +43,20 @@ class Diagnostic:
     location: Location | None = None
 
     def message(self) -> str:
-        """The diagnostic on one line, without place and severity."""
-        told = "; ".join(part for part in (self.fact, self.consequence) if part)
-        return printable(redacted(f"{self.subject}: {told}. {self.remedy}")).rstrip(" .") + "."
+        """Return the diagnostic on one line, without location and severity."""
+        return self._line(self.subject)
 
     def placed(self) -> str:
-        """Place and message, for a reader that shows the severity itself."""
-        return f"{self.location}: {self.message()}" if self.location else self.message()
+        """Return location and message, for a reader that adds the severity itself."""
+        return self._located("")
 
     def text(self) -> str:
-        """The diagnostic on one line: `labs.json:3:5: error: <subject>: <fact>; <consequence>. <remedy>`."""
-        place = f"{self.location}: " if self.location else ""
-        return f"{place}{self.severity.value}: {self.message()}"
+        """Return the diagnostic on one line: `labs.json:3:5: error: <subject>: <fact>; <consequence>. <remedy>`."""
+        return self._located(f"{self.severity.value}: ")
 
     def to_dict(self) -> dict[str, str | int | None]:
-        """The diagnostic for JSON: `severity`, `file`, `line`, `column` (null where unknown), `subject`, `fact`,
-        `consequence`, `remedy` and the whole `message`."""
+        """Return the diagnostic for JSON: `severity`, `file`, `line`, `column` (null if unknown), `subject`, `fact`,
+        `consequence`, `remedy` and the complete `message`."""
         place = self.location or Location("")
         return {
             "severity": self.severity.value,
@@ -71,12 +70,26 @@ class Diagnostic:
             "message": self.message(),
         }
 
+    def _located(self, severity: str) -> str:
+        """Name the file once: a subject that ends with it (`companion x.json`) is shortened beside the location."""
+        if self.location is None:
+            return severity + self.message()
+        words = [match.end() for match in re.finditer(r"^|\s", self.subject)]
+        file = f"/{self.location.file}"
+        named = next((start for start in words if file.endswith(f"/{self.subject[start:]}")), len(self.subject))
+        return f"{self.location}: {severity}{self._line(self.subject[:named].rstrip())}"
+
+    def _line(self, subject: str) -> str:
+        facts = "; ".join(part for part in (self.fact, self.consequence) if part)
+        problem = f"{subject}: {facts}" if subject else facts
+        return printable(redacted(f"{problem}. {self.remedy}")).rstrip(" .") + "."
+
 
 def error(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Diagnostic:
-    """A diagnostic of severity error."""
+    """Return a diagnostic of severity error."""
     return Diagnostic(Severity.ERROR, subject, fact, consequence, remedy, location)
 
 
 def warning(subject: str, fact: str, consequence: str, remedy: str, location: Location | None = None) -> Diagnostic:
-    """A diagnostic of severity warning."""
+    """Return a diagnostic of severity warning."""
     return Diagnostic(Severity.WARNING, subject, fact, consequence, remedy, location)

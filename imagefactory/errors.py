@@ -1,6 +1,16 @@
-"""The exceptions of the image factory, one for each distinct handling.
+"""The exceptions of the image factory, one for each way of handling it.
 
-Owns the base that an edge catches. Refuses texts of its own: what is wrong is said by diagnostics.
+* ImageFactoryError: its text is for the user
+  * ConfigurationError: a file of the user, a setting or an option is wrong (exit code 2)
+  * CloudError (`imagefactory.azure.core.errors`): Azure denied a request or did not respond
+    * SaveLost (`imagefactory.azure.storage.save_records`): the lease on a save's record expired
+  * CredentialError (`imagefactory.azure.core.credentials`): a variable for authentication is missing or invalid
+  * CopyError (`imagefactory.copying.copier`): a copy cannot be finished
+    * RelayLost: the relay of a copy is missing or cannot be read
+  * ManifestError (`imagefactory.images.ranges_manifest`): a ranges manifest is invalid
+
+The exceptions that are caught where they are expected, and never reach the user, are next to the code that raises them:
+JsonError, RangeRefused, SaveHeld, SourceChanged. Does not define messages: diagnostics do.
 """
 
 from __future__ import annotations
@@ -12,9 +22,9 @@ from imagefactory.plain_text import printable_lines, redacted
 
 
 class ImageFactoryError(Exception):
-    """Anything that the image factory reports to its user; the edge shows its text, never a traceback.
+    """An error that is reported to the user: its text, never a traceback.
 
-    Its text holds no secret and no command, whatever texts of others it was made of.
+    Its text contains no secret and no build agent command, even if it quotes the text of others.
     """
 
     def __str__(self) -> str:
@@ -22,7 +32,10 @@ class ImageFactoryError(Exception):
 
 
 class ConfigurationError(ImageFactoryError):
-    """labs.json, the golden images or the stack configuration are wrong. `diagnostics` has errors and warnings."""
+    """A mistake in labs.json, the golden images, the settings or the options.
+
+    `diagnostics` has errors and warnings. Its text names the severity of each, so no reader adds a severity to it.
+    """
 
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)

@@ -1,4 +1,4 @@
-"""The embedded cloud of the local stack: emulators, stand-in plugins, and the tools that set them up.
+"""The embedded cloud of the local stack and the tests: emulators and a stand-in plugin, on this machine only.
 
-Owns everything that runs on this machine only. The product never imports it: it is reached through endpoints alone.
+The product does not import it; it connects to its endpoints.
 """

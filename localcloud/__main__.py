@@ -1,6 +1,6 @@
 """`python -m localcloud serve | start | stop | status`: the embedded cloud's command line.
 
-Owns the life of the daemon seen from outside, and the one place where its errors become messages and exit codes.
+Starts and stops the daemon, and turns errors into messages and exit codes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from rich.table import Table
 from localcloud.client import CloudClient, CloudError
 from localcloud.private_files import read_private
 from localcloud.seed import SeedDocument, SeedError, load_seed
-from localcloud.state_lock import LOCK_SECONDS, CloudFault, is_locked
+from localcloud.state_lock import LOCK_SECONDS, DaemonError, is_locked
 
 START_SECONDS = 60.0 + LOCK_SECONDS
-app = typer.Typer(help="The embedded cloud: emulators on this machine.", no_args_is_help=True, add_completion=False)
-_StateOption = Annotated[Path, typer.Option("--state", help="the private folder that keeps everything")]
+app = typer.Typer(help="Run the embedded cloud: emulators on this machine.", no_args_is_help=True, add_completion=False)
+_StateOption = Annotated[Path, typer.Option("--state", help="Private folder that contains all state")]
 _SeedOption = Annotated[
-    Path | None,
-    typer.Option("--seed", help="Seed document to add (docs/development/embedded-cloud.md)"),
+    Path | None, typer.Option("--seed", help="Seed document to add (docs/development/embedded-cloud.md)")
 ]
 _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -43,10 +42,10 @@ def serve(
     seed: _SeedOption = None,
     arm_port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
     blob_port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
-    in_memory: Annotated[bool, typer.Option("--in-memory", help="keep labs and blobs in memory only")] = False,
+    in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep labs and blobs in memory only")] = False,
 ) -> None:
     """Serve in the foreground until SIGTERM or Ctrl-C."""
-    from localcloud.server import Options  # here: these imports take a second that the other verbs save
+    from localcloud.server import Options  # here: these imports take 1 s, which the other commands save
     from localcloud.server import serve as serve_cloud
 
     os.umask(0o077)
@@ -57,7 +56,7 @@ def serve(
 
 @app.command()
 def start(state: _StateOption, seed: _SeedOption = None) -> None:
-    """Start in the background and wait until it is ready; add the seed, also to a cloud that runs already."""
+    """Start the cloud in the background and wait until it is ready; add the seed, even if it is already running."""
     document = load_seed(seed) if seed else None
     client = CloudClient(state)
     if _status(client) is None:
@@ -72,20 +71,20 @@ def start(state: _StateOption, seed: _SeedOption = None) -> None:
 
 @app.command()
 def stop(state: _StateOption) -> None:
-    """End the cloud and wait until everything is saved and no process is left."""
+    """Stop the cloud and wait until its state is saved and its processes have exited."""
     if not is_locked(state):
         _err.print("The embedded cloud is not running.")
         return
     pid = read_private(state / "daemon.json").get("pid")
     if isinstance(pid, int):
-        with suppress(ProcessLookupError):  # it was killed, and Azurite is still writing
+        with suppress(ProcessLookupError):  # the daemon was killed, and Azurite is still writing
             os.kill(pid, signal.SIGTERM)
     waiting = _Waiting("Stopping the embedded cloud")
     while is_locked(state):
         if waiting.seconds > LOCK_SECONDS:
-            raise CloudFault(
-                f"{state}: the embedded cloud (process {pid}) did not end within {LOCK_SECONDS:.0f} s. "
-                f"See {state / 'daemon.log'}, then end that process by hand."
+            raise DaemonError(
+                f"{state}: the embedded cloud (process {pid}) did not stop within {LOCK_SECONDS:.0f} s. "
+                f"See {state / 'daemon.log'}, then kill that process."
             )
         waiting.tick()
     _err.print("The embedded cloud has stopped.")
@@ -93,12 +92,12 @@ def stop(state: _StateOption) -> None:
 
 @app.command()
 def status(state: _StateOption, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Every endpoint, storage account and lab; with --json the storage keys too. Exit code 1 where it does not run."""
+    """Show endpoints, storage accounts and labs; with --json also the storage keys. Exit code 1: not running."""
     document = CloudClient(state).status()
     if as_json:
         typer.echo(json.dumps(document, indent=2))
         return
-    # Logs and pipes have no width of their own; rich would take 80 columns and cut the names.
+    # Logs and pipes have no width; rich would assume 80 columns and truncate the names.
     width = None if sys.stdout.isatty() else 160
     console = Console(highlight=False, width=width, markup=False, emoji=False)
     for name in ("resourceManager", "blobEndpoint", "identityEndpoint", "pid"):
@@ -115,20 +114,20 @@ def status(state: _StateOption, as_json: Annotated[bool, typer.Option("--json")]
 
 
 class _Waiting:
-    """A pause at a time, and a line when it takes longer than two seconds."""
+    """A wait in short pauses that prints a line every 2 s."""
 
-    def __init__(self, what: str) -> None:
-        self._what, self._began, self._said = what, time.monotonic(), 0.0
+    def __init__(self, activity: str) -> None:
+        self._activity, self._started, self._printed = activity, time.monotonic(), 0.0
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self._started
 
     def tick(self, detail: str = "") -> None:
         time.sleep(0.1)
-        if self.seconds - self._said > 2:
-            self._said = self.seconds
-            _err.print(f"{self._what}{detail} ({self.seconds:.0f} s)")
+        if self.seconds - self._printed > 2:
+            self._printed = self.seconds
+            _err.print(f"{self._activity}{detail} ({self.seconds:.0f} s)")
 
 
 def _status(client: CloudClient) -> dict[str, Any] | None:
@@ -153,12 +152,12 @@ def _start_daemon(state: Path, client: CloudClient) -> None:
         )
     waiting = _Waiting("Starting the embedded cloud")
     while (ready := _status(client)) is None or ready["pid"] != daemon.pid:
-        ended = daemon.poll()
-        if ended is not None or waiting.seconds > START_SECONDS:
-            why = "it ended" if ended is not None else f"it was not ready after {START_SECONDS:.0f} s"
+        exited = daemon.poll() is not None
+        if exited or waiting.seconds > START_SECONDS:
+            fact = "exited" if exited else f"was not ready after {START_SECONDS:.0f} s"
             daemon.terminate()
             last = "\n  ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
-            raise CloudFault(f"Embedded cloud: {why}. The last lines of {log}:\n  {last}")
+            raise DaemonError(f"Embedded cloud: {fact}. The last lines of {log}:\n  {last}")
         waiting.tick()
 
 
@@ -173,7 +172,7 @@ def _seed(client: CloudClient, document: SeedDocument) -> None:
 
     worker = Thread(target=call, daemon=True)
     worker.start()
-    waiting = _Waiting("Making factory images")
+    waiting = _Waiting("Creating factory images")
     while worker.is_alive():
         progress = (_status(client) or {}).get("seeding") or {}
         waiting.tick(f": {progress['done']} of {progress['total']}" if progress else "")
@@ -182,10 +181,10 @@ def _seed(client: CloudClient, document: SeedDocument) -> None:
 
 
 def main() -> None:
-    """Run a command; an error is a message and exit code 1."""
+    """Run a command; print an error as a message and exit with code 1."""
     try:
         app(prog_name="python -m localcloud")
-    except (CloudFault, CloudError, SeedError, OSError) as error:
+    except (DaemonError, CloudError, SeedError, OSError) as error:
         _err.print(f"error: {error}")
         sys.exit(1)
 

@@ -1,6 +1,6 @@
-"""A client of the embedded cloud's control API, for dev.py and tests. Standard library only.
+"""A client of the embedded cloud's control API, for dev.py, the tests and the benchmarks.
 
-Owns the calls and their errors. It starts nothing.
+Standard library only, because dev.py imports it before the Python environment exists. Does not start a cloud.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ _DIRECT = build_opener(ProxyHandler({}))
 
 
 class CloudError(Exception):
-    """The embedded cloud does not run or refused; the text says why."""
+    """The embedded cloud is not running or rejected the call; the message gives the reason."""
 
 
 class CloudClient:
-    """The control API of the cloud whose state folder is given, or of the one at a base URL (`http://127.0.0.1:1234`)."""
+    """The control API of the cloud with a state folder, or of the one at a base URL (`http://127.0.0.1:1234`)."""
 
     def __init__(self, where: Path | str) -> None:
         self._where = where
 
     @property
     def base_url(self) -> str:
-        """Where the resource manager and the control API answer. Raises CloudError where no cloud runs."""
+        """The URL of resource manager and control API. Raises CloudError if no cloud is running."""
         if isinstance(self._where, str) and self._where.startswith("http"):
             return self._where.rstrip("/")
         try:
@@ -35,23 +35,24 @@ class CloudClient:
             return str(daemon["resourceManager"])
         except (OSError, ValueError, KeyError, TypeError):
             raise CloudError(
-                f"{self._where}: no embedded cloud runs with this state folder. Start it: python3 dev.py cloud start"
+                f"{self._where}: no embedded cloud is running with this state folder. "
+                "Start it: python3 dev.py cloud start"
             ) from None
 
     def status(self) -> dict[str, Any]:
-        """Endpoints, identity, storage accounts with keys, labs, disks with active access."""
+        """Return endpoints, identity, storage accounts with keys, labs, and disks with active access."""
         return dict(self._call("GET", "status"))
 
     def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Add what a seed document declares; returns when all is there."""
+        """Add the contents of a seed document; return when all of it exists."""
         return dict(self._call("POST", "seed", document))
 
     def faults(self) -> list[dict[str, Any]]:
-        """The fault rules in force, with `seen` and `hits`."""
+        """Return the active fault rules, with `seen` and `hits`."""
         return list(self._call("GET", "faults"))
 
     def set_faults(self, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Put `rules` in the place of all fault rules."""
+        """Replace all fault rules."""
         self._call("PUT", "faults", list(rules))
 
     def clear_faults(self) -> None:
@@ -59,15 +60,15 @@ class CloudClient:
         self._call("DELETE", "faults")
 
     def latencies(self) -> dict[str, Any]:
-        """The latencies in force."""
+        """Return the current latencies."""
         return dict(self._call("GET", "latencies"))
 
     def set_latencies(self, latencies: Mapping[str, float | None]) -> None:
-        """Put `latencies` in force; what is not given is zero."""
+        """Set the latencies; omitted ones become zero."""
         self._call("PUT", "latencies", dict(latencies))
 
     def set_limits(self, limits: Mapping[str, float | None]) -> None:
-        """Put limits of page writes in force, until the cloud ends; what is not given is unlimited."""
+        """Set the limits of page writes until the cloud stops; omitted ones are unlimited."""
         self._call("PUT", "limits", dict(limits))
 
     def set_sign_in(
@@ -77,10 +78,10 @@ class CloudClient:
         token_seconds: float | None = None,
         clock_ahead_seconds: float = 0,
     ) -> None:
-        """Disable the keys of storage accounts, change the life of new tokens and the clock, until the cloud ends."""
-        life = {} if token_seconds is None else {"tokenSeconds": token_seconds}
+        """Disable keys of storage accounts, set the lifetime of new tokens and the clock, until the cloud stops."""
+        lifetime = {} if token_seconds is None else {"tokenSeconds": token_seconds}
         clock = {"clockAheadSeconds": clock_ahead_seconds}
-        self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **clock, **life})
+        self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **clock, **lifetime})
 
     def set_virtual_machine(
         self,
@@ -95,9 +96,9 @@ class CloudClient:
         tags: Mapping[str, str] | None = None,
         writes: str | None = None,
     ) -> None:
-        """Change a virtual machine of a lab (`group` is the lab's); what is not given stays.
+        """Change a virtual machine of a lab (`group` is the lab's); omitted values are kept.
 
-        `writes` is a short text that its guest writes into each disk.
+        `writes` is a short string that its guest writes to each disk.
         """
         changes = {
             "powerState": power_state,
@@ -106,28 +107,28 @@ class CloudClient:
             "tags": tags,
             "writes": writes,
         }
-        where = {"subscriptionId": subscription, "resourceGroup": group, "lab": lab, "name": name}
+        machine = {"subscriptionId": subscription, "resourceGroup": group, "lab": lab, "name": name}
         given = {key: value for key, value in changes.items() if value is not None}
-        self._call("PATCH", "virtual-machines", {**where, **given})
+        self._call("PATCH", "virtual-machines", {**machine, **given})
 
     def calls(self) -> list[dict[str, Any]]:
-        """The journal: service, method, path, status and time (`at`) of each call, oldest first."""
+        """Return the journal: service, method, path, status and time (`at`) of each call, oldest first."""
         return list(self._call("GET", "calls"))
 
     def clear_calls(self) -> None:
-        """Forget the journal."""
+        """Clear the journal."""
         self._call("DELETE", "calls")
 
-    def _call(self, method: str, what: str, body: object = None) -> Any:
+    def _call(self, method: str, name: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        url = f"{self.base_url}/local/{what}"
+        url = f"{self.base_url}/local/{name}"
         request = Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310 - loopback only
         try:
-            with _DIRECT.open(request) as answer:
-                return json.load(answer)
+            with _DIRECT.open(request) as response:
+                return json.load(response)
         except HTTPError as error:
             raise CloudError(error.read().decode(errors="replace")) from None
         except (URLError, OSError, ValueError) as error:
             raise CloudError(
-                f"{self.base_url}: the embedded cloud does not answer ({error}). Start it: python3 dev.py cloud start"
+                f"{self.base_url}: the embedded cloud does not respond ({error}). Start it: python3 dev.py cloud start"
             ) from None

@@ -1,7 +1,7 @@
-"""Injected latencies and faults, and the journal of calls, shared by the blob and the ARM server.
+"""Injected latencies and faults, and the journal of calls, shared by the blob service and the resource manager.
 
-Owns: which rule meets which call, and how often. Refuses: carrying an action out; the server that was called does.
-Counting is exact: each rule counts every call that its own pattern matches, whether or not another rule answers it.
+Matches rules with calls and counts them exactly: each rule counts every call that it matches, even if another rule
+applies to it. Does not perform actions; the service that was called does.
 """
 
 from __future__ import annotations
@@ -27,50 +27,54 @@ _JOURNAL_LENGTH = 100_000
 
 
 class Document(BaseModel):
-    """Base of the JSON formats of the embedded cloud: camelCase, unknown keys refused."""
+    """Base of the JSON formats of the embedded cloud: camelCase, without unknown keys."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
     def to_json(self) -> dict[str, Any]:
-        """The value as JSON data, as it was written: what was not given is left out."""
+        """Return the value as JSON data, without omitted keys."""
         return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
 
 
-class Latencies(Document):
-    """How long the cloud takes, in seconds; the defaults finish everything at once."""
+class Settings(Document):
+    """A document whose omitted keys have defaults."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all values as JSON data, including defaults."""
+        return self.model_dump(by_alias=True, mode="json")
+
+
+class Latencies(Settings):
+    """The duration of operations, in seconds; by default everything finishes immediately."""
 
     copy_seconds: float = Field(0.0, ge=0)
-    """A server-side copy's time, whatever its size."""
+    """The duration of a server-side copy of any size."""
     copy_bytes_per_second: float | None = Field(None, gt=0)
-    """Where given, a copy takes its source's length divided by this, on top of `copySeconds`."""
+    """If set, a copy takes its source's length divided by this, in addition to `copySeconds`."""
     page_seconds: float = Field(0.0, ge=0)
-    """The time of each Put Page and Put Page From URL."""
+    """The duration of each Put Page and Put Page From URL."""
     image_create_seconds: float = Field(0.0, ge=0)
     image_delete_seconds: float = Field(0.0, ge=0)
     vm_delete_seconds: float = Field(0.0, ge=0)
     disk_access_seconds: float = Field(0.0, ge=0)
     """Granting access to a disk, and revoking it."""
 
-    def to_json(self) -> dict[str, Any]:
-        """All latencies, also those that were not given."""
-        return self.model_dump(by_alias=True, mode="json")
-
 
 class OperationFailure(Document):
-    """What an operation that was accepted ends with."""
+    """The error of an operation that was accepted."""
 
     code: str
     message: str
 
 
 class Action(Document):
-    """What happens to a call that a rule meets; `delaySeconds` comes before the rest."""
+    """What happens to a call that a rule matches; `delaySeconds` comes first."""
 
     delay_seconds: float | None = Field(None, ge=0)
     drop: bool | Literal["after"] = False
-    """Cut the connection: `true` before the call is carried out, `after`: its answer is lost."""
+    """Cut the connection: `true` before the call is performed, `after` instead of its response."""
     corrupt: bool = False
-    """Put Page From URL writes the range with one byte changed, and tells the digest of what it wrote."""
+    """Put Page From URL writes the range with one byte changed, and returns the digest of what it wrote."""
     status: int | None = Field(None, ge=300, le=599)
     code: str = "InjectedFault"
     message: str = "Injected by a fault rule of the embedded cloud."
@@ -84,7 +88,7 @@ class Action(Document):
 
     @property
     def kind(self) -> Kind:
-        """`copy`, `image` and `operation` actions shape the life of what a call began; `request` actions the call."""
+        """`copy`, `image` and `operation` actions affect what a call started; `request` actions affect the call."""
         if self.image_fails:
             return "image"
         if self.operation_fails:
@@ -100,26 +104,25 @@ class Action(Document):
         failures = [self.image_fails is not None, self.operation_fails is not None]
         if [about_call, about_copy, *failures].count(True) != 1:
             raise ValueError(
-                "an action is about a call (status, drop, delaySeconds, corrupt), or about a copy (copySeconds, "
-                "copyFails, copyStalls), or about an image (imageFails), or about another operation (operationFails): "
-                "give one of the four"
+                "an action affects a call (status, drop, delaySeconds, corrupt), a copy (copySeconds, copyFails, "
+                "copyStalls), an image (imageFails) or another operation (operationFails): set exactly one of the four"
             )
         return self
 
 
 class FaultRule(Document):
-    """Which calls meet which action; `path` is a regular expression, searched in `path?query`, whatever the case."""
+    """The calls that an action affects; `path` is a case-insensitive regular expression, searched in `path?query`."""
 
     name: str | None = None
     service: Service
     method: str | None = None
     path: str
     offset: int | None = Field(None, ge=0)
-    """Only page writes whose range holds this byte."""
+    """Only page writes whose range contains this byte."""
     nth: int | None = Field(None, ge=1)
     """Only the nth call that matches (1-based)."""
     times: int | None = Field(None, ge=1)
-    """At most so many hits."""
+    """The most hits."""
     action: Action
 
     @field_validator("path")
@@ -138,7 +141,7 @@ class _Counted:
     seen: int = 0
     hits: int = 0
 
-    def meets(self, service: Service, method: str, path_and_query: str, kind: Kind | None, span: Span | None) -> bool:
+    def matches(self, service: Service, method: str, path_and_query: str, kind: Kind | None, span: Span | None) -> bool:
         rule = self.rule
         if rule.offset is not None and not (span and span[0] <= rule.offset < span[0] + span[1]):
             return False
@@ -149,54 +152,53 @@ class _Counted:
             and re.search(rule.path, path_and_query, re.IGNORECASE) is not None
         )
 
-    def strikes(self) -> bool:
+    def applies(self) -> bool:
         rule = self.rule
         return (rule.nth is None or self.seen == rule.nth) and (rule.times is None or self.hits < rule.times)
 
 
 @dataclass
 class Faults:
-    """The rules in force, in order, with their counts."""
+    """The active rules, in order, with their counts."""
 
     _counted: list[_Counted] = field(default_factory=list)
 
     def match(
         self, service: Service, method: str, path_and_query: str, kind: Kind | None = None, span: Span | None = None
     ) -> Action | None:
-        """The action of the first rule that strikes this call, or None.
+        """Return the action of the first rule that applies to this call, or None.
 
-        `kind` limits the question to rules of that kind, so that a rule about copies does not spend its `nth` and
-        `times` on calls that are none; `span` is the range of a page write. Ask at most once per call and kind: asking
-        counts.
+        `kind` selects rules of that kind, so that a rule about copies does not count other calls for its `nth` and
+        `times`; `span` is the range of a page write. Call it once per call and kind, because it counts.
         """
-        struck: Action | None = None
+        found: Action | None = None
         for counted in self._counted:
-            if counted.meets(service, method, path_and_query, kind, span):
+            if counted.matches(service, method, path_and_query, kind, span):
                 counted.seen += 1
-                if struck is None and counted.strikes():
+                if found is None and counted.applies():
                     counted.hits += 1
-                    struck = counted.rule.action
-        return struck
+                    found = counted.rule.action
+        return found
 
     def set(self, rules: Iterable[FaultRule]) -> None:
-        """Put `rules` in the place of all rules; counts begin at zero."""
+        """Replace all rules and reset their counts."""
         self._counted = [_Counted(rule) for rule in rules]
 
     def add(self, rules: Iterable[FaultRule]) -> None:
-        """Append the rules that are not in force yet; counts of the others go on."""
+        """Append rules that are not active yet; the counts of existing rules are kept."""
         present = [counted.rule for counted in self._counted]
         self._counted += [_Counted(rule) for rule in rules if rule not in present]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The rules as they were given, each with `seen` (calls that matched) and `hits` (calls that were struck)."""
+        """Return the rules, each with `seen` (calls that matched) and `hits` (calls that the action was applied to)."""
         return [{**each.rule.to_json(), "seen": each.seen, "hits": each.hits} for each in self._counted]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request and how it was answered; `status` 0 is a connection that was cut.
+    """One request and its response; `status` 0 is a cut connection.
 
-    `path` has its query, redacted; `at` is the time of the answer, in seconds since 1970."""
+    `path` includes the redacted query; `at` is the time of the response, in seconds since 1970."""
 
     service: Service
     method: str
@@ -215,19 +217,19 @@ class Journal:
     _calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_JOURNAL_LENGTH))
 
     def record(self, service: Service, method: str, path: str, status: int, span: Span | None = None) -> None:
-        """Note a call when it is answered. Signatures in the query are not kept."""
+        """Record a call after its response, without signatures in the query."""
         offset, length = span or (None, None)
         path = _SIGNATURE.sub(r"\1REDACTED", path) if "sig=" in path.lower() else path
         self._calls.append(Call(service, method, path, status, time.time(), offset, length))
 
     def calls(self) -> list[Call]:
-        """All calls kept, oldest first."""
+        """Return the recorded calls, oldest first."""
         return list(self._calls)
 
     def clear(self) -> None:
-        """Forget all calls."""
+        """Remove all calls."""
         self._calls.clear()
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The calls as JSON data."""
+        """Return the calls as JSON data."""
         return [asdict(call) for call in self._calls]

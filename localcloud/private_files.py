@@ -1,7 +1,4 @@
-"""Files of the state folder that only their owner may read: keys, ports, the daemon's address.
-
-Owns how they are written (atomically, mode 0600). Knows nothing of what is in them.
-"""
+"""JSON files of the state folder (keys, ports, endpoints): written atomically, readable by the owner only."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any
 
 
 def write_private(path: Path, document: object) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON atomically, with mode 0600."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -21,7 +18,7 @@ def write_private(path: Path, document: object) -> None:
 
 
 def read_private(path: Path) -> dict[str, Any]:
-    """The JSON object at `path`; an empty one where there is none or where it is broken."""
+    """Return the JSON object at `path`; an empty one if the file is missing or broken."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

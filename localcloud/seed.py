@@ -1,6 +1,6 @@
-"""The seed document: what the embedded cloud shall hold. `localcloud/blobs/seeding.py` uploads the VHDs.
+"""The seed document: the contents of an embedded cloud, in the format of docs/development/embedded-cloud.md.
 
-Owns the format (see docs/development/embedded-cloud.md) and its checks. Refuses: I/O beyond reading the file itself.
+Reads and validates it. Does not upload VHDs; `localcloud/blobs/seeding.py` does.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import binascii
 import json
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from localcloud.fault_rules import Document, FaultRule, Latencies
 
@@ -22,11 +22,21 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 
 class SeedError(Exception):
-    """The seed document cannot be used; the text says where and why."""
+    """The seed document is invalid; the message says where and why."""
+
+
+def _account_name(value: str) -> str:
+    if not _ACCOUNT.fullmatch(value):
+        raise ValueError(f"{value!r} is not a storage account name: expected 3 to 24 lower-case letters and digits")
+    return value
+
+
+AccountName = Annotated[str, AfterValidator(_account_name)]
+"""A name that Azure accepts for a storage account."""
 
 
 class SeedImage(Document):
-    """A custom image that stands in a lab, as the old scripts made them."""
+    """An existing custom image of a lab, like those of the PowerShell image factory."""
 
     name: str
     tags: dict[str, str] = Field(default_factory=dict)
@@ -41,9 +51,9 @@ class SeedDisk(Document):
     """A disk with a filesystem."""
 
     size_bytes: int = Field(gt=0, multiple_of=MIB)
-    """Virtual size in bytes; the blob is one footer of 512 bytes longer."""
+    """Virtual size in bytes; the blob also has a footer of 512 bytes."""
     allocated_bytes: int | None = Field(None, ge=0)
-    """At least so many bytes hold pseudo-random data, so that copying them is work; default: what the files need."""
+    """Least number of bytes with pseudo-random data to copy; default: what the files need."""
     files: dict[str, str] = Field(default_factory=dict)
     """Files of the disk's filesystem: path -> text."""
 
@@ -57,7 +67,7 @@ class SeedDisk(Document):
         return value
 
     @model_validator(mode="after")
-    def _roomy(self) -> SeedDisk:
+    def _fits(self) -> SeedDisk:
         if (self.allocated_bytes or 0) > self.size_bytes - 8 * MIB:
             raise ValueError("allocatedBytes must be at least 8 MiB less than sizeBytes: the filesystem needs them")
         return self
@@ -70,7 +80,7 @@ class SeedDataDisk(SeedDisk):
 
 
 class SeedVirtualMachine(SeedDisk):
-    """A virtual machine of a lab; size, bytes and files are those of its OS disk."""
+    """A virtual machine of a lab; `SeedDisk`'s values are those of its OS disk."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
     os_type: Literal["Windows", "Linux"]
@@ -84,33 +94,28 @@ class SeedVirtualMachine(SeedDisk):
 
     @field_validator("data_disks")
     @classmethod
-    def _own_luns(cls, value: list[SeedDataDisk]) -> list[SeedDataDisk]:
+    def _unique_luns(cls, value: list[SeedDataDisk]) -> list[SeedDataDisk]:
         if len({each.lun for each in value}) < len(value):
             raise ValueError("two data disks have the same lun")
         return value
 
 
 class SeedLab(Document):
-    """A DevTest Lab; `storageAccount` null is a lab without one."""
+    """A DevTest Lab; `storageAccount` null: it has none."""
 
     name: str
     resource_group: str
     region: str
-    storage_account: str | None = None
+    storage_account: AccountName | None = None
     images: list[SeedImage] = Field(default_factory=list)
     virtual_machines: list[SeedVirtualMachine] = Field(default_factory=list)
 
     @field_validator("virtual_machines")
     @classmethod
-    def _own_names(cls, value: list[SeedVirtualMachine]) -> list[SeedVirtualMachine]:
+    def _unique_names(cls, value: list[SeedVirtualMachine]) -> list[SeedVirtualMachine]:
         if len({each.name.lower() for each in value}) < len(value):
             raise ValueError("two virtual machines have the same name")
         return value
-
-    @field_validator("storage_account")
-    @classmethod
-    def _account_name(cls, value: str | None) -> str | None:
-        return value if value is None else account_name(value)
 
 
 class SeedSubscription(Document):
@@ -134,7 +139,7 @@ class SeedFactoryImage(SeedDisk):
     @model_validator(mode="after")
     def _consistent(self) -> SeedFactoryImage:
         if self.companion is not None and self.companion_base64 is not None:
-            raise ValueError("give companion or companionBase64, not both")
+            raise ValueError("companion and companionBase64 exclude each other")
         if self.companion_base64 is not None:
             try:
                 base64.b64decode(self.companion_base64, validate=True)
@@ -143,13 +148,13 @@ class SeedFactoryImage(SeedDisk):
         return self
 
     def companion_bytes(self) -> bytes | None:
-        """The companion document's bytes; None: it has none, as after a save that did not finish."""
+        """Return the companion's bytes; None if it has none, as after an unfinished save."""
         if self.companion_base64 is not None:
             return base64.b64decode(self.companion_base64)
         if self.companion is None:
             return None
         text = json.dumps(self.companion, ensure_ascii=False, indent=4)
-        # "utf-16" with a BOM and little-endian on every machine, as PowerShell writes it.
+        # "utf-16" has a BOM and is little-endian on every machine, as PowerShell writes it.
         return (
             ("\ufeff" + text).encode("utf-16-le")
             if self.companion_encoding == "utf-16"
@@ -158,35 +163,23 @@ class SeedFactoryImage(SeedDisk):
 
 
 class SeedDocument(Document):
-    """The whole document. Additive: what is there already stays as it is."""
+    """The complete document. It only adds: existing contents are kept."""
 
     subscriptions: list[SeedSubscription] = Field(default_factory=list)
     factory_images: list[SeedFactoryImage] = Field(default_factory=list)
-    storage_accounts: list[str] = Field(default_factory=list)
-    """Spare account names, declared in advance so that the blob emulator need not restart for them."""
+    storage_accounts: list[AccountName] = Field(default_factory=list)
+    """Storage accounts without a lab."""
     latencies: Latencies | None = None
     faults: list[FaultRule] = Field(default_factory=list)
 
-    @field_validator("storage_accounts")
-    @classmethod
-    def _account_names(cls, value: list[str]) -> list[str]:
-        return [account_name(each) for each in value]
-
     def accounts(self) -> list[str]:
-        """Every storage account that the document names, in order, once each."""
+        """Return the names of all storage accounts, in order, without duplicates."""
         labs = (lab.storage_account for each in self.subscriptions for lab in each.labs)
         return list(dict.fromkeys(name for name in (*labs, *self.storage_accounts) if name))
 
 
-def account_name(value: str) -> str:
-    """`value` if Azure would take it as a storage account name, else ValueError."""
-    if not _ACCOUNT.fullmatch(value):
-        raise ValueError(f"{value!r} is not a storage account name: 3 to 24 lower-case letters and digits")
-    return value
-
-
-def fault_text(error: ValidationError) -> str:
-    """Every fault of a document in one line, each with its place."""
+def problems(error: ValidationError) -> str:
+    """Return all problems of a document in one line, each with its location."""
     return "; ".join(
         f"{'.'.join(str(part) for part in each['loc']) or 'document'}: {each['msg'].removeprefix('Value error, ')}"
         for each in error.errors(include_url=False)
@@ -194,23 +187,23 @@ def fault_text(error: ValidationError) -> str:
 
 
 def parse_seed(data: object, source: str = "seed document") -> SeedDocument:
-    """Read a seed document from JSON data. Raises SeedError with every fault in one text."""
+    """Return a seed document from JSON data. Raises SeedError with all problems."""
     try:
         return SeedDocument.model_validate(data)
     except ValidationError as error:
         raise SeedError(
-            f"{source}: {fault_text(error)}; nothing was seeded. Correct it after docs/development/embedded-cloud.md."
+            f"{source}: {problems(error)}; nothing was seeded. Fix it (see docs/development/embedded-cloud.md)."
         ) from error
 
 
 def load_seed(path: Path) -> SeedDocument:
-    """Read a seed file. Raises SeedError where it is missing, not JSON, or not a seed document."""
+    """Read a seed file. Raises SeedError if it is missing, not JSON, or not a seed document."""
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SeedError(
-            f"{path}: cannot be read ({error.strerror}); nothing was seeded. Give the path of a seed file."
+            f"{path}: cannot be read ({error.strerror}); nothing was seeded. Pass the path of a seed file."
         ) from error
     except ValueError as error:
-        raise SeedError(f"{path}: is not JSON ({error}); nothing was seeded. Correct the file.") from error
+        raise SeedError(f"{path}: is not JSON ({error}); nothing was seeded. Fix the file.") from error
     return parse_seed(data, str(path))

@@ -1,7 +1,7 @@
 """The lock of a state folder: one embedded cloud at a time.
 
-Owns who may use the folder. The lock belongs to the daemon and to Azurite, its child, so it is free only when both have
-ended, also after the daemon was killed.
+The daemon holds the lock together with its child Azurite, which inherits the descriptor. So the lock is free only after
+both have exited, even if the daemon was killed.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 from localcloud.private_files import read_private
 
 LOCK_SECONDS = 40.0
-"""How long a start waits for what is left of a killed cloud: Azurite may still be writing."""
+"""How long a start waits after a killed cloud: Azurite may still be writing."""
 
 
-class CloudFault(Exception):
-    """The embedded cloud cannot start, run on or stop; the text says why and what to do."""
+class DaemonError(Exception):
+    """The embedded cloud cannot start, run or stop; the message gives the reason and the remedy."""
 
 
 def is_locked(state: Path) -> bool:
-    """Whether an embedded cloud, or what is left of one, uses the state folder."""
+    """Return whether an embedded cloud, or the Azurite of a killed one, uses the state folder."""
     try:
         with (state / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,7 +34,7 @@ def is_locked(state: Path) -> bool:
 
 
 async def acquire(lock: int, state: Path) -> None:
-    """Take the lock on an open descriptor. Raises CloudFault while another daemon lives."""
+    """Acquire the lock on an open descriptor. Raises DaemonError if another daemon is running."""
     deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
     while True:
         try:
@@ -44,7 +44,7 @@ async def acquire(lock: int, state: Path) -> None:
             pid = read_private(state / "daemon.json").get("pid")
             alive = isinstance(pid, int) and _alive(pid)
             if alive or asyncio.get_running_loop().time() > deadline:
-                raise CloudFault(
+                raise DaemonError(
                     f"{state}: another embedded cloud uses this state folder (process {pid}); this one does not start. "
                     "Stop it: python3 dev.py cloud stop"
                 ) from None

@@ -1,12 +1,11 @@
-"""Making fixed VHDs: real disks with a partition, a filesystem and files, for the embedded cloud's factory.
+"""Fixed VHDs for the embedded cloud: disks with a partition, a filesystem and files.
 
-Owns the writing (Virtual Hard Disk Image Format Specification 1.0) and the upload that moves only what is allocated.
-The same inputs give the same bytes. Refuses: reading or judging VHDs; imagefactory/images/vhd_footer.py does.
+Writes them by the Virtual Hard Disk Image Format Specification 1.0; the same inputs produce the same bytes. Does not
+validate VHDs; imagefactory/images/vhd_footer.py does.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import shutil
@@ -17,21 +16,16 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import aiohttp
-
 SECTOR = 512
 MIB = 1024 * 1024
-MAX_PAGES = 4 * MIB
-"""The most bytes that one Put Page takes."""
 
-_EPOCH = 1_577_836_800  # 2020-01-01, the time of everything inside a disk
-_VHD_EPOCH = 946_684_800  # 2000-01-01, where a VHD's time stamp begins
-_EMPTY = bytes(4096)
+_EPOCH = 1_577_836_800  # 2020-01-01, the time of all files in a disk
+_VHD_EPOCH = 946_684_800  # 2000-01-01, the epoch of VHD timestamps
 _SBIN = ("/usr/sbin", "/sbin", "/opt/homebrew/opt/e2fsprogs/sbin", "/usr/local/opt/e2fsprogs/sbin")
 
 
 def geometry(size: int) -> tuple[int, int, int]:
-    """Cylinders, heads and sectors per track of a disk of `size` bytes, after the specification's appendix."""
+    """Return cylinders, heads and sectors per track of a disk of `size` bytes, by the specification's appendix."""
     sectors = min(size // SECTOR, 65535 * 16 * 255)
     if sectors >= 65535 * 16 * 63:
         per_track, heads = 255, 16
@@ -50,7 +44,7 @@ def geometry(size: int) -> tuple[int, int, int]:
 
 
 def footer(size: int, identifier: uuid.UUID) -> bytes:
-    """The 512 bytes that end a fixed VHD of `size` bytes of virtual size."""
+    """Return the footer (512 bytes) of a fixed VHD with a virtual size of `size` bytes."""
     cylinders, heads, per_track = geometry(size)
     fields = struct.pack(
         ">8sIIQI4sI4sQQHBBI",
@@ -75,11 +69,11 @@ def footer(size: int, identifier: uuid.UUID) -> bytes:
 
 
 def make_vhd(path: Path, size: int, seed: str, files: Mapping[str, str], allocated: int = 0) -> None:
-    """Write a sparse fixed VHD of `size` bytes of virtual size (a multiple of 1 MiB, 8 MiB or more).
+    """Write a sparse fixed VHD with a virtual size of `size` bytes (a multiple of 1 MiB, 8 MiB or more).
 
-    Its partition begins at 1 MiB and holds an ext2 filesystem with `files` (path -> text) and, where `allocated` is not
-    0, a file of so many pseudo-random bytes. `seed` makes the identifiers and those bytes. Without mke2fs and debugfs
-    (e2fsprogs; macOS has none) the partition holds the same bytes with no filesystem around them: see `has_mke2fs`.
+    Its partition starts at 1 MiB and contains an ext2 filesystem with `files` (path -> text) and, if `allocated` is not
+    0, a file of that many pseudo-random bytes. Identifiers and random bytes are derived from `seed`. Without mke2fs and
+    debugfs (e2fsprogs; not part of macOS) the partition contains the same bytes without a filesystem: see `has_mke2fs`.
     """
     identifier = uuid.uuid5(uuid.NAMESPACE_URL, seed)
     contents = {name: text.encode() for name, text in sorted(files.items())}
@@ -99,7 +93,7 @@ def make_vhd(path: Path, size: int, seed: str, files: Mapping[str, str], allocat
 
 
 def has_mke2fs() -> bool:
-    """Whether this machine can make filesystems; where not, disks are made without one."""
+    """Return whether this machine can create filesystems; if not, disks have none."""
     return all(_tool(name) for name in ("mke2fs", "debugfs"))
 
 
@@ -108,14 +102,14 @@ def _tool(name: str) -> str | None:
 
 
 def _boot_record(size: int, identifier: uuid.UUID) -> bytes:
-    # CHS fields say "look at the LBA fields", as every partitioning tool writes them today.
-    anywhere, linux = b"\xfe\xff\xff", 0x83
-    partition = struct.pack("<B3sB3sII", 0x80, anywhere, linux, anywhere, MIB // SECTOR, (size - MIB) // SECTOR)
+    # These CHS values mean "use the LBA fields", as current partitioning tools write them.
+    use_lba, linux = b"\xfe\xff\xff", 0x83
+    partition = struct.pack("<B3sB3sII", 0x80, use_lba, linux, use_lba, MIB // SECTOR, (size - MIB) // SECTOR)
     return bytes(440) + identifier.bytes[:4] + bytes(2) + partition + bytes(48) + b"\x55\xaa"
 
 
 def _make_filesystem(path: Path, size: int, identifier: uuid.UUID, contents: Mapping[str, bytes]) -> None:
-    """An ext2 filesystem at 1 MiB. mke2fs copies the files' change times, which nobody can set: debugfs sets them."""
+    """Create an ext2 filesystem at 1 MiB. mke2fs copies the files' change times, so debugfs resets them."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in contents.items():
             file = Path(folder, name)
@@ -149,57 +143,16 @@ def _run(tool: str, *arguments: str) -> None:
 
 
 def data_ranges(path: Path) -> Iterator[tuple[int, int]]:
-    """The allocated ranges of a sparse file as (offset, length), in sectors' multiples; holes are left out."""
+    """Return the allocated ranges of a sparse file as (offset, length), in whole sectors, without holes."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         end, position = os.fstat(descriptor).st_size, 0
         while position < end:
             try:
                 begin = os.lseek(descriptor, position, os.SEEK_DATA)
-            except OSError:  # ENXIO: only a hole is left
+            except OSError:  # ENXIO: the rest is a hole
                 return
             position = os.lseek(descriptor, begin, os.SEEK_HOLE)
             yield begin, position - begin
     finally:
         os.close(descriptor)
-
-
-async def upload_sparse(
-    session: aiohttp.ClientSession, path: Path, url: str, metadata: Mapping[str, str] | None = None
-) -> int:
-    """Upload the file as a page blob to `url` (with a SAS), page writes of at most 4 MiB, and only what is not zero.
-
-    Returns the bytes written. Raises aiohttp.ClientResponseError where the service refuses.
-    """
-    headers = {"x-ms-version": "2021-12-02", "x-ms-blob-type": "PageBlob"}
-    about = {"x-ms-blob-content-length": str((await asyncio.to_thread(path.stat)).st_size)}
-    about |= {f"x-ms-meta-{name}": value for name, value in (metadata or {}).items()}
-    async with session.put(url, headers={**headers, **about}, raise_for_status=True):
-        pass
-    written = 0
-    with path.open("rb") as file:
-        for offset, length in data_ranges(path):
-            for begin in range(offset, offset + length, MAX_PAGES):
-                file.seek(begin)
-                pages = await asyncio.to_thread(file.read, min(MAX_PAGES, offset + length - begin))
-                for start, run in _runs_of_data(pages):
-                    where = f"bytes={begin + start}-{begin + start + len(run) - 1}"
-                    what = {"x-ms-version": "2021-12-02", "x-ms-page-write": "update", "x-ms-range": where}
-                    async with session.put(f"{url}&comp=page", data=run, headers=what, raise_for_status=True):
-                        written += len(run)
-    return written
-
-
-def _runs_of_data(pages: bytes) -> Iterator[tuple[int, bytes]]:
-    """Runs of 4 KiB blocks that are not zero, as (start, bytes): filesystems report more as data than there is."""
-    start: int | None = None
-    for position in range(0, len(pages), len(_EMPTY)):
-        block = pages[position : position + len(_EMPTY)]
-        empty = block == _EMPTY[: len(block)]
-        if empty and start is not None:
-            yield start, pages[start:position]
-            start = None
-        elif not empty and start is None:
-            start = position
-    if start is not None:
-        yield start, pages[start:]

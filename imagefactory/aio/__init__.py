@@ -1,4 +1,4 @@
-"""Asynchronous work that many share: done once for all who wait, or renewed before it expires.
+"""Asynchronous work that many callers share: done once for all who wait, or renewed before it expires.
 
-It knows nothing of Azure and nothing of images.
+Independent of Azure and of images.
 """

@@ -1,6 +1,6 @@
-"""Work that many operations need and one of them does: the first asks for it, the others wait for the same answer.
+"""Work that many operations need and that runs once: the first caller starts it, the others wait for the same result.
 
-Owns the sharing; a failure is shared by those who wait for it and forgotten after, so that the next one tries again.
+All callers that wait also share a failure; it is not cached, so the next caller tries again.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ Result = TypeVar("Result")
 
 
 class Once(Generic[Key, Result]):
-    """Results of a coroutine by key. One who waits may be cancelled without ending the work for the others."""
+    """Results of a coroutine by key. To cancel one caller does not cancel the work for the others."""
 
     def __init__(self) -> None:
         self._work: dict[Key, asyncio.Task[Result]] = {}
 
     async def get(self, key: Key, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """What `work` returns, or raises, for this key."""
+        """Return what `work` returns for this key, or raise what it raises."""
         task = self._work.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._work[key] = asyncio.ensure_future(work())
         return await asyncio.shield(task)
 
     def forget(self, key: Key) -> None:
-        """Have the next one who asks begin anew; who waits gets what is under way."""
+        """Make the next caller start the work again; callers that wait get the result of the work in progress."""
         self._work.pop(key, None)
 
     async def results(self) -> list[Result]:
-        """All results, of work under way too; failures are left out."""
+        """Return all results, also of work in progress, without failures."""
         found = await asyncio.gather(*self._work.values(), return_exceptions=True)
         return [each for each in found if not isinstance(each, BaseException)]

@@ -1,6 +1,6 @@
-"""Values that are good for a while: kept, made anew before they end, made once for all who need one at the same time.
+"""Cached values with an expiry: renewed before they expire, once for all concurrent callers.
 
-Owns when a value is renewed, and what happens when that fails. What the values are (tokens, SAS) it does not know.
+Decides when a value is renewed, and what happens if that fails. Independent of what the values are (tokens, SAS).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any, Generic
 from imagefactory.aio.once import Key, Once, Result
 
 RENEWED_BEFORE_SECONDS = 5 * 60.0
-"""How long before its end a value is renewed; a short one at half of its life."""
+"""How long before its expiry a value is renewed; a short-lived one at half of its lifetime."""
 
 AGAIN_SECONDS = 30.0
-"""When the next renewal is tried after one that failed while the old value is still good."""
+"""The wait after a failed renewal, while the old value is still valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lasting(Generic[Result]):
-    """A value, when it is to be renewed, and when it ends (both in seconds since 1970)."""
+    """A value, when it is renewed, and when it expires (both in seconds since 1970)."""
 
     value: Result
     renew_at: float
@@ -29,7 +29,7 @@ class Lasting(Generic[Result]):
 
 
 def lasting(value: Result, ends_at: float) -> Lasting[Result]:
-    """A value that was made now, to be renewed well before its end."""
+    """Return a value that was created now, to be renewed before its expiry."""
     now = time.time()
     return Lasting(value, max((now + ends_at) / 2, ends_at - RENEWED_BEFORE_SECONDS), ends_at)
 
@@ -42,14 +42,14 @@ class Renewing(Generic[Key, Result]):
         self._making: Once[Key, Lasting[Result]] = Once()
 
     async def get(self, key: Key, make: Callable[[], Coroutine[Any, Any, Lasting[Result]]]) -> Result:
-        """The value of this key, as `make` returns it. Raises what `make` raises, unless the old one is good still."""
+        """Return the value of this key from `make`. Raises what `make` raises, unless the old value is still valid."""
         kept = self._kept.get(key)
         if kept is None or time.time() >= kept.renew_at:
             kept = await self._making.get(key, lambda: self._made(key, make))
         return kept.value
 
     def drop(self, is_refused: Callable[[Result], bool]) -> None:
-        """Make anew, the next time that they are wanted, those values that were refused where they were shown."""
+        """Renew, when they are needed next, the values for which `is_refused` returns true."""
         self._kept = {key: kept for key, kept in self._kept.items() if not is_refused(kept.value)}
 
     async def _made(self, key: Key, make: Callable[[], Coroutine[Any, Any, Lasting[Result]]]) -> Lasting[Result]:

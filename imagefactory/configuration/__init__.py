@@ -1,4 +1,4 @@
-"""The user's files, read and checked: labs.json, golden images, image paths and names, the stack's settings.
+"""The user's files, read and validated: labs.json, golden images, image paths and names, the stack's settings.
 
-Every mistake is found at once, with its place; nothing here asks Azure.
+Reports all mistakes together, each with its location. Does not access Azure.
 """

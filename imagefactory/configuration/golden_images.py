@@ -1,6 +1,6 @@
 """Golden images: the JSON files beneath the image root.
 
-Owns how they are found and what makes one unusable. Refuses to interpret their content (ARM templates) and to follow
+Finds them and reports those that cannot be used. Does not interpret their content (ARM templates) and does not follow
 links out of the root.
 """
 
@@ -17,7 +17,7 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonDocument, JsonError, parse_json
 from imagefactory.diagnostics import Diagnostic, Location, error, warning
 
-_CONSEQUENCE = "no image can be made from it"
+_CONSEQUENCE = "no image can be created from it"
 _LONGEST_DAY = date(2000, 12, 30)
 
 
@@ -28,26 +28,25 @@ class GoldenImage:
     path: ImagePath
     file: Path
     generalized: bool | None = None
-    """Whether VMs made of it are generalized, as `metadata.imageOsState` of the template says; None: it says nothing.
-    """
+    """Whether VMs built from it are generalized (`metadata.imageOsState` of the template); None: not specified."""
 
 
-def is_generalized(told: object) -> bool:
-    """Read an OS state as people write it. Raises ValueError with the reason, a phrase for a diagnostic."""
+def is_generalized(os_state: object) -> bool:
+    """Parse an OS state, case-insensitive. Raises ValueError with the reason, a phrase for a diagnostic."""
     states = {"generalized": True, "specialized": False}
-    state = states.get(told.strip().lower()) if isinstance(told, str) else None
+    state = states.get(os_state.strip().lower()) if isinstance(os_state, str) else None
     if state is None:
-        raise ValueError(f"is neither Generalized nor Specialized but {told!r}")
+        raise ValueError(f"is {os_state!r}, neither Generalized nor Specialized")
     return state
 
 
 def find_golden_images(
     root: Path, not_images: frozenset[Path] = frozenset()
 ) -> tuple[list[GoldenImage], list[Diagnostic]]:
-    """All `*.json` beneath the root in the order of their paths, and what is wrong with them.
+    """Return all `*.json` beneath the root in the order of their paths, and their diagnostics.
 
-    Hidden files, schemas (`*.schema.json`), labs files and `not_images` are none. A file that is not valid JSON is
-    still listed, so that an entry of labs.json for it is not told to match nothing.
+    Skips hidden files, schemas (`*.schema.json`), labs files and `not_images`. Lists a file that is not valid JSON, so
+    that no other diagnostic says that its entry in labs.json matches nothing.
     """
     found: dict[ImagePath, GoldenImage] = {}
     diagnostics: list[Diagnostic] = []
@@ -71,16 +70,18 @@ def find_golden_images(
             if isinstance(document.value, dict) and "Labs" in document.value:
                 continue  # a labs file of another stack
             if not isinstance(document.value, dict):
-                fact, remedy = "holds no JSON object", "Write an ARM template"
+                fact, remedy = "is not a JSON object", "Write an ARM template"
                 diagnostics.append(error(subject, fact, _CONSEQUENCE, remedy, document.location()))
             else:
                 generalized = _generalized(document, subject, diagnostics)
         if unusable := name_problem(image_name(path, _LONGEST_DAY)):
-            fact = f"the name of its custom images would be refused: {unusable}"
-            diagnostics.append(warning(subject, fact, "its images reach no lab", "Rename file or folder", location))
-        if twin := found.get(path):
-            fact = f"differs from {twin.path} by letter case only"
-            diagnostics.append(error(subject, fact, "labs.json cannot tell them apart", "Rename one of both", location))
+            fact = f"Azure would reject the name of its custom images: {unusable}"
+            consequence = "its images are not distributed"
+            diagnostics.append(warning(subject, fact, consequence, "Rename the file or folder", location))
+        if duplicate := found.get(path):
+            fact = f"differs from {duplicate.path} only in case"
+            consequence = "labs.json cannot distinguish them"
+            diagnostics.append(error(subject, fact, consequence, "Rename one of them", location))
         found.setdefault(path, GoldenImage(path, file, generalized))
     return [found[path] for path in sorted(found)], diagnostics
 
@@ -93,7 +94,7 @@ def _generalized(document: JsonDocument, subject: str, diagnostics: list[Diagnos
         return is_generalized(metadata["imageOsState"])
     except ValueError as reason:
         place = document.location(("metadata", "imageOsState"))
-        remedy = "Write Generalized or Specialized, or take it out"
+        remedy = "Write Generalized or Specialized, or remove the key"
         diagnostics.append(
             error(subject, f"its metadata.imageOsState {reason}", "its VMs cannot be saved", remedy, place)
         )
@@ -101,7 +102,7 @@ def _generalized(document: JsonDocument, subject: str, diagnostics: list[Diagnos
 
 
 def _json_files(root: Path, diagnostics: list[Diagnostic]) -> Iterator[Path]:
-    """Visible JSON files beneath the root; links to folders and links out of the root go to `diagnostics`."""
+    """Yield visible JSON files beneath the root; report links to folders and links out of the root."""
     inside = root.resolve()
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -110,10 +111,8 @@ def _json_files(root: Path, diagnostics: list[Diagnostic]) -> Iterator[Path]:
             is_json = suffixes[-1:] == [".json"] and suffixes[-2:] != [".schema", ".json"]
             if file.is_symlink() and (file.is_dir() or (is_json and not file.resolve().is_relative_to(inside))):
                 target = "a folder" if file.is_dir() else "a file outside of the image root"
-                remedy = "Put the files themselves there"
-                fact = f"is a link to {target}, which is not followed"
-                diagnostics.append(
-                    error(str(file.relative_to(root)), fact, _CONSEQUENCE, remedy, Location(file.as_posix()))
-                )
+                subject, fact = file.relative_to(root).as_posix(), f"is a link to {target}, which is not followed"
+                remedy = "Replace the link with the files themselves"
+                diagnostics.append(error(subject, fact, _CONSEQUENCE, remedy, Location(file.as_posix())))
             elif is_json and not file.name.startswith(".") and not file.is_dir():
                 yield file

@@ -1,7 +1,7 @@
-"""Image paths (`Win2016/Datacenter.json`) and the selectors of labs.json that pick them.
+"""Image paths (`Win2016/Datacenter.json`) and the selectors of labs.json that match them.
 
-Owns how both are read and compared: `/` and `\\` separate, whole components match, letter case does not matter.
-Refuses anything that leaves the image root. Touches no file.
+Parses and compares both: `/` and `\\` are separators, components must match completely, and case is ignored. Rejects
+paths that leave the image root. Does not access files.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def fold(text: str) -> str:
-    """The text in the form in which names are compared: canonical caseless matching of the Unicode standard."""
+    """Return the string in the form in which names are compared: Unicode canonical caseless matching."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
 
 
 @dataclass(frozen=True, order=True)
 class ImagePath:
-    """The relative path of a golden image; equal and ordered by its key, so without regard to letter case."""
+    """The relative path of a golden image; compared and ordered by its key, so case-insensitive."""
 
     parts: tuple[str, ...] = field(compare=False)
     key: tuple[str, ...] = field(init=False, repr=False)
@@ -31,16 +31,16 @@ class ImagePath:
 
     @classmethod
     def parse(cls, text: str) -> ImagePath:
-        """Read a path as people and PowerShell write it. Raises ValueError with the reason for a diagnostic."""
+        """Parse a path with either separator. Raises ValueError with the reason, a phrase for a diagnostic."""
         if _CONTROL.search(text):
-            raise ValueError("has a control character in it")
+            raise ValueError("contains a control character")
         if text.startswith(("/", "\\")) or _DRIVE.match(text):
             raise ValueError("is an absolute path")
         parts = tuple(part for part in re.split(r"[/\\]", text) if part not in {"", "."})
         if ".." in parts:
-            raise ValueError("leaves the image root with '..'")
+            raise ValueError("leaves the image root ('..')")
         if not any(part.strip() for part in parts):
-            raise ValueError("names no file and no folder")
+            raise ValueError("names neither a file nor a folder")
         return cls(parts)
 
     def __str__(self) -> str:
@@ -49,17 +49,17 @@ class ImagePath:
 
 @dataclass(frozen=True)
 class Selector:
-    """One entry of a lab's ImagePaths: a golden image, or a folder with all that lies beneath it."""
+    """One entry of a lab's ImagePaths: a golden image, or a folder with all golden images beneath it."""
 
     path: ImagePath
 
     @classmethod
     def parse(cls, text: str) -> Selector:
-        """Read an entry of ImagePaths. Raises ValueError with the reason, a phrase for a diagnostic."""
+        """Parse an entry of ImagePaths. Raises ValueError with the reason, a phrase for a diagnostic."""
         return cls(ImagePath.parse(text))
 
     def matches(self, image_path: ImagePath) -> bool:
-        """Whether the image path is this entry or lies beneath it."""
+        """Return whether the image path is this entry or is beneath it."""
         return image_path.key[: len(self.path.key)] == self.path.key
 
     def __str__(self) -> str:

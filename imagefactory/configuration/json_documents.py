@@ -1,6 +1,6 @@
-"""JSON documents as files of people and of PowerShell: encodings, syntax errors, and where each value stands.
+"""JSON documents as people and PowerShell write them: encodings, syntax errors, and the position of each value.
 
-Owns decoding and positions. Refuses what is not JSON, and a key that is written twice. Knows nothing of the content.
+Decodes and parses them, and reports duplicate keys. Does not interpret the content.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 from imagefactory.diagnostics import Diagnostic, Location, error
 
 Steps = tuple["str | int", ...]
-"""Where a value stands in a document: keys and indexes from the root, as pydantic's `loc`."""
+"""The place of a value in a document: keys and indexes from the root, as pydantic's `loc`."""
 
 _BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# The standard library's decoder in Python; its type stubs leave these parts out.
+# Parts of the standard library's pure Python decoder that its type stubs omit.
 _SCANNER: Any = vars(json.scanner)["py_make_scanner"]
 _OBJECT: Any = vars(json.decoder)["JSONObject"]
 _ARRAY: Any = vars(json.decoder)["JSONArray"]
@@ -29,11 +29,11 @@ _TRAILING_COMMA = {
     "Illegal trailing comma before end of object": ("Expecting property name enclosed in double quotes", "}"),
     "Illegal trailing comma before end of array": ("Expecting value", "]"),
 }
-"""What Python 3.13 and newer report at the comma: the older message, and the character at which it stands."""
+"""What Python 3.13 and newer report at the comma: the message of older versions, and the character that they report."""
 
 
 class JsonError(ValueError):
-    """A document that cannot be used at all; `diagnostic` says why."""
+    """A document that cannot be parsed; `diagnostic` has the reason."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         self.diagnostic = diagnostic
@@ -49,10 +49,10 @@ class _Node:
 
 
 class _Decoder(json.JSONDecoder):
-    """The decoder of the standard library, its every value wrapped in a node that knows where it stands."""
+    """The decoder of the standard library, with each value wrapped in a node that has its position."""
 
     def __init__(self) -> None:
-        super().__init__(object_pairs_hook=list, parse_int=float)  # int() refuses very long numbers
+        super().__init__(object_pairs_hook=list, parse_int=float)  # int() rejects very long numbers
         self.parse_object = lambda text_at, strict, _scan, *rest: _OBJECT(text_at, strict, self._node, *rest)
         self.parse_array = lambda text_at, _scan: _ARRAY(text_at, self._node)
         self._scan: Callable[[str, int], tuple[Any, int]] = _SCANNER(self)
@@ -69,13 +69,13 @@ class _Decoder(json.JSONDecoder):
                 keys.append((key, text.index('"', before + 1)))
                 before = node.end
         if any(_SURROGATE.search(name) for name in ([value] if isinstance(value, str) else dict(keys))):
-            raise json.JSONDecodeError("Half of a surrogate pair, which is no text", text, start)
+            raise json.JSONDecodeError("Half of a surrogate pair, which is not text", text, start)
         return _Node(value, start, end, tuple(keys)), end
 
 
 @dataclass(frozen=True)
 class JsonDocument:
-    """A parsed document: plain values, and where they stand."""
+    """A parsed document: plain values, and their positions."""
 
     file: str
     text: str
@@ -85,7 +85,7 @@ class JsonDocument:
     duplicates: tuple[Diagnostic, ...]
 
     def location(self, steps: Steps = (), of_key: bool = False) -> Location:
-        """Where the value (or its key) stands; what is not in the document stands where its nearest parent does."""
+        """Return the location of the value (or of its key); for a missing value, that of its nearest parent."""
         start = self.key_starts.get(steps) if of_key else None
         while start is None:
             start = self.starts.get(steps)
@@ -99,7 +99,7 @@ def _location(file: str, text: str, index: int) -> Location:
 
 
 def decode_text(content: bytes) -> str:
-    """Decode UTF-8 with or without byte order mark, or UTF-16 with one. Raises UnicodeDecodeError."""
+    """Decode UTF-8 with or without a byte order mark, or UTF-16 with one. Raises UnicodeDecodeError."""
     for bom, encoding in _BOMS.items():
         if content.startswith(bom):
             return content[len(bom) :].decode(encoding)
@@ -107,7 +107,7 @@ def decode_text(content: bytes) -> str:
 
 
 def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
-    """Parse a document. Raises JsonError, with `consequence` in its diagnostic, if it is not JSON or not text."""
+    """Parse a document. Raises JsonError, whose diagnostic has `consequence`, if it is not text or not JSON."""
 
     def unusable(fact: str, remedy: str, location: Location | None = None) -> JsonError:
         return JsonError(error(file.replace("\\", "/").rsplit("/", 1)[-1], fact, consequence, remedy, location))
@@ -125,10 +125,10 @@ def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
         found = repr(text[at]) if at < len(text) else "the end of the file"
         problem_text = message[0].lower() + message[1:].removesuffix(" starting at")
         fact = f"not valid JSON: {problem_text}, found {found}"
-        remedy = "Correct the syntax there (JSON has no comments and no comma after the last value)"
+        remedy = "Fix the syntax there (JSON has no comments and no comma after the last value)"
         raise unusable(fact, remedy, _location(file, text, at)) from None
     except RecursionError:
-        raise unusable("nested too deeply to be read", "Flatten the document", Location(file, 1, 1)) from None
+        raise unusable("nested too deeply", "Flatten the document", Location(file, 1, 1)) from None
 
     starts: dict[Steps, int] = {}
     key_starts: dict[Steps, int] = {}
@@ -149,8 +149,8 @@ def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
                     error(
                         f'"{key}"',
                         f"the key is written twice, first in line {first.line}",
-                        "which of the two was meant cannot be told",
-                        "Keep one",
+                        "it is unknown which of them applies",
+                        "Remove one",
                         _location(file, text, key_start),
                     )
                 )

@@ -1,7 +1,7 @@
 """labs.json: which lab gets which golden images.
 
-Owns the models of the file, from which the JSON Schema for editors is generated, and the identity of a target lab.
-Refuses to look at Azure, and at the golden images beyond their paths.
+Defines the models of the file, from which the JSON Schema for editors is generated, and the identity of a target lab.
+Does not access Azure, and uses only the paths of the golden images.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LabsFile(Strict):
 
 
 class LabKey(NamedTuple):
-    """What identifies a lab, both in lower case: Azure compares them without regard to case."""
+    """The identity of a lab, in lower case because Azure compares both case-insensitively."""
 
     subscription_id: str
     lab_name: str
@@ -77,24 +77,24 @@ class TargetLab:
 
     @property
     def key(self) -> LabKey:
-        """The identity of the lab."""
+        """The identity of the lab, whatever the case in the file."""
         return LabKey(self.subscription_id.lower(), self.name.lower())
 
     @property
     def label(self) -> str:
-        """A short, stable name for Pulumi resources: lab name and 8 hex digits that stand for the subscription."""
+        """A short, stable name for Pulumi resources: the lab name and 8 hex digits of the subscription's hash."""
         subscription = hashlib.sha256(self.key.subscription_id.encode()).hexdigest()[:8]
         return f"{self.key.lab_name}@{subscription}"
 
     def takes(self, image_path: ImagePath) -> bool:
-        """Whether an entry of ImagePaths matches the image path."""
+        """Return whether an entry of ImagePaths matches the image path."""
         return any(selector.matches(image_path) for selector in self.selectors)
 
 
 def read_labs(
     document: JsonDocument, golden_images: Iterable[ImagePath]
 ) -> tuple[tuple[TargetLab, ...], list[Diagnostic]]:
-    """The target labs and all diagnostics of labs.json. Labs whose structure is wrong are checked as far as they go."""
+    """Return the target labs and all diagnostics of labs.json. Also checks the valid parts of invalid entries."""
     diagnostics = list(document.duplicates)
     try:
         LabsFile.model_validate(document.value)
@@ -138,7 +138,7 @@ def _selectors(
     names: set[str],
     diagnostics: list[Diagnostic],
 ) -> Iterable[Selector]:
-    """The usable entries of one ImagePaths; what is wrong with the others goes to `diagnostics`."""
+    """Yield the usable entries of one ImagePaths; report the others."""
     seen: dict[ImagePath, int] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         if not isinstance(entry, str):
@@ -151,14 +151,14 @@ def _selectors(
             diagnostics.append(error(subject, str(reason), _CONSEQUENCE, remedy, location))
             continue
         if selector.path in seen:
-            fact = f"the entry is there twice, first in line {seen[selector.path]}"
-            diagnostics.append(warning(subject, fact, "the second one does nothing", "Remove it", location))
+            fact = f"the entry is listed twice, first in line {seen[selector.path]}"
+            diagnostics.append(warning(subject, fact, "this entry has no effect", "Remove it", location))
             continue
         seen[selector.path] = location.line or 0
         if not any(selector.matches(path) for path in paths):
             meant = nearest(str(selector), names)
-            remedy = f'Write "{meant}"' if meant else "Write the path of a golden image or of a folder that holds some"
-            fact = "matches no golden image (folder and file names match whole)"
+            remedy = f'Write "{meant}"' if meant else "Write the path of a golden image or of its folder"
+            fact = "matches no golden image (folder and file names must match completely)"
             diagnostics.append(error(subject, fact, _CONSEQUENCE, remedy, location))
         yield selector
 
@@ -167,10 +167,11 @@ def _identity_diagnostics(lab: TargetLab, earlier: list[TargetLab], location: Lo
     if not (lab.name and lab.subscription_id):
         return
     subject = f"lab {lab.name} of subscription {lab.subscription_id}"
-    twin = next((other for other in earlier if other.key == lab.key), None)
-    if twin:
-        fact = f"the lab is listed twice, first at {twin.location}"
-        yield error(subject, fact, "what it shall get cannot be told", "Merge both entries into one", location)
+    duplicate = next((other for other in earlier if other.key == lab.key), None)
+    if duplicate:
+        fact = f"the lab is listed twice, first in line {duplicate.location.line}"
+        yield error(subject, fact, "it is unknown which entry applies", "Merge both entries into one", location)
     elif other := next((other for other in earlier if other.label == lab.label), None):
-        fact = f"the short name {lab.label} belongs to the lab of subscription {other.subscription_id} already"
-        yield error(subject, fact, "its resources cannot be told apart", "Serve one of both by another stack", location)
+        fact = f"its short name {lab.label} is the same as that of the lab of subscription {other.subscription_id}"
+        consequence = "the resources of both labs would have the same names"
+        yield error(subject, fact, consequence, "Move one of them to another stack", location)

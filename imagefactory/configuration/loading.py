@@ -1,6 +1,6 @@
 """The configuration folder as one value: target labs and golden images.
 
-Reads it and applies the rules that need both sides. Reports all diagnostics; only a syntax error hides others.
+Reads it and applies the rules that need both. Reports all diagnostics; only a syntax error hides others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CONSEQUENCE = "nothing is distributed"
 
 @dataclass(frozen=True)
 class Configuration:
-    """What the user declared, free of errors."""
+    """The user's configuration, without errors."""
 
     labs: tuple[TargetLab, ...]
     golden_images: tuple[GoldenImage, ...]
@@ -29,9 +29,9 @@ class Configuration:
 def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configuration:
     """Read the folder. Raises ConfigurationError with all diagnostics if one of them is an error."""
     if not directory.is_dir():
-        remedy = "Create it, or name another with the setting imagefactory:configuration or the option --configuration"
+        remedy = "Create it, or set another: the setting imagefactory:configuration or the option --configuration"
         location = Location(directory.as_posix())
-        raise ConfigurationError([error("configuration folder", "is not there", _CONSEQUENCE, remedy, location)])
+        raise ConfigurationError([error("configuration folder", "does not exist", _CONSEQUENCE, remedy, location)])
     labs_path = _any_case(directory / labs_file)
     golden_images, diagnostics = find_golden_images(_image_root(directory), frozenset({labs_path}))
     labs: tuple[TargetLab, ...] = ()
@@ -44,8 +44,8 @@ def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configu
         diagnostics += (
             warning(
                 f"golden image {image.path}",
-                "no lab takes it",
-                "its images are distributed to nobody",
+                "no lab uses it",
+                "its images are not distributed",
                 f"Add it to ImagePaths of a lab in {labs_path.name}, or remove the file",
                 Location(image.file.as_posix()),
             )
@@ -59,7 +59,7 @@ def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configu
 
 
 def load_golden_images(directory: Path, labs_file: str = "labs.json") -> tuple[GoldenImage, ...]:
-    """Read the golden images alone; none where there is no folder. Raises ConfigurationError if one has an error."""
+    """Read only the golden images; none if the folder is missing. Raises ConfigurationError if one has an error."""
     golden_images, diagnostics = find_golden_images(
         _image_root(directory), frozenset({_any_case(directory / labs_file)})
     )
@@ -78,7 +78,7 @@ def _place(location: Location | None) -> tuple[str, int, int]:
 
 
 def _any_case(path: Path) -> Path:
-    """The path, its last name as it is written on the disk: Windows let users write it in any case."""
+    """Return the path with its last name as on the disk, because Windows users may write it in any case."""
     try:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError:
@@ -91,15 +91,13 @@ def _labs_document(directory: Path, path: Path) -> JsonDocument:
     location = Location(path.as_posix())
     outside = not path.resolve().is_relative_to(directory.resolve())
     if outside or path.is_dir():
-        fact = f"lies outside of the configuration folder {directory.as_posix()}" if outside else "is a folder"
-        remedy = "Name a file in the configuration folder by the setting imagefactory:labs or the option --labs"
+        fact = f"is outside of the configuration folder {directory.as_posix()}" if outside else "is a folder"
+        remedy = "Name a file in the configuration folder: the setting imagefactory:labs or the option --labs"
         raise JsonError(error("labs file", fact, _CONSEQUENCE, remedy, location))
     try:
         content = path.read_bytes()
     except OSError as problem:
-        remedy = (
-            f'Write the target labs into {path.as_posix()}: {{"Labs": [{{"SubscriptionId", "LabName", "ImagePaths"}}]}}'
-        )
+        remedy = 'Write the target labs into it: {"Labs": [{"SubscriptionId", "LabName", "ImagePaths"}]}'
         fact = "is missing" if isinstance(problem, FileNotFoundError) else f"cannot be read ({problem.strerror})"
         raise JsonError(error("labs file", fact, _CONSEQUENCE, remedy, location)) from None
     return parse_json(content, path.as_posix(), _CONSEQUENCE)

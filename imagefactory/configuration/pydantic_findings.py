@@ -1,8 +1,8 @@
-"""The structure of configuration: pydantic's findings told as diagnostics.
+"""The structure of configuration: pydantic's findings as diagnostics.
 
-Owns the wording for missing, unknown and misplaced keys and for values of a wrong kind, and the types of what names a
-lab. Refuses rules that need more than one value. The models' field descriptions and examples are the remedies, and the
-editor's help.
+Defines the messages for missing and unknown keys and for values of a wrong type, and the types of what identifies a
+lab. Does not apply rules that need more than one value. The models' field descriptions and examples are the remedies
+and the editor's help.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SubscriptionId = Annotated[
     str,
     Field(
         pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
-        description="the id of the subscription that holds the lab",
+        description="the id of the subscription that contains the lab",
         examples=["00000000-0000-0000-0000-000000000000"],
     ),
 ]
@@ -40,36 +40,42 @@ ResourceGroup = Annotated[
     str | None,
     Field(
         pattern=r"^[^\x00-'*-,/:-@\[-^`{-\x7f]{0,89}[^\x00-'*-,./:-@\[-^`{-\x7f]$",
-        description="the resource group of the lab, or leave the key out",
+        description="the resource group of the lab, or omit the key",
         examples=["TeamLabRG"],
     ),
 ]
 """The same page, Microsoft.Resources/resourcegroups: 1 to 90 letters, digits and `_().-`, no full stop at the end.
-Written by what it excludes: editors and Python lack the class of all letters."""
+The pattern excludes all others, because editors and Python lack the class of all letters."""
 
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
-    (str, "a text"),
+    (str, "a string"),
     (int, "a number"),
     (float, "a number"),
     (list, "a list"),
     (Mapping, "an object"),
     (type(None), "null"),
 )
-_WANTED = {"string": "a text", "list": "a list", "model": "an object", "bool": "true or false", "int": "a whole number"}
+_WANTED = {
+    "string": "a string",
+    "list": "a list",
+    "model": "an object",
+    "bool": "true or false",
+    "int": "a whole number",
+}
 
 
 class Strict(BaseModel):
-    """Base of the models of configuration: no unknown keys, no conversion of kinds, immutable."""
+    """Base of the models of configuration: no unknown keys, no type conversion, immutable."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, field_title_generator=lambda name, field: field.alias or name
     )
 
 
-def nearest(written: str, known: Iterable[str]) -> str | None:
-    """The known name that was most likely meant, compared without regard to case; None if none is near."""
-    by_key = {fold(name): name for name in known}
+def nearest(written: str, valid: Iterable[str]) -> str | None:
+    """Return the valid name that was most likely meant, compared case-insensitively; None if none is similar."""
+    by_key = {fold(name): name for name in valid}
     found = get_close_matches(fold(written), by_key, n=1)
     return by_key[found[0]] if found else None
 
@@ -81,9 +87,9 @@ def structure_diagnostics(
     subject: Callable[[Steps], str],
     location: Callable[[Steps, bool], Location | None],
 ) -> list[Diagnostic]:
-    """One diagnostic for each finding.
+    """Return one diagnostic for each finding.
 
-    `root` is the model that was validated. `location` is asked with the steps of a value and whether its key is meant.
+    `root` is the model that was validated. `location` gets the steps of a value and whether to locate its key.
     """
     models = _by_key(root)
     findings = problem.errors(include_url=False)
@@ -92,21 +98,22 @@ def structure_diagnostics(
     for finding in findings:
         steps, kind, value = finding["loc"], finding["type"], finding["input"]
         owner = next((models[step] for step in reversed(steps[:-1]) if step in models), root)
-        known = {field.alias or name: field for name, field in owner.model_fields.items()}
+        valid = {field.alias or name: field for name, field in owner.model_fields.items()}
         key = str(steps[-1]) if steps else ""
-        field = known.get(key)
+        field = valid.get(key)
         wanted = _help(field.description, field.examples) if field else _wanted(kind)
         if kind == "missing":
             if (steps[:-1], fold(key)) in unknown:
-                continue  # the key is there in another case, and told as unknown
+                continue  # the key exists in another case, and is reported as unknown
             parent, fact = steps[:-1], f'"{key}" is missing'
             diagnostics.append(
                 error(subject(parent), fact, consequence, f'Add "{key}": {wanted}', location(parent, False))
             )
         elif _is_unknown(finding):
-            meant = nearest(key, known)
-            remedy = f'Write "{meant}"' if meant else "Remove it; known are " + ", ".join(f'"{name}"' for name in known)
-            fact = f'unknown key "{key}"' + (", written in another case" if meant and fold(meant) == fold(key) else "")
+            meant = nearest(key, valid)
+            names = ", ".join(f'"{name}"' for name in valid)
+            remedy = f'Write "{meant}"' if meant else f"Remove it; valid keys: {names}"
+            fact = f'unknown key "{key}"' + (" in another case" if meant and fold(meant) == fold(key) else "")
             diagnostics.append(error(subject(steps[:-1]), fact, consequence, remedy, location(steps, True)))
         else:
             fact = "the list is empty" if kind == "too_short" else _wrong(kind, value)
@@ -115,7 +122,7 @@ def structure_diagnostics(
 
 
 def _by_key(root: type[Strict]) -> dict[str | int, type[Strict]]:
-    """The models in the fields of a model, by the keys of those."""
+    """Return the models in the fields of a model, by the keys of these fields."""
     return {
         field.alias or name: kind
         for name, field in root.model_fields.items()
@@ -135,8 +142,8 @@ def _wanted(kind: str) -> str:
 def _wrong(kind: str, value: object) -> str:
     if kind.endswith("_type"):
         found = next((name for python, name in _KINDS if isinstance(value, python)), "something else")
-        return f"{found} stands where {_wanted(kind)} belongs"
-    return f"{json.dumps(value, ensure_ascii=False, default=str)} cannot stand here"
+        return f"expected {_wanted(kind)}, got {found}"
+    return f"{json.dumps(value, ensure_ascii=False, default=str)} is not valid"
 
 
 def _help(description: str | None, examples: list[object] | None) -> str:

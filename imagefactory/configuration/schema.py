@@ -1,6 +1,6 @@
 """The JSON Schema of labs.json for editors.
 
-Owns its text, generated from the models that the program itself validates with. Refuses to read or write files.
+Generates it from the models that the program itself validates with. Does not read or write files.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ SCHEMA_FILE = "labs.schema.json"
 
 
 def labs_schema() -> str:
-    """The schema as text, as `Configuration/labs.schema.json` holds it."""
+    """Return the content of `Configuration/labs.schema.json`."""
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **LabsFile.model_json_schema()}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,6 +1,6 @@
-"""The stack configuration (namespace `imagefactory`) as one value: a setting is one field of one model here.
+"""The stack configuration (namespace `imagefactory`) as one value: each setting is one field of a model here.
 
-Defines keys, defaults and diagnostics. Does not know the endpoints of a cloud: `imagefactory.azure` does.
+Defines keys, defaults and diagnostics. Does not define the endpoints of a cloud: `imagefactory.azure` does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from imagefactory.errors import ConfigurationError
 
 NAMESPACE = "imagefactory"
 ENDPOINT_VARIABLES = {"resourceManager": "IMAGEFACTORY_RESOURCE_MANAGER", "blob": "IMAGEFACTORY_BLOB_ENDPOINT"}
-"""Environment variables that give the endpoints of the cloud `custom` where the settings do not."""
+"""Environment variables for the endpoints of the cloud `custom`, used if the settings omit them."""
 
 _CONSEQUENCE = "nothing is planned"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -42,7 +42,7 @@ StorageAuth = Literal["aad", "key"]
 
 
 def safe_url(url: str) -> str:
-    """An endpoint, without a trailing slash. Tokens travel to it: TLS, or a server on this machine.
+    """Return an endpoint without a trailing slash. It receives tokens, so it must use TLS or be on this machine.
 
     Raises `ValueError`, with a phrase that does not repeat the URL.
     """
@@ -50,18 +50,18 @@ def safe_url(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("not an address") from None
+        raise ValueError("not a URL") from None
     if not host or "@" in parts.netloc or {"?", "#"} & set(url):
-        raise ValueError("not an address")
+        raise ValueError("not a URL")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
         raise ValueError("not encrypted")
     return url.rstrip("/")
 
 
 def safe_blob_url(url: str) -> str:
-    """The same for storage accounts, with one `{account}` where the account's name belongs."""
+    """Do the same for storage accounts, whose endpoint has `{account}` once in place of the account's name."""
     if url.count("{account}") != 1:
-        raise ValueError("no place for the account")
+        raise ValueError("not one {account}")
     safe_url(url.replace("{account}", "account"))
     return url.rstrip("/")
 
@@ -83,13 +83,13 @@ def _text(value: object) -> str:
 
 
 class _Section(Strict):
-    """Stack files and pulumi name settings in camel case; Python code constructs models by their fields' names."""
+    """A model whose keys are in camel case in stack files and pulumi, and its fields' names in Python code."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
 
 class FactoryLab(_Section):
-    """The lab whose storage holds the factory images."""
+    """The lab whose storage account contains the factory images."""
 
     subscription_id: SubscriptionId
     lab_name: LabName
@@ -97,13 +97,13 @@ class FactoryLab(_Section):
 
 
 class Endpoints(_Section):
-    """Endpoints given one by one; None: the cloud's own. `blob` holds `{account}` where the account name belongs."""
+    """Endpoints set one by one; None: the cloud's own. `blob` has `{account}` in place of the account's name."""
 
     resource_manager: Annotated[
         str | None,
         AfterValidator(lambda url: url and safe_url(url)),
         Field(
-            description="the https address of Azure Resource Manager (http for this machine only)",
+            description="the https URL of Azure Resource Manager (http for this machine only)",
             examples=["https://management.azure.com"],
         ),
     ] = None
@@ -111,76 +111,76 @@ class Endpoints(_Section):
         str | None,
         AfterValidator(lambda url: url and safe_blob_url(url)),
         Field(
-            description="the https address of a storage account (http for this machine only) with {account} in it",
+            description="the https URL of a storage account (http for this machine only) with {account} in it",
             examples=["https://{account}.blob.core.windows.net"],
         ),
     ] = None
 
 
 class Policy(_Section):
-    """Which factory images a lab shall hold."""
+    """Which factory images a lab must contain."""
 
     keep: Annotated[
         int | None,
-        Field(ge=1, description="how many images of each image path labs hold, at least 1", examples=[3]),
+        Field(ge=1, description="how many images of each image path labs keep, at least 1", examples=[3]),
     ] = None
-    """The newest so many of each image path; None: all."""
+    """How many of the newest images of each image path; None: all."""
     allow_empty_factory: Annotated[
         bool, Field(description="true if an empty factory may empty the labs, else false")
     ] = False
     cross_region: Annotated[CrossRegion, Field(description="relay, direct or refuse")] = "relay"
-    """How labs of other regions than the factory's get VHDs: once per region and passed on, each by itself, or not.
+    """How labs outside of the factory's region get VHDs: by one copy per region, one copy per account, or not at all.
 
-    Never `relay` if the storage service copies by itself (`copy.method: service`).
+    Never `relay` if the storage service makes the copies (`copy.method: service`).
     """
     pins: Annotated[
         dict[Annotated[ImagePath, PlainValidator(_image_path)], Annotated[str, Field(min_length=1)]],
         Field(
-            description="an object of image paths (files), each with the name of the image that labs shall hold",
+            description="an object of image paths (files), each with the name of the image that labs must contain",
             examples=[{"Win2016/Datacenter.json": "Win2016_Datacenter-Jun-26-2026"}],
         ),
     ] = {}  # noqa: RUF012 - pydantic copies a default
-    """Image paths of which labs hold one image only, by its name, however many newer ones there are."""
+    """Image paths of which labs contain only one image, by its name, even if there are newer ones."""
 
 
 class CopySettings(_Section):
     """How VHDs are copied."""
 
     method: Annotated[CopyMethod, Field(description="ranged or service")] = "ranged"
-    """By ranges, verified and resumable; or by the storage service's own copy."""
+    """By ranges, verified and resumable; or by the storage service's copy operation."""
     max_in_flight: Annotated[
         int | None,
-        Field(ge=1, description="how many requests may be in flight, at least 1", examples=[256]),
+        Field(ge=1, description="how many requests may be in progress at a time, at least 1", examples=[256]),
     ] = None
-    """Requests of all copies together; None: the copier's own number."""
+    """Requests of all copies together; None: the copier's default."""
     max_mbps: Annotated[
         int | None,
         Field(ge=1, description="megabits per second of all copies, at least 1", examples=[4000]),
     ] = None
-    """Megabits per second of all copies together; None: no cap."""
+    """Megabits per second of all copies together; None: no limit."""
 
 
 class CopyOptions(CopySettings):
-    """What the provider `vhdcopy` is told of copying: the settings `copy`, and what opens storage accounts.
+    """The options of the provider `vhdcopy`: the settings `copy`, and how it accesses storage accounts.
 
-    Properties of a provider are texts, and stand in the state: their names and values must not change.
+    The properties of a provider are strings, and part of the state: their names and values must not change.
     """
 
     storage_auth: StorageAuth = "aad"
 
     def to_properties(self) -> dict[str, str]:
-        """As properties of the provider; what is None is left out."""
+        """Return the properties of the provider; omit what is None."""
         return {_property(name): str(value) for name, value in self if value is not None}
 
     @classmethod
     def from_properties(cls, properties: Mapping[str, str]) -> CopyOptions:
-        """From all properties of the provider. Raises `ValueError` with a phrase that names the one that is wrong."""
-        told = {name: properties[_property(name)] for name in cls.model_fields if properties.get(_property(name))}
+        """Read all properties of the provider. Raises `ValueError` with a phrase that names the invalid one."""
+        values = {name: properties[_property(name)] for name in cls.model_fields if properties.get(_property(name))}
         try:
-            return cls.model_validate(told, strict=False, by_name=True)
+            return cls.model_validate(values, strict=False, by_name=True)
         except ValidationError as problem:
             wrong = problem.errors(include_url=False)[0]["loc"][0]
-            raise ValueError(f"{_property(str(wrong))} cannot be used") from None
+            raise ValueError(f"{_property(str(wrong))} is not valid") from None
 
 
 def _property(name: str) -> str:
@@ -205,39 +205,38 @@ class Settings(Policy):
         CopySettings, Field(alias="copy", description="an object with method, maxInFlight and maxMbps")
     ] = CopySettings()
     storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
-    """What opens storage accounts: the run's own identity, or their account keys."""
+    """How storage accounts are accessed: with the identity of the run, or with their account keys."""
 
     @model_validator(mode="after")
     def _without_unchecked_relays(self) -> Settings:
-        """The storage service's own copy checks no digest, so nothing is read from a relay with it."""
+        """Replace `relay` for the storage service's copy operation, which does not verify digests."""
         if (self.cross_region, self.copying.method) == ("relay", "service"):
-            object.__setattr__(self, "cross_region", "direct")  # the only way in for a validator of a frozen model
+            object.__setattr__(self, "cross_region", "direct")  # a validator of a frozen model has no other way
         return self
 
     @property
     def copy_options(self) -> CopyOptions:
-        """What the provider is told."""
+        """The options for the provider."""
         return CopyOptions(storage_auth=self.storage_auth, **dict(self.copying))
 
 
 def parse_settings(values: Mapping[str, object], environment: Mapping[str, str]) -> Settings:
-    """Read the settings from a mapping as pulumi or a stack file gives it (keys with or without `imagefactory:`,
-    keys of other namespaces are passed over, values as they are or as JSON text).
+    """Read the settings from a mapping of pulumi or of a stack file. Raises ConfigurationError with all diagnostics.
 
-    Raises ConfigurationError with all diagnostics.
+    Keys may omit `imagefactory:`, those of other namespaces are skipped, and values may be JSON strings.
     """
     return _parse(values, environment, None)
 
 
 def settings_from_stack_file(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Read the settings from a whole `Pulumi.<stack>.yaml`. Raises ConfigurationError with all diagnostics."""
+    """Read the settings from a `Pulumi.<stack>.yaml`. Raises ConfigurationError with all diagnostics."""
     return _parse(_stack_values(path), environment, Location(path.as_posix()))
 
 
 def factory_from_stack_file(path: Path) -> FactoryLab | None:
-    """The factory that a stack file names, whatever else it holds; None: it names none, so it is no stack of ours.
+    """Read only the factory of a stack file; None if the setting is missing, so the stack is of another project.
 
-    Raises ConfigurationError where the file or that setting cannot be read.
+    Raises ConfigurationError if the file or that setting cannot be read.
     """
     value = _own(_stack_values(path)).get("factory")
     if value is None:
@@ -258,20 +257,20 @@ def _validated(
 
 def _stack_values(path: Path) -> dict[str, object]:
     location = Location(path.as_posix())
-    remedy = "Name a stack file that is there, or make one with `pulumi stack init`"
+    remedy = "Name an existing stack, or create one with `pulumi stack init`"
     try:
         content = yaml.safe_load(decode_text(path.read_bytes()))
         values = content.get("config") or {} if isinstance(content, dict) else None
         if not isinstance(values, dict):
-            raise ValueError("it has no mapping named config")
+            raise ValueError("it has no object named config")
     except OSError as problem:
         fact = f"cannot be read ({problem.strerror})"
         raise ConfigurationError([error("stack file", fact, _CONSEQUENCE, remedy, location)]) from None
     except (ValueError, yaml.YAMLError) as problem:
         mark = getattr(problem, "problem_mark", None)
         location = Location(path.as_posix(), mark.line + 1, mark.column + 1) if mark else location
-        fact = f"is no stack configuration: {getattr(problem, 'problem', None) or problem}"
-        raise ConfigurationError([error("stack file", fact, _CONSEQUENCE, "Correct it", location)]) from None
+        fact = f"is not a stack configuration: {getattr(problem, 'problem', None) or problem}"
+        raise ConfigurationError([error("stack file", fact, _CONSEQUENCE, "Fix it", location)]) from None
     return {str(key): value for key, value in values.items()}
 
 
@@ -298,8 +297,8 @@ def _parse(values: Mapping[str, object], environment: Mapping[str, str], locatio
 
 
 def _plain(name: str, value: object) -> object:
-    """pulumi hands objects, numbers and booleans to a program as JSON text."""
-    if name in _TEXTS or not isinstance(value, str):
+    """Parse JSON, in which pulumi passes objects, numbers and booleans to a program."""
+    if name in _STRINGS or not isinstance(value, str):
         return value
     try:
         return json.loads(value)
@@ -307,7 +306,7 @@ def _plain(name: str, value: object) -> object:
         return value
 
 
-_TEXTS = frozenset(
+_STRINGS = frozenset(
     field.alias
     for field in Settings.model_fields.values()
     if field.annotation in {str, Path} or get_origin(field.annotation) is Literal
@@ -324,7 +323,7 @@ def _missing_endpoints(endpoints: Endpoints, location: Location | None) -> list[
             _subject(("endpoints", key)),
             f"is missing, and the environment variable {ENDPOINT_VARIABLES[key]} is not set",
             "the cloud 'custom' cannot be reached",
-            f"Set one of both to {Endpoints.model_fields[name].description}",
+            f"Set one of them to {Endpoints.model_fields[name].description}",
             location,
         )
         for name, key in (("resource_manager", "resourceManager"), ("blob", "blob"))

@@ -1,4 +1,4 @@
 """Factory images: the catalog, companions, lineage, tags, timestamps, and the VHDs with their ranges.
 
-Everything that the factory writes down about an image is read and written here, as pure functions.
+Pure functions that read and write all that is stored about an image.
 """

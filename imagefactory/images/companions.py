@@ -1,7 +1,7 @@
-"""Companions: what is known of a factory image beside its VHD.
+"""Companions: the facts about a factory image, next to its VHD.
 
-Owns the reading of companion documents (as PowerShell wrote them, and our own) and of the same facts in blob metadata,
-and the writing of both. Refuses to guess: what cannot be read becomes a diagnostic.
+Reads companion documents (of the older PowerShell scripts and of this project) and the same facts in blob metadata, and
+writes both. Does not guess: invalid content becomes a diagnostic.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from imagefactory.images.lineage import MAX_TAG_VALUE, Lineage
 from imagefactory.images.timestamps import read_timestamp
 
 AHEAD = timedelta(days=1)
-"""How far a timestamp may be after the VHD's Last-Modified, the service's own clock: clocks and zones differ. An image
-whose date is later still would be the newest for ever."""
+"""How far a timestamp may be after the VHD's Last-Modified, which is the service's clock: clocks and time zones differ.
+An image with a later date would always be the newest."""
 
 _CONSEQUENCE = "its image is not distributed"
 _ALWAYS = frozenset({"imageName", "imagePath", "description", "osType", "vhdFileName", "timestamp"})
-"""Keys that the old scripts wrote, and expect."""
+"""Keys that the older scripts wrote, and expect."""
 _METADATA_KEYS = frozenset({"imagename", "imagepath", "ostype", "timestamp"})
 _METADATA_BYTES = 7 * 1024
 """For names and values; Azure's limit for all metadata of a blob is 8 KiB."""
@@ -36,7 +36,7 @@ _BYTES, _DIGEST = re.compile(r"[0-9]{1,16}"), re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class VhdBlob:
-    """A VHD in the factory's container as the listing gives it. Length in bytes, times in UTC."""
+    """A VHD in the factory's container, as listed. Length in bytes, times in UTC."""
 
     name: str
     length: int
@@ -44,26 +44,26 @@ class VhdBlob:
     last_modified: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
     blob_type: str | None = None
-    """PageBlob, BlockBlob, AppendBlob; None: not told, taken for a page blob."""
+    """PageBlob, BlockBlob, AppendBlob; None: unknown, treated as a page blob."""
     copy_status: str | None = None
-    """success, pending, failed, aborted; None: never the target of a copy."""
+    """success, pending, failed, aborted; None: it never was the destination of a copy."""
     manifest: Mapping[str, str] = field(default_factory=dict)
-    """Metadata of its ranges manifest; empty: it has none."""
+    """Metadata of its ranges manifest; empty if it has none."""
 
 
 @dataclass(frozen=True)
 class DataDisk:
-    """The VHD of a data disk that was saved with an image, and the logical unit number where the VM had it."""
+    """The VHD of a data disk that was saved with an image, and its logical unit number in the VM."""
 
     lun: int
     vhd_name: str
     released: str = ""
-    """State of the disk that was saved, as `Lineage.disk_released`."""
+    """The saved state of the disk, as `Lineage.disk_released`."""
 
 
 @dataclass(frozen=True)
 class FactoryImage:
-    """One built result of a golden image: the facts of its companion and of its VHD blob."""
+    """A saved build of a golden image: the facts of its companion and of its VHD blob."""
 
     name: str
     image_path: ImagePath
@@ -77,23 +77,23 @@ class FactoryImage:
     """`last-modified`: the timestamp is invalid, ambiguous or `AHEAD`, so the VHD's Last-Modified is used instead."""
     vhd_name: str
     length: int
-    """Bytes of the VHD blob, its footer included."""
+    """Bytes of the VHD blob, including its footer."""
     created: datetime
-    """Creation time of the VHD blob, UTC; with the length it tells a VHD that was written anew."""
+    """Creation time of the VHD blob, UTC; it and the length differ if a VHD is rewritten."""
     allocated: int | None = None
-    """Bytes of it that hold something, as its ranges manifest tells; None: that is not there yet, or tells junk."""
+    """Allocated bytes according to its ranges manifest; None: the manifest is missing or invalid."""
     digest: str | None = None
-    """The digest of all its ranges, from the same place."""
+    """The digest of all its ranges, from the manifest too."""
     generation: Literal["V1", "V2"] | None = None
-    """Hyper-V generation of the disk; None: not told, as by the old scripts."""
+    """Hyper-V generation of the disk; None: not recorded, as by the older scripts."""
     lineage: Lineage = field(default_factory=Lineage)
     data_disks: tuple[DataDisk, ...] = ()
     note: Diagnostic | None = None
-    """A warning about this image, for the catalog's reader."""
+    """A warning about this image, for the catalog."""
 
 
 def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryImage | Diagnostic:
-    """Read a companion document (bytes) or the metadata on the VHD (mapping). Never raises for bad content."""
+    """Parse a companion document (bytes) or the metadata of the VHD (mapping). Does not raise for invalid content."""
     where = companion_name(vhd.name) if isinstance(source, bytes) else f"metadata of {vhd.name}"
     try:
         if isinstance(source, bytes):
@@ -104,38 +104,45 @@ def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryI
 
 
 def metadata_image(vhd: VhdBlob) -> FactoryImage | None:
-    """The image whose facts the metadata on the VHD tells completely, so that no document need be read; else None."""
+    """Return the image if the metadata of the VHD has all facts, so that its companion need not be read; else None."""
     if not _METADATA_KEYS.issubset(key.lower() for key in vhd.metadata):
         return None
     image = parse_companion(vhd.metadata, vhd)
     return image if isinstance(image, FactoryImage) and image.saved_at_source == "companion" else None
 
 
-def companion_metadata(image: FactoryImage, there: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The facts as blob metadata, in addition to what is `there`, except facts of an earlier image.
+def companion_metadata(image: FactoryImage, existing: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the facts as blob metadata, with the `existing` metadata except for the facts of an earlier image.
 
-    Facts that do not fit into metadata are left to the companion, except for the name. Write it only once the VHD is
-    whole.
+    If the facts do not fit into metadata, only the companion has them, except for the name. Write it only after the VHD
+    is complete.
     """
     facts = _facts(image)
-    others = {key: value for key, value in (there or {}).items() if key.lower() not in {each.lower() for each in facts}}
+    others = {
+        key: value for key, value in (existing or {}).items() if key.lower() not in {each.lower() for each in facts}
+    }
     facts["dataDisks"] = json.dumps(facts["dataDisks"], separators=(",", ":")) if image.data_disks else ""
-    told = {key.lower(): quote(str(value)) for key, value in facts.items() if value and key != "vhdFileName"}
-    if sum(len(key) + len(value) for key, value in {**others, **told}.items()) > _METADATA_BYTES:
-        told = {"imagename": told["imagename"]}
-    return {**others, **told}
+    quoted = {key.lower(): quote(str(value)) for key, value in facts.items() if value and key != "vhdFileName"}
+    if sum(len(key) + len(value) for key, value in {**others, **quoted}.items()) > _METADATA_BYTES:
+        quoted = {"imagename": quoted["imagename"]}
+    return {**others, **quoted}
 
 
 def companion_bytes(image: FactoryImage) -> bytes:
-    """The companion document, plain ASCII, which every reader takes whatever encoding it expects."""
+    """Return the companion document in ASCII, which is the same in all encodings that readers may expect."""
     facts = _facts(image)
-    facts["imagePath"] = "\\".join(image.image_path.parts)  # the old scripts compare it so
+    facts["imagePath"] = "\\".join(image.image_path.parts)  # the older scripts compare it in this form
     return json.dumps({key: value for key, value in facts.items() if value or key in _ALWAYS}, indent=2).encode()
 
 
 def companion_name(vhd_name: str) -> str:
-    """The companion document of a VHD, beside it."""
-    return f"{vhd_name.rpartition('.')[0]}.json"
+    """Return the name of the companion document of a VHD."""
+    return f"{stem(vhd_name)}.json"
+
+
+def stem(name: str) -> str:
+    """Return a file name without its suffix: all files of an image start with it."""
+    return name.rpartition(".")[0]
 
 
 def _facts(image: FactoryImage) -> dict[str, object]:
@@ -159,7 +166,7 @@ def _facts(image: FactoryImage) -> dict[str, object]:
 def _document(content: bytes, where: str) -> dict[str, object]:
     document = parse_json(content, where, _CONSEQUENCE)
     if not isinstance(document.value, dict):
-        raise _junk(where, "holds no JSON object")
+        raise _invalid(where, "is not a JSON object")
     return {key.lower(): value for key, value in document.value.items()}
 
 
@@ -167,7 +174,7 @@ def _metadata(metadata: Mapping[str, str], where: str) -> dict[str, object]:
     try:
         return {key.lower(): unquote(value, errors="strict") for key, value in metadata.items()}
     except UnicodeDecodeError:
-        raise _junk(where, "is not percent-encoded UTF-8") from None
+        raise _invalid(where, "is not percent-encoded UTF-8") from None
 
 
 def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImage:
@@ -176,29 +183,29 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
         if value is None and default is not None:
             return default
         if not isinstance(value, str):
-            raise _junk(where, f"{key} is missing" if value is None else f"{key} is no text")
+            raise _invalid(where, f"{key} is missing" if value is None else f"{key} is not a string")
         return value
 
-    def choice(key: str, *known: str, default: str | None = None) -> str:
+    def choice(key: str, *valid: str, default: str | None = None) -> str:
         written = text(key, default)
-        found = next((name for name in known if name.lower() == written.strip().lower()), None)
+        found = next((name for name in valid if name.lower() == written.strip().lower()), None)
         if found is None:
-            raise _junk(where, f'{key} "{written}" is neither {" nor ".join(known)}')
+            raise _invalid(where, f'{key} "{written}" is neither {" nor ".join(valid)}')
         return found
 
     vhd_name = text("vhdFileName")
     if vhd_name != vhd.name:
-        raise _junk(where, f'vhdFileName "{vhd_name}" is not the VHD of the same name, {vhd.name}')
+        raise _invalid(where, f'vhdFileName "{vhd_name}" is not the VHD of this companion, {vhd.name}')
     name = text("imageName")
     if unusable := name_problem(name):
-        raise _junk(where, f'imageName "{name}" cannot be the name of a custom image: {unusable}')
+        raise _invalid(where, f'imageName "{name}" is not a valid name of a custom image: {unusable}')
     try:
         image_path = ImagePath.parse(text("imagePath"))
     except ValueError as reason:
-        raise _junk(where, f'imagePath "{text("imagePath")}" {reason}') from None
+        raise _invalid(where, f'imagePath "{text("imagePath")}" {reason}') from None
     for key, value in (("imagePath", str(image_path)), ("vhdFileName", vhd_name)):
         if len(value) > MAX_TAG_VALUE:
-            raise _junk(where, f"{key} has more than the {MAX_TAG_VALUE} characters that a tag can hold")
+            raise _invalid(where, f"{key} has more than {MAX_TAG_VALUE} characters, the limit for a tag")
     saved_at, note = _saved_at(facts.get("timestamp"), where, vhd)
     return FactoryImage(
         name=name,
@@ -222,43 +229,43 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
 
 
 def _saved_at(written: object, where: str, vhd: VhdBlob) -> tuple[datetime | None, Diagnostic | None]:
-    """When the image was saved; None, and a warning, where that cannot be told."""
+    """Return when the image was saved; None, and a warning, if the timestamp cannot be used."""
     moment = read_timestamp(written, vhd.last_modified) if isinstance(written, str) else None
     if moment and moment - vhd.last_modified <= AHEAD:
         return moment, None
-    told = "is missing" if written is None else f'"{written}" has no reading, or several'
+    fact = "is missing" if written is None else f'"{written}" is invalid or ambiguous'
     if moment:
-        told = f'"{written}" is more than 1 day after the last write to the VHD'
-    consequence = f"the VHD's Last-Modified, {vhd.last_modified.isoformat()}, stands for it"
-    remedy = "Write it as ISO 8601 with its zone"
-    return None, warning(f"companion {where}", f"timestamp {told}", consequence, remedy)
+        fact = f'"{written}" is more than 1 day after the last write to the VHD'
+    consequence = f"the VHD's Last-Modified, {vhd.last_modified.isoformat()}, is used instead"
+    remedy = "Use ISO 8601 with a time zone"
+    return None, warning(f"companion {where}", f"timestamp {fact}", consequence, remedy)
 
 
 def _generation(facts: Mapping[str, object]) -> Literal["V1", "V2"] | None:
-    told = str(facts.get("hypervgeneration") or "").upper()
-    return "V1" if told == "V1" else "V2" if told == "V2" else None
+    written = str(facts.get("hypervgeneration") or "").upper()
+    return "V1" if written == "V1" else "V2" if written == "V2" else None
 
 
 def _data_disks(facts: Mapping[str, object], where: str) -> tuple[DataDisk, ...]:
-    told = facts.get("datadisks") or []
+    written = facts.get("datadisks") or []
     try:
-        rows: Any = json.loads(told) if isinstance(told, str) else told
+        rows: Any = json.loads(written) if isinstance(written, str) else written
         disks = [DataDisk(int(row["lun"]), str(row["vhdFileName"]), str(row.get("diskReleased") or "")) for row in rows]
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        raise _junk(where, "dataDisks is no list of objects with lun and vhdFileName") from None
+        raise _invalid(where, "dataDisks is not a list of objects with lun and vhdFileName") from None
     return tuple(sorted(disks, key=lambda disk: disk.lun))
 
 
 def _allocated(vhd: VhdBlob) -> int | None:
-    told = vhd.manifest.get("allocated", "")
-    return int(told) if _BYTES.fullmatch(told) and int(told) <= vhd.length else None
+    written = vhd.manifest.get("allocated", "")
+    return int(written) if _BYTES.fullmatch(written) and int(written) <= vhd.length else None
 
 
 def _digest(vhd: VhdBlob) -> str | None:
-    told = vhd.manifest.get("digest", "")
-    return told if _DIGEST.fullmatch(told) else None
+    written = vhd.manifest.get("digest", "")
+    return written if _DIGEST.fullmatch(written) else None
 
 
-def _junk(where: str, fact: str) -> JsonError:
-    remedy = "Correct it, or delete it together with its VHD"
+def _invalid(where: str, fact: str) -> JsonError:
+    remedy = "Fix it, or delete it together with its VHD"
     return JsonError(error(f"companion {where}", fact, _CONSEQUENCE, remedy, Location(where)))

@@ -1,18 +1,19 @@
-"""Lineage: of which VM, disk, commit and pipeline run a factory image was made.
+"""Lineage: the VM, disk, commit and pipeline run from which a factory image was created.
 
-Owns the names under which companions and blob metadata tell it, and the variables in which the usual CI systems tell
-theirs. It asks nobody.
+Defines its keys in companions and blob metadata, and reads the variables of the common CI systems. Does not query
+Azure.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 MAX_TAG_VALUE = 256
-"""Characters of a tag's value in Azure Resource Manager."""
+"""The longest value of a tag in Azure Resource Manager, in characters."""
 SHORT_COMMIT = 12
-"""Characters of a commit's hash that tell it from the others of any repository."""
+"""Characters of a commit's hash that identify it in any repository."""
 
 _KEYS = {
     "vm": "vm",
@@ -24,38 +25,38 @@ _KEYS = {
 }
 _COMMITS = ("BUILD_SOURCEVERSION", "GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT")
 _RUNS = ("CI_PIPELINE_URL", "BUILD_URL")
-"""GitLab and Jenkins tell the run's address whole; Azure Pipelines and GitHub tell its parts."""
+"""GitLab and Jenkins set the URL of the run; Azure Pipelines and GitHub set its parts."""
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """What an image was made of; a text is empty where nobody told it."""
+    """The origin of an image; a field is empty if it is unknown."""
 
     vm: str = ""
     """ARM id of the lab VM."""
     disk: str = ""
     """ARM id of its OS disk."""
     disk_id: str = ""
-    """Azure's own id of that disk (`properties.uniqueId`): a VM made anew under the same name has another one."""
+    """Azure's id of that disk (`properties.uniqueId`), which differs if a VM of the same name is recreated."""
     commit: str = ""
     pipeline_run: str = ""
-    """Address of the pipeline run that saved it."""
+    """URL of the pipeline run that saved it."""
     disk_released: str = ""
-    """State of that disk that was saved: its `ManagedDisk.released` at that time; older versions did not record it."""
+    """The saved state of that disk: its `ManagedDisk.released` at that time. Older versions did not record it."""
 
     @staticmethod
     def read(facts: Mapping[str, object]) -> Lineage:
-        """From a companion or metadata, whose keys are in lower case; what is no text is passed over."""
-        told = {name: facts.get(key.lower()) for name, key in _KEYS.items()}
-        return Lineage(**{name: value for name, value in told.items() if isinstance(value, str)})
+        """Read a companion or metadata, with keys in lower case; skip values that are not strings."""
+        values = {name: facts.get(key.lower()) for name, key in _KEYS.items()}
+        return Lineage(**{name: value for name, value in values.items() if isinstance(value, str)})
 
     def facts(self) -> dict[str, str]:
-        """For a companion."""
+        """Return the facts for a companion, by their keys."""
         return {_KEYS[each.name]: getattr(self, each.name) for each in fields(self)}
 
 
 def of_pipeline(environment: Mapping[str, str]) -> Lineage:
-    """Commit and pipeline run as Azure Pipelines, GitHub Actions, GitLab or Jenkins tell them."""
+    """Return commit and pipeline run from the variables of Azure Pipelines, GitHub Actions, GitLab or Jenkins."""
     commit = next((environment[name] for name in _COMMITS if environment.get(name)), "")
     run = next((environment[name] for name in _RUNS if environment.get(name)), "")
     if environment.get("BUILD_BUILDID") and environment.get("SYSTEM_TEAMPROJECT"):
@@ -68,9 +69,5 @@ def of_pipeline(environment: Mapping[str, str]) -> Lineage:
 
 
 def short_commit(commit: str) -> str:
-    """A commit as people quote it; what is no hash stays whole."""
-    return (
-        commit[:SHORT_COMMIT]
-        if len(commit) >= SHORT_COMMIT and set(commit.lower()) <= set("0123456789abcdef")
-        else commit
-    )
+    """Return a commit's hash in its usual short form; return any other string unchanged."""
+    return commit[:SHORT_COMMIT] if re.fullmatch(f"[0-9A-Fa-f]{{{SHORT_COMMIT},}}", commit) else commit

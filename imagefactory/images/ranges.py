@@ -1,7 +1,7 @@
-"""Byte ranges of a page blob: which pieces are copied, and which of them a destination lacks.
+"""Byte ranges of a page blob: which pieces are copied, and which of them are missing at a destination.
 
-Owns the rule that turns what a source has allocated into requests. It reads no blob; callers give it page ranges, in
-order, that do not overlap and lie on page boundaries, as Get Page Ranges answers.
+Turns the allocated ranges of a source into requests. Does not read blobs: callers pass page ranges as Get Page Ranges
+returns them, which are in order, do not overlap, and start and end on page boundaries.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 PAGE_BYTES = 512
 PIECE_BYTES = 4 * 1024 * 1024
-"""The most that one Put Page From URL writes (Azure's limit)."""
+"""The largest range of one Put Page From URL (Azure's limit)."""
 
 BLOB_BYTES_PER_SECOND = 60 * 1024 * 1024
 BLOB_REQUESTS_PER_SECOND = 500
 """Azure's targets for one page blob ("Scalability and performance targets for Blob storage")."""
 
 BRIDGE_BYTES = BLOB_BYTES_PER_SECOND // BLOB_REQUESTS_PER_SECOND // PAGE_BYTES * PAGE_BYTES
-"""A gap up to this is copied with its neighbours, a longer one skipped (125,440 bytes).
+"""The longest gap that is copied with the ranges around it; longer gaps are skipped (125,440 bytes).
 
-At Azure's limits of one page blob a request costs the 500th part of a second, and so do the bytes that pass in it: a
-shorter gap costs less than the request that skipping it would add. An empty chunk of 4 MiB is never touched.
+At Azure's limits for one page blob, a request costs 1/500 s, the time in which this many bytes are copied. So to copy a
+shorter gap costs less than the request that skipping it would add. An empty chunk of 4 MiB is always skipped.
 """
 
 
@@ -34,12 +34,12 @@ class Range(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The first byte after it."""
+        """The offset of the first byte after it."""
         return self.offset + self.length
 
 
 def pieces(allocated: Iterable[Range]) -> tuple[Range, ...]:
-    """What one request each copies: pieces that begin and end with allocated bytes, with no gap to skip inside."""
+    """Return the pieces to copy, one request each: they start and end with allocated bytes and contain no long gap."""
     cut: list[Range] = []
     begin = end = -1
     for given in allocated:
@@ -59,17 +59,17 @@ def pieces(allocated: Iterable[Range]) -> tuple[Range, ...]:
 
 
 def covered(piece: Range, present: Sequence[Range]) -> bool:
-    """Whether `present` holds every byte of `piece`."""
+    """Return whether `present` contains every byte of `piece`."""
     at = piece.offset
-    for held in present[max(bisect_right(present, Range(at, 1 << 62)) - 1, 0) :]:
-        if held.offset > at:
+    for each in present[max(bisect_right(present, Range(at, 1 << 62)) - 1, 0) :]:
+        if each.offset > at:
             break
-        at = max(at, held.end)
+        at = max(at, each.end)
         if at >= piece.end:
             return True
     return False
 
 
 def missing(wanted: Iterable[Range], present: Sequence[Range]) -> tuple[Range, ...]:
-    """The pieces that are not wholly there."""
+    """Return the pieces that are not completely present."""
     return tuple(piece for piece in wanted if not covered(piece, present))

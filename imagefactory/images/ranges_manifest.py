@@ -1,7 +1,8 @@
 """The ranges manifest of a factory image: each range of its VHD with the digests that the storage service computed.
 
-Owns the format of `<guid>.ranges.json.gz` and the digest of the whole. It compares nothing and reads no blob. Digests
-are CRC64 as Azure writes them in `x-ms-content-crc64` (base64 of 8 bytes), and MD5 as in `Content-MD5` (of 16 bytes).
+Defines the format of `<guid>.ranges.json.gz` and the digest of the complete VHD. Does not compare digests or read
+blobs. Digests are CRC64 as in Azure's `x-ms-content-crc64` (base64 of 8 bytes), and MD5 as in `Content-MD5` (of 16
+bytes).
 """
 
 from __future__ import annotations
@@ -20,39 +21,39 @@ from imagefactory.errors import ImageFactoryError
 from imagefactory.images.ranges import BRIDGE_BYTES, PAGE_BYTES, PIECE_BYTES, Range
 
 VERSIONS = 1, 2
-"""The second has a fourth value in the rows of ranges whose MD5 is known."""
+"""Version 2 has a fourth value in the rows of ranges with a known MD5."""
 SUFFIX = ".ranges.json.gz"
 LARGEST_BYTES = 64 * 1024 * 1024
 UNPACKED_BYTES = 2 * LARGEST_BYTES
-"""More than a manifest of the largest page blob (8 TiB, two million pieces); what is larger, packed or not, is none."""
+"""More than a manifest of the largest page blob (8 TiB, two million pieces); larger documents are rejected."""
 
 _CRC64_BYTES, _MD5_BYTES = 8, 16
 
 HEAD_BYTES = 8 * 1024
-"""A document without its rows is no longer: its longest value is the name of a blob, of 1,024 characters at most."""
+"""An upper bound for a document without rows: its longest value is a blob name, of up to 1,024 characters."""
 
 ROW_BYTES = 72
-"""Nor is a row, with numbers of 13 and 7 digits and both digests."""
+"""An upper bound for a row, with numbers of 13 and 7 digits and both digests."""
 
 
 class ManifestError(ImageFactoryError):
-    """A manifest that cannot be read; the text tells what is wrong with it."""
+    """A manifest that is invalid, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The VHD that it tells of (file name, length in bytes, creation time) and its ranges, in order, with digests."""
+    """A VHD (file name, length in bytes, creation time) and its ranges, in order, with digests."""
 
     vhd: str
     length: int
     created: datetime
     ranges: Mapping[Range, str]
     md5: Mapping[Range, str] = field(default_factory=dict)
-    """MD5 of those ranges for which it is known."""
+    """MD5 of the ranges for which it is known."""
 
     @property
     def digest(self) -> str:
-        """`sha256:` and the hash of length and ranges: the same for the same content, whatever the VHD is called."""
+        """`sha256:` and the hash of length and ranges: equal for equal content, independent of the VHD's name."""
         content = json.dumps([self.length, _rows(self.ranges)], separators=(",", ":"))
         return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
@@ -63,12 +64,12 @@ class Manifest:
 
 
 def manifest_name(vhd: str) -> str:
-    """The blob that holds the manifest of a VHD, beside it and its companion."""
+    """Return the name of the blob with the manifest of a VHD."""
     return f"{vhd.rpartition('.')[0]}{SUFFIX}"
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """The document, packed; the same bytes for the same manifest."""
+    """Return the compressed document; the same bytes for the same manifest."""
     document = {
         "version": VERSIONS[bool(manifest.md5)],
         "vhd": manifest.vhd,
@@ -81,29 +82,29 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 
 def most_ranges(length: int) -> int:
-    """Return how many ranges `pieces` makes of `length` bytes at most: more than a bridge lies between two begins."""
+    """Return up to how many ranges `pieces` returns for `length` bytes: two starts are more than a bridge apart."""
     return length // BRIDGE_BYTES + 1
 
 
 def most_bytes(ranges: int) -> int:
-    """Return how long a document with so many ranges is at most, packed or unpacked."""
+    """Return up to how many bytes a document with this number of ranges has, compressed or not."""
     return min(UNPACKED_BYTES, HEAD_BYTES + ranges * ROW_BYTES)
 
 
 def parse_manifest(packed: bytes, ranges: int) -> Manifest:
-    """Read a document of up to so many `ranges`; no more than they need is unpacked. Raises `ManifestError`."""
+    """Parse a document of up to `ranges` ranges; decompress no more than these need. Raises `ManifestError`."""
     unpacking = zlib.decompressobj(wbits=31)
     try:
         content = unpacking.decompress(packed, most_bytes(ranges))
         if not unpacking.eof:
-            raise ValueError("it is cut short, or longer than its VHD allows")
+            raise ValueError("it is truncated, or too long for its VHD")
         document = json.loads(content)
         if unpacking.unused_data or document["version"] not in VERSIONS or document["algorithm"] != "crc64":
-            raise ValueError("it is of another kind or version")
+            raise ValueError("unknown version or algorithm")
         rows = [_row(*row) for row in document["ranges"]]
         created = datetime.fromisoformat(document["created"])
         if created.tzinfo is None:
-            raise ValueError("its time has no zone")
+            raise ValueError("its time has no time zone")
         manifest = Manifest(
             str(document["vhd"]),
             _number(document["length"]),
@@ -113,7 +114,7 @@ def parse_manifest(packed: bytes, ranges: int) -> Manifest:
         )
         _check(manifest, len(rows))
     except (ValueError, KeyError, TypeError, RecursionError, zlib.error) as error:
-        raise ManifestError(f"it is no ranges manifest ({type(error).__name__}: {error})") from None
+        raise ManifestError(f"it is not a ranges manifest ({type(error).__name__}: {error})") from None
     return manifest
 
 
@@ -128,7 +129,7 @@ def _rows(*digests: Mapping[Range, str]) -> list[list[Any]]:
 
 def _number(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise ValueError("a number of bytes is none")
+        raise ValueError("expected a number of bytes")
     return value
 
 
@@ -142,9 +143,9 @@ def _check(manifest: Manifest, rows: int) -> None:
     end = 0
     for part in sorted(manifest.ranges):
         if part.offset < end or part.offset % PAGE_BYTES or part.length % PAGE_BYTES:
-            raise ValueError(f"the range at {part.offset} overlaps another or is not made of whole pages")
+            raise ValueError(f"the range at {part.offset} overlaps another, or is not aligned to pages")
         if not 0 < part.length <= PIECE_BYTES or part.end > manifest.length:
-            raise ValueError(f"the range at {part.offset} is too long, or beyond the end")
+            raise ValueError(f"the range at {part.offset} is too long, or exceeds the VHD")
         end = part.end
     if len(manifest.ranges) != rows:
-        raise ValueError("a range stands there twice")
+        raise ValueError("a range is listed twice")

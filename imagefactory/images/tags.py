@@ -1,7 +1,7 @@
-"""The tags of custom images and of lab VMs: every name, and how values are written and read.
+"""The tags of custom images and of lab VMs: all names, and how their values are written and read.
 
-A custom image tells in its tags what it was made from. A lab VM's tags tell what is to become of it. Azure compares
-names of tags without regard to case, and whoever owns a lab can write any value.
+The tags of a custom image record its source; the tags of a lab VM control its save. Azure compares the names of tags
+case-insensitively, and the owner of a lab can write any value.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from imagefactory.images.lineage import MAX_TAG_VALUE, Lineage
 from imagefactory.images.timestamps import only_reading
 
 IMAGE_PATH_TAG, OS_STATE_TAG, IGNORE_TAG = "imagepath", "imageosstate", "factoryignore"
-"""Tags of lab VMs as `by_lower_name` gives them; the first and the last are the old scripts'."""
+"""Tags of lab VMs as `by_lower_name` returns them; the first and the last are also those of the older scripts."""
 
 DIGEST_TAG = "Digest"
-"""What all ranges of the VHD hashed to. Only a copy by ranges knows it, and only once it is done, so `write` does not
+"""The digest of all ranges of the VHD. Only a copy by ranges has it, and only after it finishes, so `write` does not
 write it."""
 
 _IMAGE_PATH, _SOURCE_VHD, _SAVED_AT, _ATTEMPT = "ImagePath", "SourceVhd", "SavedAt", "Attempt"
@@ -26,20 +26,20 @@ _IMAGE_PATH, _SOURCE_VHD, _SAVED_AT, _ATTEMPT = "ImagePath", "SourceVhd", "Saved
 
 @dataclass(frozen=True)
 class ImageTags:
-    """What the tags of a custom image tell."""
+    """The tags of a custom image, parsed."""
 
     image_path: str | None
-    """As it is written there, so perhaps with backslashes; None: the factory did not make the image."""
+    """As written, so possibly with backslashes; None: the factory did not create the image."""
     source_vhd: str | None
-    """File name of the factory's VHD; images made by the old scripts have none."""
+    """File name of the factory's VHD; images of the older scripts have none."""
     saved_at: datetime | None
-    """When that was saved, UTC; None: not told, or not readable."""
+    """When that VHD was saved, UTC; None: missing or invalid."""
     attempt: int
-    """The number of this attempt to make the image."""
+    """The number of this attempt to create the image."""
 
 
 def write(image: FactoryImage, attempt: int | None = None) -> dict[str, str]:
-    """The tags of a custom image that is made from a factory image; `attempt` is told from the second one on."""
+    """Return the tags of a custom image created from a factory image; pass `attempt` from the second attempt on."""
     tags = {
         _IMAGE_PATH: str(image.image_path),
         _SOURCE_VHD: image.vhd_name,
@@ -50,28 +50,28 @@ def write(image: FactoryImage, attempt: int | None = None) -> dict[str, str]:
 
 
 def read(tags: Mapping[str, object] | None) -> ImageTags:
-    """The tags of a custom image as Azure lists them (None: it has none), whoever wrote them."""
-    told = by_lower_name(tags)
-    attempt = told.get(_ATTEMPT.lower(), "")
+    """Parse the tags of a custom image as Azure lists them (None: it has none). Accepts any values."""
+    values = by_lower_name(tags)
+    attempt = values.get(_ATTEMPT.lower(), "")
     return ImageTags(
-        told.get(_IMAGE_PATH.lower()),
-        told.get(_SOURCE_VHD.lower()),
-        only_reading(told.get(_SAVED_AT.lower())),
+        values.get(_IMAGE_PATH.lower()),
+        values.get(_SOURCE_VHD.lower()),
+        only_reading(values.get(_SAVED_AT.lower())),
         int(attempt) if attempt.isdecimal() else 1,
     )
 
 
 def by_lower_name(tags: Mapping[str, object] | None) -> dict[str, str]:
-    """Tags as Azure lists them, by their names in lower case."""
+    """Return tags as Azure lists them, by their names in lower case."""
     return {name.lower(): str(value) for name, value in (tags or {}).items() if value is not None}
 
 
 def _lineage(lineage: Lineage) -> dict[str, str]:
-    """What is known and fits into a tag (Azure refuses a longer one, and then the image); a VM by its name."""
-    told = {
+    """Return what is known and fits into a tag (Azure rejects an image with a longer one); a VM by its name."""
+    values = {
         "SourceVm": lineage.vm.rpartition("/")[2],
         "SourceDisk": lineage.disk,
         "Commit": lineage.commit,
         "PipelineRun": lineage.pipeline_run,
     }
-    return {tag: value for tag, value in told.items() if 0 < len(value) <= MAX_TAG_VALUE}
+    return {tag: value for tag, value in values.items() if 0 < len(value) <= MAX_TAG_VALUE}

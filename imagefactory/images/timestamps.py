@@ -1,6 +1,6 @@
-"""Timestamps of companions: the build agent's culture is not told, so a text can have several readings.
+"""Timestamps of companions: the culture of the build agent is unknown, so a string can have several readings.
 
-Owns the list of formats that are read (numeric ones only, so no locale matters). Refuses to guess between readings.
+Defines the supported formats (only numeric ones, which are independent of the locale). Does not guess between readings.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 _NEAR = timedelta(hours=36)
-"""How far a reading may be from the VHD's Last-Modified to be told from others: a save lasts hours, zones differ."""
+"""How far a reading may be from the VHD's Last-Modified to be chosen: a save takes hours, and time zones differ."""
 
 _TIME = r" (?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(:(?P<S>[0-9]{2}))?( ?(?P<half>[AaPp])\.? ?[Mm]\.?)?"
 _FORMATS = tuple(
@@ -33,7 +33,7 @@ _SPACES, _MARKS = re.compile(r"\s+"), re.compile("[\u200e\u200f]")
 
 
 def readings(text: str) -> frozenset[datetime]:
-    """Every moment (UTC) that the text can mean; without a zone it is UTC, as the old scripts wrote it."""
+    """Return every time (UTC) that the string can mean; without a zone it is UTC, as the older scripts wrote it."""
     text = _SPACES.sub(" ", _MARKS.sub("", text)).strip()
     moments = [_moment(match) for match in (form.fullmatch(text) for form in _FORMATS) if match]
     if match := _MILLISECONDS.fullmatch(text):
@@ -45,13 +45,13 @@ def readings(text: str) -> frozenset[datetime]:
 
 
 def only_reading(text: object) -> datetime | None:
-    """The one moment that the text means; None: it is no text, or has no reading, or several."""
+    """Return the time that the value means; None if it is not a string, is invalid or is ambiguous."""
     moments = readings(text) if isinstance(text, str) else frozenset()
     return next(iter(moments)) if len(moments) == 1 else None
 
 
 def read_timestamp(text: str, last_modified: datetime) -> datetime | None:
-    """The moment that the text means; of several readings the only one near `last_modified`; None: cannot be told."""
+    """Return the time that the string means; of several readings the only one near `last_modified`; None if unknown."""
     moments = readings(text)
     near = [moment for moment in moments if abs(moment - last_modified) <= _NEAR]
     chosen = near if len(moments) > 1 else list(moments)

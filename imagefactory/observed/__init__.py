@@ -1,4 +1,4 @@
-"""What Azure said, as values: labs and their images, the factory's VMs, blobs, and ARM ids.
+"""What Azure returned, as values: labs and their images, the factory's VMs, blobs, and ARM ids.
 
-No rules and no calls: `imagefactory.azure` fills these values, `imagefactory.planning` judges them.
+No rules and no requests: `imagefactory.azure` creates these values, `imagefactory.planning` decides by them.
 """

@@ -1,6 +1,6 @@
-"""ARM ids from outside, such as Azure's answers and blob metadata: each has exactly the shape of its type, or is none.
+"""ARM ids from outside, such as Azure's responses and blob metadata: each must have exactly the form of its type.
 
-Defines the types of resources that requests are sent to, and which names Azure gives them. Does not send anything.
+Defines the types of resources that requests are sent to, and which names they can have. Does not send requests.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ _COMPUTE = r"[a-z0-9](?:[\w.-]{0,78}\w)?"
 _LAB = r"[\w-]{1,50}"
 _IMAGE = r"[^/\\?#%&<>\x00-\x1f\x7f]{0,79}[^/\\?#%&<>\x00-\x1f\x7f. ]"
 _ACCOUNT = r"[a-z0-9]{3,24}"
-"""Names: learn.microsoft.com, "Naming rules and restrictions for Azure resources". Of custom images, all that
-`imagefactory.configuration.image_names` takes; of VMs, also the underscores and full stops that Compute takes and that
-page leaves out."""
+"""Names: learn.microsoft.com, "Naming rules and restrictions for Azure resources". For custom images, all names that
+`imagefactory.configuration.image_names` accepts; for VMs, also the underscores and full stops that Compute accepts and
+that page omits."""
 
 _LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True)
 class ArmId:
-    """The parts of an ARM id, as they were written."""
+    """The parts of an ARM id, as written."""
 
     text: str
     subscription_id: str
     resource_group: str
     name: str
-    """Of the resource itself: the last part."""
+    """The name of the resource: the last part."""
 
 
 @dataclass(frozen=True)
 class ArmType:
-    """A resource type by its full name, with a pattern for each name in an id of it."""
+    """A resource type by its full name, with a pattern for each name in its ids."""
 
     title: str
     names: tuple[str, ...]
 
     def parse(self, value: object) -> ArmId | None:
-        """The id, if the value is one of this type; letter case counts in no part of it."""
+        """Return the id if the value is one of this type, case-insensitive; else None."""
         match = self._pattern.fullmatch(value) if isinstance(value, str) else None
         return match and ArmId(match[0], match["subscription"], match["group"], match[0].rpartition("/")[2])
 
     def of(self, resource: Mapping[str, object]) -> ArmId | None:
-        """The id of a resource as Azure lists it, if it is one of this type and of the resource's own name."""
+        """Return the id of a resource as Azure lists it, if it has this type and the resource's name; else None."""
         found = self.parse(resource.get("id"))
         return found if found and found.name.lower() == str(resource.get("name", "")).lower() else None
 
     def fact(self, what: str, value: object) -> str:
-        """What is wrong with a value that is no id of this type, as a phrase about `what`."""
+        """Return the fact for a diagnostic about a value that is not an id of this type; `what` names the value."""
         return f'{what} "{str(value)[:_LONGEST_SHOWN]}" is not an id of a {self.title}'
 
     @cached_property
@@ -60,7 +60,7 @@ class ArmType:
         provider, *kinds = self.title.split("/")
         types = "".join(f"/{kind}/{name}" for kind, name in zip(kinds, self.names, strict=True))
         start = f"/subscriptions/(?P<subscription>{_SUBSCRIPTION})/resourceGroups/(?P<group>{_RESOURCE_GROUP})"
-        # ASCII, or the Kelvin sign would be a k, and other letters other ones, in all that is fixed.
+        # ASCII, because without it the fixed parts would also match letters such as the Kelvin sign for a k.
         return re.compile(f"{start}/providers/{re.escape(provider)}{types}", re.IGNORECASE | re.ASCII)
 
 
@@ -73,5 +73,5 @@ STORAGE_ACCOUNT = ArmType("Microsoft.Storage/storageAccounts", (_ACCOUNT,))
 
 
 def is_account_name(name: str) -> bool:
-    """Whether a storage account can have the name, in whatever letter case; only such a name becomes part of a host."""
+    """Return whether a storage account can have the name, case-insensitive; only such names become part of a host."""
     return re.fullmatch(_ACCOUNT, name, re.IGNORECASE | re.ASCII) is not None

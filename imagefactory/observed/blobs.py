@@ -1,4 +1,4 @@
-"""The values that cross between page blobs and their users; light to import, for a preview needs nothing else."""
+"""Values about blobs. Imports no Azure SDK, because a preview needs only these values."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 STAGING_CONTAINER = "imagefactory-staging"
-"""The container in a lab's storage account that holds staged VHDs; it stays when they are gone."""
+"""The container in a lab's storage account for staged VHDs; it is kept after they are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:
-    """A blob: the ARM id of its storage account and its URL without any query."""
+    """A blob: the ARM id of its storage account and its URL without a query."""
 
     account_id: str
     url: str
@@ -24,13 +24,13 @@ class BlobRef:
 
     @property
     def name(self) -> str:
-        """Account and file name, as a person would call it."""
+        """Account and file name, for messages."""
         return f"{self.account_id.rpartition('/')[2]}: {self.file_name}"
 
 
 @dataclass(frozen=True, slots=True)
 class CopyState:
-    """The service's own copy into a blob: status is pending, success, failed or aborted; sizes in bytes."""
+    """A copy operation of the storage service: status is pending, success, failed or aborted; sizes in bytes."""
 
     id: str
     status: str
@@ -41,7 +41,7 @@ class CopyState:
 
 @dataclass(frozen=True)
 class BlobFacts:
-    """What a HEAD of a blob tells. Length in bytes."""
+    """The response to a HEAD request for a blob. Length in bytes."""
 
     length: int
     is_page_blob: bool

@@ -1,6 +1,6 @@
-"""What Azure says of the VMs in the factory lab and of their disks.
+"""The VMs of the factory lab and their disks, as Azure returned them.
 
-Owns the shape of those facts. Refuses to fetch them: `imagefactory.azure` does.
+Does not read them: `imagefactory.azure` does.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class ManagedDisk:
 
     id: str
     unique_id: str
-    """Azure's own id: a disk made anew under the same name has another one."""
+    """Azure's id, which differs if a disk of the same name is recreated."""
     length: int
     state: str
-    """diskState: Reserved (its VM is deallocated), Attached, ActiveSAS (somebody was granted access), and others."""
+    """diskState: Reserved (its VM is deallocated), Attached, ActiveSAS (access is granted), and others."""
     os_type: str | None = None
     generation: str | None = None
     """hyperVGeneration: V1 or V2."""
     released: str = ""
-    """LastOwnershipUpdateTime: when its VM was last started or deallocated; until then nobody wrote to it."""
+    """LastOwnershipUpdateTime: when its VM was last started or deallocated. While it is the same, no VM wrote to it."""
 
     @property
     def name(self) -> str:
@@ -34,7 +34,7 @@ class ManagedDisk:
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody was granted access to it."""
+        """Whether it has an active SAS."""
         return self.state.startswith("ActiveSAS")
 
 
@@ -48,20 +48,20 @@ class FactoryVm:
     state: str
     """provisioningState of the lab VM."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """By name in lower case: Azure compares them so."""
+    """By name in lower case, because Azure compares names case-insensitively."""
     notes: str = ""
     power: str | None = None
-    """The code after `PowerState/`; None: the instance view tells none."""
+    """The code after `PowerState/`; None: the instance view has none."""
     generalized: bool = False
-    """Whether the instance view says `OSState/generalized`; Azure says nothing of a VM that nobody marked so."""
+    """Whether the instance view contains `OSState/generalized`; it contains no OSState if the VM was never marked."""
     os_disk: ManagedDisk | None = None
-    """None: it was not read, or is no managed disk."""
+    """None: it was not read, or is not a managed disk."""
     data_disks: Mapping[int, ManagedDisk] = field(default_factory=dict)
     """By logical unit number."""
     diagnostic: Diagnostic | None = None
-    """Why the compute VM or a disk of it could not be read."""
+    """Why the compute VM or one of its disks could not be read."""
 
     @property
     def disks(self) -> tuple[ManagedDisk, ...]:
-        """All disks that are known."""
+        """All disks that were read."""
         return (*([self.os_disk] if self.os_disk else []), *self.data_disks.values())

@@ -1,7 +1,4 @@
-"""What Azure says of a lab and of the custom images in it.
-
-Owns the shape of those facts. Refuses to fetch them: `imagefactory.azure` does.
-"""
+"""Labs and their custom images, as Azure returned them. Does not read them: `imagefactory.azure` does."""
 
 from __future__ import annotations
 
@@ -13,38 +10,38 @@ from imagefactory.configuration.image_paths import ImagePath, fold
 
 @dataclass(frozen=True)
 class StandingImage:
-    """A custom image as the service lists it."""
+    """An existing custom image, as listed."""
 
     id: str
     name: str
     state: str
-    """provisioningState: Succeeded, Creating, Updating, Failed, Deleting and whatever Azure adds."""
+    """provisioningState: Succeeded, Creating, Updating, Failed, Deleting, and others."""
     image_path: str | None
-    """Tag ImagePath as it stands there, so perhaps with backslashes; None: the factory did not make the image."""
+    """Tag ImagePath as written, so possibly with backslashes; None: the factory did not create the image."""
     source_vhd: str | None
-    """Tag SourceVhd: file name of the factory's VHD; images made by the old scripts have none."""
+    """Tag SourceVhd: file name of the factory's VHD; images of the older scripts have none."""
     vhd_url: str | None
-    """properties.vhd.imageName: the staged VHD that the image was made from."""
+    """properties.vhd.imageName: the staged VHD from which the image was created."""
     attempt: int = 1
-    """Tag Attempt: the how manieth time it was made, for one that failed before."""
+    """Tag Attempt: the number of the attempt that created it, if earlier ones failed."""
     saved_at: datetime | None = None
-    """Tag SavedAt: when its VHD was saved, UTC; images made by the old scripts have none."""
+    """Tag SavedAt: when its VHD was saved, UTC; images of the older scripts have none."""
     created: datetime | None = None
     """properties.creationDate, UTC."""
 
     @property
     def in_progress(self) -> bool:
-        """Whether the service is still working on it, so that its VHD must not be touched."""
+        """Whether the service is creating or updating it, so that its VHD must be kept."""
         return self.state in {"Creating", "Updating"}
 
     @property
     def staged_name(self) -> str:
-        """File name of the staged VHD that it was made from; empty: not told. Its owner can write anything there."""
+        """File name of the staged VHD from which it was created; empty: unknown. Its owner can write any value."""
         return (self.vhd_url or "").partition("?")[0].rpartition("/")[2]
 
     @property
     def usable(self) -> bool:
-        """Whether it is finished, or is being created."""
+        """Whether it is finished or in progress."""
         return self.state == "Succeeded" or self.in_progress
 
     @property
@@ -56,7 +53,7 @@ class StandingImage:
             return None
 
     def holds(self, vhd_name: str, name: str) -> bool:
-        """Whether the factory made it from that VHD; images of the old scripts name no VHD, so their name decides."""
+        """Return whether the factory created it from that VHD; images of the older scripts match by their name."""
         if self.image_path is None:
             return False
         return fold(self.name) == fold(name) if self.source_vhd is None else self.source_vhd == vhd_name
@@ -77,10 +74,10 @@ class LabFacts:
 
     @property
     def storage_account(self) -> str:
-        """The name of its storage account; empty where it has none."""
+        """The name of its storage account; empty if it has none."""
         return (self.storage_account_id or "").rpartition("/")[2]
 
     @property
     def region_key(self) -> str:
-        """Its region as it can be compared; Azure writes one as `West Europe` or `westeurope`."""
+        """Its region in comparable form; Azure writes `West Europe` or `westeurope`."""
         return self.region.replace(" ", "").lower()

@@ -1,4 +1,4 @@
-"""Every decision, pure: what each lab must hold, and what is saved, pruned, cleaned up, kept or not deleted.
+"""All decisions, as pure functions: what each lab must contain, and what is saved, pruned, cleaned up or kept.
 
-A plan is a value made from configuration, images and observations; others carry it out.
+A plan is a value, derived from configuration, images and observations. Other packages carry it out.
 """

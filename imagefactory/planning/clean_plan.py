@@ -1,7 +1,7 @@
-"""Which VMs of the factory lab have done their work and go, and why the others stay.
+"""Which VMs of the factory lab are no longer needed and deleted, and why the others are kept.
 
-Owns those rules. Refuses to act, and to take a VM for saved whose disk's own id no factory image tells, or which was
-used since.
+A VM counts as saved only if a factory image records its disk's id and the VM was not used after the save. Does not
+delete VMs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from imagefactory.images.tags import IGNORE_TAG, IMAGE_PATH_TAG
 from imagefactory.observed.factory_vms import FactoryVm
 from imagefactory.planning.save_plan import save_guid, used_since, used_warning
 
-_STAYS = "it stays"
+_KEPT = "it is kept"
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """A VM that goes, and the image that was saved of it."""
+    """A VM to delete, and the image that was saved from it."""
 
     vm: FactoryVm
     image: FactoryImage
@@ -30,7 +30,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Kept:
-    """A VM that stays: why, and whether somebody should look at it (a diagnostic)."""
+    """A VM that is kept, and why; a diagnostic if it needs attention."""
 
     vm: str
     reason: Diagnostic | str
@@ -38,58 +38,56 @@ class Kept:
 
 @dataclass(frozen=True)
 class CleanPlan:
-    """What a clean-up of the factory lab does. VMs by name."""
+    """The plan of a clean-up of the factory lab. VMs by name."""
 
     deletions: tuple[Deletion, ...]
     kept: tuple[Kept, ...]
 
 
-def plan_clean(vms: Iterable[FactoryVm], catalog: Catalog, under_way: Set[str] = frozenset()) -> CleanPlan:
-    """Decide for each VM. `under_way` are the guids of saves that have not ended."""
+def plan_clean(vms: Iterable[FactoryVm], catalog: Catalog, unfinished: Set[str] = frozenset()) -> CleanPlan:
+    """Decide for each VM. `unfinished` are the guids of unfinished saves."""
     saved = {image.lineage.disk_id.lower(): image for image in catalog.images if image.lineage.disk_id}
     deletions: list[Deletion] = []
     kept: list[Kept] = []
     for vm in sorted(vms, key=lambda vm: (fold(vm.name), vm.name)):
         image = saved.get(vm.os_disk.unique_id.lower()) if vm.os_disk else None
-        if reason := _stays(vm, image, under_way):
+        if reason := _reason_to_keep(vm, image, unfinished):
             kept.append(Kept(vm.name, reason))
         elif image is not None:
             deletions.append(Deletion(vm, image))
     return CleanPlan(tuple(deletions), tuple(kept))
 
 
-def _stays(vm: FactoryVm, image: FactoryImage | None, under_way: Set[str]) -> Diagnostic | str | None:
-    subject = f"VM {vm.name}"
+def _reason_to_keep(vm: FactoryVm, image: FactoryImage | None, unfinished: Set[str]) -> Diagnostic | str | None:
+    def attention(fact: str, remedy: str, consequence: str = _KEPT) -> Diagnostic:
+        return warning(f"VM {vm.name}", fact, consequence, remedy)
+
     if vm.tags.get(IGNORE_TAG):
         return "it has the tag FactoryIgnore"
     if IMAGE_PATH_TAG not in vm.tags:
-        fact, remedy = "is not known: it has no tag ImagePath", "Tag it FactoryIgnore if it belongs here, or delete it"
-        return warning(subject, fact, _STAYS, remedy)
+        return attention("has no ImagePath tag", "Tag it FactoryIgnore to keep it without this warning, or delete it")
     if vm.state not in {"Succeeded", "Creating", "Updating", "Deleting"}:
-        remedy = "Look at it in the lab, then delete it there"
-        return warning(subject, f"the lab says it is {vm.state or 'in no known state'}", _STAYS, remedy)
+        return attention(f"is in state {vm.state or 'unknown'}", "Check it in the lab, then delete it there")
     if vm.diagnostic:
-        return warning(
-            subject, vm.diagnostic.fact, "whether it is saved cannot be told, so it stays", vm.diagnostic.remedy
-        )
+        consequence = "it is kept, because it is unknown whether it is saved"
+        return attention(vm.diagnostic.fact, vm.diagnostic.remedy, consequence)
     if vm.state != "Succeeded":
-        return f"the lab says it is {vm.state}"
+        return f"it is in state {vm.state}"
     if image is None or vm.os_disk is None:
         return "no image of its disk is saved"
-    if save_guid(vm.os_disk) in under_way or any(disk.is_open for disk in vm.disks):
+    if save_guid(vm.os_disk) in unfinished or any(disk.is_open for disk in vm.disks):
         return "it is being saved"
     if vm.power != "deallocated":
-        remedy = "Stop it in the lab if nobody needs it"
-        return warning(
-            subject, f"it was saved as {image.name} and is {vm.power or 'not stopped'} again", _STAYS, remedy
-        )
+        fact = f"was saved as {image.name} and is now {vm.power or 'in an unknown power state'}"
+        return attention(fact, "Stop it in the lab if it is no longer needed")
     if used_since(vm, image):
-        return used_warning(vm, image, _STAYS)
+        return used_warning(vm, image, _KEPT)
     unsaved = sorted(vm.data_disks.keys() - {disk.lun for disk in image.data_disks})
     if unsaved:
         names = ", ".join(vm.data_disks[lun].name for lun in unsaved)
-        fact = f"it was saved as {image.name} without its data disks {names}"
-        return warning(
-            subject, fact, "it stays, for they would be lost", "Detach them in the lab if they are not needed"
+        fact, consequence = (
+            f"was saved as {image.name} without its data disks {names}",
+            "it is kept, because they would be lost",
         )
+        return attention(fact, "Detach them in the lab if they are not needed", consequence)
     return None

@@ -1,7 +1,7 @@
-"""What crosses from the factory's region to others, and by way of which lab's storage account.
+"""Cross-region copies: what is copied from the factory's region to others, and to which storage accounts.
 
-Owns the rule of the relay: of each VHD one copy goes to a region, into the account that sorts first among those that
-need it; the other accounts of that region copy from there. It plans; copies are made and shared by the provider.
+Chooses the relays: each VHD is copied once per region, into the account that sorts first among those that need it; the
+other accounts of that region copy from there. Does not copy: the provider does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Crossing:
-    """What one region gets from the factory's, in `copies` copies of `size` bytes together."""
+    """What is copied to one region, in `copies` copies with a total of `size` bytes."""
 
     origin: str
     region: str
@@ -28,41 +28,41 @@ class Crossing:
     copies: int
     size: int
     at_most: bool
-    """Whether a manifest is missing, so that a VHD's whole length was counted."""
+    """Whether a manifest is missing, so that `size` includes the complete length of a VHD."""
     relayed: bool
-    """Whether accounts of the region copy from others there."""
+    """Whether accounts of the region copy from each other."""
 
     @property
     def text(self) -> str:
         """One line for the reader of a preview."""
-        bound = "at most " if self.at_most else ""
+        bound = "up to " if self.at_most else ""
         way = "once per image" if self.copies == self.images else "once per image and storage account"
         way += "; labs there copy from each other" if self.relayed else ""
         return printable(
             f"{self.region}: {_count(self.images, 'image')} for {_count(self.labs, 'lab')}:"
-            f" {bound}{self.size / GIB:,.1f} GiB cross from {self.origin} ({way})"
+            f" {bound}{self.size / GIB:,.1f} GiB copied from {self.origin} ({way})"
         )
 
 
 def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, ...]:
-    """The plans with the relay of each image that several accounts of another region need."""
+    """Return the plans with a relay for each image that several accounts of another region need."""
     chains: defaultdict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
     for plan, image in _to_copy(plans, factory):
         account = plan.facts.storage_account_id or ""
         chains[plan.facts.region_key, image.image.vhd_name].append((account.lower(), account, image.image_id))
 
-    def related(plan: LabPlan, image: PlannedImage) -> PlannedImage:
-        takers = chains.get((plan.facts.region_key, image.image.vhd_name), [])
-        if image.standing or len({account for account, _, _ in takers}) < 2:
+    def relayed(plan: LabPlan, image: PlannedImage) -> PlannedImage:
+        readers = chains.get((plan.facts.region_key, image.image.vhd_name), [])
+        if image.standing or image.done or len({account for account, _, _ in readers}) < 2:
             return image
-        first, relay, image_id = min(takers)
-        return replace(image, relay=Relay(relay, sum(account != first for account, _, _ in takers), image_id))
+        first, relay, image_id = min(readers)
+        return replace(image, relay=Relay(relay, sum(account != first for account, _, _ in readers), image_id))
 
-    return tuple(replace(plan, images=tuple(related(plan, image) for image in plan.images)) for plan in plans)
+    return tuple(replace(plan, images=tuple(relayed(plan, image) for image in plan.images)) for plan in plans)
 
 
 def crossings(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[Crossing, ...]:
-    """What crosses to each region, by its name, with the relays that the plans have. An account counts once."""
+    """Return what is copied to each region, by its name, through the relays of the plans. An account counts once."""
     by_region: defaultdict[str, list[tuple[LabPlan, PlannedImage]]] = defaultdict(list)
     for plan, image in _to_copy(plans, factory):
         by_region[plan.facts.region_key].append((plan, image))
@@ -92,10 +92,10 @@ def crossings(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[Crossing, ..
 
 
 def _to_copy(plans: Iterable[LabPlan], factory: LabFacts) -> Iterator[tuple[LabPlan, PlannedImage]]:
-    """What is to be copied into labs of other regions than the factory's."""
+    """Yield the images to copy into labs outside of the factory's region."""
     for plan in plans:
         if plan.facts.region_key != factory.region_key:
-            yield from ((plan, image) for image in plan.images if not image.standing)
+            yield from ((plan, image) for image in plan.images if not image.standing and not image.done)
 
 
 def _count(number: int, what: str) -> str:

@@ -1,6 +1,7 @@
-"""Images of the factory that labs hold, and which of them must not go because the factory cannot be read.
+"""Images of the factory in the labs, and which of them are kept because a companion or VHD cannot be read.
 
-Owns the rule that no image is deleted for want of a readable companion. Refuses to judge images that others made.
+Applies the rule that no image is deleted because its companion is unreadable. Ignores images that the factory did not
+create.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from imagefactory.observed.standing_labs import LabFacts, StandingImage
 
 @dataclass(frozen=True)
 class HeldImage:
-    """A custom image in a target lab that has the tag ImagePath, or that the state holds."""
+    """A custom image in a target lab that has the tag ImagePath or is in the state."""
 
     lab: TargetLab
     image: StandingImage
     name: str
-    """Its name in the state, else as it stands in the lab; they may differ in case."""
+    """Its name in the state, else in the lab; they may differ in case."""
     owned: bool = False
     """Whether the state contains it."""
 
     @property
     def path(self) -> ImagePath | None:
-        """Its image path; None: cannot be read."""
+        """Its image path; None: missing or invalid."""
         return self.image.path
 
     @property
@@ -38,18 +39,18 @@ class HeldImage:
 
     @property
     def source(self) -> str | None:
-        """File name of the VHD that it was made from, in lower case; None: cannot be told."""
+        """File name of the VHD from which it was created, in lower case; None: unknown."""
         name = self.image.source_vhd or self.image.staged_name
         return name.lower() or None
 
     @property
     def wanted(self) -> bool:
-        """Whether labs.json still gives its image path to the lab; true if the path cannot be read."""
+        """Whether labs.json still has its image path for the lab; true if the path is invalid."""
         return self.path is None or self.lab.takes(self.path)
 
 
 def held_images(labs: Iterable[tuple[TargetLab, LabFacts]], owned: Set[str]) -> tuple[HeldImage, ...]:
-    """The factory's images in the labs, by lab and name: those tagged so, and those `owned` (`<label>/<name>`)."""
+    """Return the images in the labs, by lab and name, that have the tag or are in `owned` (`<label>/<name>`)."""
     names = {name.lower(): name for name in owned}
     held = (
         HeldImage(lab, image, (name or image.name).rpartition("/")[2], name is not None)
@@ -62,15 +63,15 @@ def held_images(labs: Iterable[tuple[TargetLab, LabFacts]], owned: Set[str]) -> 
 
 
 def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tuple[Diagnostic, list[HeldImage]]]:
-    """For each broken companion a warning, or an error with the images that labs hold of its VHD: they are kept.
+    """Yield for each broken companion a warning, or an error with the images in labs that may be from its VHD.
 
-    A VHD that was left out gets an error too, but only for images that were surely made from it.
+    Yield for a skipped VHD an error with the images that are certainly from it. All these images are kept.
     """
     readable = {image.name.lower() for image in catalog.images}
     at_risk = [one for one in held if one.image.name.lower() not in readable and one.wanted]
-    for broken in sorted(catalog.broken, key=lambda broken: broken.vhd_name):
-        threatened = [one for one in at_risk if one.source in {None, broken.vhd_name.lower()}]
-        diagnostic = broken.diagnostic
+    for broken in sorted(catalog.broken, key=lambda broken: broken.name):
+        threatened = [one for one in at_risk if one.source in {None, broken.name.lower()}]
+        diagnostic = broken.reason
         yield (
             _kept(diagnostic, threatened) if threatened else warning(*_parts(diagnostic), diagnostic.location),
             threatened,
@@ -83,7 +84,7 @@ def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tu
 def _kept(reason: Diagnostic, threatened: list[HeldImage]) -> Diagnostic:
     subject, fact, _, remedy = _parts(reason)
     others = f" and {len(threatened) - 1} more" if len(threatened) > 1 else ""
-    consequence = f"{threatened[0].subject}{others} may be made from its VHD, and no such image is deleted"
+    consequence = f"{threatened[0].subject}{others} may be from its VHD, and no such image is deleted"
     return error(subject, fact, consequence, remedy, reason.location)
 
 

@@ -1,7 +1,7 @@
-"""The last good images: which of the factory's images labs still hold, however many newer ones the factory has.
+"""The last good images: which factory images labs still use, even if the factory has newer ones.
 
-Decides by the custom images of the labs, which their owners can tag as they like: what one lab claims keeps at most one
-image of each image path that labs.json gives it, and never makes an image go. Does not look at `keep`, pins or VMs.
+Decides by the custom images of the labs. Their owners can set any tags, so a lab keeps up to one image of each of its
+image paths in labs.json, and never causes a deletion. Does not consider `keep`, pins or VMs.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class LastGood:
     """Reasons to keep factory images, each with the labels of the labs."""
 
     vhds: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Names of VHDs, each with the labs in which its image is the newest of its path that is `Succeeded`."""
+    """Names of VHDs, each with the labs in which its image is the newest `Succeeded` one of its path."""
     unknown: Mapping[ImagePath, Sequence[str]] = field(default_factory=dict)
-    """Image paths of which no lab that was read holds such an image, with the labs that could not be read."""
+    """Image paths without such an image in any lab that was read, each with the labs that could not be read."""
 
     def reason_to_keep(self, image: FactoryImage) -> str:
-        """Why the image must stay; empty: no lab needs it."""
+        """Return why the image must be kept; empty if no lab needs it."""
         if labs := self.vhds.get(image.vhd_name):
-            return f"the newest of its image path that is Succeeded in lab {_some(labs)}"
+            return f"it is the newest Succeeded image of its image path in lab {_some(labs)}"
         if labs := self.unknown.get(image.image_path):
-            return f"its image path is Succeeded in no lab, and lab {_some(labs)} could not be read"
+            return f"no lab has a Succeeded image of its image path, and lab {_some(labs)} could not be read"
         return ""
 
 
 def last_good(stacks: Iterable[StackPlan], catalog: Catalog) -> LastGood:
-    """What the labs of all stacks hold of the catalog. An image without a date counts as held, never as the newest."""
+    """Return the images of the catalog that labs use. An image without a date counts as used, never as the newest."""
     images = newest_first(catalog.images)
     vhds: dict[str, set[str]] = {}
     unread: dict[ImagePath, set[str]] = {}
@@ -66,11 +66,11 @@ class _Good:
     def __init__(self, lab: LabFacts) -> None:
         ours = [image for image in lab.images if image.state == "Succeeded" and image.image_path is not None]
         self._vhds = {image.source_vhd for image in ours}
-        self._untold = {(fold(image.name), image.path) for image in ours if image.source_vhd is None}
+        self._without_vhd = {(fold(image.name), image.path) for image in ours if image.source_vhd is None}
 
     def holds(self, image: FactoryImage) -> bool:
-        """By the tag that names the VHD; images that the old scripts made have none, but name and path."""
-        return image.vhd_name in self._vhds or (fold(image.name), image.image_path) in self._untold
+        """Match by the tag with the VHD; images of the older scripts lack it and match by name and path."""
+        return image.vhd_name in self._vhds or (fold(image.name), image.image_path) in self._without_vhd
 
 
 def _some(labels: Sequence[str]) -> str:

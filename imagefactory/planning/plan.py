@@ -1,6 +1,6 @@
-"""The plan: what each lab must hold, each omission with its reason.
+"""The plan: which images each lab must contain, and why others are skipped.
 
-Owns the rules from catalog, labs and policy to images. Refuses to act: programs and reports read the same value.
+Derives it from catalog, labs and policy. Has no side effects: programs and reports read the same value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
-from imagefactory.planning.deletion_guard import HeldImage, held_images, unsafe_deletions
+from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
 from imagefactory.planning.planned_images import LabPlan, PlannedImage
 from imagefactory.planning.retention import retained
 from imagefactory.planning.retirement import Successors
@@ -28,7 +28,7 @@ from imagefactory.planning.retirement import Successors
 
 @dataclass(frozen=True)
 class Omission:
-    """A factory image that a lab (its label; None: any lab) does not get."""
+    """A factory image that a lab (its label; None: no lab) does not get, and why."""
 
     lab: str | None
     image: str | None
@@ -36,24 +36,24 @@ class Omission:
     reason: str
 
     def to_dict(self) -> dict[str, str | None]:
-        """The omission as the stack's outputs tell it; null: any lab."""
+        """Return the omission for the stack's outputs; the lab is null if no lab gets the image."""
         return {"lab": self.lab, "image": self.image, "imagePath": self.image_path, "reason": self.reason}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that readers need; `failures` that are not empty mean: carry out the rest, then fail."""
+    """What to do for each lab. If there are `failures`, the run carries out the rest and then fails."""
 
     labs: tuple[LabPlan, ...]
     unread: tuple[TargetLab, ...] = ()
-    """Labs that could not be read or cannot take images: they are kept as the state has them."""
+    """Labs that could not be read or cannot get images: they are kept as in the state."""
     omissions: tuple[Omission, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
     failures: tuple[Diagnostic, ...] = ()
     crossings: tuple[Crossing, ...] = ()
 
     def retained(self) -> list[dict[str, str]]:
-        """The images that are kept although the plan does not want them, as the stack's outputs list them."""
+        """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
         return [
             {"lab": lab.label, "image": one.name, "imagePath": printable(one.image_path), "reason": one.reason}
             for lab in self.labs
@@ -61,19 +61,19 @@ class Plan:
         ]
 
     def notes(self) -> Iterator[str]:
-        """One line each for the reader of a preview: what is copied across regions, what is kept for now."""
+        """Yield one line for each cross-region copy, and for the images that are kept for now."""
         yield from (crossing.text for crossing in self.crossings)
         for lab in self.labs:
             reasons: dict[str, list[str]] = {}
             for one in lab.retained:
                 reasons.setdefault(one.reason, []).append(one.name)
-            told = (f"{lab.label}: keeps {', '.join(names)}: {reason}" for reason, names in reasons.items())
-            yield from map(printable, told)
+            for reason, names in reasons.items():
+                yield printable(f"{lab.label}: keeps {', '.join(names)}: {reason}")
 
 
 @dataclass
 class _Findings:
-    """What the rules collect beside the images."""
+    """What the rules collect in addition to the images."""
 
     omissions: list[Omission] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
@@ -81,6 +81,9 @@ class _Findings:
 
     def omit(self, image: FactoryImage, reason: str, lab: str | None = None) -> None:
         self.omissions.append(Omission(lab, image.name, str(image.image_path), reason))
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        (self.failures if diagnostic.severity is Severity.ERROR else self.warnings).append(diagnostic)
 
 
 def build_plan(
@@ -90,11 +93,13 @@ def build_plan(
     labs: Mapping[LabKey, LabFacts | Diagnostic],
     policy: Policy,
     owned: Set[str] = frozenset(),
+    done: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Decide what each lab must hold. Deterministic whatever the order of its inputs.
+    """Decide what each lab must contain. The result does not depend on the order of the inputs.
 
-    `labs` has a value for every lab of the configuration: its facts, or why they could not be had.
-    `owned` names the images that the state holds (`<label>/<name>`): the engine would delete them, tagged or not.
+    `labs` has a value for each lab of the configuration: its facts, or why it could not be read. `owned` names the
+    images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
+    `done` gives the VHD of each of them whose copy, image and release are all in the state.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
@@ -102,6 +107,7 @@ def build_plan(
     _check_pins(policy, offered, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     names = {name.lower(): name.rpartition("/")[2] for name in owned}
+    done = {name.lower(): vhd for name, vhd in (done or {}).items()}
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
     for lab in targets:
@@ -112,44 +118,45 @@ def build_plan(
         if isinstance(facts, Diagnostic):
             found.failures.append(replace(facts, severity=Severity.ERROR, location=facts.location or lab.location))
             for image in wanted:
-                found.omit(image, "the lab could not be read or cannot take images", lab.label)
+                found.omit(image, "the lab could not be read or cannot get images", lab.label)
             unread.append(lab)
             continue
-        plans.append(_lab_plan(lab, facts, wanted, names, factory, policy, found))
+        plans.append(_lab_plan(lab, facts, wanted, names, done, factory, policy, found))
     for image in offered:
         if any(lab.takes(image.image_path) for lab in targets):
             found.warnings += _reservations(image)
         else:
-            found.omit(image, "no lab takes its image path")
+            found.omit(image, "no lab uses its image path")
     held = held_images(((plan.lab, plan.facts) for plan in plans), owned)
-    _check_empty(catalog, policy, held, found)
     threatened: set[str] = set()
     for diagnostic, at_risk in unsafe_deletions(catalog, held):
-        (found.failures if diagnostic.severity is Severity.ERROR else found.warnings).append(diagnostic)
+        found.add(diagnostic)
         threatened |= {one.image.id for one in at_risk}
     if catalog.images or not policy.allow_empty_factory:
         successors = Successors(catalog, policy, offered)
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
-    served = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
+    if not catalog.images:
+        found.add(_empty(policy, plans, is_held=bool(held)))
+    lab_plans = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
     return Plan(
-        served,
+        lab_plans,
         tuple(unread),
         tuple(found.omissions),
         tuple(found.warnings),
         tuple(found.failures),
-        crossings(served, factory),
+        crossings(lab_plans, factory),
     )
 
 
 def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[FactoryImage]:
-    """The images that labs can get."""
+    """Yield the images that labs can get; report the others."""
     for offer in retained(catalog, policy):
-        image, twin = offer.image, offer.twin
-        if twin:
+        image = offer.image
+        if offer.duplicate:
             subject = f"factory image {image.name} ({image.vhd_name})"
-            fact = f"a newer one, {twin.vhd_name}, has the same name"
-            remedy = "Delete one of both from the factory, or give it another name"
-            found.warnings.append(warning(subject, fact, "the older one is not distributed", remedy))
+            fact = f"a newer image, {offer.duplicate.vhd_name}, has the same name"
+            remedy = "Delete one of them from the factory, or rename it"
+            found.warnings.append(warning(subject, fact, "the older image is not distributed", remedy))
         if offer.reason:
             found.omit(image, offer.reason)
         else:
@@ -162,21 +169,21 @@ def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -
         if path not in held:
             fact = f"{path} is pinned to {name}, which is not in the factory"
             consequence = "labs keep their images of that path and get no other one"
-            remedy = "Fix the name (`imagefactory catalog` lists them), or remove the pin"
+            remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
 
 
 def _reservations(image: FactoryImage) -> Iterator[Diagnostic]:
-    """What DevTest Labs does not take over of an image, whose API knows neither generations nor data disks' VHDs."""
+    """Yield warnings about what DevTest Labs ignores: its API supports no generations and no VHDs of data disks."""
     subject = f"factory image {image.name}"
     if image.generation == "V2":
-        fact = "its disk is of Hyper-V generation 2, which DevTest Labs cannot be told of a VHD"
-        consequence = "its image is made as generation 1, and VMs of it may not start"
+        fact = "its disk is Hyper-V generation 2, which DevTest Labs cannot set for a VHD"
+        consequence = "its image is created as generation 1, and its VMs may not start"
         yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
     if image.data_disks:
-        fact = f"it was saved with {len(image.data_disks)} data disks, and DevTest Labs makes an image of one VHD"
-        consequence = "labs get its OS disk only"
-        yield warning(subject, fact, consequence, "Put what VMs need onto the OS disk, or attach the disks by hand")
+        fact = f"was saved with {len(image.data_disks)} data disks, but DevTest Labs creates images from one VHD"
+        consequence = "labs get only its OS disk"
+        yield warning(subject, fact, consequence, "Put what VMs need on the OS disk, or attach the disks manually")
 
 
 def _lab_plan(
@@ -184,13 +191,14 @@ def _lab_plan(
     facts: LabFacts,
     wanted: Iterable[FactoryImage],
     names: Mapping[str, str],
+    done: Mapping[str, str],
     factory: LabFacts,
     policy: Policy,
     found: _Findings,
 ) -> LabPlan:
-    """What a lab must hold of the wanted images; `names` are those of the state by `<label>/<name>` in lower case.
+    """Return what a lab must contain; `names` and `done` are of the state, by `<label>/<name>` in lower case.
 
-    With `crossRegion: refuse` a lab of another region keeps what stands there and gets nothing new.
+    With `crossRegion: refuse`, a lab in another region keeps its images and gets no new ones.
     """
     refuses = policy.cross_region == "refuse" and facts.region_key != factory.region_key
     images: list[PlannedImage] = []
@@ -200,15 +208,17 @@ def _lab_plan(
         if place is None:
             found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
         else:
-            # Azure and the state may write a name in different case; another name would be another resource.
-            name = names.get(f"{lab.label}/{place.name}".lower(), place.name)
-            planned = PlannedImage(image, name, place.image_id, place.standing, image_tags.write(image, place.attempt))
+            # Azure and the state may have a name in different case; another name would be another resource.
+            key = f"{lab.label}/{place.name}".lower()
+            tags = image_tags.write(image, place.attempt)
+            is_done = done.get(key) == image.vhd_name
+            planned = PlannedImage(image, names.get(key, place.name), place.image_id, place.standing, tags, is_done)
             if refuses and not place.standing:
                 refused.append(planned)
                 continue
             images.append(planned)
         if diagnostic:
-            (found.failures if diagnostic.severity is Severity.ERROR else found.warnings).append(diagnostic)
+            found.add(diagnostic)
     if refused:
         _refuse(lab, facts, factory, refused, found)
     return LabPlan(lab.label, lab, facts, tuple(images))
@@ -216,7 +226,7 @@ def _lab_plan(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a factory image belongs in a lab."""
+    """The name and id of a factory image in a lab."""
 
     name: str
     image_id: str
@@ -225,26 +235,27 @@ class _Place:
 
 
 def _place(lab: TargetLab, facts: LabFacts, image: FactoryImage) -> tuple[_Place | None, Diagnostic | None]:
-    """The place of the image, in view of the images that exist there, or None; and what is to be told of it."""
-    if there := _made_from(facts, image):
-        if there.usable:
-            return _Place(there.name, there.id, standing=True), None
-        # Another tag makes the engine create it again; after a refresh it would otherwise see nothing to do.
-        remedy = "Delete it in the lab if the run stops with 'already existing'"
-        subject, fact = f"custom image {there.name} of lab {lab.label}", f"its state is {there.state}"
-        told = warning(subject, fact, "it is created again", remedy)
-        return _Place(there.name, _image_id(facts, there.name), attempt=there.attempt + 1), told
-    standing = {fold(each.name): each for each in facts.images}
+    """Return the place of the image, considering the existing images, or None; and a diagnostic about it, or None."""
+    if existing := _made_from(facts, image):
+        if existing.usable:
+            return _Place(existing.name, existing.id, standing=True), None
+        # The engine creates it again because a tag differs; after a refresh it would otherwise find no difference.
+        remedy = "Delete it in the lab if the run fails with 'already existing'"
+        subject, fact = f"custom image {existing.name} of lab {lab.label}", f"is in state {existing.state}"
+        again = warning(subject, fact, "it is created again", remedy)
+        return _Place(existing.name, _image_id(facts, existing.name), attempt=existing.attempt + 1), again
+    by_name = {fold(each.name): each for each in facts.images}
     beside = name_beside(image.name, image.vhd_name)
-    there = standing.get(fold(image.name))
-    if there is None:
+    existing = by_name.get(fold(image.name))
+    if existing is None:
         return _Place(image.name, _image_id(facts, image.name)), None
-    subject = f"custom image {there.name} of lab {lab.label}"
-    if there.image_path is not None and fold(beside) not in standing:
-        fact = f"was created from {there.source_vhd}, but the factory image of that name is {image.vhd_name}"
-        consequence = f"the factory image is created as {beside}, and {there.name} is deleted by a run after that"
-        told = warning(subject, fact, consequence, "No action needed if intended")
-        return _Place(beside, _image_id(facts, beside)), told
+    subject = f"custom image {existing.name} of lab {lab.label}"
+    if existing.image_path is not None and fold(beside) not in by_name:
+        fact = f"was created from {existing.source_vhd}, but the factory image of that name is {image.vhd_name}"
+        consequence = f"the factory image is created as {beside}, and {existing.name} is deleted by a run after that"
+        return _Place(beside, _image_id(facts, beside)), warning(
+            subject, fact, consequence, "No action needed if intended"
+        )
     fact = "has no ImagePath tag, so the factory did not create it"
     consequence = "it is not changed, and the factory image of that name is not distributed to this lab"
     return None, error(subject, fact, consequence, "Rename or delete it in the lab")
@@ -255,24 +266,24 @@ def _image_id(facts: LabFacts, name: str) -> str:
 
 
 def _made_from(facts: LabFacts, image: FactoryImage) -> StandingImage | None:
-    """The lab's image made from that VHD; of several a usable one, the one of that name first."""
-    made = (each for each in facts.images if each.holds(image.vhd_name, image.name))
-    order = sorted(made, key=lambda each: (not each.usable, fold(each.name) != fold(image.name), each.id))
+    """Return the lab's image of that VHD; of several a usable one, preferably of the same name; None if missing."""
+    images = (each for each in facts.images if each.holds(image.vhd_name, image.name))
+    order = sorted(images, key=lambda each: (not each.usable, fold(each.name) != fold(image.name), each.id))
     return order[0] if order else None
 
 
-def _check_empty(catalog: Catalog, policy: Policy, held: tuple[HeldImage, ...], found: _Findings) -> None:
-    if catalog.images:
-        return
-    fact = "it holds no image that can be distributed"
-    if held and not policy.allow_empty_factory:
-        consequence = f"every lab would lose its images, such as {held[0].subject}, so nothing is deleted"
-        remedy = "Check the factory's container, or set imagefactory:allowEmptyFactory to true if this is meant"
-        found.failures.append(error("factory", fact, consequence, remedy))
-    else:
-        consequence = "the labs' images are deleted, as allowEmptyFactory says" if held else "nothing is distributed"
-        remedy = "Save a factory image" if not held else "Unset imagefactory:allowEmptyFactory if this is not meant"
-        found.warnings.append(warning("factory", fact, consequence, remedy))
+def _empty(policy: Policy, plans: Iterable[LabPlan], *, is_held: bool) -> Diagnostic:
+    """Return the diagnostic about a factory without images; `is_held`: labs have images of the factory."""
+    fact = "has no image to distribute"
+    if not is_held:
+        return warning("factory", fact, "nothing is distributed", "Save a factory image")
+    if policy.allow_empty_factory:
+        consequence = "the images in the labs are deleted, because allowEmptyFactory is true"
+        return warning("factory", fact, consequence, "Unset imagefactory:allowEmptyFactory if this is not intended")
+    kept = next((f" (such as {one.name} of lab {plan.label})" for plan in plans for one in plan.retained), "")
+    consequence = f"labs keep their newest Succeeded images of each image path in labs.json{kept}"
+    remedy = "Check the factory's container, or set imagefactory:allowEmptyFactory to true to delete them too"
+    return error("factory", fact, consequence, remedy)
 
 
 def _no_storage(lab: TargetLab) -> Diagnostic:
@@ -291,4 +302,4 @@ def _refuse(
     remedy = "Set imagefactory:crossRegion to relay or direct, or remove the lab from labs.json"
     found.failures.append(error(f"lab {lab.label}", fact, consequence, remedy, lab.location))
     for image in refused:
-        found.omit(image.image, "it would cross a region (setting crossRegion)", lab.label)
+        found.omit(image.image, "its VHD would be copied to another region (setting crossRegion)", lab.label)

@@ -1,6 +1,6 @@
-"""What a plan is made of: the images that a lab must hold.
+"""The values of a plan: the images that a lab must contain.
 
-Owns the values only; `plan` decides them, `crossings` adds the ways between regions.
+`plan` decides them, `crossings` adds the relays.
 """
 
 from __future__ import annotations
@@ -15,47 +15,50 @@ from imagefactory.observed.standing_labs import LabFacts
 
 @dataclass(frozen=True)
 class Relay:
-    """The account (ARM id) from whose staged VHD the other accounts of its region copy.
+    """The account (ARM id) with the staged VHD from which the other accounts of its region copy.
 
-    `uses` counts the copies that do so, one for each lab, also where labs share an account.
+    `uses` counts these copies, one per lab, even if labs share an account.
     """
 
     account_id: str
     uses: int
     image_id: str
-    """ARM id of the image that this staged VHD is made for; its release removes it."""
+    """ARM id of the image that is created from this staged VHD; the release of this image deletes it."""
 
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """A custom image that a lab must hold."""
+    """A custom image that a lab must contain."""
 
     image: FactoryImage
     name: str
-    """Name of the custom image: as it stands in the lab, else the factory image's name."""
+    """Name of the custom image: that of the existing image, else that of the factory image."""
     image_id: str
-    """ARM id; exactly as the service lists it where the image stands."""
+    """ARM id; exactly as listed if the image exists."""
     standing: bool
-    """Whether it stands in the lab already, finished or being made, and is taken over."""
+    """Whether it already exists in the lab, finished or in progress, and is adopted."""
     tags: Mapping[str, str]
+    done: bool = False
+    """Whether the state has all its resources, so that a run does nothing for it even if the image is missing in the
+    lab: only a refresh notices that."""
     relay: Relay | None = None
-    """Where its VHD is copied from in place of the factory, also where that is the lab's own account: its staged VHD is
-    kept until the others have read it. None: no other account of the region needs it."""
+    """The relay from which its VHD is copied instead of the factory. If it is the lab's own account, its staged VHD is
+    kept until the other accounts have read it. None: no other account of the region needs it."""
 
 
 @dataclass(frozen=True)
 class Retained:
-    """A custom image that the state contains, that the plan does not want, and that is kept all the same."""
+    """A custom image that is in the state but not in the plan, and is kept for now."""
 
     name: str
-    """As the state has it."""
+    """Its name in the state."""
     image_path: str
     reason: str
 
 
 @dataclass(frozen=True)
 class LabPlan:
-    """What one readable lab must hold."""
+    """What one lab, which could be read, must contain."""
 
     label: str
     lab: TargetLab

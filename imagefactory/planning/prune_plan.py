@@ -1,7 +1,7 @@
-"""What of the factory can go, why, and why the rest stays.
+"""What can be deleted from the factory and why, and why the rest is kept.
 
-Owns those rules. Refuses to act: the command shows this plan, or carries it out. When in doubt a blob stays, and is
-reported where somebody should look at it.
+If in doubt, a blob is kept, and reported if an operator should check it. Has no side effects: the command shows this
+plan, or carries it out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.errors import ConfigurationError
-from imagefactory.images.catalog import Catalog
-from imagefactory.images.companions import FactoryImage
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
+from imagefactory.images.companions import companion_name, stem
 from imagefactory.observed.factory_blobs import SavedFiles, StoredBlob, allocated, saved_files
 from imagefactory.planning.last_good import LastGood
 from imagefactory.planning.retention import Claim, claims, largest_keep
@@ -25,28 +25,28 @@ from imagefactory.planning.staging_needs import StagedVhd, StagingNeeds
 Kind = Literal["image", "unfinished save", "staged VHD", "left-over"]
 
 REST = timedelta(days=1)
-"""How long nobody may have written to an image, a save or a staged VHD before it can go."""
+"""How long ago the last write to an image, a save or a staged VHD must be before it can be deleted."""
 
-_STAYS = "it is not deleted"
-_FRESH = "somebody wrote to it within the last day"
+_KEPT = "it is not deleted"
+_FRESH = "its last write was within the last day"
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """What goes together: its blobs in the order in which they go."""
+    """Blobs that are deleted together, in this order."""
 
     kind: Kind
     name: str
-    """Of the image, else of the VHD, else of the first blob."""
+    """The name of the image, else of the VHD, else of the first blob."""
     reason: str
     blobs: tuple[StoredBlob, ...]
     size: int
-    """Bytes that its VHDs hold, as far as that is known; else their length."""
+    """Allocated bytes of its VHDs if known, else their length."""
     image_path: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """Tells it from every other deletion."""
+        """The identity of the deletion."""
         return self.blobs[0].account_id, self.blobs[0].name
 
     @property
@@ -56,46 +56,41 @@ class Deletion:
 
     @property
     def vhds(self) -> tuple[StoredBlob, ...]:
-        """Those whose change since the listing stops the whole deletion."""
+        """The blobs whose change since the listing stops the complete deletion."""
         return tuple(blob for blob in self.blobs if blob.is_vhd)
 
     @property
     def counts(self) -> bool:
-        """Whether it is one of those that the breaker counts."""
+        """Whether it counts against the deletion limit."""
         return self.kind != "left-over"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays, and why."""
+    """An item that is kept, and why."""
 
     name: str
     reason: str
     vhd: str = ""
     image_path: str = ""
     is_newest: bool = False
-    """Whether that is only because it is new: nobody need be told."""
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A blob that stays because it cannot be judged: somebody should look at it."""
-
-    name: str
-    reason: Diagnostic
+    """Whether it is kept only because it is new, which text output does not show."""
 
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """What a prune does; each of the factory's saves, and each staged VHD, is in one of the three."""
+    """The plan of a prune; each save of the factory, and each staged VHD, is in one of the three lists."""
 
     deletions: tuple[Deletion, ...]
     kept: tuple[Kept, ...]
-    reported: tuple[Reported, ...]
+    reported: tuple[BlobDiagnostic, ...]
+    """Blobs that are kept because no rule applies: an operator should check them."""
 
     def exceeding(self, most: int) -> dict[str, int]:
-        """Storage accounts (ARM ids in lower case) with more than `most` deletions that the breaker counts, each with
-        their number. Each account has a count of its own: whoever may write to one can stop no other."""
+        """Return the storage accounts (ARM ids in lower case) over the deletion limit `most`, with their deletions.
+
+        Each account is counted by itself, so that users with write access to one account cannot block the others.
+        """
         counts = Counter(deletion.account_id for deletion in self.deletions if deletion.counts)
         return {account: count for account, count in sorted(counts.items()) if count > most}
 
@@ -107,21 +102,21 @@ class PrunePlan:
 
 @dataclass(frozen=True)
 class PruneRules:
-    """What decides about images."""
+    """What decides which images are kept."""
 
     policies: Mapping[str, Policy]
-    """Of the stacks, by name."""
+    """Policies by stack."""
     vms: Mapping[str, str] = field(default_factory=dict)
     """Names of the VMs of the factory lab by their ARM id in lower case."""
     last_good: LastGood = field(default_factory=LastGood)
-    """What labs still hold."""
+    """What labs still use."""
 
 
 @dataclass
 class _Findings:
     deletions: list[Deletion] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
-    reported: list[Reported] = field(default_factory=list)
+    reported: list[BlobDiagnostic] = field(default_factory=list)
 
 
 def plan_prune(
@@ -151,10 +146,10 @@ def _images(
         if image.saved_at_source == "last-modified":
             subject = f"factory image {image.name} ({image.vhd_name})"
             fact = "has no usable date" + (f": {image.note.fact}" if image.note else "")
-            remedy = f"Write the timestamp into {_stem(image)}.json as ISO 8601 with its zone"
-            found.reported.append(Reported(image.vhd_name, warning(subject, fact, _STAYS, remedy)))
+            remedy = f"Write the timestamp in {companion_name(image.vhd_name)} as ISO 8601 with a time zone"
+            found.reported.append(BlobDiagnostic(image.vhd_name, warning(subject, fact, _KEPT, remedy)))
             continue
-        _image(claim, files.get(_stem(image)), rules, now, found)
+        _image(claim, files.get(stem(image.vhd_name)), rules, now, found)
 
 
 def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datetime, found: _Findings) -> None:
@@ -167,11 +162,11 @@ def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datet
     if claim.reason:
         keep(claim.reason, is_newest=claim.is_newest)
     elif vm:
-        keep(f"its VM {vm} still stands in the factory lab and would be saved again")
+        keep(f"its VM {vm} still exists in the factory lab and would be saved again")
     elif files is None or [vhd.name for vhd in files.vhds] != [image.vhd_name]:
-        keep("its files changed meanwhile, or another VHD has its name in other letter case")
+        keep("its files changed meanwhile, or the name of another VHD differs only in case")
     elif any(blob.held for blob in files.blobs):
-        keep("somebody holds its files by a lease")
+        keep("its files have a lease, or a copy into them is in progress")
     elif not _rested(files.blobs, now):
         keep(_FRESH)
     elif reason := rules.last_good.reason_to_keep(image):
@@ -182,34 +177,33 @@ def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datet
 
 
 def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, found: _Findings) -> None:
-    """All that is no image: broken, unfinished, left over."""
-    of_images = {_stem(image) for image in catalog.images}
+    """Decide for all that is not an image: broken, unfinished, orphaned."""
+    of_images = {stem(image.vhd_name) for image in catalog.images}
     needed = {disk.vhd_name for image in catalog.images for disk in image.data_disks}
-    diagnostics = {broken.vhd_name: broken.diagnostic for broken in catalog.broken}
-    diagnostics |= {left.name: left.reason for left in catalog.left_out}
-    for stem, unit in sorted(files.items()):
-        if stem in of_images:
+    diagnostics = {blob.name: blob.reason for blob in (*catalog.broken, *catalog.left_out)}
+    for start, unit in sorted(files.items()):
+        if start in of_images:
             continue
         name = next((blob.name for blob in (*unit.vhds, *unit.data_disks)), unit.blobs[0].name)
         if unit.companions:
-            told = [blob.name for blob in (*unit.vhds, *unit.companions) if blob.name in diagnostics]
-            found.reported += (Reported(blob, _stays(diagnostics[blob])) for blob in told)
-            if not told:
+            wrong = [blob.name for blob in (*unit.vhds, *unit.companions) if blob.name in diagnostics]
+            found.reported += (BlobDiagnostic(blob, _not_deleted(diagnostics[blob])) for blob in wrong)
+            if not wrong:
                 found.kept.append(Kept(name, "the container changed while it was read"))
         elif needed & {blob.name for blob in unit.blobs}:
-            found.kept.append(Kept(name, "an image names it as its data disk"))
+            found.kept.append(Kept(name, "it is a data disk of an image"))
         elif any(blob.held for blob in unit.blobs):
-            found.kept.append(Kept(name, "a save holds it"))
+            found.kept.append(Kept(name, "a save holds its lease"))
         elif not _rested(unit.blobs, now):
             found.kept.append(Kept(name, _FRESH))
         elif not unit.vhds and not unit.data_disks:
-            found.deletions.append(Deletion("left-over", name, "there is no VHD that it belongs to", unit.blobs, 0))
+            found.deletions.append(Deletion("left-over", name, "its VHD does not exist", unit.blobs, 0))
         elif not (unit.is_ours or any("imagefactorysource" in vhd.metadata for vhd in unit.vhds)):
-            fact, remedy = "has no companion, and no save gives such a name", "Write its companion, or delete it"
-            found.reported.append(Reported(name, warning(f"VHD {name}", fact, _STAYS, remedy)))
+            fact, remedy = "has no companion, and its name is not that of a save", "Write its companion, or delete it"
+            found.reported.append(BlobDiagnostic(name, warning(f"VHD {name}", fact, _KEPT, remedy)))
         else:
             rest = (now - max(blob.last_modified for blob in unit.blobs)) // timedelta(days=1)
-            reason = f"has no companion, and nobody wrote to it for {rest} day{'s' if rest > 1 else ''}"
+            reason = f"has no companion, and its last write was {rest} day{'s' if rest > 1 else ''} ago"
             found.deletions.append(Deletion("unfinished save", name, reason, unit.blobs, _size(unit)))
 
 
@@ -217,7 +211,7 @@ def _staged(staged: StagedVhd, needs: StagingNeeds, size: int | None, now: datet
     blobs = (*((staged.record,) if staged.record else ()), staged.blob)
     name = f"{staged.blob.account_id.rpartition('/')[2]}: {staged.blob.name}"
     if any(blob.held for blob in blobs):
-        found.kept.append(Kept(name, "somebody holds it by a lease, or copies into it", staged.blob.name))
+        found.kept.append(Kept(name, "it has a lease, or a copy into it is in progress", staged.blob.name))
     elif not _rested(blobs, now):
         found.kept.append(Kept(name, _FRESH, staged.blob.name))
     elif reason := needs.reason_to_keep(staged):
@@ -235,33 +229,29 @@ def _size(files: SavedFiles) -> int:
     return sum(allocated(vhd, files.manifests) for vhd in (*files.vhds, *files.data_disks))
 
 
-def _stem(image: FactoryImage) -> str:
-    return image.vhd_name.rpartition(".")[0]
-
-
-def _stays(diagnostic: Diagnostic) -> Diagnostic:
-    return warning(diagnostic.subject, diagnostic.fact, _STAYS, diagnostic.remedy)
+def _not_deleted(diagnostic: Diagnostic) -> Diagnostic:
+    return warning(diagnostic.subject, diagnostic.fact, _KEPT, diagnostic.remedy)
 
 
 def agreed_keep(policies: Mapping[str, Policy]) -> int:
-    """How many images of each image path the stacks (by name) want. Raises `ConfigurationError` if one wants all."""
+    """Return the largest `keep` of the stacks (by name). Raises `ConfigurationError` if one keeps all images."""
     keep = largest_keep(policies)
     if keep is None:
         unlimited = ", ".join(f"'{name}'" for name, policy in sorted(policies.items()) if policy.keep is None)
-        fact = f"is missing, and no setting keep limits what labs of stack {unlimited} hold"
-        remedy = "Say how many images of each image path shall stay"
+        fact = f"is missing, and without the setting keep, labs of stack {unlimited} keep all images"
+        remedy = "Pass the number of images to keep of each image path"
         raise ConfigurationError([error("option --keep", fact, "nothing is deleted", remedy)])
     return keep
 
 
 def keep_warnings(keep: int, policies: Mapping[str, Policy]) -> list[Diagnostic]:
-    """What happens to the labs of stacks (by name) whose own `keep` is larger."""
+    """Return a warning for each stack (by name) whose own `keep` is larger."""
     return [
         warning(
             f"stack '{stack}'",
-            f"its labs hold {'all images' if own is None else f'{own} images'} of each image path (setting keep)",
-            f"at its next run they lose those beyond the newest {keep}, for the factory will have no more",
-            "Give a larger --keep if they shall keep them",
+            f"its labs keep {'all images' if own is None else f'{own} images'} of each image path (setting keep)",
+            f"at its next run they lose all but the newest {keep}, because the factory will have no others",
+            "Pass a larger --keep to keep them",
         )
         for stack, own in sorted((name, policy.keep) for name, policy in policies.items())
         if own is None or own > keep

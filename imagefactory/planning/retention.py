@@ -1,8 +1,8 @@
-"""Which images of the factory the policies of its stacks want.
+"""Which factory images the policies of the stacks require.
 
-Defines one ranking for two readers: the plan offers labs what the policy of their stack wants, and `prune` keeps what
-the policy of any stack wants. So `prune` deletes nothing that a plan has just offered. Does not look at labs: which
-image stays in a lab for now is `imagefactory.planning.retirement`.
+Defines one ranking for two users: the plan offers labs what the policy of their stack requires, and `prune` keeps what
+the policy of any stack requires. So `prune` never deletes an image that a plan offers. Does not consider labs: which
+images are kept in a lab for now is decided by `imagefactory.planning.retirement`.
 """
 
 from __future__ import annotations
@@ -19,47 +19,50 @@ from imagefactory.images.companions import FactoryImage
 
 @dataclass(frozen=True)
 class Offer:
-    """An image of the factory under the policy of one stack."""
+    """A factory image under the policy of one stack."""
 
     image: FactoryImage
     reason: str = ""
-    """Why labs do not get it; empty: they do."""
-    twin: FactoryImage | None = None
-    """The newer image that has its name: labs get that one."""
+    """Why labs do not get it; empty if they do."""
+    duplicate: FactoryImage | None = None
+    """The newer image of the same name, which labs get instead."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An image of the factory under the policies of all stacks."""
+    """A factory image under the policies of all stacks."""
 
     image: FactoryImage
     reason: str = ""
-    """Why a stack wants it; empty: none does."""
+    """Why a stack requires it; empty if none does."""
     is_newest: bool = False
-    """Whether that is because it is among the newest of its image path."""
+    """Whether the reason is that it is among the newest of its image path."""
 
 
 def retained(catalog: Catalog, policy: Policy) -> list[Offer]:
-    """The newest of each name, and of those the pinned one, or the newest `keep`, of each image path. Newest first."""
+    """Return all images, newest first, each with the reason if labs do not get it.
+
+    Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path.
+    """
     found = []
-    for image, rank, twin in _ranked(catalog, is_undated_counted=True):
+    for image, rank, duplicate in _ranked(catalog, is_undated_counted=True):
         pinned, reason = policy.pins.get(image.image_path), ""
-        if twin:
-            reason = f"the newer VHD {twin.vhd_name} has the same image name"
+        if duplicate:
+            reason = f"the newer VHD {duplicate.vhd_name} has the same image name"
         elif pinned is None and not _is_newest(rank, policy):
             reason = f"older than the newest {policy.keep} of its image path (setting keep)"
         elif pinned is not None and fold(pinned) != fold(image.name):
             reason = f"its image path is pinned to {pinned} (setting pins)"
-        found.append(Offer(image, reason, twin))
+        found.append(Offer(image, reason, duplicate))
     return found
 
 
 def claims(catalog: Catalog, policies: Mapping[str, Policy]) -> list[Claim]:
-    """What the policies of stacks (by name) want together, newest first: all that `retained` gives any of them.
+    """Return all images, newest first, each with the reason if a policy (by stack) requires it.
 
-    When in doubt an image is claimed: a pin holds its name on every image path, the newest images stay beside a pin
-    (someone will remove it), an older image of a taken name stays if its rank is high enough, and images without a
-    usable date do not count.
+    All that `retained` offers under any policy is claimed, and more if in doubt: a pin applies to its name on every
+    image path, the newest images are claimed in addition to a pin (which may be removed), an older image of the same
+    name is claimed if its rank is high enough, and images without a usable date do not count.
     """
     pins = {stack: {fold(name) for name in policy.pins.values()} for stack, policy in policies.items()}
     found = []
@@ -74,13 +77,13 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy]) -> list[Claim]:
 
 
 def largest_keep(policies: Mapping[str, Policy]) -> int | None:
-    """How many images of each image path the policies want together; None: all."""
-    told = [policy.keep for policy in policies.values() if policy.keep is not None]
-    return max(told) if told and len(told) == len(policies) else None
+    """Return the largest `keep` of the policies; None: one of them keeps all images."""
+    limits = [policy.keep for policy in policies.values() if policy.keep is not None]
+    return max(limits) if limits and len(limits) == len(policies) else None
 
 
 def with_keep(policies: Mapping[str, Policy], keep: int | None) -> dict[str, Policy]:
-    """The policies with another `keep`; None: as they are."""
+    """Return the policies with another `keep`; None: unchanged."""
     return {
         name: policy if keep is None else policy.model_copy(update={"keep": keep}) for name, policy in policies.items()
     }
@@ -91,9 +94,9 @@ def _is_newest(rank: int, policy: Policy) -> bool:
 
 
 def _ranked(catalog: Catalog, *, is_undated_counted: bool) -> Iterator[tuple[FactoryImage, int, FactoryImage | None]]:
-    """Each image with the number of newer names of its image path, and the newest other image of its own name.
+    """Yield each image with the number of newer names of its image path, and a newer image of the same name, if any.
 
-    Names compare as Azure compares them, and count once.
+    Names are compared as Azure compares them, and count once.
     """
     names: dict[str, FactoryImage] = {}
     ranks: Counter[ImagePath] = Counter()

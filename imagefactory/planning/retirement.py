@@ -1,7 +1,7 @@
-"""Which images that the plan no longer wants are kept in their lab, and why.
+"""Which images that are no longer in the plan are kept in their lab, and why.
 
-Defines the rule that an image leaves a lab only after its successors exist there. Does not decide which images a lab
-gets: `imagefactory.planning.plan` does.
+Applies the rule that an image is deleted from a lab only after its successors exist there. Does not decide which images
+a lab gets: `imagefactory.planning.plan` does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class Successors:
-    """What takes the place of images that leave: `wanted` are the factory images that labs are to have."""
+    """The successors of images that are deleted: `wanted` are the factory images that labs must contain."""
 
     def __init__(self, catalog: Catalog, policy: Policy, wanted: Iterable[FactoryImage]) -> None:
         self._policy = policy
@@ -33,10 +33,10 @@ class Successors:
         }
 
     def retained(self, plan: LabPlan, held: Iterable[HeldImage], threatened: Collection[str]) -> tuple[Retained, ...]:
-        """The images of one lab that are kept although its plan does not want them, by name.
+        """Return the images of one lab that are kept although they are not in its plan, by name.
 
-        Of `held` only images that the state contains matter: the engine deletes no other. `threatened` are the ids of
-        images whose factory image may exist although it cannot be read.
+        Considers only the images of `held` that are in the state, because the engine deletes no other. `threatened` are
+        the ids of images whose factory image may exist but cannot be read.
         """
         planned = {image.image_id.lower() for image in plan.images}
         leaving = [
@@ -49,9 +49,9 @@ class Successors:
         return tuple(sorted(found, key=lambda one: (one.name.lower(), one.name)))
 
     def _reason(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
-        """Why the image is kept; empty: it can leave."""
+        """Return why the image is kept; empty if it can be deleted."""
         if image.id in threatened:
-            return "it may be made from a VHD whose companion cannot be read"
+            return "it may be from a VHD whose companion cannot be read"
         if image.state != "Succeeded":
             return ""
         path = image.path
@@ -72,8 +72,8 @@ class Successors:
         return "the factory has no image of its path to replace it"
 
     def _age(self, image: StandingImage) -> tuple[datetime, str]:
-        """When its VHD was saved, as the factory knows, else by its tag; else, or if the tag is later than its creation
-        by more than `AHEAD`, when Azure created the image."""
+        """Return when its VHD was saved, from the factory, else from its tag; without tag, or if the tag is more than
+        `AHEAD` after the creation of the image, when Azure created the image."""
         key = fold(image.name) if image.source_vhd is None else image.source_vhd
         tagged = image.saved_at
         if tagged and image.created and tagged - image.created > AHEAD:

@@ -1,6 +1,6 @@
-"""Which VMs of the factory lab are saved, as what, and why not the others.
+"""Which VMs of the factory lab are saved and as which images, and why the others are not.
 
-Owns those rules. Refuses to act: the command shows this plan, or carries it out.
+Has no side effects: the command shows this plan, or carries it out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from imagefactory.configuration.golden_images import GoldenImage, is_generalized
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.catalog import Catalog
-from imagefactory.images.companions import DataDisk, FactoryImage
+from imagefactory.images.companions import DataDisk, FactoryImage, stem
 from imagefactory.images.lineage import Lineage
 from imagefactory.images.tags import IMAGE_PATH_TAG, OS_STATE_TAG
 from imagefactory.images.timestamps import readings
@@ -22,14 +22,14 @@ from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
 
 _NAMESPACE = uuid.UUID("9f6dbb4e-8a56-5f43-9d1c-3f6e0b9a7c21")
 _NOTES_PREFIX = "Golden Image: "
-"""MakeGoldenImageVMs.ps1 puts it before the notes of a VM; SnapImagesFromVMs.ps1 takes it off."""
+"""MakeGoldenImageVMs.ps1 prepends it to the notes of a VM; SnapImagesFromVMs.ps1 removes it."""
 
 _NOT_SAVED = "it is not saved"
 
 
 @dataclass(frozen=True)
 class Save:
-    """One VM that is to be saved."""
+    """A VM to save."""
 
     vm: FactoryVm
     disk: ManagedDisk
@@ -38,32 +38,32 @@ class Save:
     generalized: bool
     description: str
     guid: str
-    """Names the files: made of the disk's own id, so that every run gives one disk the same."""
+    """The stem of the file names, derived from the disk's id, so that all runs use the same for a disk."""
     data_disks: Mapping[int, ManagedDisk]
-    """Those that are saved too, by logical unit number."""
+    """The data disks to save too, by logical unit number."""
     lineage: Lineage
 
     @property
     def vhd_name(self) -> str:
-        """The file of the OS disk."""
+        """File name of the OS disk's VHD."""
         return f"{self.guid}.vhd"
 
     @property
     def saved_data_disks(self) -> tuple[DataDisk, ...]:
-        """The files of the data disks."""
+        """The VHDs of the data disks."""
         return tuple(
             DataDisk(lun, f"{self.guid}.lun{lun}.vhd", disk.released) for lun, disk in sorted(self.data_disks.items())
         )
 
     @property
     def disks(self) -> tuple[ManagedDisk, ...]:
-        """All disks that are read."""
+        """All disks to read."""
         return (self.disk, *self.data_disks.values())
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A VM that is not saved: what for, and whether that wants somebody's attention."""
+    """A VM that is not saved, and why; a diagnostic if it needs attention."""
 
     vm: str
     result: Literal["already saved", "not tagged", "not ready", "cannot be saved"]
@@ -72,16 +72,11 @@ class Skipped:
 
 @dataclass(frozen=True)
 class SavePlan:
-    """What a save does. VMs by name."""
+    """The plan of a save. VMs by name."""
 
     saves: tuple[Save, ...]
     skipped: tuple[Skipped, ...]
     warnings: tuple[Diagnostic, ...] = ()
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every VM that is to be saved, is or will be."""
-        return all(one.result in {"already saved", "not tagged"} for one in self.skipped)
 
 
 class _Unfit(Exception):
@@ -101,9 +96,9 @@ def plan_saves(
     ours: Set[str] = frozenset(),
     with_data_disks: bool = False,
 ) -> SavePlan:
-    """Decide for each VM. `wanted` are names (none: all VMs); `pipeline` tells commit and run.
+    """Decide for each VM. `wanted` are names (empty: all VMs); `pipeline` has commit and run.
 
-    `ours` are the ids of disks that an earlier save may have left open.
+    `ours` are the ids of disks to which an earlier save may have left active access.
     """
     golden = {image.path: image for image in golden_images}
     saved = {image.lineage.disk_id.lower(): image for image in catalog.images if image.lineage.disk_id}
@@ -115,10 +110,10 @@ def plan_saves(
         if names and fold(vm.name) not in names:
             continue
         if IMAGE_PATH_TAG not in vm.tags:
-            reason: Diagnostic | str = "it has no tag ImagePath"
+            reason: Diagnostic | str = "it has no ImagePath tag"
             if names:
                 remedy = "Tag it with the image path of its golden image"
-                reason = error(f"VM {vm.name}", "has no tag ImagePath", _NOT_SAVED, remedy)
+                reason = error(f"VM {vm.name}", "has no ImagePath tag", _NOT_SAVED, remedy)
             skipped.append(Skipped(vm.name, "cannot be saved" if names else "not tagged", reason))
         elif vm.os_disk and (image := saved.get(vm.os_disk.unique_id.lower())):
             skipped.append(Skipped(vm.name, "already saved", image.name))
@@ -136,16 +131,16 @@ def plan_saves(
 
 
 def save_guid(disk: ManagedDisk) -> str:
-    """The guid under which a disk is saved."""
+    """Return the guid for the file names of a disk."""
     return str(uuid.uuid5(_NAMESPACE, (disk.unique_id or disk.id).lower()))
 
 
 def used_since(vm: FactoryVm, image: FactoryImage) -> bool:
-    """Whether a disk of the VM may hold what its image does not: the VM was started after the disk was saved.
+    """Return whether a disk of the VM may have newer content than its image: the VM was started after the save.
 
-    If the image records no state of a disk, as by older versions, the disk must not have been used since the copy
-    began (the VHD's creation, or the image's date if that is earlier). If Azure no longer tells the state that was
-    recorded, the disk counts as used.
+    If the image records no state of a disk, as with older versions, the disk must not have been used since the start of
+    the copy (the VHD's creation, or the image's date if that is earlier). If Azure no longer returns the recorded
+    state, the disk counts as used.
     """
     began = min(image.created, image.saved_at)
     saved = [(vm.os_disk, image.lineage.disk_released)]
@@ -158,11 +153,11 @@ def used_since(vm: FactoryVm, image: FactoryImage) -> bool:
 
 
 def used_warning(vm: FactoryVm, image: FactoryImage, consequence: str = "it is not saved again") -> Diagnostic:
-    """The warning about such a VM."""
-    fact = f"was used after it was saved as {image.name}, which lacks what it wrote since"
-    blobs = f"{image.vhd_name.rpartition('.')[0]}.*"
+    """Return the warning about a VM that was used since it was saved."""
+    fact = f"was used after it was saved as {image.name}, which lacks its later changes"
+    blobs = f"{stem(image.vhd_name)}.*"
     remedy = f"Rebuild the VM, or delete the image's blobs {blobs} in the factory's container and save again"
-    return warning(f"VM {vm.name}", fact, consequence, f"{remedy}; if nobody needs that, delete the VM in the lab")
+    return warning(f"VM {vm.name}", fact, consequence, f"{remedy}; if the changes are not needed, delete the VM")
 
 
 def _save(
@@ -178,8 +173,8 @@ def _save(
     data_disks = vm.data_disks if with_data_disks else {}
     for each in (disk, *data_disks.values()):
         if each.is_open and each.id.lower() not in ours:
-            fact = f"its disk {each.name} is open to somebody ({each.state})"
-            remedy = f"Let that end, or end it: az disk revoke-access --ids {each.id}"
+            fact = f"disk {each.name} has an active SAS ({each.state})"
+            remedy = f"Wait for expiry, or revoke it: az disk revoke-access --ids {each.id}"
             raise _unready(vm, fact, remedy)
     return Save(
         vm=vm,
@@ -200,59 +195,59 @@ def _image_path(vm: FactoryVm) -> ImagePath:
         return ImagePath.parse(written)
     except ValueError as reason:
         remedy = "Tag it with the image path of its golden image"
-        raise _unfit(vm, f'its tag ImagePath "{written}" {reason}', remedy) from None
+        raise _unfit(vm, f'its ImagePath tag "{written}" {reason}', remedy) from None
 
 
 def _ready_disk(vm: FactoryVm) -> ManagedDisk:
     if vm.state != "Succeeded":
-        remedy = "Wait until it is made; if that failed, look at it in the lab and make it anew"
-        raise _unready(vm, f"the lab says it is {vm.state or 'in no known state'}", remedy)
+        remedy = "Wait until it is created; if that failed, check it in the lab and recreate it"
+        raise _unready(vm, f"is in state {vm.state or 'unknown'}", remedy)
     if vm.diagnostic:
         raise _Unfit("not ready", replace(vm.diagnostic, subject=f"VM {vm.name}"))
     if vm.power != "deallocated":
-        remedy = "Let its sysprep or deprovisioning end, then stop it in the lab, which deallocates it"
-        raise _unready(vm, f"it is {vm.power or 'in no known power state'}, not deallocated", remedy)
+        remedy = "Wait for its sysprep or deprovisioning, then stop it in the lab, which deallocates it"
+        raise _unready(vm, f"is {vm.power or 'in an unknown power state'}, not deallocated", remedy)
     if vm.os_disk is None:
-        raise _unfit(vm, "its OS disk is no managed disk", "Make it anew with a managed disk")
+        raise _unfit(vm, "its OS disk is not a managed disk", "Recreate it with a managed disk")
     if not vm.os_disk.unique_id:
-        raise _unfit(vm, "Azure tells no unique id of its OS disk", "Run again; if it stays, make the VM anew")
+        remedy = "Run again; if the error persists, recreate the VM"
+        raise _unfit(vm, "Azure returned no unique id for its OS disk", remedy)
     return vm.os_disk
 
 
 def _os_type(vm: FactoryVm, disk: ManagedDisk) -> Literal["Windows", "Linux"]:
-    told = (disk.os_type or "").lower()
-    if told not in {"windows", "linux"}:
-        raise _unfit(vm, f"its disk tells no OS ({disk.os_type})", "Make the VM anew from an image that tells its OS")
-    return "Windows" if told == "windows" else "Linux"
+    os_type = (disk.os_type or "").lower()
+    if os_type not in {"windows", "linux"}:
+        fact = f"the OS type of its disk is {disk.os_type or 'missing'}"
+        raise _unfit(vm, fact, "Recreate the VM from an image with an OS type")
+    return "Windows" if os_type == "windows" else "Linux"
 
 
 def _generalized(vm: FactoryVm, golden: GoldenImage | None) -> bool:
-    """Instance view, tag, golden image, in this order; else generalized, as the old scripts take every VM to be."""
+    """Use instance view, tag, golden image, in this order; else assume generalized, as the older scripts do."""
     if vm.generalized:
         return True
     if OS_STATE_TAG in vm.tags:
         try:
             return is_generalized(vm.tags[OS_STATE_TAG])
         except ValueError as reason:
-            remedy = "Tag it Generalized or Specialized, or take the tag off"
-            raise _unfit(vm, f"its tag ImageOsState {reason}", remedy) from None
+            remedy = "Tag it Generalized or Specialized, or remove the tag"
+            raise _unfit(vm, f"its ImageOsState tag {reason}", remedy) from None
     return golden is None or golden.generalized is not False
 
 
 def _warnings(save: Save, golden: Mapping[ImagePath, GoldenImage]) -> Iterable[Diagnostic]:
     subject = f"VM {save.vm.name}"
     if save.disk.generation == "V2":
-        fact = "its disk is of Hyper-V generation 2, which DevTest Labs cannot be told of a VHD"
-        consequence = "its custom images are made as generation 1, and VMs of them may not start"
+        fact = "its disk is Hyper-V generation 2, which DevTest Labs cannot set for a VHD"
+        consequence = "its custom images are created as generation 1, and their VMs may not start"
         yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
     if left := [f"{disk.name} (LUN {lun})" for lun, disk in sorted(save.vm.data_disks.items()) if not save.data_disks]:
-        fact = f"it has data disks: {', '.join(left)}"
-        yield warning(
-            subject, fact, "only its OS disk is saved", "Save them too with --with-data-disks, or detach them"
-        )
+        fact, remedy = f"has data disks: {', '.join(left)}", "Pass --with-data-disks to save them too, or detach them"
+        yield warning(subject, fact, "only its OS disk is saved", remedy)
     if golden and save.image_path not in golden:
-        fact = f"there is no golden image {save.image_path}"
-        yield warning(subject, fact, "no lab can be given its image", "Correct its tag ImagePath, or add the file")
+        fact = f"golden image {save.image_path} does not exist"
+        yield warning(subject, fact, "its image cannot be distributed", "Fix its ImagePath tag, or add the file")
 
 
 def _unready(vm: FactoryVm, fact: str, remedy: str) -> _Unfit:

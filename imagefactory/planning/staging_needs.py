@@ -1,6 +1,6 @@
-"""Which staged VHDs an image still needs, by the plans of all stacks and by what stands in their labs.
+"""Which staged VHDs are still needed, by the plans of all stacks and the existing images in their labs.
 
-Owns that rule. Refuses to list them, and to delete them.
+Does not list or delete staged VHDs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from imagefactory.planning.plan import build_plan
 
 @dataclass(frozen=True)
 class StagedVhd:
-    """A staged VHD of this factory in a lab's storage account, and the record of its copy where there is one."""
+    """A staged VHD of this factory in a lab's storage account, and the record of its copy if it exists."""
 
     blob: StoredBlob
     users: Set[str]
-    """Short names of the images that are to be made from it."""
+    """Short names of the images to create from it."""
     record: StoredBlob | None = None
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What one stack wants, and its target labs as they stand."""
+    """What one stack requires, and its target labs as they are."""
 
     configuration: Configuration
     labs: Mapping[LabKey, LabFacts | Diagnostic]
@@ -39,26 +39,26 @@ class StackPlan:
 
 @dataclass(frozen=True)
 class StagingNeeds:
-    """Who needs staged VHDs. Places are account and file name, in lower case."""
+    """The images that need staged VHDs. Places are account and file name, in lower case."""
 
     to_be_made: Set[str]
-    """Short names of images of the plans that do not stand finished."""
+    """Short names of planned images that are not finished in their lab."""
     sources: Set[tuple[str, str]]
-    """Where the VHDs of those are staged."""
+    """The places where the VHDs of these images are staged."""
     being_read: Set[tuple[str, str]]
-    """What the service makes an image from right now."""
+    """The places from which the service is creating an image."""
     known: Set[str]
-    """Short names of all images that the labs that were read hold, or shall hold."""
+    """Short names of all images that the labs that were read contain or must contain."""
     all_read: bool
     """Whether every lab could be read."""
 
     def reason_to_keep(self, staged: StagedVhd) -> str:
-        """Why the staged VHD must stay; empty: no image needs it."""
+        """Return why the staged VHD must be kept; empty if no image needs it."""
         place = _place(staged.blob.account_id, staged.blob.name)
         if place in self.being_read:
-            return "the service makes an image from it now"
+            return "the service is creating an image from it"
         if staged.users & self.to_be_made or place in self.sources:
-            return "an image of the plan is yet to be made from it"
+            return "a planned image is not created from it yet"
         if not self.all_read and not (staged.users and staged.users <= self.known):
             return "a lab that could not be read may need it"
         return ""
@@ -67,7 +67,7 @@ class StagingNeeds:
 def staging_needs(
     stacks: Iterable[StackPlan], catalog: Catalog, factory: LabFacts, user_of: Callable[[str], str]
 ) -> StagingNeeds:
-    """The needs of all stacks together; `user_of` gives the short name for an image's ARM id."""
+    """Return the needs of all stacks; `user_of` returns the short name for an image's ARM id."""
     to_be_made: set[str] = set()
     sources: set[tuple[str, str]] = set()
     being_read: set[tuple[str, str]] = set()

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.diagnostics import Diagnostic
-from imagefactory.images.catalog import Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.deletion_guard import HeldImage, held_images
@@ -45,14 +45,6 @@ class ReportedLab:
 
 
 @dataclass(frozen=True)
-class LeftOutBlob:
-    """A blob of the factory's container that gives no image: also a VHD whose companion cannot be read."""
-
-    name: str
-    reason: Diagnostic
-
-
-@dataclass(frozen=True)
 class CatalogReport:
     """What the factory holds, at a moment."""
 
@@ -62,8 +54,8 @@ class CatalogReport:
     """UTC."""
     images: tuple[ReportedImage, ...]
     """Newest first."""
-    left_out: tuple[LeftOutBlob, ...]
-    """By name."""
+    left_out: tuple[BlobDiagnostic, ...]
+    """Blobs that give no image, also VHDs whose companions cannot be read; by name."""
     warnings: tuple[Diagnostic, ...]
     labs: tuple[ReportedLab, ...] | None
     """Those of labs.json, in its order; None: no lab was read."""
@@ -115,9 +107,7 @@ def report_catalog(
                 tuple(sorted(holders, key=lambda held: (held.lab.label, held.image.name.lower()))),
             )
         )
-    left_out = [LeftOutBlob(left.name, left.reason) for left in catalog.left_out]
-    left_out += (LeftOutBlob(broken.vhd_name, broken.diagnostic) for broken in catalog.broken)
-    by_blob = tuple(sorted(left_out, key=lambda left: left.name))
+    by_blob = tuple(sorted((*catalog.left_out, *catalog.broken), key=lambda left: left.name))
     return CatalogReport(factory, now, tuple(images), by_blob, catalog.warnings, reported)
 
 

@@ -1,4 +1,4 @@
-"""Azure Resource Manager of the embedded cloud: labs, custom images, storage accounts, and the identity endpoint.
+"""Azure Resource Manager of the embedded cloud: labs, images, machines, storage accounts, and the identity endpoint.
 
-Owns what the product calls of ARM, with Azure's rules and answers. Refuses everything else with an error that says so.
+Implements the calls that the product makes, with the rules and responses of Azure; all others return 404.
 """

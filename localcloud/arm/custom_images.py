@@ -1,9 +1,9 @@
-"""The life of a custom image: what a PUT may ask, when it is done, what becomes of it.
+"""Custom images: validation of a PUT, creation, update and deletion.
 
-Owns DevTest Labs' rules (API version 2018-09-15): the VHD lies in the lab's own storage account, is a whole fixed page
-blob, and is needed until the image stands. Two things are not published and assumed: a PUT while an operation is under
-way is 409 `AnotherOperationInProgress`, and a PUT that names another VHD makes the image anew.
-It reads blobs through `BlobAccess` and knows nothing of HTTP.
+Implements the rules of DevTest Labs (API version 2018-09-15): the VHD is in the lab's own storage account, is a
+complete fixed VHD in a page blob, and must exist until the image is created. Two rules are not published and assumed: a
+PUT during another operation is 409 `AnotherOperationInProgress`, and a PUT with another VHD recreates the image.
+Does not handle HTTP; reads blobs through `BlobAccess`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAME = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a PUT asks for: `given` are the properties as they came."""
+    """The image that a PUT requests; `given` are its properties as received."""
 
     given: dict[str, Any]
     tags: dict[str, str] | None
@@ -36,14 +36,14 @@ class Wanted:
 
     @property
     def vhd(self) -> Mapping[str, Any]:
-        """The VHD that the image is made of."""
+        """The VHD that the image is created from."""
         vhd: Mapping[str, Any] = self.given["vhd"]
         return vhd
 
 
 @dataclass(frozen=True)
-class Begun:
-    """What a call answers: the image, the state to show, and the operation that it began (None: done at once)."""
+class Started:
+    """The result of a call: the image, the state to return, and the operation that it started (None: finished)."""
 
     image: CustomImage
     state: str
@@ -80,7 +80,7 @@ def parse_wanted(name: str, body: object) -> Wanted:
 
 
 class CustomImages:
-    """Custom images of all labs. `endpoint` tells the blob endpoint of a storage account."""
+    """The custom images of all labs. `endpoint` returns the blob endpoint of a storage account."""
 
     def __init__(
         self,
@@ -93,8 +93,8 @@ class CustomImages:
         self._store, self._operations, self._blobs = store, operations, blobs
         self._latencies, self._endpoint = latencies, endpoint
 
-    async def put(self, lab: Lab, name: str, wanted: Wanted, fault: Fault | None) -> Begun:
-        """Create or update. `fault` is how a creation shall end. Raises ArmError."""
+    async def put(self, lab: Lab, name: str, wanted: Wanted, fault: Fault | None) -> Started:
+        """Create or update an image; a creation fails with `fault`, if given. Raises ArmError."""
         existing = lab.images.get(name.lower())
         if existing is not None and existing.operation is not None:
             raise ArmError(
@@ -105,35 +105,35 @@ class CustomImages:
             )
         if existing is not None and existing.state == "Succeeded" and fault is None and _same_vhd(existing, wanted):
             self._update(existing, wanted)
-            return Begun(existing, existing.state, None)
+            return Started(existing, existing.state, None)
         self._check_account(lab, wanted.vhd.get("imageName", ""))
         image = CustomImage(name, new_properties(wanted.given), "Creating", wanted.tags, wanted.location)
         lab.images[name.lower()] = image
-        return await self._begin(lab, image, self._latencies().image_create_seconds, fault)
+        return await self._start(lab, image, self._latencies().image_create_seconds, fault)
 
-    async def delete(self, lab: Lab, name: str) -> Begun | None:
-        """Begin to delete an image, also one that is being created; None where there is none."""
+    async def delete(self, lab: Lab, name: str) -> Started | None:
+        """Start to delete an image, even during its creation; None if it does not exist."""
         image = lab.images.get(name.lower())
         if image is None:
             return None
         if image.operation is not None:
             if image.state == "Deleting":
-                return Begun(image, image.state, image.operation)
+                return Started(image, image.state, image.operation)
             self._operations.end(
                 image, {"code": "OperationPreempted", "message": f"The custom image '{name}' was deleted."}
             )
         image.state = "Deleting"
-        return await self._begin(lab, image, self._latencies().image_delete_seconds, None)
+        return await self._start(lab, image, self._latencies().image_delete_seconds, None)
 
     def resume(self) -> None:
-        """Go on with what was under way when the cloud was stopped. Needs the running event loop."""
+        """Resume the operations that were active when the cloud stopped. Needs the running event loop."""
         for lab in list(self._store.labs.values()):
             for image in list(lab.images.values()):
                 self._operations.resume(image, self._work(lab, image))
 
-    async def _begin(self, lab: Lab, image: CustomImage, seconds: float, fault: Fault | None) -> Begun:
+    async def _start(self, lab: Lab, image: CustomImage, seconds: float, fault: Fault | None) -> Started:
         state = image.state
-        return Begun(image, state, await self._operations.begin(image, seconds, self._work(lab, image), fault=fault))
+        return Started(image, state, await self._operations.start(image, seconds, self._work(lab, image), fault=fault))
 
     def _work(self, lab: Lab, image: CustomImage) -> Work:
         async def check() -> Fault | None:
@@ -148,11 +148,11 @@ class CustomImages:
             else:
                 image.state = "Failed"
 
-        return Work(check, check, settle)  # the VHD must be there to the last moment
+        return Work(check, check, settle)  # the VHD must exist until the image is created
 
     def _update(self, image: CustomImage, wanted: Wanted) -> None:
-        made = {key: value for key, value in image.properties.items() if key not in ("author", "description")}
-        image.properties = made | wanted.given
+        kept = {key: value for key, value in image.properties.items() if key not in ("author", "description")}
+        image.properties = kept | wanted.given
         image.tags, image.location = wanted.tags, wanted.location
         self._store.changed()
 
@@ -164,7 +164,7 @@ class CustomImages:
             raise invalid("'properties.vhd.imageName' must be the URL of a VHD without a query.")
 
     async def _vhd_fault(self, image: CustomImage) -> Fault | None:
-        """Why no image can be made of its VHD as it is now."""
+        """Return the reason why no image can be created from the VHD in its present state."""
         url = image.properties["vhd"]["imageName"]
         try:
             return await self._blob_fault(url)

@@ -1,7 +1,4 @@
-"""The errors of Azure Resource Manager, and the checks that every call passes.
-
-Owns the error body, status codes and the wording of ARM's common refusals. It holds no state.
-"""
+"""The errors of Azure Resource Manager: their body, the common ones, and the check of `api-version`."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ _DATED = re.compile(r"20\d\d-\d\d-\d\d(-preview)?")
 
 @dataclass
 class ArmError(Exception):
-    """A refusal: HTTP status, ARM error code and message."""
+    """An error response: HTTP status, ARM error code and message."""
 
     status: int
     code: str
@@ -24,24 +21,24 @@ class ArmError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
-        """The JSON that ARM answers with."""
+        """Return the JSON of the response."""
         return {"error": {"code": self.code, "message": self.message}}
 
 
 def resource_not_found(kind: str, name: str, group: str) -> ArmError:
-    """A resource that is not there."""
+    """Return the error for a missing resource."""
     return ArmError(
         404, "ResourceNotFound", f"The Resource '{kind}/{name}' under resource group '{group}' was not found."
     )
 
 
 def invalid(message: str) -> ArmError:
-    """A request body that ARM refuses before it does anything."""
+    """Return the error for an invalid request body."""
     return ArmError(400, "InvalidRequestContent", message)
 
 
 def check_version(namespace: str, given: str | None) -> None:
-    """Refuse a call without `api-version`, or with one that the resource provider does not know."""
+    """Reject a missing `api-version`, or one that the resource provider does not support. Raises ArmError."""
     if not given:
         raise ArmError(
             400,

@@ -1,7 +1,7 @@
-"""Tokens of the embedded cloud: made for the App Service managed-identity protocol, checked by the resource manager.
+"""Tokens of the embedded cloud: issued by the App Service managed-identity protocol, checked by the resource manager.
 
-Owns the signing of tokens and the wording of ARM's token refusals. Tokens are real signed JWTs with Azure's claims, so
-that they stay good over a restart and that an expired, foreign or misdirected one is told apart. It keeps no list.
+Tokens are signed JWTs with Azure's claims, so they stay valid after a restart, and expired, foreign and misdirected
+ones are distinguished, each with ARM's error. Does not store tokens.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from localcloud.arm.errors import ArmError
 MANAGEMENT_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 API_VERSION = "2019-08-01"
 TOKEN_SECONDS = 86_400.0
-"""How long a token is good, unless said otherwise."""
-_TENANT = "00000000-0000-0000-0000-0000000000aa"
-_OBJECT = "00000000-0000-0000-0000-0000000000bb"
-_CHALLENGE = f'Bearer authorization_uri="https://login.windows.net/{_TENANT}", error="invalid_token"'
+"""The default lifetime of a token."""
+TENANT = "00000000-0000-0000-0000-0000000000aa"
+OBJECT = "00000000-0000-0000-0000-0000000000bb"
+_CHALLENGE = f'Bearer authorization_uri="https://login.windows.net/{TENANT}", error="invalid_token"'
 
 
 @dataclass
 class Identity:
     """The one managed identity of the embedded cloud.
 
-    `header` is the value of IDENTITY_HEADER that a caller must show, `key` signs the tokens (32 bytes or more, kept
-    private), `lifetime` is how long a token is good, `ahead` how far its clock is ahead of this machine's, in seconds.
+    `header` is the value of IDENTITY_HEADER that callers must send, `key` signs the tokens (32 bytes or more, private),
+    `lifetime` is that of new tokens, `ahead` is how far its clock is ahead of this machine's, both in seconds.
     """
 
     header: str = field(repr=False)
@@ -37,19 +37,19 @@ class Identity:
     ahead: float = 0.0
 
     def knows(self, header: str | None) -> bool:
-        """Whether a caller showed the right X-IDENTITY-HEADER."""
+        """Return whether the X-IDENTITY-HEADER of a caller is valid."""
         return header is not None and hmac.compare_digest(header.encode(), self.header.encode())
 
     def token(self, resource: str) -> tuple[str, int]:
-        """A bearer token for `resource`, and when it expires (seconds since 1970)."""
+        """Return a bearer token for `resource` and its expiry (seconds since 1970)."""
         now = time.time() + self.ahead
         expires = int(now + self.lifetime)
         claims = {
             "aud": resource.rstrip("/"),
-            "iss": f"https://sts.windows.net/{_TENANT}/",
-            "tid": _TENANT,
-            "oid": _OBJECT,
-            "sub": _OBJECT,
+            "iss": f"https://sts.windows.net/{TENANT}/",
+            "tid": TENANT,
+            "oid": OBJECT,
+            "sub": OBJECT,
             "iat": int(now),
             "nbf": int(now),
             "exp": expires,
@@ -57,10 +57,10 @@ class Identity:
         return jwt.encode(claims, self.key, algorithm="HS256"), expires
 
     def check(self, authorization: str | None, audiences: tuple[str, ...]) -> None:
-        """Refuse, as ARM does with 401, whatever is not a token of this identity for one of `audiences`."""
+        """Accept a valid token of this identity for one of `audiences`. Raises ARM's 401 for all others."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _refused("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+            raise _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         try:
             jwt.decode(
                 token,
@@ -68,20 +68,20 @@ class Identity:
                 algorithms=["HS256"],
                 audience=audiences,
                 leeway=-self.ahead,
-                options={"verify_iat": False, "verify_nbf": False},  # made by this clock, which is ahead
+                options={"verify_iat": False, "verify_nbf": False},  # issued by this clock, which is ahead
             )
         except jwt.ExpiredSignatureError:
-            raise _refused("ExpiredAuthenticationToken", "The access token has expired.") from None
+            raise _unauthorized("ExpiredAuthenticationToken", "The access token has expired.") from None
         except jwt.InvalidAudienceError:
-            raise _refused(
+            raise _unauthorized(
                 "InvalidAuthenticationTokenAudience",
                 "The access token has been obtained for the wrong audience. It must be one of "
                 f"'{', '.join(audiences)}'.",
             ) from None
         except jwt.InvalidTokenError:
-            raise _refused("InvalidAuthenticationToken", "The access token is invalid.") from None
+            raise _unauthorized("InvalidAuthenticationToken", "The access token is invalid.") from None
 
 
-def _refused(code: str, message: str) -> ArmError:
+def _unauthorized(code: str, message: str) -> ArmError:
     challenge = f'{_CHALLENGE}, error_description="{message}"'
     return ArmError(401, code, message, {"WWW-Authenticate": challenge})

@@ -1,6 +1,6 @@
-"""What the resource manager knows of a lab's virtual machine: the lab VM, its compute VM and its managed disks.
+"""The values of a lab's virtual machine: the lab VM, its compute VM and its managed disks, their ids, and a seeded VM.
 
-Owns the values, their ids, and how a seeded machine begins. It decides nothing: the rules are in `virtual_machines`.
+Does not contain rules: `virtual_machines` does.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from localcloud.blobs.disk_access import new_container
 from localcloud.seed import PowerState, SeedVirtualMachine
 
 
+def timestamp() -> str:
+    """Return the current time as ARM writes it."""
+    return datetime.now(timezone.utc).isoformat()
+
+
 @dataclass
 class Disk:
     """A managed disk; `lun` None is the OS disk. Its bytes are the blob in `container`, one footer longer than
-    `size_bytes`; `released` is when its VM was last started or deallocated; `operation` names the grant or revocation
-    under way, if any."""
+    `size_bytes`; `released` is when its VM was last started or deallocated; `operation` names the active grant or
+    revocation, if any."""
 
     name: str
     size_bytes: int
     lun: int | None
     container: str
     created: str
-    released: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat())
+    released: str = field(default_factory=timestamp)
     unique_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     operation: str | None = None
 
@@ -34,8 +39,8 @@ class Disk:
 class VirtualMachine:
     """A lab VM and the compute VM behind it; the first of `disks` is the OS disk.
 
-    `state` is the lab VM's provisioning state once the machine is `whole`, that is, once its disks' bytes are there;
-    `operation` names the deletion under way, if any."""
+    `state` is the lab VM's provisioning state once the machine is `whole`, that is, once the bytes of its disks are
+    uploaded; `operation` names the active deletion, if any."""
 
     name: str
     os_type: str
@@ -55,7 +60,7 @@ class VirtualMachine:
 
     @property
     def provisioning_state(self) -> str:
-        """The lab VM's state as it is told."""
+        """The lab VM's state, as DevTest Labs returns it."""
         return "Deleting" if self.operation else self.state if self.whole else "Creating"
 
     def compute_id(self, subscription: str) -> str:
@@ -71,8 +76,8 @@ class VirtualMachine:
 
 
 def seeded_machine(lab: str, seed: SeedVirtualMachine) -> VirtualMachine:
-    """A new machine, as DevTest Labs makes them: each in a resource group of its own."""
-    now = datetime.now(timezone.utc).isoformat()
+    """Return a new machine in a resource group of its own, as DevTest Labs creates them."""
+    now = timestamp()
     os_disk = Disk(f"{seed.name}_OsDisk_1_{uuid.uuid4().hex}", seed.size_bytes, None, new_container(), now)
     data = [
         Disk(f"{seed.name}_DataDisk_{each.lun}", each.size_bytes, each.lun, new_container(), now)

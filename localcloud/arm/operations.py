@@ -1,7 +1,7 @@
-"""Long-running operations: how they begin, when they end, and how they go on after a restart.
+"""Long-running operations: started, finished when due, and resumed after a restart.
 
-Owns the clock, and that an operation whose place another one has taken does nothing. What an operation does is its
-resource's own (`Work`). It knows nothing of HTTP.
+An operation that another one has replaced changes nothing. The modules of the resources define what an operation does
+(`Work`). Does not handle HTTP.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from localcloud.arm.store import ArmStore, AskedGrant, Fault, Operation
 
 LAST_RETRY_AFTER_SECONDS = 10.0
 SHORTEST_RETRY_AFTER_MS = 20
-"""For an operation that is due and not ended yet: its VHD is being checked."""
+"""For an operation that is due but not finished, because its VHD is being checked."""
 
 
 class Resource(Protocol):
-    """What an operation is about; `operation` names the one under way, if any."""
+    """The resource that an operation changes; `operation` names the active operation, if any."""
 
     operation: str | None
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an operation does. `check` tells why it must fail, asked when a slow one begins; `perform` tells the same
-    when it is due, and does what takes time; `settle` then changes the resource at once, given the fault (None: none).
-    """
+    """What an operation does. `check` returns why it must fail, at the start of a slow one; `perform` does so when
+    it is due, and does what takes time; `settle` then changes the resource, given the error (None: success)."""
 
     check: Callable[[], Awaitable[Fault | None]]
     perform: Callable[[], Awaitable[Fault | None]]
@@ -43,9 +42,9 @@ class Operations:
 
     def __init__(self, store: ArmStore) -> None:
         self._store = store
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._active: set[asyncio.Task[None]] = set()
 
-    async def begin(
+    async def start(
         self,
         resource: Resource,
         seconds: float,
@@ -54,7 +53,9 @@ class Operations:
         fault: Fault | None = None,
         grant: AskedGrant | None = None,
     ) -> str:
-        """Begin an operation that takes `seconds` (0: it is done on return) and ends with `fault`, if given. Its id."""
+        """Start an operation that takes `seconds` (0: it finishes before the return) and fails with `fault`, if given.
+
+        Returns its id."""
         name = resource.operation = f"{datetime.now(timezone.utc):%Y%m%d}-{uuid.uuid4()}"
         now = time.time()
         self._store.operations[name] = Operation(now + seconds, fault=fault, began=now, grant=grant)
@@ -66,12 +67,12 @@ class Operations:
         return name
 
     def resume(self, resource: Resource, work: Work) -> None:
-        """Go on with what was under way when the cloud was stopped. Needs the running event loop."""
+        """Resume the operation that was active when the cloud stopped. Needs the running event loop."""
         if resource.operation is not None:
             self._wait_for(resource, resource.operation, work)
 
     def end(self, resource: Resource, fault: Fault | None) -> None:
-        """End what is under way now, whatever it was about to do."""
+        """End the active operation now, with error `fault`, if given."""
         if resource.operation is not None:
             operation = self._store.operations[resource.operation]
             operation.ended, operation.fault = time.time(), fault
@@ -79,21 +80,21 @@ class Operations:
         self._store.changed()
 
     async def close(self) -> None:
-        """Stop waiting; what is under way stays so in the store."""
-        for task in self._under_way:
+        """Stop waiting; active operations are kept in the store."""
+        for task in self._active:
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._active, return_exceptions=True)
 
     def _wait_for(self, resource: Resource, name: str, work: Work) -> None:
         task = asyncio.create_task(self._finish_when_due(resource, name, work))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._active.add(task)
+        task.add_done_callback(self._active.discard)
 
     async def _finish_when_due(self, resource: Resource, name: str, work: Work) -> None:
-        under_way = self._store.operations[name]
-        if under_way.fault is None:
-            under_way.fault = await work.check()
-        await asyncio.sleep(max(0.0, under_way.due - time.time()))
+        operation = self._store.operations[name]
+        if operation.fault is None:
+            operation.fault = await work.check()
+        await asyncio.sleep(max(0.0, operation.due - time.time()))
         await self._finish(resource, name, work)
 
     async def _finish(self, resource: Resource, name: str, work: Work) -> None:
@@ -105,7 +106,7 @@ class Operations:
 
 
 def retry_headers(operation: Operation) -> dict[str, str]:
-    """When to ask again. DevTest Labs sends none (clients then poll every 10 s); here it saves that wait."""
+    """Return when to poll again. DevTest Labs sends no such header, so clients poll every 10 s; this saves the wait."""
     left = 0.0 if operation.ended else min(max(0.0, operation.due - time.time()), LAST_RETRY_AFTER_SECONDS)
     if left < 1 and not operation.ended:
         return {"retry-after-ms": str(max(int(left * 1000) + 1, SHORTEST_RETRY_AFTER_MS))}

@@ -1,7 +1,8 @@
-"""What the resource manager remembers: labs and what is in them, access to disks, operations; kept in one file.
+"""The state of the resource manager: labs and their contents, access to disks, operations.
 
-Owns the values, their ids and the atomic saving (`arm.json`, mode 0600, a short while after the last change); those of
-machines are in `machines`. It decides nothing: the rules are in `custom_images` and `virtual_machines`.
+Defines the values, their ids and ARM's JSON for them (`machines` has those of virtual machines), and saves them
+atomically to `arm.json` (mode 0600) shortly after each change. Does not contain rules: `custom_images` and
+`virtual_machines` do.
 """
 
 from __future__ import annotations
@@ -10,33 +11,32 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from localcloud.arm.machines import Disk, VirtualMachine, seeded_machine
+from localcloud.arm.machines import Disk, VirtualMachine, seeded_machine, timestamp
 from localcloud.blobs.disk_access import Grant
 from localcloud.private_files import write_private
 from localcloud.seed import SeedImage, SeedSubscription, SeedVirtualMachine
 
 Fault = dict[str, str]
-"""How an operation fails: its `code` and `message`."""
+"""The error that an operation ends with: its `code` and `message`."""
 
 SAVE_DELAY_SECONDS = 0.5
 OPERATION_LIFE_SECONDS = 3600.0
-"""How long a finished operation can still be asked for."""
+"""How long a finished operation can still be polled."""
 
 
 class StoreError(Exception):
-    """The saved state cannot be used; the text says why and what to do."""
+    """The saved state cannot be used; the message gives the reason and the remedy."""
 
 
 @dataclass
 class CustomImage:
-    """A custom image. `properties` is what ARM answers with, without the provisioning state; `operation` names the
-    creation or deletion under way, if any."""
+    """A custom image. `properties` are those that ARM returns, except the provisioning state; `operation` names the
+    active creation or deletion, if any."""
 
     name: str
     properties: dict[str, Any]
@@ -48,7 +48,7 @@ class CustomImage:
 
 @dataclass
 class Lab:
-    """A DevTest Lab with its images and virtual machines (by name in lower case)."""
+    """A DevTest Lab with its images and virtual machines, by lower-case name."""
 
     subscription_id: str
     resource_group: str
@@ -62,7 +62,7 @@ class Lab:
 
     @property
     def id(self) -> str:
-        """The lab's ARM id in the casing that DevTest Labs answers with."""
+        """The lab's ARM id in the casing that DevTest Labs returns."""
         return (
             f"/subscriptions/{self.subscription_id}/resourcegroups/{self.resource_group}"
             f"/providers/microsoft.devtestlab/labs/{self.name}"
@@ -78,12 +78,40 @@ class Lab:
             f"/providers/Microsoft.Storage/storageAccounts/{self.storage_account}"
         )
 
-    def image_id(self, image: CustomImage) -> str:
-        """The image's ARM id in the casing that DevTest Labs answers with, in lists and everywhere else."""
-        return f"{self.id}/customimages/{image.name}"
+    def to_arm(self) -> dict[str, Any]:
+        """Return the lab as ARM's JSON."""
+        properties: dict[str, Any] = {
+            "labStorageType": "Standard",
+            "createdDate": self.created,
+            "provisioningState": "Succeeded",
+            "uniqueIdentifier": self.unique_identifier,
+        }
+        if self.storage_id is not None:
+            properties |= {"defaultStorageAccount": self.storage_id, "artifactsStorageAccount": self.storage_id}
+        return {
+            "properties": properties,
+            "id": self.id,
+            "name": self.name,
+            "type": "Microsoft.DevTestLab/labs",
+            "location": self.region,
+        }
+
+    def image_to_arm(self, image: CustomImage, state: str) -> dict[str, Any]:
+        """Return an image in provisioning state `state` as ARM's JSON, with its id in DevTest Labs' casing."""
+        body: dict[str, Any] = {
+            "properties": {**image.properties, "provisioningState": state},
+            "id": f"{self.id}/customimages/{image.name}",
+            "name": image.name,
+            "type": "Microsoft.DevTestLab/labs/customImages",
+        }
+        if image.location is not None:
+            body["location"] = image.location
+        if image.tags is not None:
+            body["tags"] = image.tags
+        return body
 
     def backing(self, image: str, generalized: bool) -> dict[str, str]:
-        """What Azure makes an image of: a managed image where the disk is generalized, else a snapshot."""
+        """Return the resource that Azure creates an image from: a managed image if generalized, else a snapshot."""
         kind, key = ("images", "managedImageId") if generalized else ("snapshots", "managedSnapshotId")
         group = f"/subscriptions/{self.subscription_id}/resourcegroups/{self.resource_group}"
         return {key: f"{group}/providers/microsoft.compute/{kind}/{image}"}
@@ -91,7 +119,7 @@ class Lab:
 
 @dataclass
 class AskedGrant:
-    """The grant of access that an operation makes: its id, the disk's container, and how many seconds it lasts."""
+    """The grant of access that an operation creates: its id, the disk's container, and its duration in seconds."""
 
     id: str
     container: str
@@ -100,8 +128,8 @@ class AskedGrant:
 
 @dataclass
 class Operation:
-    """A long-running operation. `due`, `ended` and `began` are seconds since 1970, `fault` is the code and message that
-    it ends with."""
+    """A long-running operation. `due`, `ended` and `began` are seconds since 1970, `fault` is the error that it ends
+    with."""
 
     due: float
     ended: float | None = None
@@ -119,12 +147,12 @@ class ArmStore:
     labs: dict[tuple[str, str, str], Lab] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
-    """Access to disks by its id; whoever judges a SAS looks into this very mapping."""
+    """Access to disks by grant id; every check of a SAS reads this same mapping."""
     _saving: asyncio.TimerHandle | None = None
 
     @classmethod
     def load(cls, path: Path | None) -> ArmStore:
-        """The store kept at `path`; an empty one where there is none yet. Raises StoreError where it is broken."""
+        """Load the store from `path`; it is empty if the file does not exist. Raises StoreError for a broken file."""
         store = cls(path)
         if path is None or not path.exists():
             return store
@@ -145,7 +173,7 @@ class ArmStore:
         return store
 
     def save(self) -> None:
-        """Write everything, atomically, readable by the owner only."""
+        """Write the state atomically, readable by the owner only."""
         if self._saving is not None:
             self._saving.cancel()
             self._saving = None
@@ -165,12 +193,12 @@ class ArmStore:
         write_private(self.path, document)
 
     def changed(self) -> None:
-        """Save soon: once for all changes of the next half second. Needs the running event loop."""
+        """Save once for all changes within half a second. Needs the running event loop."""
         if self._saving is None and self.path is not None:
             self._saving = asyncio.get_running_loop().call_later(SAVE_DELAY_SECONDS, self.save)
 
     def add(self, subscriptions: Iterable[SeedSubscription]) -> None:
-        """Add what a seed document declares. What is there already stays as it is."""
+        """Add the resources of a seed document; existing ones are not changed."""
         for subscription in subscriptions:
             subscription_id = self.find_subscription(subscription.subscription_id) or subscription.subscription_id
             self.subscriptions.add(subscription_id)
@@ -188,15 +216,15 @@ class ArmStore:
                 for image in seed.images:
                     lab.images.setdefault(image.name.lower(), _seeded(lab, image))
                 for machine in seed.virtual_machines:
-                    standing = lab.machines.get(machine.name.lower())
-                    if standing is None or not standing.whole:
+                    existing = lab.machines.get(machine.name.lower())
+                    if existing is None or not existing.whole:
                         lab.machines[machine.name.lower()] = seeded_machine(lab.name, machine)
         self.save()
 
     def unfinished(
         self, subscriptions: Iterable[SeedSubscription]
     ) -> list[tuple[Lab, VirtualMachine, SeedVirtualMachine]]:
-        """The machines that a seed document has just added and whose disks have no bytes yet."""
+        """Return the machines of a seed document whose disks have no bytes yet."""
         return [
             (lab, lab.machines[machine.name.lower()], machine)
             for subscription in subscriptions
@@ -207,48 +235,38 @@ class ArmStore:
         ]
 
     def find_lab(self, subscription: str, group: str, name: str) -> Lab | None:
-        """The lab of that name, whatever the casing."""
+        """Return the lab of that name, case-insensitive."""
         return self.labs.get((subscription.lower(), group.lower(), name.lower()))
 
     def find_subscription(self, subscription: str) -> str | None:
-        """The subscription id as it was declared, whatever the casing."""
+        """Return the subscription id as declared, found case-insensitively."""
         return next((each for each in self.subscriptions if each.lower() == subscription.lower()), None)
 
     def find_account(self, subscription: str, group: str, name: str) -> Lab | None:
-        """The first lab whose storage account that is."""
+        """Return the first lab that uses the storage account."""
         wanted = (subscription.lower(), group.lower())
         return next(
             (lab for key, lab in self.labs.items() if key[:2] == wanted and lab.storage_account == name.lower()), None
         )
 
     def find_machine(self, subscription: str, group: str, name: str) -> tuple[Lab, VirtualMachine] | None:
-        """The compute VM of that name in that resource group, and its lab."""
-        return next(
-            (
-                (lab, machine)
-                for lab, machine in self.all_machines()
-                if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower())
-                and machine.name.lower() == name.lower()
-            ),
-            None,
-        )
+        """Return the compute VM of that name in that resource group, with its lab."""
+        machines = self._machines_in(subscription, group)
+        return next(((lab, machine) for lab, machine in machines if machine.name.lower() == name.lower()), None)
 
     def find_disk(self, subscription: str, group: str, name: str) -> tuple[Lab, VirtualMachine, Disk] | None:
-        """The managed disk of that name in that resource group, its machine, and its lab."""
-        return next(
-            (
-                (lab, machine, disk)
-                for lab, machine in self.all_machines()
-                if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower())
-                for disk in machine.disks
-                if disk.name.lower() == name.lower()
-            ),
-            None,
-        )
+        """Return the managed disk of that name in that resource group, with its lab and machine."""
+        disks = ((lab, each, disk) for lab, each in self._machines_in(subscription, group) for disk in each.disks)
+        return next((found for found in disks if found[2].name.lower() == name.lower()), None)
 
     def all_machines(self) -> list[tuple[Lab, VirtualMachine]]:
-        """Every lab's machines."""
+        """Return the machines of all labs, each with its lab."""
         return [(lab, machine) for lab in self.labs.values() for machine in lab.machines.values()]
+
+    def _machines_in(self, subscription: str, group: str) -> Iterator[tuple[Lab, VirtualMachine]]:
+        for lab, machine in self.all_machines():
+            if (lab.subscription_id.lower(), machine.group.lower()) == (subscription.lower(), group.lower()):
+                yield lab, machine
 
     def _put(self, lab: Lab) -> None:
         self.labs[(lab.subscription_id.lower(), lab.resource_group.lower(), lab.name.lower())] = lab
@@ -263,13 +281,8 @@ def _operation(saved: Mapping[str, Any]) -> Operation:
     return Operation(**{**saved, "grant": AskedGrant(**grant) if grant else None})
 
 
-def timestamp() -> str:
-    """Now, as ARM writes it."""
-    return datetime.now(timezone.utc).isoformat()
-
-
 def new_properties(given: Mapping[str, Any]) -> dict[str, Any]:
-    """An image's properties with what the service adds when it is made."""
+    """Return an image's properties with those that the service adds on creation."""
     return {**given, "creationDate": timestamp(), "uniqueIdentifier": str(uuid.uuid4())}
 
 

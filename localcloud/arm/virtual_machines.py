@@ -1,11 +1,10 @@
-"""The life of a lab's virtual machines, and access to their disks.
+"""Virtual machines of labs: their deletion, changes by the control API, and access to their disks.
 
-Owns the rules: what may be deleted, whose disks may be read, for how long. Known of Azure: access is refused with 409
-`Conflict` while the machine is not deallocated, a SAS lasts at most 60 days, and an active one holds up the deletion of
-its disk. Four things are not published and assumed: granting access where some is active already gives another SAS, as
-good as the first; revoking ends all of them, and a grant that is still under way (`OperationPreempted`); a grant while
-another operation is under way is 409 `Conflict`; a machine whose deletion fails stays as it was.
-It knows nothing of HTTP and of how a SAS is made.
+Known of Azure: a grant is rejected with 409 `Conflict` unless the machine is deallocated, a SAS lasts up to 60 days,
+and an active one blocks the deletion of its disk. Four rules are not published and assumed: a grant while another is
+active creates a second, equal SAS; revoking ends all of them, and a grant in progress (`OperationPreempted`); a grant
+during another operation is 409 `Conflict`; a machine whose deletion fails is not changed. Does not handle HTTP or
+create a SAS.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from aiohttp import ClientError
 from pydantic import Field
 
 from localcloud.arm.errors import ArmError, resource_not_found
-from localcloud.arm.machines import Disk, VirtualMachine
+from localcloud.arm.machines import Disk, VirtualMachine, timestamp
 from localcloud.arm.operations import Operations, Work, retry_headers
-from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab, timestamp
+from localcloud.arm.store import ArmStore, AskedGrant, Fault, Lab
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.fault_rules import Document, Latencies
@@ -30,7 +29,7 @@ LONGEST_ACCESS_SECONDS = 60 * 24 * 3600
 
 
 class MachineChange(Document):
-    """A change of a machine by the control API; what is not given stays."""
+    """A change of a machine by the control API; omitted values are kept."""
 
     subscription_id: str
     resource_group: str
@@ -42,11 +41,11 @@ class MachineChange(Document):
     provisioning_state: str | None = Field(None, min_length=1)
     tags: dict[str, str] | None = None
     writes: str | None = Field(None, max_length=SECTOR // 4)
-    """Text that its guest writes into each disk; `Cloud` writes it."""
+    """Text that the guest writes to each disk; `Cloud` writes it."""
 
 
 class VirtualMachines:
-    """The machines of all labs."""
+    """The virtual machines of all labs."""
 
     def __init__(
         self,
@@ -60,20 +59,20 @@ class VirtualMachines:
         self._latencies = latencies
 
     async def delete(self, lab: Lab, machine: VirtualMachine, fault: Fault | None) -> str:
-        """Begin to delete a machine, its disks and their bytes; `fault` is how it shall end. The operation's id.
+        """Start to delete a machine, its disks and their bytes; this fails with `fault`, if given.
 
-        Raises ArmError."""
+        Returns the operation's id. Raises ArmError."""
         if machine.operation is not None:
             return machine.operation
         if not machine.whole:
             raise ArmError(409, "OperationNotAllowed", f"The virtual machine '{machine.name}' is still being created.")
         seconds = self._latencies().vm_delete_seconds
-        return await self._operations.begin(machine, seconds, self._deletion(lab, machine), fault=fault)
+        return await self._operations.start(machine, seconds, self._deletion(lab, machine), fault=fault)
 
     async def grant(self, lab: Lab, machine: VirtualMachine, disk: Disk, seconds: int, fault: Fault | None) -> str:
-        """Begin to grant read access to a disk for `seconds`; `fault` is how it shall end. The operation's id.
+        """Start to grant read access to a disk for `seconds`; this fails with `fault`, if given.
 
-        Raises ArmError."""
+        Returns the operation's id. Raises ArmError."""
         if machine.power_state != "deallocated":
             raise ArmError(
                 409,
@@ -81,31 +80,30 @@ class VirtualMachines:
                 f"Access not permitted because disk {disk.name} is currently attached to running VM "
                 f"{machine.compute_id(lab.subscription_id)}.",
             )
-        if under_way := disk.operation or machine.operation:
+        if active := disk.operation or machine.operation:
             raise ArmError(
                 409,
                 "Conflict",
                 f"Access to disk {disk.name} cannot be granted: another operation is in progress. Try later.",
-                retry_headers(self._store.operations[under_way]),
+                retry_headers(self._store.operations[active]),
             )
         grant = AskedGrant(str(uuid.uuid4()), disk.container, seconds)
         work = self._change_of_access(disk, grant)
-        takes = self._latencies().disk_access_seconds
-        return await self._operations.begin(disk, takes, work, fault=fault, grant=grant)
+        latency = self._latencies().disk_access_seconds
+        return await self._operations.start(disk, latency, work, fault=fault, grant=grant)
 
     async def revoke(self, disk: Disk, fault: Fault | None) -> str:
-        """Begin to revoke all access to a disk, also where there is none; `fault` is how it shall end. The operation's
-        id."""
+        """Start to revoke all access to a disk, if any; this fails with `fault`, if given. Returns the operation id."""
         if disk.operation is not None:
             if self._store.operations[disk.operation].grant is None:
                 return disk.operation
             message = f"Granting access to disk {disk.name} was preempted by revoking it."
             self._operations.end(disk, {"code": "OperationPreempted", "message": message})
         seconds = self._latencies().disk_access_seconds
-        return await self._operations.begin(disk, seconds, self._change_of_access(disk, None), fault=fault)
+        return await self._operations.start(disk, seconds, self._change_of_access(disk, None), fault=fault)
 
     def resume(self) -> None:
-        """Go on with what was under way when the cloud was stopped. Needs the running event loop."""
+        """Resume the operations that were active when the cloud stopped. Needs the running event loop."""
         for lab, machine in self._store.all_machines():
             self._operations.resume(machine, self._deletion(lab, machine))
             for disk in machine.disks:
@@ -148,13 +146,13 @@ class VirtualMachines:
             if fault is None and grant is None:
                 self._access.revoke(disk.container)
             elif fault is None and grant is not None:
-                self._access.give(disk.container, grant.id, grant.seconds)
+                self._access.grant(disk.container, grant.id, grant.seconds)
 
         return Work(check, check, settle)
 
 
 def change_machine(store: ArmStore, access: DiskAccess, change: MachineChange) -> VirtualMachine:
-    """Change a machine, as its guest, its owner or the lab would; returns it. Raises ArmError."""
+    """Change a machine, as its guest, its owner or the lab would. Returns it. Raises ArmError."""
     lab = store.find_lab(change.subscription_id, change.resource_group, change.lab)
     machine = lab.machines.get(change.name.lower()) if lab else None
     if machine is None:

@@ -1,5 +1,5 @@
-"""A stand-in for the azure-native plugin, where the genuine one cannot be installed.
+"""A stand-in for the azure-native plugin, for machines that cannot install the genuine one.
 
-Owns `azure-native:devtestlab:CustomImage` against the embedded cloud, with the genuine plugin's behaviour (checked in
-pulumi/pulumi-azure-native, provider/pkg, version 3). Every other resource type is refused by name.
+Implements `azure-native:devtestlab:CustomImage` against the embedded cloud, with the genuine plugin's behavior (checked
+in pulumi/pulumi-azure-native, provider/pkg, version 3). Rejects every other resource type by name.
 """

@@ -1,4 +1,4 @@
-"""Starts the stand-in plugin: prints its port, serves until the engine ends it or is gone."""
+"""Runs the stand-in plugin: prints its port, serves until the engine stops it or exits."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import sys
 
 from localcloud.azure_native.sdk_messages import load_messages_without_sdk
 
-_LOOK_SECONDS = 2.0
+_ENGINE_POLL_SECONDS = 2.0
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 def main() -> None:
-    """Serve. The engine adds its own address and flags as arguments, which need no answer."""
+    """Serve. The engine passes its own address and flags as further arguments, which are ignored."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--plugin-version", default="3.29.0")
     known, _ = parser.parse_known_args()
     try:
         load_messages_without_sdk()
     except ImportError as error:
-        sys.exit(f"the stand-in azure-native plugin: {error}; nothing can be done with it. Run 'python3 dev.py setup'.")
+        sys.exit(f"the stand-in azure-native plugin: {error}; it does not start. Run 'python3 dev.py setup'.")
     asyncio.run(_serve(known.plugin_version))
 
 
 async def _serve(version: str) -> None:
-    engine = os.getppid()  # before the port is printed: who has read it may end at once
+    engine = os.getppid()  # before the port is printed: an engine that has read it can exit at any time
     import grpc.aio
     from pulumi.runtime.proto import provider_pb2_grpc
 
@@ -47,7 +47,7 @@ async def _serve(version: str) -> None:
     print(port, flush=True)
     while not ended.is_set() and os.getppid() == engine:
         try:
-            await asyncio.wait_for(ended.wait(), _LOOK_SECONDS)
+            await asyncio.wait_for(ended.wait(), _ENGINE_POLL_SECONDS)
         except asyncio.TimeoutError:
             continue
     await server.stop(grace=None)

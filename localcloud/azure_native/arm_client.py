@@ -1,8 +1,8 @@
-"""Calls of the resource manager: tokens, retries, long-running operations.
+"""A client of the resource manager: tokens, retries, long-running operations.
 
-Owns the genuine plugin's way of calling: 408, 429, 5xx and `AnotherOperationInProgress` are tried three times more,
-Retry-After is honoured, an operation is polled to its end. One departure: without Retry-After the genuine plugin waits
-20, 60 and 120 seconds before it tries again; here it is 0.5, 1 and 2, since the cloud is on this machine.
+Behaves like the genuine plugin, in its words: retries 408, 429, 5xx and `AnotherOperationInProgress` 3 times, honors
+Retry-After, and polls operations until they finish. One difference: without Retry-After the genuine plugin waits 20 s,
+60 s and 120 s before a retry; this client waits 0.5 s, 1 s and 2 s, because the cloud is on this machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ENDED_BADLY = frozenset({"failed", "canceled", "cancelled"})
 
 
 class AzureError(Exception):
-    """A refused or failed call. `status` 0: no answer."""
+    """A rejected or failed call. `status` 0: no response."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -37,12 +37,12 @@ class AzureError(Exception):
 
 
 class UnfinishedError(AzureError):
-    """A PUT was accepted, and its operation failed or was given up: the resource may be there."""
+    """A PUT was accepted, but its operation failed or was abandoned: the resource may exist."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; header names in lower case."""
+class Response:
+    """An HTTP response; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON object in it, empty where there is none."""
+        """The JSON object in the response; empty if it has none."""
         try:
             body = json.loads(self.text) if self.text else {}
         except ValueError:
@@ -59,12 +59,12 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The ARM error code, empty where there is none."""
+        """The ARM error code; empty if it has none."""
         error = self.body.get("error")
         return str(error.get("code", "")) if isinstance(error, dict) else ""
 
     def error(self) -> AzureError:
-        """What it refuses, in the genuine plugin's words."""
+        """Return the error in the genuine plugin's words."""
         error = self.body.get("error")
         message = error.get("message", self.text) if isinstance(error, dict) else self.text
         code = f' Code="{self.code}"' if self.code else ""
@@ -72,7 +72,7 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait as the service asks, or None."""
+        """The seconds to wait that the service requests, or None."""
         for header, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
             value = self.headers.get(header, "")
             if value.isdigit():
@@ -81,7 +81,7 @@ class Answer:
 
 
 class ArmClient:
-    """Calls to the resource manager at `endpoint`, with tokens of a managed identity (App Service protocol)."""
+    """Calls the resource manager at `endpoint`, with tokens of a managed identity (App Service protocol)."""
 
     def __init__(self, endpoint: str, identity_endpoint: str, identity_header: str) -> None:
         self._endpoint, self._identity_endpoint = endpoint.rstrip("/"), identity_endpoint
@@ -92,100 +92,97 @@ class ArmClient:
         self._cancelled = asyncio.Event()
 
     def cancel(self) -> None:
-        """End all waiting, now and later."""
+        """Cancel all waits, including future ones."""
         self._cancelled.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._cancelled.is_set()
 
     async def close(self) -> None:
         """Close the connections."""
         if self._opened is not None:
             await self._opened.close()
 
-    async def get(self, path: str, api_version: str) -> Answer:
-        """The answer to a GET, whatever its status."""
+    async def get(self, path: str, api_version: str) -> Response:
+        """Return the response to a GET, with any status."""
         return await self._send("GET", self._url(path, api_version))
 
     async def put(self, path: str, api_version: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-        """Create or update and wait for the end. Returns the resource.
+        """Create or update the resource and wait until the operation finishes. Returns the resource.
 
-        Raises AzureError where the PUT is refused, UnfinishedError where it was accepted and came to no good end.
+        Raises AzureError if the PUT is rejected, UnfinishedError if it was accepted but did not succeed.
         """
-        answer = await self._send("PUT", self._url(path, api_version), body)
-        if answer.status not in (200, 201, 202):
-            raise answer.error()
+        response = await self._send("PUT", self._url(path, api_version), body)
+        if response.status not in (200, 201, 202):
+            raise response.error()
         try:
-            if await self._poll(answer, self._url(path, api_version), UPDATE_POLL_SECONDS, timeout):
-                answer = await self.get(path, api_version)
-                if answer.status != 200:
-                    raise answer.error()
+            if await self._poll(response, self._url(path, api_version), UPDATE_POLL_SECONDS, timeout):
+                response = await self.get(path, api_version)
+                if response.status != 200:
+                    raise response.error()
         except AzureError as error:
             raise UnfinishedError(str(error), error.status) from error
-        return answer.body
+        return response.body
 
     async def delete(self, path: str, api_version: str, timeout: float) -> None:
-        """Delete and wait for the end; what is not there is deleted. Raises AzureError."""
-        answer = await self._send("DELETE", self._url(path, api_version))
-        if answer.status == 404:
+        """Delete the resource, if it exists, and wait until the operation finishes. Raises AzureError."""
+        response = await self._send("DELETE", self._url(path, api_version))
+        if response.status == 404:
             return
-        if answer.status not in (200, 202, 204):
-            raise answer.error()
-        await self._poll(answer, None, DELETE_POLL_SECONDS, timeout)
+        if response.status not in (200, 202, 204):
+            raise response.error()
+        await self._poll(response, None, DELETE_POLL_SECONDS, timeout)
 
-    async def _poll(self, answer: Answer, resource: str | None, interval: float, timeout: float) -> bool:
-        """Wait until the operation that `answer` began has ended; False where it began none. Raises AzureError."""
-        operation = answer.headers.get("azure-asyncoperation") or answer.headers.get("location")
-        state = str(answer.body.get("properties", {}).get("provisioningState", "Succeeded"))
+    async def _poll(self, response: Response, resource: str | None, interval: float, timeout: float) -> bool:
+        """Wait until the operation of `response` finishes; return False if it has none. Raises AzureError."""
+        operation = response.headers.get("azure-asyncoperation") or response.headers.get("location")
+        state = str(response.body.get("properties", {}).get("provisioningState", "Succeeded"))
         if operation is None and (resource is None or state.lower() == "succeeded"):
             return False
         url = urljoin(f"{self._endpoint}/", operation) if operation else str(resource)
         if not url.startswith(f"{self._endpoint}/"):
-            raise AzureError("the poll link of an operation leads away from the resource manager")
+            raise AzureError("the poll URL of an operation is not one of the resource manager")
         deadline = time.monotonic() + timeout
-        wait = answer.retry_after or 0.0
+        wait = response.retry_after or 0.0
         while True:
             if time.monotonic() + wait > deadline:
-                raise AzureError(f"context deadline exceeded: the operation did not end within {timeout:.0f} s")
+                raise AzureError(f"context deadline exceeded: the operation did not finish within {timeout:.0f} s")
             await self._sleep(wait)
-            answer = await self._send("GET", url)
-            if answer.status not in (200, 201, 202, 204):
-                raise answer.error()
-            body = answer.body
+            response = await self._send("GET", url)
+            if response.status not in (200, 201, 202, 204):
+                raise response.error()
+            body = response.body
             state = body.get("status") or body.get("properties", {}).get("provisioningState") or "Succeeded"
             if state.lower() in _ENDED_BADLY:
-                raise answer.error()
-            if state.lower() == "succeeded" and answer.status != 202:
+                raise response.error()
+            if state.lower() == "succeeded" and response.status != 202:
                 return True
-            asked = answer.retry_after
-            wait = interval if asked is None else asked
+            requested = response.retry_after
+            wait = interval if requested is None else requested
 
-    async def _send(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> Answer:
+    async def _send(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> Response:
         from aiohttp import ClientError
 
         for attempt in range(RETRIES + 1):
             last = attempt == RETRIES
             try:
-                answer = await self._exchange(method, url, body)
+                response = await self._exchange(method, url, body)
             except (ClientError, asyncio.TimeoutError) as error:
                 if last:
-                    raise AzureError(f"{method} {url}: no answer ({type(error).__name__}: {error})") from error
+                    raise AzureError(f"{method} {url}: no response ({type(error).__name__}: {error})") from error
                 await self._sleep(RETRY_SECONDS * 2**attempt)
                 continue
-            again = answer.status in _RETRIED or (answer.status == 409 and answer.code == "AnotherOperationInProgress")
-            if last or not again:
-                return answer
-            asked = answer.retry_after
-            await self._sleep(RETRY_SECONDS * 2**attempt if asked is None else asked)
+            retry = response.status in _RETRIED or (
+                response.status == 409 and response.code == "AnotherOperationInProgress"
+            )
+            if last or not retry:
+                return response
+            requested = response.retry_after
+            await self._sleep(RETRY_SECONDS * 2**attempt if requested is None else requested)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _exchange(self, method: str, url: str, body: Mapping[str, Any] | None) -> Answer:
+    async def _exchange(self, method: str, url: str, body: Mapping[str, Any] | None) -> Response:
         headers = {"Authorization": f"Bearer {await self._bearer()}", "Accept": "application/json"}
-        async with self._session().request(method, url, headers=headers, json=body) as response:
-            text = await response.text()
-            return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, text)
+        async with self._session().request(method, url, headers=headers, json=body) as raw:
+            headers = {name.lower(): value for name, value in raw.headers.items()}
+            return Response(raw.status, headers, await raw.text())
 
     async def _bearer(self) -> str:
         async with self._token_lock:
@@ -193,29 +190,29 @@ class ArmClient:
                 return self._token
             headers = {"X-IDENTITY-HEADER": self._identity_header}
             query = {"resource": "https://management.azure.com/", "api-version": "2019-08-01"}
-            async with self._session().get(self._identity_endpoint, headers=headers, params=query) as response:
-                answer = Answer(response.status, {}, await response.text())
-            if answer.status != 200:
-                raise answer.error()
-            token = answer.body
+            async with self._session().get(self._identity_endpoint, headers=headers, params=query) as raw:
+                response = Response(raw.status, {}, await raw.text())
+            if response.status != 200:
+                raise response.error()
+            token = response.body
             self._token, self._token_until = token["access_token"], float(token["expires_on"]) - _TOKEN_MARGIN_SECONDS
             return self._token
 
     def _session(self) -> ClientSession:
         if self._opened is None:
-            # Half of the plugin's start would be this import, and many runs need no request at all.
+            # Imported here: it would double the plugin's start time, and many runs send no request.
             from aiohttp import ClientSession, ClientTimeout
 
             self._opened = ClientSession(timeout=ClientTimeout(total=100.0))
         return self._opened
 
     async def _sleep(self, seconds: float) -> None:
-        if seconds > 0 and not self.cancelled:
+        if seconds > 0 and not self._cancelled.is_set():
             try:
                 await asyncio.wait_for(self._cancelled.wait(), seconds)
             except asyncio.TimeoutError:
                 return
-        if self.cancelled:
+        if self._cancelled.is_set():
             raise AzureError("context canceled")
 
     def _url(self, path: str, api_version: str) -> str:

@@ -1,7 +1,7 @@
-"""The resource type `azure-native:devtestlab:CustomImage`: its properties, id, request body and answers.
+"""The resource type `azure-native:devtestlab:CustomImage`: its properties, id, request body and responses.
 
 Pure functions over plain values (an unknown value is `UNKNOWN`). Names and types are those of the SDK's
-`devtestlab.CustomImage`; no property but the path parameters forces a replacement.
+`devtestlab.CustomImage`; only the path parameters force a replacement.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""Pulumi's sentinel for a value that a preview does not know."""
+"""Pulumi's sentinel for a value that is unknown in a preview."""
 
 TYPE = "azure-native:devtestlab:CustomImage"
 API_VERSION = "2018-09-15"
@@ -21,8 +21,8 @@ REPLACED_BY = frozenset({"subscriptionId", *PATH_PARAMETERS})
 
 Values = dict[str, Any]
 
-# A property's type: `str`, `bool`, `float`, a dict of properties, a list with the items' type, or `_TEXTS`.
-_TEXTS: dict[str, Any] = {"*": str}
+# A property's type: `str`, `bool`, `float`, a dict of properties, a list with the items' type, or `_STRINGS`.
+_STRINGS: dict[str, Any] = {"*": str}
 _NESTED: Values = {
     "author": str,
     "customImagePlan": {"id": str, "offer": str, "publisher": str},
@@ -34,7 +34,7 @@ _NESTED: Values = {
     "vhd": {"imageName": str, "osType": str, "sysPrep": bool},
     "vm": {"linuxOsInfo": {"linuxOsState": str}, "sourceVmId": str, "windowsOsInfo": {"windowsOsState": str}},
 }
-_BODY: Values = {**_NESTED, "location": str, "tags": _TEXTS}
+_BODY: Values = {**_NESTED, "location": str, "tags": _STRINGS}
 _READ_ONLY_NESTED: Values = {"creationDate": str, "provisioningState": str, "uniqueIdentifier": str}
 _OUTPUTS: Values = {
     **_BODY,
@@ -56,7 +56,7 @@ _ID = re.compile(
 
 
 def image_id(subscription: str, inputs: Mapping[str, Any]) -> str:
-    """The ARM id that requests go to. The service answers with another casing of it."""
+    """Return the ARM id for requests. The service returns it in another casing."""
     group, lab, name = (quote(str(inputs[key]), safe="") for key in ("resourceGroupName", "labName", "name"))
     return (
         f"/subscriptions/{subscription}/resourceGroups/{group}"
@@ -65,47 +65,47 @@ def image_id(subscription: str, inputs: Mapping[str, Any]) -> str:
 
 
 def failures(inputs: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a program's inputs, in the genuine plugin's words. Unknown property names pass, as there."""
+    """Return the problems of a program's inputs, in the genuine plugin's words. Like it, accepts unknown properties."""
     return list(_failures("", _INPUTS, inputs))
 
 
 def request_body(inputs: Mapping[str, Any]) -> Values:
-    """The body of a PUT."""
+    """Return the body of a PUT."""
     body = {key: inputs[key] for key in ("location", "tags") if key in inputs}
     return {**body, "properties": {key: inputs[key] for key in _NESTED if key in inputs}}
 
 
-def outputs_of(answer: Mapping[str, Any]) -> Values:
-    """What the state keeps of ARM's answer."""
-    flat = {**answer.get("properties", {}), **answer}
+def outputs_of(response: Mapping[str, Any]) -> Values:
+    """Return the outputs for the state from ARM's response."""
+    flat = {**response.get("properties", {}), **response}
     return {**_known(_OUTPUTS, flat), "azureApiVersion": API_VERSION}
 
 
 def inputs_of(outputs: Mapping[str, Any]) -> Values:
-    """The outputs that a program could have given as inputs, without the path parameters."""
+    """Return the outputs that a program can set as inputs, without the path parameters."""
     return _known(_BODY, outputs)
 
 
-def imported_inputs(resource_id: str, answer: Mapping[str, Any]) -> Values:
-    """The inputs that would have made a standing image. Path parameters come from the id, in the id's casing.
+def imported_inputs(resource_id: str, response: Mapping[str, Any]) -> Values:
+    """Return the inputs that would create an existing image. Path parameters are those of the id, in its casing.
 
-    Raises ValueError for an id of something else.
+    Raises ValueError for the id of another resource type.
     """
     match = _ID.fullmatch(resource_id)
     if match is None:
         raise ValueError(f"failed to parse '{resource_id}' against the path of {TYPE}")
     path = {name: unquote(value) for name, value in match.groupdict().items()}
-    full = {key: value for key, value in inputs_of(outputs_of(answer)).items() if value not in ({}, [])}
+    full = {key: value for key, value in inputs_of(outputs_of(response)).items() if value not in ({}, [])}
     return {**path, **full}
 
 
 def preview(inputs: Mapping[str, Any]) -> Values:
-    """The outputs as far as a preview knows them."""
+    """Return the outputs that a preview can determine."""
     return {**_previewed(_OUTPUTS, inputs), "azureApiVersion": API_VERSION}
 
 
 def schema(version: str) -> Values:
-    """The package schema of what this plugin covers."""
+    """Return the package schema of the supported resource type."""
     resource = {
         "inputProperties": {key: _schema_type(kind) for key, kind in _INPUTS.items()},
         "requiredInputs": ["labName", "resourceGroupName"],
@@ -144,7 +144,7 @@ def _value_name(value: Any) -> str:
 
 
 def _known(kinds: Values, values: Mapping[str, Any]) -> Values:
-    """The values whose properties the type has, all the way down; null counts as absent."""
+    """Return the values of the type's properties, recursively; null counts as absent."""
     return {
         key: _narrowed(kinds.get(key, kinds.get("*")), value)
         for key, value in values.items()

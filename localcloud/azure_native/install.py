@@ -1,7 +1,7 @@
-"""Puts the stand-in plugin where the engine looks for azure-native. Standard library only.
+"""Installs the stand-in plugin where the engine looks for azure-native. Standard library only.
 
-Owns one folder, `plugins/resource-azure-native-v<version>`, of a private PULUMI_HOME. It never touches the user's own
-PULUMI_HOME, and a genuine plugin in that place is left alone.
+Writes only `plugins/resource-azure-native-v<version>` of a private PULUMI_HOME. Does not change the user's own
+PULUMI_HOME or replace a genuine plugin.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def install(pulumi_home: Path, python: Path, version: str) -> Path:
-    """Make the plugin start with `python` (which has the project's dependencies), as `version` (`3.29.0`).
+    """Install the plugin as `version` (`3.29.0`), run by `python`, which has the project's dependencies.
 
-    Returns the plugin's folder. Calling it again changes nothing, unless interpreter or checkout moved.
+    Returns the plugin's folder. Repeated calls change nothing, unless interpreter or checkout moved.
     """
     folder = pulumi_home / "plugins" / f"resource-azure-native-v{version}"
     binary = folder / _BINARY
-    # -I keeps the program's folder and the user's PYTHONPATH out: no module of theirs can take the place of ours.
+    # -I ignores the program's folder and PYTHONPATH, so no module there replaces one of the plugin.
     code = f"import sys; sys.path.append({str(_CHECKOUT)!r}); from localcloud.azure_native.__main__ import main; main()"
     script = (
         f"#!/bin/sh\n{_MARK}\n"

@@ -1,7 +1,7 @@
-"""Pulumi's property values: reading and writing protobuf structs, and the differences between two of them.
+"""Pulumi's property values: reads and writes protobuf structs, and compares them as the genuine plugin does.
 
-Pure. Owns the wire forms of secrets and outputs (unwrapped: the engine marks secrets again, since this plugin does not
-accept them) and the genuine plugin's way to tell a difference. It knows no resource type.
+Unwraps secrets and outputs: this plugin does not accept secrets, so the engine marks them again. Pure; independent of
+resource types.
 """
 
 from __future__ import annotations
@@ -9,36 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
+from google.protobuf.struct_pb2 import Struct, Value
 
 from localcloud.azure_native.custom_image import UNKNOWN
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the mark of a secret on Pulumi's wire, the same everywhere
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - Pulumi's constant signature of secrets
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 
 Change = tuple[str, str]
-"""A changed property's path, and `ADD`, `DELETE` or `UPDATE`."""
+"""The path of a changed property, and `ADD`, `DELETE` or `UPDATE`."""
 
 
 def read(struct: Struct) -> dict[str, Any]:
-    """A struct as plain values, without nulls."""
+    """Return a struct as plain values, without nulls."""
     return {key: _read(value) for key, value in struct.fields.items() if value.WhichOneof("kind") != "null_value"}
 
 
 def write(values: Mapping[str, Any]) -> Struct:
-    """Plain values as a struct, without nulls."""
+    """Return plain values as a struct, without nulls."""
     struct = Struct()
-    for key, value in values.items():
-        if value is not None:
-            struct.fields[key].CopyFrom(_write(value))
+    struct.update({key: value for key, value in values.items() if value is not None})
     return struct
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], base: str = "") -> Iterator[Change]:
-    """What differs, property by property, with paths such as `vhd.imageName` and `disks[0].lun`.
+    """Return the differences by property, with paths such as `vhd.imageName` and `disks[0].lun`.
 
-    Keys that begin with `__` are the provider's own and do not count.
+    Skips keys that start with `__`, which belong to the provider.
     """
     for key in dict.fromkeys((*old, *new)):
         path = f"{base}.{key}" if base else key
@@ -53,7 +51,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], base: str = "") -> I
 
 
 def apply_changes(values: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with what changed from `old` to `new`, and nothing else that `new` holds."""
+    """Return `values` with the changes from `old` to `new` applied, and no other values of `new`."""
     result = {key: value for key, value in values.items() if key not in old or key in new}
     for key, value in new.items():
         if key not in old:
@@ -94,19 +92,3 @@ def _unwrapped(struct: Struct) -> Any:
     if signature not in (_SECRET, _OUTPUT):
         return read(struct)
     return _read(struct.fields["value"]) if "value" in struct.fields else UNKNOWN
-
-
-def _write(value: Any) -> Value:
-    if isinstance(value, bool):
-        return Value(bool_value=value)
-    if isinstance(value, (int, float)):
-        return Value(number_value=value)
-    if isinstance(value, str):
-        return Value(string_value=value)
-    if isinstance(value, Mapping):
-        return Value(struct_value=write(value))
-    if isinstance(value, (list, tuple)):
-        written = Value()
-        written.list_value.values.extend(_write(item) for item in value)
-        return written
-    return Value(null_value=NULL_VALUE)

@@ -1,6 +1,6 @@
-"""The SDK's message modules alone: processes that only speak gRPC with the engine start without the SDK.
+"""Imports the SDK's message modules alone, so that processes that only speak gRPC start without the complete SDK.
 
-Owns how they are imported. Standard library only.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def load_messages_without_sdk() -> None:
-    """Make `pulumi.runtime.proto.*` importable without the packages above it. ImportError if there is no SDK."""
+    """Make `pulumi.runtime.proto.*` importable without its parent packages. Raises ImportError without the SDK."""
     spec = importlib.util.find_spec("pulumi")
     if spec is None or spec.origin is None:
         raise ImportError("the Pulumi SDK is not installed in this environment")

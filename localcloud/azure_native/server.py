@@ -1,9 +1,9 @@
 """The gRPC side of the stand-in: Pulumi's provider protocol for custom images.
 
-Owns what the engine sees: checks, diffs, previews, and how a failure is told (no traceback, ever). A creation that
-failed after its PUT was accepted keeps id and state (`ErrorResourceInitFailed`), so that the next update goes on.
-The id that a state keeps is ARM's own casing after a creation, the requested casing after a failed one, and the given
-one after an import: all as the genuine plugin does it.
+Implements checks, diffs, previews, and errors without tracebacks. If a create fails after its PUT was accepted, the
+state keeps id and outputs (`ErrorResourceInitFailed`), so the next update continues. The id in the state has ARM's
+casing after a create, the requested casing after a failed one, and the casing of the user after an import, like the
+genuine plugin's.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Context: TypeAlias = Any  # grpc.aio.ServicerContext; grpc carries no types
 Diff = provider_pb2.PropertyDiff
 
 
-class RefusedError(Exception):
-    """A request that this plugin cannot serve; the text goes to the user."""
+class UnsupportedError(Exception):
+    """A request that this plugin does not support; the message is shown to the user."""
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
-    """One configured provider. Any number of operations at once."""
+    """One configured provider; operations run concurrently."""
 
     def __init__(self, client: ArmClient | None, version: str) -> None:
-        """`client` None: the environment names no embedded cloud, and every call that needs one is refused."""
+        """`client` None: the environment names no embedded cloud, so every call that needs one fails."""
         self._opened, self._version = client, version
         self._subscription = self._location = ""
         self._locations: dict[str, asyncio.Task[str | None]] = {}
@@ -77,7 +77,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     async def Invoke(self, request: Any, context: Context) -> Any:
-        await _abort(context, f"the stand-in azure-native plugin covers {TYPE} only, not the function {request.tok}")
+        await _abort(context, f"the stand-in azure-native plugin supports {TYPE} only, not the function {request.tok}")
 
     async def Check(self, request: Any, context: Context) -> Any:
         try:
@@ -87,7 +87,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             if "location" not in news and (location := await self._default_location(olds, news)):
                 news["location"] = location
             news.setdefault("azureApiVersion", API_VERSION)
-        except RefusedError as error:
+        except UnsupportedError as error:
             await _abort(context, str(error))
         failures = [provider_pb2.CheckFailure(reason=reason) for reason in custom_image.failures(news)]
         return provider_pb2.CheckResponse(inputs=write(news), failures=failures)
@@ -119,28 +119,28 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             client = self._client()
             path = self._path(inputs)
             await _check_absent(client, path)
-            answer = await self._put(context, path, inputs, request.properties, request.timeout)
-        except (AzureError, RefusedError) as error:
+            response = await self._put(context, path, inputs, request.properties, request.timeout)
+        except (AzureError, UnsupportedError) as error:
             await _abort(context, str(error))
-        outputs = custom_image.outputs_of(answer)
-        return provider_pb2.CreateResponse(id=answer.get("id", path), properties=write(outputs))
+        outputs = custom_image.outputs_of(response)
+        return provider_pb2.CreateResponse(id=response.get("id", path), properties=write(outputs))
 
     async def Read(self, request: Any, context: Context) -> Any:
         try:
             _check_type(request.urn)
-            answer = await self._client().get(request.id, API_VERSION)
-            if answer.status == 404:
+            response = await self._client().get(request.id, API_VERSION)
+            if response.status == 404:
                 return provider_pb2.ReadResponse()
-            if answer.status != 200:
-                raise answer.error()
-            outputs = custom_image.outputs_of(answer.body)
+            if response.status != 200:
+                raise response.error()
+            outputs = custom_image.outputs_of(response.body)
             if request.HasField("inputs"):
                 before = custom_image.inputs_of(read(request.properties))
                 now = custom_image.inputs_of(outputs)
                 inputs = property_values.apply_changes(read(request.inputs), before, now)
             else:
-                inputs = custom_image.imported_inputs(request.id, answer.body)
-        except (AzureError, RefusedError, ValueError) as error:
+                inputs = custom_image.imported_inputs(request.id, response.body)
+        except (AzureError, UnsupportedError, ValueError) as error:
             await _abort(context, str(error))
         return provider_pb2.ReadResponse(id=request.id, properties=write(outputs), inputs=write(inputs))
 
@@ -151,16 +151,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             outputs.update((key, state[key]) for key in ("name", "location") if key in state)
             return provider_pb2.UpdateResponse(properties=write(outputs))
         try:
-            answer = await self._put(context, self._path(inputs), inputs, request.news, request.timeout)
-        except (AzureError, RefusedError) as error:
+            response = await self._put(context, self._path(inputs), inputs, request.news, request.timeout)
+        except (AzureError, UnsupportedError) as error:
             await _abort(context, str(error))
-        return provider_pb2.UpdateResponse(properties=write(custom_image.outputs_of(answer)))
+        return provider_pb2.UpdateResponse(properties=write(custom_image.outputs_of(response)))
 
     async def Delete(self, request: Any, context: Context) -> Empty:
         try:
             _check_type(request.urn)
             await self._client().delete(request.id, API_VERSION, request.timeout or DEFAULT_TIMEOUT_SECONDS)
-        except (AzureError, RefusedError) as error:
+        except (AzureError, UnsupportedError) as error:
             await _abort(context, str(error))
         return Empty()
 
@@ -179,16 +179,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         except UnfinishedError as error:
             state, message = None, str(error)
             try:
-                answer = await client.get(path, API_VERSION)
-                if answer.status != 200:
-                    raise answer.error()
-                state = write(custom_image.outputs_of(answer.body))
-            except AzureError as unread:
-                message = f"resource created but read failed {unread}: {message}"
+                response = await client.get(path, API_VERSION)
+                if response.status != 200:
+                    raise response.error()
+                state = write(custom_image.outputs_of(response.body))
+            except AzureError as read_error:
+                message = f"resource created but read failed {read_error}: {message}"
             await _abort_unfinished(context, path, state, given, message)
 
     async def _default_location(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
-        """The location of the state, of the configuration, or of the resource group, in this order."""
+        """Return the location of the state, of the configuration, or of the resource group, in this order."""
         known = olds.get("location") or self._location
         group = news.get("resourceGroupName")
         if known or group is None:
@@ -209,31 +209,31 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _client(self) -> ArmClient:
         if self._opened is None:
-            raise RefusedError(
-                "the stand-in azure-native plugin serves the embedded cloud only, and IMAGEFACTORY_RESOURCE_MANAGER, "
-                "IDENTITY_ENDPOINT or IDENTITY_HEADER is not set; nothing can be made or read. Take the environment "
-                "from 'python3 dev.py env', or install the genuine plugin for real Azure"
+            raise UnsupportedError(
+                "the stand-in azure-native plugin supports the embedded cloud only, and IMAGEFACTORY_RESOURCE_MANAGER, "
+                "IDENTITY_ENDPOINT or IDENTITY_HEADER is not set; no resource can be created or read. Set the "
+                "environment from 'python3 dev.py env', or install the genuine plugin for real Azure"
             )
         return self._opened
 
     def _path(self, inputs: Mapping[str, Any]) -> str:
         if not self._subscription:
-            raise RefusedError("the azure-native provider has no subscriptionId; give it one in its arguments")
+            raise UnsupportedError("the azure-native provider has no subscriptionId; set it in its arguments")
         return custom_image.image_id(self._subscription, inputs)
 
 
 def _check_type(urn: str) -> None:
-    """Refuse what is not a custom image. A resource's type is the last of its parents' `Parent$Child`."""
+    """Raise UnsupportedError unless the URN is of a custom image. Its type is the last part of `Parent$Child`."""
     kind = urn.split("::")[2].rpartition("$")[2]
     if kind != TYPE:
-        raise RefusedError(
-            f"Resource type {kind} not found: the stand-in azure-native plugin covers {TYPE} only; install the genuine "
-            "plugin for other types"
+        raise UnsupportedError(
+            f"Resource type {kind} not found: the stand-in azure-native plugin supports {TYPE} only; install the "
+            "genuine plugin for other types"
         )
 
 
 def _insignificant(path: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Casing of a resource group, casing and spaces of a location."""
+    """Return whether only the casing of a resource group, or the casing or spaces of a location, changed."""
     old, new = (str(values.get(path, "")).lower() for values in (olds, news))
     if path == "location":
         return old.replace(" ", "") == new.replace(" ", "")
@@ -241,11 +241,11 @@ def _insignificant(path: str, olds: Mapping[str, Any], news: Mapping[str, Any]) 
 
 
 async def _check_absent(client: ArmClient, path: str) -> None:
-    answer = await client.get(path, API_VERSION)
-    if answer.status == 200:
+    response = await client.get(path, API_VERSION)
+    if response.status == 200:
         raise AzureError(f"cannot create already existing resource '{path}'")
-    if answer.status != 404:
-        raise AzureError(f"cannot check existence of resource '{path}': status code {answer.status}, {answer.text}")
+    if response.status != 404:
+        raise AzureError(f"cannot check existence of resource '{path}': status code {response.status}, {response.text}")
 
 
 async def _abort(context: Context, message: str) -> NoReturn:

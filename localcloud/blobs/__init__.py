@@ -1,1 +1,1 @@
-"""The blob service of the embedded cloud: Azurite as a child process, and a front that adds what Azurite lacks."""
+"""The blob service of the embedded cloud: Azurite as a child process, behind a proxy that adds what Azurite lacks."""

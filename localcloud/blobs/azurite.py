@@ -1,7 +1,6 @@
-"""Azurite as a child process.
+"""Azurite as a child process: started, given accounts, stopped.
 
-Owns its start, its accounts and its end. It dies with this process, however that ends: it stops when its standard input
-does. Refuses: installing it (dev.py does that).
+It never outlives this process: it stops when its standard input is closed. Does not install it; dev.py does.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ _log = logging.getLogger(__name__)
 
 
 class AzuriteError(Exception):
-    """Azurite cannot be had or does not start; the text says why and what to do."""
+    """Azurite is missing or does not start; the message gives the reason and the remedy."""
 
 
 class Azurite:
-    """The blob emulator on a loopback port; `folder` None keeps everything in memory."""
+    """The blob emulator on a loopback port; `folder` None: in memory only."""
 
     def __init__(self, port: int, front_port: int, folder: Path | None) -> None:
         self._port, self._front_port, self._folder = port, front_port, folder
@@ -38,7 +37,7 @@ class Azurite:
         self.ended = asyncio.Event()
 
     async def start(self, accounts: Mapping[str, str], inherited: tuple[int, ...] = ()) -> None:
-        """Start with `accounts` (name -> key) and wait until it listens; it keeps the `inherited` descriptors open.
+        """Start with `accounts` (name -> key) and wait until it listens; it inherits the descriptors `inherited`.
 
         Raises AzuriteError."""
         command = [_node(), str(_HOST), str(_entry()), str(self._front_port), "--blobHost", LOOPBACK]
@@ -50,24 +49,24 @@ class Azurite:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which then ends Azurite in order
+            start_new_session=True,  # Ctrl-C in the terminal reaches the daemon only, which then stops Azurite
             pass_fds=inherited,
         )
         self._reader = asyncio.create_task(self._read(self._process))
         await self.set_accounts(accounts)
-        await self._before_end(self._listening.wait())
+        await self._unless_ended(self._listening.wait())
 
     async def set_accounts(self, accounts: Mapping[str, str]) -> None:
-        """Put `accounts` in the place of all accounts; at once, and no request notices."""
+        """Replace all accounts; requests in progress are not affected."""
         process = self._process
         if process is None or process.stdin is None:
-            raise AzuriteError("Azurite: it does not run, so no account can be added. Start the embedded cloud.")
+            raise AzuriteError("Azurite: is not running, so no account can be added. Start the embedded cloud.")
         async with self._changing:
             process.stdin.write(json.dumps({"accounts": dict(accounts)}).encode() + b"\n")
-            await self._before_end(self._acknowledged.get())
+            await self._unless_ended(self._acknowledged.get())
 
     async def stop(self) -> None:
-        """End it and wait until its databases are written."""
+        """Stop it and wait until its databases are written."""
         if self._process is None or self._reader is None:
             return
         if self._process.stdin is not None:
@@ -75,7 +74,7 @@ class Azurite:
         try:
             await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
         except asyncio.TimeoutError:
-            _log.error("Azurite did not end within %d s and is killed; its last seconds may be lost.", _STOP_SECONDS)
+            _log.error("Azurite did not stop within %d s; killing it. Its latest writes may be lost.", _STOP_SECONDS)
             self._process.kill()
         await self._reader
 
@@ -93,14 +92,14 @@ class Azurite:
         await process.wait()
         self.ended.set()
 
-    async def _before_end(self, awaited: Coroutine[object, object, object]) -> None:
+    async def _unless_ended(self, awaited: Coroutine[object, object, object]) -> None:
         tasks = [asyncio.ensure_future(each) for each in (awaited, self.ended.wait())]
         done, rest = await asyncio.wait(tasks, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()
         if tasks[0] not in done:
             raise AzuriteError(
-                "Azurite: it did not start, or ended; the embedded cloud has no blobs. The lines before this say why."
+                "Azurite: did not start, or exited; the embedded cloud has no blobs. See the log lines before this one."
             )
 
 
@@ -108,14 +107,14 @@ def _node() -> str:
     node = os.environ.get("LOCALCLOUD_NODE") or shutil.which("node")
     if node is None or not shutil.which(node):
         raise AzuriteError(
-            "Node.js: not found in LOCALCLOUD_NODE or on the PATH, and the blob emulator needs it. "
-            "Start the cloud with `python3 dev.py cloud start`, which brings it."
+            "Node.js: not found in LOCALCLOUD_NODE or on the PATH; the blob emulator needs it. "
+            "Start the cloud with `python3 dev.py cloud start`, which installs it."
         )
     return node
 
 
 def _entry() -> Path:
-    """Azurite's blob entry script: what LOCALCLOUD_AZURITE names, else the newest that dev.py installed."""
+    """Return Azurite's blob entry script: LOCALCLOUD_AZURITE, else the newest that dev.py installed."""
     if given := os.environ.get("LOCALCLOUD_AZURITE"):
         found = [Path(given)] if Path(given).is_file() else []
     else:
@@ -124,7 +123,7 @@ def _entry() -> Path:
         found = sorted(installed, key=lambda path: path.stat().st_mtime)
     if not found:
         raise AzuriteError(
-            f"Azurite: not found ({given or 'nothing is installed in the cache folder'}), so there are no blobs. "
+            f"Azurite: not found ({given or 'none is installed in the cache folder'}); there are no blobs. "
             "Start the cloud with `python3 dev.py cloud start`, which installs it."
         )
     return found[-1]

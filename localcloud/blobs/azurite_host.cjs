@@ -5,10 +5,10 @@
  *
  *   node azurite_host.cjs <azurite>/dist/src/blob/main.js <front port> <Azurite's own options>
  *
- * Owns the changes to Azurite's classes (3.37.0, as locked in localcloud/azurite). Faults and latencies are decided by
- * the front (front.py), which tells a copy's life in the request header x-localcloud-copy. Account keys come as lines
- * {"accounts": {"name": "key"}} on standard input, each answered by such a line on standard output; the end of standard
- * input, even by the death of the parent, ends Azurite in good order.
+ * Patches Azurite's classes (3.37.0, as locked in localcloud/azurite). The front (front.py) decides faults and latencies,
+ * and describes a copy in the request header x-localcloud-copy. Account keys arrive as lines
+ * {"accounts": {"name": "key"}} on standard input, each acknowledged by a line on standard output. When standard input
+ * is closed, even because the parent was killed, Azurite stops cleanly.
  */
 "use strict";
 const { dirname, join } = require("node:path");
@@ -29,7 +29,7 @@ const errors = load("errors/StorageErrorFactory.js");
 const { newEtag } = require(join(dirname(entry), "../common/utils/utils.js"));
 
 const PAGE_BLOB = "PageBlob";
-const pending = new Set(); // blob documents whose copy has not ended; the whole truth is each document's `copyLife`
+const pending = new Set(); // blob documents with a pending copy; each document's `copyLife` describes it
 
 const blobs = (store) => store.db.getCollection(store.BLOBS_COLLECTION);
 
@@ -37,7 +37,7 @@ function find(store, { account, container, blob, snapshot = "" }) {
   return blobs(store).findOne({ accountName: account, containerName: container, name: blob, snapshot });
 }
 
-/** The tables that say where a blob's bytes are. Azurite copies the reference, so a write to one blob shows in the other. */
+/** Copies the tables that locate a blob's bytes. Azurite copies the reference, so a write to one blob changes the other. */
 function takeContent(document, source) {
   document.pageRangesInOrder = source.pageRangesInOrder?.slice();
   document.committedBlocksInOrder = source.committedBlocksInOrder?.slice();
@@ -54,7 +54,7 @@ function beginCopy(store, document, source, life) {
     copyStatus: "pending",
     copyProgress: `0/${length}`,
     copyCompletionTime: undefined,
-    // Azure makes a page blob of the full length that reads as zeros, any other blob with no content.
+    // Azure creates a page blob of the full length that reads as zeros, and other blobs without content.
     contentLength: document.properties.blobType === PAGE_BLOB ? length : 0,
   });
   dropContent(document);
@@ -91,7 +91,7 @@ function sourceFault(store, life) {
   return undefined;
 }
 
-/** Bring every copy to where it stands now. Every operation on blobs begins with this, so no timer is needed. */
+/** Updates the progress of every copy. Every operation on blobs calls this first, so no timer is needed. */
 function settle(store) {
   for (const document of pending) {
     const life = document.copyLife;
@@ -103,7 +103,7 @@ function settle(store) {
     const fault = sourceFault(store, life) ?? (share === 1 ? life.fails : undefined);
     if (fault != null) endCopy(store, document, "failed", fault);
     else if (life.stalls || share < 1) {
-      // A stalled copy halts half way.
+      // A stalled copy stops at half its length.
       const copied = Math.floor((life.length * (life.stalls ? Math.min(share, 0.5) : share)) / 512) * 512;
       document.properties.copyProgress = `${copied}/${life.length}`;
     } else endCopy(store, document, "success", undefined);
@@ -125,7 +125,7 @@ const COPIES = ["startCopyFromURL", "copyFromURL"];
 
 function wrap(owner, name, make) {
   const original = owner[name];
-  if (typeof original !== "function") throw new Error(`Azurite has no ${name}: install the version that is locked`);
+  if (typeof original !== "function") throw new Error(`Azurite has no ${name}: install the locked version`);
   owner[name] = make(original);
 }
 
@@ -185,12 +185,12 @@ wrap(Handler, "validateCopySource", (original) => async function (url, account, 
   if (request.getHeader("x-localcloud-source") && host === request.getHeader("Host")) {
     const [, , container, ...blob] = pathname.split("/").map(decodeURIComponent);
     const source = { account, container, blob: blob.join("/"), snapshot: searchParams.get("snapshot") ?? "" };
-    if (find(this.metadataStore, source)) return; // the front vouches that the caller may read it
+    if (find(this.metadataStore, source)) return; // the front has authorized the caller
   }
   try {
     await original.call(this, url, account, context);
   } catch (error) {
-    // To somebody without any signature Azure does not say that a private blob exists.
+    // Without a signature, Azure does not reveal that a private blob exists.
     if (error.statusCode !== 403 || searchParams.has("sig")) throw error;
     throw errors.getCannotVerifyCopySource(context.contextId, 404, "The specified resource does not exist.");
   }
@@ -201,8 +201,8 @@ wrap(Store, "init", (original) => async function () {
   for (const document of blobs(this).where((each) => each.copyLife !== undefined)) pending.add(document);
 });
 
-// Azurite asks a copy's source over HTTP whether it may be read. The URL names the front: ask Azurite itself, so that
-// the question meets no fault rule and no journal.
+// Azurite sends an HTTP request to check access to a copy's source. The URL names the front: send it to Azurite itself,
+// so that fault rules and journal skip it.
 createRequire(entry)("axios").interceptors.request.use((request) => {
   const url = new URL(request.url);
   if (url.port === frontPort) url.port = ownPort;
@@ -221,7 +221,7 @@ wrap(Server, "afterClose", (original) => async function () {
 });
 
 function setAccounts(accounts) {
-  // A lone separator: with an empty value Azurite falls back on its account with the well-known key.
+  // A lone separator: with an empty value Azurite uses its default account with the well-known key.
   process.env.AZURITE_ACCOUNTS = Object.entries(accounts).map(([name, key]) => `${name}:${key};`).join("") || ";";
   if (accountStore) accountStore.refresh();
   else {
@@ -233,4 +233,4 @@ function setAccounts(accounts) {
 
 createInterface({ input: process.stdin })
   .on("line", (line) => setAccounts(JSON.parse(line).accounts))
-  .on("close", () => process.emit("SIGTERM") || process.exit(0)); // nobody listens yet: nothing is there to be saved
+  .on("close", () => process.emit("SIGTERM") || process.exit(0)); // no listener yet: there is nothing to save

@@ -1,8 +1,8 @@
-"""Read access to managed disks: the grants in force, and the SAS that they give.
+"""Read access to managed disks: the active grants, and their SAS.
 
-Owns where a disk's bytes lie (one account of the cloud's own, one container per disk, as in Azure), and the making and
-judging of a disk's SAS, which names a stored grant (`si`) as Azure's does: where the grant is gone, the SAS is dead.
-The grants themselves are kept by the resource manager's store. Refuses: HTTP, and whether access may be granted.
+A disk's bytes are in an account of the cloud itself, in one container per disk, as in Azure. A disk's SAS names a
+stored grant (`si`), as Azure's does: without the grant, the SAS is invalid. The resource manager's store saves the
+grants. Does not handle HTTP or decide whether access may be granted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode
 
 DISK_ACCOUNT = "md-localcloud"
-"""Named as Azure names its own; no seed can declare an account with a hyphen."""
+"""Named like Azure's; a seed cannot declare it, because account names have no hyphen."""
 DISK_BLOB = "abcd"
 
 
@@ -31,31 +31,31 @@ class Grant:
 
 
 class DiskAccess:
-    """The grants by their ids. `key` signs the SAS; who has the same two is the same."""
+    """The grants by id; `key` signs the SAS. Objects with the same grants and key are interchangeable."""
 
     def __init__(self, grants: MutableMapping[str, Grant], key: bytes) -> None:
         self._grants, self._key = grants, key
 
     def url(self, endpoint: str, container: str, grant: str) -> str:
-        """The disk's URL below the account's blob endpoint, with the SAS of a grant, also of one that is over."""
+        """Return the disk's URL below the account's blob endpoint, with the SAS of a grant, even of an expired one."""
         query = {"sv": "2018-03-28", "sr": "b", "si": grant, "sig": self._signature(container, grant)}
         return f"{endpoint}/{container}/{DISK_BLOB}?{urlencode(query)}"
 
-    def give(self, container: str, grant: str, seconds: float) -> None:
-        """Put a grant in force for `seconds`, beside those that there are."""
+    def grant(self, container: str, grant: str, seconds: float) -> None:
+        """Add a grant for `seconds`; existing grants are kept."""
         self._grants[grant] = Grant(container, time.time() + seconds)
 
     def revoke(self, container: str) -> None:
-        """End every grant of a disk."""
+        """Remove every grant of a disk."""
         for name in [name for name, each in self._grants.items() if each.container == container]:
             del self._grants[name]
 
     def active(self, container: str) -> int:
-        """How many grants of a disk are in force."""
+        """Return the number of active grants of a disk."""
         return sum(each.container == container and each.expires > time.time() for each in self._grants.values())
 
     def opens(self, path: str, query: str) -> bool:
-        """Whether this SAS opens this path (`/account/container/blob`) now, for reading."""
+        """Return whether this SAS is valid now for reading this path (`/account/container/blob`)."""
         given = dict(parse_qsl(query))
         account, container, blob = (*unquote(path).lstrip("/").split("/", 2), "", "")[:3]
         grant = self._grants.get(given.get("si", ""))
@@ -73,5 +73,5 @@ class DiskAccess:
 
 
 def new_container() -> str:
-    """A container name as Azure gives them to disks."""
+    """Return a container name like those of Azure's disks."""
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))

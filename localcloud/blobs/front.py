@@ -1,9 +1,8 @@
-"""The front before Azurite: a streaming reverse proxy that adds fault rules, limits, slow copies and the journal.
+"""The front of Azurite: a streaming reverse proxy that adds fault rules, limits, slow copies and the journal.
 
-Owns what happens to a call on its way: cut, delayed, answered with an error, or passed on. Method, path, Host and
-headers reach Azurite as the client sent them, or signatures would fail and copy sources be foreign; only what the door
-(door.py) opens itself is changed. How a slow copy lives is told to Azurite (azurite_host.cjs) in a header. Refuses:
-understanding blobs.
+Cuts, delays, rejects or forwards each call. Method, path, Host and headers reach Azurite as the client sent them,
+because signatures cover them and copy sources name them; only a call that authorization.py accepts is changed. A header
+tells Azurite (azurite_host.cjs) how long a copy takes and how it ends. Does not interpret blobs.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from localcloud.blobs.access import LOOPBACK
-from localcloud.blobs.door import Door, Passage, Refused
+from localcloud.blobs.access import LOOPBACK, VERSION_HEADER
+from localcloud.blobs.authorization import Authorization, BlobError, Forwarding
 from localcloud.blobs.limits import Turnstile
 from localcloud.fault_rules import Action, Faults, Journal, Latencies, Span
 
@@ -29,13 +28,13 @@ _NOTHING = Action.model_construct()
 
 
 class BlobFront:
-    """Answers for the blob service on the public port."""
+    """The blob service on the public port."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         azurite_port: int,
-        door: Door,
+        authorization: Authorization,
         faults: Faults,
         latencies: Callable[[], Latencies],
         turnstile: Turnstile,
@@ -43,11 +42,11 @@ class BlobFront:
     ) -> None:
         self._session = session
         self._azurite = f"http://{LOOPBACK}:{azurite_port}"
-        self._door, self._turnstile = door, turnstile
+        self._authorization, self._turnstile = authorization, turnstile
         self._faults, self._latencies, self._journal = faults, latencies, journal
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one call and note it."""
+        """Respond to one call and record it in the journal."""
         method, target, span = request.method, request.raw_path, _page_write(request)
         action = self._faults.match("blob", method, target, "request", span)
         if action and action.delay_seconds:
@@ -56,20 +55,20 @@ class BlobFront:
             self._journal.record("blob", method, target, 0, span)
             return _cut(request)
         if action and action.status is not None:
-            refusal = _error(action.status, action.code, action.message, action.retry_after)
-            response: web.StreamResponse = await _send(request, refusal)
+            error = _error(action.status, action.code, action.message, action.retry_after)
+            response: web.StreamResponse = await _send(request, error)
         elif not target.startswith("/"):
             response = await _send(request, _error(400, "InvalidUri", "The request line must name a path."))
         elif span and not await self._has_turn(target, span):
             response = await _send(request, _error(503, "ServerBusy", "The server is busy.", None))
         else:
-            response = await self._let_in(request, action or _NOTHING)
+            response = await self._authorize(request, action or _NOTHING)
         status = 0 if action and action.drop else response.status
         self._journal.record("blob", method, target, status, span)
         return response
 
     async def _has_turn(self, target: str, span: Span) -> bool:
-        """Wait as the limits and the latencies have it; False where the limits refuse it."""
+        """Wait as limits and latencies require; return False if the limits reject the write."""
         now = asyncio.get_running_loop().time()
         wait = self._turnstile.wait(now, target.partition("?")[0], span[1])
         if wait is None:
@@ -78,22 +77,22 @@ class BlobFront:
             await asyncio.sleep(seconds)
         return True
 
-    async def _let_in(self, request: web.BaseRequest, action: Action) -> web.StreamResponse:
+    async def _authorize(self, request: web.BaseRequest, action: Action) -> web.StreamResponse:
         try:
-            passage = await self._door.passage(request)
-        except Refused as refused:
-            return await _send(request, _error(refused.status, refused.code, refused.message, None, refused.headers))
-        if isinstance(passage, web.Response):
-            return await _send(request, passage)
-        return await self._forward(request, passage, action)
+            forwarding = await self._authorization.authorize(request)
+        except BlobError as error:
+            return await _send(request, _error(error.status, error.code, error.message, None, error.headers))
+        if isinstance(forwarding, web.Response):
+            return await _send(request, forwarding)
+        return await self._forward(request, forwarding, action)
 
-    async def _forward(self, request: web.BaseRequest, passage: Passage, action: Action) -> web.StreamResponse:
+    async def _forward(self, request: web.BaseRequest, forwarding: Forwarding, action: Action) -> web.StreamResponse:
         headers = [
             (name, value)
             for name, value in request.headers.items()
-            if (lower := name.lower()) not in _HOP_BY_HOP and lower not in passage.without
+            if (lower := name.lower()) not in _HOP_BY_HOP and lower not in forwarding.without
         ]
-        headers += passage.added
+        headers += forwarding.added
         if action.corrupt:
             headers.append((CORRUPT, "yes"))
         if _starts_copy(request) and (life := self._copy_life(request)):
@@ -102,21 +101,21 @@ class BlobFront:
         try:
             async with self._session.request(
                 request.method,
-                URL(self._azurite + passage.target, encoded=True),
+                URL(self._azurite + forwarding.target, encoded=True),
                 headers=headers,
                 data=request.content if request.body_exists else None,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            ) as answer:
+            ) as received:
                 if action.drop:
-                    await answer.read()
+                    await received.read()
                     return _cut(request)
-                response = web.StreamResponse(status=answer.status, reason=answer.reason)
-                for name, value in answer.headers.items():
+                response = web.StreamResponse(status=received.status, reason=received.reason)
+                for name, value in received.headers.items():
                     if name.lower() not in _HOP_BY_HOP:
                         response.headers.add(name, value)
                 await response.prepare(request)
-                async for chunk in answer.content.iter_any():
+                async for chunk in received.content.iter_any():
                     await response.write(chunk)
                 await response.write_eof()
                 return response
@@ -127,7 +126,7 @@ class BlobFront:
 
     def _copy_life(self, request: web.BaseRequest) -> str | None:
         latencies = self._latencies()
-        rule = self._faults.match("blob", request.method, request.raw_path, "copy") or Action.model_construct()
+        rule = self._faults.match("blob", request.method, request.raw_path, "copy") or _NOTHING
         given = rule.copy_seconds is not None
         life = {
             "seconds": rule.copy_seconds if given else latencies.copy_seconds,
@@ -139,7 +138,7 @@ class BlobFront:
 
 
 def _starts_copy(request: web.BaseRequest) -> bool:
-    """Whether this is Copy Blob; ranges, blocks and synchronous copies from a URL are other operations."""
+    """Return whether this is Copy Blob; ranges, blocks and synchronous copies from a URL are other operations."""
     return (
         request.method == "PUT"
         and "x-ms-copy-source" in request.headers
@@ -150,7 +149,7 @@ def _starts_copy(request: web.BaseRequest) -> bool:
 
 
 def _page_write(request: web.BaseRequest) -> Span | None:
-    """The range of a page write, as offset and length in bytes; None: it is another operation."""
+    """Return the range of a page write, as offset and length in bytes; None for other operations."""
     if request.method != "PUT" or "comp=page" not in request.raw_path:
         return None
     given = request.headers.get("x-ms-range") or request.headers.get("Range") or ""
@@ -161,9 +160,8 @@ def _page_write(request: web.BaseRequest) -> Span | None:
 def _error(
     status: int, code: str, message: str, retry_after: int | None = None, extra: Mapping[str, str] | None = None
 ) -> web.Response:
-    """An error as the blob service words it."""
-    headers = {"x-ms-error-code": code, "x-ms-request-id": str(uuid.uuid4()), "x-ms-version": "2021-12-02"}
-    headers |= extra or {}
+    """Return an error in the form of the blob service."""
+    headers = {"x-ms-error-code": code, "x-ms-request-id": str(uuid.uuid4()), **VERSION_HEADER, **(extra or {})}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
     text = (

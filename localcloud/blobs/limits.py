@@ -1,7 +1,7 @@
-"""What one page blob and one storage account bear, as Azure limits them.
+"""Limits of page writes per page blob and per storage account, like Azure's.
 
-Owns the counting: a write that comes faster than the limits waits its turn, and is refused where its turn is too far
-away. Reads are not limited. The clock is the event loop's, so that time spent elsewhere counts.
+A write that exceeds the limits waits, and is rejected if it would wait too long. Reads are not limited. Uses the event
+loop's clock, so time spent elsewhere counts.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections import defaultdict
 
 from pydantic import Field
 
-from localcloud.fault_rules import Document
+from localcloud.fault_rules import Settings
 
 
-class Limits(Document):
+class Limits(Settings):
     """Limits of page writes; None: unlimited."""
 
     blob_bytes_per_second: float | None = Field(None, gt=0)
@@ -21,26 +21,24 @@ class Limits(Document):
     account_bytes_per_second: float | None = Field(None, gt=0)
     account_requests_per_second: float | None = Field(None, gt=0)
     queue_seconds: float = Field(1.0, ge=0)
-    """How long a write may wait for its turn; one that would wait longer is refused with 503 ServerBusy."""
-
-    def to_json(self) -> dict[str, object]:
-        """All limits, also those that were not given."""
-        return self.model_dump(by_alias=True, mode="json")
+    """How long a write may wait; one that would wait longer is rejected with 503 ServerBusy."""
 
 
 class Turnstile:
-    """Lets page writes pass at the rates that are in force; at first without limits."""
+    """Delays page writes to the current limits; at first there are none."""
 
     def __init__(self) -> None:
         self.set(Limits.model_construct())
 
     def set(self, limits: Limits) -> None:
-        """Put limits in force; nobody waits any more."""
+        """Set the limits and reset all waits."""
         self.limits = limits
         self._free: defaultdict[str, float] = defaultdict(float)
 
     def wait(self, now: float, blob: str, length: int) -> float | None:
-        """Seconds until a write of `length` bytes to `blob` (`/account/container/name`) is done; None: refused."""
+        """Return the seconds until a write of `length` bytes to `blob` (`/account/container/name`) finishes.
+
+        None: it is rejected."""
         limits, account = self.limits, blob.split("/", 2)[1]
         times = [
             (name, amount / rate)

@@ -1,17 +1,17 @@
 /*
- * Put Page From URL for Azurite, which answers 501 to it: the ranges of one page blob written from another one.
+ * Put Page From URL for Azurite, which returns 501 for it: writes a range of a page blob from another page blob.
  *
- * Owns that operation as Azure documents it, with its conditions, digests and refusals. It copies no bytes: extents are
- * never written twice, so the destination's page table points at those of the source. Who may call is decided before
- * (front.py, Azurite); only a SAS in the source's URL is checked here. The front asks with the request header
- * x-localcloud-corrupt for a range that is written with one byte changed, and vouches with x-localcloud-source for a
- * source that it has judged itself for this very call (a bearer token's, a managed disk's): that is never remembered.
+ * Implements the operation as Azure documents it, with its conditions, digests and errors. Copies no bytes: extents are
+ * never written twice, so the destination's page table points at those of the source. Callers are authorized earlier
+ * (authorization.py, Azurite); only a SAS in the source's URL is checked here. The request header x-localcloud-corrupt
+ * makes it change one byte of the range; x-localcloud-source says that the front has authorized the source for this call
+ * (by a bearer token, or for a managed disk), which is never cached.
  */
 "use strict";
 
 const MOST_BYTES = 4 * 1024 * 1024;
 const PAGE_BYTES = 512;
-const SAS_SECONDS = 5; // how long a SAS that was found good is taken to be good, within its own life
+const SAS_SECONDS = 5; // how long a valid SAS is cached, unless it expires earlier
 
 module.exports = function install({ load, find, wrapHandler }) {
   const Ranges = load("handlers/PageBlobRangesManager.js");
@@ -22,8 +22,8 @@ module.exports = function install({ load, find, wrapHandler }) {
   const { computeTransactionalChecksums } = load("../common/utils/utils.js", true);
   const blobHandler = load("handlers/BlobHandler.js").prototype;
   const ranges = new Ranges();
-  const digests = new Map(); // extents of a range -> CRC64: the source of 200 copies is read once
-  const opened = new Map(); // source URL with its SAS -> until when it was found good, in ms
+  const digests = new Map(); // extents of a range -> CRC64, so that the source of 200 copies is read once
+  const opened = new Map(); // source URL with its valid SAS -> expiry of this entry, in ms
 
   function rangeOf(text, context, header) {
     const match = /^bytes=(\d+)-(\d+)$/.exec(text ?? "");
@@ -114,16 +114,16 @@ module.exports = function install({ load, find, wrapHandler }) {
     const wanted = { crc64: asText(options.sourceContentcrc64), md5: asText(options.sourceContentMD5) };
     if (wanted.crc64 && wanted.crc64 !== read.crc64) throw errors.getCrc64Mismatch(context.contextId, wanted.crc64, read.crc64);
     if (wanted.md5 && wanted.md5 !== read.md5) throw errors.getMd5Mismatch(context.contextId, wanted.md5, read.md5);
-    let told = read;
+    let result = read;
     if (request.request.getHeader("x-localcloud-corrupt")) {
       const persistency = await corrupted(this, parts.map((each) => each.persistency), context);
       parts = [{ ...from, persistency }];
-      told = await digestOf(this, [persistency], context);
+      result = await digestOf(this, [persistency], context);
     }
     const destination = find(this.metadataStore, request);
     if (!destination) throw errors.getBlobNotFound(context.contextId);
     if (to.end >= destination.properties.contentLength) throw errors.getInvalidPageRange(context.contextId);
-    // Checks the conditions and makes the pages allocated; then each part is put in its place.
+    // Checks the conditions and allocates the pages; the loop then sets each part.
     const zeros = { id: ZERO_EXTENT_ID, offset: 0, count: to.end - to.start + 1 };
     const written = await this.metadataStore.uploadPages(
       context, destination, to.start, to.end, zeros,
@@ -138,9 +138,9 @@ module.exports = function install({ load, find, wrapHandler }) {
       statusCode: 201,
       eTag: written.etag,
       lastModified: written.lastModified,
-      // Recorded of Azure: whoever sends an MD5 gets one, and no CRC64.
-      contentMD5: wanted.md5 && Buffer.from(told.md5, "base64"),
-      xMsContentCrc64: wanted.md5 ? undefined : Buffer.from(told.crc64, "base64"),
+      // Recorded of Azure: a request with an MD5 gets the MD5, and no CRC64.
+      contentMD5: wanted.md5 && Buffer.from(result.md5, "base64"),
+      xMsContentCrc64: wanted.md5 ? undefined : Buffer.from(result.crc64, "base64"),
       blobSequenceNumber: written.blobSequenceNumber,
       requestId: context.contextId,
       version: request.request.getHeader("x-ms-version"),

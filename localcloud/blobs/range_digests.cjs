@@ -1,8 +1,8 @@
 /*
  * Digests of ranges for Azurite's Get Blob: x-ms-range-get-content-md5 with Azure's limits, x-ms-range-get-content-crc64.
  *
- * Computes them from the content that Azurite returns. Azurite refuses the CRC64 header and returns no MD5, and no
- * error, for more than 4 MiB.
+ * Computes them from the content that Azurite returns. Azurite rejects the CRC64 header, and for more than 4 MiB it
+ * returns neither an MD5 nor an error.
  */
 "use strict";
 const { Readable } = require("node:stream");
@@ -15,12 +15,12 @@ module.exports = function install({ load, wrapHandler }) {
   const errors = load("errors/StorageErrorFactory.js");
   const { HeaderConstants } = load("utils/constants.js", true);
   const { computeTransactionalChecksums } = load("../common/utils/utils.js", true);
-  HeaderConstants.X_MS_RANGE_GET_CONTENT_CRC64 = "x-localcloud-unused"; // so that Azurite's list of refused headers lacks it
+  HeaderConstants.X_MS_RANGE_GET_CONTENT_CRC64 = "x-localcloud-unused"; // removes it from Azurite's list of rejected headers
 
   wrapHandler("handlers/BlobHandler.js", "download", (original) => async function (options, context) {
     const { request } = new BlobStorageContext(context);
-    const asks = (digest) => request.getHeader(`x-ms-range-get-content-${digest}`)?.toLowerCase() === "true";
-    const [md5, crc64] = [asks("md5"), asks("crc64")];
+    const wants = (digest) => request.getHeader(`x-ms-range-get-content-${digest}`)?.toLowerCase() === "true";
+    const [md5, crc64] = [wants("md5"), wants("crc64")];
     if (md5 && crc64) {
       const message = "Both x-ms-range-get-content-crc64 header and x-ms-range-get-content-md5 header are present.";
       throw new StorageError(400, "BothCrc64AndMd5RangeHeaderPresent", message, context.contextId);

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
 from imagefactory.copying.staging import Relay
-from imagefactory.images.vhd_footer import length_diagnostic
+from imagefactory.images.vhd_footer import length_problem
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import StandingImage
 from providers.vhdcopy.progress import Row
@@ -64,7 +64,7 @@ class VhdCopy:
             for name in ("sourceUrl", "destinationUrl", "relayUrl")
             if urlsplit(str(inputs.get(name, ""))).query
         }
-        if diagnostic := length_diagnostic(int(inputs["sourceLength"])):
+        if diagnostic := length_problem(int(inputs["sourceLength"])):
             found["sourceLength"] = f"{diagnostic}, so Azure would refuse it; save the image again"
         try:
             datetime.fromisoformat(str(inputs["sourceCreated"]))

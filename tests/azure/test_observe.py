@@ -81,7 +81,7 @@ async def test_one_companion_that_cannot_be_downloaded_stops_no_other(world: Wor
     world.cloud.set_faults([{"service": "blob", "method": "GET", "path": document, "action": refusal}])
     catalog = (await facts_of(world)).catalog
     assert [image.name for image in catalog.images] == [good]
-    assert [broken.companion_name for broken in catalog.broken] == [document]
+    assert [broken.name for broken in catalog.broken] == [world.images[bad]]
 
 
 async def test_labs_are_found_over_all_pages_with_one_listing_per_subscription(world: World) -> None:

@@ -17,18 +17,24 @@ WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 
 
 def test_a_broken_labs_json_stops_the_run_with_its_place_and_changes_nothing(world: World) -> None:
-    """The message is `validate`'s, with line and column; no image is touched."""
+    """The messages are those of `validate`, each with its severity once; no image is changed."""
     web = world.add_lab("web", "Win2016")
     world.add_images((WINDOWS, 5))
     world.serve()
     world.wishes["web"] = ["Win2106"]
+    world.settings["keep"] = 0
+    run = world.up()
+    assert "error: setting imagefactory:keep: 0 is not valid" in run.output, run.output
+    assert "error: error" not in run.output
+    del world.settings["keep"]
     run = world.up()
     assert run.code != 0
     assert "labs.json:1:" in run.output and "Win2016" in run.output, run.output
     command = ["imagefactory", "validate"]
     told = subprocess.run(command, cwd=world.folder, env=world.environment, capture_output=True, text=True, check=False)
-    faults = told.stdout.splitlines()[:-1]
-    assert told.returncode == 1 and faults and all(fault in run.output for fault in faults), told.stdout
+    lines = [re.sub(r"^(\S+): (error|warning): ", r"\2: \1: ", line) for line in told.stdout.splitlines()[:-1]]
+    assert told.returncode == 1 and lines and all(line in run.output for line in lines), told.stdout
+    assert any(line.startswith("warning: ") for line in lines) and "error: error" not in run.output
     assert "Traceback" not in run.output
     assert set(world.held(web)) == set(world.images)
 

@@ -136,3 +136,18 @@ def test_destroy_removes_what_the_stack_made_and_leaves_the_factory(world: World
     assert run.code == 0, run.output
     assert set(world.held(web)) == {"handmade"}
     assert world.staged(web) == [] and world.factory_digest() == factory
+
+
+def test_a_relay_is_released_where_an_image_of_its_account_was_deleted_in_the_portal(world: World) -> None:
+    """Without a refresh the state takes that lab for done, so no release would remove what another lab's copy stages in
+    its account: the other lab copies from the factory."""
+    done = world.add_lab("done", "Win2016", region="eastus")
+    (name,) = world.add_images((WINDOWS, 5))
+    world.serve()
+    world.delete_image(done, name)
+    others = [world.add_lab(f"other{n}", "Win2016", region="eastus") for n in range(2)]
+    world.serve()
+    assert [world.held(lab) for lab in others] == [{name: "Succeeded"}] * 2
+    assert [world.staged(lab) for lab in (done, *others)] == [[], [], []]
+    world.serve("--refresh")
+    assert world.held(done) == {name: "Succeeded"} and world.staged(done) == []

@@ -252,6 +252,9 @@ class Machine:
             assert not missing, f"{name} lacks {missing}\n{told}"
         if self.unreadable & set(self.world.wishes):
             assert run.code != 0, told
+        if run.code == 0:
+            left = {name: self.world.staged(lab) for name, lab in self.world.labs.items() if self.world.staged(lab)}
+            assert not left, f"staged VHDs that no resource will release: {left}\n{told}"
 
     def finish(self) -> None:
         """Once faults end and what is damaged is rebuilt, two runs reach the plan, and the next one does nothing."""

@@ -192,7 +192,7 @@ def test_data_disks_are_told_and_saved_on_demand_and_distribution_says_what_beco
     assert world.command("catalog", "--json").document["leftOut"] == []
     world.add_lab("web", "Win2016")
     run = world.preview()
-    assert "labs get its OS disk only" in run.output, run.output
+    assert "labs get only its OS disk" in run.output, run.output
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_generation_2_is_recorded_and_warned_of(world: FactoryWorld) -> None:
     """With what DevTest Labs does with it."""
     world.add_vm("a", hyperVGeneration="V2")
     saved = world.save()
-    assert saved.code == 0 and "made as generation 1" in saved.document["warnings"][0]
+    assert saved.code == 0 and "created as generation 1" in saved.document["warnings"][0]
     assert world.companions()[saved.row("a")["image"]]["hyperVGeneration"] == "V2"
 
 

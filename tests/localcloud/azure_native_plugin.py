@@ -1,4 +1,4 @@
-"""The stand-in azure-native plugin, started as the engine starts it, for the tests beside it."""
+"""The stand-in azure-native plugin, started as the engine starts it, shared by the tests of this folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ END_SECONDS = 30.0
 
 
 def image_inputs(url: str, name: str = "Win-A", **more: Any) -> dict[str, Any]:
-    """Inputs as Check gives them back."""
+    """Return inputs in the form that Check returns."""
     return {
         "azureApiVersion": "2018-09-15",
         "labName": "Target",
@@ -40,7 +40,7 @@ def image_inputs(url: str, name: str = "Win-A", **more: Any) -> dict[str, Any]:
 
 
 class Plugin:
-    """The stub of a started plugin."""
+    """The gRPC stub of a started plugin."""
 
     def __init__(self, stub: Any) -> None:
         self.stub = stub
@@ -61,7 +61,7 @@ class Plugin:
 
 @asynccontextmanager
 async def started(home: Path, environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
-    """The installed plugin with this environment, and no other."""
+    """Start the installed plugin with this environment only."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         install(home, Path(sys.executable), "3.29.0") / "pulumi-resource-azure-native",
@@ -91,24 +91,24 @@ async def started(home: Path, environment: Mapping[str, str]) -> AsyncIterator[P
 
 
 async def fails(call: Any) -> Any:
-    """The gRPC error of a call that must fail."""
+    """Return the gRPC error of a call that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value
 
 
 def init_failed(error: Any) -> Any:
-    """The partial failure in a gRPC error's trailing metadata."""
+    """Return the partial failure in a gRPC error's trailing metadata."""
     (packed,) = [value for key, value in error.trailing_metadata() if key == "grpc-status-details-bin"]
-    told = status_pb2.Status.FromString(packed)
-    assert (told.code, told.message) == (2, error.details())
+    status = status_pb2.Status.FromString(packed)
+    assert (status.code, status.message) == (2, error.details())
     detail = provider_pb2.ErrorResourceInitFailed()
-    assert told.details[0].Unpack(detail)
+    assert status.details[0].Unpack(detail)
     return detail
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    """Wait for something that comes soon; fail where it does not."""
+    """Wait until the condition is true; fail after a timeout."""
 
     async def wait() -> None:
         while not happened():  # noqa: ASYNC110 - what is waited for happens in another process

@@ -1,4 +1,4 @@
-"""Two storage accounts of the embedded cloud and questions about copies, for the tests beside it."""
+"""Two storage accounts of the embedded cloud, and helpers for copies, shared by the tests of this folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE = b"\x5a" * 512
 
 @dataclass(frozen=True)
 class Pair:
-    """Two storage accounts with a container each; `source` holds one page blob with some pages."""
+    """Two storage accounts with a container each; `source` contains a page blob with some pages."""
 
     cloud: CloudClient
     key: str
@@ -29,7 +29,7 @@ class Pair:
     target: ContainerClient
 
     def url(self, lifetime: timedelta = timedelta(hours=1), **permission: bool) -> str:
-        """The source's URL with a SAS (to read, if nothing else is said)."""
+        """Return the source's URL with a SAS (by default for reading)."""
         sas = generate_blob_sas(
             str(self.source.account_name),
             self.source.container_name,
@@ -41,7 +41,7 @@ class Pair:
         return f"{self.source.url}?{sas}"
 
     def copy(self, name: str = "copy.vhd", rule: Mapping[str, object] | None = None, **options: Any) -> BlobClient:
-        """Start a copy in the target account; `rule` is the fault action that meets it."""
+        """Start a copy to the target account; `rule` is the fault action that applies to it."""
         if rule is not None:
             self.cloud.set_faults([{"service": "blob", "path": f"/{name}$", "action": rule}])
         blob = self.target.get_blob_client(name)
@@ -49,12 +49,12 @@ class Pair:
         return blob
 
     def content(self) -> bytes:
-        """The source's bytes."""
+        """Return the source's bytes."""
         return bytes(self.source.download_blob().readall())
 
 
 def wait(blob: BlobClient, until: Callable[[BlobProperties], bool]) -> BlobProperties:
-    """The blob's properties as soon as they are as wished."""
+    """Return the blob's properties once they meet the condition."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         properties = blob.get_blob_properties()
@@ -65,12 +65,12 @@ def wait(blob: BlobClient, until: Callable[[BlobProperties], bool]) -> BlobPrope
 
 
 def ended(properties: BlobProperties) -> bool:
-    """Whether a copy is no longer pending."""
+    """Return whether a copy is no longer pending."""
     return properties.copy.status != "pending"
 
 
 def refusal(call: Callable[[], object]) -> tuple[int | None, str | None]:
-    """HTTP status and error code that a call is refused with."""
+    """Return HTTP status and error code of a call that must fail."""
     with pytest.raises(HttpResponseError) as caught:
         call()
     response: Any = caught.value.response

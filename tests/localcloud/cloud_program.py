@@ -1,4 +1,4 @@
-"""The embedded cloud as a program on one state folder, and a seed for it, for the tests beside it."""
+"""The embedded cloud as a program on one state folder, and a seed for it, shared by the tests of this folder."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class Program:
 
     @property
     def client(self) -> CloudClient:
-        """The control API."""
+        """The client of the control API."""
         return CloudClient(self.state)
 
     def run(self, verb: str, *arguments: str | Path, ok: bool = True, **environment: str) -> str:
-        """Run a verb to its end; its output (both streams)."""
+        """Run a command until it exits; return its output (both streams)."""
         ended = subprocess.run(
             self._command(verb, *arguments),
             env={**self.environment, **environment},
@@ -87,7 +87,7 @@ class Program:
         return ended.stdout
 
     def serve(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Serve in the foreground of a process of its own."""
+        """Serve in the foreground of another process."""
         process = subprocess.Popen(
             self._command("serve", *arguments),
             env=self.environment,
@@ -99,19 +99,19 @@ class Program:
         return process
 
     def seed_file(self, document: object) -> Path:
-        """A seed file beside the state folder."""
+        """Write a seed file beside the state folder."""
         path = self.state.with_name("seed.json")
         path.write_text(json.dumps(document), encoding="utf-8")
         return path
 
     def container(self, name: str = "imagefactoryvhds", account: str = "factorystore") -> ContainerClient:
-        """A container of an embedded account."""
+        """Return a client of a container of an embedded account."""
         found = next(each for each in self.client.status()["storageAccounts"] if each["name"] == account)
         credential = {"account_name": account, "account_key": found["key"]}
         return BlobServiceClient(found["blobEndpoint"], credential, retry_total=0).get_container_client(name)
 
     def contents(self) -> dict[str, tuple[bytes, Mapping[str, str]]]:
-        """Every blob of the factory's container: bytes and metadata."""
+        """Return bytes and metadata of every blob in the factory container."""
         container = self.container()
         return {
             blob.name: (container.download_blob(blob.name).readall(), blob.metadata)
@@ -119,7 +119,7 @@ class Program:
         }
 
     def end(self) -> None:
-        """Stop whatever runs on the state folder."""
+        """Stop the cloud on the state folder, if any."""
         subprocess.run(self._command("stop"), env=self.environment, check=False, capture_output=True)
         for process in self.serving:
             process.kill()
@@ -131,15 +131,15 @@ class Program:
 
 
 def wait(until: Callable[[], object]) -> None:
-    """Return as soon as it is so."""
+    """Return once the condition is true."""
     deadline = time.monotonic() + 60
     while not until():
-        assert time.monotonic() < deadline, "it did not come to pass within a minute"
+        assert time.monotonic() < deadline, "not true within 60 s"
         time.sleep(0.05)
 
 
 def answers(client: CloudClient) -> bool:
-    """Whether the cloud is ready."""
+    """Return whether the cloud is ready."""
     try:
         return bool(client.status())
     except CloudError:

@@ -1,4 +1,4 @@
-"""What the tests of the embedded cloud start: its resource manager, its plugin, its blob service, the whole program."""
+"""Fixtures of the embedded cloud: its resource manager, stand-in plugin, blob service and program."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def world() -> AsyncIterator[World]:
 
 @pytest_asyncio.fixture
 async def arm(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncARMPipelineClient[Any, Any]]:
-    """Microsoft's own client, with Microsoft's own managed identity credential."""
+    """Azure's client library with its managed identity credential."""
     monkeypatch.setenv("IDENTITY_ENDPOINT", world.token_endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", world.identity.header)
     async with ManagedIdentityCredential() as credential:
@@ -48,7 +48,7 @@ async def arm(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[As
 
 @pytest_asyncio.fixture
 async def plugin(world: World, tmp_path: Path) -> AsyncIterator[Plugin]:
-    """The installed plugin, started as the engine starts it and configured; it may never print a traceback."""
+    """The installed plugin, started as the engine starts it and configured; it must never print a traceback."""
     environment = {
         "IMAGEFACTORY_RESOURCE_MANAGER": world.base,
         "IDENTITY_ENDPOINT": world.token_endpoint,
@@ -79,7 +79,7 @@ def pair(fresh_cloud: CloudClient, accounts: Iterator[str]) -> Pair:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
-    """A state folder that does not exist yet; whatever runs on it at the end is stopped."""
+    """A state folder that does not exist yet; a cloud that still runs on it after the test is stopped."""
     made = Program(tmp_path / "state", {**os.environ, **emulator_variables(Checkout.here())})
     yield made
     made.end()

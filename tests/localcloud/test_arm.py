@@ -1,4 +1,4 @@
-"""The resource manager of the embedded cloud, over real HTTP: sign-in, labs, faults, and what survives a restart."""
+"""The resource manager of the embedded cloud, over real HTTP: tokens, labs, faults, and state after a restart."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from tests.localcloud.arm_world import (
 )
 
 
-async def test_azure_identity_gets_tokens_that_the_resource_manager_takes(arm: Any, world: World) -> None:
-    """The App Service managed-identity protocol works with the real credential; the answer is the lab."""
+async def test_azure_identity_gets_tokens_that_the_resource_manager_accepts(arm: Any, world: World) -> None:
+    """The App Service managed-identity protocol works with the real credential; the response is the lab."""
     request = HttpRequest("GET", f"{world.base}{lab_path()}?api-version={VERSION}")
     answer = await arm.send_request(request, enforce_https=False)
     assert answer.status_code == 200
@@ -44,8 +44,8 @@ async def test_azure_identity_gets_tokens_that_the_resource_manager_takes(arm: A
 
 
 @pytest.mark.parametrize("header", [None, "wrong"])
-async def test_the_identity_endpoint_wants_its_header(world: World, header: str | None) -> None:
-    """Without the right X-IDENTITY-HEADER there is no token."""
+async def test_the_identity_endpoint_requires_its_header(world: World, header: str | None) -> None:
+    """Without a valid X-IDENTITY-HEADER it returns no token."""
     headers = {} if header is None else {"X-IDENTITY-HEADER": header}
     query = {"resource": "https://management.azure.com/", "api-version": "2019-08-01"}
     async with world.session.get(world.token_endpoint, headers=headers, params=query) as response:
@@ -53,8 +53,8 @@ async def test_the_identity_endpoint_wants_its_header(world: World, header: str 
         assert "access_token" not in await response.text()
 
 
-async def test_the_identity_endpoint_wants_resource_and_version(world: World) -> None:
-    """A request without a resource or with another version is refused, not guessed."""
+async def test_the_identity_endpoint_requires_resource_and_version(world: World) -> None:
+    """It rejects a request without a resource or with another version."""
     headers = {"X-IDENTITY-HEADER": world.identity.header}
     for query in ({"api-version": "2019-08-01"}, {"resource": "https://management.azure.com/"}):
         async with world.session.get(world.token_endpoint, headers=headers, params=query) as response:
@@ -74,15 +74,15 @@ def _tokens(world: World) -> dict[str, str]:
 @pytest.mark.parametrize(
     "code", ["InvalidAuthenticationToken", "ExpiredAuthenticationToken", "InvalidAuthenticationTokenAudience"]
 )
-async def test_a_bad_token_is_refused_with_a_challenge(world: World, code: str) -> None:
-    """A foreign, an expired and a misdirected token are told apart, with 401 and WWW-Authenticate."""
+async def test_a_bad_token_is_rejected_with_a_challenge(world: World, code: str) -> None:
+    """Foreign, expired and misdirected tokens have different codes, with 401 and WWW-Authenticate."""
     status, body, headers = await world.call("GET", LABS, token=_tokens(world)[code])
     assert (status, body["error"]["code"]) == (401, code)
     assert headers["www-authenticate"].startswith("Bearer ")
 
 
-async def test_an_unsigned_token_and_no_token_are_refused(world: World) -> None:
-    """`alg: none` is no way in."""
+async def test_an_unsigned_token_and_a_missing_token_are_rejected(world: World) -> None:
+    """`alg: none` is not accepted."""
     claims = {"aud": "https://management.azure.com", "exp": time.time() + 100}
     status, body, _ = await world.call("GET", LABS, token=jwt.encode(claims, "", algorithm="none"))
     assert (status, body["error"]["code"]) == (401, "InvalidAuthenticationToken")
@@ -105,18 +105,28 @@ async def test_an_unsigned_token_and_no_token_are_refused(world: World) -> None:
         (f"/subscriptions/{SUBSCRIPTION}/resourceGroups/none", "2020-10-01", 404, "ResourceGroupNotFound"),
     ],
 )
-async def test_what_is_not_there_is_refused_by_code(
+async def test_a_call_of_a_missing_resource_returns_the_code_of_arm(
     world: World, path: str, version: str | None, status: int, code: str
 ) -> None:
-    """Each refusal has ARM's error body and code, and request ids."""
+    """Each error has ARM's body and code, and request ids."""
     answered, body, headers = await world.call("GET", path, version=version)
     assert (answered, body["error"]["code"]) == (status, code)
     assert body["error"]["message"]
     assert uuid.UUID(headers["x-ms-request-id"])
 
 
-async def test_labs_come_in_pages_that_hold_each_lab_once(world: World) -> None:
-    """120 labs are three pages; following nextLink gives every lab exactly once."""
+async def test_the_error_for_an_unsupported_call_lists_the_supported_calls(world: World) -> None:
+    """The list is derived from the routes, by subject."""
+    _, body, _ = await world.call("PATCH", lab_path())
+    assert body["error"]["message"] == (
+        f"The embedded cloud does not answer PATCH {lab_path()}. It answers for labs (list, get), custom images (list, "
+        "get, put, delete), a lab's virtual machines (list, get, delete), compute virtual machines (get), disks (get, "
+        "beginGetAccess, endGetAccess), operations, storage accounts (get, listKeys) and resource groups of labs (get)."
+    )
+
+
+async def test_labs_are_paged_and_each_is_on_one_page(world: World) -> None:
+    """120 labs are 3 pages; following nextLink returns every lab exactly once."""
     world.seed(*(lab(f"Lab{number:03}") for number in range(119)))
     names: list[str] = []
     sizes: list[int] = []
@@ -132,7 +142,7 @@ async def test_labs_come_in_pages_that_hold_each_lab_once(world: World) -> None:
 
 
 async def test_top_limits_all_pages_together(world: World) -> None:
-    """$top=60 is one page of 50 and one of 10; a $top that is no number is refused."""
+    """$top=60 is one page of 50 and one of 10; a $top that is not a number is rejected."""
     world.seed(lab("Many", images=[{"name": f"image{number:03}"} for number in range(70)]))
     path = f"{lab_path('Many')}/customimages"
     _, first, _ = await world.call("GET", path, params={"$top": "60"})
@@ -146,7 +156,7 @@ async def test_top_limits_all_pages_together(world: World) -> None:
     assert status == 400
 
 
-async def test_a_lab_tells_its_storage_account_and_region(world: World) -> None:
+async def test_a_lab_has_its_storage_account_and_region(world: World) -> None:
     """artifactsStorageAccount is an ARM id; a lab without an account has none; ids have DevTest Labs' casing."""
     world.seed(lab("Bare", storageAccount=None))
     _, body, _ = await world.call("GET", lab_path())
@@ -158,15 +168,15 @@ async def test_a_lab_tells_its_storage_account_and_region(world: World) -> None:
     assert "artifactsStorageAccount" not in bare["properties"]
 
 
-async def test_paths_are_read_without_regard_to_case(world: World) -> None:
-    """Azure takes any casing, and answers in its own."""
+async def test_paths_are_case_insensitive(world: World) -> None:
+    """Like Azure, it accepts any casing and responds in its own."""
     for path in (lab_path().lower(), lab_path().upper().replace("/SUBSCRIPTIONS", "/subscriptions")):
         status, body, _ = await world.call("GET", path)
         assert (status, body["id"]) == (200, LOWER_LAB)
 
 
-async def test_a_storage_account_gives_its_keys_and_endpoint(world: World) -> None:
-    """listKeys and the primary blob endpoint, by the id that the lab tells."""
+async def test_a_storage_account_returns_its_keys_and_endpoint(world: World) -> None:
+    """listKeys and the primary blob endpoint work with the id that the lab has."""
     _, body, _ = await world.call("GET", lab_path())
     account = body["properties"]["artifactsStorageAccount"]
     _, keys, _ = await world.call("POST", f"{account}/listKeys", version="2023-01-01")
@@ -177,8 +187,8 @@ async def test_a_storage_account_gives_its_keys_and_endpoint(world: World) -> No
     assert status == 404
 
 
-async def test_fault_rules_shape_answers(arm: Any, world: World) -> None:
-    """429 with Retry-After is retried by Microsoft's client; a rule's code and count are exact; imageFails fails."""
+async def test_fault_rules_change_responses(arm: Any, world: World) -> None:
+    """Azure's client retries 429 with Retry-After; a rule's code and count are exact; imageFails fails the image."""
     rule = {"status": 429, "code": "TooManyRequests", "retryAfter": 0}
     world.fault({"path": "/labs\\?", "times": 2, "action": rule})
     request = HttpRequest("GET", f"{world.base}{LABS}?api-version={VERSION}")
@@ -191,8 +201,8 @@ async def test_fault_rules_shape_answers(arm: Any, world: World) -> None:
     assert (await world.ended(headers))["error"] == {"code": "OutOfLuck", "message": "no luck"}
 
 
-async def test_a_dropped_call_has_no_answer(world: World) -> None:
-    """The connection is cut; the journal tells it with status 0; once the rule is spent, calls are answered."""
+async def test_a_dropped_call_has_no_response(world: World) -> None:
+    """The connection is cut; the journal has status 0; after the rule's last hit, calls get responses."""
     world.fault({"path": "/labs", "times": 1, "action": {"drop": True}})
     with pytest.raises(aiohttp.ClientConnectionError):
         await world.call("POST", LABS)
@@ -200,8 +210,8 @@ async def test_a_dropped_call_has_no_answer(world: World) -> None:
     assert (await world.call("GET", LABS))[0] == 200
 
 
-async def test_state_survives_a_restart_with_what_was_under_way(tmp_path: Path) -> None:
-    """An image that was being made when the cloud stopped is finished by its due time; tokens stay good."""
+async def test_state_and_active_operations_survive_a_restart(tmp_path: Path) -> None:
+    """An image whose creation was in progress at the stop is finished when due; tokens stay valid."""
     path = tmp_path / "arm.json"
     async with running(path, [lab()]) as world:
         world.slow(image_create_seconds=0.3)
@@ -219,8 +229,8 @@ async def test_state_survives_a_restart_with_what_was_under_way(tmp_path: Path) 
         assert image["properties"]["provisioningState"] == "Succeeded"
 
 
-def test_a_state_file_of_before_still_loads(tmp_path: Path) -> None:
-    """One without machines, grants and the operations' newer facts."""
+def test_an_older_state_file_still_loads(tmp_path: Path) -> None:
+    """It has no machines, no grants and fewer values of operations."""
     path = tmp_path / "arm.json"
     store = ArmStore(path)
     document = {"subscriptionId": SUBSCRIPTION, "labs": [lab()]}
@@ -234,7 +244,7 @@ def test_a_state_file_of_before_still_loads(tmp_path: Path) -> None:
 
 
 async def test_many_changes_are_saved_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """100 images at once are a few writes of the file, and all are in it in the end."""
+    """100 concurrent images cause few writes of the file, and the final file contains all of them."""
     saves = 0
     save = ArmStore.save
 
@@ -258,8 +268,8 @@ async def test_many_changes_are_saved_together(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"subscriptions": [], "labs": [{}], "operations": {}}'])
-def test_a_broken_state_file_is_told(tmp_path: Path, text: str) -> None:
-    """A clear error, not a traceback, and the file is left alone."""
+def test_a_broken_state_file_is_reported(tmp_path: Path, text: str) -> None:
+    """The error names the file and the remedy, and the file is kept."""
     path = tmp_path / "arm.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StoreError, match="seed the cloud again"):

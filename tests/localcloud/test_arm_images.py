@@ -1,4 +1,4 @@
-"""Custom images of the embedded cloud: made, refused, changed and deleted as Azure does it."""
+"""Custom images of the embedded cloud: created, rejected, changed and deleted as in Azure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.localcloud.arm_world import (
 
 
 async def test_a_custom_image_is_created_by_a_long_running_operation(world: World) -> None:
-    """201 Creating, then Succeeded, with what DevTest Labs adds; the list tells the same id as the answer."""
+    """201 Creating, then Succeeded, with the values that DevTest Labs adds; list and response have the same id."""
     url = world.blobs.put_vhd("targetone", "a.vhd")
     body = {**image_body(url, author="me", description="An image"), "tags": {"ImagePath": "Win/A.json"}}
     status, created, headers = await world.call("PUT", f"{IMAGES}/Win-A", json=body)
@@ -51,7 +51,7 @@ async def test_a_custom_image_is_created_by_a_long_running_operation(world: Worl
 
 
 async def test_microsofts_poller_follows_a_creation_to_its_end(arm: Any, world: World) -> None:
-    """The LRO headers are those that azure-mgmt-core understands, for a good and for a bad end, with a real wait."""
+    """azure-mgmt-core understands the headers of the operation, on success and on failure, with a real wait."""
     world.slow(image_create_seconds=0.2)
     url = world.blobs.put_vhd("targetone", "a.vhd")
 
@@ -98,7 +98,7 @@ def _spoiled(offset: int, value: bytes, resum: bool = False) -> bytes:
 async def test_an_image_of_an_unusable_vhd_fails_with_its_reason(
     world: World, facts: dict[str, Any], end: bytes | None, code: str, why: str
 ) -> None:
-    """What Azure tells only after hours is told here too: the PUT is accepted, the image fails."""
+    """As in Azure, the PUT is accepted and the image fails, but without hours of waiting."""
     url = world.blobs.put_vhd("targetone", "bad.vhd", end, **facts)
     status, _, headers = await world.call("PUT", f"{IMAGES}/bad", json=image_body(url))
     assert status == 201
@@ -119,41 +119,41 @@ async def test_an_image_of_an_unusable_vhd_fails_with_its_reason(
         "",
     ],
 )
-async def test_a_vhd_outside_the_labs_own_account_is_refused_at_once(world: World, url: str) -> None:
-    """InvalidStorageAccountForLab, and nothing is left behind."""
+async def test_a_vhd_outside_the_labs_own_account_is_rejected_immediately(world: World, url: str) -> None:
+    """The error is InvalidStorageAccountForLab, and no image is created."""
     status, body, _ = await world.call("PUT", f"{IMAGES}/a", json=image_body(url))
     assert (status, body["error"]["code"]) == (400, "InvalidStorageAccountForLab")
     assert (await world.call("GET", f"{IMAGES}/a"))[0] == 404
 
 
-async def test_a_vhd_url_with_a_signature_is_refused(world: World) -> None:
-    """A SAS has no place in a resource."""
+async def test_a_vhd_url_with_a_signature_is_rejected(world: World) -> None:
+    """A resource must not contain a SAS."""
     url = world.blobs.put_vhd("targetone", "a.vhd")
     status, body, _ = await world.call("PUT", f"{IMAGES}/a", json=image_body(f"{url}?sig=abc"))
     assert (status, body["error"]["code"]) == (400, "InvalidRequestContent")
 
 
-async def test_a_vhd_must_stay_until_the_image_stands(world: World) -> None:
-    """Deleting the VHD while the image is being made spoils the image; deleting it afterwards does not."""
+async def test_a_vhd_is_needed_until_the_image_is_created(world: World) -> None:
+    """Deleting the VHD during the creation fails the image; deleting it afterwards does not."""
     world.slow(image_create_seconds=0.3)
     url = world.blobs.put_vhd("targetone", "a.vhd")
     _, _, headers = await world.call("PUT", f"{IMAGES}/early", json=image_body(url))
     assert (await world.call("GET", f"{IMAGES}/early"))[1]["properties"]["provisioningState"] == "Creating"
-    held = world.blobs.held.pop(url)
+    declared = world.blobs.declared.pop(url)
     assert (await world.ended(headers))["error"]["code"] == "SourceBlobNotFound"
-    world.blobs.held[url] = held
+    world.blobs.declared[url] = declared
     _, _, headers = await world.call("PUT", f"{IMAGES}/late", json=image_body(url))
     assert (await world.ended(headers))["status"] == "Succeeded"
-    del world.blobs.held[url]
+    del world.blobs.declared[url]
     assert (await world.call("GET", f"{IMAGES}/late"))[1]["properties"]["provisioningState"] == "Succeeded"
 
 
-async def test_a_put_of_a_standing_image_updates_it_in_place(world: World) -> None:
-    """200, new tags and description, the same identity; the VHD, gone by now, is not needed."""
+async def test_a_put_of_an_existing_image_updates_it_in_place(world: World) -> None:
+    """200, new tags and description, the same identity; the VHD, already deleted, is not needed."""
     url = world.blobs.put_vhd("targetone", "a.vhd")
     await world.call("PUT", f"{IMAGES}/a", json=image_body(url, description="old"))
     _, before, _ = await world.call("GET", f"{IMAGES}/a")
-    world.blobs.held.clear()
+    world.blobs.declared.clear()
     body = {**image_body(url, description="new"), "tags": {"a": "b"}, "location": "westeurope"}
     status, after, headers = await world.call("PUT", f"{IMAGES}/a", json=body)
     assert (status, "azure-asyncoperation" in headers) == (200, False)
@@ -161,8 +161,8 @@ async def test_a_put_of_a_standing_image_updates_it_in_place(world: World) -> No
     assert (after["tags"], after["location"]) == ({"a": "b"}, "westeurope")
 
 
-async def test_a_put_with_another_vhd_makes_the_image_anew(world: World) -> None:
-    """A failed image and one of another VHD are made again by a PUT."""
+async def test_a_put_with_another_vhd_recreates_the_image(world: World) -> None:
+    """A PUT recreates a failed image and an image of another VHD."""
     _, _, headers = await world.call("PUT", f"{IMAGES}/a", json=image_body(f"{blob_endpoint('targetone')}/vhds/none"))
     assert (await world.ended(headers))["status"] == "Failed"
     for name in ("a.vhd", "b.vhd"):
@@ -173,7 +173,7 @@ async def test_a_put_with_another_vhd_makes_the_image_anew(world: World) -> None
     assert image["properties"]["vhd"]["imageName"].endswith("/b.vhd")
 
 
-async def test_a_put_while_the_image_is_being_made_is_a_conflict(world: World) -> None:
+async def test_a_put_during_the_creation_is_a_conflict(world: World) -> None:
     """409 AnotherOperationInProgress, with Retry-After."""
     world.slow(image_create_seconds=60)
     url = world.blobs.put_vhd("targetone", "a.vhd")
@@ -182,8 +182,8 @@ async def test_a_put_while_the_image_is_being_made_is_a_conflict(world: World) -
     assert (status, body["error"]["code"], headers["retry-after"]) == (409, "AnotherOperationInProgress", "10")
 
 
-async def test_deletion_is_an_operation_and_nothing_to_delete_is_204(world: World) -> None:
-    """202 with a poll link, Deleting meanwhile, then gone; a second DELETE is 204; a lab that is not there is 404."""
+async def test_a_deletion_is_an_operation_and_204_for_a_missing_image(world: World) -> None:
+    """202 with a poll URL, Deleting, then 404; a second DELETE is 204; a missing lab is 404."""
     world.slow(image_delete_seconds=0.2)
     world.seed(lab("Seeded", images=[{"name": "old"}]))
     path = f"{lab_path('Seeded')}/customimages/old"
@@ -197,8 +197,8 @@ async def test_deletion_is_an_operation_and_nothing_to_delete_is_204(world: Worl
     assert (await world.call("DELETE", f"{lab_path('None')}/customimages/old"))[0] == 404
 
 
-async def test_an_image_that_is_being_made_can_be_deleted(world: World) -> None:
-    """Its creation ends as preempted, and nothing comes back later."""
+async def test_an_image_can_be_deleted_during_its_creation(world: World) -> None:
+    """The creation ends as preempted, and the image does not reappear."""
     world.slow(image_create_seconds=0.2)
     url = world.blobs.put_vhd("targetone", "a.vhd")
     _, _, creation = await world.call("PUT", f"{IMAGES}/a", json=image_body(url))
@@ -227,14 +227,14 @@ async def test_an_image_that_is_being_made_can_be_deleted(world: World) -> None:
         ("a%3Fb", image_body("x")),
     ],
 )
-async def test_a_bad_body_is_refused_with_its_reason(world: World, name: str, body: Any) -> None:
-    """400, with a message that names what is wrong; never a 500."""
+async def test_a_bad_body_is_rejected_with_its_reason(world: World, name: str, body: Any) -> None:
+    """400, with a message that names the problem; never 500."""
     status, answer, _ = await world.call("PUT", f"{IMAGES}/{name}", json=body)
     assert status == 400
     assert answer["error"]["message"]
 
 
-async def test_a_body_that_is_not_json_is_refused(world: World) -> None:
+async def test_a_body_that_is_not_json_is_rejected(world: World) -> None:
     """400, not 500."""
     status, body, _ = await world.call("PUT", f"{IMAGES}/a", data=b"\xff{")
     assert (status, body["error"]["code"]) == (400, "InvalidRequestContent")
@@ -251,8 +251,8 @@ _JSON = st.recursive(
 
 
 @given(name=st.text(max_size=90), body=_JSON)
-def test_any_json_is_either_an_image_or_a_refusal(name: str, body: Any) -> None:
-    """Whatever JSON comes, the answer is a wanted image or ARM's refusal."""
+def test_any_json_is_either_an_image_or_an_arm_error(name: str, body: Any) -> None:
+    """Any JSON results in a wanted image or in an ArmError."""
     try:
         wanted = parse_wanted(name, body)
     except ArmError as error:
@@ -261,8 +261,8 @@ def test_any_json_is_either_an_image_or_a_refusal(name: str, body: Any) -> None:
         assert wanted.vhd["osType"] in ("Windows", "Linux", "None")
 
 
-async def test_seeded_images_are_as_the_old_scripts_made_them(world: World) -> None:
-    """Tags with ImagePath only or none at all, any state, backed by a managed image; seeding again changes nothing."""
+async def test_seeded_images_are_like_those_of_the_powershell_scripts(world: World) -> None:
+    """Tags with ImagePath only or none, any state, backed by a managed image; seeding again changes nothing."""
     old = {"name": "Old", "tags": {"ImagePath": "Win/A.json"}, "author": "", "vhdUrl": "http://x/y.vhd"}
     images = [old, {"name": "Untagged", "osType": "Linux"}, {"name": "Broken", "provisioningState": "Failed"}]
     world.seed(lab("Seeded", images=images))

@@ -1,4 +1,4 @@
-"""The stand-in azure-native plugin, as the engine meets it: a real process, real gRPC, a real resource manager."""
+"""The stand-in azure-native plugin, as the engine uses it: a real process, real gRPC, a real resource manager."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.localcloud.azure_native_plugin import URN, Plugin, fails, image_input
 DIFFERENCE = provider_pb2.PropertyDiff
 
 
-async def test_it_says_what_it_is(plugin: Plugin) -> None:
-    """Version, handshake and schema: one resource type, the version that it was installed as."""
+async def test_it_returns_its_version_and_schema(plugin: Plugin) -> None:
+    """Version, handshake and schema: one resource type, in the installed version."""
     assert (await plugin.stub.GetPluginInfo(Empty())).version == "3.29.0"
     await plugin.stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address="127.0.0.1:1"))
     schema = json.loads((await plugin.stub.GetSchema(provider_pb2.GetSchemaRequest())).schema)
@@ -35,7 +35,7 @@ async def test_it_says_what_it_is(plugin: Plugin) -> None:
 
 
 async def test_check_fills_in_name_location_and_version(plugin: Plugin, world: World) -> None:
-    """The name comes from the URN, the location from the resource group (asked once), as the genuine plugin does."""
+    """Like the genuine plugin: the name from the URN, the location from the resource group (requested once)."""
     given_inputs = {"labName": "Target", "resourceGroupName": "rg-one", "vhd": {"osType": "Linux"}}
     answers = await asyncio.gather(*(plugin.check(given_inputs) for _ in range(20)))
     for answer in answers:
@@ -45,8 +45,8 @@ async def test_check_fills_in_name_location_and_version(plugin: Plugin, world: W
     assert sum("/resourceGroups/rg-one?" in call.path for call in world.journal.calls()) == 1
 
 
-async def test_check_keeps_what_the_state_has(plugin: Plugin, world: World) -> None:
-    """Name and location of the old inputs go before the defaults, and nothing is asked."""
+async def test_check_keeps_the_values_of_the_state(plugin: Plugin, world: World) -> None:
+    """Name and location of the old inputs take precedence over defaults, and no request is sent."""
     news = {"labName": "Target", "resourceGroupName": "RG-One"}
     answer = await plugin.check(news, {**news, "name": "Kept", "location": "northeurope"})
     assert read(answer.inputs) == {
@@ -81,14 +81,14 @@ async def test_check_keeps_what_the_state_has(plugin: Plugin, world: World) -> N
         ({"labName": UNKNOWN, "resourceGroupName": "g", "vhd": UNKNOWN, "tags": {"a": UNKNOWN}}, []),
     ],
 )
-async def test_check_names_each_fault(plugin: Plugin, news: dict[str, Any], reasons: list[str]) -> None:
-    """All faults at once, in the genuine plugin's words; what a preview does not know is no fault."""
+async def test_check_names_each_problem(plugin: Plugin, news: dict[str, Any], reasons: list[str]) -> None:
+    """All problems together, in the genuine plugin's words; unknown values of a preview are valid."""
     answer = await plugin.check(news)
     assert sorted(failure.reason for failure in answer.failures) == sorted(reasons)
 
 
-async def test_other_resource_types_and_functions_are_refused_by_name(plugin: Plugin) -> None:
-    """Who asks for more than custom images is told what is covered."""
+async def test_other_resource_types_and_functions_are_rejected_by_name(plugin: Plugin) -> None:
+    """The error names the supported type."""
     error = await fails(plugin.check({}, urn="urn:pulumi:local::images::azure-native:storage:Blob::b"))
     assert "azure-native:storage:Blob" in error.details()
     assert TYPE in error.details()
@@ -97,7 +97,7 @@ async def test_other_resource_types_and_functions_are_refused_by_name(plugin: Pl
 
 
 async def test_no_change_is_no_difference(plugin: Plugin) -> None:
-    """Casing of the resource group and spelling of the location do not count, nor does a missing API version."""
+    """Casing of the resource group, spelling of the location and a missing API version are ignored."""
     old = image_inputs("u", tags={"a": "b"})
     answer = await plugin.diff({key: value for key, value in old.items() if key != "azureApiVersion"}, old)
     assert answer.changes == provider_pb2.DiffResponse.DIFF_NONE
@@ -106,7 +106,7 @@ async def test_no_change_is_no_difference(plugin: Plugin) -> None:
 
 
 async def test_an_ordinary_change_is_an_update_in_place(plugin: Plugin) -> None:
-    """VHD, tags and description: paths of what changed, and no replacement."""
+    """VHD, tags and description: the diff has the changed paths and no replacement."""
     old = image_inputs("u", tags={"a": "b", "c": "d"})
     new = image_inputs(UNKNOWN, tags={"a": "x", "e": "f"}, description="new")
     answer = await plugin.diff(old, new)
@@ -124,7 +124,7 @@ async def test_an_ordinary_change_is_an_update_in_place(plugin: Plugin) -> None:
 
 @pytest.mark.parametrize("parameter", ["labName", "name", "resourceGroupName"])
 async def test_only_path_parameters_force_a_replacement(plugin: Plugin, parameter: str) -> None:
-    """Lab, name and resource group: deleted first, then made."""
+    """Lab, name and resource group: deleted first, then created."""
     old = image_inputs("u")
     answer = await plugin.diff(old, {**old, parameter: "Other", "description": "new"})
     assert list(answer.replaces) == [parameter]
@@ -133,7 +133,7 @@ async def test_only_path_parameters_force_a_replacement(plugin: Plugin, paramete
 
 
 async def test_a_preview_knows_inputs_and_leaves_the_rest_unknown(plugin: Plugin, world: World) -> None:
-    """No call is made; what the service will add is unknown, what the program gave is known."""
+    """No request is sent; values that the service adds are unknown, the program's inputs are known."""
     inputs = image_inputs(UNKNOWN, tags={"a": "b"})
     created = read((await plugin.create(inputs, preview=True)).properties)
     assert (created["name"], created["tags"], created["provisioningState"]) == ("Win-A", {"a": "b"}, UNKNOWN)
@@ -145,8 +145,8 @@ async def test_a_preview_knows_inputs_and_leaves_the_rest_unknown(plugin: Plugin
     assert not world.journal.calls()
 
 
-async def test_without_an_embedded_cloud_it_says_what_to_do(tmp_path: Path) -> None:
-    """No endpoints in the environment: previews work, what needs the cloud is refused with a remedy."""
+async def test_without_an_embedded_cloud_it_fails_with_a_remedy(tmp_path: Path) -> None:
+    """Without endpoints in the environment, previews work; calls that need the cloud fail with a remedy."""
     async with started(tmp_path, {}) as plugin:
         await plugin.create(image_inputs("u"), preview=True)
         error = await fails(plugin.create(image_inputs("u")))
@@ -154,8 +154,8 @@ async def test_without_an_embedded_cloud_it_says_what_to_do(tmp_path: Path) -> N
         assert "dev.py env" in error.details()
 
 
-async def test_it_ends_with_its_engine(tmp_path: Path) -> None:
-    """An engine that was killed leaves no plugin behind."""
+async def test_it_exits_with_its_engine(tmp_path: Path) -> None:
+    """After an engine was killed, the plugin exits."""
     binary = install(tmp_path, Path(sys.executable), "3.29.0") / "pulumi-resource-azure-native"
     engine = (
         "import subprocess, sys; p = subprocess.Popen([sys.argv[1]], stdout=subprocess.PIPE); p.stdout.readline(); "
@@ -166,8 +166,8 @@ async def test_it_ends_with_its_engine(tmp_path: Path) -> None:
     await until(lambda: not _runs(pid))
 
 
-def test_installing_is_repeatable_and_spares_a_genuine_plugin(tmp_path: Path) -> None:
-    """The same call changes nothing, another interpreter is followed, a foreign binary is left alone."""
+def test_installing_is_idempotent_and_keeps_a_genuine_plugin(tmp_path: Path) -> None:
+    """The same call changes nothing, another interpreter is written, a foreign binary is kept."""
     folder = install(tmp_path, Path("/somewhere/python"), "3.29.0")
     assert folder == tmp_path / "plugins" / "resource-azure-native-v3.29.0"
     binary = folder / "pulumi-resource-azure-native"
@@ -194,20 +194,20 @@ _PROPERTIES = st.dictionaries(st.text(max_size=3), _VALUES, max_size=4)
 
 @given(_PROPERTIES)
 def test_property_values_survive_the_wire(values: dict[str, Any]) -> None:
-    """Writing and reading gives the same values."""
+    """Writing and reading returns the same values."""
     assert read(write(values)) == values
 
 
 @given(_PROPERTIES, _PROPERTIES)
-def test_differences_are_told_exactly_where_there_are_some(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """No difference between equal values, some between others, and applying them to the old gives the new."""
+def test_differences_are_exact(old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Equal values have none, others have some, and applying them to the old values returns the new ones."""
     assert not list(property_values.changes(old, old))
     assert bool(list(property_values.changes(old, new))) == (old != new)
     assert property_values.apply_changes(old, old, new) == new
 
 
 def test_secrets_and_outputs_are_unwrapped() -> None:
-    """A secret is its value, an output without a value is unknown."""
+    """A secret becomes its value, an output without a value is unknown."""
     signature = "4dabf18193072939515e22adb298388d"
     secret = {signature: "1b47061264138c4ac30d75fd1eb44270", "value": {"a": "b"}}
     known = {signature: "d0e6a833031e9bbcd3f4e8bde6ca49a4", "value": "v", "secret": True}

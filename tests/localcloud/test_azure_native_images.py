@@ -1,4 +1,4 @@
-"""Custom images by the stand-in azure-native plugin: made, read, imported and deleted at a real resource manager."""
+"""Custom images of the stand-in azure-native plugin: created, read, imported and deleted at a real resource manager."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.localcloud.azure_native_plugin import (
 )
 
 
-async def test_a_created_image_has_the_id_that_the_list_tells(plugin: Plugin, world: World) -> None:
-    """GET first, PUT, poll; the state keeps ARM's own casing of the id, and the outputs of the answer."""
+async def test_a_created_image_has_the_id_of_the_list(plugin: Plugin, world: World) -> None:
+    """GET, PUT, poll; the state has ARM's casing of the id, and the outputs of the response."""
     url = world.blobs.put_vhd("targetone", "a.vhd")
     created = await plugin.create(image_inputs(url, author="me", tags={"ImagePath": "Win/A.json"}))
     _, listed, _ = await world.call("GET", REQUEST_ID)
@@ -39,8 +39,8 @@ async def test_a_created_image_has_the_id_that_the_list_tells(plugin: Plugin, wo
     assert methods[:3] == ["GET", "PUT", "GET"]
 
 
-async def test_what_exists_is_not_created(plugin: Plugin, world: World) -> None:
-    """The genuine plugin's error text, with the id that it asked for; the image is left as it is."""
+async def test_an_existing_image_is_not_created(plugin: Plugin, world: World) -> None:
+    """The genuine plugin's error, with the requested id; the image is not changed."""
     world.seed(lab("Other", images=[{"name": "Win-A"}]))
     before = await world.call("GET", f"{lab_path('Other')}/customimages/Win-A")
     error = await fails(plugin.create({**image_inputs("u"), "labName": "Other"}))
@@ -49,16 +49,16 @@ async def test_what_exists_is_not_created(plugin: Plugin, world: World) -> None:
     assert (await world.call("GET", wanted))[1] == before[1]
 
 
-async def test_a_refused_creation_keeps_nothing(plugin: Plugin) -> None:
-    """A PUT that is refused is an error with ARM's code and message, and no partial state."""
+async def test_a_rejected_create_keeps_no_state(plugin: Plugin) -> None:
+    """A rejected PUT is an error with ARM's code and message, without partial state."""
     error = await fails(plugin.create(image_inputs(f"{blob_endpoint('foreign')}/vhds/a.vhd")))
     text = 'Status=400 Code="InvalidStorageAccountForLab" Message="Invalid storage account for lab"'
     assert error.details() == text
     assert not [key for key, _ in error.trailing_metadata() if key == "grpc-status-details-bin"]
 
 
-async def test_a_failed_creation_keeps_its_id_and_goes_on_at_the_next_update(plugin: Plugin, world: World) -> None:
-    """ErrorResourceInitFailed: the requested id, the failed image as state, the inputs; an Update then makes it."""
+async def test_a_failed_create_keeps_its_id_and_the_next_update_continues(plugin: Plugin, world: World) -> None:
+    """ErrorResourceInitFailed has the requested id, the failed image and the inputs; an Update then creates it."""
     url = f"{blob_endpoint('targetone')}/vhds/late.vhd"
     inputs = image_inputs(url)
     error = await fails(plugin.create(inputs))
@@ -72,8 +72,8 @@ async def test_a_failed_creation_keeps_its_id_and_goes_on_at_the_next_update(plu
     assert read((await plugin.stub.Update(request)).properties)["provisioningState"] == "Succeeded"
 
 
-async def test_read_tells_what_is_gone_and_what_has_changed(plugin: Plugin, world: World) -> None:
-    """An empty id for what is gone; a tag changed by hand appears in the inputs, a default of the service does not."""
+async def test_read_reports_a_deleted_and_a_changed_image(plugin: Plugin, world: World) -> None:
+    """A deleted image has an empty id; a manually changed tag is in the inputs, a default of the service is not."""
     url = world.blobs.put_vhd("targetone", "a.vhd")
     inputs = image_inputs(url, tags={"a": "b"})
     created = await plugin.create(inputs)
@@ -90,8 +90,8 @@ async def test_read_tells_what_is_gone_and_what_has_changed(plugin: Plugin, worl
     assert (gone.id, len(gone.properties.fields)) == ("", 0)
 
 
-async def test_an_import_reads_the_inputs_from_the_answer(plugin: Plugin, world: World) -> None:
-    """The id stays as given, path parameters are in its casing, and what the service added is among the inputs."""
+async def test_an_import_reads_the_inputs_from_the_response(plugin: Plugin, world: World) -> None:
+    """The id is kept, path parameters have its casing, and inputs include values that the service added."""
     vhd = {"imageName": "http://x/y.vhd", "osType": "Windows", "sysPrep": True}
     old = {"name": "Win-A", "tags": {"ImagePath": "Win/A.json"}, "author": "me", "vhdUrl": "http://x/y.vhd"}
     world.seed(lab("Other", images=[old]))
@@ -111,8 +111,8 @@ async def test_an_import_reads_the_inputs_from_the_answer(plugin: Plugin, world:
     assert f"failed to parse '{lab_path()}'" in error.details()
 
 
-async def test_delete_is_done_when_it_is_gone(plugin: Plugin, world: World) -> None:
-    """The operation is awaited; deleting again, and deleting from a lab that is gone, succeeds."""
+async def test_a_delete_finishes_when_the_image_is_deleted(plugin: Plugin, world: World) -> None:
+    """It waits for the operation; deleting again, or from a deleted lab, succeeds."""
     world.slow(image_delete_seconds=0.2)
     world.seed(lab("Other", images=[{"name": "Win-A"}]))
     for name in ("Other", "Other", "Gone"):
@@ -122,16 +122,16 @@ async def test_delete_is_done_when_it_is_gone(plugin: Plugin, world: World) -> N
 
 
 @pytest.mark.parametrize("action", [{"status": 503, "retryAfter": 0}, {"status": 429, "retryAfter": 0}, {"drop": True}])
-async def test_passing_faults_are_tried_again(plugin: Plugin, world: World, action: dict[str, Any]) -> None:
-    """Two refusals of each method do not stop a creation."""
+async def test_transient_errors_are_retried(plugin: Plugin, world: World, action: dict[str, Any]) -> None:
+    """Two failures of each method do not stop a create."""
     url = world.blobs.put_vhd("targetone", "a.vhd")
     rule = {"path": "/customimages/", "times": 2, "action": action}
     world.fault({**rule, "method": "GET"}, {**rule, "method": "PUT"})
     assert (await plugin.create(image_inputs(url))).id == f"{LIST_ID}/Win-A"
 
 
-async def test_a_lasting_refusal_is_told_with_arms_code(plugin: Plugin, world: World) -> None:
-    """After the retries the error names the status, code and message; nothing was created."""
+async def test_a_persistent_error_has_arms_code(plugin: Plugin, world: World) -> None:
+    """After the retries the error has status, code and message; no image is created."""
     action = {"status": 429, "code": "TooManyRequests", "message": "slow down", "retryAfter": 0}
     world.fault({"method": "PUT", "path": "/customimages/", "action": action})
     error = await fails(plugin.create(image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))))
@@ -139,8 +139,8 @@ async def test_a_lasting_refusal_is_told_with_arms_code(plugin: Plugin, world: W
     assert [call.status for call in world.journal.calls() if call.method == "PUT"] == [429] * 4
 
 
-async def test_an_existence_that_cannot_be_told_is_an_error(plugin: Plugin, world: World) -> None:
-    """No permission to read: the PUT is not tried."""
+async def test_an_unknown_existence_is_an_error(plugin: Plugin, world: World) -> None:
+    """Without permission to read, the PUT is not sent."""
     world.fault({"method": "GET", "path": "/customimages/", "action": {"status": 403, "code": "AuthorizationFailed"}})
     error = await fails(plugin.create(image_inputs("u")))
     assert "cannot check existence of resource" in error.details()
@@ -148,8 +148,8 @@ async def test_an_existence_that_cannot_be_told_is_an_error(plugin: Plugin, worl
     assert not [call for call in world.journal.calls() if call.method == "PUT"]
 
 
-async def test_cancel_ends_a_creation_that_waits(plugin: Plugin, world: World) -> None:
-    """An image that takes an hour is given up at once; its id is kept, so that the next update goes on."""
+async def test_cancel_stops_a_create_that_waits(plugin: Plugin, world: World) -> None:
+    """A creation of an hour is abandoned immediately; the id is kept, so the next update continues."""
     world.slow(image_create_seconds=3600)
     creation = asyncio.ensure_future(plugin.create(image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))))
     await until(lambda: bool(_states(world)))
@@ -159,8 +159,8 @@ async def test_cancel_ends_a_creation_that_waits(plugin: Plugin, world: World) -
     assert "context canceled" in detail.reasons[0]
 
 
-async def test_the_engines_timeout_ends_a_creation(plugin: Plugin, world: World) -> None:
-    """customTimeouts are honoured, and the image's state is kept."""
+async def test_the_engines_timeout_stops_a_create(plugin: Plugin, world: World) -> None:
+    """customTimeouts apply, and the image's state is kept."""
     world.slow(image_create_seconds=3600)
     inputs = image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))
     detail = init_failed(await asyncio.wait_for(fails(plugin.create(inputs, timeout=0.1)), END_SECONDS))
@@ -168,12 +168,14 @@ async def test_the_engines_timeout_ends_a_creation(plugin: Plugin, world: World)
     assert read(detail.properties)["provisioningState"] == "Creating"
 
 
-async def test_a_hundred_creations_are_in_flight_at_once(plugin: Plugin, world: World) -> None:
-    """Nothing in the plugin queues them: all are being made at the same time, and all end well, with one token."""
-    world.slow(image_create_seconds=3.0)
+async def test_a_hundred_creates_run_concurrently(plugin: Plugin, world: World) -> None:
+    """The plugin does not queue them: all are in progress together, and all succeed, with one token."""
+    world.slow(image_create_seconds=0.1)
+    world.blobs.readable.clear()
     url = world.blobs.put_vhd("targetone", "a.vhd")
     creations = asyncio.gather(*(plugin.create(image_inputs(url, f"image{number}")) for number in range(100)))
     await until(lambda: _states(world).count("Creating") == 100)
+    world.blobs.readable.set()
     assert len({answer.id for answer in await creations}) == 100
     assert sum("/msi/token" in call.path for call in world.journal.calls()) == 1
 

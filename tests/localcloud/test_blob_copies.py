@@ -1,4 +1,4 @@
-"""Copies in the blob service of the embedded cloud: pending, aborted, failed and whole, as at Azure."""
+"""Copies in the blob service of the embedded cloud: pending, aborted, failed and successful, as in Azure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from azure.storage.blob import BlobClient, BlobProperties
 from tests.localcloud.blob_world import PAGE, SIZE, Pair, ended, refusal, wait
 
 
-def test_a_copy_between_accounts_is_done_at_once_by_default(pair: Pair) -> None:
-    """Content and properties are there with the first answer, with the source's metadata."""
+def test_a_copy_between_accounts_finishes_immediately_by_default(pair: Pair) -> None:
+    """Content, properties and the source's metadata exist at the first response."""
     blob = pair.copy()
     properties = blob.get_blob_properties()
     assert (properties.copy.status, properties.copy.progress) == ("success", f"{SIZE}/{SIZE}")
@@ -27,7 +27,7 @@ def test_a_copy_between_accounts_is_done_at_once_by_default(pair: Pair) -> None:
 
 
 def test_a_copy_costs_one_call_of_the_front(pair: Pair) -> None:
-    """The emulator's own question whether the source may be read meets neither journal nor fault rules."""
+    """Azurite's own check of the source skips journal and fault rules."""
     pair.cloud.set_faults([{"service": "blob", "method": "HEAD", "path": "source", "action": {"status": 500}}])
     pair.cloud.clear_calls()
     pair.copy()
@@ -35,10 +35,10 @@ def test_a_copy_costs_one_call_of_the_front(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("rule", [None, {"copySeconds": 3600}])
-def test_a_source_that_may_not_be_read_is_refused_whatever_the_copy_takes(
+def test_an_unreadable_source_is_rejected_for_copies_of_any_duration(
     pair: Pair, rule: dict[str, object] | None
 ) -> None:
-    """Without SAS as Azure's 404 CannotVerifyCopySource, with an expired one or one without the right 403."""
+    """Without SAS as Azure's 404 CannotVerifyCopySource; with an expired or insufficient one 403."""
     if rule:
         pair.cloud.set_faults([{"service": "blob", "path": "copy", "action": rule}])
     blob = pair.target.get_blob_client("copy.vhd")
@@ -51,7 +51,7 @@ def test_a_source_that_may_not_be_read_is_refused_whatever_the_copy_takes(
 
 
 @pytest.mark.parametrize("rule", [None, {"copySeconds": 3600}])
-def test_conditions_hold_whatever_the_copy_takes(pair: Pair, rule: dict[str, object] | None) -> None:
+def test_conditions_apply_to_copies_of_any_duration(pair: Pair, rule: dict[str, object] | None) -> None:
     """If-None-Match on the destination and If-Match on the source."""
     if rule:
         pair.cloud.set_faults([{"service": "blob", "path": "copy", "action": rule}])
@@ -65,7 +65,7 @@ def test_conditions_hold_whatever_the_copy_takes(pair: Pair, rule: dict[str, obj
 
 
 def test_a_copy_and_its_source_do_not_share_pages(pair: Pair) -> None:
-    """What is written to either later does not show in the other; the emulator alone would show it."""
+    """A later write to one does not change the other, as it would in Azurite alone."""
     before = pair.content()
     blob = pair.copy()
     pair.source.upload_page(b"\1" * 512, offset=0, length=512)
@@ -75,15 +75,15 @@ def test_a_copy_and_its_source_do_not_share_pages(pair: Pair) -> None:
     assert pair.content() == b"\1" * 512 + before[512:]
 
 
-def test_a_slow_copy_is_pending_with_progress_and_then_whole(pair: Pair) -> None:
-    """Progress grows, the bytes read as zeros until the end, and then everything is there."""
+def test_a_slow_copy_is_pending_with_progress_and_then_complete(pair: Pair) -> None:
+    """Progress grows, the bytes read as zeros until the end, then the content is complete."""
     pair.cloud.set_latencies({"copySeconds": 0.5, "copyBytesPerSecond": SIZE})
     blob = pair.target.get_blob_client("copy.vhd")
-    begun = blob.start_copy_from_url(pair.url(), metadata={"purpose": "staging"})
-    assert begun["copy_status"] == "pending"
+    started = blob.start_copy_from_url(pair.url(), metadata={"purpose": "staging"})
+    assert started["copy_status"] == "pending"
 
     first = blob.get_blob_properties()
-    assert (first.copy.status, first.copy.id, first.size) == ("pending", begun["copy_id"], SIZE)
+    assert (first.copy.status, first.copy.id, first.size) == ("pending", started["copy_id"], SIZE)
     assert first.metadata == {"purpose": "staging"}
     assert blob.download_blob(offset=4096, length=512).readall() == bytes(512)
     assert list(blob.list_page_ranges()) == []
@@ -98,13 +98,13 @@ def test_a_slow_copy_is_pending_with_progress_and_then_whole(pair: Pair) -> None
     assert last.copy.status == "success"
     assert progress == sorted(progress) and 0 < progress[len(progress) // 2] < SIZE and progress[-1] == SIZE
     assert last.copy.completion_time is not None
-    assert last.copy.id == begun["copy_id"]
+    assert last.copy.id == started["copy_id"]
     assert blob.download_blob().readall() == pair.content()
     assert last.metadata == {"purpose": "staging"}
 
 
 def test_a_pending_copy_shows_in_listings(pair: Pair) -> None:
-    """Status, progress and metadata, as in the blob's own properties."""
+    """Status, progress and metadata are the same as in the blob's properties."""
     pair.copy(rule={"copySeconds": 3600}, metadata={"purpose": "staging"})
     (listed,) = pair.target.list_blobs(include=["copy", "metadata"])
     assert listed.copy.status == "pending"
@@ -113,7 +113,7 @@ def test_a_pending_copy_shows_in_listings(pair: Pair) -> None:
     assert listed.size == SIZE
 
 
-def test_a_pending_blob_refuses_every_change(pair: Pair) -> None:
+def test_a_pending_blob_rejects_every_change(pair: Pair) -> None:
     """409 PendingCopyOperation for writes, deletes, metadata and copies to or from it."""
     blob = pair.copy(rule={"copySeconds": 3600})
     elsewhere = pair.target.get_blob_client("elsewhere.vhd")
@@ -133,7 +133,7 @@ def test_a_pending_blob_refuses_every_change(pair: Pair) -> None:
 
 
 def test_an_aborted_copy_leaves_an_empty_blob(pair: Pair) -> None:
-    """Zero bytes, its metadata, and free for a new copy; there is nothing to abort a second time."""
+    """It has zero bytes and its metadata, and accepts a new copy; a second abort fails."""
     blob = pair.copy(rule={"copySeconds": 3600}, metadata={"purpose": "staging"})
     copy_id = str(blob.get_blob_properties().copy.id)
     assert refusal(lambda: blob.abort_copy(str(uuid.uuid4())))[0] == 409
@@ -151,7 +151,7 @@ def test_an_aborted_copy_leaves_an_empty_blob(pair: Pair) -> None:
 
 
 def test_a_copy_fails_with_the_description_of_its_rule(pair: Pair) -> None:
-    """It is pending first, as Azure's are, and leaves an empty blob."""
+    """As in Azure, it is pending first, and leaves an empty blob."""
     blob = pair.target.get_blob_client("copy.vhd")
     rule = {"copyFails": "500 InternalError", "copySeconds": 0.2}
     pair.cloud.set_faults([{"service": "blob", "path": "copy", "times": 1, "action": rule}])
@@ -163,8 +163,8 @@ def test_a_copy_fails_with_the_description_of_its_rule(pair: Pair) -> None:
     assert blob.download_blob().readall() == pair.content()
 
 
-def test_a_stalled_copy_halts_half_way_and_can_be_aborted(pair: Pair) -> None:
-    """It stays pending with the same progress."""
+def test_a_stalled_copy_stops_at_half_and_can_be_aborted(pair: Pair) -> None:
+    """It is still pending, with constant progress."""
     blob = pair.copy(rule={"copyStalls": True, "copySeconds": 0})
     halves = [blob.get_blob_properties().copy for _ in range(3)]
     assert {(each.status, each.progress) for each in halves} == {("pending", f"{SIZE // 2}/{SIZE}")}
@@ -179,10 +179,10 @@ def test_a_stalled_copy_halts_half_way_and_can_be_aborted(pair: Pair) -> None:
         (lambda source: source.upload_page(PAGE, offset=0, length=512), "412 ConditionNotMet"),
     ],
 )
-def test_a_source_that_changes_during_the_copy_makes_it_fail(
+def test_a_copy_fails_if_its_source_changes(
     pair: Pair, change: Callable[[BlobClient], object], description: str
 ) -> None:
-    """Deleted or written to: the copy is never a mixture."""
+    """A deleted or rewritten source never results in mixed content."""
     blob = pair.copy(rule={"copySeconds": 3600})
     change(pair.source)
     properties = blob.get_blob_properties()
@@ -190,8 +190,8 @@ def test_a_source_that_changes_during_the_copy_makes_it_fail(
     assert str(properties.copy.status_description).startswith(description)
 
 
-def test_a_block_blob_is_copied_slowly_too(pair: Pair) -> None:
-    """It has no content until the copy is done."""
+def test_a_slow_copy_of_a_block_blob_is_pending(pair: Pair) -> None:
+    """It has no content until the copy finishes."""
     original = pair.target.get_blob_client("original.json")
     original.upload_blob(b"content")
     pair.cloud.set_faults([{"service": "blob", "path": "slow", "action": {"copySeconds": 0.3}}])
@@ -204,17 +204,18 @@ def test_a_block_blob_is_copied_slowly_too(pair: Pair) -> None:
     assert blob.download_blob().readall() == b"content"
 
 
-def test_a_hundred_copies_are_in_flight_at_once(pair: Pair) -> None:
-    """All are pending together, and all end whole."""
-    pair.cloud.set_faults([{"service": "blob", "path": "/many", "action": {"copySeconds": 3}}])
+def test_a_hundred_copies_run_concurrently(pair: Pair) -> None:
+    """100 that stall are pending together; 100 that take a second all finish complete."""
+    stalled = {"service": "blob", "path": "/stalled", "action": {"copyStalls": True}}
+    slow = {"service": "blob", "path": "/slow", "action": {"copySeconds": 1}}
+    pair.cloud.set_faults([stalled, slow])
     url = pair.url()
-    names = [f"many{number}.vhd" for number in range(100)]
+    blobs = [
+        pair.target.get_blob_client(f"{kind}{number}.vhd") for kind in ("stalled", "slow") for number in range(100)
+    ]
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda name: pair.target.get_blob_client(name).start_copy_from_url(url), names))
-    listed = list(pair.target.list_blobs(include=["copy"]))
+        list(pool.map(lambda blob: blob.start_copy_from_url(url), blobs))
+    listed = pair.target.list_blobs("stalled", include=["copy"])
     assert [each.copy.status for each in listed] == ["pending"] * 100
-    content = pair.content()
-    for name in names:
-        blob = pair.target.get_blob_client(name)
-        assert wait(blob, ended).copy.status == "success"
-    assert pair.target.get_blob_client(names[-1]).download_blob().readall() == content
+    assert [wait(blob, ended).copy.status for blob in blobs[100:]] == ["success"] * 100
+    assert blobs[-1].download_blob().readall() == pair.content()

@@ -22,7 +22,7 @@ def test_page_blobs_are_read_and_written_by_ranges(pair: Pair) -> None:
 
 
 def test_large_bodies_pass_in_both_directions(pair: Pair) -> None:
-    """More than any buffer on the way, as one block blob."""
+    """A block blob larger than any buffer is written and read."""
     blob = pair.target.get_blob_client("large")
     content = uuid.uuid4().bytes * (2 * MIB)
     blob.upload_blob(content)
@@ -30,15 +30,15 @@ def test_large_bodies_pass_in_both_directions(pair: Pair) -> None:
 
 
 def test_names_with_spaces_and_other_scripts_pass(pair: Pair) -> None:
-    """The path reaches the emulator as it was signed."""
+    """The path reaches Azurite as it was signed."""
     blob = pair.target.get_blob_client("folder/a b%20ü+&.json")
     blob.upload_blob(b"content")
     assert [each.name for each in pair.target.list_blobs()] == ["folder/a b%20ü+&.json"]
     assert blob.download_blob().readall() == b"content"
 
 
-def test_a_wrong_key_and_a_sas_without_the_right_are_refused(pair: Pair) -> None:
-    """The front passes authentication on; it grants nothing."""
+def test_a_wrong_key_and_an_insufficient_sas_are_rejected(pair: Pair) -> None:
+    """The front forwards authentication and grants nothing."""
     credential = {"account_name": str(pair.source.account_name), "account_key": "QUJD"}
     stranger = BlobClient.from_blob_url(pair.source.url, credential=credential, retry_total=0)
     assert refusal(stranger.get_blob_properties)[0] == 403
@@ -47,8 +47,8 @@ def test_a_wrong_key_and_a_sas_without_the_right_are_refused(pair: Pair) -> None
     assert refusal(lambda: reader.upload_page(PAGE, offset=0, length=512))[0] == 403
 
 
-def test_a_rule_answers_with_its_error_only_as_often_as_it_says(pair: Pair) -> None:
-    """`times` limits hits, the answer carries code, message and Retry-After, and the counts can be read."""
+def test_a_rule_returns_its_error_only_as_often_as_it_says(pair: Pair) -> None:
+    """`times` limits hits, the response has code, message and Retry-After, and the counts are readable."""
     action = {"status": 503, "code": "ServerBusy", "message": "Slow <down>.", "retryAfter": 7}
     pair.cloud.set_faults([{"service": "blob", "method": "GET", "path": "source.vhd$", "times": 2, "action": action}])
     for _ in range(2):
@@ -63,8 +63,8 @@ def test_a_rule_answers_with_its_error_only_as_often_as_it_says(pair: Pair) -> N
     assert (rule["seen"], rule["hits"]) == (3, 2)
 
 
-def test_a_rule_strikes_only_the_nth_call_and_another_rule_another(pair: Pair) -> None:
-    """Each rule counts for itself; the first that strikes answers."""
+def test_two_rules_apply_to_the_calls_of_their_own_nth(pair: Pair) -> None:
+    """Each rule counts separately; the first rule that applies determines the response."""
     pair.cloud.set_faults(
         [
             {"service": "blob", "path": "SOURCE", "nth": 2, "action": {"status": 500}},
@@ -78,7 +78,7 @@ def test_a_rule_strikes_only_the_nth_call_and_another_rule_another(pair: Pair) -
 
 
 def test_rules_about_copies_do_not_count_other_calls(pair: Pair) -> None:
-    """`nth` of a copy rule is the nth copy, however often the blob is asked for."""
+    """`nth` of a copy rule is the nth copy, regardless of other requests for the blob."""
     pair.cloud.set_faults(
         [{"service": "blob", "path": "copy", "nth": 2, "times": 1, "action": {"copyFails": "no luck"}}]
     )
@@ -92,7 +92,7 @@ def test_rules_about_copies_do_not_count_other_calls(pair: Pair) -> None:
 
 
 def test_a_dropped_call_is_a_cut_connection(pair: Pair) -> None:
-    """The client sees no answer, the journal a status 0, and the blob is untouched."""
+    """The client gets no response, the journal has status 0, and the blob is not changed."""
     pair.cloud.set_faults(
         [{"service": "blob", "method": "DELETE", "path": "source", "times": 1, "action": {"drop": True}}]
     )
@@ -104,24 +104,24 @@ def test_a_dropped_call_is_a_cut_connection(pair: Pair) -> None:
     assert pair.source.exists()
 
 
-def test_a_delayed_call_is_answered_as_ever(pair: Pair) -> None:
-    """A delay alone changes nothing but the time."""
+def test_a_delayed_call_gets_the_usual_response(pair: Pair) -> None:
+    """A delay changes only the duration."""
     pair.cloud.set_faults([{"service": "blob", "path": "source", "action": {"delaySeconds": 0.05}}])
     began = time.monotonic()
     assert len(pair.content()) == SIZE
     assert time.monotonic() - began >= 0.05
 
 
-def test_the_journal_holds_no_signature(pair: Pair) -> None:
-    """A SAS in the query is noted without what makes it good."""
+def test_the_journal_contains_no_signature(pair: Pair) -> None:
+    """A SAS in the query is recorded without its signature."""
     BlobClient.from_blob_url(pair.url()).get_blob_properties()
     (call,) = [each for each in pair.cloud.calls() if "sig=" in each["path"]]
     assert "sig=REDACTED" in call["path"]
     assert call["status"] == 200
 
 
-def test_accounts_declared_later_work_at_once_and_disturb_nobody(pair: Pair) -> None:
-    """A download that is under way goes on, and the new account takes requests with its own key."""
+def test_accounts_declared_later_work_immediately_and_affect_no_client(pair: Pair) -> None:
+    """An active download continues, and the new account accepts requests with its own key."""
     stream = pair.source.download_blob().chunks()
     next(iter(stream))
     name = f"late{uuid.uuid4().hex[:12]}"
@@ -138,16 +138,19 @@ def test_accounts_declared_later_work_at_once_and_disturb_nobody(pair: Pair) -> 
     ("rule", "words"),
     [
         ({"service": "blob", "path": "(", "action": {"status": 500}}, "not a regular expression"),
-        ({"service": "blob", "path": "x", "action": {}}, "give one of the four"),
-        ({"service": "blob", "path": "x", "action": {"status": 500, "copyStalls": True}}, "give one of the four"),
+        ({"service": "blob", "path": "x", "action": {}}, "set exactly one of the four"),
+        (
+            {"service": "blob", "path": "x", "action": {"status": 500, "copyStalls": True}},
+            "set exactly one of the four",
+        ),
         ({"service": "disk", "path": "x", "action": {"status": 500}}, "service"),
         ({"service": "blob", "path": "x", "nht": 1, "action": {"status": 500}}, "nht"),
     ],
 )
-def test_a_wrong_rule_is_refused_and_the_old_ones_stay(
+def test_a_wrong_rule_is_rejected_and_the_old_ones_are_kept(
     fresh_cloud: CloudClient, rule: dict[str, object], words: str
 ) -> None:
-    """The answer says what is wrong with it."""
+    """The error names the problem."""
     good = {"service": "blob", "path": "nothing", "action": {"status": 500}}
     fresh_cloud.set_faults([good])
     with pytest.raises(CloudError, match=words):

@@ -1,4 +1,4 @@
-"""Seeds of the embedded cloud: what a document fills, what it leaves alone, and what is refused."""
+"""Seeds of the embedded cloud: what a document adds, what it keeps, and what is rejected."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.localcloud.cloud_program import COMPANION, MIB, SEED, Program
 from toolchain.checkout import Checkout
 
 
-def test_a_seeded_factory_holds_what_the_document_says(program: Program) -> None:
-    """Whole VHDs with their metadata, companions byte for byte, an unfinished save without one."""
+def test_a_seeded_factory_contains_what_the_document_says(program: Program) -> None:
+    """Complete VHDs with their metadata, companions byte for byte, an unfinished save without companion."""
     program.run("start", "--seed", program.seed_file(SEED))
-    held = program.contents()
-    assert set(held) == {"one.vhd", "one.json", "unfinished.vhd", "junk.vhd", "junk.json"}
+    found = program.contents()
+    assert set(found) == {"one.vhd", "one.json", "unfinished.vhd", "junk.vhd", "junk.json"}
     for name in ("one.vhd", "unfinished.vhd", "junk.vhd"):
-        assert footer_problem(held[name][0][-512:], len(held[name][0])) is None
-    assert len({held[name][0] for name in ("one.vhd", "unfinished.vhd", "junk.vhd")}) == 3
-    assert held["one.vhd"][1] == {"imagename": "one"}
-    assert held["one.json"][0].startswith(b"\xff\xfe")
-    assert json.loads(held["one.json"][0].decode("utf-16")) == COMPANION
-    assert held["junk.json"][0] == b"\x00junk"
+        assert footer_problem(found[name][0][-512:], len(found[name][0])) is None
+    assert len({found[name][0] for name in ("one.vhd", "unfinished.vhd", "junk.vhd")}) == 3
+    assert found["one.vhd"][1] == {"imagename": "one"}
+    assert found["one.json"][0].startswith(b"\xff\xfe")
+    assert json.loads(found["one.json"][0].decode("utf-16")) == COMPANION
+    assert found["junk.json"][0] == b"\x00junk"
 
 
 def test_a_second_seed_of_the_same_document_changes_nothing(program: Program) -> None:
-    """Not even a blob's ETag; what a user changed by hand stays as it is."""
+    """Not even a blob's ETag; manual changes are kept."""
     seed = program.seed_file(SEED)
     program.run("start", "--seed", seed)
     container = program.container()
@@ -47,8 +47,8 @@ def test_a_second_seed_of_the_same_document_changes_nothing(program: Program) ->
     assert (program.client.status()["labs"], program.client.status()["storageAccounts"]) == (labs, keys)
 
 
-def test_an_interrupted_seed_is_done_again(program: Program) -> None:
-    """A VHD that still carries the mark of its upload is uploaded anew."""
+def test_an_interrupted_seed_is_repeated(program: Program) -> None:
+    """A VHD that still has the mark of its upload is uploaded again."""
     seed = program.seed_file(SEED)
     program.run("start", "--seed", seed)
     whole = program.contents()["one.vhd"]
@@ -63,7 +63,7 @@ def test_an_interrupted_seed_is_done_again(program: Program) -> None:
     [
         ({"labs": []}, "labs: Extra inputs are not permitted"),
         ({"storageAccounts": ["Not-A-Name"]}, "is not a storage account name"),
-        ({"factoryImages": [{"lab": "nowhere", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "there is no such lab"),
+        ({"factoryImages": [{"lab": "nowhere", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "does not exist"),
         ({"factoryImages": [{"lab": "empty", "vhd": "a.vhd", "sizeBytes": 64 * MIB}]}, "has no storage account"),
         ({"factoryImages": [{"lab": "factory", "vhd": "a.vhd", "sizeBytes": MIB + 1}]}, "multiple of 1048576"),
         ({"factoryImages": [{"lab": "factory", "vhd": "a.vhd", "sizeBytes": 64 * MIB, "files": {"../a": ""}}]}, "../a"),
@@ -73,8 +73,8 @@ def test_an_interrupted_seed_is_done_again(program: Program) -> None:
         ),
     ],
 )
-def test_a_wrong_seed_is_refused_whole(fresh_cloud: CloudClient, change: dict[str, Any], words: str) -> None:
-    """The message names the place; nothing of the document is in force."""
+def test_an_invalid_seed_is_rejected_atomically(fresh_cloud: CloudClient, change: dict[str, Any], words: str) -> None:
+    """The message names the location; no part of the document is added."""
     before = fresh_cloud.status()
     with pytest.raises(CloudError) as caught:
         fresh_cloud.seed({**SEED, **change})
@@ -82,8 +82,8 @@ def test_a_wrong_seed_is_refused_whole(fresh_cloud: CloudClient, change: dict[st
     assert fresh_cloud.status() == before
 
 
-def test_a_wrong_seed_file_is_a_message_and_not_a_start(program: Program) -> None:
-    """`serve` and `start` name the file and the place, and end with exit code 1."""
+def test_an_invalid_seed_file_is_reported_before_the_start(program: Program) -> None:
+    """`serve` and `start` name the file and the location, and exit with code 1."""
     file = program.seed_file({**SEED, "labs": []})
     for verb in ("serve", "start"):
         output = program.run(verb, "--seed", file, ok=False)
@@ -92,10 +92,10 @@ def test_a_wrong_seed_file_is_a_message_and_not_a_start(program: Program) -> Non
 
 
 @pytest.mark.parametrize(("content", "words"), [("{", "is not JSON"), (None, "cannot be read")])
-def test_a_seed_file_that_is_none_is_refused_before_the_start(
+def test_a_missing_or_broken_seed_file_is_reported_before_the_start(
     program: Program, content: str | None, words: str
 ) -> None:
-    """Missing or broken: named with its path, and no cloud is started."""
+    """The error has its path, and no cloud is started."""
     file = program.state.with_name("seed.json")
     if content is not None:
         file.write_text(content, encoding="utf-8")
@@ -115,8 +115,8 @@ def test_a_seed_file_that_is_none_is_refused_before_the_start(
         ({"dataDisks": [{"lun": 1, "sizeBytes": 64 * MIB}] * 2}, "same lun"),
     ],
 )
-def test_a_machine_that_cannot_be_is_not_seeded(change: dict[str, Any], words: str) -> None:
-    """Each fault is named."""
+def test_an_invalid_machine_is_not_seeded(change: dict[str, Any], words: str) -> None:
+    """Each problem is named."""
     document = {"subscriptionId": SUBSCRIPTION, "labs": [lab(virtualMachines=[machine(**change)])]}
     with pytest.raises(SeedError, match=words):
         parse_seed({"subscriptions": [document]})
@@ -125,8 +125,8 @@ def test_a_machine_that_cannot_be_is_not_seeded(change: dict[str, Any], words: s
         parse_seed({"subscriptions": [twice]})
 
 
-def test_the_documented_seed_is_a_good_one_and_its_actions_are_all() -> None:
-    """The example of docs/development/embedded-cloud.md parses, and each row of its table of actions is an action."""
+def test_the_documented_seed_is_valid_and_its_actions_are_complete() -> None:
+    """The example of docs/development/embedded-cloud.md parses, and its table of actions lists every action."""
     text = (Checkout.here().root / "docs" / "development" / "embedded-cloud.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     document = parse_seed(json.loads(example))

@@ -1,4 +1,4 @@
-"""Reading a managed disk of the embedded cloud: with the SAS that was granted, until it is revoked or over."""
+"""Reading a managed disk of the embedded cloud: with the SAS that was granted, until it is revoked or expires."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILES = {"etc/image": "what the machine holds"}
 
 
 def seed_of(lab: str, account: str, **more: Any) -> dict[str, Any]:
-    """A lab with one machine of two disks."""
+    """Return a lab with one machine of two disks."""
     machine = {
         "name": "vm",
         "osType": "Linux",
@@ -45,14 +45,14 @@ def seed_of(lab: str, account: str, **more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Factory:
-    """A lab with one machine, and an account to copy its disks into."""
+    """A lab with one machine, and an account to copy its disks to."""
 
     cloud: CloudClient
     lab: str
     account: str
 
     def token(self, resource: str) -> dict[str, str]:
-        """The header that opens a service."""
+        """Return the header with a token for a service."""
         status = self.cloud.status()
         answer = requests.get(
             status["identityEndpoint"],
@@ -63,7 +63,7 @@ class Factory:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def arm(self, method: str, path: str, body: Any = None, **query: str) -> requests.Response:
-        """One call of the resource manager, by path or URL."""
+        """Send one call to the resource manager, by path or URL."""
         url = path if path.startswith("http") else f"{self.cloud.base_url}{path}"
         version = "2018-09-15" if "DevTestLab" in url else "2023-10-02"
         given = {} if "api-version" in url else {"api-version": version}
@@ -77,13 +77,13 @@ class Factory:
         return f"{labs}/{self.lab}/virtualmachines/vm"
 
     def disks(self) -> list[str]:
-        """The ids of the OS disk and the data disk."""
+        """Return the ids of the OS disk and the data disk."""
         compute = self.arm("GET", self.arm("GET", self.machine).json()["properties"]["computeId"]).json()
         storage = compute["properties"]["storageProfile"]
         return [each["managedDisk"]["id"] for each in (storage["osDisk"], *storage["dataDisks"])]
 
     def grant(self, disk: str, seconds: int = 3600) -> str:
-        """Grant access; the SAS."""
+        """Grant access; return the SAS."""
         body = {"access": "Read", "durationInSeconds": seconds}
         accepted = self.arm("POST", f"{disk}/beginGetAccess", body)
         assert accepted.status_code == 202
@@ -94,22 +94,22 @@ class Factory:
         assert self.arm("POST", f"{disk}/endGetAccess").status_code == 202
 
     def open_grants(self) -> dict[str, int]:
-        """Disks of this lab with active access, as the control API tells them."""
-        told = {each["disk"]: each["grants"] for each in self.cloud.status()["diskAccess"]}
-        return {disk: told[disk] for disk in self.disks() if disk in told}
+        """Return the disks of this lab with active access, from the control API."""
+        grants = {each["disk"]: each["grants"] for each in self.cloud.status()["diskAccess"]}
+        return {disk: grants[disk] for disk in self.disks() if disk in grants}
 
     def container(self) -> ContainerClient:
-        """The account's container, opened by its key."""
+        """Return a client of the account's container, with its key."""
         about = next(each for each in self.cloud.status()["storageAccounts"] if each["name"] == self.account)
         credential = {"account_name": self.account, "account_key": about["key"]}
         return BlobServiceClient(about["blobEndpoint"], credential, retry_total=0).get_container_client("vhds")
 
     def target(self, name: str = "copy.vhd") -> BlobClient:
-        """A blob in it."""
+        """Return a client of a blob in it."""
         return self.container().get_blob_client(name)
 
     def page_from(self, source: str, offset: int, length: int, **headers: str) -> requests.Response:
-        """Put Page From URL into the target, which a bearer token opens."""
+        """Send Put Page From URL to the target, with a bearer token."""
         where = f"bytes={offset}-{offset + length - 1}"
         about = {
             "x-ms-version": "2021-12-02",
@@ -123,12 +123,12 @@ class Factory:
         return requests.put(f"{self.target().url}?comp=page", headers={**about, **headers}, timeout=30)
 
     def copy_from(self, source: str, name: str) -> requests.Response:
-        """Copy Blob into the account, which a bearer token opens."""
+        """Send Copy Blob to the account, with a bearer token."""
         headers = {"x-ms-version": "2021-12-02", "x-ms-copy-source": source, **self.token("https://storage.azure.com")}
         return requests.put(self.target(name).url, headers=headers, timeout=30)
 
     def refusals(self, sas: str) -> dict[str, tuple[int, str]]:
-        """How every way to read by that SAS is answered: status and code."""
+        """Return status and code of every way to read with this SAS."""
         answers = {
             "GET": requests.get(sas, timeout=10),
             "range": requests.get(sas, headers={"x-ms-range": "bytes=0-511"}, timeout=10),
@@ -147,12 +147,12 @@ DEAD = {
 
 
 def code(answer: requests.Response) -> tuple[int, str]:
-    """Status and error code."""
+    """Return status and error code."""
     return answer.status_code, answer.headers.get("x-ms-error-code", "")
 
 
 def forged(sas: str, changes: Mapping[str, str]) -> str:
-    """The SAS with other words in it."""
+    """Return the SAS with other values."""
     for old, new in changes.items():
         assert old in sas
         sas = sas.replace(old, new)
@@ -161,7 +161,7 @@ def forged(sas: str, changes: Mapping[str, str]) -> str:
 
 @pytest.fixture
 def factory(fresh_cloud: CloudClient, accounts: Iterator[str]) -> Factory:
-    """A fresh lab, whose target holds an empty page blob of the disk's length."""
+    """A fresh lab, whose target is an empty page blob of the disk's length."""
     made = Factory(fresh_cloud, f"lab{uuid.uuid4().hex[:8]}", next(accounts))
     fresh_cloud.seed(seed_of(made.lab, made.account))
     made.container().create_container()
@@ -170,7 +170,7 @@ def factory(fresh_cloud: CloudClient, accounts: Iterator[str]) -> Factory:
 
 
 def test_the_sas_reads_the_whole_disk(factory: Factory) -> None:
-    """A fixed VHD of the seeded machine: bytes, length, ranges, page ranges; and the disk is in the state ActiveSAS."""
+    """A fixed VHD of the seeded machine: bytes, length, ranges, page ranges; and the disk's state is ActiveSAS."""
     os_disk, data_disk = factory.disks()
     sas = factory.grant(os_disk)
     source = BlobClient.from_blob_url(sas)
@@ -182,15 +182,15 @@ def test_the_sas_reads_the_whole_disk(factory: Factory) -> None:
     head = source.get_blob_properties()
     assert (head.size, head.blob_type) == (SIZE + 512, "PageBlob")
     assert source.download_blob(MIB, 4096).readall() == content[MIB : MIB + 4096]
-    held = [(each.start or 0, each.end or 0) for each in source.list_page_ranges()]
-    assert MIB < sum(end + 1 - start for start, end in held) < SIZE
-    assert all(not any(content[end + 1 : start]) for (_, end), (start, _) in pairwise(held))
+    allocated = [(each.start or 0, each.end or 0) for each in source.list_page_ranges()]
+    assert MIB < sum(end + 1 - start for start, end in allocated) < SIZE
+    assert all(not any(content[end + 1 : start]) for (_, end), (start, _) in pairwise(allocated))
     other = BlobClient.from_blob_url(factory.grant(data_disk)).download_blob().readall()
     assert footer_problem(other[-512:], len(other)) is None and other != content
 
 
 def test_a_disk_is_copied_until_access_is_revoked(factory: Factory) -> None:
-    """By ranges and by Copy Blob, into an account that a token or its key opens; then every way is refused at once."""
+    """By ranges and by Copy Blob, to an account opened by a token or a key; then every way fails immediately."""
     (disk, _) = factory.disks()
     sas = factory.grant(disk)
     content = requests.get(sas, timeout=30).content
@@ -208,8 +208,8 @@ def test_a_disk_is_copied_until_access_is_revoked(factory: Factory) -> None:
     assert "sig=" not in str([call for call in factory.cloud.calls() if "REDACTED" not in call["path"]])
 
 
-def test_no_condition_can_be_put_on_a_disk(factory: Factory) -> None:
-    """Neither on reading it nor on copying from it, whatever the condition says."""
+def test_disks_reject_conditions(factory: Factory) -> None:
+    """On reading it and on copying from it, for every condition."""
     sas = factory.grant(factory.disks()[0])
     etag = requests.head(sas, timeout=10).headers["ETag"]
     read = requests.get(sas, headers={"If-Match": etag, "Range": "bytes=0-511"}, timeout=10)
@@ -218,8 +218,8 @@ def test_no_condition_can_be_put_on_a_disk(factory: Factory) -> None:
         factory.target().upload_pages_from_url(sas, 0, 512, 0, source_etag=etag, source_match_condition=UNCHANGED)
 
 
-def test_two_grants_are_equally_good_and_end_together(factory: Factory) -> None:
-    """The disk's bytes and ETag are the same by both; another disk's access stays."""
+def test_two_grants_are_equal_and_are_revoked_together(factory: Factory) -> None:
+    """Both read the same bytes and ETag; another disk's access is kept."""
     disk, data_disk = factory.disks()
     other = factory.grant(data_disk)
     both = [factory.grant(disk) for _ in range(2)]
@@ -233,8 +233,8 @@ def test_two_grants_are_equally_good_and_end_together(factory: Factory) -> None:
     assert (again.headers["ETag"], again.content) == (answers[0].headers["ETag"], answers[0].content)
 
 
-def test_a_sas_ends_with_its_time(factory: Factory) -> None:
-    """Also where it was good as a source a moment before."""
+def test_a_sas_expires(factory: Factory) -> None:
+    """Even if it was just accepted as the source of a copy."""
     (disk, _) = factory.disks()
     sas = factory.grant(disk, seconds=1)
     assert factory.page_from(sas, 0, 512).status_code == 201
@@ -242,8 +242,8 @@ def test_a_sas_ends_with_its_time(factory: Factory) -> None:
     assert factory.refusals(sas) == DEAD and factory.open_grants() == {}
 
 
-def test_nothing_but_its_own_sas_opens_a_disk(factory: Factory) -> None:
-    """Not a token, no SAS, a forged one, another disk's; and the SAS changes nothing."""
+def test_only_its_own_sas_opens_a_disk(factory: Factory) -> None:
+    """A token, no SAS, a forged one and another disk's fail; and the SAS allows no change."""
     disk, data_disk = factory.disks()
     sas, other = factory.grant(disk), factory.grant(data_disk)
     plain, _, query = sas.partition("?")
@@ -274,7 +274,7 @@ def test_nothing_but_its_own_sas_opens_a_disk(factory: Factory) -> None:
 
 
 def test_the_control_api_changes_a_machine(factory: Factory) -> None:
-    """As a user who starts it would; what cannot be is refused with its reason."""
+    """As a user who starts it; an impossible change is rejected with its reason."""
     disk, _ = factory.disks()
     where = (SUBSCRIPTION, "rg", factory.lab, "vm")
     factory.cloud.set_virtual_machine(*where, power_state="running", tags={"FactoryIgnore": "yes"})
@@ -294,8 +294,8 @@ def test_the_control_api_changes_a_machine(factory: Factory) -> None:
         factory.cloud.set_virtual_machine(*where, power_state="asleep")
 
 
-def test_a_deleted_machine_leaves_no_bytes_and_is_seeded_anew(factory: Factory) -> None:
-    """A second seed of the same document changes nothing before, and makes another disk after."""
+def test_a_deleted_machine_leaves_no_bytes_and_can_be_seeded_again(factory: Factory) -> None:
+    """Before the deletion, a second seed changes nothing; after it, the seed creates another disk."""
     (disk, _) = factory.disks()
     sas = factory.grant(disk)
     etag = requests.head(sas, timeout=10).headers["ETag"]
@@ -311,8 +311,8 @@ def test_a_deleted_machine_leaves_no_bytes_and_is_seeded_anew(factory: Factory) 
     assert requests.head(factory.grant(anew), timeout=10).status_code == 200
 
 
-def test_access_survives_a_restart_and_so_does_its_end(program: Program) -> None:
-    """Of two disks one is revoked before the stop; the other's SAS is as good after the start, and revoked then."""
+def test_access_and_its_revocation_survive_a_restart(program: Program) -> None:
+    """One of two disks is revoked before the stop; the other's SAS is valid after the start, until revoked."""
     program.run("start", "--seed", program.seed_file(seed_of("factory", "factorystore")))
     factory = Factory(program.client, "factory", "factorystore")
     disk, data_disk = factory.disks()
@@ -331,8 +331,8 @@ def test_access_survives_a_restart_and_so_does_its_end(program: Program) -> None
 
 
 @given(st.lists(st.tuples(st.sampled_from(["give", "over", "revoke"]), st.sampled_from("abc")), max_size=12))
-def test_a_sas_opens_its_own_disk_while_its_grant_is_in_force(steps: list[tuple[str, str]]) -> None:
-    """Whatever was given and revoked before: nothing else opens anything, and a changed SAS opens nothing."""
+def test_a_sas_opens_its_own_disk_while_its_grant_is_active(steps: list[tuple[str, str]]) -> None:
+    """After any grants and revocations, it opens no other disk, and a changed SAS opens none."""
     grants: dict[str, Grant] = {}
     access = DiskAccess(grants, b"k" * 32)
     alive: dict[str, str] = {}
@@ -341,7 +341,7 @@ def test_a_sas_opens_its_own_disk_while_its_grant_is_in_force(steps: list[tuple[
             access.revoke(container)
             alive = {name: each for name, each in alive.items() if each != container}
         else:
-            access.give(container, f"g{number}", 3600 if step == "give" else -1)
+            access.grant(container, f"g{number}", 3600 if step == "give" else -1)
             alive |= {f"g{number}": container} if step == "give" else {}
     for number in range(len(steps)):
         for container in "abc":

@@ -1,4 +1,4 @@
-"""Digests of ranges in the embedded cloud: MD5 of a source checked, MD5 and CRC64 of what a blob holds returned."""
+"""Digests of ranges in the embedded cloud: a source's MD5 is checked, MD5 and CRC64 of a blob's range are returned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["pair"]
 
 
 def read(pair: Pair, part: str = f"bytes={MIB}-{MIB + 4095}", **asked: str) -> requests.Response:
-    """Get Blob of the source, by a bearer token."""
+    """Send Get Blob for the source, with a bearer token."""
     headers = {"Authorization": pair.token(), "x-ms-version": "2021-08-06", "x-ms-range": part}
     asks = {f"x-ms-range-get-content-{name}": value for name, value in asked.items()}
     sent = {name: value for name, value in {**headers, **asks}.items() if value}
@@ -27,14 +27,14 @@ def test_a_source_with_that_md5_is_written_and_the_response_has_the_md5_in_place
     assert pair.target.download_blob(MIB, 4096).readall() == pair.content
 
 
-def test_a_source_with_another_md5_is_refused_and_nothing_is_written(pair: Pair) -> None:
-    """400 Md5Mismatch, recorded too."""
+def test_a_source_with_another_md5_is_rejected_and_nothing_is_written(pair: Pair) -> None:
+    """400 Md5Mismatch, as recorded of Azure."""
     assert code(pair.write(x_ms_source_content_md5=md5(b"POTATO"))) == (400, "Md5Mismatch")
     assert list(pair.target.list_page_ranges()) == []
 
 
 def test_a_corrupted_page_has_the_md5_of_what_was_written(pair: Pair) -> None:
-    """The source is as it must be; what was written of it is not, and the response shows it."""
+    """The source is correct, the written bytes are not, and the response shows it."""
     pair.cloud.set_faults([{"service": "blob", "path": "comp=page", "offset": MIB, "action": {"corrupt": True}}])
     answer = pair.write(x_ms_source_content_md5=md5(pair.content))
     written = pair.target.download_blob(MIB, 4096).readall()
@@ -42,7 +42,7 @@ def test_a_corrupted_page_has_the_md5_of_what_was_written(pair: Pair) -> None:
 
 
 def test_a_range_is_read_with_its_md5_or_its_crc64(pair: Pair) -> None:
-    """Only if asked for, also of a range that holds nothing; the content comes along."""
+    """Only if requested, even for a range of zeros; the response includes the content."""
     by_md5, by_crc64, by_neither = read(pair, md5="true"), read(pair, crc64="true"), read(pair)
     assert by_md5.headers["Content-MD5"] == md5(pair.content) and "x-ms-content-crc64" not in by_md5.headers
     assert by_crc64.headers["x-ms-content-crc64"] == crc64(pair.content) and "Content-MD5" not in by_crc64.headers
@@ -53,11 +53,11 @@ def test_a_range_is_read_with_its_md5_or_its_crc64(pair: Pair) -> None:
 
 @pytest.mark.parametrize("name", ["md5", "crc64"])
 def test_more_than_4_mib_has_no_digest(pair: Pair, name: str) -> None:
-    """400, also without any range."""
+    """400, even without a range."""
     assert code(read(pair, f"bytes=0-{4 * MIB}", **{name: "true"})) == (400, "OutOfRangeInput")
     assert read(pair, "", **{name: "true"}).status_code == 400
 
 
-def test_both_digests_at_once_are_refused(pair: Pair) -> None:
-    """Recorded of Azure (the JavaScript SDK's test of it)."""
+def test_both_digests_together_are_rejected(pair: Pair) -> None:
+    """As recorded of Azure (by a test of its JavaScript SDK)."""
     assert code(read(pair, md5="true", crc64="true")) == (400, "BothCrc64AndMd5RangeHeaderPresent")

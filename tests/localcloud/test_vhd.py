@@ -1,4 +1,4 @@
-"""The disks of the embedded factory are real: footer, partition, filesystem, holes."""
+"""The VHDs of the embedded factory are real disks: footer, partition, filesystem, holes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from imagefactory.images.vhd_footer import footer_problem
 from localcloud import vhd
+from localcloud.blobs.seeding import upload_sparse
 from localcloud.client import CloudClient
-from localcloud.vhd import MIB, data_ranges, footer, geometry, make_vhd, upload_sparse
+from localcloud.vhd import MIB, data_ranges, footer, geometry, make_vhd
 
 FILES = {"etc/image": "Win2016 Datacenter\n", "var/log/a b.txt": "ü\n"}
 
@@ -34,29 +35,29 @@ def disk(tmp_path: Path) -> Path:
 
 
 def filesystem(disk: Path) -> Path:
-    """The bytes of the disk's partition."""
+    """Return the bytes of the disk's partition."""
     path = disk.with_suffix(".partition")
     path.write_bytes(disk.read_bytes()[MIB:-512])
     return path
 
 
 def run(tool: str, *arguments: str | Path) -> str:
-    """The output of a tool of e2fsprogs."""
+    """Return the output of a tool of e2fsprogs."""
     search = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/sbin"))
     command = [shutil.which(tool, path=search) or tool, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_made_disk_is_a_fixed_vhd_that_azure_takes(disk: Path) -> None:
-    """The product's own check, which knows nothing of the writer, finds no fault in it."""
+def test_a_disk_is_a_fixed_vhd_that_azure_accepts(disk: Path) -> None:
+    """The product's own check, which is independent of the writer, finds no problem."""
     content = disk.read_bytes()
     assert len(content) == 64 * MIB + 512
     assert footer_problem(content[-512:], len(content)) is None
 
 
 @given(st.integers(min_value=1, max_value=4 * 1024 * 1024).map(lambda mebibytes: mebibytes * MIB))
-def test_every_footer_is_right_and_its_geometry_fits_the_disk(size: int) -> None:
-    """Cylinders x heads x sectors never exceeds the disk, and misses less than one cylinder up to the format's end."""
+def test_every_footer_is_valid_and_its_geometry_fits_the_disk(size: int) -> None:
+    """Cylinders x heads x sectors never exceed the disk, and miss less than one cylinder up to the format's limit."""
     assert footer_problem(footer(size, uuid.UUID(int=7)), size + 512) is None
     cylinders, heads, sectors = geometry(size)
     assert cylinders < 65536 and heads <= 16 and sectors in (17, 31, 63, 255)
@@ -70,12 +71,12 @@ def test_every_footer_is_right_and_its_geometry_fits_the_disk(size: int) -> None
     [(40 * MIB, (963, 5, 17)), (504 * MIB, (1024, 16, 63)), (127 * 1024 * MIB, (65278, 16, 255))],
 )
 def test_the_geometry_follows_the_specification(size: int, expected: tuple[int, int, int]) -> None:
-    """Values worked out by hand with the algorithm in the specification's appendix."""
+    """The values are calculated manually with the algorithm in the specification's appendix."""
     assert geometry(size) == expected
 
 
-def test_the_disk_holds_a_sound_filesystem_with_the_files(disk: Path) -> None:
-    """e2fsck finds nothing to mend, and debugfs reads what was put in."""
+def test_the_disk_contains_a_valid_filesystem_with_the_files(disk: Path) -> None:
+    """e2fsck finds nothing to repair, and debugfs reads the files."""
     partition = filesystem(disk)
     run("e2fsck", "-fn", partition)
     for name, text in FILES.items():
@@ -93,8 +94,8 @@ def test_the_boot_record_names_the_partition(disk: Path) -> None:
     assert record[462:510] == bytes(48)
 
 
-def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(disk: Path, tmp_path: Path) -> None:
-    """Also when the files are written at another time, by another run."""
+def test_the_same_inputs_produce_the_same_bytes_and_another_seed_others(disk: Path, tmp_path: Path) -> None:
+    """Even if the files are written at another time, by another run."""
     again, other = tmp_path / "again.vhd", tmp_path / "other.vhd"
     make_vhd(again, 64 * MIB, "seed", FILES, MIB)
     make_vhd(other, 64 * MIB, "another seed", FILES, MIB)
@@ -102,8 +103,8 @@ def test_the_same_inputs_give_the_same_bytes_and_another_seed_others(disk: Path,
     assert other.read_bytes() != disk.read_bytes()
 
 
-def test_a_disk_is_sparse_and_holds_what_was_wished(tmp_path: Path) -> None:
-    """An empty disk of 1 GiB takes next to nothing; `allocated` is what it takes at least."""
+def test_a_disk_is_sparse_and_allocates_what_was_requested(tmp_path: Path) -> None:
+    """An empty disk of 1 GiB allocates almost nothing; `allocated` is the least it allocates."""
     path = tmp_path / "big.vhd"
     make_vhd(path, 1024 * MIB, "seed", {})
     assert sum(length for _, length in data_ranges(path)) < 2 * MIB
@@ -111,8 +112,8 @@ def test_a_disk_is_sparse_and_holds_what_was_wished(tmp_path: Path) -> None:
     assert 20 * MIB <= sum(length for _, length in data_ranges(path)) < 23 * MIB
 
 
-def test_without_mke2fs_the_disk_is_still_a_good_vhd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine without e2fsprogs the partition holds the files' bytes and no filesystem."""
+def test_without_mke2fs_the_disk_is_still_a_valid_vhd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without e2fsprogs the partition contains the files' bytes without a filesystem."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(vhd, "_SBIN", ())
     assert not vhd.has_mke2fs()
@@ -123,7 +124,7 @@ def test_without_mke2fs_the_disk_is_still_a_good_vhd(tmp_path: Path, monkeypatch
     assert content[MIB:].startswith(b"Win2016 Datacenter\n")
 
 
-async def test_an_upload_moves_only_what_is_allocated(
+async def test_an_upload_writes_only_what_is_allocated(
     disk: Path, fresh_cloud: CloudClient, accounts: Iterator[str]
 ) -> None:
     """The blob equals the file byte for byte, and its allocated pages are the file's blocks that are not zero."""

@@ -1,4 +1,4 @@
-"""Virtual machines of the embedded cloud: what the resource manager tells of them, grants, refuses and deletes."""
+"""Virtual machines of the embedded cloud: their values, access to their disks, and their deletion."""
 
 from __future__ import annotations
 
@@ -43,63 +43,63 @@ async def factory() -> AsyncIterator[World]:
 
 
 async def compute_id(world: World, name: str = "win-a") -> str:
-    """The compute VM that the lab's machine stands on."""
-    _, told, _ = await world.call("GET", f"{MACHINES}/{name}")
-    return str(told["properties"]["computeId"])
+    """Return the id of the compute VM of the lab's machine."""
+    _, found, _ = await world.call("GET", f"{MACHINES}/{name}")
+    return str(found["properties"]["computeId"])
 
 
 async def compute(world: World, name: str = "win-a") -> dict[str, Any]:
-    """The compute VM with its instance view."""
+    """Return the compute VM with its instance view."""
     path = await compute_id(world, name)
-    _, told, _ = await world.call("GET", path, version=COMPUTE_VERSION, params={"$expand": "instanceView"})
-    return dict(told["properties"])
+    _, found, _ = await world.call("GET", path, version=COMPUTE_VERSION, params={"$expand": "instanceView"})
+    return dict(found["properties"])
 
 
 async def os_disk(world: World, name: str = "win-a") -> str:
-    """The id of a machine's OS disk."""
+    """Return the id of a machine's OS disk."""
     return str((await compute(world, name))["storageProfile"]["osDisk"]["managedDisk"]["id"])
 
 
 async def disk(world: World, path: str) -> dict[str, Any]:
-    """A disk's properties."""
-    _, told, _ = await world.call("GET", path, version=DISK_VERSION)
-    return dict(told["properties"])
+    """Return a disk's properties."""
+    _, found, _ = await world.call("GET", path, version=DISK_VERSION)
+    return dict(found["properties"])
 
 
 async def grant(world: World, path: str, body: object = READ) -> tuple[int, Any, dict[str, str]]:
-    """beginGetAccess."""
+    """Call beginGetAccess."""
     return await world.call("POST", f"{path}/beginGetAccess", version=DISK_VERSION, json=body)
 
 
 async def revoke(world: World, path: str) -> tuple[int, Any, dict[str, str]]:
-    """endGetAccess."""
+    """Call endGetAccess."""
     return await world.call("POST", f"{path}/endGetAccess", version=DISK_VERSION)
 
 
 def change(world: World, name: str = "win-a", **changes: Any) -> None:
-    """What the control API does."""
+    """Change a machine as the control API does."""
     where = {"subscriptionId": SUBSCRIPTION, "resourceGroup": "rg-one", "lab": "target", "name": name}
     access = DiskAccess(world.store.grants, world.identity.key)
     change_machine(world.store, access, MachineChange.model_validate({**where, **changes}))
 
 
-async def test_a_lab_tells_its_machines(factory: World) -> None:
-    """One and the list are the same, in DevTest Labs' casing, with all that was seeded."""
-    status, told, _ = await factory.call("GET", f"{MACHINES.lower()}/WIN-A")
-    assert (status, told["id"]) == (200, f"{LOWER_LAB}/virtualmachines/win-a")
-    assert (told["type"], told["location"]) == ("Microsoft.DevTestLab/labs/virtualMachines", "westeurope")
-    assert told["tags"] == {"ImagePath": "Win/A.json"}
-    properties = told["properties"]
+async def test_a_lab_lists_its_machines(factory: World) -> None:
+    """The single machine and the list are the same, in DevTest Labs' casing, with all seeded values."""
+    status, found, _ = await factory.call("GET", f"{MACHINES.lower()}/WIN-A")
+    assert (status, found["id"]) == (200, f"{LOWER_LAB}/virtualmachines/win-a")
+    assert (found["type"], found["location"]) == ("Microsoft.DevTestLab/labs/virtualMachines", "westeurope")
+    assert found["tags"] == {"ImagePath": "Win/A.json"}
+    properties = found["properties"]
     assert (properties["osType"], properties["notes"]) == ("Windows", "Golden")
     assert (properties["provisioningState"], properties["createdDate"][:2]) == ("Succeeded", "20")
     group = properties["computeId"].split("/")[4]
     assert group.startswith("Target-win-a-") and group != "RG-One"
     _, listed, _ = await factory.call("GET", MACHINES)
-    assert listed["value"] == [told]
+    assert listed["value"] == [found]
 
 
-async def test_machines_come_in_pages(factory: World) -> None:
-    """70 more are two pages, each machine once."""
+async def test_machines_are_paged(factory: World) -> None:
+    """70 more are 2 pages, with each machine once."""
     factory.seed(lab(virtualMachines=[machine(f"vm{number:02}") for number in range(70)]))
     _, first, _ = await factory.call("GET", MACHINES)
     _, second, _ = await factory.call("GET", first["nextLink"])
@@ -107,15 +107,15 @@ async def test_machines_come_in_pages(factory: World) -> None:
     assert len({each["id"] for each in first["value"] + second["value"]}) == 71
 
 
-async def test_the_compute_vm_names_its_disks_and_its_state_when_asked(factory: World) -> None:
-    """The instance view comes only with $expand; each disk's id leads to the disk."""
+async def test_the_compute_vm_has_its_disks_and_on_request_its_state(factory: World) -> None:
+    """The instance view is returned only with $expand; each disk's id is valid."""
     _, plain, _ = await factory.call("GET", await compute_id(factory), version=COMPUTE_VERSION)
     assert "instanceView" not in plain["properties"]
-    told = await compute(factory)
-    assert told["instanceView"]["hyperVGeneration"] == "V2"
-    codes = [each["code"] for each in told["instanceView"]["statuses"]]
+    found = await compute(factory)
+    assert found["instanceView"]["hyperVGeneration"] == "V2"
+    codes = [each["code"] for each in found["instanceView"]["statuses"]]
     assert codes == ["ProvisioningState/succeeded", "OSState/generalized", "PowerState/deallocated"]
-    storage = told["storageProfile"]
+    storage = found["storageProfile"]
     assert storage["osDisk"]["osType"] == "Windows"
     (data,) = storage["dataDisks"]
     assert (data["lun"], data["diskSizeGB"]) == (3, 2)
@@ -133,7 +133,7 @@ async def test_the_compute_vm_names_its_disks_and_its_state_when_asked(factory: 
     ("power", "held"), [("deallocated", "Reserved"), ("stopped", "Attached"), ("running", "Attached")]
 )
 async def test_a_disk_is_read_only_while_its_machine_is_deallocated(factory: World, power: str, held: str) -> None:
-    """409 Conflict, in Azure's words; the instance view and the disk tell the state."""
+    """409 Conflict, in Azure's words; the instance view and the disk show the state."""
     change(factory, powerState=power)
     path = await os_disk(factory)
     statuses = (await compute(factory))["instanceView"]["statuses"]
@@ -147,11 +147,11 @@ async def test_a_disk_is_read_only_while_its_machine_is_deallocated(factory: Wor
     assert "is currently attached to running VM" in body["error"]["message"]
 
 
-async def test_a_machine_changes_as_told(factory: World) -> None:
-    """What is not given stays; what is not there, or cannot be, is refused."""
+async def test_a_machine_is_changed_as_requested(factory: World) -> None:
+    """Omitted values are kept; a missing machine or an impossible change is rejected."""
     change(factory, generalized=False, provisioningState="Failed", tags={"FactoryIgnore": "yes"})
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert (told["tags"], told["properties"]["provisioningState"]) == ({"FactoryIgnore": "yes"}, "Failed")
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert (found["tags"], found["properties"]["provisioningState"]) == ({"FactoryIgnore": "yes"}, "Failed")
     change(factory, powerState="deallocated")
     codes = [each["code"] for each in (await compute(factory))["instanceView"]["statuses"]]
     assert codes == ["ProvisioningState/succeeded", "PowerState/deallocated"]
@@ -163,7 +163,7 @@ async def test_a_machine_changes_as_told(factory: World) -> None:
 
 
 async def test_microsofts_poller_gets_the_sas(arm: Any, world: World) -> None:
-    """beginGetAccess as the SDK makes it, with a real wait; both documents of the operation tell the same SAS."""
+    """beginGetAccess as the SDK sends it, with a real wait; both documents of the operation have the same SAS."""
     world.seed(lab(virtualMachines=[machine()]))
     world.slow(disk_access_seconds=0.2)
     path = await os_disk(world)
@@ -182,8 +182,8 @@ async def test_microsofts_poller_gets_the_sas(arm: Any, world: World) -> None:
     assert sas.startswith(f"{blob_endpoint(DISK_ACCOUNT)}/") and "/abcd?sv=" in sas and "&sr=b&si=" in sas
 
 
-async def test_a_grant_is_under_way_until_it_ends(factory: World) -> None:
-    """InProgress and 202 meanwhile, no SAS and no access; at its end `Location` answers the SAS alone."""
+async def test_a_grant_is_in_progress_until_it_finishes(factory: World) -> None:
+    """First InProgress and 202, no SAS and no access; in the end `Location` returns only the SAS."""
     factory.slow(disk_access_seconds=30)
     path = await os_disk(factory)
     _, _, headers = await grant(factory, path)
@@ -199,8 +199,8 @@ async def test_a_grant_is_under_way_until_it_ends(factory: World) -> None:
     assert (await disk(factory, data_disk))["diskState"] == "ActiveSAS"
 
 
-async def test_revoking_goes_before_a_grant_that_is_under_way(factory: World) -> None:
-    """The grant ends as OperationPreempted and gives nothing; another grant meanwhile is refused."""
+async def test_a_revocation_preempts_a_grant_in_progress(factory: World) -> None:
+    """The grant ends as OperationPreempted and grants nothing; another grant is rejected meanwhile."""
     factory.slow(disk_access_seconds=30)
     path = await os_disk(factory)
     _, _, granted = await grant(factory, path)
@@ -217,8 +217,8 @@ async def test_revoking_goes_before_a_grant_that_is_under_way(factory: World) ->
     assert (status, (await factory.call("GET", again["location"]))[0]) == (202, 200)
 
 
-async def test_a_grant_whose_place_was_taken_does_nothing_when_it_would_be_due(factory: World) -> None:
-    """The revocation that took it goes on; another grant that began later, and is over, shows that its time came."""
+async def test_a_preempted_grant_changes_nothing_when_it_would_be_due(factory: World) -> None:
+    """The revocation that replaced it continues; a later grant, already finished, shows that its time has passed."""
     factory.slow(disk_access_seconds=0.2)
     path = await os_disk(factory)
     await grant(factory, path)
@@ -246,8 +246,8 @@ async def test_a_grant_whose_place_was_taken_does_nothing_when_it_would_be_due(f
         ({**READ, "fileFormat": "VHDX"}, "InvalidParameter"),
     ],
 )
-async def test_a_bad_request_for_access_is_refused(factory: World, body: object, code: str) -> None:
-    """400, and no operation begins."""
+async def test_an_invalid_request_for_access_is_rejected(factory: World, body: object, code: str) -> None:
+    """400, and no operation starts."""
     path = await os_disk(factory)
     status, answer, _ = await grant(factory, path, body)
     assert (status, answer["error"]["code"]) == (400, code)
@@ -255,28 +255,28 @@ async def test_a_bad_request_for_access_is_refused(factory: World, body: object,
 
 
 async def test_a_machine_is_not_deleted_while_a_disk_is_read(factory: World) -> None:
-    """The deletion is accepted, fails with OperationNotAllowed, and the machine stays; after revoking it goes."""
+    """The deletion is accepted, fails with OperationNotAllowed, and the machine is kept; after revoking it succeeds."""
     path = await os_disk(factory)
     await grant(factory, path)
     status, _, headers = await factory.call("DELETE", f"{MACHINES}/win-a")
     assert status == 202 and headers["location"]
     ended = await factory.ended(headers)
     assert (ended["status"], ended["error"]["code"]) == ("Failed", "OperationNotAllowed")
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert told["properties"]["provisioningState"] == "Succeeded" and factory.blobs.removed == []
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert found["properties"]["provisioningState"] == "Succeeded" and factory.blobs.removed == []
 
     await revoke(factory, path)
     factory.slow(vm_delete_seconds=30)
     _, _, deleting = await factory.call("DELETE", f"{MACHINES}/win-a")
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert told["properties"]["provisioningState"] == "Deleting"
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert found["properties"]["provisioningState"] == "Deleting"
     assert (await grant(factory, path))[0] == 409
     _, _, same = await factory.call("DELETE", f"{MACHINES}/win-a")
     assert same["azure-asyncoperation"] == deleting["azure-asyncoperation"]
 
 
-async def test_a_deleted_machine_takes_everything_with_it(factory: World) -> None:
-    """Lab VM, compute VM, disks and their bytes; deleting it again is 204; seeded again it is another one."""
+async def test_a_deleted_machine_is_deleted_with_all_its_parts(factory: World) -> None:
+    """Lab VM, compute VM, disks and their bytes; deleting it again is 204; seeded again it is another machine."""
     path, machine_path = await os_disk(factory), await compute_id(factory)
     before = (await disk(factory, path))["uniqueId"]
     containers = {each.container for _, vm in factory.store.all_machines() for each in vm.disks}
@@ -291,8 +291,8 @@ async def test_a_deleted_machine_takes_everything_with_it(factory: World) -> Non
     assert (await disk(factory, await os_disk(factory)))["uniqueId"] != before
 
 
-async def test_fault_rules_strike_machines_and_disks(factory: World) -> None:
-    """Answers, lost answers, and operations that are accepted and fail: each at the call that the rule names."""
+async def test_fault_rules_apply_to_machines_and_disks(factory: World) -> None:
+    """Errors, lost responses, and operations that are accepted and fail: each at the call that the rule names."""
     path = await os_disk(factory)
     factory.fault({"path": "/beginGetAccess", "times": 1, "action": {"status": 429, "code": "TooManyRequests"}})
     assert (await grant(factory, path))[0] == 429
@@ -316,8 +316,8 @@ async def test_fault_rules_strike_machines_and_disks(factory: World) -> None:
     assert (await factory.ended(headers))["error"]["code"] == "OutOfLuck" and factory.blobs.removed == []
 
 
-async def test_grants_and_what_is_under_way_survive_a_restart(tmp_path: Path) -> None:
-    """The file keeps no signature; a grant that was being made is made, a machine that was being deleted goes."""
+async def test_grants_and_active_operations_survive_a_restart(tmp_path: Path) -> None:
+    """The file has no signature; a grant in progress is granted, a machine in deletion is deleted."""
     path = tmp_path / "arm.json"
     async with running(path, [lab(virtualMachines=[machine(), machine("win-b"), machine("win-c")])]) as world:
         first, second = await os_disk(world), await os_disk(world, "win-b")
@@ -345,16 +345,16 @@ async def test_grants_and_what_is_under_way_survive_a_restart(tmp_path: Path) ->
         assert (await disk(world, second))["diskState"] == "ActiveSAS"
 
 
-async def test_a_machine_whose_disks_are_not_written_yet_is_being_created(factory: World) -> None:
-    """So an interrupted seed shows; it is not deleted meanwhile, and the next seed makes it anew."""
-    ((_, standing),) = factory.store.all_machines()
-    standing.whole = False
-    _, told, _ = await factory.call("GET", f"{MACHINES}/win-a")
-    assert told["properties"]["provisioningState"] == "Creating"
+async def test_a_machine_is_in_creation_until_its_disks_are_written(factory: World) -> None:
+    """So an interrupted seed shows; the machine cannot be deleted meanwhile, and the next seed recreates it."""
+    ((_, existing),) = factory.store.all_machines()
+    existing.whole = False
+    _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")
+    assert found["properties"]["provisioningState"] == "Creating"
     status, body, _ = await factory.call("DELETE", f"{MACHINES}/win-a")
     assert (status, body["error"]["code"]) == (409, "OperationNotAllowed")
     factory.seed(lab(virtualMachines=[machine()]))
-    ((_, anew),) = factory.store.all_machines()
-    assert anew.unique_identifier != standing.unique_identifier
+    ((_, recreated),) = factory.store.all_machines()
+    assert recreated.unique_identifier != existing.unique_identifier
     factory.seed(lab(virtualMachines=[machine(notes="other")]))
-    assert factory.store.all_machines()[0][1] is anew
+    assert factory.store.all_machines()[0][1] is recreated

@@ -1,6 +1,6 @@
 """Values of the domain with sensible defaults, and hypothesis strategies for them.
 
-Owns nothing that a test asserts on.
+Contains nothing that a test asserts on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from imagefactory.configuration.image_paths import ImagePath, Selector
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.loading import Configuration
-from imagefactory.diagnostics import Location
+from imagefactory.diagnostics import Diagnostic, Location
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.images.companions import FactoryImage, VhdBlob
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -31,14 +31,20 @@ components = words.filter(lambda word: word.strip() and word not in {".", ".."} 
 image_paths = st.lists(components, min_size=1, max_size=4).map("/".join)
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
 def vhd(name: str = "a.vhd", **changes: Any) -> VhdBlob:
-    """A whole VHD of 64 MiB, written on 14 March 2026 at noon."""
+    """A complete VHD of 64 MiB, written on 14 March 2026 at noon."""
     facts: dict[str, Any] = {"length": 64 * MIB + 512, "created": NOON, "last_modified": NOON, **changes}
     return VhdBlob(name, **facts)
 
 
 def companion(vhd_name: str = "a.vhd", encoding: str = "utf-8", **changes: Any) -> bytes:
-    """A companion document as the old scripts write it; a change to None takes the key out."""
+    """A companion document of the older scripts; a change to None removes the key."""
     facts = {
         "imageName": "Win2016_Datacenter-Mar-14-2026",
         "imagePath": "Win2016\\Datacenter.json",
@@ -74,14 +80,14 @@ def lab(name: str = "team", selectors: Iterable[str] = ("Win2016",), subscriptio
 
 
 def facts(name: str = "team", *images: StandingImage, **changes: Any) -> LabFacts:
-    """A lab that can take images."""
+    """A lab that can get images."""
     lab_id = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.DevTestLab/labs/{name}"
     values: dict[str, Any] = {"storage_account_id": "/storage/account", "region": "westeurope", **changes}
     return LabFacts(lab_id, SUBSCRIPTION, "rg", name, images=images, **values)
 
 
 def standing(name: str = "image", **changes: Any) -> StandingImage:
-    """A finished image in the lab `team` that the factory made."""
+    """A finished image in the lab `team` that the factory created."""
     values: dict[str, Any] = {
         "state": "Succeeded",
         "image_path": "Win2016\\Datacenter.json",
@@ -106,6 +112,12 @@ def write_configuration(directory: Path, labs: Any, *golden_images: str, name: s
     text = labs if isinstance(labs, str | bytes) else json.dumps(labs, indent=2)
     (directory / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return directory
+
+
+def names_file_once(diagnostic: Diagnostic) -> bool:
+    """Whether the file of a diagnostic, if it has one, is in its location only."""
+    place = diagnostic.location
+    return not place or Path(place.file).name not in diagnostic.placed().removeprefix(f"{place}: ")
 
 
 def entry(**changes: Any) -> dict[str, Any]:

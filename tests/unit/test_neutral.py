@@ -1,4 +1,4 @@
-"""The filter of the pipelines: whatever a program prints gets through as text, at once, and nothing of it is lost."""
+"""The filter of the pipelines: all output of a program passes as text, immediately and completely."""
 
 from __future__ import annotations
 

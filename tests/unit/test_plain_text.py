@@ -1,4 +1,4 @@
-"""What others wrote reaches a log as text: no line of it is a command, nothing in it moves a cursor or opens a door."""
+"""Text from outside in a log: no agent commands, no cursor movement, no secrets."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ texts = st.one_of(
 @example(f"a\r{SET_VARIABLE}")
 @example("###\ufe0f#[group]")
 @example("\n  \ufe0f:\u034f:add-mask::x")
-def test_no_text_makes_a_command_or_moves_a_cursor(text: str) -> None:
-    """Whatever it holds, on one line and on several; what is printed once more stays as it is."""
+def test_no_text_contains_a_command_or_moves_the_cursor(text: str) -> None:
+    """For any content, on one line and on several; a second pass changes nothing."""
     for shown in (printable(text), printable_lines(text), json_text({text: [text]})):
         assert not agent_commands(shown)
         assert all(char.isprintable() or char == "\n" for char in shown)
@@ -43,7 +43,7 @@ def test_no_text_makes_a_command_or_moves_a_cursor(text: str) -> None:
 @example(SET_VARIABLE)
 @example("\ud800")
 def test_a_document_means_the_same(text: str) -> None:
-    """Programs read the values as they are."""
+    """Programs read the original values."""
     assert json.loads(json_text({text: [text, 1, None]})) == {text: [text, 1, None]}
 
 
@@ -59,8 +59,8 @@ def test_a_document_means_the_same(text: str) -> None:
         ("Grüße ❤\ufe0f [bold]", "Grüße ❤\ufe0f [bold]"),
     ],
 )
-def test_a_harmless_text_stays_and_another_stays_legible(text: str, shown: str) -> None:
-    """A space breaks a command, an escape shows what does not print."""
+def test_a_harmless_text_is_unchanged_and_others_are_readable(text: str, shown: str) -> None:
+    """A space breaks a command, and characters that are not printable are escaped."""
     assert printable(text) == shown
 
 
@@ -80,7 +80,7 @@ others = st.lists(st.sampled_from(["comp=list", "sv=2026-01-01", "se=2026", "api
 def test_no_signature_outlives_the_redaction(
     host: str, before: list[str], key: str, secret: str, after: list[str], end: str
 ) -> None:
-    """In a URL of any letter case, in one without scheme or host, and in what is left of one."""
+    """In URLs of any case, in URLs without scheme or host, and in parts of URLs."""
     query = "&".join([*before, f"{key}={secret}", *after])
     for text in (f"a {host}?{query}{end}", f"a {query}{end}", f"a {host}?url=x%3F{key}%3D{secret}{end}"):
         assert secret not in redacted(text)
@@ -99,6 +99,6 @@ def test_no_signature_outlives_the_redaction(
         ("design=new, a?b.vhd", "design=new, a?b.vhd"),
     ],
 )
-def test_what_is_no_secret_stays(text: str, shown: str) -> None:
-    """Keys that are known to be harmless, and whatever is no query."""
+def test_what_is_not_secret_is_kept(text: str, shown: str) -> None:
+    """Keys that are known to be harmless, and text that is not a query."""
     assert redacted(text) == shown

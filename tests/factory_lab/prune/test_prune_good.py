@@ -60,9 +60,9 @@ def test_the_newest_image_that_succeeded_in_a_lab_stays_although_newer_ones_fail
     assert run.code == 0, run.err
     assert factory.held() == everything - images_of(oldest, ubuntu_older) and good_old in factory.held()
     reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
-    assert "newest of its image path that is Succeeded in lab second@" in reasons[good.vhd_name]
+    assert "newest Succeeded image of its image path in lab second@" in reasons[good.vhd_name]
     assert "and 1 more" in reasons[good.vhd_name]
-    assert "Succeeded in lab web@" in reasons[good_old] and "more" not in reasons[good_old]
+    assert "image path in lab web@" in reasons[good_old] and "more" not in reasons[good_old]
     for each in (lab, second):
         factory.world.seed_standing(each, "mended", {"ImagePath": WINDOWS, "SourceVhd": bad.vhd_name})
     again = factory.prune("--yes", "--keep", "1", "--json").results()

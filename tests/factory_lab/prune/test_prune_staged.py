@@ -116,5 +116,5 @@ def test_a_staged_vhd_from_which_an_image_is_being_made_stays(factory: PruneWorl
     factory.world.put_image(lab, "unknown", url)
     run = factory.prune("--yes", "--keep", "1", "--json")
     assert run.code == 0 and staged(factory) == {name}, run.out
-    assert "makes an image from it now" in str(run.told["kept"])
+    assert "is creating an image from it" in str(run.told["kept"])
     assert image.name in str(run.told["kept"])

@@ -172,7 +172,7 @@ def test_what_others_wrote_is_shown_as_they_wrote_it(opened: Opened) -> None:
         assert run in page.locator("#catalog").inner_text()
     left_out = page.get_by_role("table", name="What lies in the factory")
     assert LEFT_OUT in left_out.get_by_role("rowheader").inner_text()
-    assert "cannot stand in a URL" in left_out.inner_text()
+    assert "would be escaped in a URL" in left_out.inner_text()
 
 
 def test_the_labs_that_hold_an_image_are_told_and_one_that_was_not_read_too(opened: Opened) -> None:

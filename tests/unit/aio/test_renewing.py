@@ -1,4 +1,4 @@
-"""When values that are good for a while are made anew."""
+"""When cached values with an expiry are renewed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagefactory.aio.renewing import AGAIN_SECONDS, Lasting, Renewing, lasting
 
 @dataclass
 class Maker:
-    """Makes numbered values that live for so long, unless it is to fail."""
+    """Makes numbered values with a lifetime, or fails on request."""
 
     life: float
     made: int = 0
@@ -29,7 +29,7 @@ class Maker:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, to be set."""
+    """The time, which the test sets."""
     now = [1_000_000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
     return now
@@ -40,10 +40,10 @@ async def ask(renewing: Renewing[str, int], maker: Maker, times: int = 1) -> set
 
 
 @pytest.mark.parametrize(("life", "renewed_after"), [(3600, 3300), (86_400, 86_100), (400, 200), (2, 1)])
-async def test_a_value_is_renewed_five_minutes_before_its_end_a_short_one_at_half_of_its_life(
+async def test_a_value_is_renewed_five_minutes_before_its_expiry_a_short_lived_one_at_half_of_its_lifetime(
     clock: list[float], life: float, renewed_after: float
 ) -> None:
-    """And not before."""
+    """Not earlier."""
     renewing, maker = Renewing[str, int](), Maker(life)
     assert await ask(renewing, maker) == {1}
     clock[0] += renewed_after - 0.5
@@ -52,8 +52,8 @@ async def test_a_value_is_renewed_five_minutes_before_its_end_a_short_one_at_hal
     assert await ask(renewing, maker) == {2}
 
 
-async def test_a_value_is_made_once_for_all_who_wait(clock: list[float]) -> None:
-    """At first, and when it is renewed; a failure is everybody's, and the next one tries again."""
+async def test_a_value_is_created_once_for_all_callers_that_wait(clock: list[float]) -> None:
+    """At first, and when it is renewed; all callers that wait share a failure, and the next caller tries again."""
     renewing, maker = Renewing[str, int](), Maker(3600)
     assert await ask(renewing, maker, 50) == {1}
     clock[0] += 3400
@@ -66,8 +66,8 @@ async def test_a_value_is_made_once_for_all_who_wait(clock: list[float]) -> None
     assert await ask(renewing, maker) == {4}
 
 
-async def test_a_renewal_that_fails_costs_nothing_while_the_old_value_is_good(clock: list[float]) -> None:
-    """It is tried again after a while, not by each who asks; at the end of the value its failure is told."""
+async def test_a_renewal_that_fails_has_no_effect_while_the_old_value_is_valid(clock: list[float]) -> None:
+    """It is tried again after a wait, not by each caller; when the value expires, the failure is raised."""
     renewing, maker = Renewing[str, int](), Maker(3600)
     await ask(renewing, maker)
     maker.fails = True
@@ -81,8 +81,8 @@ async def test_a_renewal_that_fails_costs_nothing_while_the_old_value_is_good(cl
         await ask(renewing, maker)
 
 
-async def test_a_refused_value_is_made_anew_and_one_that_took_its_place_stays(clock: list[float]) -> None:
-    """Many are refused with the same value; the first one drops it, the others find the new one."""
+async def test_a_denied_value_is_renewed_and_the_new_one_is_kept(clock: list[float]) -> None:
+    """Many requests with one value are denied; the first caller drops it, the others get the new value."""
     renewing, maker = Renewing[str, int](), Maker(3600)
     await ask(renewing, maker)
     for _ in range(10):

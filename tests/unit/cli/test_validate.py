@@ -43,7 +43,7 @@ def test_warnings_are_shown_and_exit_0(tmp_path: Path) -> None:
     write_configuration(tmp_path, {"Labs": [entry()]}, "Win2016/Datacenter.json", "Ubuntu/Jammy.json")
     done = run("validate", "--configuration", tmp_path)
     assert done.returncode == 0
-    assert "no lab takes it" in done.stdout
+    assert "no lab uses it" in done.stdout
     assert done.stdout.endswith("1 lab, 2 golden images, 0 errors, 1 warning\n")
 
 
@@ -55,7 +55,7 @@ def test_errors_exit_1_in_every_format(tmp_path: Path) -> None:
         for name in ("text", "json", "github", "azure")
     }
     assert {done.returncode for done in told.values()} == {1}
-    assert told["text"].stdout.startswith('labs.json:5:18: error: Labs[0].LabName: "a,b;c]:%" cannot stand here; ')
+    assert told["text"].stdout.startswith('labs.json:5:18: error: Labs[0].LabName: "a,b;c]:%" is not valid; ')
     assert told["text"].stdout.endswith("\n.: 1 error, 0 warnings\n")
     assert told["github"].stdout.startswith('::error file=labs.json,line=5,col=18::Labs[0].LabName: "a,b;c]:%25" ')
     assert told["azure"].stdout.startswith(
@@ -86,7 +86,7 @@ def test_a_missing_folder_exits_1_and_wrong_usage_2(tmp_path: Path) -> None:
     """Neither with a traceback."""
     missing, wrong = run("validate", "--configuration", tmp_path / "none"), run("validate", "--fromat", "json")
     assert (missing.returncode, wrong.returncode) == (1, 2)
-    assert "configuration folder: is not there" in missing.stdout
+    assert "configuration folder: does not exist" in missing.stdout
     assert "Traceback" not in missing.stderr + wrong.stderr
 
 

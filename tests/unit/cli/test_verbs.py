@@ -60,9 +60,9 @@ def test_save_shows_what_became_of_each_vm(verb: Verb) -> None:
     table = verb("save", instead={"imagefactory.factory_lab.save_run.run": run})
     assert table.code == 1 and "VMs of the factory lab" in table.out
     assert table.out.endswith(
-        "mind\nb is refused\nVM c: it is running, not deallocated; it is not saved. Let its sysprep or deprovisioning "
-        "end, then stop it in the lab, which deallocates it.\nDisk /disks/old: a run that ended had left it open; "
-        "access is revoked.\n1 VHD copied\n"
+        "mind\nb is refused\nVM c: is running, not deallocated; it is not saved. Wait for its sysprep or "
+        "deprovisioning, then stop it in the lab, which deallocates it.\nDisk /disks/old: a run that ended had "
+        "left it open; access is revoked.\n1 VHD copied\n"
     )
 
 

@@ -24,13 +24,13 @@ from tests.unit.builders import image_paths
     ],
 )
 def test_a_name_is_made_of_folder_file_and_day(path: str, day: date, name: str | None) -> None:
-    """As the old scripts made them, so that their images are found again."""
+    """The older scripts used the same names, so their images are recognized."""
     expected = name or "Win2012R2_VS2015-Enterprise-with-Azure-SDK-Jan-2-2021"
     assert image_name(ImagePath.parse(path), day) == expected
 
 
 def test_a_taken_name_gets_the_next_free_letter() -> None:
-    """The second image of a day gets A, the third B; letter case does not make a name free."""
+    """The second image of a day gets A, the third B; names that differ only in case are the same."""
     path, day = ImagePath.parse("Win/a.json"), date(2020, 6, 26)
     base = "Win_a-Jun-26-2020"
     assert image_name(path, day, [base.upper()]) == base + "A"
@@ -40,7 +40,7 @@ def test_a_taken_name_gets_the_next_free_letter() -> None:
 
 
 def test_months_are_english_whatever_the_locale() -> None:
-    """A build agent in another culture makes the same names."""
+    """A build agent in another culture creates the same names."""
     before = locale.setlocale(locale.LC_TIME)
     available = [name for name in ("de_DE.UTF-8", "fr_FR.UTF-8", "C") if _set(name)]
     try:
@@ -61,7 +61,7 @@ def _set(name: str) -> bool:
 
 @given(image_paths, st.dates(), st.integers(0, 60))
 def test_names_of_one_day_never_collide(path: str, day: date, count: int) -> None:
-    """However many images a day brings, each gets a name of its own."""
+    """Any number of images of one day have different names."""
     taken: list[str] = []
     for _ in range(count):
         taken.append(image_name(ImagePath.parse(path), day, taken))
@@ -71,12 +71,12 @@ def test_names_of_one_day_never_collide(path: str, day: date, count: int) -> Non
 @pytest.mark.parametrize(
     "name", ["", " ", "a/b", "a\\b", "a?", "a#", "50%", "a&b", "<a>", "a\tb", "a.", "a ", "a" * 81]
 )
-def test_names_that_azure_refuses_are_told(name: str) -> None:
-    """Each has a reason."""
+def test_names_that_azure_rejects_are_reported(name: str) -> None:
+    """Each name is rejected with a reason."""
     assert name_problem(name)
 
 
 @pytest.mark.parametrize("name", ["a", "Win2016_Datacenter-Jun-26-2020", "a.b (1)", "a" * MAX_LENGTH, "Büro"])
-def test_other_names_are_taken(name: str) -> None:
-    """The limit itself and other letters are fine."""
+def test_other_names_are_valid(name: str) -> None:
+    """Names of the maximum length and with other letters are valid."""
     assert name_problem(name) is None

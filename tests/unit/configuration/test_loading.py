@@ -1,4 +1,4 @@
-"""labs.json and the golden images: everything that is wrong, at once, each with its place."""
+"""labs.json and the golden images: all mistakes are reported together, each with its location."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from imagefactory.configuration.loading import Configuration, load_configuration
 from imagefactory.diagnostics import Severity
 from imagefactory.errors import ConfigurationError
-from tests.unit.builders import SUBSCRIPTION, entry, write_configuration
+from tests.unit.builders import SUBSCRIPTION, entry, names_file_once, write_configuration
 
 GOLDEN = ("Win2016/Datacenter.json", "Ubuntu/Jammy.json")
 
 
 def refused(directory: Path, labs_file: str = "labs.json") -> list[str]:
-    """The diagnostics of a folder that is wrong, paths relative to it."""
+    """The diagnostics of an invalid folder, with paths relative to it."""
     with pytest.raises(ConfigurationError) as raised:
         load_configuration(directory, labs_file)
     assert any(diagnostic.severity is Severity.ERROR for diagnostic in raised.value.diagnostics)
@@ -32,7 +32,7 @@ def refused(directory: Path, labs_file: str = "labs.json") -> list[str]:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("name", ["labs.json", "Labs.json", "LABS.JSON"])
 def test_a_labs_file_of_the_old_scripts_is_read(tmp_path: Path, name: str, encoding: str) -> None:
-    """Name in any case, PowerShell's encodings, backslashes, keys in their order."""
+    """File name in any case, PowerShell's encodings, backslashes, and the keys in the scripts' order."""
     document = {"Labs": [entry(ResourceGroup="rg", ImagePaths=["Win2016\\Datacenter.json", "ubuntu"])]}
     write_configuration(tmp_path, json.dumps(document).encode(encoding), *GOLDEN, name=name)
     found = load_configuration(tmp_path)
@@ -44,14 +44,14 @@ def test_a_labs_file_of_the_old_scripts_is_read(tmp_path: Path, name: str, encod
 
 
 def test_the_sample_configuration_is_clean() -> None:
-    """What a newcomer starts from has no diagnostic, and the documented two labs."""
+    """The configuration of the repository has no diagnostics, and the two labs of the documentation."""
     found = load_configuration(Path(__file__).parents[3] / "Configuration")
     assert len(found.labs) == 2
     assert found.warnings == ()
 
 
-def test_all_diagnostics_come_at_once_each_with_its_place(tmp_path: Path) -> None:
-    """Structure, identity and paths, in the order of the file; none hides another."""
+def test_all_diagnostics_are_reported_together_each_with_its_location(tmp_path: Path) -> None:
+    """Structure, identity and paths, in the order of the file; no diagnostic hides another."""
     text = """{
   "Labs": [
     {"SubscriptionId": "abc", "labName": "x", "ImagePaths": []},
@@ -64,20 +64,20 @@ def test_all_diagnostics_come_at_once_each_with_its_place(tmp_path: Path) -> Non
 }"""
     told = refused(write_configuration(tmp_path, text, *GOLDEN))
     expected = [
-        r"GoldenImages/Ubuntu/Jammy.json: warning: .*no lab takes it",
-        r"labs.json:3:24: error: Labs\[0\].SubscriptionId: \"abc\" cannot stand here",
-        r"labs.json:3:31: error: Labs\[0\]: unknown key \"labName\", written in another case; .*Write \"LabName\"",
+        r"GoldenImages/Ubuntu/Jammy.json: warning: .*no lab uses it",
+        r"labs.json:3:24: error: Labs\[0\].SubscriptionId: \"abc\" is not valid",
+        r"labs.json:3:31: error: Labs\[0\]: unknown key \"labName\" in another case; .*Write \"LabName\"",
         r"labs.json:3:61: error: Labs\[0\].ImagePaths: the list is empty",
         r"labs.json:5:32: error: .*\"Win2016/Datacentr.json\": matches no golden .*Write \"Win2016/Datacenter.json\"",
         r"labs.json:5:58: error: .*leaves the image root",
-        r"labs.json:5:67: error: Labs\[1\].ImagePaths\[3\]: a number stands where a text belongs",
-        r"labs.json:5:70: warning: .*the entry is there twice, first in line 5",
+        r"labs.json:5:67: error: Labs\[1\].ImagePaths\[3\]: expected a string, got a number",
+        r"labs.json:5:70: warning: .*the entry is listed twice, first in line 5",
         r"labs.json:5:100: error: Labs\[1\].ResourceGroup: \"<rg>\"",
-        r"labs.json:6:75: error: lab TEAM .*listed twice, first at labs.json:4:5",
-        r"labs.json:6:83: error: Labs\[2\]: unknown key \"Colour\"; .*known are",
-        r"labs.json:6:110: error: Labs\[2\].ImagePaths: a text stands where a list belongs",
-        r"labs.json:7:5: error: Labs\[3\]: a number stands where an object belongs",
-        r"labs.json:9:3: error: labs.json: unknown key \"Labbs\"; .*Write \"Labs\"",
+        r"labs.json:6:75: error: lab TEAM .*listed twice, first in line 4",
+        r"labs.json:6:83: error: Labs\[2\]: unknown key \"Colour\"; .*valid keys: ",
+        r"labs.json:6:110: error: Labs\[2\].ImagePaths: expected a list, got a string",
+        r"labs.json:7:5: error: Labs\[3\]: expected an object, got a number",
+        r"labs.json:9:3: error: unknown key \"Labbs\"; .*Write \"Labs\"",
     ]
     assert len(told) == len(expected), "\n".join(told)
     for line, pattern in zip(told, expected, strict=True):
@@ -89,30 +89,30 @@ def test_all_diagnostics_come_at_once_each_with_its_place(tmp_path: Path) -> Non
     [
         ({"Labs": []}, "labs.json:2:11: error: Labs: the list is empty"),
         ({}, '"Labs" is missing'),
-        ([], "a list stands where an object belongs"),
+        ([], "expected an object, got a list"),
         ({"Labs": [{}]}, '"ImagePaths" is missing'),
         ({"Labs": [entry(LabName="a lab")]}, "Labs[0].LabName"),
         ({"Labs": [entry(LabName="")]}, "Labs[0].LabName"),
         ({"Labs": [entry(LabName="x" * 51)]}, "Labs[0].LabName"),
         ({"Labs": [entry(ResourceGroup="ends.")]}, "Labs[0].ResourceGroup"),
         ({"Labs": [entry(ResourceGroup="")]}, "Labs[0].ResourceGroup"),
-        ({"Labs": [entry(SubscriptionId=None)]}, "null stands where a text belongs"),
+        ({"Labs": [entry(SubscriptionId=None)]}, "expected a string, got null"),
         ({"Labs": [entry(ImagePaths=["/Win2016"])]}, "is an absolute path"),
         ({"Labs": [entry(ImagePaths=["C:\\Win2016"])]}, "is an absolute path"),
         ({"Labs": [entry(ImagePaths=["Win20"])]}, "matches no golden image"),
         ({"Labs": [entry(ImagePaths=["nothing-like-it"])]}, "Write the path of a golden image"),
         ('{"Labs": [], "Labs": []}', "the key is written twice"),
-        ('{"Labs": [}', "labs.json:1:11: error: labs.json: not valid JSON"),
+        ('{"Labs": [}', "labs.json:1:11: error: not valid JSON"),
     ],
 )
-def test_each_diagnostic_is_told(tmp_path: Path, document: Any, named: str) -> None:
-    """One by one."""
+def test_each_mistake_is_reported(tmp_path: Path, document: Any, named: str) -> None:
+    """Each mistake alone."""
     assert any(named in line for line in refused(write_configuration(tmp_path, document, *GOLDEN)))
 
 
 def test_a_missing_folder_or_labs_file_is_a_clear_diagnostic(tmp_path: Path) -> None:
-    """And the golden images are still checked where only labs.json is missing."""
-    assert "configuration folder: is not there" in refused(tmp_path / "none")[0]
+    """If only labs.json is missing, the golden images are still checked."""
+    assert "configuration folder: does not exist" in refused(tmp_path / "none")[0]
     write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, name="other.json")
     (tmp_path / "GoldenImages" / "bad.json").write_text("{")
     told = "\n".join(refused(tmp_path))
@@ -121,12 +121,12 @@ def test_a_missing_folder_or_labs_file_is_a_clear_diagnostic(tmp_path: Path) -> 
 
 
 def test_a_labs_file_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
-    """Neither by `..` nor by a link."""
+    """It can be reached neither by `..` nor by a link."""
     folder = write_configuration(tmp_path / "in", {"Labs": [entry()]}, *GOLDEN)
     (tmp_path / "labs.json").write_text(json.dumps({"Labs": [entry()]}))
     (folder / "linked.json").symlink_to(tmp_path / "labs.json")
     for name in ("../labs.json", "linked.json"):
-        assert any("lies outside of the configuration folder" in line for line in refused(folder, name))
+        assert any("is outside of the configuration folder" in line for line in refused(folder, name))
 
 
 @pytest.mark.parametrize("name", ["", ".", "GoldenImages"])
@@ -137,7 +137,7 @@ def test_a_folder_in_the_place_of_the_labs_file_is_refused(tmp_path: Path, name:
 
 
 def test_golden_images_are_checked(tmp_path: Path) -> None:
-    """Invalid JSON, no object, two names that differ by case; links that lead out are not followed."""
+    """Invalid JSON, no object, two names that differ only in case; links out of the root are not followed."""
     root = write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, "Win2016/datacenter.JSON") / "GoldenImages"
     (root / "Win2016" / "broken.json").write_text('{\n"a": }')
     (root / "Win2016" / "list.json").write_text("[]")
@@ -148,18 +148,18 @@ def test_golden_images_are_checked(tmp_path: Path) -> None:
     (root / "Win2016" / "in.json").symlink_to(root / "Ubuntu" / "Jammy.json")
     (root / "all").symlink_to(tmp_path, target_is_directory=True)
     told = "\n".join(refused(tmp_path))
-    assert "GoldenImages/Win2016/broken.json:2:6: error: broken.json: not valid JSON" in told
-    assert "list.json:1:1: error: golden image Win2016/list.json: holds no JSON object" in told
-    assert "differs from Win2016/Datacenter.json by letter case only" in told
-    assert "out.json: error: Win2016/out.json: is a link to a file outside of the image root" in told
-    assert "all: error: all: is a link to a folder" in told
+    assert "GoldenImages/Win2016/broken.json:2:6: error: not valid JSON" in told
+    assert "list.json:1:1: error: golden image: is not a JSON object" in told
+    assert "differs from Win2016/Datacenter.json only in case" in told
+    assert "out.json: error: is a link to a file outside of the image root" in told
+    assert "all: error: is a link to a folder" in told
     assert "hidden" not in told
     assert "schema" not in told
     assert "in.json" not in told
 
 
 def test_without_a_folder_of_golden_images_the_configuration_is_the_root(tmp_path: Path) -> None:
-    """The labs file, labs files of other stacks and the schema beside them are no golden images."""
+    """The labs file, labs files of other stacks and the schema are not golden images."""
     write_configuration(tmp_path, {"Labs": [entry()]})
     write_configuration(tmp_path, {"Labs": []}, name="labs.prod.json")
     (tmp_path / "labs.schema.json").write_text("{}")
@@ -168,21 +168,21 @@ def test_without_a_folder_of_golden_images_the_configuration_is_the_root(tmp_pat
     assert [str(image.path) for image in load_configuration(tmp_path).golden_images] == ["Win2016/Datacenter.json"]
 
 
-def test_a_golden_image_that_no_lab_takes_and_a_name_too_long_are_warnings(tmp_path: Path) -> None:
-    """They stop nothing."""
+def test_a_golden_image_that_no_lab_uses_and_a_name_too_long_are_warnings(tmp_path: Path) -> None:
+    """They do not prevent a run."""
     long = f"Win2016/{'x' * 80}.json"
     found = load_configuration(write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, long))
     assert isinstance(found, Configuration)
     told = [diagnostic.text() for diagnostic in found.warnings]
     assert len(told) == 2
-    assert "no lab takes it" in told[0]
+    assert "no lab uses it" in told[0]
     assert "more than 80" in told[1]
 
 
-def test_labels_tell_labs_of_one_name_apart_and_a_collision_is_refused(
+def test_labels_distinguish_labs_of_one_name_and_a_collision_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Resource names are made of labels: two labs never share one."""
+    """Resource names contain the label, so two labs must not have the same."""
     other = "33333333-3333-3333-3333-333333333333"
     write_configuration(tmp_path, {"Labs": [entry(), entry(SubscriptionId=other)]}, "Win2016/Datacenter.json")
     labels = {lab.label for lab in load_configuration(tmp_path).labs}
@@ -190,7 +190,7 @@ def test_labels_tell_labs_of_one_name_apart_and_a_collision_is_refused(
     assert f"team@{digits}" in labels
     assert len(labels) == 2
     monkeypatch.setattr(hashlib, "sha256", lambda _text: sha256(b"same"))
-    assert any("belongs to the lab of subscription" in line for line in refused(tmp_path))
+    assert any("is the same as that of the lab of subscription" in line for line in refused(tmp_path))
 
 
 json_values = st.recursive(
@@ -207,7 +207,7 @@ json_values = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(json_values | st.fixed_dictionaries({"Labs": st.lists(json_values)}) | st.binary())
-def test_any_labs_file_is_read_or_refused_with_places(tmp_path: Path, document: Any) -> None:
+def test_any_labs_file_is_read_or_rejected_with_locations(tmp_path: Path, document: Any) -> None:
     """Nothing but ConfigurationError is raised, and every diagnostic of labs.json lies within the file."""
     write_configuration(tmp_path, document, "Win2016/Datacenter.json")
     try:
@@ -216,7 +216,7 @@ def test_any_labs_file_is_read_or_refused_with_places(tmp_path: Path, document: 
         content = (tmp_path / "labs.json").read_bytes()
         for diagnostic in problem.diagnostics:
             assert diagnostic.location is not None
-            assert "\n" not in diagnostic.text()
+            assert "\n" not in diagnostic.text() and names_file_once(diagnostic)
             assert (diagnostic.location.line or 1) <= content.count(b"\n") + content.count(b"\n\0") + 1
 
 
@@ -236,7 +236,7 @@ def test_the_place_of_a_wrong_value_is_the_value(tmp_path: Path, index: int, key
 
 
 def test_a_golden_image_may_say_whether_its_vms_are_generalized(tmp_path: Path) -> None:
-    """In the metadata of its template, in any case; anything else is told with its place."""
+    """In the metadata of its template, case-insensitive; any other value is reported with its location."""
     folder = write_configuration(tmp_path, {"Labs": [entry()]}, "Win2016/a.json", "Win2016/b.json", "Win2016/c.json")
     told = {"a": '{"metadata": {"imageOsState": "specialized"}}', "b": '{"metadata": {"imageOsState": "Generalized"}}'}
     for name, text in told.items():
@@ -244,5 +244,5 @@ def test_a_golden_image_may_say_whether_its_vms_are_generalized(tmp_path: Path) 
     found = load_configuration(folder)
     assert [image.generalized for image in found.golden_images] == [False, True, None]
     (folder / "GoldenImages" / "Win2016" / "c.json").write_text('{"metadata": {\n "imageOsState": 5}}')
-    with pytest.raises(ConfigurationError, match=r"c.json:2:18: error: .*imageOsState is neither"):
+    with pytest.raises(ConfigurationError, match=r"c.json:2:18: error: .*imageOsState is .*, neither"):
         load_configuration(folder)

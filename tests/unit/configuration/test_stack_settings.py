@@ -25,7 +25,7 @@ from imagefactory.configuration.stack_settings import (
     settings_from_stack_file,
 )
 from imagefactory.errors import ConfigurationError
-from tests.unit.builders import SUBSCRIPTION
+from tests.unit.builders import SUBSCRIPTION, json_values, names_file_once
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,7 +54,7 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(("method", "effective"), [("ranged", "relay"), ("service", "direct")])
 @pytest.mark.parametrize("given", [{"crossRegion": "relay"}, {}])
 def test_what_cannot_be_checked_is_not_passed_on(method: str, effective: str, given: dict[str, str]) -> None:
-    """The service's own copy checks no digest: then each account gets its copy from the factory, also in the plan."""
+    """The service's copy operation verifies no digest, so each account copies from the factory."""
     read = parse_settings({"factory": FACTORY, "copy": {"method": method}, **given}, {})
     assert read.cross_region == effective
     for other in ("direct", "refuse"):
@@ -63,7 +63,7 @@ def test_what_cannot_be_checked_is_not_passed_on(method: str, effective: str, gi
 
 
 def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path: Path) -> None:
-    """JSON text in the program, plain values in the file; other namespaces are passed over."""
+    """JSON strings in the program, plain values in the file; other namespaces are skipped."""
     values: dict[str, Any] = {
         "factory": {**FACTORY, "resourceGroup": "rg"},
         "keep": 3,
@@ -99,8 +99,8 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
     assert settings_from_stack_file(file, {}) == expected
 
 
-def test_all_diagnostics_come_at_once() -> None:
-    """Unknown keys with the nearest name, wrong values with what to write."""
+def test_all_diagnostics_are_reported_together() -> None:
+    """Unknown keys with the most similar name, invalid values with a valid one."""
     told = refused(
         {
             "factory": '{"subscriptionId": "x", "labname": "f"}',
@@ -114,7 +114,7 @@ def test_all_diagnostics_come_at_once() -> None:
         }
     )
     for part in (
-        '"x" cannot stand here',
+        '"x" is not valid',
         'Write "labName"',
         'Write "keep"',
         "imagefactory:keep: 0",
@@ -139,11 +139,11 @@ def test_all_diagnostics_come_at_once() -> None:
         ({"keep": "many"}, "keep"),
         ({"pins": {"../x.json": "image"}}, "pins"),
         ({"pins": {"Win2016/Datacenter.json": ""}}, "pins"),
-        ({"factory": "{"}, "an object belongs"),
-        ({"pins": {5: "image"}}, "a number stands where a text belongs"),
+        ({"factory": "{"}, "expected an object"),
+        ({"pins": {5: "image"}}, "expected a string, got a number"),
         ({"labs": ""}, "labs"),
-        ({"configuration": ""}, '"" cannot stand here'),
-        ({"configuration": 5}, "a number stands where a text belongs"),
+        ({"configuration": ""}, '"" is not valid'),
+        ({"configuration": 5}, "expected a string, got a number"),
         ({"storage_auth": "key"}, 'unknown key "storage_auth"'),
         ({"copying": {}}, 'unknown key "copying"'),
         ({"copy": {"max_mbps": 5}}, 'unknown key "max_mbps"'),
@@ -157,11 +157,11 @@ def test_all_diagnostics_come_at_once() -> None:
         ({"endpoints": {"resourceManager": "https://example.org#"}}, "https"),
         ({"endpoints": {"resourceManager": "https://example.org:99999"}}, "https"),
         ({"endpoints": {"blob": "https://{account}@example.org"}}, "{account}"),
-        ({"copy": "ranged"}, "an object belongs"),
+        ({"copy": "ranged"}, "expected an object"),
         ({"copy": {"maxMbps": 0}}, "at least 1"),
         ({"copy": {"maxMbps": 0.5}}, "imagefactory:copy.maxMbps"),
-        ({"copy": {"maxMbps": "800"}}, "a whole number belongs"),
-        ({"copy": {"maxMbps": True}}, "a whole number belongs"),
+        ({"copy": {"maxMbps": "800"}}, "expected a whole number"),
+        ({"copy": {"maxMbps": True}}, "expected a whole number"),
         ({"copy": {"maxInFlight": -1}}, "at least 1"),
         ({"copy": {"method": "RANGED"}}, "ranged or service"),
         ({"storageAuth": "true"}, "aad or key"),
@@ -169,13 +169,13 @@ def test_all_diagnostics_come_at_once() -> None:
         ({"crossRegion": "1"}, "relay, direct or refuse"),
     ],
 )
-def test_each_wrong_value_is_told(values: dict[str, Any], named: str) -> None:
-    """One by one; tokens never travel in the clear to another machine."""
+def test_each_invalid_value_is_reported(values: dict[str, Any], named: str) -> None:
+    """Each value alone; tokens are never sent unencrypted to another machine."""
     assert named in refused(values)
 
 
 def test_endpoints_of_the_custom_cloud_come_from_settings_then_environment() -> None:
-    """Both must be had; the environment counts for this cloud only."""
+    """Both are required; the environment applies only to this cloud."""
     told = refused({"cloud": "custom"})
     assert "IMAGEFACTORY_RESOURCE_MANAGER" in told
     assert "IMAGEFACTORY_BLOB_ENDPOINT" in told
@@ -191,19 +191,14 @@ def test_endpoints_of_the_custom_cloud_come_from_settings_then_environment() -> 
     "content", [b"config: [", b"config: 5", b"- 1", b"", b"\xff\xfe\x00", b"config: {imagefactory:factory: 1}", None]
 )
 def test_a_stack_file_that_cannot_be_used_is_a_diagnostic_that_names_it(tmp_path: Path, content: bytes | None) -> None:
-    """Missing, no YAML, no mapping, no text."""
+    """It is missing, or not YAML, not an object, or not text."""
     file = tmp_path / "Pulumi.x.yaml"
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError) as raised:
         settings_from_stack_file(file, {})
-    assert file.as_posix() in str(raised.value)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.text() | st.floats(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
+    assert str(raised.value).count(file.name) == 1
+    assert all(names_file_once(diagnostic) for diagnostic in raised.value.diagnostics)
 
 
 @given(
@@ -236,7 +231,7 @@ options = st.builds(
 def test_the_provider_reads_the_copy_options_that_the_program_gives_it(
     told: CopyOptions, other: dict[str, str]
 ) -> None:
-    """Among its other properties; each is a text, as the engine needs it."""
+    """Among its other properties; each is a string, as the engine requires."""
     properties = told.to_properties()
     assert CopyOptions.from_properties({**other, **properties}) == told
     assert all(isinstance(value, str) and value for value in properties.values())
@@ -246,7 +241,7 @@ def test_the_provider_reads_the_copy_options_that_the_program_gives_it(
 
 
 def test_the_properties_of_the_provider_are_those_that_states_hold() -> None:
-    """Another name or text would be an update of the provider of every existing stack."""
+    """Another name or value would update the provider of every existing stack."""
     told = CopyOptions(method="service", max_in_flight=64, max_mbps=800, storage_auth="key").to_properties()
     assert told == {"copyMethod": "service", "maxInFlight": "64", "maxMbps": "800", "storageAuth": "key"}
     assert CopyOptions().to_properties() == {"copyMethod": "ranged", "storageAuth": "aad"}
@@ -256,7 +251,7 @@ def test_the_properties_of_the_provider_are_those_that_states_hold() -> None:
     "wrong", [{"copyMethod": "fast"}, {"storageAuth": "sas"}, {"maxInFlight": "many"}, {"maxMbps": "0"}]
 )
 def test_a_copy_option_that_is_wrong_is_named_without_its_value(wrong: dict[str, str]) -> None:
-    """Whoever configures the provider can be anybody on this machine."""
+    """Any user of this machine could configure the provider."""
     (key, value) = next(iter(wrong.items()))
     with pytest.raises(ValueError, match=key) as raised:
         CopyOptions.from_properties(wrong)
@@ -264,7 +259,7 @@ def test_a_copy_option_that_is_wrong_is_named_without_its_value(wrong: dict[str,
 
 
 def keys_of(model: type[Strict], prefix: str = "") -> Iterator[str]:
-    """Every setting of a model by its path; an object is told by its keys."""
+    """Every setting of a model by its path; an object by its keys."""
     for name, setting in model.model_fields.items():
         key = f"{prefix}{setting.alias or name}"
         kind = setting.annotation
@@ -275,7 +270,7 @@ def keys_of(model: type[Strict], prefix: str = "") -> Iterator[str]:
 
 
 def test_the_template_of_a_stack_has_every_setting_and_nothing_else() -> None:
-    """Also those behind a comment sign, which are settings once the sign is taken away."""
+    """Settings that are commented out count too: they are settings once the comment sign is removed."""
     text = (ROOT / "Pulumi.dev.yaml").read_text("utf-8")
     text = re.sub(r"^(    )# (?=\w+: )|^(  )# (?=imagefactory:|  )", r"\1\2", text, flags=re.MULTILINE)
     content = {name.removeprefix("imagefactory:"): value for name, value in yaml.safe_load(text)["config"].items()}

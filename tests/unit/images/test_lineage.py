@@ -1,4 +1,4 @@
-"""Commit and pipeline run as the usual CI systems tell them, and the tags that come of a lineage."""
+"""Commit and pipeline run from the common CI systems, and the tags of a lineage."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from imagefactory.images.lineage import of_pipeline
         ({}, "", ""),
     ],
 )
-def test_every_usual_ci_system_tells_commit_and_run(variables: dict[str, str], commit: str, run: str) -> None:
-    """And where none does, both are empty."""
+def test_commit_and_run_are_read_from_every_common_ci_system(variables: dict[str, str], commit: str, run: str) -> None:
+    """Without such a system, both are empty."""
     told = of_pipeline(variables)
     assert (told.commit, told.pipeline_run, told.vm) == (commit, run, "")

@@ -1,4 +1,4 @@
-"""What is copied of a disk: every allocated byte once, nothing that costs more than it saves."""
+"""What is copied from a disk: every allocated byte once, in the cheapest requests."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def disk(spans: list[tuple[int, int]]) -> list[Range]:
 @example([(0, PIECE - 10), (50, 100)])
 @example([(0, PIECE - BRIDGE), (BRIDGE, 1)])
 @example([(3, PIECE), (BRIDGE, PIECE), (BRIDGE + 1, 1)])
-def test_pieces_hold_every_allocated_byte_once_and_no_gap_to_skip(spans: list[tuple[int, int]]) -> None:
-    """At most 4 MiB, whole pages, in order, beginning and ending with data."""
+def test_pieces_contain_every_allocated_byte_once_and_no_gap_to_skip(spans: list[tuple[int, int]]) -> None:
+    """Pieces have up to 4 MiB, consist of complete pages, are in order, and start and end with data."""
     allocated = disk(spans)
     cut = pieces(allocated)
     starts, ends = {each.offset for each in allocated}, {each.end for each in allocated}
@@ -59,15 +59,15 @@ def test_pieces_hold_every_allocated_byte_once_and_no_gap_to_skip(spans: list[tu
 @example([(0, PIECE - BRIDGE - 1), (BRIDGE, 1)])
 @example([(0, PIECE + 1), (BRIDGE, 1)])
 def test_no_two_pieces_could_be_one_request(spans: list[tuple[int, int]]) -> None:
-    """Neighbours that a bridge would join do not fit into 4 MiB together."""
+    """Adjacent pieces with a short gap do not fit into 4 MiB together."""
     for first, second in pairwise(pieces(disk(spans))):
         joined = second.end - first.offset
         assert second.offset - first.end > BRIDGE_BYTES or joined > PIECE_BYTES
 
 
 @given(spans, st.data())
-def test_missing_is_what_is_not_wholly_there(spans: list[tuple[int, int]], data: st.DataObject) -> None:
-    """What a destination holds of the pieces, split at any page, is not missing; the others are."""
+def test_missing_pieces_are_those_not_completely_present(spans: list[tuple[int, int]], data: st.DataObject) -> None:
+    """Pieces at a destination, split at any page, are not missing; all others are."""
     cut = pieces(disk(spans))
     there = data.draw(st.sets(st.sampled_from(cut))) if cut else set()
     present = []
@@ -78,7 +78,7 @@ def test_missing_is_what_is_not_wholly_there(spans: list[tuple[int, int]], data:
 
 
 def test_an_empty_disk_has_no_pieces_and_a_full_one_pieces_of_four_mebibytes() -> None:
-    """The bounds."""
+    """The limits."""
     assert pieces([]) == ()
     full = pieces([Range(0, 3 * PIECE_BYTES + PAGE_BYTES)])
     assert [piece.length for piece in full] == [PIECE_BYTES] * 3 + [PAGE_BYTES]

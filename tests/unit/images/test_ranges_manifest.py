@@ -1,4 +1,4 @@
-"""The ranges manifest: read back as written, and never a surprise from junk."""
+"""The ranges manifest: read as written, and rejected if invalid."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RANGES = 10
 
 
 def in_base64(size: int) -> st.SearchStrategy[str]:
-    """Digests of so many bytes."""
+    """Digests of this number of bytes."""
     return st.binary(min_size=size, max_size=size).map(lambda raw: base64.b64encode(raw).decode())
 
 
@@ -60,8 +60,8 @@ def test_a_manifest_is_read_back_as_it_was_written(manifest: Manifest) -> None:
 
 
 @given(manifests(), digests)
-def test_the_digest_tells_content_and_nothing_else(manifest: Manifest, other: str) -> None:
-    """Name, order and MD5s do not count; another digest of any range does."""
+def test_the_digest_depends_on_the_content_only(manifest: Manifest, other: str) -> None:
+    """It does not depend on name, order and MD5s; it depends on the digest of each range."""
     turned = dict(reversed(list(manifest.ranges.items())))
     without = Manifest("a.vhd", manifest.length, CREATED, manifest.ranges)
     assert without.digest == manifest.digest and b'"version":1' in gzip.decompress(manifest_bytes(without))
@@ -72,8 +72,8 @@ def test_the_digest_tells_content_and_nothing_else(manifest: Manifest, other: st
 
 
 @given(st.binary(max_size=200))
-def test_junk_is_no_manifest(junk: bytes) -> None:
-    """Whatever the bytes, the one error."""
+def test_arbitrary_bytes_are_not_a_manifest(junk: bytes) -> None:
+    """Any bytes raise only `ManifestError`."""
     for packed in (junk, gzip.compress(junk)):
         with pytest.raises(ManifestError):
             parse_manifest(packed, RANGES)
@@ -97,7 +97,7 @@ def test_junk_is_no_manifest(junk: bytes) -> None:
         {"ranges": None},
     ],
 )
-def test_a_manifest_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
+def test_an_impossible_manifest_is_rejected(change: dict[str, Any]) -> None:
     """Another version, overlapping or misaligned ranges, ranges beyond the end."""
     good = {
         "version": 1,
@@ -120,8 +120,8 @@ json_values = st.recursive(
 
 
 @given(manifests(), st.data())
-def test_a_damaged_manifest_is_read_or_refused_and_nothing_else(manifest: Manifest, data: st.DataObject) -> None:
-    """Bytes that changed or are missing, and values of any kind where others belong."""
+def test_a_damaged_manifest_is_read_or_rejected(manifest: Manifest, data: st.DataObject) -> None:
+    """With changed or missing bytes, and with values of other types."""
     packed = bytearray(manifest_bytes(manifest))
     cut = data.draw(st.integers(0, len(packed) - 1))
     with pytest.raises(ManifestError):
@@ -136,7 +136,7 @@ def test_a_damaged_manifest_is_read_or_refused_and_nothing_else(manifest: Manife
 
 
 def read_or_refused(packed: bytes) -> None:
-    """What is read keeps the rules of a manifest."""
+    """A manifest that is read follows the rules."""
     try:
         manifest = parse_manifest(packed, RANGES)
     except ManifestError as error:
@@ -149,21 +149,21 @@ def read_or_refused(packed: bytes) -> None:
 @pytest.mark.parametrize(
     "change", [{"length": 1e999}, {"ranges": [[1e999, 512, "AAAAAAAAAAA="]]}, {"length": 1.5}, {"length": -512}]
 )
-def test_a_number_that_counts_no_bytes_is_refused(change: dict[str, Any]) -> None:
-    """Also Infinity, which Python reads where JSON forbids it."""
+def test_a_number_that_is_not_a_number_of_bytes_is_rejected(change: dict[str, Any]) -> None:
+    """Also Infinity, which Python accepts although JSON forbids it."""
     document = {"version": 1, "vhd": "a.vhd", "length": 1024, "created": CREATED.isoformat(), "algorithm": "crc64"}
     with pytest.raises(ManifestError):
         parse_manifest(gzip.compress(json.dumps({**document, "ranges": [], **change}).encode()), RANGES)
 
 
 @pytest.mark.parametrize("filling", [b" ", b"[", b"[],"])
-def test_no_more_is_unpacked_than_the_ranges_of_the_vhd_need(filling: bytes) -> None:
-    """130 KB of gzip unpack to 128 MiB; what is unpacked and read of them is a matter of the VHD."""
+def test_no_more_is_decompressed_than_the_ranges_of_the_vhd_need(filling: bytes) -> None:
+    """130 KB of gzip decompress to 128 MiB; the VHD limits how much of them is decompressed."""
     bomb = gzip.compress(b'{"ranges":[' + filling * ((UNPACKED_BYTES - 100) // len(filling)))
     assert len(bomb) < 400_000
     tracemalloc.start()
     try:
-        with pytest.raises(ManifestError, match="longer than its VHD allows"):
+        with pytest.raises(ManifestError, match="too long for its VHD"):
             parse_manifest(bomb, 4000)
         assert tracemalloc.get_traced_memory()[1] < 4 * most_bytes(4000)
     finally:
@@ -179,7 +179,7 @@ allocations = st.lists(
 
 @given(allocations)
 def test_a_vhd_is_not_cut_into_more_ranges_than_its_manifest_may_have(allocated: list[tuple[int, int]]) -> None:
-    """However its allocated ranges lie."""
+    """For any allocated ranges."""
     held, at = [], 0
     for gap, length in allocated:
         held.append(Range(at + gap * PAGE_BYTES, length * PAGE_BYTES))
@@ -188,13 +188,13 @@ def test_a_vhd_is_not_cut_into_more_ranges_than_its_manifest_may_have(allocated:
 
 
 def test_the_largest_row_has_room() -> None:
-    """The last piece of the largest page blob, with both digests; its VHD has the longest name there is."""
+    """The last piece of the largest page blob, with both digests, of a VHD with the longest possible name."""
     end = 8 * 1024**4
     part = Range(end - PIECE_BYTES, PIECE_BYTES)
     manifest = Manifest("\u1234" * 1024, end, CREATED, {part: "A" * 11 + "="}, {part: "A" * 22 + "=="})
     assert parse_manifest(manifest_bytes(manifest), 1) == manifest
 
 
-def test_a_manifest_lies_beside_its_vhd() -> None:
-    """The VHD's name without its ending."""
+def test_a_manifest_is_next_to_its_vhd() -> None:
+    """It has the VHD's name without its suffix."""
     assert manifest_name("0c1d.vhd") == "0c1d.ranges.json.gz"

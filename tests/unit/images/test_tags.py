@@ -1,4 +1,4 @@
-"""The tags of custom images and lab VMs: what is written is read, and no other module knows their names."""
+"""The tags of custom images and lab VMs: read as written, and named in one module only."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ moments = st.datetimes(min_value=datetime(1990, 1, 1), timezones=st.just(timezon
 
 @given(image_paths, moments, st.none() | st.integers(2, 99), st.booleans())
 def test_what_is_written_is_read(path: str, saved_at: datetime, attempt: int | None, upper: bool) -> None:
-    """To the second, in whatever letter case Azure gives the names back."""
+    """Times to the second; names in any case, as Azure may return them."""
     made = replace(image("a", path), saved_at=saved_at, lineage=WHOLE)
     listed = {name.upper() if upper else name: value for name, value in write(made, attempt).items()}
     assert read(listed) == ImageTags(str(made.image_path), "a.vhd", saved_at.replace(microsecond=0), attempt or 1)
 
 
 @pytest.mark.parametrize("tags", [None, {}, {"Owner": "me", "Attempt": "many", "savedat": "06/07/2026 10:00"}])
-def test_what_others_wrote_is_passed_over(tags: dict[str, object] | None) -> None:
-    """No number, no date, or one that has several readings."""
+def test_values_of_others_are_skipped(tags: dict[str, object] | None) -> None:
+    """Values that are not a number, not a date, or an ambiguous date."""
     assert read(tags) == ImageTags(None, None, None, 1)
 
 
-def test_a_name_compares_without_regard_to_case() -> None:
-    """As Azure compares it; a tag without value is none."""
+def test_names_are_compared_case_insensitively() -> None:
+    """Azure compares names case-insensitively; a tag without value is ignored."""
     assert by_lower_name({"FactoryIgnore": True, "IMAGEPATH": "a.json", "x": None}) == {
         "factoryignore": "True",
         "imagepath": "a.json",
@@ -43,14 +43,14 @@ def test_a_name_compares_without_regard_to_case() -> None:
 
 
 def test_the_lineage_is_written_as_far_as_it_is_known_and_fits() -> None:
-    """Azure refuses a tag of more than 256 characters, and then the whole image."""
+    """Azure rejects an image with a tag of more than 256 characters."""
     made = Lineage(vm="/x/virtualmachines/golden", disk="d" * 257, commit="abc")
     assert write(replace(image("a"), lineage=made)).keys() - write(image("a")).keys() == {"SourceVm", "Commit"}
     assert write(replace(image("a"), lineage=made))["SourceVm"] == "golden"
 
 
 def test_no_other_module_names_a_tag_of_a_custom_image() -> None:
-    """Whoever adds or renames one changes one module."""
+    """To add or rename a tag changes one module."""
     names = {*write(replace(image("a"), lineage=WHOLE), 2), DIGEST_TAG}
     assert len(names) == 9
     root = Path(__file__).parents[3]

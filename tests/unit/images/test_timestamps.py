@@ -36,7 +36,7 @@ JUNE = datetime(2020, 6, 26, 10, 11, 12, tzinfo=UTC)
     ],
 )
 def test_cultures_are_read(text: str) -> None:
-    """One moment, however it is written and whatever Last-Modified says."""
+    """The same time in every format, independent of Last-Modified."""
     assert read_timestamp(text, datetime(1999, 1, 1, tzinfo=UTC)) == JUNE
 
 
@@ -57,21 +57,21 @@ def test_cultures_are_read(text: str) -> None:
         "6/26/2020",
     ],
 )
-def test_what_has_no_reading_is_not_read(text: str) -> None:
-    """Neither words nor impossible days nor two-digit years."""
+def test_an_invalid_timestamp_has_no_reading(text: str) -> None:
+    """Words, impossible days and two-digit years are invalid."""
     assert readings(text) == frozenset()
     assert read_timestamp(text, JUNE) is None
 
 
-def test_of_two_readings_the_one_near_last_modified_is_taken() -> None:
-    """3 April or 4 March: only the VHD's Last-Modified tells."""
+def test_of_two_readings_the_one_near_last_modified_is_used() -> None:
+    """3 April or 4 March: only the VHD's Last-Modified decides."""
     text = "3/4/2020 10:00:00 PM"
     assert read_timestamp(text, datetime(2020, 3, 5, 1, tzinfo=UTC)) == datetime(2020, 3, 4, 22, tzinfo=UTC)
     assert read_timestamp(text, datetime(2020, 4, 3, 1, tzinfo=UTC)) == datetime(2020, 4, 3, 22, tzinfo=UTC)
 
 
 def test_two_readings_are_never_guessed_between() -> None:
-    """Neither is near, or both are."""
+    """Neither or both are near Last-Modified."""
     assert read_timestamp("3/4/2020 10:00", datetime(2021, 1, 1, tzinfo=UTC)) is None
     assert read_timestamp("1/2/2020 10:00", datetime(2020, 1, 17, tzinfo=UTC)) is None
 
@@ -83,7 +83,7 @@ def test_readings_that_agree_are_one() -> None:
 
 @given(st.text(), st.datetimes(timezones=st.just(UTC)))
 def test_any_text_is_read_or_not_but_never_raises(text: str, last_modified: datetime) -> None:
-    """And what is read is one of the readings."""
+    """The result is one of the readings."""
     moment = read_timestamp(text, last_modified)
     assert moment is None or moment in readings(text)
 
@@ -103,7 +103,7 @@ def test_any_text_is_read_or_not_but_never_raises(text: str, last_modified: date
     st.timedeltas(timedelta(hours=-24), timedelta(hours=24)),
 )
 def test_every_moment_in_every_culture_is_read_back_or_not_at_all(moment: datetime, form: str, lag: timedelta) -> None:
-    """With a Last-Modified within a day, the reading is the moment itself; a wrong one is never chosen."""
+    """With a Last-Modified within a day, the result is the original time; never another time."""
     moment = moment.replace(microsecond=0)
     clock = {"h": (moment.hour + 11) % 12 + 1, "half": "AM" if moment.hour < 12 else "PM", "H": moment.hour}
     text = form.format(y=moment.year, m=moment.month, d=moment.day, M=moment.minute, S=moment.second, **clock)

@@ -1,4 +1,4 @@
-"""ARM ids from outside have exactly the shape of their type, or are none."""
+"""ARM ids from outside must have exactly the form of their type."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def id_of(kind: ArmType, *names: str, group: str = "Prüfung_(1).a-b", subscript
 
 
 def plain(kind: ArmType) -> str:
-    """An id whose names are plain."""
+    """An id with plain names."""
     return id_of(kind, *["store1"] * len(kind.names))
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.title)
-def test_an_id_of_its_type_is_taken_in_any_letter_case_and_tells_its_parts(kind: ArmType) -> None:
-    """Azure's own casing varies."""
+def test_an_id_of_its_type_is_parsed_case_insensitively_into_its_parts(kind: ArmType) -> None:
+    """Azure returns ids in varying case."""
     for text in (plain(kind), plain(kind).lower(), plain(kind).upper()):
         found = kind.parse(text)
         assert found and found.text == text and found.name.lower() == "store1"
@@ -50,7 +50,7 @@ def test_an_id_of_its_type_is_taken_in_any_letter_case_and_tells_its_parts(kind:
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.title)
 def test_an_id_of_one_type_is_none_of_another(kind: ArmType) -> None:
-    """Nor is one with something before or behind it."""
+    """Nor is an id with a prefix or suffix."""
     assert [other.title for other in TYPES if other.parse(plain(kind))] == [kind.title]
     for text in (f"{plain(kind)}/", f"{plain(kind)}\n", f" {plain(kind)}", f"x{plain(kind)}", plain(kind)[1:]):
         assert kind.parse(text) is None
@@ -61,7 +61,7 @@ def test_an_id_of_one_type_is_none_of_another(kind: ArmType) -> None:
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.title)
 @given(data=st.data())
 def test_no_id_holds_what_has_a_meaning_in_a_url(kind: ArmType, data: st.DataObject) -> None:
-    """Wherever it stands: a space where Azure has none, a query, an escape, an empty part, dots in place of a name."""
+    """In any position: a space where Azure has none, a query, an escape, an empty part, dots instead of a name."""
     text = plain(kind)
     place = data.draw(st.integers(0, len(text)))
     found = kind.parse(text[:place] + data.draw(st.sampled_from(HOSTILE)) + text[place:])
@@ -75,20 +75,20 @@ def test_no_id_holds_what_has_a_meaning_in_a_url(kind: ArmType, data: st.DataObj
 
 @given(st.sampled_from(TYPES), st.text(max_size=40))
 def test_no_other_text_is_an_id(kind: ArmType, text: str) -> None:
-    """Also where its letters only look like those of a type or fold to them."""
+    """Also if its letters only look like those of a type, or fold to them."""
     assert kind.parse(text) is None
     assert kind.parse(plain(kind).replace("k", "\u212a").replace("s", "\u017f")) is None
 
 
 @given(st.text(min_size=1, max_size=80))
 def test_a_custom_image_may_have_every_name_that_the_factory_gives_one(name: str) -> None:
-    """So that no image of ours makes its lab unreadable."""
+    """So that no image of the factory makes its lab unreadable."""
     assume(name_problem(name) is None and "/" not in name)
     assert CUSTOM_IMAGE.parse(id_of(CUSTOM_IMAGE, "lab", name))
 
 
 def test_names_are_as_long_as_azure_lets_them_be() -> None:
-    """And not a letter longer."""
+    """Longer names are rejected."""
     for kind, longest in ((DISK, 80), (VIRTUAL_MACHINE, 80), (LAB, 50), (STORAGE_ACCOUNT, 24)):
         assert kind.parse(id_of(kind, "a" * longest)) and not kind.parse(id_of(kind, "a" * (longest + 1)))
     assert DISK.parse(id_of(DISK, "golden_OsDisk_1.0-a")) and not STORAGE_ACCOUNT.parse(id_of(STORAGE_ACCOUNT, "ab"))
@@ -107,17 +107,17 @@ def test_a_name_of_a_storage_account_is_letters_and_digits(name: str) -> None:
     "name", ["a@b", "a.example", "a/b", "abc\n", "ab", "a" * 25, "a-b", "abc:8", "\u212aelvin", ""]
 )
 def test_what_could_change_a_host_is_no_name_of_a_storage_account(name: str) -> None:
-    """Also what folds to a letter."""
+    """Also characters that fold to a letter."""
     assert not is_account_name(name)
 
 
 def test_a_listed_resource_has_the_id_of_its_own_name() -> None:
-    """In any letter case; another's id is none."""
+    """Case-insensitive; the id of another resource is rejected."""
     listed = {"id": id_of(LAB, "Web-Team"), "name": "web-team"}
     assert LAB.of(listed) and not LAB.of({**listed, "name": "other"}) and not LAB.of({"name": "web-team"})
 
 
 def test_the_fact_names_the_type_and_cuts_what_is_long() -> None:
-    """A record may hold 8 KiB of it."""
+    """A record may contain 8 KiB of it."""
     fact = DISK.fact("its disk", "x" * 9000)
     assert re.fullmatch(r'its disk "x{200}" is not an id of a Microsoft\.Compute/disks', fact)

@@ -1,6 +1,6 @@
-"""Factories to be pruned, for the rules of what goes: whatever they may hold, and the blobs of it.
+"""Factories to prune, with any content, and their blobs.
 
-Owns nothing that a test asserts on.
+Contains nothing that a test asserts on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
-from imagefactory.images.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.factory_blobs import StoredBlob
@@ -50,7 +50,7 @@ def plan(
 
 @dataclass(frozen=True)
 class Factory:
-    """Whatever a factory may hold, and who pins what."""
+    """The possible content of a factory, and the pins of its stacks."""
 
     images: tuple[FactoryImage, ...]
     broken: tuple[str, ...]
@@ -59,7 +59,7 @@ class Factory:
 
     @property
     def keep(self) -> int:
-        """The largest of the stacks."""
+        """The largest `keep` of the stacks."""
         return largest_keep(self.rules.policies) or 0
 
     @property
@@ -69,14 +69,14 @@ class Factory:
 
     @property
     def catalog(self) -> Catalog:
-        """With all that is wrong."""
-        broken = tuple(BrokenCompanion(f"{stem}.vhd", f"{stem}.json", JUNK) for stem in self.broken)
-        left_out = tuple(LeftOut(f"{stem}.vhd", JUNK) for stem in self.dead)
+        """The images, and all that is invalid."""
+        broken = tuple(BlobDiagnostic(f"{stem}.vhd", JUNK) for stem in self.broken)
+        left_out = tuple(BlobDiagnostic(f"{stem}.vhd", JUNK) for stem in self.dead)
         return catalog(*self.images, broken=broken, left_out=left_out)
 
     @property
     def blobs(self) -> list[StoredBlob]:
-        """Of all of it."""
+        """All blobs of the factory."""
         return [
             *files(*self.images),
             *(blob(f"{stem}{suffix}") for stem in self.broken for suffix in (".vhd", ".json", ".lun0.vhd")),
@@ -85,7 +85,7 @@ class Factory:
 
     @property
     def plan(self) -> PrunePlan:
-        """What goes."""
+        """What is deleted."""
         return plan(self.catalog, self.blobs, self.rules)
 
 
@@ -107,7 +107,7 @@ policies = st.dictionaries(
 
 @st.composite
 def factories(draw: st.DrawFn, of_paths: st.SearchStrategy[str] = paths) -> Factory:
-    """Several images of few paths, of few moments, some undated, some of one name, some with a VM; junk beside them."""
+    """Several images of few paths and dates, some undated, some of one name, some with a VM; and invalid blobs."""
     images = []
     for n in range(draw(st.integers(0, 9))):
         made = image(

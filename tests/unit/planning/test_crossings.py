@@ -1,7 +1,8 @@
-"""Relays and what crosses a region: decided from the plan alone, the same whatever the order of its labs."""
+"""Relays and cross-region copies: they depend on the plan only, not on the order of its labs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -18,12 +19,14 @@ from tests.unit.builders import catalog, configuration, facts, image, lab, stand
 FACTORY = facts("factory", region="westeurope")
 
 
-def plan_of(labs: dict[str, LabFacts], cross_region: CrossRegion = "relay") -> Plan:
-    """The plan of a factory with one image, which all labs take."""
+def plan_of(
+    labs: dict[str, LabFacts], cross_region: CrossRegion = "relay", done: Mapping[str, str] | None = None
+) -> Plan:
+    """The plan of a factory with one image, which all labs get."""
     targets = [lab(name) for name in labs]
     known = {target.key: labs[target.name] for target in targets}
     return build_plan(
-        configuration(*targets), catalog(image()), FACTORY, known, Policy(cross_region=cross_region), frozenset()
+        configuration(*targets), catalog(image()), FACTORY, known, Policy(cross_region=cross_region), frozenset(), done
     )
 
 
@@ -38,7 +41,7 @@ def in_region(name: str, region: str, account: str | None = None) -> LabFacts:
 
 
 def test_the_account_that_sorts_first_is_the_relay_of_its_region() -> None:
-    """The others copy from it, also in the plan of the relay itself, which must wait for them."""
+    """The other accounts copy from it; the plan of the relay has them too, because it must wait for them."""
     plan = plan_of(
         {name: in_region(name, "eastus") for name in ("c", "b", "a")} | {"near": in_region("near", "westeurope")}
     )
@@ -46,14 +49,14 @@ def test_the_account_that_sorts_first_is_the_relay_of_its_region() -> None:
 
 
 def test_the_relay_is_staged_for_the_image_of_its_own_lab() -> None:
-    """That image's release removes it, so it must be one that the plan makes."""
+    """The release of that image deletes the staged VHD, so the plan must create the image."""
     plan = plan_of({name: in_region(name, "eastus") for name in "ba"})
     owners = {image.relay.image_id for each in plan.labs for image in each.images if image.relay}
     assert owners == {image.image_id for each in plan.labs if each.facts.name == "a" for image in each.images}
 
 
 def test_it_is_the_accounts_id_that_sorts_and_not_the_labs_name() -> None:
-    """In whatever letter case Azure spells it."""
+    """Independent of the case in which Azure returns it."""
     accounts = {"a": "/accounts/c", "b": "/accounts/A", "c": "/accounts/B"}
     plan = plan_of({name: in_region(name, "eastus", account) for name, account in accounts.items()})
     assert set(relays(plan).values()) == {("/accounts/A", 2)}
@@ -62,7 +65,7 @@ def test_it_is_the_accounts_id_that_sorts_and_not_the_labs_name() -> None:
 
 
 def test_one_account_in_a_region_needs_no_relay() -> None:
-    """Labs of one account share its staged VHD anyway."""
+    """Labs of one account share its staged VHD."""
     plan = plan_of({"a": in_region("a", "eastus", "/accounts/x"), "b": in_region("b", "East US", "/accounts/X")})
     assert relays(plan) == {"a": None, "b": None}
     (crossing,) = plan.crossings
@@ -71,7 +74,7 @@ def test_one_account_in_a_region_needs_no_relay() -> None:
 
 
 def test_each_lab_that_copies_from_the_relay_counts_as_a_use() -> None:
-    """Two labs that share an account are two copies to the provider, which gives the relay up after the last."""
+    """Two labs that share an account are two copies for the provider, which releases the relay after the last."""
     plan = plan_of(
         {
             "a": in_region("a", "eastus", "/accounts/X"),
@@ -85,15 +88,26 @@ def test_each_lab_that_copies_from_the_relay_counts_as_a_use() -> None:
     assert crossing.copies == 1 and crossing.text.endswith("(once per image; labs there copy from each other)")
 
 
-def test_an_image_that_stands_is_neither_relay_nor_copied() -> None:
-    """The lab that has it already does not pass it on: its staged VHD is gone."""
+def test_an_existing_image_is_neither_relay_nor_copied() -> None:
+    """The lab that has it cannot be a relay, because its staged VHD is deleted."""
     there = replace(in_region("a", "eastus"), images=(standing(),))
     plan = plan_of({"a": there, "b": in_region("b", "eastus"), "c": in_region("c", "eastus")})
     assert relays(plan) == {"a": None, "b": ("/accounts/b", 1), "c": ("/accounts/b", 1)}
 
 
-def test_direct_copies_cross_once_per_account() -> None:
-    """No relay, and twice the bytes."""
+def test_a_lab_that_the_state_calls_done_is_no_relay() -> None:
+    """Without a refresh nothing is copied for it, although its image is missing, so no release of its own would remove
+    what others stage in its account. A VHD that the state does not know yet is copied."""
+    labs = {name: in_region(name, "eastus") for name in "abc"}
+    done = {f"{lab('a').label}/{image().name}".upper(): image().vhd_name}
+    plan = plan_of(labs, done=done)
+    assert relays(plan) == {"a": None, "b": ("/accounts/b", 1), "c": ("/accounts/b", 1)}
+    assert plan.crossings[0].labs == 2
+    assert relays(plan_of(labs, done=dict.fromkeys(done, "older.vhd"))) == dict.fromkeys("abc", ("/accounts/a", 2))
+
+
+def test_direct_copies_are_made_once_per_account() -> None:
+    """Without a relay, twice the bytes are copied."""
     labs = {"a": in_region("a", "eastus"), "b": in_region("b", "eastus")}
     direct, relayed = plan_of(labs, "direct"), plan_of(labs)
     assert relays(direct) == {"a": None, "b": None}
@@ -101,16 +115,16 @@ def test_direct_copies_cross_once_per_account() -> None:
     assert direct.crossings[0].text.endswith("(once per image and storage account)")
 
 
-def test_each_region_is_told_for_itself_by_name() -> None:
-    """Each with its own relay; regions are compared however they are spelled."""
+def test_regions_are_reported_one_by_one_by_name() -> None:
+    """Each region has its own relay; regions are compared in both spellings."""
     labs = {"a": in_region("a", "westus2"), "b": in_region("b", "East US"), "c": in_region("c", "eastus")}
     plan = plan_of(labs)
     assert relays(plan) == {"a": None, **dict.fromkeys("bc", ("/accounts/b", 1))}
     assert [(each.region, each.labs) for each in plan.crossings] == [("East US", 2), ("westus2", 1)]
 
 
-def test_refuse_serves_the_near_labs_deletes_nothing_and_fails() -> None:
-    """A lab of another region keeps what stands there and gets nothing new."""
+def test_refuse_updates_the_labs_of_the_region_deletes_nothing_and_fails() -> None:
+    """A lab in another region keeps its images and gets no new ones."""
     far = replace(in_region("far", "eastus"), images=(standing(),))
     plan = plan_of({"far": far, "new": in_region("new", "eastus"), "near": in_region("near", "westeurope")}, "refuse")
     assert {each.facts.name: len(each.images) for each in plan.labs} == {"far": 1, "new": 0, "near": 1}
@@ -120,26 +134,26 @@ def test_refuse_serves_the_near_labs_deletes_nothing_and_fails() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"source_vhd": "another.vhd"}, {"state": "Failed"}])
-def test_refuse_says_nothing_of_making_anew_what_it_does_not_make_anew(changes: dict[str, str]) -> None:
-    """It is a failure, so that what stands is not deleted, and no warning promises another image."""
+def test_refuse_does_not_announce_images_that_it_does_not_recreate(changes: dict[str, str]) -> None:
+    """It is a failure, so that the existing image is kept, and no warning announces another image."""
     far = replace(in_region("far", "eastus"), images=(standing(**changes),))
     refused, served = plan_of({"far": far}, "refuse"), plan_of({"far": far})
     assert refused.warnings == () and len(refused.failures) == 1 and refused.labs[0].images == ()
     assert len(served.warnings) == 1 and served.failures == ()
 
 
-def test_allocated_bytes_are_told_where_the_manifests_know_them() -> None:
-    """`at most` is said only where one is unknown."""
+def test_allocated_bytes_are_reported_if_the_manifests_have_them() -> None:
+    """A preview says `up to` only if the allocated bytes of an image are unknown."""
     known = replace(image(), allocated=3 * GIB)
     planned = PlannedImage(known, known.name, "/i", False, {})
     target = lab("a")
     plan = LabPlan(target.label, target, in_region("a", "eastus"), (planned,))
     (crossing,) = crossings([plan], FACTORY)
-    assert crossing.text.startswith("eastus: 1 image for 1 lab: 3.0 GiB cross from westeurope")
+    assert crossing.text.startswith("eastus: 1 image for 1 lab: 3.0 GiB copied from westeurope")
     other = replace(image("other"), length=1 << 40)
     unknown = PlannedImage(other, other.name, "/i", False, {})
     (crossing,) = crossings([replace(plan, images=(planned, unknown))], FACTORY)
-    assert crossing.text.startswith("eastus: 2 images for 1 lab: at most 1,027.0 GiB cross from westeurope")
+    assert crossing.text.startswith("eastus: 2 images for 1 lab: up to 1,027.0 GiB copied from westeurope")
 
 
 @given(
@@ -147,7 +161,7 @@ def test_allocated_bytes_are_told_where_the_manifests_know_them() -> None:
     st.lists(st.sampled_from(["eastus", "westus", "westeurope"]), min_size=4, max_size=4),
 )
 def test_the_order_of_labs_changes_nothing(order: list[str], regions: list[str]) -> None:
-    """The same labs in another order have the same relays, and each relay is used as often as it is told."""
+    """The same labs in another order have the same relays, and each relay has its number of uses."""
     places = dict(zip("abcd", regions, strict=True))
     found = [relays(plan_of({name: in_region(name, places[name]) for name in names})) for names in (order, "abcd")]
     assert found[0] == found[1]
@@ -157,6 +171,6 @@ def test_the_order_of_labs_changes_nothing(order: list[str], regions: list[str])
 
 
 @pytest.mark.parametrize("plans", [[], [LabPlan("l", lab(), facts(), ())]])
-def test_nothing_to_copy_crosses_nothing(plans: list[LabPlan]) -> None:
-    """An empty plan says nothing."""
+def test_a_plan_without_copies_has_no_cross_region_copies(plans: list[LabPlan]) -> None:
+    """An empty plan has no copies."""
     assert crossings(plans, FACTORY) == () and with_relays(plans, FACTORY) == tuple(plans)

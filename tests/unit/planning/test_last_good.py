@@ -1,4 +1,4 @@
-"""What labs hold: the factory keeps the last good image of each, and what one lab claims costs no other an image."""
+"""The last good images: the factory keeps those of each lab, and the tags of one lab cost no other lab an image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Holder:
     images: tuple[StandingImage, ...] | None
 
     def holds(self, image: FactoryImage) -> bool:
-        """Whether a good image of that VHD stands there, by the tag of the VHD or, where it is missing, by its name."""
+        """Whether the lab has a good image of that VHD, by the tag of the VHD or, if it is missing, by its name."""
         return any(
             one.state == "Succeeded" and one.source_vhd in {None, image.vhd_name}
             for one in self.images or ()
@@ -42,7 +42,7 @@ class Holder:
 
 
 def known(holders: Sequence[Holder], images: Sequence[FactoryImage]) -> LastGood:
-    """What one stack's labs tell."""
+    """The last good images of one stack's labs."""
     unreadable = error("lab", "cannot be read", "it stays", "Mend it")
     found = {one.lab.key: unreadable if one.images is None else facts("x", *one.images) for one in holders}
     stack = StackPlan(configuration(*(one.lab for one in holders)), found, Policy())
@@ -51,14 +51,14 @@ def known(holders: Sequence[Holder], images: Sequence[FactoryImage]) -> LastGood
 
 @dataclass(frozen=True)
 class Held:
-    """A factory and the labs that it serves."""
+    """A factory and its labs."""
 
     images: tuple[FactoryImage, ...]
     holders: tuple[Holder, ...]
     keep: int
 
     def gone(self, holders: Sequence[Holder]) -> set[str]:
-        """The VHDs that a prune deletes while these labs are there."""
+        """The VHDs that a prune deletes with these labs."""
         rules = PruneRules(keeping(self.keep), last_good=known(holders, self.images))
         found = plan(catalog(*self.images), files(*self.images), rules)
         return {blob.name for deletion in found.deletions for blob in deletion.vhds}
@@ -66,7 +66,7 @@ class Held:
 
 @st.composite
 def held(draw: st.DrawFn) -> Held:
-    """Images of two paths, a few undated or of one name; labs that claim whatever they like of them."""
+    """Images of two paths, a few undated or of one name; labs with any tags."""
     images = []
     for n in range(draw(st.integers(1, 7))):
         path = draw(st.sampled_from(["Win2016/Datacenter.json", "Ubuntu/Jammy.json"]))
@@ -89,7 +89,7 @@ def held(draw: st.DrawFn) -> Held:
 
 @given(held())
 def test_the_factory_keeps_the_newest_image_that_succeeded_in_each_lab_for_each_of_its_paths(drawn: Held) -> None:
-    """However many newer ones it holds, and whatever other labs hold."""
+    """Independent of newer images in the factory, and of other labs."""
     deleted = drawn.gone(drawn.holders)
     for holder in drawn.holders:
         for path in {each.image_path for each in drawn.images if holder.lab.takes(each.image_path)}:
@@ -100,8 +100,8 @@ def test_the_factory_keeps_the_newest_image_that_succeeded_in_each_lab_for_each_
 
 
 @given(held())
-def test_what_a_lab_claims_makes_no_image_go_and_keeps_one_of_each_of_its_paths_at_most(drawn: Held) -> None:
-    """Its owner can tag its images as they like."""
+def test_the_tags_of_a_lab_delete_no_image_and_keep_up_to_one_of_each_of_its_paths(drawn: Held) -> None:
+    """Its owner can set any tags."""
     for holder in drawn.holders:
         with_it, without = drawn.gone(drawn.holders), drawn.gone([one for one in drawn.holders if one is not holder])
         assert with_it <= without
@@ -122,19 +122,19 @@ def test_what_a_lab_claims_makes_no_image_go_and_keeps_one_of_each_of_its_paths_
     ],
 )
 def test_only_good_images_of_the_factory_count(claimed: StandingImage) -> None:
-    """Neither failed ones, nor those of others, nor those of a VHD that the factory does not hold."""
+    """Failed images, images of others, and images of VHDs that are not in the factory do not count."""
     old, new = image("old", age=1), image("new")
     assert known([Holder(lab(), (claimed,))], [old, new]).reason_to_keep(old) == ""
 
 
 def test_a_lab_claims_nothing_of_paths_that_labs_json_does_not_give_it() -> None:
-    """It is to lose those images."""
+    """The lab is going to lose those images."""
     old, new = image("old", age=1), image("new")
     assert known([Holder(lab(selectors=("Ubuntu",)), (standing("old"),))], [old, new]).reason_to_keep(old) == ""
 
 
 def test_an_image_without_a_usable_date_is_not_the_newest_good_one() -> None:
-    """It stays anyway, and its rank is not known."""
+    """It is kept anyway, and its rank is unknown."""
     undated = replace(image("undated"), saved_at_source="last-modified")
     dated, old = image("dated", age=1), image("old", age=2)
     holder = Holder(lab(), tuple(standing(one.name) for one in (undated, dated, old)))
@@ -143,7 +143,7 @@ def test_an_image_without_a_usable_date_is_not_the_newest_good_one() -> None:
 
 
 def test_a_lab_that_cannot_be_read_keeps_those_of_its_paths_of_which_no_other_lab_holds_a_good_image() -> None:
-    """It may hold any of them; elsewhere its silence keeps nothing."""
+    """It may have any of them; images of other paths are not kept because of it."""
     blind = Holder(lab("blind", ("Win2016/Datacenter.json",)), None)
     old, new, other = image("old", age=1), image("new"), image("other", "Ubuntu/Jammy.json", age=9)
     found = known([blind], [old, new, other])
@@ -156,13 +156,13 @@ def test_a_lab_that_cannot_be_read_keeps_those_of_its_paths_of_which_no_other_la
 
 
 def test_the_reason_names_one_lab_and_counts_the_others() -> None:
-    """There may be hundreds."""
+    """There may be hundreds of labs."""
     old, new = image("old", age=1), image("new")
     holders = [Holder(lab(name), (standing("old"),)) for name in ("c", "a", "b")]
     rules = PruneRules(keeping(1), last_good=known(holders, [old, new]))
     found = plan(catalog(old, new), files(old, new), rules)
     assert found.deletions == ()
     (reason,) = (one.reason for one in found.kept if one.name == "old")
-    assert reason.startswith("the newest of its image path that is Succeeded in lab a@") and reason.endswith(
+    assert reason.startswith("it is the newest Succeeded image of its image path in lab a@") and reason.endswith(
         "and 2 more"
     )

@@ -1,4 +1,4 @@
-"""The plan: what each lab must hold, and why not the rest."""
+"""The plan: which images each lab must contain, and why others are skipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, Severity, error, warning
-from imagefactory.images.catalog import BrokenCompanion, Catalog, LeftOut
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -28,7 +28,7 @@ UNREADABLE = error("lab team", "403", "not served", "grant")
 def planned(
     found: Catalog, *there: StandingImage, target: TargetLab | None = None, policy: Policy | None = None, **changes: Any
 ) -> Plan:
-    """The plan for the one lab `team`, in which these images stand."""
+    """The plan for the lab `team`, which has these images."""
     target = target or lab()
     return build_plan(
         configuration(target),
@@ -46,17 +46,17 @@ def only(plan: Plan) -> PlannedImage:
 
 
 def decided(plan: Plan) -> Plan:
-    """The plan without what only tells the order of the facts."""
+    """The plan without what depends on the order of the facts."""
     return replace(plan, labs=tuple(replace(one, facts=replace(one.facts, images=())) for one in plan.labs))
 
 
 def texts(diagnostics: tuple[Diagnostic, ...]) -> str:
-    """All diagnostics as one text."""
+    """All diagnostics as one string."""
     return "\n".join(diagnostic.text() for diagnostic in diagnostics)
 
 
 def test_a_lab_gets_what_its_selectors_match() -> None:
-    """With an id beneath the lab, and tags that tell where the image comes from."""
+    """With an id in the lab, and tags that record the source of the image."""
     plan = planned(catalog(image("a"), image("b", "Ubuntu/Jammy.json"), image("c", "Win2016Core/x.json")))
     found = only(plan)
     assert (found.name, found.standing) == ("a", False)
@@ -64,12 +64,12 @@ def test_a_lab_gets_what_its_selectors_match() -> None:
     assert found.tags == {
         "ImagePath": "Win2016/Datacenter.json", "SourceVhd": "a.vhd", "SavedAt": "2026-03-14T12:00:00Z"}  # fmt: skip
     assert {(one.lab, one.image, one.reason) for one in plan.omissions} == {
-        (None, "b", "no lab takes its image path"), (None, "c", "no lab takes its image path")}  # fmt: skip
+        (None, "b", "no lab uses its image path"), (None, "c", "no lab uses its image path")}  # fmt: skip
     assert plan.failures == ()
 
 
 def test_keep_takes_the_newest_of_each_image_path() -> None:
-    """The others are omitted with their reason, for every lab."""
+    """The others are omitted for every lab, with the reason."""
     images = [image("old", age=2), image("new", age=1), image("sql", "Win2016/SQL.json", age=9)]
     plan = planned(catalog(*images), policy=Policy(keep=1))
     assert [one.name for one in plan.labs[0].images] == ["new", "sql"]
@@ -77,51 +77,51 @@ def test_keep_takes_the_newest_of_each_image_path() -> None:
     assert "newest 1" in plan.omissions[0].reason
 
 
-def test_a_pin_takes_one_image_of_its_path_however_many_newer_there_are() -> None:
-    """Other paths are as ever; names compare without regard to case."""
+def test_a_pin_selects_one_image_of_its_path_even_if_there_are_newer_ones() -> None:
+    """Other paths are not affected; names are compared case-insensitively."""
     images = [image("old", age=9), image("new", age=1), image("sql", "Win2016/SQL.json")]
     plan = planned(catalog(*images), policy=Policy(keep=1, pins={images[0].image_path: "OLD"}))
     assert [one.name for one in plan.labs[0].images] == ["sql", "old"]
     assert [(one.image, "pinned to OLD" in one.reason) for one in plan.omissions] == [("new", True)]
 
 
-def test_a_pin_that_the_factory_does_not_hold_fails_the_run_and_deletes_nothing() -> None:
-    """A slip of the pen must not empty the labs of an image path."""
+def test_a_pin_that_is_not_in_the_factory_fails_the_run_and_deletes_nothing() -> None:
+    """A typo must not delete the images of an image path from the labs."""
     found = image("new")
     plan = planned(catalog(found), standing("gone"), policy=Policy(pins={found.image_path: "typo"}))
     assert plan.labs[0].images == ()
     assert "pinned to typo, which is not in the factory; labs keep their images" in texts(plan.failures)
 
 
-def test_what_devtest_labs_cannot_be_told_is_a_warning_and_only_where_a_lab_gets_the_image() -> None:
-    """Generation 2 and data disks; the image is distributed all the same."""
+def test_what_devtest_labs_ignores_is_a_warning_if_a_lab_gets_the_image() -> None:
+    """Generation 2 and data disks; the image is still distributed."""
     odd = replace(image("odd"), generation="V2", data_disks=(DataDisk(0, "odd.lun0.vhd"),))
     plan = planned(catalog(odd))
     assert only(plan).name == "odd"
     told = texts(plan.warnings)
-    assert "generation 2" in told and "labs get its OS disk only" in told
+    assert "generation 2" in told and "labs get only its OS disk" in told
     elsewhere = planned(catalog(replace(odd, image_path=ImagePath.parse("Ubuntu/Jammy.json"))))
     assert elsewhere.warnings == ()
 
 
-def test_the_tags_tell_the_lineage() -> None:
-    """As far as it is known."""
+def test_the_tags_record_the_lineage() -> None:
+    """Unknown parts have no tag."""
     made = Lineage(vm="/labs/factory/virtualmachines/golden", disk="/disks/golden", commit="abc")
     tags = only(planned(catalog(replace(image("a"), lineage=made)))).tags
     assert (tags["SourceVm"], tags["SourceDisk"], tags["Commit"]) == ("golden", "/disks/golden", "abc")
     assert "PipelineRun" not in tags
 
 
-def test_of_two_images_of_one_name_the_newest_is_taken_with_a_warning() -> None:
-    """Names compare without regard to case, as in Azure."""
+def test_of_two_images_of_one_name_the_newest_is_distributed_with_a_warning() -> None:
+    """Names are compared case-insensitively, as in Azure."""
     plan = planned(catalog(image("A", age=5, vhd_name="1.vhd"), image("a", age=1, vhd_name="2.vhd")))
     assert only(plan).image.vhd_name == "2.vhd"
     assert [one.image for one in plan.omissions] == ["A"]
     assert "1.vhd" in texts(plan.warnings)
 
 
-def test_a_standing_image_is_taken_over_with_the_id_and_name_that_azure_lists() -> None:
-    """Also without the tag SourceVhd (the old scripts), and while it is still being made."""
+def test_an_existing_image_is_adopted_with_the_id_and_name_that_azure_lists() -> None:
+    """Also without the tag SourceVhd (older scripts), and while it is being created."""
     for changes in ({}, {"source_vhd": "image.vhd"}, {"state": "Creating"}, {"state": "Updating"}):
         there = standing("IMAGE", **changes)
         found = only(planned(catalog(image("image")), there))
@@ -136,16 +136,16 @@ def test_a_standing_image_is_taken_over_with_the_id_and_name_that_azure_lists() 
         ({"state": "Deleting"}, "Deleting"),
     ],
 )
-def test_an_image_of_another_vhd_or_in_a_bad_state_is_made_anew_and_told(changes: dict[str, str], told: str) -> None:
-    """Not taken over, but planned."""
+def test_an_image_of_another_vhd_or_in_a_bad_state_is_recreated(changes: dict[str, str], told: str) -> None:
+    """It is not adopted, but planned."""
     plan = planned(catalog(image("image")), standing("image", **changes))
     assert only(plan).standing is False
     assert told in texts(plan.warnings)
     assert plan.failures == ()
 
 
-def test_an_image_that_the_factory_did_not_make_is_a_failure_and_is_not_touched() -> None:
-    """Its name is in the way; the other images are served."""
+def test_an_image_that_the_factory_did_not_create_is_a_failure_and_is_not_changed() -> None:
+    """Its name is taken; the other images are distributed."""
     plan = planned(catalog(image("mine"), image("other")), standing("Mine", image_path=None))
     assert [one.name for one in plan.labs[0].images] == ["other"]
     assert [(one.lab, one.image) for one in plan.omissions] == [(lab().label, "mine")]
@@ -153,8 +153,8 @@ def test_an_image_that_the_factory_did_not_make_is_a_failure_and_is_not_touched(
     assert "Rename or delete it" in texts(plan.failures)
 
 
-def test_an_image_that_the_state_holds_counts_as_held_also_without_its_tag() -> None:
-    """Somebody took the tags away: the engine would delete it all the same, so an empty factory is a failure."""
+def test_an_image_in_the_state_counts_even_without_its_tag() -> None:
+    """If a user removed the tags, the engine would still delete it, so an empty factory is a failure."""
     there = facts("team", standing("Mine", image_path=None))
     worlds = [
         build_plan(configuration(lab()), catalog(), facts("factory"), {lab().key: there}, Policy(), owned)
@@ -167,8 +167,8 @@ def test_an_image_that_the_state_holds_counts_as_held_also_without_its_tag() -> 
 @pytest.mark.parametrize(
     "answer", [UNREADABLE, replace(UNREADABLE, severity=Severity.WARNING), facts(storage_account_id=None)]
 )
-def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: LabFacts | Diagnostic) -> None:
-    """Refused, not found or without storage: never an empty lab, which would delete its images."""
+def test_a_lab_that_cannot_be_updated_is_a_failure_and_stops_no_other(answer: LabFacts | Diagnostic) -> None:
+    """A lab that is denied, not found or without storage does not count as empty, which would delete its images."""
     good, bad = lab("good"), lab("team")
     known: dict[LabKey, LabFacts | Diagnostic] = {good.key: facts("good"), bad.key: answer}
     plan = build_plan(configuration(bad, good), catalog(image()), facts("factory"), known, Policy())
@@ -179,25 +179,26 @@ def test_a_lab_that_cannot_be_served_is_a_failure_and_the_others_go_on(answer: L
     assert [(one.lab, one.image) for one in plan.omissions] == [(bad.label, "image")]
 
 
-def test_what_crosses_a_region_is_told() -> None:
-    """Spelled in either way, the same region is the same."""
+def test_cross_region_copies_are_reported() -> None:
+    """Both spellings of a region are the same region."""
     (crossing,) = planned(catalog(image()), region="eastus").crossings
-    assert crossing.text == ("eastus: 1 image for 1 lab: at most 0.1 GiB cross from westeurope (once per image)")
+    assert crossing.text == ("eastus: 1 image for 1 lab: up to 0.1 GiB copied from westeurope (once per image)")
     assert planned(catalog(image()), region="West Europe").crossings == ()
     assert planned(catalog(image()), standing(), region="eastus").crossings == (), "what stands is not copied"
 
 
 def test_an_empty_factory_never_empties_labs_unless_the_user_says_so() -> None:
-    """Missing container, wrong account, purged: an error while a lab holds an image of the factory."""
+    """A missing container or a wrong account is an error while a lab has an image of the factory."""
     plan = planned(catalog(), standing())
+    assert "labs keep their newest Succeeded images" in texts(plan.failures)
     assert "allowEmptyFactory" in texts(plan.failures)
     assert planned(catalog(), standing(), policy=Policy(allow_empty_factory=True)).failures == ()
     nothing_held = planned(catalog(), standing(image_path=None))
     assert nothing_held.failures == ()
-    assert "holds no image" in texts(nothing_held.warnings)
+    assert "has no image to distribute; nothing is distributed" in texts(nothing_held.warnings)
 
 
-BROKEN = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Mend it"))
+BROKEN = BlobDiagnostic("lost.vhd", error("companion lost.json", "junk", "left out", "Mend it"))
 
 
 @pytest.mark.parametrize(
@@ -214,18 +215,16 @@ BROKEN = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "
         (standing("gone", image_path="Ubuntu/Jammy.json", source_vhd="lost.vhd"), False),
     ],
 )
-def test_a_broken_companion_fails_the_run_only_where_an_image_would_be_lost_by_it(
-    there: StandingImage, fails: bool
-) -> None:
-    """An image is at risk if labs.json wants it, no readable image has its name, and it may come from that VHD."""
+def test_a_broken_companion_fails_the_run_only_if_an_image_would_be_lost(there: StandingImage, fails: bool) -> None:
+    """An image is at risk if labs.json lists it, no readable image has its name, and it may be from that VHD."""
     plan = planned(catalog(image("image"), broken=(BROKEN,)), there)
     assert bool(plan.failures) is fails
     assert "companion lost.json: junk" in texts(plan.failures if fails else plan.warnings)
 
 
-def test_a_vhd_that_lost_its_companion_keeps_the_images_made_from_it() -> None:
-    """Only those that were surely made from it: an unfinished save is no reason to fail."""
-    left_out = LeftOut("lost.vhd", warning("VHD lost.vhd", "has no companion", "left out", "Wait"))
+def test_a_vhd_without_companion_keeps_the_images_created_from_it() -> None:
+    """Only images that are certainly from it: an unfinished save is not a reason to fail."""
+    left_out = BlobDiagnostic("lost.vhd", warning("VHD lost.vhd", "has no companion", "left out", "Wait"))
     found = catalog(image("image"), left_out=(left_out,))
     assert "has no companion" in texts(planned(found, standing("gone", source_vhd="lost.vhd")).failures)
     assert planned(found, standing("gone")).failures == ()

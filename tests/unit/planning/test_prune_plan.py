@@ -1,4 +1,4 @@
-"""What of the factory can go: rules that hold whatever it holds."""
+"""What can be deleted from the factory: rules for any content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
-from imagefactory.images.catalog import BrokenCompanion, Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
 from imagefactory.planning.deletion_guard import HeldImage
 from imagefactory.planning.prune_plan import PruneRules, keep_warnings
@@ -24,8 +24,8 @@ from tests.unit.planning.prunes import JUNK, LATER, NOBODY, Factory, blob, facto
 
 
 @given(factories())
-def test_what_must_stay_stays(factory: Factory) -> None:
-    """Pinned, undated, broken, of a VM that stands, and the newest good one of each path."""
+def test_what_must_be_kept_is_kept(factory: Factory) -> None:
+    """Pinned, undated and broken images, those of an existing VM, and the newest good one of each path."""
     gone = {blob.name for deletion in factory.plan.deletions for blob in deletion.blobs}
     for each in factory.images:
         undated = each.saved_at_source == "last-modified"
@@ -41,8 +41,8 @@ def test_what_must_stay_stays(factory: Factory) -> None:
 
 
 @given(factories())
-def test_no_more_stay_than_shall(factory: Factory) -> None:
-    """At most `keep` of a path that nothing else protects; an older one of a taken name is none that labs get."""
+def test_no_more_images_are_kept_than_required(factory: Factory) -> None:
+    """Up to `keep` images of a path without other reasons; labs do not get an older image of the same name."""
     gone = {blob.name for deletion in factory.plan.deletions for blob in deletion.blobs}
     names: set[str] = set()
     stay: Counter[ImagePath] = Counter()
@@ -56,7 +56,7 @@ def test_no_more_stay_than_shall(factory: Factory) -> None:
 
 
 @given(factories())
-def test_every_save_is_told_once_and_no_blob_goes_twice(factory: Factory) -> None:
+def test_every_save_is_listed_once_and_no_blob_is_deleted_twice(factory: Factory) -> None:
     """Each VHD is in one deletion, or kept, or reported."""
     found = factory.plan
     gone = Counter(blob.name for deletion in found.deletions for blob in deletion.blobs)
@@ -69,8 +69,8 @@ def test_every_save_is_told_once_and_no_blob_goes_twice(factory: Factory) -> Non
 
 
 @given(factories())
-def test_a_companion_goes_with_its_vhd_and_before_it(factory: Factory) -> None:
-    """Neither ever goes alone."""
+def test_a_companion_is_deleted_with_its_vhd_and_before_it(factory: Factory) -> None:
+    """Neither is deleted alone."""
     for deletion in factory.plan.deletions:
         if deletion.kind == "image":
             names = [blob.name for blob in deletion.blobs]
@@ -78,7 +78,7 @@ def test_a_companion_goes_with_its_vhd_and_before_it(factory: Factory) -> None:
 
 
 @given(factories(), st.randoms(use_true_random=False))
-def test_the_order_in_which_things_are_listed_does_not_matter(factory: Factory, random: Any) -> None:
+def test_the_order_of_the_listing_does_not_matter(factory: Factory, random: Any) -> None:
     """The same factory gives the same plan."""
     blobs = factory.blobs
     random.shuffle(blobs)
@@ -86,8 +86,8 @@ def test_the_order_in_which_things_are_listed_does_not_matter(factory: Factory, 
 
 
 @pytest.mark.parametrize(("age", "goes"), [(timedelta(hours=23), False), (timedelta(hours=24), True)])
-def test_an_unfinished_save_goes_a_day_after_the_last_write_to_any_of_its_blobs(age: timedelta, goes: bool) -> None:
-    """Its record is written to as well."""
+def test_an_unfinished_save_is_deleted_a_day_after_the_last_write(age: timedelta, goes: bool) -> None:
+    """Writes to its record count too."""
     guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
     old = [blob(f"{guid}.vhd"), blob(f"{guid}.lun2.vhd"), blob("image.name", metadata={"guid": guid})]
     found = plan(Catalog(()), [*old, blob(f"{guid}.save", LATER - age)], PruneRules(keeping(1)))
@@ -97,36 +97,36 @@ def test_an_unfinished_save_goes_a_day_after_the_last_write_to_any_of_its_blobs(
 
 @pytest.mark.parametrize("suffix", [".vhd", ".json", ".ranges.json.gz", ".lun0.vhd", ".save"])
 @pytest.mark.parametrize(("age", "goes"), [(timedelta(hours=23), False), (timedelta(hours=24), True)])
-def test_an_image_goes_a_day_after_the_last_write_to_any_of_its_blobs(suffix: str, age: timedelta, goes: bool) -> None:
-    """However many are newer by their dates, which a wrong clock may have written."""
+def test_an_image_is_deleted_a_day_after_the_last_write(suffix: str, age: timedelta, goes: bool) -> None:
+    """Independent of newer images, whose dates may be of a wrong clock."""
     old, new = image("old", age=1), image("new")
     written = blob(f"old{suffix}", LATER - age)
     others = [each for each in files(old, new) if each.name != written.name]
     found = plan(catalog(old, new), [*others, written], PruneRules(keeping(1)))
     assert bool(found.deletions) == goes
     reasons = {one.name: one.reason for one in found.kept}
-    assert goes or reasons["old"] == "somebody wrote to it within the last day"
+    assert goes or reasons["old"] == "its last write was within the last day"
 
 
 @given(st.lists(st.sampled_from(["/storage/factory", "/storage/LAB", "/storage/lab"]), max_size=9), st.integers(0, 4))
-def test_the_breaker_counts_each_storage_account_by_itself(accounts: list[str], most: int) -> None:
-    """An account's id in any letter case."""
+def test_the_deletion_limit_applies_to_each_storage_account_by_itself(accounts: list[str], most: int) -> None:
+    """The id of an account is case-insensitive."""
     staged = [StagedVhd(replace(blob(f"{n}.vhd"), account_id=each), frozenset()) for n, each in enumerate(accounts)]
     found = plan(Catalog(()), [blob("gone.name", metadata={"guid": "gone"})], PruneRules(keeping(1)), *staged)
     counts = Counter(each.lower() for each in accounts)
     assert found.exceeding(most) == {each: count for each, count in counts.items() if count > most}
 
 
-def test_a_vhd_that_is_another_images_data_disk_is_no_unfinished_save() -> None:
-    """Whatever its name."""
+def test_a_data_disk_of_an_image_is_not_an_unfinished_save() -> None:
+    """For any name."""
     guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
     owner = replace(image("a"), data_disks=(DataDisk(0, f"{guid}.vhd"),))
     found = plan(catalog(owner), [*files(owner), blob(f"{guid}.vhd")], PruneRules(keeping(1)))
     assert found.deletions == () and found.reported == ()
 
 
-def test_a_pin_holds_in_any_letter_case_and_tells_who_pins() -> None:
-    """As Azure compares the names of images; also a pin of another path, which its stack's next run reports."""
+def test_a_pin_is_case_insensitive_and_its_reason_names_the_stacks() -> None:
+    """Azure ignores the case of names; a pin of another path counts too, which the next run of its stack reports."""
     newest, old, elsewhere = image("New", age=0), image("Old", age=1), ImagePath.parse("Ubuntu/Jammy.json")
     policies = {"dev": keeping(1, OLD=old.image_path)["dev"], "prod": keeping(1, old=elsewhere)["dev"]}
     rules = PruneRules({**policies, "test": keeping(1, other=old.image_path)["dev"]})
@@ -136,7 +136,7 @@ def test_a_pin_holds_in_any_letter_case_and_tells_who_pins() -> None:
 
 
 def test_an_older_image_of_a_taken_name_does_not_count() -> None:
-    """Labs get the newest VHD of a name, so the next name is one that they hold."""
+    """Labs get the newest VHD of a name, so they also have an image of the next name."""
     newest, twin, held = image("a", age=0), image("A", age=1, vhd_name="twin.vhd"), image("b", age=2)
     old = image("c", age=3)
     found = plan(catalog(newest, twin, held, old), files(newest, twin, held, old), PruneRules(keeping(2)))
@@ -147,16 +147,16 @@ def test_an_older_image_of_a_taken_name_does_not_count() -> None:
     ("needs", "stays"),
     [
         (NOBODY, ""),
-        (replace(NOBODY, to_be_made={"u1"}), "yet to be made"),
-        (replace(NOBODY, sources={("/storage/lab", "s.vhd")}), "yet to be made"),
-        (replace(NOBODY, being_read={("/storage/lab", "s.vhd")}), "makes an image from it"),
+        (replace(NOBODY, to_be_made={"u1"}), "not created from it yet"),
+        (replace(NOBODY, sources={("/storage/lab", "s.vhd")}), "not created from it yet"),
+        (replace(NOBODY, being_read={("/storage/lab", "s.vhd")}), "is creating an image from it"),
         (replace(NOBODY, being_read={("/storage/other", "s.vhd")}), ""),
         (replace(NOBODY, all_read=False), "could not be read"),
         (replace(NOBODY, all_read=False, known={"u1", "u2"}), ""),
     ],
 )
-def test_a_staged_vhd_stays_while_somebody_needs_it(needs: StagingNeeds, stays: str) -> None:
-    """In its own account; one whose users are all known to be served goes."""
+def test_a_staged_vhd_is_kept_while_an_image_needs_it(needs: StagingNeeds, stays: str) -> None:
+    """In its own account; a staged VHD is deleted if all its users have their images."""
     staged = StagedVhd(replace(blob("S.vhd"), account_id="/storage/LAB"), {"u1", "u2"})
     found = plan(Catalog(()), [], PruneRules(keeping(1)), staged, needs=needs)
     if stays:
@@ -168,11 +168,11 @@ def test_a_staged_vhd_stays_while_somebody_needs_it(needs: StagingNeeds, stays: 
 @pytest.mark.parametrize(
     ("url", "name"), [(None, ""), ("https://[x", "[x"), ("https://a/b/C.vhd?s=/1", "c.vhd"), ("c.vhd", "c.vhd")]
 )
-def test_any_address_that_a_lab_gives_an_image_is_read_and_none_raises(url: str | None, name: str) -> None:
-    """Its owner writes it, and one lab must not end the prune of all, nor their plan."""
+def test_any_vhd_url_of_an_image_in_a_lab_is_read_without_an_exception(url: str | None, name: str) -> None:
+    """The owner of a lab can write any value, which must not stop the prune or the plan of all labs."""
     odd = standing("odd", state="Creating", vhd_url=url)
     stack = StackPlan(configuration(lab()), {lab().key: facts("team", odd)}, Policy())
-    broken = catalog(broken=(BrokenCompanion("x.vhd", "x.json", JUNK),))
+    broken = catalog(broken=(BlobDiagnostic("x.vhd", JUNK),))
     needs = staging_needs([stack], broken, facts("factory"), str)
     assert needs.being_read == ({("/storage/account", name)} if url else set())
     assert HeldImage(lab(), odd, odd.name).source == (name or None)
@@ -185,7 +185,7 @@ def test_any_address_that_a_lab_gives_an_image_is_read_and_none_raises(url: str 
 def test_the_largest_keep_of_the_stacks_is_kept(
     keeps: dict[str, int | None], keep: int | None, warned: list[str]
 ) -> None:
-    """None where a stack's labs hold all; a smaller one than a stack's own is a warning."""
+    """None if a stack's labs keep all images; a number below that of a stack is a warning."""
     policies = {name: Policy(keep=own) for name, own in keeps.items()}
     assert largest_keep(policies) == keep
     assert [diagnostic.subject for diagnostic in keep_warnings(2, policies)] == [f"stack '{name}'" for name in warned]

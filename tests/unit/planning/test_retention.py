@@ -21,7 +21,7 @@ WINDOWS = ImagePath.parse("Win2016/Datacenter.json")
 @settings(max_examples=200)
 @given(factories(st.just("Win2016/Datacenter.json")), st.none() | st.integers(1, 3))
 def test_prune_deletes_nothing_that_the_plan_of_any_stack_has_offered(factory: Factory, keep: int | None) -> None:
-    """Whatever the stacks keep and pin, also if one `keep` is given for all of them."""
+    """For any `keep` and pins of the stacks, also if one `keep` applies to all of them."""
     rules = replace(factory.rules, policies=with_keep(factory.rules.policies, keep))
     gone = {blob.name for deletion in replace(factory, rules=rules).plan.deletions for blob in deletion.blobs}
     for policy in rules.policies.values():
@@ -32,30 +32,30 @@ def test_prune_deletes_nothing_that_the_plan_of_any_stack_has_offered(factory: F
 
 @given(factories())
 def test_every_image_is_ranked_once_for_either_reader(factory: Factory) -> None:
-    """Newest first, and none is lost."""
+    """Newest first, and all images are included."""
     for policy in factory.rules.policies.values():
         assert [offer.image for offer in retained(factory.catalog, policy)] == list(factory.catalog.images)
     assert [claim.image for claim in claims(factory.catalog, factory.rules.policies)] == list(factory.catalog.images)
 
 
 def test_an_image_without_a_usable_date_ranks_in_the_plan_and_does_not_count_in_prune() -> None:
-    """Labs get it by the VHD's Last-Modified, which is no reason to delete an older image."""
+    """Labs get it by the VHD's Last-Modified, which is not a reason to delete an older image."""
     undated = replace(image("undated"), saved_at_source="last-modified")
     found, policy = catalog(undated, image("dated", age=1)), Policy(keep=1)
     assert [bool(offer.reason) for offer in retained(found, policy)] == [False, True]
     assert [claim.is_newest for claim in claims(found, {"dev": policy})] == [True, True]
 
 
-def test_an_image_stays_that_any_stack_wants() -> None:
-    """The stack that keeps most decides."""
+def test_an_image_that_any_stack_requires_is_kept() -> None:
+    """The largest `keep` applies."""
     found = catalog(*(image(f"n{age}", age=age) for age in range(4)))
     told = claims(found, {"dev": Policy(keep=1), "prod": Policy(keep=3)})
     assert [claim.is_newest for claim in told] == [True, True, True, False]
     assert all(claim.is_newest for claim in claims(found, {"dev": Policy(keep=1), "prod": Policy()}))
 
 
-def test_the_newest_images_stay_beside_a_pin() -> None:
-    """Labs do not get them while the pin is there, and get them once it is removed."""
+def test_the_newest_images_are_kept_in_addition_to_a_pin() -> None:
+    """Labs get them only after the pin is removed."""
     found, policy = (
         catalog(image("new"), image("middle", age=1), image("old", age=2)),
         Policy(keep=1, pins={WINDOWS: "old"}),
@@ -67,8 +67,8 @@ def test_the_newest_images_stay_beside_a_pin() -> None:
 
 
 def test_two_names_that_differ_only_as_unicode_writes_them_are_one() -> None:
-    """In the plan as in prune: Azure takes them for the same image."""
+    """In the plan and in prune, because they are the same image in Azure."""
     newest, twin, third = image("Stra\u00dfe"), image("STRASSE", age=1), image("other", age=2)
     found, policy = catalog(newest, twin, third), Policy(keep=2)
-    assert [offer.twin for offer in retained(found, policy)] == [None, newest, None]
+    assert [offer.duplicate for offer in retained(found, policy)] == [None, newest, None]
     assert [claim.is_newest for claim in claims(found, {"dev": policy})] == [True, True, True]

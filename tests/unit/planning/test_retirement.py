@@ -1,4 +1,4 @@
-"""An image leaves a lab only once its successors exist there."""
+"""An image is deleted from a lab only after its successors exist there."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from imagefactory.configuration.image_names import MAX_LENGTH, name_beside, name
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
-from imagefactory.images.catalog import BrokenCompanion, Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.plan import Plan, build_plan
-from tests.unit.builders import catalog, configuration, facts, image, lab, standing
+from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
 
 TEAM = lab("team", ["Win2016"])
 PATH = "Win2016/Datacenter.json"
 
 
 def plan_of(found: Catalog, *there: StandingImage, policy: Policy | None = None, owned: bool = True) -> Plan:
-    """The plan for the lab `team`, whose images all are in the state."""
+    """The plan for the lab `team`, whose images are all in the state."""
     names = frozenset(f"{TEAM.label}/{one.name}" for one in there) if owned else frozenset()
     target = facts("team", *there)
     return build_plan(configuration(TEAM), found, facts("factory"), {TEAM.key: target}, policy or Policy(keep=1), names)
@@ -35,11 +35,22 @@ def kept(plan: Plan) -> dict[str, str]:
 
 
 def held(name: str, **changes: Any) -> StandingImage:
-    """An image made from `<name>.vhd`."""
+    """An image created from `<name>.vhd`."""
     return standing(name, **{"source_vhd": f"{name}.vhd", **changes})
 
 
 OLD, NEW = image("old", age=9), image("new", age=1)
+
+
+def test_the_image_that_an_empty_factory_is_said_to_keep_is_kept() -> None:
+    """Not an image that failed, whose image path is no longer in labs.json, or that exceeds `keep`."""
+    there = held("a", state="Failed"), held("b", image_path="Ubuntu/Jammy.json"), held("c"), held("d", created=NOON)
+    plan = plan_of(catalog(), *there)
+    (failure,) = plan.failures
+    assert set(kept(plan)) == {"d"} and "(such as d of lab team@" in failure.consequence
+    plan = plan_of(catalog(), *there[:2])
+    (failure,) = plan.failures
+    assert kept(plan) == {} and "such as" not in failure.consequence
 
 
 @pytest.mark.parametrize(
@@ -53,8 +64,8 @@ OLD, NEW = image("old", age=9), image("new", age=1)
         ([held("old"), held("new", image_path=None)], True),
     ],
 )
-def test_an_image_beyond_keep_leaves_only_when_the_newer_one_succeeded(there: list[StandingImage], stays: bool) -> None:
-    """Not because the factory has it, nor while Azure creates it."""
+def test_an_image_beyond_keep_leaves_after_the_newer_one_succeeded(there: list[StandingImage], stays: bool) -> None:
+    """It is not sufficient that the factory has the newer image, or that Azure is creating it."""
     plan = plan_of(catalog(OLD, NEW), *there)
     assert ("old" in kept(plan)) is stays
     if stays:
@@ -63,17 +74,17 @@ def test_an_image_beyond_keep_leaves_only_when_the_newer_one_succeeded(there: li
 
 
 def test_what_the_state_does_not_contain_is_not_declared() -> None:
-    """The engine deletes nothing that it does not know."""
+    """The engine deletes only what is in the state."""
     assert kept(plan_of(catalog(OLD, NEW), held("old"), owned=False)) == {}
 
 
-def test_an_image_of_a_path_that_the_lab_no_longer_lists_leaves() -> None:
-    """A lab loses a path because labs.json says so."""
+def test_an_image_of_a_path_that_the_lab_no_longer_lists_is_deleted() -> None:
+    """The user removed the path from labs.json."""
     assert kept(plan_of(catalog(), held("old", image_path="Ubuntu/Jammy.json"), policy=Policy())) == {}
 
 
 def test_a_path_that_the_factory_no_longer_has_keeps_its_images() -> None:
-    """Down to `keep`: what has that many newer ones leaves, by the tag SavedAt or the date of creation."""
+    """Only the newest `keep` images, by the tag SavedAt or the date of creation."""
     dates = {name: image(name, age=age).saved_at for name, age in (("a", 5), ("b", 3), ("c", 1))}
     there = [
         held("a", saved_at=dates["a"]),
@@ -96,7 +107,7 @@ def test_a_date_after_the_creation_of_the_image_makes_it_no_newer() -> None:
 
 
 def test_a_newer_image_that_never_succeeds_does_not_keep_more_than_keep() -> None:
-    """As many newer ones as `keep` asks for succeeded, though not those that the plan wants."""
+    """`keep` newer images succeeded, although not those of the plan."""
     found = catalog(*(image(name, age=age) for name, age in (("n1", 9), ("n2", 7), ("n3", 5), ("n4", 3))))
     there = [held("n1"), held("n2"), held("n4")]
     assert set(kept(plan_of(found, *there, policy=Policy(keep=2)))) == {"n2"}
@@ -110,14 +121,14 @@ def test_a_changed_pin_keeps_the_image_before_it() -> None:
 
 
 def test_a_pin_of_something_that_does_not_exist_keeps_all_of_its_path() -> None:
-    """Nothing is wanted, so nothing can take the place of what the lab has."""
+    """No image is planned, so the images of the lab have no successor."""
     policy = Policy(keep=1, pins={ImagePath.parse(PATH): "typo"})
     plan = plan_of(catalog(OLD, NEW), held("new"), held("old"), policy=policy)
     assert set(kept(plan)) == {"new", "old"} and plan.failures
 
 
 def test_a_rebuilt_image_is_created_beside_the_old_one() -> None:
-    """Under a stable name; the old one leaves once it succeeded, and the new one keeps its name."""
+    """With a stable name; the old image is deleted after the new one succeeded, which keeps its name."""
     rebuilt = image("old", vhd_name="again.vhd")
     beside = name_beside("old", "again.vhd")
     plan = plan_of(catalog(rebuilt), held("old"))
@@ -128,20 +139,20 @@ def test_a_rebuilt_image_is_created_beside_the_old_one() -> None:
 
 
 def test_an_image_without_its_tag_is_kept_because_its_successors_are_unknown() -> None:
-    """Somebody took the tag away from an image that the state contains."""
+    """A user removed the tag from an image in the state."""
     assert "ImagePath" in kept(plan_of(catalog(NEW), held("new"), held("old", image_path=None)))["old"]
 
 
 def test_an_image_whose_companion_cannot_be_read_is_kept_and_others_leave() -> None:
-    """Only what may be made from that VHD; the diagnostic fails the run."""
-    broken = BrokenCompanion("lost.vhd", "lost.json", error("companion lost.json", "junk", "left out", "Fix it"))
+    """Only images that may be from that VHD are kept; the diagnostic fails the run."""
+    broken = BlobDiagnostic("lost.vhd", error("companion lost.json", "junk", "left out", "Fix it"))
     there = [held("new"), held("old"), held("gone", source_vhd="lost.vhd")]
     plan = plan_of(catalog(OLD, NEW, broken=(broken,)), *there)
     assert set(kept(plan)) == {"gone"} and "companion lost.json" in plan.failures[0].subject
 
 
 def test_a_name_in_other_case_is_the_states_name() -> None:
-    """Azure lists `OLD`, the state has `old`: neither kept nor planned image becomes another resource."""
+    """Azure lists `OLD`, the state has `old`: neither a kept nor a planned image becomes another resource."""
     owned = frozenset({f"{TEAM.label}/old"})
     for found in (catalog(OLD), catalog(NEW)):
         there = {TEAM.key: facts("team", held("OLD", source_vhd="old.vhd"))}
@@ -151,7 +162,7 @@ def test_a_name_in_other_case_is_the_states_name() -> None:
 
 @given(st.text("aB-9", min_size=1, max_size=MAX_LENGTH))
 def test_the_name_beside_is_valid_and_another(name: str) -> None:
-    """Within Azure's length, whatever the image is called."""
+    """It has a valid length for any image name."""
     beside = name_beside(name, "x.vhd")
     assert name_problem(beside) is None and beside != name and beside != name_beside(name, "y.vhd")
 
@@ -164,7 +175,7 @@ days = st.lists(st.tuples(st.sampled_from(PATHS), st.booleans()), min_size=1, ma
 def test_no_sequence_of_failures_costs_a_lab_its_last_good_image_of_a_path(
     nights: list[tuple[str, bool]], keep: int | None, luck: Any
 ) -> None:
-    """Nights of new, rebuilt and retired images, of which any may fail: what leaves has its successors.
+    """Nights of new, rebuilt and retired images, any of which may fail: an image is deleted only with successors.
 
     Once everything succeeds, two runs reach the plan.
     """

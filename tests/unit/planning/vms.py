@@ -1,6 +1,6 @@
 """Factory VMs with sensible defaults, and hypothesis strategies for them.
 
-Owns nothing that a test asserts on.
+Contains nothing that a test asserts on.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.diagnostics import error, warning
-from imagefactory.images.catalog import LeftOut
+from imagefactory.images.catalog import BlobDiagnostic
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.plain_text import printable
@@ -86,7 +86,7 @@ def report_of(text: str) -> CatalogReport:
         web.key: facts(text, standing(text, source_vhd=text, state=text), region=text),
         gone.key: error(text, text, text, text),
     }
-    held = catalog(one, left_out=(LeftOut(text, error(text, text, text, text)),))
+    held = catalog(one, left_out=(BlobDiagnostic(text, error(text, text, text, text)),))
     return report_catalog(held, text, NOON, [web, gone], found)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.diagnostics import error
-from imagefactory.images.catalog import BrokenCompanion, LeftOut
+from imagefactory.images.catalog import BlobDiagnostic
 from imagefactory.images.lineage import SHORT_COMMIT, short_commit
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.reports.catalog_report import CatalogReport, age_text, report_catalog, size_text
@@ -87,7 +87,7 @@ def test_labs_of_one_name_are_told_apart_by_their_subscription() -> None:
 def test_what_is_left_out_holds_broken_companions_too_and_warnings_are_those_of_the_images() -> None:
     """By name."""
     noted = replace(image("a"), note=FAULT)
-    held = catalog(noted, left_out=(LeftOut("z.vhd", FAULT),), broken=(BrokenCompanion("b.vhd", "b.json", FAULT),))
+    held = catalog(noted, left_out=(BlobDiagnostic("z.vhd", FAULT),), broken=(BlobDiagnostic("b.vhd", FAULT),))
     report = report_catalog(held, "factory", NOON)
     assert [left.name for left in report.left_out] == ["b.vhd", "z.vhd"]
     assert report.warnings == (FAULT,)

@@ -1,19 +1,18 @@
-"""The HTTP side of virtual machines: DevTest Labs' view of them, Compute's view, and managed disks.
+"""The calls of virtual machines, as DevTest Labs and as Compute show them, and of managed disks.
 
-Owns paths and the shapes of the answers (DevTestLab 2018-09-15, Compute 2024-07-01, disks 2023-10-02). The rules are in
-`virtual_machines`; tokens, faults and everything before the path are `app`'s.
+Bodies are those of DevTestLab 2018-09-15, Compute 2024-07-01 and disks 2023-10-02. The rules are in `virtual_machines`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from localcloud.arm.answers import accepted, injected_fault, json_body, page
 from localcloud.arm.errors import ArmError, invalid, resource_not_found
 from localcloud.arm.machines import Disk, VirtualMachine
+from localcloud.arm.routes.responses import accepted, injected_fault, json_body, page
+from localcloud.arm.routes.routing import GROUP, LAB, Parts, Route, find_child, find_lab
 from localcloud.arm.store import ArmStore, Lab
 from localcloud.arm.virtual_machines import LONGEST_ACCESS_SECONDS, VirtualMachines
 from localcloud.blobs.disk_access import DiskAccess
@@ -22,89 +21,80 @@ GIB = 1024**3
 _LAB = "Microsoft.DevTestLab"
 _COMPUTE = "Microsoft.Compute"
 
-RouteHandler = Callable[[web.Request, dict[str, str]], Awaitable[web.Response]]
-
 
 class ComputeRoutes:
-    """One method per call; `find_lab` raises ArmError where there is no such lab."""
+    """One method per call."""
 
-    def __init__(
-        self,
-        store: ArmStore,
-        machines: VirtualMachines,
-        access: DiskAccess,
-        find_lab: Callable[[dict[str, str]], Lab],
-    ) -> None:
-        self._store, self._machines, self._access, self._find_lab = store, machines, access, find_lab
+    def __init__(self, store: ArmStore, machines: VirtualMachines, access: DiskAccess) -> None:
+        self._store, self._machines, self._access = store, machines, access
 
-    def routes(self, group: str, lab: str) -> list[tuple[str, str, RouteHandler]]:
-        """Method, path and handler, below the patterns of a resource group and of a lab."""
-        machines = lab + "/virtualmachines"
-        compute = group + r"/providers/microsoft\.compute"
-        disk = compute + r"/disks/(?P<disk>[^/]+)"
+    def routes(self) -> list[Route]:
+        """Return the supported calls."""
+        machines = LAB + "/virtualmachines"
+        machine = machines + "/(?P<machine>[^/]+)"
+        compute = GROUP + r"/providers/microsoft\.compute"
+        compute_machine = compute + "/virtualmachines/(?P<machine>[^/]+)"
+        disk = compute + "/disks/(?P<disk>[^/]+)"
         return [
-            ("GET", machines, self.list_machines),
-            ("GET", machines + r"/(?P<machine>[^/]+)", self.get_machine),
-            ("DELETE", machines + r"/(?P<machine>[^/]+)", self.delete_machine),
-            ("GET", compute + r"/virtualmachines/(?P<machine>[^/]+)", self.get_compute),
-            ("GET", disk, self.get_disk),
-            ("POST", disk + "/begingetaccess", self.begin_access),
-            ("POST", disk + "/endgetaccess", self.end_access),
+            Route("a lab's virtual machines", "list", "GET", machines, self.list_machines),
+            Route("a lab's virtual machines", "get", "GET", machine, self.get_machine),
+            Route("a lab's virtual machines", "delete", "DELETE", machine, self.delete_machine),
+            Route("compute virtual machines", "get", "GET", compute_machine, self.get_compute),
+            Route("disks", "get", "GET", disk, self.get_disk),
+            Route("disks", "beginGetAccess", "POST", disk + "/begingetaccess", self.begin_access),
+            Route("disks", "endGetAccess", "POST", disk + "/endgetaccess", self.end_access),
         ]
 
-    async def list_machines(self, request: web.Request, parts: dict[str, str]) -> web.Response:
-        """Virtual machines of a lab, in pages."""
-        lab = self._find_lab(parts)
+    async def list_machines(self, request: web.Request, parts: Parts) -> web.Response:
+        """The virtual machines of a lab, paged."""
+        lab = find_lab(self._store, parts)
         return page(request, {key: _lab_machine(lab, machine) for key, machine in lab.machines.items()})
 
-    async def get_machine(self, _: web.Request, parts: dict[str, str]) -> web.Response:
+    async def get_machine(self, _: web.Request, parts: Parts) -> web.Response:
         """One virtual machine of a lab."""
-        lab = self._find_lab(parts)
-        machine = lab.machines.get(parts["machine"].lower())
-        if machine is None:
-            name = f"{lab.name}/{parts['machine']}"
-            raise resource_not_found(f"{_LAB}/labs/virtualMachines", name, lab.resource_group)
+        lab = find_lab(self._store, parts)
+        machine = find_child(lab, "virtualMachines", lab.machines, parts["machine"])
         return web.json_response(_lab_machine(lab, machine))
 
-    async def delete_machine(self, request: web.Request, parts: dict[str, str]) -> web.Response:
-        """Delete a virtual machine, a long-running operation; 204 where there is none."""
-        lab = self._find_lab(parts)
+    async def delete_machine(self, request: web.Request, parts: Parts) -> web.Response:
+        """Delete a virtual machine, a long-running operation; 204 if the machine does not exist."""
+        lab = find_lab(self._store, parts)
         machine = lab.machines.get(parts["machine"].lower())
         if machine is None:
             return web.Response(status=204)
         name = await self._machines.delete(lab, machine, injected_fault(request))
         return accepted(request, _LAB, lab, name, self._store.operations[name])
 
-    async def get_compute(self, request: web.Request, parts: dict[str, str]) -> web.Response:
-        """One compute VM, with its instance view where it is asked for."""
+    async def get_compute(self, request: web.Request, parts: Parts) -> web.Response:
+        """One compute VM, with its instance view if `$expand` asks for it."""
         found = self._store.find_machine(parts["subscription"], parts["group"], parts["machine"])
         if found is None:
             raise resource_not_found(f"{_COMPUTE}/virtualMachines", parts["machine"], parts["group"])
         lab, machine = found
-        answer = _compute_machine(lab, machine)
+        body = _compute_machine(lab, machine)
         if request.query.get("$expand", "").lower() == "instanceview":
-            answer["properties"]["instanceView"] = _instance_view(machine)
-        return web.json_response(answer)
+            body["properties"]["instanceView"] = _instance_view(machine)
+        return web.json_response(body)
 
-    async def get_disk(self, _: web.Request, parts: dict[str, str]) -> web.Response:
+    async def get_disk(self, _: web.Request, parts: Parts) -> web.Response:
         """One managed disk."""
         lab, machine, disk = self._disk(parts)
         return web.json_response(_disk(lab, machine, disk, self._access.active(disk.container) > 0))
 
-    async def begin_access(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+    async def begin_access(self, request: web.Request, parts: Parts) -> web.Response:
         """Grant read access to a disk, a long-running operation whose result is the SAS."""
         lab, machine, disk = self._disk(parts)
         seconds = _seconds(await json_body(request))
         name = await self._machines.grant(lab, machine, disk, seconds, injected_fault(request))
         return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
 
-    async def end_access(self, request: web.Request, parts: dict[str, str]) -> web.Response:
+    async def end_access(self, request: web.Request, parts: Parts) -> web.Response:
         """Revoke all access to a disk, a long-running operation."""
         lab, _, disk = self._disk(parts)
         name = await self._machines.revoke(disk, injected_fault(request))
         return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
 
-    def _disk(self, parts: dict[str, str]) -> tuple[Lab, VirtualMachine, Disk]:
+    def _disk(self, parts: Parts) -> tuple[Lab, VirtualMachine, Disk]:
         found = self._store.find_disk(parts["subscription"], parts["group"], parts["disk"])
         if found is None:
             raise resource_not_found(f"{_COMPUTE}/disks", parts["disk"], parts["group"])
@@ -112,7 +102,7 @@ class ComputeRoutes:
 
 
 def _seconds(body: object) -> int:
-    """How long the body asks for read access. Raises ArmError (400)."""
+    """Return the duration of read access that the body requests. Raises ArmError (400)."""
     if not isinstance(body, dict):
         raise invalid("The request content must be a JSON object with 'access' and 'durationInSeconds'.")
     if body.get("access") != "Read":
@@ -146,14 +136,14 @@ def _lab_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
     }
     if machine.notes is not None:
         properties["notes"] = machine.notes
-    answer: dict[str, Any] = {
+    body: dict[str, Any] = {
         "properties": properties,
         "id": f"{lab.id}/virtualmachines/{machine.name}",
         "name": machine.name,
         "type": f"{_LAB}/labs/virtualMachines",
         "location": lab.region,
     }
-    return {**answer, "tags": machine.tags} if machine.tags else answer
+    return {**body, "tags": machine.tags} if machine.tags else body
 
 
 def _compute_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
@@ -208,12 +198,12 @@ def _instance_view(machine: VirtualMachine) -> dict[str, Any]:
 
 
 def _disk(lab: Lab, machine: VirtualMachine, disk: Disk, active: bool) -> dict[str, Any]:
-    held = "Reserved" if machine.power_state == "deallocated" else "Attached"
+    state = "Reserved" if machine.power_state == "deallocated" else "Attached"
     properties: dict[str, Any] = {
         "creationData": {"createOption": "FromImage" if disk.lun is None else "Empty"},
         "diskSizeBytes": disk.size_bytes,
         "diskSizeGB": _gigabytes(disk),
-        "diskState": "ActiveSAS" if active else held,
+        "diskState": "ActiveSAS" if active else state,
         "uniqueId": disk.unique_id,
         "timeCreated": disk.created,
         "LastOwnershipUpdateTime": disk.released,

@@ -1,0 +1,71 @@
+"""What the calls of all resource providers share: JSON bodies, pages and the headers of long-running operations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from localcloud.arm.errors import ArmError, invalid
+from localcloud.arm.operations import retry_headers
+from localcloud.arm.store import Fault, Lab, Operation
+from localcloud.fault_rules import OperationFailure
+
+PAGE_SIZE = 50
+FAILS = web.RequestKey("fails", OperationFailure)
+"""How the operation that this request starts must fail, by a fault rule."""
+
+
+def origin(request: web.Request) -> str:
+    """Return scheme, host and port of the request's URL."""
+    return f"{request.scheme}://{request.host}"
+
+
+def injected_fault(request: web.Request) -> Fault | None:
+    """Return the error that a fault rule sets for the operation that this request starts."""
+    failure = request.get(FAILS)
+    return {"code": failure.code, "message": failure.message} if failure else None
+
+
+async def json_body(request: web.Request) -> Any:
+    """Return the request's JSON. Raises ArmError."""
+    try:
+        return json.loads(await request.read())
+    except ValueError:
+        raise invalid("The request content is not JSON.") from None
+
+
+def page(request: web.Request, items: Mapping[str, dict[str, Any]]) -> web.Response:
+    """Return one page of a collection, sorted by key; `$top` limits all pages together, as in OData."""
+    query = dict(request.query)
+    top = query.get("$top")
+    if top is not None and not (top.isascii() and top.isdigit() and int(top) > 0):
+        raise ArmError(400, "InvalidQueryParameter", f"The value '{top}' of $top is not a positive number.")
+    rest = sorted(key for key in items if key > query.get("$skiptoken", ""))[: int(top) if top else None]
+    shown = rest[:PAGE_SIZE]
+    body: dict[str, Any] = {"value": [items[key] for key in shown]}
+    if len(rest) > len(shown):
+        query["$skiptoken"] = shown[-1]
+        if top:
+            query["$top"] = str(int(top) - len(shown))
+        body["nextLink"] = f"{origin(request)}{request.rel_url.raw_path}?{urlencode(query)}"
+    return web.json_response(body)
+
+
+def operation_headers(
+    request: web.Request, namespace: str, lab: Lab, name: str, operation: Operation
+) -> dict[str, str]:
+    """Return the headers that say where and when to poll an operation."""
+    path = f"/subscriptions/{lab.subscription_id}/providers/{namespace}/locations/{lab.region}"
+    url = f"{origin(request)}{path}/operations/{name}?api-version={request.query['api-version']}"
+    return {"Azure-AsyncOperation": url, **retry_headers(operation)}
+
+
+def accepted(request: web.Request, namespace: str, lab: Lab, name: str, operation: Operation) -> web.Response:
+    """Return 202 for a call that started an operation."""
+    headers = operation_headers(request, namespace, lab, name, operation)
+    monitor = headers["Azure-AsyncOperation"].replace("?", "?monitor=true&")
+    return web.Response(status=202, headers={**headers, "Location": monitor})

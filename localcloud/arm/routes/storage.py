@@ -1,0 +1,82 @@
+"""The calls of the labs' storage accounts and resource groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from localcloud.arm.errors import ArmError, resource_not_found
+from localcloud.arm.routes.routing import GROUP, Parts, Route
+from localcloud.arm.store import ArmStore, Lab
+from localcloud.blobs.access import BlobAccess
+
+_ACCOUNTS = "Microsoft.Storage/storageAccounts"
+
+
+class StorageRoutes:
+    """One method per call; `blob_endpoint` returns the blob endpoint of an account."""
+
+    def __init__(self, store: ArmStore, blobs: BlobAccess, blob_endpoint: Callable[[str], str]) -> None:
+        self._store, self._blobs, self._blob_endpoint = store, blobs, blob_endpoint
+
+    def routes(self) -> list[Route]:
+        """Return the supported calls."""
+        account = GROUP + r"/providers/microsoft\.storage/storageaccounts/(?P<account>[^/]+)"
+        return [
+            Route("storage accounts", "get", "GET", account, self.get_account),
+            Route("storage accounts", "listKeys", "POST", account + "/listkeys", self.list_keys),
+            Route("resource groups of labs", "get", "GET", GROUP, self.get_group),
+        ]
+
+    async def get_account(self, _: web.Request, parts: Parts) -> web.Response:
+        """One storage account."""
+        lab = self._lab_of(parts)
+        name = lab.storage_account
+        body = {
+            "id": lab.storage_id,
+            "name": name,
+            "type": _ACCOUNTS,
+            "kind": "StorageV2",
+            "location": lab.region,
+            "properties": {
+                "primaryEndpoints": {"blob": f"{self._blob_endpoint(str(name))}/"},
+                "primaryLocation": lab.region,
+                "provisioningState": "Succeeded",
+                "statusOfPrimary": "available",
+            },
+        }
+        return web.json_response(body)
+
+    async def list_keys(self, _: web.Request, parts: Parts) -> web.Response:
+        """The keys of a storage account."""
+        account = str(self._lab_of(parts).storage_account)
+        try:
+            key = await self._blobs.keys(account)
+        except LookupError:
+            raise resource_not_found(_ACCOUNTS, account, parts["group"]) from None
+        names = ("key1", "key2")
+        return web.json_response({"keys": [{"keyName": each, "value": key, "permissions": "FULL"} for each in names]})
+
+    async def get_group(self, _: web.Request, parts: Parts) -> web.Response:
+        """A resource group; its location is that of its first lab."""
+        wanted = parts["group"].lower()
+        labs = (lab for lab in self._store.labs.values() if lab.subscription_id == parts["subscription"])
+        lab = next((lab for lab in labs if lab.resource_group.lower() == wanted), None)
+        if lab is None:
+            raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{parts['group']}' could not be found.")
+        body = {
+            "id": f"/subscriptions/{lab.subscription_id}/resourceGroups/{lab.resource_group}",
+            "name": lab.resource_group,
+            "type": "Microsoft.Resources/resourceGroups",
+            "location": lab.region,
+            "properties": {"provisioningState": "Succeeded"},
+        }
+        return web.json_response(body)
+
+    def _lab_of(self, parts: Parts) -> Lab:
+        """Return the first lab that uses the storage account. Raises ArmError."""
+        lab = self._store.find_account(parts["subscription"], parts["group"], parts["account"])
+        if lab is None:
+            raise resource_not_found(_ACCOUNTS, parts["account"], parts["group"])
+        return lab
