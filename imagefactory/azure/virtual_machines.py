@@ -74,6 +74,10 @@ async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
         os_type=properties.get("osType"),
         generation=properties.get("hyperVGeneration"),
         released=str(properties.get("LastOwnershipUpdateTime") or ""),
+        security_type=str((properties.get("securityProfile") or {}).get("securityType") or ""),
+        network_access_policy=str(properties.get("networkAccessPolicy") or ""),
+        public_network_access=str(properties.get("publicNetworkAccess") or ""),
+        data_access_auth_mode=str(properties.get("dataAccessAuthMode") or ""),
     )
 
 
