@@ -19,7 +19,7 @@ from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage import page_blobs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.page_blobs import LEAST_WINDOW, UNLISTED_WINDOWS, PageBlobs
-from imagefactory.images.ranges import PAGE_BYTES, Range, pieces
+from imagefactory.images.ranges import PAGE_BYTES, Range, covered, pieces
 from tests.azure.storage_world import GENERATION, StorageWorld, Token
 from tests.azure.test_page_writer_answers import serving
 from tests.e2e.world import MIB
@@ -80,22 +80,25 @@ async def test_a_failure_of_a_moment_costs_one_more_request(storage: StorageWorl
     assert [call["status"] for call in storage.calls("GET", "comp=pagelist")] == [500, 500, 200]
 
 
-async def test_a_window_that_cannot_be_listed_counts_as_allocated(storage: StorageWorld) -> None:
-    """The windows around it are listed. For a reader that must not assume anything, it counts as not allocated."""
+async def test_a_window_that_cannot_be_listed_is_returned_apart(storage: StorageWorld) -> None:
+    """The windows around it are listed. If the caller does not expect it, it is an error."""
     async with fragmented(storage) as blobs:
         storage.refuse(TIMED_OUT, path="comp=pagelist", longerThan=0, offset=3 * GIB)
-        window = Range(3 * GIB, LEAST_WINDOW)
-        assert await blobs.page_ranges(storage.staged) == [*PAGES[:2], window, PAGES[3]]
-        assert await blobs.page_ranges(storage.staged, assumed=False) == [*PAGES[:2], PAGES[3]]
+        unlisted: list[Range] = []
+        assert await blobs.page_ranges(storage.staged, unlisted=unlisted) == [*PAGES[:2], PAGES[3]]
+        assert unlisted == [Range(3 * GIB, LEAST_WINDOW)]
+        with pytest.raises(CloudError, match=r"500 OperationTimedOut: .*its allocated ranges are unknown"):
+            await blobs.page_ranges(storage.staged)
 
 
-async def test_a_blob_that_can_never_be_listed_counts_as_allocated_after_few_requests(storage: StorageWorld) -> None:
-    """It is not asked for window by window."""
+async def test_a_blob_that_can_never_be_listed_is_given_up_after_few_requests(storage: StorageWorld) -> None:
+    """It is not requested window by window."""
     async with fragmented(storage) as blobs:
         storage.refuse(TIMED_OUT, path="comp=pagelist")
-        assert await blobs.page_ranges(storage.staged) == [Range(0, LENGTH)]
+        unlisted: list[Range] = []
+        assert await blobs.page_ranges(storage.staged, unlisted=unlisted) == []
+        assert unlisted == [Range(0, LENGTH)]
         assert len(storage.calls("GET", "comp=pagelist")) == 5 + UNLISTED_WINDOWS * 6
-        assert await blobs.page_ranges(storage.staged, assumed=False) == []
 
 
 async def test_other_errors_are_not_taken_for_slowness(storage: StorageWorld) -> None:
@@ -116,12 +119,17 @@ RANGES = st.sets(st.integers(0, 255)).map(
 
 
 @given(
-    ranges=RANGES, longest=st.sampled_from([1, 3, 8, 40, 256]), per_page=st.integers(1, 9), fails_at=st.integers(0, 5)
+    ranges=RANGES,
+    longest=st.sampled_from([1, 3, 8, 40, 256]),
+    least=st.sampled_from([1, 4]),
+    per_page=st.integers(1, 9),
+    fails_at=st.integers(0, 5),
 )
 def test_a_blob_is_listed_alike_however_it_is_cut_into_windows_and_pages(
-    ranges: list[Range], longest: int, per_page: int, fails_at: int
+    ranges: list[Range], longest: int, least: int, per_page: int, fails_at: int
 ) -> None:
-    """Each page of a response has a few ranges; windows above a size fail, at once or after some pages."""
+    """Each page of a response has a few ranges; windows above a size fail, at once or after some pages;
+    where even the shortest fail, what is listed and what is not have all ranges."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         if request.method == "HEAD":
@@ -140,6 +148,8 @@ def test_a_blob_is_listed_alike_however_it_is_cut_into_windows_and_pages(
         body = f'<?xml version="1.0" encoding="utf-8"?><PageList>{listed}{marker}</PageList>'
         return web.Response(text=body, content_type="application/xml")
 
+    unlisted: list[Range] = []
+
     async def listed() -> list[Range]:
         async with (
             serving(answer) as url,
@@ -147,7 +157,11 @@ def test_a_blob_is_listed_alike_however_it_is_cut_into_windows_and_pages(
             StorageAccounts(arm) as accounts,
         ):
             disk = accounts.lent.add("/disks/os", f"{url}/account/disk/abcd?sig=x")
-            return await PageBlobs(accounts).page_ranges(disk)
+            return await PageBlobs(accounts).page_ranges(disk, unlisted=unlisted)
 
-    with patch.object(page_blobs, "LEAST_WINDOW", PAGE_BYTES):
-        assert pieces(asyncio.run(listed())) == pieces(ranges)
+    with patch.object(page_blobs, "LEAST_WINDOW", least * PAGE_BYTES):
+        found = asyncio.run(listed())
+    assert all(covered(each, sorted([*found, *unlisted])) for each in ranges)
+    assert all(covered(each, ranges) for each in found)
+    if longest >= least:
+        assert pieces(found) == pieces(ranges) and unlisted == []

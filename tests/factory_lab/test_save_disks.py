@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from imagefactory.copying.known_source import not_empty
+from imagefactory.images.ranges import Range, pieces
 from tests.e2e.world import MIB
 from tests.factory_lab.factory_world import FactoryWorld
 from tests.factory_lab.test_save_interrupted import is_complete
+from tests.vhdcopy.copying import copier_of
 
 
 def set_properties(world: FactoryWorld, vm: str, properties: dict[str, Any]) -> None:
@@ -62,6 +65,20 @@ def test_a_disk_whose_ranges_azure_lists_only_in_parts_is_saved(world: FactoryWo
     assert run.code == 0, run.stdout
     assert [rule["hits"] for rule in world.cloud.faults()] == [1]
     assert is_complete(world)
+
+
+async def test_the_empty_pieces_of_a_disk_are_known_without_a_list_of_its_ranges(
+    world: FactoryWorld, signed_in: None
+) -> None:
+    """A disk is read with its SAS and without conditions."""
+    world.add_vm("golden")
+    content = world.disk_bytes("golden")
+    parts = pieces([Range(0, len(content))])
+    async with copier_of(world) as copier:
+        disk = copier.writer.accounts.lent.add("/disks/golden", world.grant("golden"))
+        found = await not_empty(copier.writer, disk, None, parts)
+    assert 0 < len(found) < len(parts) == 5
+    assert found == tuple(part for part in parts if any(content[part.offset : part.end]))
 
 
 def test_the_report_shows_what_the_os_state_is_taken_from_and_warns_if_nothing_says_it(world: FactoryWorld) -> None:

@@ -98,16 +98,18 @@ class PageBlobs:
             )
         return answer.content
 
-    async def page_ranges(self, blob: BlobRef, most: int | None = None, *, assumed: bool = True) -> list[Range]:
+    async def page_ranges(
+        self, blob: BlobRef, most: int | None = None, *, unlisted: list[Range] | None = None
+    ) -> list[Range]:
         """Return the allocated ranges of a page blob in order; only the first `most`, if that is given.
 
         The service may fail to list a large fragmented blob in time (500 `OperationTimedOut`). It is then listed in
-        windows, which are halved until the service can list them. A window that it never lists counts as allocated, as
-        in AzCopy; if not `assumed`, as not allocated.
+        windows, which are halved until the service can list them. A window that it never lists is appended to
+        `unlisted`; nothing is returned of the rest of it. Without that list, it is an error.
         """
         client = await self._client(blob)
         found: list[Range] = []
-        at, end, window, unlisted = 0, 0, 0, 0  # the first window is the complete blob, whose length is unknown
+        at, end, window, failed = 0, 0, 0, 0  # the first window is the complete blob, whose length is unknown
         while True:
             span: dict[str, Any] = {"offset": at, "length": min(window, end - at)} if window else {}
             try:
@@ -118,16 +120,16 @@ class PageBlobs:
                 elif window > LEAST_WINDOW and _is_slow(error):
                     window = _half(window)
                     at = max(at, found[-1].end if found else 0)  # earlier pages of the response are kept
-                elif window and _is_slow(error) and not isinstance(error, ServiceRequestError):
-                    unlisted += 1
-                    stop = end if unlisted == UNLISTED_WINDOWS else min(at + window, end)
-                    if assumed:
-                        _append(found, Range(at, stop - at))
+                elif window and unlisted is not None and _is_slow(error) and not isinstance(error, ServiceRequestError):
+                    failed += 1
+                    at = max(at, found[-1].end if found else 0)
+                    stop = end if failed == UNLISTED_WINDOWS else min(at + window, end)
+                    _append(unlisted, Range(at, stop - at))
                     at = stop
                 else:
                     raise _refused(error, blob, "its allocated ranges are unknown, so it is not copied") from error
             else:
-                unlisted, at = 0, at + window
+                failed, at = 0, at + window
             if at >= end or (most is not None and len(found) >= most):
                 return found
 
