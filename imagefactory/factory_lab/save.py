@@ -56,7 +56,7 @@ class Watcher(Protocol):
     def progress(self, vm: str, progress: Progress) -> None:
         """Receive the progress of all disks of a VM together."""
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: SaveOutcome) -> None:
         """Receive the outcome of a VM."""
 
 
@@ -68,7 +68,7 @@ class SaverWatcher(Watcher, Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SaveOutcome:
     """The result for one VM: its image, or why it has none."""
 
     vm: str
@@ -146,22 +146,22 @@ class Saver:
                 await self._done(held)
             return disks
 
-    async def _outcome(self, save: Save) -> Outcome:
+    async def _outcome(self, save: Save) -> SaveOutcome:
         try:
             with consequence("it is not saved"):
                 return await self._save(save)
         except SaveHeld:
-            return Outcome(save.vm.name, held=True)
+            return SaveOutcome(save.vm.name, held=True)
         except ImageFactoryError as problem:
-            return Outcome(save.vm.name, error=str(problem))
+            return SaveOutcome(save.vm.name, error=str(problem))
 
-    async def _save(self, save: Save) -> Outcome:
+    async def _save(self, save: Save) -> SaveOutcome:
         async with self._records.hold(save.guid) as held:
             if image := await self._found(save):
                 await self._revoke(held, held.disks)
                 await self._done(held)
                 await self._compare(save.vm, image)
-                return Outcome(save.vm.name, image, found=True)
+                return SaveOutcome(save.vm.name, image, found=True)
             name = held.name or await self._name(save, held)
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
@@ -171,7 +171,7 @@ class Saver:
                 await surely(self._revoke(held, disks))
             image = await self._finish(copied_save, name, copied)
             await self._done(held)
-            return Outcome(save.vm.name, image)
+            return SaveOutcome(save.vm.name, image)
 
     async def _found(self, save: Save) -> FactoryImage | None:
         """Return the image of that disk if another run saved it while this one waited.
