@@ -18,10 +18,8 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import warning
 from imagefactory.errors import ImageFactoryError
 from imagefactory.factory_lab.clean import CleanReport
-from imagefactory.factory_lab.prune import DeletionOutcome
-from imagefactory.factory_lab.prune import PruneReport
-from imagefactory.factory_lab.save import SaveOutcome
-from imagefactory.factory_lab.save import Watcher
+from imagefactory.factory_lab.prune import DeletionOutcome, PruneReport
+from imagefactory.factory_lab.save import SaveOutcome, Watcher
 from imagefactory.factory_lab.save_run import SaveReport, SaveRequest
 from imagefactory.planning.clean_plan import CleanPlan, Deletion, Kept
 from imagefactory.planning.prune_plan import PrunePlan, PruneRules
