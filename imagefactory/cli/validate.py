@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from imagefactory.cli.output import command_agent, show_document, tell
-from imagefactory.configuration.loading import load_configuration
+from imagefactory.configuration.loading import fix_labs_file, load_configuration
 from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.errors import ConfigurationError
 from imagefactory.plain_text import printable
@@ -31,6 +31,9 @@ class Format(str, Enum):
 def validate(
     configuration: Annotated[Path, typer.Option(help="The configuration folder.")] = Path("Configuration"),
     labs: Annotated[str, typer.Option(help="The labs file in it.")] = "labs.json",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="First rewrite the labs file as strict JSON, without its comments.")
+    ] = False,
     output: Annotated[Format, typer.Option("--format", help="How diagnostics are written.")] = Format.TEXT,
 ) -> None:
     """Check labs.json and the golden images. Exit code 0: no error, 1: errors.
@@ -40,7 +43,9 @@ def validate(
     counts: list[str] = []
     diagnostics: tuple[Diagnostic, ...]
     try:
-        found = load_configuration(configuration, labs)
+        if fix and (fixed := fix_labs_file(configuration, labs)):
+            tell(f"{(configuration / labs).as_posix()}: {_count(fixed, 'place')} corrected", err=output is Format.JSON)
+        found = load_configuration(configuration, labs, names=Severity.ERROR)
         diagnostics = found.warnings
         counts = [_count(len(found.labs), "lab"), _count(len(found.golden_images), "golden image")]
     except ConfigurationError as problem:

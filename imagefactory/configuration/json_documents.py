@@ -1,6 +1,9 @@
 """JSON documents as people and PowerShell write them: encodings, syntax errors, and the position of each value.
 
-Decodes and parses them, and reports duplicate keys. Does not interpret the content.
+Decodes and parses them, and reports duplicate keys. Reads what PowerShell reads too: comments, a comma after the last
+value, and keys in any case. Blanks comments and such commas and then uses the decoder of the standard library, so that
+positions are kept: the maintained readers of wider dialects keep no positions of values (json5, pyjson5), or read all
+of JSON5 (json-five). Does not interpret the content.
 """
 
 from __future__ import annotations
@@ -9,11 +12,11 @@ import codecs
 import json.decoder
 import json.scanner
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from imagefactory.diagnostics import Diagnostic, Location, error
+from imagefactory.diagnostics import Diagnostic, Location, error, warning
 
 Steps = tuple["str | int", ...]
 """The place of a value in a document: keys and indexes from the root, as pydantic's `loc`."""
@@ -24,12 +27,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SCANNER: Any = vars(json.scanner)["py_make_scanner"]
 _OBJECT: Any = vars(json.decoder)["JSONObject"]
 _ARRAY: Any = vars(json.decoder)["JSONArray"]
+_STRING: Any = vars(json.decoder)["scanstring"]
 _NOT_JSON = ("NaN", "Infinity", "-Infinity")
-_TRAILING_COMMA = {
-    "Illegal trailing comma before end of object": ("Expecting property name enclosed in double quotes", "}"),
-    "Illegal trailing comma before end of array": ("Expecting value", "]"),
-}
-"""What Python 3.13 and newer report at the comma: the message of older versions, and the character that they report."""
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|//[^\r\n]*|/\*.*?\*/|[ \t\r\n]+|[^"/,\]} \t\r\n]+|.', re.DOTALL)
+_VISIBLE = re.compile(r"[^\r\n]")
+_REMOVED = "\0"
+"""Marks a removed comment. No valid document contains it: strict JSON has no control characters."""
+_REMOVED_LINE = re.compile(r"^[ \t]*(?:\0[ \t]*)+(?:\r\n|\r|\n|\Z)", re.MULTILINE)
+_REMOVED_END = re.compile(r"[ \t]*(?:\0[ \t]*)+(?=\r|\n|\Z)|\0[ \t]*")
 
 
 class JsonError(ValueError):
@@ -38,6 +43,16 @@ class JsonError(ValueError):
     def __init__(self, diagnostic: Diagnostic) -> None:
         self.diagnostic = diagnostic
         super().__init__(diagnostic.text())
+
+
+@dataclass(frozen=True)
+class Tolerated:
+    """A place that strict JSON or the format rejects and PowerShell accepts: a warning, and the correction."""
+
+    diagnostic: Diagnostic
+    start: int
+    end: int
+    correction: str
 
 
 @dataclass(frozen=True)
@@ -80,17 +95,31 @@ class JsonDocument:
     file: str
     text: str
     value: Any
-    starts: dict[Steps, int]
+    spans: dict[Steps, tuple[int, int]]
     key_starts: dict[Steps, int]
     duplicates: tuple[Diagnostic, ...]
+    tolerated: tuple[Tolerated, ...]
+    """In the order of the text."""
 
     def location(self, steps: Steps = (), of_key: bool = False) -> Location:
         """Return the location of the value (or of its key); for a missing value, that of its nearest parent."""
         start = self.key_starts.get(steps) if of_key else None
         while start is None:
-            start = self.starts.get(steps)
+            start, _ = self.spans.get(steps, (None, None))
             steps = steps[:-1]
         return _location(self.file, self.text, start)
+
+    def written(self, steps: Steps) -> str | None:
+        """Return the value as the file has it; None if it is missing."""
+        start, end = self.spans.get(steps, (0, 0))
+        return self.text[start:end] or None
+
+    def corrected(self, places: Iterable[Tolerated]) -> str:
+        """Return the text with these places corrected; a line with nothing but comments is removed."""
+        text = self.text
+        for place in sorted(places, key=lambda place: place.start, reverse=True):
+            text = text[: place.start] + place.correction + text[place.end :]
+        return _REMOVED_END.sub("", _REMOVED_LINE.sub("", text))
 
 
 def _location(file: str, text: str, index: int) -> Location:
@@ -106,48 +135,66 @@ def decode_text(content: bytes) -> str:
     return content.decode("utf-8")
 
 
-def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
-    """Parse a document. Raises JsonError, whose diagnostic has `consequence`, if it is not text or not JSON."""
+def encode_as(text: str, content: bytes) -> bytes:
+    """Encode a text in the encoding of a document, with its byte order mark."""
+    for bom, encoding in _BOMS.items():
+        if content.startswith(bom):
+            return bom + text.encode(encoding)
+    return text.encode("utf-8")
+
+
+def parse_json(content: bytes, file: str, consequence: str, keys: Iterable[str] = ()) -> JsonDocument:
+    """Parse a document. Raises JsonError, whose diagnostic has `consequence`, if it is not text or not JSON.
+
+    `keys` are read case-insensitively, in any object of the document, and get this case in the value.
+    """
+    subject = file.replace("\\", "/").rsplit("/", 1)[-1]
+    cases = {key.lower(): key for key in keys}
 
     def unusable(fact: str, remedy: str, location: Location | None = None) -> JsonError:
-        return JsonError(error(file.replace("\\", "/").rsplit("/", 1)[-1], fact, consequence, remedy, location))
+        return JsonError(error(subject, fact, consequence, remedy, location))
 
     try:
         text = decode_text(content)
     except UnicodeDecodeError as problem:
         fact = f"byte {problem.start} is not {problem.encoding.upper()} text"
         raise unusable(fact, "Save the file as UTF-8", Location(file)) from None
+    strict, tolerated = text, list[Tolerated]()
+    for start, end in _extras(text):
+        strict = strict[:start] + _VISIBLE.sub(" ", text[start:end]) + strict[end:]
+        what, correction = ("a comma after the last value", "") if text[start] == "," else ("a comment", _REMOVED)
+        fact, harm = f"{what} is not JSON", "it is ignored here, but strict readers reject the file"
+        diagnostic = warning(subject, fact, harm, "Remove it", _location(file, text, start))
+        tolerated.append(Tolerated(diagnostic, start, end, correction))
     try:
-        root: _Node = _Decoder().decode(text)
+        root: _Node = _Decoder().decode(strict)
     except json.JSONDecodeError as problem:
-        message, closer = _TRAILING_COMMA.get(problem.msg, (problem.msg, ""))
-        at = text.index(closer, problem.pos)
-        found = repr(text[at]) if at < len(text) else "the end of the file"
-        problem_text = message[0].lower() + message[1:].removesuffix(" starting at")
+        found = repr(text[problem.pos]) if problem.pos < len(text) else "the end of the file"
+        problem_text = problem.msg[0].lower() + problem.msg[1:].removesuffix(" starting at")
         fact = f"not valid JSON: {problem_text}, found {found}"
-        remedy = "Fix the syntax there (JSON has no comments and no comma after the last value)"
-        raise unusable(fact, remedy, _location(file, text, at)) from None
+        raise unusable(fact, "Fix the syntax there", _location(file, text, problem.pos)) from None
     except RecursionError:
         raise unusable("nested too deeply", "Flatten the document", Location(file, 1, 1)) from None
 
-    starts: dict[Steps, int] = {}
+    spans: dict[Steps, tuple[int, int]] = {}
     key_starts: dict[Steps, int] = {}
     duplicates: list[Diagnostic] = []
 
     def plain(node: _Node, steps: Steps) -> Any:
-        starts[steps] = node.start
+        spans[steps] = (node.start, node.end)
         if text.startswith("[", node.start):
             return [plain(item, (*steps, index)) for index, item in enumerate(node.value)]
         if not text.startswith("{", node.start):
             return node.value
         members: dict[str, Any] = {}
-        for (key, key_start), (_, item) in zip(node.key_starts, node.value, strict=True):
+        for (written, key_start), (_, item) in zip(node.key_starts, node.value, strict=True):
+            key = cases.get(written.lower(), written)
             inner = (*steps, key)
             if key in members:
                 first = _location(file, text, key_starts[inner])
                 duplicates.append(
                     error(
-                        f'"{key}"',
+                        f'"{written}"',
                         f"the key is written twice, first in line {first.line}",
                         "it is unknown which of them applies",
                         "Remove one",
@@ -155,8 +202,29 @@ def parse_json(content: bytes, file: str, consequence: str) -> JsonDocument:
                     )
                 )
                 continue
+            if written != key:
+                fact, harm = f'the key is written "{written}"', f'it is read as "{key}", but editors mark it as unknown'
+                diagnostic = warning(subject, fact, harm, f'Write "{key}"', _location(file, text, key_start))
+                _, end = _STRING(text, key_start + 1)
+                tolerated.append(Tolerated(diagnostic, key_start, end, json.dumps(key)))
             key_starts[inner] = key_start
             members[key] = plain(item, inner)
         return members
 
-    return JsonDocument(file, text, plain(root, ()), starts, key_starts, tuple(duplicates))
+    value = plain(root, ())
+    tolerated.sort(key=lambda place: place.start)
+    return JsonDocument(file, text, value, spans, key_starts, tuple(duplicates), tuple(tolerated))
+
+
+def _extras(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each comment, and of each comma between a value and a closing bracket."""
+    last = before = ""
+    comma = 0
+    for token in _TOKEN.finditer(text):
+        word = token[0]
+        if word.startswith(("//", "/*")):
+            yield token.span()
+        elif word.strip(" \t\r\n"):
+            if word in "]}" and last == "," and before not in ("", "[", "{", ",", ":"):
+                yield comma, comma + 1
+            last, before, comma = word[-1], last, token.start()
