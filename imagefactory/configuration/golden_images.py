@@ -6,7 +6,6 @@ links out of the root.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ def is_generalized(os_state: object, written: str | None = None) -> bool:
     states = {"generalized": True, "specialized": False}
     state = states.get(os_state.strip().lower()) if isinstance(os_state, str) else None
     if state is None:
-        raise ValueError(f"is {written or json.dumps(os_state, default=str)}, neither Generalized nor Specialized")
+        raise ValueError(f"is {written or repr(os_state)}, neither Generalized nor Specialized")
     return state
 
 
