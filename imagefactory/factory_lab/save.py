@@ -21,7 +21,7 @@ from imagefactory.azure.storage.manifests import Found, Manifests
 from imagefactory.azure.storage.page_blobs import PageBlobs
 from imagefactory.azure.storage.page_writer import Digest, PageWriter
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecord, SaveRecords
-from imagefactory.configuration.image_names import image_name
+from imagefactory.configuration.image_names import image_name, name_problem
 from imagefactory.configuration.image_paths import fold
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress
 from imagefactory.copying.known import digests_of
@@ -150,7 +150,9 @@ class Saver:
                 await self._done(held)
                 await self._compare(save.vm, image)
                 return Outcome(save.vm.name, image, found=True)
-            name = held.name or await self._name(save, held)
+            name = held.name
+            if not name or name_problem(name):  # a version without that rule reserved it
+                name = await self._name(save, held)
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
             try:
@@ -245,6 +247,8 @@ class Saver:
                 continue
             saved = await saved_names(self._factory.accounts, self._factory.account_id)
             if fold(name) not in {fold(other) for other in saved}:
+                if held.name:
+                    await self._records.free(held.name, save.guid)
                 await held.note(name=name)
                 return name
             await self._records.free(name, save.guid)

@@ -104,7 +104,9 @@ def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryI
         if isinstance(source, bytes):
             return _image(*_document(source, where), where, vhd)
         facts = _metadata(source, where)
-        return _image({**facts, "vhdfilename": vhd.name}, json.dumps(facts.get("timestamp")), where, vhd)
+        return _image(
+            {**facts, "vhdfilename": vhd.name}, json.dumps(facts.get("timestamp"), ensure_ascii=False), where, vhd
+        )
     except JsonError as problem:
         return problem.diagnostic
 
@@ -246,7 +248,7 @@ def _saved_at(timestamp: object, written: str, where: str, vhd: VhdBlob) -> tupl
     moment = read_timestamp(timestamp, vhd.last_modified) if isinstance(timestamp, str) else None
     if moment and moment - vhd.last_modified <= AHEAD:
         return moment, None
-    fact = "is missing" if timestamp is None else f"{written} is invalid or ambiguous"
+    fact = "is missing" if written in ("", "null") else f"{written} is invalid or ambiguous"
     if moment:
         fact = f"{written} is more than 1 day after the last write to the VHD"
     consequence = f"the VHD's Last-Modified, {vhd.last_modified.isoformat()}, is used instead"
