@@ -1,4 +1,4 @@
-"""The Pulumi program: load the configuration, read Azure, plan, declare, export."""
+"""The Pulumi program: loads the configuration, reads Azure, plans, declares, exports."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from imagefactory.planning.plan import build_plan
 
 
 async def main() -> None:
-    """Raises `RunError` if there is no plan; then nothing is declared."""
+    """Declare the plan. Raises `RunError` if there is none; then nothing is declared."""
     try:
         settings = parse_settings(config.CONFIG.get(), os.environ)
         configuration = load_configuration(settings.configuration, settings.labs)

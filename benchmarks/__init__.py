@@ -1,4 +1,4 @@
-"""Measurements of the product on the embedded cloud, as ratios; `python -m benchmarks --help` tells how to run them.
+"""Measures the product on the embedded cloud and prints ratios: `python -m benchmarks --help`.
 
-Nothing here is part of the product, and nothing asserts a time.
+Is not part of the product. Does not assert times.
 """

@@ -1,6 +1,6 @@
-"""The product's own copier in this process, and disks for it in the embedded cloud's accounts.
+"""The product's copier in this process, as the plugin builds it, and disks for it in the embedded cloud's accounts.
 
-Owns set-up only: what is measured, and how, is `ranges`. The copier is put together as the provider does it.
+Does not measure: `ranges` does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import count
 
 from azure.storage.blob import BlobServiceClient
 
-from benchmarks.stage import Stage
+from benchmarks.sandbox import Sandbox
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.core.credentials import credential
 from imagefactory.azure.core.resource_manager import ResourceManager
@@ -38,7 +38,7 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Bench:
+class ConnectedCopier:
     """A copier with its connections."""
 
     copier: Copier
@@ -47,17 +47,17 @@ class Bench:
     totals: Totals
 
     async def copy(self, source: CopyRequest) -> Copied:
-        """One copy that nobody watches."""
+        """Copy without reporting progress."""
         return await self.copier.copy(source, None, {"bench"}, lambda _: None, lambda _: None)
 
 
 @asynccontextmanager
-async def open_bench(stage: Stage, *, service: bool = False, in_flight: int | None = None) -> AsyncIterator[Bench]:
-    """The ranged copier, or the one that has the service copy."""
-    os.environ.update({name: stage.environment[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")})
+async def open_copier(sandbox: Sandbox, *, service: bool = False) -> AsyncIterator[ConnectedCopier]:
+    """Connect the copier by ranges or, with `service`, the one that asks the storage service to copy."""
+    os.environ.update({name: sandbox.environment[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")})
     factory = {"subscriptionId": str(uuid.uuid4()), "labName": "factory"}
-    cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, stage.environment))
-    pacer, totals = Pacer(in_flight), Totals()
+    cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, sandbox.environment))
+    pacer, totals = Pacer(None), Totals()
     async with (
         ResourceManager(cloud, credential(cloud, {"ARM_USE_MSI": "true"})) as arm,
         StorageAccounts(arm) as accounts,
@@ -65,26 +65,26 @@ async def open_bench(stage: Stage, *, service: bool = False, in_flight: int | No
     ):
         blobs = PageBlobs(accounts)
         ranged = RangedCopier(blobs, writer, Manifests(blobs), pacer, totals)
-        yield Bench(ServiceCopier(blobs) if service else ranged, writer, blobs, totals)
+        yield ConnectedCopier(ServiceCopier(blobs) if service else ranged, writer, blobs, totals)
 
 
 class Disks:
-    """VHDs in a factory account, and requests that copy them into fresh blobs of target accounts."""
+    """VHDs in a factory account, and requests to copy them to new blobs of target accounts."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
         self._accounts = (f"disks{n}" for n in count())
 
     def account(self) -> str:
-        """A storage account that nothing was put into yet."""
+        """Create an empty storage account and return its name."""
         name = next(self._accounts)
         subscription = str(uuid.uuid4())
         lab = {"name": name, "resourceGroup": "bench", "region": "westeurope", "storageAccount": name}
-        self._stage.cloud.seed({"subscriptions": [{"subscriptionId": subscription, "labs": [lab]}]})
+        self._sandbox.cloud.seed({"subscriptions": [{"subscriptionId": subscription, "labs": [lab]}]})
         return name
 
     def make(self, account: str, size: int, parts: Sequence[Range]) -> CopyRequest:
-        """A VHD of `size` bytes of virtual size whose `parts` hold random bytes, and its footer; no copy yet."""
+        """Create a VHD with a virtual size of `size` bytes and random bytes in `parts`; return it as a source."""
         service = self._service(account)
         container = service.get_container_client(SOURCES)
         if not container.exists():
@@ -101,29 +101,26 @@ class Disks:
         return CopyRequest(place, facts.size, facts.creation_time, place)
 
     def into(self, source: CopyRequest, account: str) -> CopyRequest:
-        """A copy of `source` into a fresh blob of `account`."""
+        """Return a request to copy `source` to a new blob of `account`."""
         client = self._service(account).get_blob_client(STAGING, f"{uuid.uuid4()}.vhd")
         place = BlobRef(self._id(account), client.url)
         return CopyRequest(source.source, source.source_length, source.source_created, place)
 
     def many(self, source: CopyRequest, account: str, number: int) -> Iterator[CopyRequest]:
-        """So many copies into one account."""
+        """Yield `number` requests to copy `source` to one account."""
         place = self.into(source, account).destination
         folder = place.url.rpartition("/")[0]
         for _ in range(number):
-            there = BlobRef(place.account_id, f"{folder}/{uuid.uuid4()}.vhd")
-            yield CopyRequest(source.source, source.source_length, source.source_created, there)
+            blob = BlobRef(place.account_id, f"{folder}/{uuid.uuid4()}.vhd")
+            yield CopyRequest(source.source, source.source_length, source.source_created, blob)
 
     def _id(self, account: str) -> str:
-        known = {each["name"]: each["id"] for each in self._stage.cloud.status()["storageAccounts"]}
-        return str(known[account])
+        return str(self._sandbox.accounts()[account]["id"])
 
     def _service(self, account: str) -> BlobServiceClient:
-        known = {each["name"]: each for each in self._stage.cloud.status()["storageAccounts"]}
-        key = known[account]["key"]
-        return BlobServiceClient(known[account]["blobEndpoint"], {"account_name": account, "account_key": key})
+        return BlobServiceClient(*self._sandbox.connection(account))
 
 
 def spread(number: int, length: int, gap: int, start: int = _MIB) -> list[Range]:
-    """`number` parts of `length` bytes, `gap` bytes apart."""
+    """Return `number` ranges of `length` bytes, `gap` bytes apart."""
     return [Range(start + each * (length + gap), length) for each in range(number)]

@@ -1,7 +1,7 @@
-"""How many copies are in flight at one moment, and how long many slow copies take in one `up`.
+"""How many copies run concurrently, and how long many slow copies take in one `pulumi up`.
 
-The blob service is asked, not the product: List Blobs tells pending copies, the journal when each began and when the
-provider saw its end.
+Measures at the blob service, not in the product: List Blobs shows pending copies, the journal shows when each started
+and when the provider noticed that it had finished.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
 
-from benchmarks.stage import Stage
+from benchmarks.sandbox import Sandbox
 
 STAGING_CONTAINER = "imagefactory-staging"
-LOOK_SECONDS = 0.25
-OLD_AT_ONCE, OLD_POLL_SECONDS = 20, 45.0
-"""The schedule of the scripts that this project replaces."""
+POLL_SECONDS = 0.25
+OLD_CONCURRENT, OLD_POLL_SECONDS = 20, 45.0
+"""The schedule of the PowerShell scripts that this project replaces."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """What one `up` of `copies` copies did; times in seconds."""
+    """One `pulumi up` with `copies` copies; times in seconds."""
 
     copies: int
     copy_seconds: float
@@ -44,24 +44,24 @@ class Copies:
 
 
 def old_schedule(copies: int, copy_seconds: float) -> float:
-    """Seconds that the old scripts need: 20 at a time, the next 20 at the first poll that finds them all ended."""
-    return math.ceil(copies / OLD_AT_ONCE) * math.ceil(copy_seconds / OLD_POLL_SECONDS) * OLD_POLL_SECONDS
+    """Return the seconds of the old scripts: 20 copies at a time, the next 20 when a poll finds all finished."""
+    return math.ceil(copies / OLD_CONCURRENT) * math.ceil(copy_seconds / OLD_POLL_SECONDS) * OLD_POLL_SECONDS
 
 
-def run_copies(stage: Stage, copies: int, labs: int, copy_seconds: float) -> Copies:
-    """One `up` that makes `copies` copies of `copy_seconds` each, spread over `labs` labs, all allowed at once."""
+def run_copies(sandbox: Sandbox, copies: int, labs: int, copy_seconds: float) -> Copies:
+    """Run one `pulumi up` with `copies` concurrent copies of `copy_seconds` each, spread over `labs` labs."""
     per_lab = max(1, copies // labs)
-    # Copies by ranges are `ranges`; these are the storage service's own, which take the time that they are told.
+    # The emulator sets the duration of these copies, not of copies by ranges.
     by_service = {"method": "service"}
-    product, accounts = stage.product(stage.factory(per_lab), labs, parallel=2 * per_lab * labs, copy=by_service)
-    stage.cloud.set_latencies({"copySeconds": copy_seconds})
-    stage.cloud.clear_calls()
+    product, accounts = sandbox.product(sandbox.factory(per_lab), labs, parallel=2 * per_lab * labs, copy=by_service)
+    sandbox.cloud.set_latencies({"copySeconds": copy_seconds})
+    sandbox.cloud.clear_calls()
     try:
-        with _Watch(stage, accounts) as watch:
+        with _Watch(sandbox, accounts) as watch:
             timing = product.up()
-        delays = notice_delays(stage.cloud.calls(), copy_seconds)
+        delays = notice_delays(sandbox.cloud.calls(), copy_seconds)
     finally:
-        stage.cloud.set_latencies({})
+        sandbox.cloud.set_latencies({})
     old = old_schedule(per_lab * labs, copy_seconds)
     return Copies(
         copies=len(delays),
@@ -76,47 +76,43 @@ def run_copies(stage: Stage, copies: int, labs: int, copy_seconds: float) -> Cop
 
 
 def notice_delays(calls: Sequence[dict[str, Any]], copy_seconds: float) -> list[float]:
-    """Seconds between the end of each copy and the look that found it ended, the last one, from the journal."""
-    began: dict[str, float] = {}
-    looked: dict[str, float] = {}
+    """Return the seconds from the end of each copy to the poll that noticed it, the last one, from the journal."""
+    started: dict[str, float] = {}
+    polled: dict[str, float] = {}
     for call in calls:
         path, _, query = call["path"].partition("?")
         if call["service"] != "blob" or f"/{STAGING_CONTAINER}/" not in path or query:
             continue
         if call["method"] == "PUT" and call["status"] == 202:
-            began[path] = call["at"]
+            started[path] = call["at"]
         elif call["method"] == "HEAD":
-            looked[path] = call["at"]
-    return [max(0.0, looked[path] - start - copy_seconds) for path, start in began.items()]
+            polled[path] = call["at"]
+    return [max(0.0, polled[path] - start - copy_seconds) for path, start in started.items()]
 
 
 class _Watch:
-    """Counts pending copies in the staging containers of `accounts`, several times a second, and keeps the most."""
+    """Counts pending copies in the staging containers of `accounts` several times per second; keeps the maximum."""
 
-    def __init__(self, stage: Stage, accounts: Sequence[str]) -> None:
-        known = {each["name"]: each for each in stage.cloud.status()["storageAccounts"]}
+    def __init__(self, sandbox: Sandbox, accounts: Sequence[str]) -> None:
         self._containers = [
-            BlobServiceClient(
-                known[name]["blobEndpoint"], {"account_name": name, "account_key": known[name]["key"]}
-            ).get_container_client(STAGING_CONTAINER)
-            for name in accounts
+            BlobServiceClient(*sandbox.connection(name)).get_container_client(STAGING_CONTAINER) for name in accounts
         ]
         self.most = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> _Watch:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        self._stopped.set()
         self._thread.join()
         for container in self._containers:
             container.close()
 
-    def _look(self) -> None:
-        while not self._ended.is_set():
+    def _poll(self) -> None:
+        while not self._stopped.is_set():
             pending = 0
             for container in self._containers:
                 try:
@@ -125,4 +121,4 @@ class _Watch:
                     continue
                 pending += sum(blob.copy.status == "pending" for blob in blobs)
             self.most = max(self.most, pending)
-            sleep(LOOK_SECONDS)
+            sleep(POLL_SECONDS)

@@ -1,7 +1,7 @@
-"""The copier by ranges: how little it moves, how near it comes to the limits, what it costs.
+"""The copier by ranges: how much it copies, how much of the limits it uses, and its memory and CPU time.
 
-Everything runs in this process against the embedded cloud; limits and latencies are what the cloud enforces. Rounds of
-what is compared are run by turns.
+Everything runs in this process against the embedded cloud, which enforces limits and latencies. Compared variants run
+in turn.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 from azure.storage.blob.aio import BlobServiceClient
 
-from benchmarks.copier import STAGING, Bench, Disks, open_bench, spread
-from benchmarks.stage import Stage
+from benchmarks.copier import STAGING, Disks, open_copier, spread
+from benchmarks.sandbox import Sandbox
 from imagefactory.copying.copier import CopyRequest
 from imagefactory.images.ranges import PIECE_BYTES, Range, pieces
 from localcloud.client import CloudClient
@@ -31,7 +31,7 @@ BLOBS_PER_SECOND = 6
 
 @dataclass(frozen=True)
 class Least:
-    """A copy against the least that it could be: bytes that are held, requests of at most 4 MiB that cover them."""
+    """A copy compared with the minimum: the allocated bytes, and the requests of up to 4 MiB that cover them."""
 
     disk: str
     held_mib: float
@@ -43,7 +43,7 @@ class Least:
 
 @dataclass(frozen=True)
 class Reached:
-    """How much of a limit was used, from the first request of the first copy to the end of the last."""
+    """The used share of a limit, from the first request of the first copy to the end of the last."""
 
     limit: str
     blobs: int
@@ -55,7 +55,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory that so many copies in flight add, and per request in flight."""
+    """Resident memory that concurrent copies add, in total and per request in flight."""
 
     copies: int
     requests_in_flight: int
@@ -65,7 +65,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of this process per GiB, against the SDK's own call for the same ranges."""
+    """CPU seconds of this process per GiB, compared with the SDK's method for the same ranges."""
 
     mib: float
     product: float
@@ -73,19 +73,19 @@ class Cost:
     ratio: float
 
 
-def least_requests(held: Sequence[Range]) -> int:
-    """The fewest ranges of at most 4 MiB that cover everything that is held."""
+def least_requests(allocated: Sequence[Range]) -> int:
+    """Return the minimum number of ranges of up to 4 MiB that cover all allocated bytes."""
     number, end = 0, 0
-    for part in held:
+    for part in allocated:
         while part.end > end:
             end = max(end, part.offset) + PIECE_BYTES
             number += 1
     return number
 
 
-async def measure_least(stage: Stage, scale: int) -> list[Least]:
-    """Disks of different kinds, copied once each; the copy that makes the manifest, and one that has it."""
-    disks = Disks(stage)
+async def measure_least(sandbox: Sandbox, scale: int) -> list[Least]:
+    """Copy disks of several kinds twice: without a ranges manifest, which the copy creates, and with it."""
+    disks = Disks(sandbox)
     factory, target = disks.account(), disks.account()
     kinds = {
         "dense": spread(1, 16 * scale * MIB, 0),
@@ -97,63 +97,63 @@ async def measure_least(stage: Stage, scale: int) -> list[Least]:
     for name, parts in kinds.items():
         size = 64 * scale * MIB
         source = disks.make(factory, size, parts)
-        held = [*parts, Range(size, 512)]
+        allocated = [*parts, Range(size, 512)]
         for suffix in ("first copy", "with manifest"):
-            stage.cloud.clear_calls()
-            async with open_bench(stage) as bench:
-                await bench.copy(disks.into(source, target))
-            calls = stage.cloud.calls()
+            sandbox.cloud.clear_calls()
+            async with open_copier(sandbox) as copier:
+                await copier.copy(disks.into(source, target))
+            calls = sandbox.cloud.calls()
             blob_calls = [call for call in calls if call["service"] == "blob"]
             writes = [call["length"] for call in blob_calls if call["length"]]
-            bytes_held = sum(part.length for part in held)
+            allocated_bytes = sum(part.length for part in allocated)
             found.append(
                 Least(
                     disk=f"{name}, {suffix}",
-                    held_mib=round(bytes_held / MIB, 2),
-                    moved_ratio=round(sum(writes) / bytes_held, 3),
+                    held_mib=round(allocated_bytes / MIB, 2),
+                    moved_ratio=round(sum(writes) / allocated_bytes, 3),
                     writes=len(writes),
-                    writes_ratio=round(len(writes) / least_requests(held), 2),
+                    writes_ratio=round(len(writes) / least_requests(allocated), 2),
                     other_requests=len(calls) - len(writes),
                 )
             )
     return found
 
 
-async def measure_limits(stage: Stage, blobs: Sequence[int], seconds: float, account_mib: float) -> list[Reached]:
-    """One blob at its own limit; so many blobs at their account's; with patient queues and with refusals."""
-    disks = Disks(stage)
+async def measure_limits(sandbox: Sandbox, blobs: Sequence[int], seconds: float, account_mib: float) -> list[Reached]:
+    """Copy one blob at a blob's limit and many at an account's, with long queues and with writes rejected as busy."""
+    disks = Disks(sandbox)
     factory = disks.account()
-    found = [await _reach(stage, disks, factory, "none", {}, max(blobs), 8 * seconds * account_mib / max(blobs))]
+    found = [await _reach(sandbox, disks, factory, "none", {}, max(blobs), 8 * seconds * account_mib / max(blobs))]
     blob_limit = {"blobBytesPerSecond": 60 * MIB}
     for queue, name in ((2.0, ""), (0.25, ", refusals")):
         limits = {**blob_limit, "queueSeconds": queue}
-        found.append(await _reach(stage, disks, factory, f"blob 60 MiB/s{name}", limits, 1, 60 * seconds))
+        found.append(await _reach(sandbox, disks, factory, f"blob 60 MiB/s{name}", limits, 1, 60 * seconds))
         for number in blobs:
             limits = {"accountBytesPerSecond": account_mib * MIB, "queueSeconds": queue}
             label = f"account {account_mib:g} MiB/s{name}"
-            # Longer with more blobs, so that each is more than its beginning and its end, as real disks are.
+            # Longer with more blobs, so that each is large enough to reach a steady rate, as real disks do.
             lasting = max(seconds, number / BLOBS_PER_SECOND) if seconds > 1 else seconds
-            found.append(await _reach(stage, disks, factory, label, limits, number, account_mib * lasting / number))
+            found.append(await _reach(sandbox, disks, factory, label, limits, number, account_mib * lasting / number))
     return found
 
 
 async def _reach(
-    stage: Stage, disks: Disks, factory: str, label: str, limits: dict[str, float], number: int, mib_each: float
+    sandbox: Sandbox, disks: Disks, factory: str, label: str, limits: dict[str, float], number: int, mib_each: float
 ) -> Reached:
     size = max(PIECE_BYTES, int(mib_each * MIB) // PIECE_BYTES * PIECE_BYTES)
     source = disks.make(factory, size + 2 * MIB, [Range(MIB, size)])
     target = disks.account()
-    async with open_bench(stage) as bench:
-        await bench.copy(disks.into(source, disks.account()))  # so that the manifest is there and its digests are known
-        stage.cloud.clear_calls()
-        stage.cloud.set_limits(limits)
+    async with open_copier(sandbox) as copier:
+        await copier.copy(disks.into(source, disks.account()))  # writes the manifest with its digests
+        sandbox.cloud.clear_calls()
+        sandbox.cloud.set_limits(limits)
         try:
-            began = monotonic()
-            await _all(bench, disks.many(source, target, number))
-            seconds = monotonic() - began
+            started = monotonic()
+            await asyncio.gather(*(copier.copy(request) for request in disks.many(source, target, number)))
+            seconds = monotonic() - started
         finally:
-            stage.cloud.set_limits({})
-    writes = [call for call in stage.cloud.calls() if call["length"]]
+            sandbox.cloud.set_limits({})
+    writes = [call for call in sandbox.cloud.calls() if call["length"]]
     moved = sum(call["length"] for call in writes if call["status"] == 201)
     limit = min((value for name, value in limits.items() if name.endswith("BytesPerSecond")), default=0.0)
     return Reached(
@@ -166,28 +166,24 @@ async def _reach(
     )
 
 
-async def _all(bench: Bench, requests: Any) -> None:
-    await asyncio.gather(*(bench.copy(request) for request in requests))
-
-
-async def measure_against_service(stage: Stage, rounds: int, scale: int) -> dict[str, Any]:
-    """A disk that is a quarter full, both ways at 60 MiB/s: the service's copy takes the whole length's time."""
-    disks = Disks(stage)
+async def measure_against_service(sandbox: Sandbox, rounds: int, scale: int) -> dict[str, Any]:
+    """Copy a disk that is a quarter full in both ways at 60 MiB/s; the storage service copies its entire length."""
+    disks = Disks(sandbox)
     factory, target = disks.account(), disks.account()
     source = disks.make(factory, 64 * scale * MIB, spread(1, 16 * scale * MIB, 0))
     times: dict[bool, list[float]] = {False: [], True: []}
-    stage.cloud.set_limits({"blobBytesPerSecond": 60 * MIB, "queueSeconds": 2})
-    stage.cloud.set_latencies({"copyBytesPerSecond": 60 * MIB})
+    sandbox.cloud.set_limits({"blobBytesPerSecond": 60 * MIB, "queueSeconds": 2})
+    sandbox.cloud.set_latencies({"copyBytesPerSecond": 60 * MIB})
     try:
         for _ in range(rounds):
             for service in (False, True):
-                async with open_bench(stage, service=service) as bench:
-                    began = monotonic()
-                    await bench.copy(disks.into(source, target))
-                    times[service].append(monotonic() - began)
+                async with open_copier(sandbox, service=service) as copier:
+                    started = monotonic()
+                    await copier.copy(disks.into(source, target))
+                    times[service].append(monotonic() - started)
     finally:
-        stage.cloud.set_limits({})
-        stage.cloud.set_latencies({})
+        sandbox.cloud.set_limits({})
+        sandbox.cloud.set_latencies({})
     ranged, by_service = median(times[False]), median(times[True])
     return {
         "length_mib": 64 * scale,
@@ -198,76 +194,79 @@ async def measure_against_service(stage: Stage, rounds: int, scale: int) -> dict
     }
 
 
-async def measure_cost(stage: Stage, rounds: int, scale: int) -> Cost:
-    """The same ranges by the product and by the SDK, 16 in flight, by turns."""
-    disks = Disks(stage)
+async def measure_cost(sandbox: Sandbox, rounds: int, scale: int) -> Cost:
+    """Copy the same ranges with the product and with the SDK, 16 in flight, in turn."""
+    disks = Disks(sandbox)
     factory, target = disks.account(), disks.account()
     size = 64 * scale * MIB
     parts = pieces([Range(MIB, size), Range(size + 2 * MIB, 512)])
     source = disks.make(factory, size + 2 * MIB, [Range(MIB, size)])
     spent: dict[str, list[float]] = {"product": [], "sdk": []}
-    async with open_bench(stage) as bench:
-        await bench.copy(disks.into(source, target))
+    async with open_copier(sandbox) as copier:
+        await copier.copy(disks.into(source, target))
         for _ in range(rounds):
             request = disks.into(source, target)
-            began = process_time()
-            await bench.copy(request)
-            spent["product"].append(process_time() - began)
-            spent["sdk"].append(await _by_sdk(stage, source, disks.into(source, target), parts))
+            started = process_time()
+            await copier.copy(request)
+            spent["product"].append(process_time() - started)
+            spent["sdk"].append(await _by_sdk(sandbox, source, disks.into(source, target), parts))
     product, sdk = (median(each) * GIB / size for each in spent.values())
     return Cost(round(size / MIB, 1), round(product, 3), round(sdk, 3), round(product / sdk, 2))
 
 
-async def _by_sdk(stage: Stage, source: CopyRequest, request: CopyRequest, parts: Sequence[Range]) -> float:
+async def _by_sdk(sandbox: Sandbox, source: CopyRequest, request: CopyRequest, parts: Sequence[Range]) -> float:
     from azure.storage.blob import generate_blob_sas
 
-    known = {each["name"]: each for each in stage.cloud.status()["storageAccounts"]}
     names = [place.account_id.rpartition("/")[2] for place in (source.source, request.destination)]
     container, vhd = source.source.url.split("/")[-2:]
     sas = generate_blob_sas(
-        names[0], container, vhd, account_key=known[names[0]]["key"], permission="r", expiry="2099-01-01T00:00:00Z"
+        names[0],
+        container,
+        vhd,
+        account_key=sandbox.accounts()[names[0]]["key"],
+        permission="r",
+        expiry="2099-01-01T00:00:00Z",
     )
-    credential = {"account_name": names[1], "account_key": known[names[1]]["key"]}
-    async with BlobServiceClient(known[names[1]]["blobEndpoint"], credential) as service:
+    async with BlobServiceClient(*sandbox.connection(names[1])) as service:
         blob = service.get_blob_client(STAGING, request.destination.file_name)
         await blob.create_page_blob(source.source_length)
         places = asyncio.Semaphore(16)
 
-        async def move(part: Range) -> None:
+        async def copy(part: Range) -> None:
             async with places:
                 url = f"{source.source.url}?{sas}"
                 await blob.upload_pages_from_url(url, part.offset, part.length, part.offset)
 
-        began = process_time()
-        await asyncio.gather(*(move(part) for part in parts))
-        return process_time() - began
+        started = process_time()
+        await asyncio.gather(*(copy(part) for part in parts))
+        return process_time() - started
 
 
-def measure_memory(stage: Stage, copies: Sequence[int]) -> list[Memory]:
-    """A process of its own for each number of copies, all of whose requests the emulator holds back."""
+def measure_memory(sandbox: Sandbox, copies: Sequence[int]) -> list[Memory]:
+    """Measure each number of copies in a new process, while the emulator delays all of their requests."""
     found = []
     for number in copies:
-        ended = subprocess.run(
-            [sys.executable, "-m", "benchmarks.ranges", stage.cloud.base_url, str(number)],
-            env=dict(stage.environment),
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.ranges", sandbox.cloud.base_url, str(number)],
+            env=dict(sandbox.environment),
             capture_output=True,
             text=True,
             check=True,
         )
-        found.append(Memory(**json.loads(ended.stdout)))
+        found.append(Memory(**json.loads(done.stdout)))
     return found
 
 
-async def _hold(stage: Stage, number: int) -> Memory:
-    disks = Disks(stage)
+async def _memory(sandbox: Sandbox, number: int) -> Memory:
+    disks = Disks(sandbox)
     factory, target = disks.account(), disks.account()
     size = 64 * MIB
     source = disks.make(factory, size + 2 * MIB, [Range(MIB, size)])
-    async with open_bench(stage) as bench:
-        await bench.copy(disks.into(source, disks.account()))
-        stage.cloud.set_latencies({"pageSeconds": 600})
+    async with open_copier(sandbox) as copier:
+        await copier.copy(disks.into(source, disks.account()))
+        sandbox.cloud.set_latencies({"pageSeconds": 600})
         before = _resident()
-        tasks = [asyncio.ensure_future(bench.copy(each)) for each in disks.many(source, target, number)]
+        tasks = [asyncio.ensure_future(copier.copy(each)) for each in disks.many(source, target, number)]
         highest, steady = 0, 0
         while steady < 10:
             await asyncio.sleep(0.5)
@@ -276,29 +275,29 @@ async def _hold(stage: Stage, number: int) -> Memory:
         in_flight = min(512, 16 * number)
         for task in tasks:
             task.cancel()
-        stage.cloud.set_latencies({})
+        sandbox.cloud.set_latencies({})
         await asyncio.gather(*tasks, return_exceptions=True)
     added = highest - before
     return Memory(number, in_flight, round(added / MIB, 1), round(added / 1024 / in_flight, 1))
 
 
 def _resident() -> int:
-    """Resident memory of this process in bytes (Linux)."""
+    """Return the resident memory of this process in bytes (Linux)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
 
 
-def run_ranges(stage: Stage, *, small: bool) -> list[dict[str, Any]]:
-    """All figures, one table row each; `small` runs everything with numbers that tell nothing of speed."""
+def run_ranges(sandbox: Sandbox, *, small: bool) -> list[dict[str, Any]]:
+    """Run all measurements; return a table row for each. With `small`, sizes are too small to measure speed."""
     scale, rounds, seconds = (1, 1, 0.5) if small else (8, 5, 8.0)
-    blobs, held = ((1, 2), (1,)) if small else ((1, 20, 200), (1, 100, 1000))
+    blobs, copies = ((1, 2), (1,)) if small else ((1, 20, 200), (1, 100, 1000))
     rows: list[dict[str, Any]] = []
-    rows += [{"measured": "least", **asdict(each)} for each in asyncio.run(measure_least(stage, scale))]
+    rows += [{"measured": "least", **asdict(each)} for each in asyncio.run(measure_least(sandbox, scale))]
     rows += [
-        {"measured": "limit", **asdict(each)} for each in asyncio.run(measure_limits(stage, blobs, seconds, 300.0))
+        {"measured": "limit", **asdict(each)} for each in asyncio.run(measure_limits(sandbox, blobs, seconds, 300.0))
     ]
-    rows.append({"measured": "service", **asyncio.run(measure_against_service(stage, rounds, scale))})
-    rows.append({"measured": "cpu per GiB", **asdict(asyncio.run(measure_cost(stage, rounds, scale)))})
-    rows += [{"measured": "memory", **asdict(each)} for each in measure_memory(stage, held)]
+    rows.append({"measured": "service", **asyncio.run(measure_against_service(sandbox, rounds, scale))})
+    rows.append({"measured": "cpu per GiB", **asdict(asyncio.run(measure_cost(sandbox, rounds, scale)))})
+    rows += [{"measured": "memory", **asdict(each)} for each in measure_memory(sandbox, copies)]
     return rows
 
 
@@ -306,4 +305,4 @@ if __name__ == "__main__":
     import os
 
     client = CloudClient(sys.argv[1])
-    print(json.dumps(asdict(asyncio.run(_hold(Stage(client, dict(os.environ), Path()), int(sys.argv[2]))))))
+    print(json.dumps(asdict(asyncio.run(_memory(Sandbox(client, dict(os.environ), Path()), int(sys.argv[2]))))))

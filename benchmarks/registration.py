@@ -1,6 +1,6 @@
-"""What the product costs per resource registered, against a bare program with as many.
+"""The product's time per registered resource, compared with that of a bare program with as many resources.
 
-Both run by turns, so that what else the machine does meets both; medians are compared, never single runs.
+Both run in turn, so that other load on the machine affects both. Compares medians, not single runs.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.stage import Stage, Timing
+from benchmarks.sandbox import Sandbox, Timing
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians of one step; times are seconds per command, and milliseconds per resource that the stack holds."""
+    """Medians of one step: seconds per command, and milliseconds per resource in the stack."""
 
     step: str
     lab_images: int
@@ -25,7 +25,7 @@ class Comparison:
     bare_resource_ms: float
     ratio: float
     ratios: list[float]
-    """Of each round."""
+    """The ratio of each round."""
 
     def to_json(self) -> dict[str, Any]:
         """The value as JSON data."""
@@ -33,19 +33,19 @@ class Comparison:
 
 
 def compare(
-    stage: Stage, lab_images: int, labs: int, rounds: int, parallel: int, tell: Callable[[str], None]
+    sandbox: Sandbox, lab_images: int, labs: int, rounds: int, parallel: int, say: Callable[[str], None]
 ) -> list[Comparison]:
-    """First `up` (copies and images at once) and the `preview` after it, `rounds` times, product and bare by turns.
+    """Run the first `pulumi up` (copies and images take no time) and the next preview, product and bare in turn.
 
-    `lab_images` are spread over `labs` labs. Every round has new labs, new stacks and the same factory.
+    Spreads `lab_images` over `labs` labs. Each of the `rounds` has new labs and stacks and the same factory.
     """
     per_lab = max(1, lab_images // labs)
-    factory = stage.factory(per_lab)
+    factory = sandbox.factory(per_lab)
     timings: dict[str, list[tuple[Timing, Timing]]] = {"first up": [], "second preview": []}
     for number in range(rounds):
-        tell(f"{lab_images} lab images, round {number + 1} of {rounds}")
-        product, _ = stage.product(factory, labs, parallel)
-        bare = stage.bare(labs, per_lab, parallel)
+        say(f"{lab_images} lab images, round {number + 1} of {rounds}")
+        product, _ = sandbox.product(factory, labs, parallel)
+        bare = sandbox.bare(labs, per_lab, parallel)
         timings["first up"].append((product.up(), bare.up()))
         timings["second preview"].append((product.preview(), bare.preview()))
     return [_compare(step, per_lab * labs, pairs) for step, pairs in timings.items()]

@@ -1,1 +1,1 @@
-"""Pulumi resources: what a lab holds, and the staged VHD on its way there. They declare; they never look at Azure."""
+"""Pulumi resources: the images of each lab, and their staged VHDs. They declare; they do not read Azure."""

@@ -1,6 +1,6 @@
-"""The whole plan as resources: a provider per subscription, a `LabImages` per lab, the stack's outputs.
+"""Declares a plan as resources: a provider per subscription, a `LabImages` per lab, and the stack's outputs.
 
-Owns what all labs share. It will not gather facts or judge them.
+Does not gather facts or decide what a lab contains.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.planning.plan import Plan
 
 STACK_FRAMES = 7
-"""How many frames of a declaration's Python stack the SDK looks at: its own, and at least one of ours."""
+"""Frames of a declaration's Python stack that the SDK reads: its own, and at least one of the program."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """What was declared: the stack output `labs`, all resources of images, and the provider `vhdcopy`."""
+    """The declared resources: the stack output `labs`, all resources of images, and the provider `vhdcopy`."""
 
     outputs: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
-    """Id, image path and state by lab label and image name."""
+    """Id, image path and state, by lab label and image name."""
     resources: tuple[pulumi.Resource, ...]
     copier: VhdCopyProvider
 
 
 def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
-    """Declare what every lab is to have: planned images, and what is kept as the state has it."""
+    """Declare the images of every lab: planned ones, and kept ones as the state has them."""
     copier = VhdCopyProvider("vhdcopy", settings)
     plans = {lab.label: lab for lab in plan.labs}
     subscriptions = {lab.label: lab.facts.subscription_id.lower() for lab in plan.labs}
-    kept = {lab.label: [one.name for one in lab.retained] for lab in plan.labs}
+    kept = {lab.label: [image.name for image in lab.retained] for lab in plan.labs}
     for unread in plan.unread:
         if names := state.of_lab(unread.label):
             subscriptions[unread.label], kept[unread.label] = unread.key.subscription_id, names
@@ -86,10 +86,10 @@ def stopped_by(diagnostics: Iterable[Diagnostic]) -> pulumi.RunError:
 
 
 async def fail(failures: Sequence[Diagnostic], distribution: Distribution) -> None:
-    """Report the failures of a plan, if any, and make the run fail once everything that was declared is done.
+    """Log the failures of a plan, if any, and fail the run once all declared resources are done.
 
-    Not by an exception: after a program that raises the engine deletes nothing, so one lab's trouble would keep every
-    retired image in all labs (docs/adr/0015).
+    Does not raise an exception: the engine would then delete nothing, so a failure in one lab would keep the retired
+    images of all labs (docs/adr/0015).
     """
     if not failures:
         return
@@ -103,10 +103,10 @@ async def fail(failures: Sequence[Diagnostic], distribution: Distribution) -> No
 
 @contextmanager
 def _short_stacks() -> Iterator[None]:
-    """Limits the Python stack that the SDK stores with each resource declared within.
+    """Limit the Python stack that the SDK stores with each resource declared within.
 
-    Whole, those stacks are a third of the state, and the engine writes the whole state twice for each resource made.
-    `sys.tracebacklimit` is the limit of a `traceback.extract_stack` whose caller gives none, as the SDK's.
+    Without a limit these stacks are a third of the state, and the engine writes all of the state twice per resource.
+    `sys.tracebacklimit` limits `traceback.extract_stack` if its caller, like the SDK, passes no limit.
     """
     before = getattr(sys, "tracebacklimit", None)
     sys.tracebacklimit = STACK_FRAMES

@@ -1,8 +1,7 @@
-"""`LabImages`: everything that one lab must hold, one chain per image.
+"""`LabImages`: the images of one lab, each a chain VhdCopy -> CustomImage -> StagedVhdRelease.
 
-Owns the declaration of a chain: VhdCopy -> CustomImage -> StagedVhdRelease. It will not look anything up, decide which
-image a lab gets (that is the plan), or let one image depend on another: the engine's state does not survive that when
-one of them fails (docs/adr).
+Does not read Azure or decide which images a lab gets: the plan does. Does not let one image depend on another: if one
+of them failed, the engine's state would be invalid (docs/adr/0002).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pulumi_azure_native import devtestlab
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.azure.core.clouds import cloud_of
-from imagefactory.azure.storage.accounts import account_name
+from imagefactory.azure.storage.openers import account_name
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.tags import DIGEST_TAG
@@ -24,7 +23,7 @@ from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.planned_images import LabPlan, PlannedImage
 
-TAKEN_AS_IT_STANDS = [
+NOT_COMPARED = [
     "author",
     "customImagePlan",
     "dataDiskStorageInfo",
@@ -37,11 +36,11 @@ TAKEN_AS_IT_STANDS = [
     "vhd",
     "vm",
 ]
-"""What is not compared for an image that stands already: everything but its place. It was made from another staged
-VHD, perhaps by the old scripts, and a difference would change or replace it."""
+"""Inputs of an existing image that are not compared: all but its place. It was created from another staged VHD, perhaps
+by the older scripts, and a difference would update or replace it."""
 
 PLACE = {"lab_name": "labName", "resource_group_name": "resourceGroupName", "name": "name"}
-"""The inputs of a custom image that say where it is, as Python and the state call them."""
+"""The inputs that define the place of a custom image, by their names in Python and in the state."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class VhdSource:
 
     @staticmethod
     def of(factory: LabFacts, container_url: str) -> VhdSource:
-        """The container of a factory lab that has a storage account."""
+        """Return the container of a factory lab with a storage account."""
         return VhdSource(container_url, factory.storage_account_id or "")
 
 
@@ -71,7 +70,7 @@ class LabImages(pulumi.ComponentResource):
         providers: Mapping[str, pulumi.ProviderResource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the images of `plan` (None: the lab could not be read), and `kept` as the state has them.
+        """Declare the images of `plan` (None: the lab could not be read), and the kept ones as the state has them.
 
         `providers` are those of the packages azure-native and vhdcopy.
         """
@@ -85,21 +84,19 @@ class LabImages(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _as_in_state(self, name: str) -> None:
-        """Declare what the state has of an image so that no request follows, and none of it is deleted."""
-        before: list[pulumi.Resource] = []
+        """Declare an image as the state has it, so that nothing of it is changed or deleted."""
+        chain: list[pulumi.Resource] = []
         for kind in (COPY, CUSTOM_IMAGE, RELEASE):
             if (inputs := self._state.chains[name].get(kind)) is None:
                 continue
-            options = pulumi.ResourceOptions(parent=self, depends_on=list(before))
+            options = pulumi.ResourceOptions(parent=self, depends_on=list(chain))
             if kind == CUSTOM_IMAGE:
                 place = {key: inputs[camel] for key, camel in PLACE.items() if camel in inputs}
-                options = pulumi.ResourceOptions.merge(
-                    options, pulumi.ResourceOptions(ignore_changes=TAKEN_AS_IT_STANDS)
-                )
-                before.append(devtestlab.CustomImage(name, **place, opts=options))
+                options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(ignore_changes=NOT_COMPARED))
+                chain.append(devtestlab.CustomImage(name, **place, opts=options))
             else:
-                before.append(as_in_state(kind, name, inputs, options))
-        self.declared += before
+                chain.append(as_in_state(kind, name, inputs, options))
+        self.declared += chain
 
     def _chain(self, facts: LabFacts, planned: PlannedImage) -> dict[str, pulumi.Input[str]]:
         image = planned.image
@@ -153,9 +150,9 @@ class LabImages(pulumi.ComponentResource):
         }
 
     def _staged_url(self, account_id: str, image: FactoryImage) -> str:
-        """The staged VHD in an account: one for all labs of that account, in whatever letter case they name it.
+        """Return the URL of a staged VHD: the same for all labs of an account, even if their cases of its name differ.
 
-        Azure reads this URL back.
+        Azure resolves this URL.
         """
         service = cloud_of(self._settings).blob_service(account_name(account_id).lower())
         return f"{service}/{STAGING_CONTAINER}/{image.vhd_name}"
@@ -163,6 +160,6 @@ class LabImages(pulumi.ComponentResource):
     def _image_options(self, name: str, planned: PlannedImage) -> pulumi.ResourceOptions:
         if planned.standing:
             import_id = None if name in self._state.images else planned.image_id
-            return pulumi.ResourceOptions(import_=import_id, ignore_changes=TAKEN_AS_IT_STANDS)
-        # Never delete before replace: with continue-on-error the engine hangs where that delete fails (docs/adr).
+            return pulumi.ResourceOptions(import_=import_id, ignore_changes=NOT_COMPARED)
+        # No delete-before-replace: with continue-on-error the engine hangs if that delete fails (docs/adr).
         return pulumi.ResourceOptions()

@@ -1,9 +1,8 @@
-"""What the stack's own state contains: the resources of each image, by resource name.
+"""Reads the stack's own state: the resources of each image, by resource name.
 
-Answers one question that the plan cannot answer and whose wrong answer deletes images: an import option whose id
-differs, even in case, from the id in the state makes the engine delete the existing image (docs/adr/0009). So only what
-the state does not contain is imported, and what must be kept is declared with the inputs that the state has (docs/adr/
-0015). The engine gives a program no view of its state; its own CLI does.
+The program imports only images that are not in the state: an import option whose id differs from the id in the state,
+even in case, makes the engine delete the existing image (docs/adr/0009). It declares kept images with the inputs that
+the state has (docs/adr/0015). A program cannot read its state through the engine, so this module runs the CLI.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class StackState:
 
     @property
     def images(self) -> frozenset[str]:
-        """Names of the chains that have a custom image, finished or not."""
+        """Names of the chains with a custom image, finished or not."""
         return frozenset(name for name, chain in self.chains.items() if CUSTOM_IMAGE in chain)
 
     @property
@@ -44,12 +43,12 @@ class StackState:
         return {name: str(chain[COPY].get("sourceUrl")).rpartition("/")[2] for name, chain in whole}
 
     def of_lab(self, label: str) -> list[str]:
-        """Names of the images of a lab, without its label."""
+        """Return the names of the images of a lab, without its label."""
         return sorted(name.rpartition("/")[2] for name in self.chains if name.startswith(f"{label}/"))
 
     @staticmethod
     def of(resources: Iterable[Mapping[str, Any]]) -> StackState:
-        """The state as `pulumi stack export` writes it (`deployment.resources`)."""
+        """Return the state from the resources that `pulumi stack export` prints (`deployment.resources`)."""
         chains: dict[str, dict[str, Mapping[str, Any]]] = {}
         for resource in resources:
             if resource["type"] in {COPY, CUSTOM_IMAGE, RELEASE} and not resource.get("delete"):
@@ -59,7 +58,7 @@ class StackState:
 
 
 async def read_stack_state() -> StackState:
-    """The state of the stack that runs. Raises `pulumi.RunError`."""
+    """Return the state of the current stack. Raises `pulumi.RunError`."""
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
@@ -72,14 +71,14 @@ async def read_stack_state() -> StackState:
         )
         output, errors = await process.communicate()
     except FileNotFoundError:
-        raise _unread("the command pulumi is not on the PATH. Put it there, then run again") from None
+        raise _unread("the pulumi command is not on the PATH. Add it, then run again") from None
     if process.returncode:
         reason = errors.decode(errors="replace").strip().partition("\n")[0]
         raise _unread(f"{reason.removeprefix('error: ')}. Fix that, then run again")
-    deployment = json.loads(output).get("deployment") or {}  # a stack that never ran may have none
+    deployment = json.loads(output).get("deployment") or {}  # missing for a stack that never ran
     return StackState.of(deployment.get("resources") or [])
 
 
 def _unread(reason: str) -> pulumi.RunError:
-    told = "state: cannot read which images the stack contains; nothing is declared or deleted"
-    return pulumi.RunError(printable(f"{told}: {redacted(reason)}"))
+    fact = "state: cannot read which images the stack contains; nothing is declared or deleted"
+    return pulumi.RunError(printable(f"{fact}: {redacted(reason)}"))

@@ -1,6 +1,6 @@
 """The resource classes of the `vhdcopy` provider, as a program declares them.
 
-Owns names and types of inputs and outputs; what they do is written in `providers.vhdcopy`.
+Defines names and types of inputs and outputs. Does not implement them: `providers.vhdcopy` does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from imagefactory.configuration.stack_settings import Settings
 
 
 class VhdCopyProvider(pulumi.ProviderResource):
-    """The provider with the endpoints of one cloud, and the settings of how VHDs are copied."""
+    """The provider, with the endpoints of a cloud and the settings for copying."""
 
     def __init__(self, name: str, settings: Settings) -> None:
         cloud = cloud_of(settings)
@@ -30,19 +30,19 @@ class VhdCopyProvider(pulumi.ProviderResource):
 
 
 class VhdCopy(pulumi.CustomResource):
-    """A factory VHD staged in a lab's own storage account until the custom image `image_id` stands.
+    """A factory VHD staged in a lab's own storage account until the custom image `image_id` exists.
 
-    `source_length` in bytes, `source_created` in ISO 8601: together they tell a VHD that was written anew. `relay_url`
-    is the staged VHD that it is copied from in place of the source, in the account `relay_account_id`, staged for the
-    image `relay_image_id`; `relay_uses` tells how many copies do so.
+    `source_length` (bytes) and `source_created` (ISO 8601) identify the version of the VHD. `relay_url` is the staged
+    VHD to copy from instead of the source, in the account `relay_account_id`, staged for the image `relay_image_id`;
+    `relay_uses` is the number of copies that read it.
     """
 
     url: pulumi.Output[str]
     """The staged VHD, known at preview."""
     copyId: pulumi.Output[str]
-    """New for each copy that was really made; named as the provider names it, for the SDK sets it so."""
+    """New for each copy; spelled as the provider spells it, because the SDK sets it by that name."""
     digest: pulumi.Output[str]
-    """The digest of all its ranges; empty where nothing was verified."""
+    """The digest of all its ranges; empty if nothing was verified."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class VhdCopy(pulumi.CustomResource):
 
 
 class StagedVhdRelease(pulumi.CustomResource):
-    """Deletes the staged VHD once its image stands; anew for each new copy."""
+    """Deletes the staged VHD once its image exists; updated for each new copy."""
 
     def __init__(
         self, name: str, copy: VhdCopy, *, account_id: str, image_id: str, opts: pulumi.ResourceOptions | None = None
@@ -91,13 +91,13 @@ class StagedVhdRelease(pulumi.CustomResource):
 
 
 def as_in_state(kind: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions) -> pulumi.CustomResource:
-    """A resource of the provider declared with the very inputs that the state has, so that nothing happens to it."""
+    """Declare a resource of the provider with the inputs that the state has, so that it does not change."""
     return pulumi.CustomResource(kind, name, dict(inputs), opts)
 
 
 class PlanFailures(pulumi.CustomResource):
-    """Fails each time it is to be created, so it is never in the state: a run that carried out less than the plan ends
-    with an error, yet retires what it can (a program that raises keeps the engine from deleting anything)."""
+    """Always fails to be created, so it is never in the state: a run that could not carry out all of its plan fails,
+    yet deletes retired images (if a program raises, the engine deletes nothing)."""
 
     def __init__(self, name: str, summary: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vhdcopy:index:PlanFailures", name, {"summary": summary}, opts)

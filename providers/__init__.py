@@ -1,1 +1,1 @@
-"""Resource providers of the product, each a plugin that the engine starts from source."""
+"""Resource providers, each a plugin that the engine starts from source."""

@@ -1,6 +1,6 @@
-"""What a build agent would run of a text, by the rules that `imagefactory.plain_text` names and a little more.
+"""Finds the lines that a build agent would run as commands.
 
-Owns those rules for the tests, written apart from the product's own.
+Has its own rules, those of `imagefactory.plain_text` and a few more, so that the tests do not depend on the product.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ SET_VARIABLE = "##vso[task.setvariable variable=BASH_ENV]evil"
 
 
 def agent_commands(text: str) -> list[str]:
-    """The lines of `text` that an agent would take for commands; a `\\r` alone ends a line, as .NET reads it."""
+    """Return the lines of `text` that an agent would run; a single `\\r` ends a line, as in .NET."""
     return [line for line in re.split("[\r\n]", text) if _is_command(line)]
 
 

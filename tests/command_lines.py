@@ -1,6 +1,6 @@
-"""Finds the commands in shell text, and says which of their words the real programs do not know.
+"""Finds the commands in shell scripts, and the commands and options in them that the real programs do not have.
 
-Owns the reading of shell lines as far as this project writes them. It runs nothing but `--help`.
+Parses only the shell syntax that this project uses. Runs only `--help`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from typing import Any
 
 import typer
 
+from benchmarks.__main__ import run as run_benchmarks
 from imagefactory.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = {"config", "plugin", "stack", "state"}
-"""Commands of pulumi that take a command of their own."""
+"""Commands of pulumi that have subcommands."""
 
 
 def commands(script: str) -> Iterator[list[str]]:
-    """The commands of pulumi, imagefactory and dev.py in `script`, each as its words."""
+    """Yield the commands of pulumi, imagefactory, dev.py and the benchmarks in `script`, each as a list of words."""
     for line in script.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -43,16 +44,20 @@ def commands(script: str) -> Iterator[list[str]]:
 def _ours(command: list[str]) -> Iterator[list[str]]:
     while command and re.fullmatch(r"\w+=.*", command[0]):
         command = command[1:]
-    if command[:1] in (["pulumi"], ["imagefactory"]) or command[1:2] == ["dev.py"]:
+    command = [word.removeprefix(".venv/bin/") for word in command[:1]] + command[1:]
+    is_ours = command[:1] in (["pulumi"], ["imagefactory"]) or command[1:2] == ["dev.py"]
+    if is_ours or command[1:3] == ["-m", "benchmarks"]:
         yield command
 
 
 def unknown_words(command: list[str]) -> list[str]:
-    """The subcommands and options of a command that its program does not have."""
+    """Return the subcommands and options of `command` that its program does not have."""
     if command[0] == "pulumi":
         return _unknown_to_pulumi(command[1:])
     if command[0] == "imagefactory":
         return _unknown_to_imagefactory(command[1:])
+    if command[1] == "-m":
+        return _unknown_to_benchmarks(command[3:])
     return _unknown_to_dev(command[2:])
 
 
@@ -75,7 +80,7 @@ def _unknown_to_pulumi(words: list[str]) -> list[str]:
 @cache
 def _pulumi_help(*path: str) -> str:
     program = shutil.which("pulumi")
-    assert program, "pulumi is not on the PATH: run the tests by `python3 dev.py test`"
+    assert program, "pulumi is not on the PATH: run the tests with `python3 dev.py test`"
     return subprocess.run([program, *path, "--help"], capture_output=True, text=True, check=True).stdout
 
 
@@ -85,6 +90,16 @@ def _unknown_to_imagefactory(words: list[str]) -> list[str]:
         if words[0] not in program.commands:
             return words[:1]
         program = program.commands[words[0]]
+    return _unknown_options(program, words)
+
+
+def _unknown_to_benchmarks(words: list[str]) -> list[str]:
+    program = typer.Typer()
+    program.command()(run_benchmarks)
+    return _unknown_options(typer.main.get_command(program), words)
+
+
+def _unknown_options(program: Any, words: list[str]) -> list[str]:
     known = {option for parameter in program.params for option in parameter.opts} | {"--help"}
     return [option for option in _options(words) if option not in known]
 
@@ -97,7 +112,7 @@ def _dev_help(*path: str) -> subprocess.CompletedProcess[str]:
 
 def _unknown_to_dev(words: list[str]) -> list[str]:
     path = words[: 2 if words[:1] == ["cloud"] else 1]
-    answer = _dev_help(*path)
-    if answer.returncode:
+    shown = _dev_help(*path)
+    if shown.returncode:
         return path
-    return [] if path == ["test"] else [option for option in _options(words) if option not in answer.stdout]
+    return [] if path == ["test"] else [option for option in _options(words) if option not in shown.stdout]

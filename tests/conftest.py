@@ -20,6 +20,7 @@ from tests.randomized import (
     pytest_itemcollected,
     pytest_runtest_makereport,
 )
+from tests.warm.python import warm_python
 from toolchain.checkout import Checkout
 from toolchain.cloud import emulator_variables
 from toolchain.setup.engine import ensure_engine
@@ -86,6 +87,13 @@ def shell(cloud: CloudClient, tmp_path_factory: pytest.TempPathFactory) -> dict[
     """The environment of a shell for the session's cloud: engine, plugins, endpoints, identity."""
     checkout = Checkout.here()
     return {**os.environ, **tool_variables(checkout, ensure_engine(checkout)), **cloud_variables(cloud.status())}
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An interpreter that starts fast."""
+    with warm_python(tmp_path_factory.mktemp("python")) as python:
+        yield python
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The benchmarks run and say what they measured; how fast anything is, is no matter of tests."""
+"""The benchmarks run and print their results. Does not compare times."""
 
 from __future__ import annotations
 
@@ -18,30 +18,17 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.timeout(400)
 def test_the_command_measures_every_part_and_prints_json() -> None:
-    """Smallest numbers through the whole command: each figure is there, and what no clock decides is right."""
-    small = [
-        "--lab-images",
-        "2",
-        "--rounds",
-        "1",
-        "--copies",
-        "2",
-        "--copy-seconds",
-        "2",
-        "--labs",
-        "2",
-        "--small",
-        "--json",
-    ]
-    ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *small],
+    """With the smallest sizes; figures that do not depend on time are correct."""
+    small = "--lab-images=2 --rounds=1 --copies=2 --copy-seconds=2 --labs=2 --small --json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *small.split()],
         cwd=Checkout.here().root,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     assert [(row["step"], row["lab_images"]) for row in found["registration"]] == [
         ("first up", 2),
         ("second preview", 2),
@@ -59,24 +46,24 @@ def test_the_command_measures_every_part_and_prints_json() -> None:
     assert all(row["mib"] > 0 for row in found["ranges"] if row["measured"] == "limit")
 
 
-def test_the_least_requests_are_the_fewest_ranges_that_cover_what_is_held() -> None:
-    """A range may begin anywhere and hold what is empty."""
-    held = [Range(0, 512), Range(PIECE_BYTES - 512, 1024), Range(3 * PIECE_BYTES, PIECE_BYTES)]
-    assert least_requests(held) == 3 and least_requests([]) == 0
+def test_the_least_requests_are_the_fewest_ranges_that_cover_all_allocated_bytes() -> None:
+    """A range may start anywhere and contain unallocated bytes."""
+    allocated = [Range(0, 512), Range(PIECE_BYTES - 512, 1024), Range(3 * PIECE_BYTES, PIECE_BYTES)]
+    assert least_requests(allocated) == 3 and least_requests([]) == 0
 
 
 @pytest.mark.parametrize(
     ("copies", "copy_seconds", "seconds"), [(200, 10, 450), (201, 10, 495), (20, 46, 90), (1, 45, 45)]
 )
-def test_the_old_schedule_is_twenty_at_a_time_seen_every_45_seconds(
+def test_the_old_schedule_is_20_at_a_time_polled_every_45_seconds(
     copies: int, copy_seconds: float, seconds: float
 ) -> None:
-    """A wave of 20 ends at the first poll that finds it done."""
+    """A group of 20 ends at the first poll that finds all of them finished."""
     assert old_schedule(copies, copy_seconds) == seconds
 
 
-def test_a_notice_delay_runs_from_the_end_of_the_copy_to_the_last_look() -> None:
-    """Looks at a copy under way, calls about other blobs and calls with a query do not count."""
+def test_a_notice_delay_is_the_time_from_the_end_of_a_copy_to_the_last_poll() -> None:
+    """Polls of a running copy, calls for other blobs and calls with a query do not count."""
     blob = "/account/imagefactory-staging/lab/a.vhd"
     calls = [("PUT", blob, 202, 100.0), ("PUT", f"{blob}?comp=metadata", 202, 101.0), ("HEAD", blob, 200, 109.0)]
     calls += [("HEAD", blob, 200, 110.5), ("HEAD", "/account/imagefactoryvhds/a.vhd", 200, 112.0)]

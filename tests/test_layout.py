@@ -1,4 +1,4 @@
-"""What holds for every file of the project: how long it may be, how it begins, and what it must not name."""
+"""Rules for all files of the project: length, docstrings, and names that must not occur."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolchain.checkout import Checkout
 
 ROOT = Checkout.here().root
 LONGEST_MODULE = 400
-"""Lines; a longer one has two subjects."""
+"""In lines; a longer module has more than one subject."""
 PYTHON_LOCKS = (
     "requirements.txt",
     "requirements-dev.txt",
@@ -25,12 +25,12 @@ PYTHON_LOCKS = (
 NPM_LOCKS = ("localcloud/azurite/package-lock.json", "tests/reports/browser/package-lock.json")
 GO_MODULES = "toolchain/setup/engine_build/go.mod"
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|work|tmp)/\w")
-"""A path that is only good on the machine of whoever wrote it."""
+"""A path that exists only on the author's machine."""
 
 
 @cache
 def files() -> tuple[Path, ...]:
-    """Every file that git knows."""
+    """Return all files that git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     found = [ROOT / name for name in listed.decode().split("\0") if name]
     assert found
@@ -38,37 +38,37 @@ def files() -> tuple[Path, ...]:
 
 
 def modules(*suffixes: str) -> list[Path]:
-    """The source files with one of these suffixes."""
+    """Return the files with one of these suffixes."""
     return [path for path in files() if path.suffix in suffixes]
 
 
 def lines(path: Path) -> int:
-    """How many it has."""
+    """Return the number of lines."""
     return len(path.read_text("utf-8").splitlines())
 
 
 def name(path: Path) -> str:
-    """The path as messages tell it."""
+    """Return the path within the checkout."""
     return path.relative_to(ROOT).as_posix()
 
 
 def test_the_program_is_short() -> None:
-    """`__main__.py` reads like a table of contents; what it calls does the work."""
+    """`__main__.py` reads like a table of contents; the functions that it calls do the work."""
     assert lines(ROOT / "__main__.py") <= 40
 
 
 def test_no_module_is_long() -> None:
-    """Of product, embedded cloud, benchmarks and tests alike."""
+    """In the product, the embedded cloud, the benchmarks and the tests."""
     assert [name(path) for path in modules(".py", ".cjs") if lines(path) > LONGEST_MODULE] == []
 
 
-def test_each_module_begins_with_what_it_is_for() -> None:
-    """A docstring."""
+def test_each_module_starts_with_a_docstring() -> None:
+    """It states the module's purpose."""
     assert [name(path) for path in modules(".py") if not ast.get_docstring(ast.parse(path.read_text("utf-8")))] == []
 
 
-def test_each_test_states_its_truth() -> None:
-    """In a docstring, beside its name."""
+def test_each_test_has_a_docstring() -> None:
+    """With its name, it states what must be true."""
     silent = [
         f"{name(path)}:{node.lineno} {node.name}"
         for path in modules(".py")
@@ -81,8 +81,8 @@ def test_each_test_states_its_truth() -> None:
     assert silent == []
 
 
-def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:
-    """Home folders, work folders and temporary ones: nobody else has them."""
+def test_no_file_contains_a_path_of_the_authors_machine() -> None:
+    """Such as home, work and temporary folders."""
     named = [
         f"{name(path)}: {found[0]}"
         for path in files()
@@ -95,14 +95,14 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on() -> None:
 
 
 @pytest.mark.parametrize("lock", [*PYTHON_LOCKS, GO_MODULES])
-def test_a_lock_names_no_registry(lock: str) -> None:
-    """Packages come from the registry that the machine is set up for, a mirror or a proxy as well."""
+def test_a_lock_contains_no_registry(lock: str) -> None:
+    """Packages come from the registry, mirror or proxy that the machine is configured for."""
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links", (ROOT / lock).read_text("utf-8"))
 
 
 @pytest.mark.parametrize("lock", NPM_LOCKS)
-def test_a_lock_of_npm_names_no_registry(lock: str) -> None:
-    """npm's lock tells home pages and where to give money, but not where a package was got; each is hashed."""
+def test_an_npm_lock_contains_no_registry(lock: str) -> None:
+    """It has URLs of home pages and funding, but not of packages; each package has a hash."""
     packages = json.loads((ROOT / lock).read_text("utf-8"))["packages"]
     packages.pop("")
     assert packages
@@ -112,7 +112,7 @@ def test_a_lock_of_npm_names_no_registry(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", PYTHON_LOCKS)
 def test_every_locked_requirement_is_pinned_and_hashed(lock: str) -> None:
-    """An exact version and a SHA-256 on each line."""
+    """With an exact version and a SHA-256."""
     text = (ROOT / lock).read_text("utf-8").replace("\\\n", " ")
     requirements = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     assert requirements
@@ -120,8 +120,8 @@ def test_every_locked_requirement_is_pinned_and_hashed(lock: str) -> None:
         assert re.match(r"[A-Za-z0-9._-]+(\[\S+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
 
 
-def test_the_development_lock_holds_the_runtime_lock_unchanged() -> None:
-    """What is tested is what runs."""
+def test_the_development_lock_contains_the_runtime_lock_unchanged() -> None:
+    """So the tested versions are those that run."""
 
     def pins(lock: str) -> set[str]:
         return set(re.findall(r"^[A-Za-z0-9._-]+==[^\\\n]+", (ROOT / lock).read_text("utf-8"), re.MULTILINE))

@@ -1,4 +1,4 @@
-"""What a wheel of the project holds: it works where the checkout is not."""
+"""The wheel of the project, which works without the checkout."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ print(catalog_page(report_catalog(Catalog(()), "factory", datetime.now(timezone.
 """
 
 
-def test_an_installed_wheel_makes_the_catalogs_page(tmp_path: Path) -> None:
-    """Its template, style and script are in the wheel, which has the version that the code tells."""
+def test_an_installed_wheel_renders_the_catalog_page(tmp_path: Path) -> None:
+    """The wheel contains template, style and script, and has the version of the code."""
     source, installed = tmp_path / "source", tmp_path / "installed"
     source.mkdir()
     root = Checkout.here().root
     for name in ("pyproject.toml", "requirements.in", "LICENSE"):
         shutil.copy(root / name, source)
-    for name in ("imagefactory",):
-        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(root / "imagefactory", source / "imagefactory", ignore=shutil.ignore_patterns("__pycache__"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(installed), str(source)], check=True)
     run = subprocess.run([sys.executable, "-c", PAGE], cwd=installed, capture_output=True, text=True, check=True)

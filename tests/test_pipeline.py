@@ -1,4 +1,4 @@
-"""The pipelines, as Azure DevOps sees them once their template expressions are expanded."""
+"""The pipelines, as Azure DevOps runs them after it has expanded their template expressions."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ OCCASIONS = {
 
 
 def expanded(occasion: str, storage_auth: str = "aad") -> dict[str, Any]:
-    """The pipeline with its `each`, `if` and step templates replaced, as for a run of that kind.
+    """Return the pipeline with its `each`, `if` and step templates expanded for such a run.
 
-    `storage_auth` is what its first stack declares.
+    `storage_auth` is the value for its first stack.
     """
     document = yaml.safe_load(PIPELINE.read_text("utf-8"))
     parameters = {parameter["name"]: parameter["default"] for parameter in document["parameters"]}
@@ -47,11 +47,11 @@ def expanded(occasion: str, storage_auth: str = "aad") -> dict[str, Any]:
 
 
 def expanded_factory() -> dict[str, Any]:
-    """The pipeline of the factory lab."""
+    """Return the expanded pipeline of the factory lab."""
     document = yaml.safe_load(FACTORY_PIPELINE.read_text("utf-8"))
     parameters = {parameter["name"]: parameter["default"] for parameter in document["parameters"]}
     (job,) = document["jobs"]
-    job["steps"][0]["template"] = f"pipelines/{job['steps'][0]['template']}"  # relative to the file that names it
+    job["steps"][0]["template"] = f"pipelines/{job['steps'][0]['template']}"  # relative to its file
     result = _expand(document, {"parameters": parameters}, {})
     assert isinstance(result, dict)
     return result
@@ -92,7 +92,7 @@ def _value(path: str, names: dict[str, Any]) -> Any:
 
 
 def steps(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each step with the name of its stage, in order."""
+    """Yield each step, in order, with the name of its stage."""
     for stage in pipeline["stages"]:
         for job in stage["jobs"]:
             inner = job["strategy"]["runOnce"]["deploy"] if "deployment" in job else job
@@ -100,12 +100,12 @@ def steps(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def script(step: dict[str, Any]) -> str:
-    """The shell text of a step, empty if it has none."""
+    """Return the shell script of a step, empty if it has none."""
     return str(step.get("bash") or step.get("inputs", {}).get("inlineScript", ""))
 
 
 def previews(pipeline: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each step that makes a preview, with the one that puts it on the run's page."""
+    """Return each step that runs a preview, with the step that shows it on the run's page."""
     found = [step for _, step in steps(pipeline)]
     return [(one, after) for one, after in itertools.pairwise(found) if "pulumi preview" in script(one)]
 
@@ -114,44 +114,44 @@ def stacks() -> list[str]:
     return [stack["name"] for stack in yaml.safe_load(PIPELINE.read_text("utf-8"))["parameters"][0]["default"]]
 
 
-def pulumi_commands(occasion: str, verb: str) -> list[tuple[str, list[str]]]:
-    """(stage, words) of each `pulumi <verb>`."""
+def pulumi_commands(occasion: str, name: str) -> list[tuple[str, list[str]]]:
+    """Return (stage, words) of each `pulumi <name>`."""
     return [
         (stage, command)
         for stage, step in steps(expanded(occasion))
         for command in commands(script(step))
-        if command[:2] == ["pulumi", verb]
+        if command[:2] == ["pulumi", name]
     ]
 
 
 def schema_errors(pipeline: dict[str, Any], folder: Path) -> str:
-    """What the published schema has against a pipeline; empty: nothing."""
+    """Return the errors of a pipeline by the published schema; empty if it is valid."""
     file = folder / "pipeline.yml"
     file.write_text(yaml.safe_dump(pipeline, sort_keys=False), "utf-8")
     schema = json.loads(files("check_jsonschema.builtin_schemas").joinpath(SCHEMA).read_text("utf-8"))
-    # The reference of steps.task has it and the agent reads it; the schema forgot it where it closes the list.
+    # Azure DevOps documents and supports this key of tasks, but the schema omits it.
     schema["definitions"]["task"]["properties"].setdefault("target", {"$ref": "#/definitions/stepTarget"})
     (folder / "schema.json").write_text(json.dumps(schema), "utf-8")
-    # The schema's patterns are written for regular expressions without the flag u.
+    # The schema's patterns are regular expressions without the flag u.
     options = ["--schemafile", str(folder / "schema.json"), "--regex-variant", "nonunicode"]
     command = [sys.executable, "-m", "check_jsonschema", *options, str(file)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "" if answer.returncode == 0 else answer.stdout + answer.stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("occasion", OCCASIONS)
-def test_the_pipeline_meets_the_published_schema(occasion: str, tmp_path: Path) -> None:
-    """Whatever starts it, Azure DevOps gets a file that its own schema accepts."""
+def test_the_pipeline_is_valid_by_the_published_schema(occasion: str, tmp_path: Path) -> None:
+    """For each kind of run."""
     assert not schema_errors(expanded(occasion), tmp_path)
 
 
-def test_the_factorys_pipeline_meets_the_published_schema(tmp_path: Path) -> None:
-    """As the other one."""
+def test_the_factory_pipeline_is_valid_by_the_published_schema(tmp_path: Path) -> None:
+    """With its step template."""
     assert not schema_errors(expanded_factory(), tmp_path)
 
 
-def test_the_factorys_pipeline_saves_then_cleans_then_publishes_and_every_word_is_known() -> None:
-    """A VM that is not ready does not keep saved ones from being cleaned up, and everybody sees the catalog."""
+def test_the_factory_pipeline_saves_then_cleans_up_then_publishes_the_catalog() -> None:
+    """Even if a VM is not ready, saved VMs are cleaned up and the catalog is published."""
     (job,) = expanded_factory()["jobs"]
     found = [command for step in job["steps"] for command in commands(script(step)) if command[0] == "imagefactory"]
     assert [command[1] for command in found] == ["save", "clean-vms", "prune", "catalog"]
@@ -160,8 +160,8 @@ def test_the_factorys_pipeline_saves_then_cleans_then_publishes_and_every_word_i
     assert [step["condition"] for step in later] == ["succeededOrFailed()"] * 2
 
 
-def test_the_schema_check_sees_a_misspelt_input(tmp_path: Path) -> None:
-    """The check is no formality: one wrong key in one task is found."""
+def test_the_schema_check_finds_a_misspelled_input(tmp_path: Path) -> None:
+    """One wrong key in one task."""
     pipeline = expanded("main")
     task = next(step for _, step in steps(pipeline) if "task" in step and "inlineScript" in step["inputs"])
     task["inputs"]["keepAzureSessionActive"] = task["inputs"].pop("keepAzSessionActive")
@@ -169,15 +169,15 @@ def test_the_schema_check_sees_a_misspelt_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("occasion", OCCASIONS)
-def test_every_command_has_only_words_that_its_program_knows(occasion: str) -> None:
-    """The pipeline cannot fail for an option that pulumi or imagefactory does not have."""
+def test_every_command_and_option_of_the_pipeline_exists(occasion: str) -> None:
+    """In pulumi and imagefactory."""
     found = [command for _, step in steps(expanded(occasion)) for command in commands(script(step))]
     assert any(command[:2] == ["imagefactory", "validate"] for command in found)
     assert {" ".join(command): unknown_words(command) for command in found if unknown_words(command)} == {}
 
 
 def test_a_pull_request_validates_and_previews_every_stack_and_changes_nothing() -> None:
-    """Code review shows each environment; what only a preview may use is used."""
+    """Each with a service connection that is only for previews."""
     assert not pulumi_commands("pull request", "up")
     found = [preview for preview, _ in previews(expanded("pull request"))]
     assert [step["env"]["STACK"] for step in found] == stacks()
@@ -185,23 +185,23 @@ def test_a_pull_request_validates_and_previews_every_stack_and_changes_nothing()
 
 
 def test_another_branch_than_main_only_validates() -> None:
-    """A run that somebody starts by hand on a branch reaches no stack."""
+    """A run that you start manually on a branch does not change a stack."""
     assert [stage["stage"] for stage in expanded("another branch")["stages"]] == ["validate"]
 
 
-def test_main_serves_the_stacks_in_order_each_behind_its_environment() -> None:
-    """Stages without dependsOn run one after the other; the environment carries approval and lock."""
+def test_main_updates_the_stacks_in_order_each_with_its_environment() -> None:
+    """Stages without dependsOn run in sequence; the environment has approval and lock."""
     pipeline = expanded("main")
-    validate, *served = pipeline["stages"]
+    validate, *updates = pipeline["stages"]
     assert validate["stage"] == "validate"
-    assert [stage["stage"] for stage in served] == [f"up_{stack}" for stack in stacks()]
+    assert [stage["stage"] for stage in updates] == [f"up_{stack}" for stack in stacks()]
     assert not any("dependsOn" in stage or "condition" in stage for stage in pipeline["stages"])
-    assert [stage["jobs"][0]["environment"] for stage in served] == [f"imagefactory-{stack}" for stack in stacks()]
+    assert [stage["jobs"][0]["environment"] for stage in updates] == [f"imagefactory-{stack}" for stack in stacks()]
     assert pipeline["lockBehavior"] == "sequential"
 
 
-def test_every_up_serves_what_it_can_and_the_second_does_without_refresh() -> None:
-    """No preview that fails before anything is served, all failures borne, parallelism set, refresh first."""
+def test_every_up_continues_after_failures_and_the_second_one_skips_the_refresh() -> None:
+    """Without a preview, which would stop before the first update, and with `--parallel`."""
     for stack in stacks():
         found = [command for stage, command in pulumi_commands("main", "up") if stage == f"up_{stack}"]
         assert ["--refresh" in command for command in found] == [True, False]
@@ -211,8 +211,8 @@ def test_every_up_serves_what_it_can_and_the_second_does_without_refresh() -> No
 
 
 @pytest.mark.parametrize("occasion", OCCASIONS)
-def test_no_secret_is_stored_or_handed_over(occasion: str) -> None:
-    """Workload identity only: no variable that holds a secret, no secret of the service connection in a script."""
+def test_the_pipeline_has_no_secret(occasion: str) -> None:
+    """It uses only workload identity: no secret in a variable or in a script."""
     pipeline = expanded(occasion)
     assert "addSpnToEnvironment" not in PIPELINE.read_text("utf-8")
     names = {*pipeline["variables"]}
@@ -222,12 +222,12 @@ def test_no_secret_is_stored_or_handed_over(occasion: str) -> None:
             [],
             ['PULUMI_CONFIG_PASSPHRASE=""'],
         )
-    # AZURE_TOKEN_CREDENTIALS names a way to sign in, not a token.
+    # AZURE_TOKEN_CREDENTIALS selects how to sign in; it is not a token.
     secret = re.compile("secret|password|passphrase|token|sas|key", re.IGNORECASE)
     assert [name for name in names if secret.search(name)] in ([], ["AZURE_TOKEN_CREDENTIALS"])
 
 
-def test_the_trigger_passes_over_nothing_that_a_stack_reads() -> None:
+def test_the_trigger_excludes_no_file_that_a_stack_reads() -> None:
     """A change of the product, its configuration or its locks always starts a run."""
     product = ["__main__.py", "components", "imagefactory", "providers", "pyproject.toml"]
     data = ["Configuration", "Pulumi.yaml", "Pulumi.dev.yaml", "requirements.txt", "azure-pipelines.yml", "pipelines"]
@@ -237,8 +237,8 @@ def test_the_trigger_passes_over_nothing_that_a_stack_reads() -> None:
     assert not set(read) & {*pipeline["trigger"]["paths"]["exclude"], *pipeline["pr"]["paths"]["exclude"]}
 
 
-def test_each_stack_has_its_file_and_the_labs_file_that_it_names() -> None:
-    """What is validated is what the stack distributes by."""
+def test_each_stack_has_a_file_with_the_labs_file_that_the_pipeline_validates() -> None:
+    """So the validated file is the one that the stack uses."""
     for stack in expanded("main")["parameters"][0]["default"]:
         settings = yaml.safe_load((ROOT / f"Pulumi.{stack['name']}.yaml").read_text("utf-8"))["config"]
         assert stack["labs"] == settings.get("imagefactory:labs", "labs.json")
@@ -247,10 +247,10 @@ def test_each_stack_has_its_file_and_the_labs_file_that_it_names() -> None:
 def run_step(
     text: str, folder: Path, body: str, program: str = "pulumi", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a step's script in bash with `body` as that of a stand-in for a program, which notes its arguments."""
-    stand_in = folder / program
-    stand_in.write_text(f'#!/bin/bash\necho "$@" >>"{folder}/calls"\n{body}\n', "utf-8")
-    stand_in.chmod(0o755)
+    """Run a step's script in bash, with a fake `program` that records its arguments and runs `body`."""
+    fake = folder / program
+    fake.write_text(f'#!/bin/bash\necho "$@" >>"{folder}/calls"\n{body}\n', "utf-8")
+    fake.chmod(0o755)
     bash = shutil.which("bash")
     assert bash
     path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -260,33 +260,33 @@ def run_step(
     )
 
 
-@pytest.mark.parametrize(("answers", "calls", "code"), [("0", 1, 0), ("255 0", 2, 0), ("255 3", 2, 3)])
-def test_up_runs_again_without_refresh_when_it_failed(answers: str, calls: int, code: int, tmp_path: Path) -> None:
-    """One run where it succeeds; else a second, whose exit code is the step's."""
+@pytest.mark.parametrize(("codes", "calls", "code"), [("0", 1, 0), ("255 0", 2, 0), ("255 3", 2, 3)])
+def test_a_failed_up_runs_again_without_refresh(codes: str, calls: int, code: int, tmp_path: Path) -> None:
+    """The exit code of the second run is that of the step."""
     text = next(script(step) for _, step in steps(expanded("main")) if "pulumi up" in script(step))
-    answer = run_step(text, tmp_path, f'codes=({answers}); exit "${{codes[$(wc -l <"{tmp_path}/calls") - 1]}}"')
-    made = (tmp_path / "calls").read_text("utf-8").splitlines()
-    assert (len(made), answer.returncode) == (calls, code)
-    assert ["--refresh" in call for call in made] == [True, False][:calls]
+    done = run_step(text, tmp_path, f'codes=({codes}); exit "${{codes[$(wc -l <"{tmp_path}/calls") - 1]}}"')
+    called = (tmp_path / "calls").read_text("utf-8").splitlines()
+    assert (len(called), done.returncode) == (calls, code)
+    assert ["--refresh" in call for call in called] == [True, False][:calls]
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_preview_shows_its_text_on_the_run_s_page_and_keeps_its_exit_code(code: int, tmp_path: Path) -> None:
-    """A reviewer reads the preview without opening the log; a failed preview fails the step."""
+def test_a_preview_is_shown_on_the_page_of_the_run_and_keeps_its_exit_code(code: int, tmp_path: Path) -> None:
+    """A reviewer sees it without the log; a failed preview fails the step."""
     preview, show = previews(expanded("pull request"))[0]
-    answer = run_step(script(preview), tmp_path, f"echo '+ one image'; echo '```'; exit {code}")
-    assert answer.returncode == code and answer.stdout == "+ one image\n```\n"
+    done = run_step(script(preview), tmp_path, f"echo '+ one image'; echo '```'; exit {code}")
+    assert done.returncode == code and done.stdout == "+ one image\n```\n"
     report = tmp_path / "preview-dev.md"
     assert report.read_text("utf-8") == "## pulumi preview of dev\n\n    + one image\n    ```\n"
     assert run_step(script(show), tmp_path, "exit 9").stdout == f"##vso[task.uploadsummary]{report}\n"
     assert show["condition"] == "succeededOrFailed()"
 
 
-def test_no_preview_no_summary(tmp_path: Path) -> None:
-    """Where the set-up failed, say."""
+def test_without_a_preview_the_page_of_the_run_has_none(tmp_path: Path) -> None:
+    """For example, after a failed setup."""
     _, show = previews(expanded("pull request"))[0]
-    answer = run_step(script(show), tmp_path, "exit 9")
-    assert (answer.returncode, answer.stdout) == (0, "")
+    done = run_step(script(show), tmp_path, "exit 9")
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 HOSTILE = f"  + tag: {SET_VARIABLE}\n ::add-mask::x\n  https://a.blob.example/c/b?sv=1&sig=AbC"
@@ -294,28 +294,28 @@ SHOWN = "  + tag: # #vso[task.setvariable variable=BASH_ENV]evil\n : :add-mask::
 
 
 def shown_steps() -> list[dict[str, Any]]:
-    """The steps that show what labs hold."""
+    """Return the steps that print names from labs."""
     found = [step for occasion in OCCASIONS for _, step in steps(expanded(occasion))]
     found += expanded_factory()["jobs"][0]["steps"]
     return [step for step in found if re.search(r"pulumi (up|preview)|imagefactory (?!validate)", script(step))]
 
 
-def test_what_a_lab_holds_reaches_no_agent_as_a_command(tmp_path: Path) -> None:
-    """Whatever program shows it, on whichever stream, and whatever its exit code is."""
+def test_no_text_from_a_lab_is_a_command_to_the_agent(tmp_path: Path) -> None:
+    """From any program, on either stream, with any exit code."""
     for number, step in enumerate(shown_steps()):
         folder = tmp_path / str(number)
         folder.mkdir()
         body = f"printf '%s\\n' {shlex.quote(HOSTILE)}; printf '%s\\n' {shlex.quote(HOSTILE)} >&2; exit 3"
         program = "pulumi" if "pulumi" in script(step) else "imagefactory"
-        answer = run_step(script(step), folder, body, program, KEEP="2", BUILD_ARTIFACTSTAGINGDIRECTORY=str(folder))
-        assert answer.returncode == 3, script(step)
-        assert answer.stdout == SHOWN * (4 if "up" in step["displayName"] else 2) and answer.stderr == ""
-        assert not agent_commands(answer.stdout)
+        done = run_step(script(step), folder, body, program, KEEP="2", BUILD_ARTIFACTSTAGINGDIRECTORY=str(folder))
+        assert done.returncode == 3, script(step)
+        assert done.stdout == SHOWN * (4 if "up" in step["displayName"] else 2) and done.stderr == ""
+        assert not agent_commands(done.stdout)
         assert all(SHOWN.splitlines()[0] in report.read_text("utf-8") for report in folder.glob("*.md"))
 
 
-def test_every_step_that_others_can_speak_through_is_restricted() -> None:
-    """A line that slips through sets no variable and uploads nothing. Two steps are free, which show commands alone."""
+def test_every_step_that_prints_text_of_others_has_restricted_commands() -> None:
+    """So no line sets a variable or uploads a file. Two steps, which print only commands, are unrestricted."""
     every = [step for occasion in OCCASIONS for _, step in steps(expanded(occasion))]
     every += expanded_factory()["jobs"][0]["steps"]
     targets = {script(step): step.get("target") for step in every if script(step)}
@@ -325,8 +325,8 @@ def test_every_step_that_others_can_speak_through_is_restricted() -> None:
     assert all(target == limits for target in targets.values() if target)
 
 
-def test_a_stack_whose_storage_is_opened_by_keys_is_not_previewed(tmp_path: Path) -> None:
-    """A pull request's code would hold them; the other stacks are previewed, and main serves all of them."""
+def test_a_stack_with_access_by_storage_keys_is_not_previewed(tmp_path: Path) -> None:
+    """A pull request's code could read the keys. Other stacks are previewed, and main updates all stacks."""
     pipeline = expanded("pull request", "key")
     assert [stage["stage"] for stage in pipeline["stages"]] == ["validate", f"preview_{stacks()[1]}"]
     assert not schema_errors(pipeline, tmp_path)
@@ -342,18 +342,18 @@ def test_a_stack_whose_storage_is_opened_by_keys_is_not_previewed(tmp_path: Path
         ("config:\n  imagefactory:storageAuth: aad # key\n", 0),
     ],
 )
-def test_keys_that_the_pipeline_does_not_know_of_stop_the_run(settings: str, code: int, tmp_path: Path) -> None:
-    """Before any preview: whoever sets `storageAuth: key` in the stack's file is told to say so in the pipeline."""
+def test_storage_keys_that_the_pipeline_does_not_declare_stop_the_run(settings: str, code: int, tmp_path: Path) -> None:
+    """Before any preview: the error says to set `storageAuth: key` in the pipeline as well as in the stack's file."""
     (tmp_path / "Pulumi.dev.yaml").write_text(settings, "utf-8")
     checks = [step for _, step in steps(expanded("pull request")) if "storageAuth" in script(step)]
-    answer = run_step(f"cd '{tmp_path}'\n{script(checks[0])}", tmp_path, "exit 9")
-    assert answer.returncode == code and answer.stderr.count("\n") == code
+    done = run_step(f"cd '{tmp_path}'\n{script(checks[0])}", tmp_path, "exit 9")
+    assert done.returncode == code and done.stderr.count("\n") == code
     assert len([step for _, step in steps(expanded("pull request", "key")) if "storageAuth" in script(step)]) == 1
 
 
 def test_the_validate_step_passes_on_the_sample_configuration(tmp_path: Path) -> None:
-    """The step as written, run by the real command."""
+    """With the real command."""
     step = next(step for _, step in steps(expanded("main")) if "imagefactory validate" in script(step))
-    answer = run_step(script(step), tmp_path, "exit 9", **step["env"])
-    assert (answer.returncode, answer.stderr) == (0, "")
-    assert "Configuration: 2 labs" in answer.stdout
+    done = run_step(script(step), tmp_path, "exit 9", **step["env"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Configuration: 2 labs" in done.stdout

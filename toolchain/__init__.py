@@ -1,5 +1,5 @@
-"""What `dev.py` is made of: its verbs, and how they run and show the programs that they need.
+"""The commands of `dev.py`, and how they run the programs that they need.
 
-Standard library only, because it runs before anything is installed; `lab_table` and `languagehost` run in the
-environment.
+Uses only the standard library, because it runs before anything is installed. Exceptions: `lab_table` and `languagehost`
+run in the project's environment.
 """

@@ -1,7 +1,6 @@
-"""Where things lie: the checkout, its private folder `.local`, the user's cache folder.
+"""Paths of the checkout, its private folder `.local` and the user's cache folder.
 
-Owns paths, nothing else. What is private to a checkout lies under `.local` (mode 0700); what is big and the same for
-every checkout lies in the cache.
+Files of one checkout are in `.local` (mode 0700). Large files that all checkouts share are in the cache.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STACK = "local"
-"""Name of the stack that dev.py runs."""
+"""The stack that dev.py runs."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Checkout:
 
     @classmethod
     def here(cls) -> Checkout:
-        """The checkout that this module is part of."""
+        """Return the checkout that contains this module."""
         return cls(Path(__file__).resolve().parents[1])
 
     @property
@@ -31,19 +30,19 @@ class Checkout:
 
     @property
     def python(self) -> Path:
-        """Interpreter of the environment, whether or not it is there yet."""
+        """Interpreter of the environment, which may not exist yet."""
         return self.venv / "bin" / "python"
 
     @property
     def local(self) -> Path:
-        """The private folder; made on first use."""
+        """The private folder; created on first use."""
         path = self.root / ".local"
         path.mkdir(mode=0o700, exist_ok=True)
         return path
 
     @property
     def bin(self) -> Path:
-        """Engine and language host of this checkout, where the engine was built here."""
+        """Engine and language host of this checkout, if the engine was built from source."""
         return self.local / "bin"
 
     @property
@@ -65,7 +64,7 @@ class Checkout:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for this project; made on first use."""
+    """Return the user's cache folder for this project; create it on first use."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     path = (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "imagefactory"
     path.mkdir(parents=True, exist_ok=True)

@@ -1,80 +1,89 @@
-"""The verb `test`: every check of the project, all of them run, all failures named at the end.
+"""The command `test`: all checks of the project, then the test suite.
 
-Owns the list of checks. With arguments for pytest only pytest runs, on what they select.
+Defines the list of checks. With arguments for pytest, runs only pytest, on the tests that they select.
 """
 
 from __future__ import annotations
 
 import os
-import time
+import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain.checkout import Checkout
 from toolchain.cloud import emulator_variables
-from toolchain.faults import SetupFault
+from toolchain.parallel import Finished, run_in_parallel
 from toolchain.processes import run_in_foreground
-from toolchain.progress import say
-from toolchain.setup.pythons import ensure_unit_environment, other_pythons
+from toolchain.progress import Step, above_live_line, say
+from toolchain.setup.pythons import other_pythons
 from toolchain.shell import tool_variables
 from toolchain.stack import set_up
 
-CHECKS: dict[str, tuple[str, ...]] = {
+FIRST_CHECKS: dict[str, tuple[str, ...]] = {
     "ruff check": ("ruff", "check", "--no-cache", "."),
     "ruff format": ("ruff", "format", "--check", "."),
     "mypy": ("mypy", "--strict", "."),
+}
+LAST_CHECKS: dict[str, tuple[str, ...]] = {
     "import layers": ("lint-imports",),
     "labs.json schema": ("imagefactory", "schema", "--check"),
 }
+"""Short ones: they run on the cores that the unit tests no longer need."""
 PYTEST = "pytest"
-UNIT_TESTS = ("-q", "--hypothesis-profile=few", "tests/unit")
-"""On the other Pythons, where few examples show what the version changes."""
 WORKERS_PER_CORE = 2
-"""Test processes for each core: an engine, a copy and an emulated cloud leave a core idle about half of the time."""
+"""Test processes per core: an engine, a copy and an emulated cloud leave a core idle about half of the time."""
+COLORS = {"CLICOLOR_FORCE": "1", "MYPY_FORCE_COLOR": "1", "PY_COLORS": "1"}
+"""For checks whose output is collected before it is printed to a terminal."""
 
 
 def test(checkout: Checkout, arguments: Sequence[str]) -> int:
-    """Set up, then run all checks and pytest (or only pytest with `arguments`). 0 if everything passed, else 1.
+    """Set up, then run all checks and the test suite, or only pytest if there are `arguments` for it.
 
-    The unit tests run on every other Python of this machine too. Where nothing failed, pytest's own lines are the last.
+    Run one check per core at a time, among them the unit tests on each other Python of this machine; then the suite.
+    If nothing failed, the summary of the suite is the last line. Return 0, or the exit code of the first failure.
     """
     engine = set_up(checkout, development=True)
     env = {**os.environ, **tool_variables(checkout, engine), **emulator_variables(checkout)}
-    results: dict[str, str] = {}
-
-    def run(name: str, *command: str | Path) -> None:
-        say(f"== {name}")
-        began = time.monotonic()
-        code = run_in_foreground(command, cwd=checkout.root, env=env)
-        results[name] = f"{'passed' if code == 0 else f'FAILED (exit code {code})'}, {time.monotonic() - began:.0f} s"
-
+    programs = checkout.venv / "bin"
     if arguments:
-        run(PYTEST, checkout.venv / "bin" / PYTEST, *arguments)
-    else:
-        for name, (program, *rest) in CHECKS.items():
-            run(name, checkout.venv / "bin" / program, *rest)
-        for python in other_pythons():
-            name = f"unit tests on Python {python.version}"
-            try:
-                run(name, ensure_unit_environment(checkout, python), "-m", PYTEST, *side_by_side(1), *UNIT_TESTS)
-            except SetupFault as fault:
-                say(f"dev.py: {fault}")
-                results[name] = f"FAILED (no environment of {python.program})"
-        _summary(results)
-        run(PYTEST, checkout.venv / "bin" / PYTEST, *side_by_side(WORKERS_PER_CORE))
-    failed = {name: result for name, result in results.items() if "FAILED" in result}
+        return run_in_foreground([programs / PYTEST, *arguments], cwd=checkout.root, env=env)
+    commands: dict[str, list[str | Path]] = {
+        name: [programs / program, *rest] for name, (program, *rest) in FIRST_CHECKS.items()
+    }
+    for python in other_pythons():
+        # The same process installs the environment, so that other checks do not wait for the package index.
+        unit_tests = (sys.executable, "-m", "toolchain.unit_tests", python.version, python.program)
+        commands[f"unit tests on Python {python.version}"] = list(unit_tests)
+    commands |= {name: [programs / program, *rest] for name, (program, *rest) in LAST_CHECKS.items()}
+    results: list[Finished] = []
+    with Step(f"Run {len(commands)} checks") as step:
+
+        def show(finished: Finished) -> None:
+            with above_live_line():
+                say(f"== {finished.name}: {finished.result}")
+                print(finished.output, end="", flush=True)
+            results.append(finished)
+
+        colors = COLORS if sys.stdout.isatty() else {}
+        run_in_parallel(step, commands, show, processes=cores(), cwd=checkout.root, env={**env, **colors})
+    _summary(results)
+    name = f"{PYTEST} on Python {platform.python_version()}"
+    say(f"== {name}")
+    workers = [f"--numprocesses={cores() * WORKERS_PER_CORE}", "--dist=load", "--maxschedchunk=1"]
+    code = run_in_foreground([programs / PYTEST, *workers], cwd=checkout.root, env=env)
+    failed = [each for each in (*results, Finished(name, code)) if each.code]
     if failed:
         _summary(failed)
-    return int(bool(failed))
+    return failed[0].code if failed else 0
 
 
-def side_by_side(per_core: int) -> list[str]:
-    """The arguments of pytest for so many processes for each core, each of which gets a test whenever it has none."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [f"--numprocesses={cores * per_core}", "--dist=load", "--maxschedchunk=1"]
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _summary(results: dict[str, str]) -> None:
+def _summary(results: Sequence[Finished]) -> None:
     say("== Summary")
-    for name, result in results.items():
-        say(f"{name:<32}{result}")
+    for each in results:
+        say(f"{each.name:<32}{each.result}")

@@ -1,7 +1,4 @@
-"""The table that ends `dev.py up`: labs x images, from the stack's outputs (JSON on standard input).
-
-Owns the drawing only; what is shown is the stack output `labs` as it is.
-"""
+"""Prints the last table of `dev.py up`, the images of each lab, from the stack's outputs (JSON on standard input)."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from imagefactory.plain_text import printable
 
 
 def lab_table(labs: Mapping[str, Any]) -> Table:
-    """One row per image of a lab; a lab without images has one row too."""
+    """Return a table with one row per image, and one row for a lab without images."""
     table = Table(title="Images in the target labs", title_justify="left")
     for column in ("Lab", "Image", "Image path", "State"):
         table.add_column(column, overflow="fold")
@@ -34,6 +31,6 @@ def lab_table(labs: Mapping[str, Any]) -> Table:
 if __name__ == "__main__":
     outputs = json.load(sys.stdin)
     if isinstance(outputs.get("labs"), dict):
-        # Logs and pipes have no width of their own; rich would take 80, which breaks image names.
+        # For a log or pipe rich assumes 80 columns, which breaks image names.
         width = None if sys.stdout.isatty() else 120
         Console(width=width, markup=False, emoji=False).print(lab_table(outputs["labs"]))

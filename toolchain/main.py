@@ -1,7 +1,4 @@
-"""The command line of dev.py: verbs, their arguments, and the one place where an error becomes an exit code.
-
-Owns argument parsing only; each verb is a function of its module.
-"""
+"""The command line of dev.py: parses arguments, runs one command and turns an error into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -15,8 +12,7 @@ from pathlib import Path
 from toolchain.checkout import Checkout
 from toolchain.checks import test
 from toolchain.cloud import cloud_status, emulator_variables, run_cloud, start_cloud
-from toolchain.faults import SetupFault
-from toolchain.processes import ToolOutput
+from toolchain.errors import SetupError
 from toolchain.progress import say
 from toolchain.setup.environment import ensure_environment, stamp_file
 from toolchain.shell import SHELLS, cloud_variables, render, tool_variables
@@ -26,64 +22,89 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one verb. Returns the exit code: 0 done, 1 a step could not be had, else that of the tool that failed."""
+    """Run one command. Return the exit code: 0 success, 1 a setup step failed, else that of the tool that failed."""
     for_pytest: list[str] = []
     if arguments[:1] == ["test"] and arguments[1:] not in (["-h"], ["--help"]):
-        arguments, for_pytest = arguments[:1], list(arguments[1:])
+        # Not parsed here, so that every option reaches pytest; a leading "--" is for those who expect to need one.
+        for_pytest = list(arguments[2:] if arguments[1:2] == ["--"] else arguments[1:])
+        arguments = arguments[:1]
     options = _parser().parse_args(arguments)
     options.pytest = for_pytest
     checkout = Checkout.here()
     try:
-        return int(VERBS[options.verb](checkout, options))
-    except SetupFault as fault:
-        say(f"dev.py: {fault}")
-        if isinstance(fault.__cause__, ToolOutput):
-            say(str(fault.__cause__))
+        return int(COMMANDS[options.command](checkout, options))
+    except SetupError as error:
+        say(f"dev.py: {error.with_output()}")
         return 1
     except BrokenPipeError:
-        # The reader of our output (head, less) has seen enough; nothing more may be written, not even at exit.
+        # The reader of the output (head, less) has exited; nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        say(f"dev.py: {error}, so it stopped. Mend that (rights, room on the disk), then run it again")
+        say(f"dev.py: {error}; stopped. Check permissions and free disk space, then run it again")
         return 1
     except KeyboardInterrupt:
-        say("\ndev.py: interrupted; run the same command again to go on.")
+        say("\ndev.py: interrupted. Run the same command again to continue.")
         return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dev.py",
-        description="The image factory on this machine alone: its tools, an embedded cloud, its tests.",
-        epilog="Everything lies in this checkout (.venv, .local) and in the user's cache folder. Nothing needs root.",
+        description="Run and test the image factory on this machine, with an embedded cloud.",
+        epilog="Writes only to this checkout (.venv, .local) and your cache folder. Does not need root.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser(
-        "up", help="set up, start the embedded cloud, save its VMs, and run `pulumi up` of the local stack"
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _command(
+        commands,
+        "up",
+        "Save VMs and update the local stack, on the embedded cloud",
+        "Sets up the tools, starts the embedded cloud, saves the VMs of its factory lab and runs `pulumi up` on the "
+        "stack `local`. Run it again to resume after an interrupt. Exit code: that of `pulumi up`.",
     )
-    verbs.add_parser("down", help="destroy the local stack and stop the embedded cloud")
-    verbs.add_parser(
+    _command(
+        commands,
+        "down",
+        "Destroy the local stack and stop the embedded cloud",
+        "Exit code: that of `pulumi destroy`, or 0 if neither exists.",
+    )
+    _command(
+        commands,
         "test",
-        usage="dev.py test [PYTEST ARGUMENT ...]",
-        help="set up and run all checks and tests; arguments after it go to pytest, which then runs alone",
+        "Run all checks and tests, or only pytest with your arguments",
+        "Without arguments: runs ruff, mypy, import-linter, the unit tests on each other Python from 3.10 on that this "
+        "machine has, and the test suite. With arguments: runs only pytest, in one process. Examples: "
+        "`dev.py test tests/unit`, `dev.py test -k relay -x`, `dev.py test tests/azure -n 4 --durations=20` (the 20 "
+        "slowest). Exit code: 0, or that of the first failure.",
+    ).usage = "dev.py test [PYTEST ARGUMENT ...]"
+    _command(commands, "setup", "Set up Python environment, Pulumi engine, plugins, Node.js and Azurite")
+    env = _command(
+        commands,
+        "env",
+        'Print the variables for a shell: eval "$(python3 dev.py env)"',
+        "Includes the endpoints of the embedded cloud if it is running.",
     )
-    verbs.add_parser("setup", help="only set up: Python environment, Pulumi engine, plugins, Node.js, Azurite")
-    env = verbs.add_parser("env", help='print the variables for a shell: eval "$(python3 dev.py env)"')
-    env.add_argument("--shell", choices=SHELLS, default="posix", help="how to print them (default: posix)")
-    cloud = verbs.add_parser("cloud", help="the embedded cloud on its own: start, stop, status")
+    env.add_argument("--shell", choices=SHELLS, default="posix", help="output format (default: posix)")
+    cloud = _command(commands, "cloud", "Start, stop or inspect the embedded cloud")
     actions = cloud.add_subparsers(dest="action", required=True, metavar="ACTION")
-    start = actions.add_parser("start", help="start it, if it does not run")
+    start = _command(actions, "start", "Start the embedded cloud if it is not running")
     start.add_argument(
         "--seed",
         type=Path,
         metavar="FILE",
-        help="what it shall hold (docs/embedded-cloud.md); at the first start default.json of localcloud/seeds",
+        help="document of labs and images to add (docs/development/embedded-cloud.md; default at the first start: "
+        "localcloud/seeds/default.json)",
     )
-    actions.add_parser("stop", help="stop it; what it holds is kept")
-    status = actions.add_parser("status", help="its endpoints, storage accounts and labs")
-    status.add_argument("--json", action="store_true", help="as JSON, with the storage keys")
+    _command(actions, "stop", "Stop the embedded cloud; its labs and blobs are kept")
+    status = _command(actions, "status", "Show endpoints, storage accounts and labs")
+    status.add_argument("--json", action="store_true", help="print JSON, with the storage keys")
     return parser
+
+
+def _command(
+    parsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, details: str = ""
+) -> argparse.ArgumentParser:
+    return parsers.add_parser(name, help=summary, description=f"{summary}. {details}".strip())
 
 
 def _setup(checkout: Checkout, options: argparse.Namespace) -> int:
@@ -98,7 +119,7 @@ def _env(checkout: Checkout, options: argparse.Namespace) -> int:
     status = cloud_status(checkout)
     variables = tool_variables(checkout, engine)
     if status is None:
-        say("The embedded cloud does not run, so its endpoints are left out. Start it: python3 dev.py cloud start")
+        say("The embedded cloud is not running; its endpoints are omitted. Start it: python3 dev.py cloud start")
     else:
         variables |= cloud_variables(status)
     print(render(variables, options.shell), flush=True)
@@ -111,12 +132,12 @@ def _cloud(checkout: Checkout, options: argparse.Namespace) -> int:
         start_cloud(checkout, options.seed)
         return 0
     if not stamp_file(checkout).exists():
-        say("The embedded cloud has never been started here.")
+        say("The embedded cloud has never been started in this checkout.")
         return int(options.action == "status")
     return run_cloud(checkout, options.action, ["--json"] if options.action == "status" and options.json else [])
 
 
-VERBS = {
+COMMANDS = {
     "up": lambda checkout, options: up(checkout),
     "down": lambda checkout, options: down(checkout),
     "test": lambda checkout, options: test(checkout, options.pytest),

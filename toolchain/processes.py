@@ -1,6 +1,6 @@
-"""Running other programs: quietly with a log, or in the foreground with the user's terminal.
+"""Runs other programs: quietly, with the last lines of output for an error, or in the user's terminal.
 
-Owns their output, their end at Ctrl-C, and the message when they fail.
+Passes signals on to them and stops them if this process is interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from toolchain.faults import SetupFault
+from toolchain.errors import SetupError
 from toolchain.progress import Step
 
 TAIL_LINES = 12
@@ -28,9 +28,9 @@ def run_quietly(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run to the end; the last line of output is the step's note. Raises SetupFault with the output's tail if it fails.
+    """Run until it exits; the latest line of output is the step's note. Raises SetupError with the last lines.
 
-    `env` is added to this process's environment. The child is ended if this process is interrupted.
+    Adds `env` to this process's environment. Stops the program if this process is interrupted.
     """
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     try:
@@ -45,7 +45,7 @@ def run_quietly(
             errors="replace",
         )
     except OSError as error:
-        raise SetupFault(step.title, f"{command[0]} could not be started ({error.strerror})", remedy) from error
+        raise SetupError(step.title, f"{command[0]} cannot be started ({error.strerror})", remedy) from error
     try:
         assert process.stdout is not None  # noqa: S101 - stdout=PIPE
         for line in process.stdout:
@@ -58,26 +58,29 @@ def run_quietly(
         process.wait()
         raise
     if code:
-        raise SetupFault(step.title, f"{Path(command[0]).name} ended with exit code {code}", remedy) from ToolOutput(
-            tail
+        raise SetupError(step.title, f"{Path(command[0]).name} failed with exit code {code}", remedy, tail)
+
+
+def printed(command: Sequence[str | Path], **variables: str) -> str:
+    """Return what a command prints to standard output, stripped; empty if it cannot be started or takes 60 s."""
+    env = {**os.environ, **variables}
+    try:
+        done = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, timeout=60, check=False, env=env
         )
-
-
-class ToolOutput(Exception):
-    """The last lines that a failed tool printed; the cause of a SetupFault."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(f"  | {line}" for line in lines))
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
 
 
 def run_in_foreground(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> int:
-    """Run with the user's terminal and return its exit code (128 + the signal, if one ended it).
+    """Run in the user's terminal and return the exit code (128 + the signal, if one ended it).
 
-    An interrupt is the child's to handle: it is passed on, once, and this process goes on waiting.
+    The program handles an interrupt: it receives the signal once, and this process continues to wait for it.
     """
     process: subprocess.Popen[bytes] | None = None
     early: list[int] = []
-    # A terminal sends Ctrl-C to the child as well; a second one would mean "kill" to the engine.
+    # A terminal sends Ctrl-C to the program as well; the engine would take a second one for a kill.
     from_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def pass_on(number: int, frame: FrameType | None) -> None:
@@ -95,4 +98,9 @@ def run_in_foreground(command: Sequence[str | Path], *, cwd: Path, env: Mapping[
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return shell_exit_code(code)
+
+
+def shell_exit_code(code: int) -> int:
+    """Return the exit code as a shell does: 128 + the signal if one ended the program (`code` is negative)."""
     return 128 - code if code < 0 else code

@@ -1,6 +1,6 @@
-"""What a shell needs so that `pulumi ... -s local` and `imagefactory` work by hand.
+"""Environment variables with which `pulumi ... -s local` and `imagefactory` work in a shell.
 
-Owns the names and values of those variables, and how each shell reads them.
+Defines their names and values, and formats them for each shell.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHELLS = ("posix", "powershell", "json")
 
 
 def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) -> dict[str, str]:
-    """Engine and environment, without the embedded cloud. `path` defaults to PATH."""
+    """Return the variables of engine and environment, without the embedded cloud. `path` defaults to PATH."""
     path = os.environ.get("PATH", os.defpath) if path is None else path
     front = [str(checkout.venv / "bin"), str(engine.bin)]
     return {
@@ -27,15 +27,15 @@ def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) 
         "PULUMI_BACKEND_URL": f"file://{checkout.stacks}",
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # The engine would offer its vendor's online assistant after each failure.
+        # Otherwise the engine offers its vendor's online assistant after each failure.
         "PULUMI_SUPPRESS_NEO_LINK": "true",
-        # The local stack's plugins are all in PULUMI_HOME: a missing one is named at once instead of being downloaded.
+        # All plugins of the local stack are in PULUMI_HOME: report a missing one instead of downloading it.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
 
 
 def cloud_variables(status: Mapping[str, object]) -> dict[str, str]:
-    """Endpoints and identity of a running embedded cloud, from its status."""
+    """Return the variables of a running embedded cloud, endpoints and identity, from its status."""
     blob = urlsplit(str(status["blobEndpoint"]))
     return {
         "IMAGEFACTORY_RESOURCE_MANAGER": str(status["resourceManager"]),
@@ -47,7 +47,7 @@ def cloud_variables(status: Mapping[str, object]) -> dict[str, str]:
 
 
 def render(variables: Mapping[str, str], shell: str) -> str:
-    """The text that `shell` (one of SHELLS) evaluates, or a JSON object."""
+    """Return the commands that set the variables in `shell` (one of SHELLS), or a JSON object."""
     if shell == "json":
         return json.dumps(variables, indent=2)
     if shell == "powershell":

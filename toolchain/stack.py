@@ -1,6 +1,6 @@
-"""The verbs `up` and `down`: the local stack from finished VMs to a table of images, and back to nothing.
+"""The commands `up` and `down`: update the local stack from finished VMs to a table of images, and destroy it.
 
-Owns their order of steps. The engine's own output goes to the user as it is; its exit code is the verb's.
+Prints the engine's output unchanged and returns its exit code.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from toolchain.setup.environment import ensure_environment, locked_version
 from toolchain.shell import cloud_variables, tool_variables
 
 PARALLEL = "64"
-"""Operations that the engine runs at once: they wait for the storage service, not for this machine."""
+"""Concurrent operations of the engine: they wait for the storage service, not for this machine."""
+OPTIONS = ("--stack", STACK, "--parallel", PARALLEL, "--suppress-permalink=true")
 
 
 def set_up(checkout: Checkout, *, development: bool = False) -> Engine:
-    """Environment, engine, and the plugins in this checkout's PULUMI_HOME. Raises SetupFault."""
+    """Set up environment and engine, and the plugins in this checkout's PULUMI_HOME. Raises SetupError."""
     ensure_environment(checkout, development=development)
     engine = ensure_engine(checkout)
     checkout.stacks.mkdir(parents=True, exist_ok=True)
@@ -31,74 +32,68 @@ def set_up(checkout: Checkout, *, development: bool = False) -> Engine:
     return engine
 
 
-def up(checkout: Checkout) -> int:
-    """Save the factory's VMs and make the local stack what the configuration says, on the embedded cloud.
+class _LocalShell:
+    """Runs commands as in a shell with the variables of `dev.py env`, with the embedded cloud running."""
 
-    Returns the engine's exit code.
-    """
-    engine = set_up(checkout)
-    status = start_cloud(checkout)
-    env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
+    def __init__(self, checkout: Checkout) -> None:
+        engine = set_up(checkout)
+        status = start_cloud(checkout)
+        self.checkout = checkout
+        self.pulumi = engine.bin / "pulumi"
+        self.env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
+
+    def run(self, program: Path, *arguments: str) -> int:
+        """Run in the user's terminal and return the exit code."""
+        return run_in_foreground([program, *arguments], cwd=self.checkout.root, env=self.env)
+
+    def run_quietly(self, title: str, *arguments: str, remedy: str) -> None:
+        """Run pulumi. Raises SetupError if it fails."""
+        with Step(title) as step:
+            command: list[str | Path] = [self.pulumi, *arguments, "--non-interactive"]
+            run_quietly(step, command, cwd=self.checkout.root, env=self.env, remedy=remedy)
+
+    def change_stack(self, command: str, *options: str) -> int:
+        """Run `pulumi up` or `destroy` and return the exit code. If it fails, report a lock of the stack."""
+        code = self.run(self.pulumi, command, "--yes", "--continue-on-error", *OPTIONS, *options)
+        if code:
+            _report_locks(self.checkout)
+        return code
+
+
+def up(checkout: Checkout) -> int:
+    """Save the factory's VMs and update the local stack, on the embedded cloud. Return the engine's exit code."""
+    shell = _LocalShell(checkout)
     if stack_file(checkout) is None:
-        with Step("Create the stack") as step:
-            run_quietly(
-                step,
-                [engine.bin / "pulumi", "stack", "init", STACK, "--non-interactive"],
-                cwd=checkout.root,
-                env=env,
-                remedy=f"Delete {checkout.stacks} if nothing in it is needed, then run the same command again",
-            )
-    if run_in_foreground(
-        [checkout.venv / "bin" / "imagefactory", "save", "--stack", STACK], cwd=checkout.root, env=env
-    ):
-        say("Not every VM of the factory lab was saved; what was, is distributed.")
-    common = ["--stack", STACK, "--parallel", PARALLEL, "--suppress-permalink=true", "--suppress-outputs"]
-    if run_in_foreground([engine.bin / "pulumi", "preview", *common], cwd=checkout.root, env=env):
-        say("The preview found faults, named above; what they do not touch is served all the same.")
-    # The preview that is part of `up` would stop the run at such a fault.
-    code = run_in_foreground(
-        [engine.bin / "pulumi", "up", "--yes", "--skip-preview", "--continue-on-error", *common],
-        cwd=checkout.root,
-        env=env,
-    )
+        remedy = f"Delete {checkout.stacks} if you do not need its stacks, then run the same command again"
+        shell.run_quietly("Create the stack", "stack", "init", STACK, remedy=remedy)
+    if shell.run(checkout.venv / "bin" / "imagefactory", "save", "--stack", STACK):
+        say("Not all VMs of the factory lab were saved; the saved ones are distributed.")
+    if shell.run(shell.pulumi, "preview", *OPTIONS, "--suppress-outputs"):
+        say("The preview reported errors (see above); labs and images without errors are updated.")
+    # With its own preview, `up` stops before it updates any lab.
+    code = shell.change_stack("up", "--skip-preview", "--suppress-outputs")
+    _show_labs(shell)
     if code:
-        _tell_of_locks(checkout)
-    _show_labs(checkout, engine, env)
-    if code:
-        say(f"pulumi up ended with exit code {code}; what failed is named above.")
+        say(f"pulumi up failed with exit code {code}; see the errors above.")
     else:
-        say('By hand: eval "$(python3 dev.py env)", then `pulumi preview -s local`, ... End: python3 dev.py down')
+        say('To continue in your shell: eval "$(python3 dev.py env)", then `pulumi preview -s local`, ...')
+        say("To destroy the stack and stop the cloud: python3 dev.py down")
     return code
 
 
 def down(checkout: Checkout) -> int:
-    """Destroy the local stack and stop the embedded cloud. What is not there is passed over. Returns the exit code."""
+    """Destroy the local stack and stop the embedded cloud, as far as they exist. Return the exit code."""
     code = 0
     if stack_file(checkout):
-        engine = set_up(checkout)
-        status = start_cloud(checkout)
-        env = {**os.environ, **tool_variables(checkout, engine), **cloud_variables(status)}
-        code = run_in_foreground(
-            [
-                *(engine.bin / "pulumi", "destroy", "--stack", STACK, "--yes", "--continue-on-error"),
-                *("--parallel", PARALLEL, "--suppress-permalink=true"),
-            ],
-            cwd=checkout.root,
-            env=env,
-        )
+        shell = _LocalShell(checkout)
+        code = shell.change_stack("destroy")
         if code:
-            _tell_of_locks(checkout)
-            say(f"pulumi destroy ended with exit code {code}; what failed is named above.")
+            say(f"pulumi destroy failed with exit code {code}; see the errors above.")
         else:
-            with Step("Remove the stack") as step:
-                run_quietly(
-                    step,
-                    # Its Pulumi.local.yaml is part of the project and stays.
-                    [engine.bin / "pulumi", "stack", "rm", STACK, "--yes", "--preserve-config", "--non-interactive"],
-                    cwd=checkout.root,
-                    env=env,
-                    remedy="Its own message above says why; run the same command again",
-                )
+            # Pulumi.local.yaml is part of the project and is kept.
+            remove = ("stack", "rm", STACK, "--yes", "--preserve-config")
+            remedy = "See the output below for the cause, then run the same command again"
+            shell.run_quietly("Remove the stack", *remove, remedy=remedy)
     else:
         say("There is no local stack: nothing to destroy.")
     if not checkout.cloud_state.is_dir():
@@ -109,28 +104,22 @@ def down(checkout: Checkout) -> int:
 
 
 def stack_file(checkout: Checkout) -> Path | None:
-    """State of the stack in the file backend; None if there is no stack."""
+    """Return the stack's state file in the file backend; None if there is no stack."""
     return next((checkout.stacks / ".pulumi" / "stacks").glob(f"*/{STACK}.json"), None)
 
 
-def _tell_of_locks(checkout: Checkout) -> None:
-    locks = list((checkout.stacks / ".pulumi" / "locks").rglob("*.json"))
-    if locks:
+def _report_locks(checkout: Checkout) -> None:
+    if list((checkout.stacks / ".pulumi" / "locks").rglob("*.json")):
         say(
-            "The stack is locked: another pulumi works on it, or one was killed. If none runs any more: "
+            "The stack is locked: another pulumi command is running, or one was killed. If none is running: "
             'eval "$(python3 dev.py env)" && pulumi cancel --yes -s local; then run the same command again.'
         )
 
 
-def _show_labs(checkout: Checkout, engine: Engine, env: dict[str, str]) -> None:
-    outputs = subprocess.run(
-        [str(engine.bin / "pulumi"), "stack", "output", "--json", "--stack", STACK],
-        cwd=checkout.root,
-        env=env,
-        capture_output=True,
-        check=False,
-    )
+def _show_labs(shell: _LocalShell) -> None:
+    root = shell.checkout.root
+    show = [str(shell.pulumi), "stack", "output", "--json", "--stack", STACK]
+    outputs = subprocess.run(show, cwd=root, env=shell.env, capture_output=True, check=False)
     if outputs.returncode == 0:
-        subprocess.run(
-            [str(checkout.python), "-m", "toolchain.lab_table"], cwd=checkout.root, input=outputs.stdout, check=False
-        )
+        table = [str(shell.checkout.python), "-m", "toolchain.lab_table"]
+        subprocess.run(table, cwd=root, input=outputs.stdout, check=False)

@@ -1,4 +1,4 @@
-"""The bare program: a component per lab, and per image a chain of three resources that nothing stands behind."""
+"""The bare program: a component per lab, and per image a chain of three resources that exist only in the state."""
 
 import pulumi
 

@@ -1,6 +1,6 @@
-"""Work that many operations need and that runs once: the first caller starts it, the others wait for the same result.
+"""Work that concurrent callers share: the first caller starts it, the others wait for the same result.
 
-All callers that wait also share a failure; it is not cached, so the next caller tries again.
+A failure is raised in each caller that waits for it, and not kept: the next caller tries again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class Once(Generic[Key, Result]):
-    """Results of a coroutine by key. To cancel one caller does not cancel the work for the others."""
+    """Results of a coroutine by key. Cancelling one caller does not cancel the work for the others."""
 
     def __init__(self) -> None:
         self._work: dict[Key, asyncio.Task[Result]] = {}
@@ -27,10 +27,10 @@ class Once(Generic[Key, Result]):
         return await asyncio.shield(task)
 
     def forget(self, key: Key) -> None:
-        """Make the next caller start the work again; callers that wait get the result of the work in progress."""
+        """Start the work again for the next caller; callers that wait get the result of the running work."""
         self._work.pop(key, None)
 
     async def results(self) -> list[Result]:
-        """Return all results, also of work in progress, without failures."""
+        """Return all results, also of running work; skip failures."""
         found = await asyncio.gather(*self._work.values(), return_exceptions=True)
         return [each for each in found if not isinstance(each, BaseException)]

@@ -1,6 +1,6 @@
 """Cached values with an expiry: renewed before they expire, once for all concurrent callers.
 
-Decides when a value is renewed, and what happens if that fails. Independent of what the values are (tokens, SAS).
+Decides when a value is renewed, and what happens if that fails. Does not know what the values are (tokens, SAS).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any, Generic
 from imagefactory.aio.once import Key, Once, Result
 
 RENEWED_BEFORE_SECONDS = 5 * 60.0
-"""How long before its expiry a value is renewed; a short-lived one at half of its lifetime."""
+"""How long before it expires a value is renewed; a short-lived one after half of its life."""
 
 AGAIN_SECONDS = 30.0
-"""The wait after a failed renewal, while the old value is still valid."""
+"""How long to wait after a renewal that failed, while the old value is still valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lasting(Generic[Result]):
-    """A value, when it is renewed, and when it expires (both in seconds since 1970)."""
+    """A value, when to renew it, and when it expires (both in seconds since 1970)."""
 
     value: Result
     renew_at: float
@@ -29,28 +29,29 @@ class Lasting(Generic[Result]):
 
 
 def lasting(value: Result, ends_at: float) -> Lasting[Result]:
-    """Return a value that was created now, to be renewed before its expiry."""
+    """Return a value that was created now, to be renewed well before it expires."""
     now = time.time()
     return Lasting(value, max((now + ends_at) / 2, ends_at - RENEWED_BEFORE_SECONDS), ends_at)
 
 
 class Renewing(Generic[Key, Result]):
-    """Lasting values by key."""
+    """Cached values by key."""
 
     def __init__(self) -> None:
         self._kept: dict[Key, Lasting[Result]] = {}
         self._making: Once[Key, Lasting[Result]] = Once()
 
     async def get(self, key: Key, make: Callable[[], Coroutine[Any, Any, Lasting[Result]]]) -> Result:
-        """Return the value of this key from `make`. Raises what `make` raises, unless the old value is still valid."""
+        """Return the value of this key, created by `make`. Raises what `make` raises, unless the old value is valid."""
         kept = self._kept.get(key)
         if kept is None or time.time() >= kept.renew_at:
             kept = await self._making.get(key, lambda: self._made(key, make))
         return kept.value
 
-    def drop(self, is_refused: Callable[[Result], bool]) -> None:
-        """Renew, when they are needed next, the values for which `is_refused` returns true."""
-        self._kept = {key: kept for key, kept in self._kept.items() if not is_refused(kept.value)}
+    def drop(self, key: Key, value: Result) -> None:
+        """Renew a value that was rejected when it is next requested; not if a newer one has replaced it already."""
+        if (kept := self._kept.get(key)) and kept.value == value:
+            del self._kept[key]
 
     async def _made(self, key: Key, make: Callable[[], Coroutine[Any, Any, Lasting[Result]]]) -> Lasting[Result]:
         try:

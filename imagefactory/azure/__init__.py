@@ -1,4 +1,4 @@
-"""The only room that imports `azure.*`: what Azure says becomes values of `imagefactory.observed`.
+"""Everything that speaks to Azure: no other room imports `azure.*`. Returns values of `imagefactory.observed`.
 
-Every refusal of Azure becomes one `CloudError` with a remedy; no key, token or SAS leaves in a value.
+Each error of Azure is a `CloudError` with a remedy; no key, token or SAS gets into a value or a message.
 """

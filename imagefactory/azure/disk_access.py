@@ -1,14 +1,14 @@
 """Read access to managed disks, for as long as a copy takes.
 
-Owns the granting and the revoking (`beginGetAccess`, `endGetAccess`). The SAS that Azure gives goes to the storage
-accounts of this run, which read by it, and to nobody else.
+Grants and revokes it (`beginGetAccess`, `endGetAccess`). The SAS that Azure returns is used by this run's storage
+accounts only.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from imagefactory.azure.core.errors import cloud_error
+from imagefactory.azure.core.errors import cloud_error, not_found
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.virtual_machines import DISK_VERSION, find_disk
@@ -16,44 +16,36 @@ from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.factory_vms import ManagedDisk
 
 ACCESS_SECONDS = 12 * 3600
-"""How long the access lasts if nobody revokes it, because this machine was lost."""
+"""How long access lasts if no run revokes it, because this machine was lost."""
 
 
 class DiskAccess:
-    """Opens and closes disks. Everything raises `CloudError` where Azure refuses."""
+    """Grants and revokes access to disks. Raises `CloudError`."""
 
     def __init__(self, arm: ResourceManager, accounts: StorageAccounts) -> None:
         self._arm, self._accounts = arm, accounts
 
     async def grant(self, disk: ManagedDisk) -> BlobRef:
-        """Let this run read a disk; returns it as a page blob, its footer included."""
-        subject, consequence = f"disk '{disk.name}'", "it is not saved"
-        body = {"access": "Read", "durationInSeconds": ACCESS_SECONDS}
-        path = f"{disk.id}/beginGetAccess"
-        answer = await self._arm.run("POST", path, DISK_VERSION, body=body, subject=subject, consequence=consequence)
+        """Grant this run read access to a disk; return the disk as a page blob, including its footer."""
+        subject, body = f"disk '{disk.name}'", {"access": "Read", "durationInSeconds": ACCESS_SECONDS}
+        answer = await self._arm.run("POST", f"{disk.id}/beginGetAccess", DISK_VERSION, subject=subject, body=body)
         if answer is None:
-            raise cloud_error(subject, consequence, 404, "ResourceNotFound", "it does not exist")
+            raise not_found(subject)
         output = (answer.get("properties") or {}).get("output") or {}
         sas_url = answer.get("accessSAS") or output.get("accessSAS")
         if not isinstance(sas_url, str):
-            raise cloud_error(subject, consequence, 0, "", "Azure granted access and gave no address")
-        return self._accounts.lend(disk.id, sas_url)
+            raise cloud_error(subject, "Azure granted access and returned no SAS URL")
+        return self._accounts.lent.add(disk.id, sas_url)
 
     async def state(self, disk: ManagedDisk) -> ManagedDisk:
-        """The disk with its present state (`released`). Raises `CloudError` if there is another disk by now."""
+        """Return the disk with its present state (`released`). Raises `CloudError` if the disk was replaced."""
         now = await find_disk(self._arm, disk.id)
         if now is None or now.unique_id != disk.unique_id:
-            raise cloud_error(f"disk '{disk.name}'", "it is not saved", 404, "ResourceNotFound", "it was deleted")
+            raise not_found(f"disk '{disk.name}'", "it was deleted")
         return replace(disk, released=now.released)
 
     async def revoke(self, disk_id: str) -> None:
-        """End every access to a disk; nothing happens where there is none, or no such disk any more."""
-        await self._accounts.give_back(disk_id)
-        name = disk_id.rpartition("/")[2]
-        await self._arm.run(
-            "POST",
-            f"{disk_id}/endGetAccess",
-            DISK_VERSION,
-            subject=f"disk '{name}'",
-            consequence="it stays readable for who has its address, and its VM cannot be started or deleted",
-        )
+        """Revoke all access to a disk; do nothing if there is none, or if the disk does not exist."""
+        await self._accounts.lent.remove(disk_id)
+        subject = f"disk '{disk_id.rpartition('/')[2]}'"
+        await self._arm.run("POST", f"{disk_id}/endGetAccess", DISK_VERSION, subject=subject)

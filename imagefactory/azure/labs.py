@@ -1,19 +1,21 @@
 """DevTest Labs and their custom images, as facts for the plan.
 
-Owns the calls of API version 2018-09-15: one per subscription for its labs, one per lab for its images, side by side.
-A lab that cannot be read, or whose ids are none, becomes a `Diagnostic` in the answer; it never stops the others.
+Lists the labs of each subscription and the images of each lab concurrently (API version 2018-09-15). A lab that cannot
+be read, or that has an invalid id, is returned as a `Diagnostic` and does not stop the others. Does not say what
+follows from it: that depends on the command.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.configuration.labs_file import LabKey
-from imagefactory.diagnostics import Diagnostic, Severity, error
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.tags import read
 from imagefactory.images.timestamps import only_reading
 from imagefactory.observed.arm_ids import CUSTOM_IMAGE, LAB, STORAGE_ACCOUNT, ArmId
@@ -21,16 +23,15 @@ from imagefactory.observed.standing_labs import LabFacts, StandingImage
 
 API_VERSION = "2018-09-15"
 
-_NOTHING_THERE = "nothing is distributed to it and nothing of it is deleted"
-NO_ID_REMEDY = "Run again; if it persists, recreate what has that id"
+NO_ID_REMEDY = "Run again; if the error persists, recreate the resource with that id"
 
 
 async def lab_facts(
     arm: ResourceManager, factory: tuple[LabKey, str | None], targets: Mapping[LabKey, str | None]
 ) -> tuple[LabFacts | Diagnostic, dict[LabKey, LabFacts | Diagnostic]]:
-    """The factory lab without its images, and each target lab with them, or why there is none.
+    """Return the factory lab without its images, and each target lab with them, or why it cannot be read.
 
-    Each is wanted with its resource group where one is given; a target may have the factory's name in another group.
+    A lab must be in its resource group, if one is given; a target may have the factory's name in another group.
     """
     subscriptions = sorted({key.subscription_id for key in (factory[0], *targets)})
     listed = dict(zip(subscriptions, await asyncio.gather(*(_labs_of(arm, s) for s in subscriptions)), strict=True))
@@ -42,42 +43,34 @@ async def lab_facts(
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
-    """The custom image at an ARM id, or None. Raises `CloudError`, also where the answer is about another one."""
-    subject, consequence = f"custom image '{image_id.rpartition('/')[2]}'", "whether it stands cannot be told"
-    found = await arm.get(image_id, API_VERSION, subject=subject, consequence=consequence)
+    """Return the custom image at an ARM id, or None. Raises `CloudError`, also if Azure returns another image."""
+    subject = f"custom image '{image_id.rpartition('/')[2]}'"
+    found = await arm.get(image_id, API_VERSION, subject=subject)
     if found is None:
         return None
     own = CUSTOM_IMAGE.parse(found.get("id"))
     if own is None or own.text.lower() != image_id.lower():
-        fact = CUSTOM_IMAGE.fact("the id in Azure's answer,", found.get("id"))
-        raise cloud_error(subject, consequence, 0, "", f"{fact} of that name", remedy=NO_ID_REMEDY)
+        fact = CUSTOM_IMAGE.fact("the id in Azure's response,", found.get("id"))
+        raise cloud_error(subject, f"{fact} of that name", remedy=NO_ID_REMEDY)
     return _image(found)
 
 
 async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Diagnostic:
     subject = f"subscription {subscription}"
+    path = f"/subscriptions/{subscription}/providers/Microsoft.DevTestLab/labs"
     try:
-        labs = await arm.list(
-            f"/subscriptions/{subscription}/providers/Microsoft.DevTestLab/labs",
-            API_VERSION,
-            subject=subject,
-            consequence="its labs are left as they are",
-        )
-    except CloudError as error:
-        return error.diagnostic
+        labs = await arm.list(path, API_VERSION, subject=subject)
+    except CloudError as refusal:
+        return refusal.diagnostic
     if labs is None:
-        return Diagnostic(
-            Severity.ERROR,
-            subject,
-            "there is no such subscription, or this identity cannot see it",
-            "its labs are left as they are",
-            "Check SubscriptionId in labs.json, and that the identity has the Reader role there",
-        )
+        fact = "does not exist, or this identity cannot see it"
+        remedy = "Check SubscriptionId in labs.json, and that the identity has the Reader role there"
+        return error(subject, fact, "", remedy)
     return labs
 
 
 def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Diagnostic) -> LabFacts | Diagnostic:
-    """The one lab of that name (and group); a diagnostic where there is none or more than one."""
+    """Return the only lab of that name (and group); a diagnostic if there is none or more than one."""
     if isinstance(labs, Diagnostic):
         return labs
     named = [(LAB.of(lab), lab) for lab in labs if str(lab.get("name", "")).lower() == key.lab_name]
@@ -90,43 +83,36 @@ def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Dia
     where = f"subscription {key.subscription_id}" + (f", resource group '{group}'" if group else "")
     if matches:
         groups = ", ".join(sorted(id.resource_group if id else "(unknown)" for id, _ in matches))
-        fact, remedy = f"{where} has it in {len(matches)} resource groups: {groups}", "Add ResourceGroup to its entry"
+        fact = f"exists in {len(matches)} resource groups of {where}: {groups}"
+        remedy = "Add ResourceGroup to its entry"
     else:
         fact, remedy = f"not found in {where}", "Check LabName and SubscriptionId, or the identity's Reader role there"
-    return Diagnostic(Severity.ERROR, subject, fact, _NOTHING_THERE, remedy)
+    return error(subject, fact, "", remedy)
 
 
 async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Diagnostic:
     subject = f"lab '{lab.name}'"
     try:
-        images = await arm.list(f"{lab.id}/customimages", API_VERSION, subject=subject, consequence=_NOTHING_THERE)
+        images = await arm.list(f"{lab.id}/customimages", API_VERSION, subject=subject)
     except CloudError as refusal:
         return refusal.diagnostic
     if images is None:
-        return Diagnostic(Severity.ERROR, subject, "it was deleted a moment ago", _NOTHING_THERE, "Run again")
+        return error(subject, "was deleted during this run", "", "Run again")
     if stray := next((image for image in images if CUSTOM_IMAGE.of(image) is None), None):
         fact = CUSTOM_IMAGE.fact(f"the id of its image '{stray.get('name')}',", stray.get("id"))
-        return error(subject, f"{fact} of that name", _NOTHING_THERE, NO_ID_REMEDY)
-    return LabFacts(
-        id=lab.id,
-        subscription_id=lab.subscription_id,
-        resource_group=lab.resource_group,
-        name=lab.name,
-        region=lab.region,
-        storage_account_id=lab.storage_account_id,
-        images=tuple(_image(image) for image in images),
-    )
+        return error(subject, f"{fact} of that name", "", NO_ID_REMEDY)
+    return replace(lab, images=tuple(_image(image) for image in images))
 
 
 def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Diagnostic:
-    """A lab as listed, with no images yet; a diagnostic where its id (None) or its storage account's is none."""
+    """Return a lab as listed, without images; a diagnostic if its id (None) or its storage account's is invalid."""
     name, account = str(resource.get("name")), (resource.get("properties") or {}).get("artifactsStorageAccount") or None
     if id is None:
         fact = LAB.fact("its id", resource.get("id"))
-        return error(f"lab '{name}'", f"{fact} of that name", _NOTHING_THERE, NO_ID_REMEDY)
+        return error(f"lab '{name}'", f"{fact} of that name", "", NO_ID_REMEDY)
     if account is not None and STORAGE_ACCOUNT.parse(account) is None:
         fact = STORAGE_ACCOUNT.fact("its artifactsStorageAccount", account)
-        return error(f"lab '{name}'", fact, _NOTHING_THERE, "Repair the lab in the portal, or remove its entry")
+        return error(f"lab '{name}'", fact, "", "Repair the lab in the portal, or remove its entry")
     return LabFacts(
         id=id.text,
         subscription_id=id.subscription_id,
@@ -134,21 +120,20 @@ def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Diagnostic
         name=name,
         region=resource.get("location", ""),
         storage_account_id=account,
-        images=(),
     )
 
 
 def _image(resource: Mapping[str, Any]) -> StandingImage:
     properties = resource.get("properties", {})
-    told = read(resource.get("tags"))
+    tags = read(resource.get("tags"))
     return StandingImage(
         id=resource["id"],
         name=resource["name"],
         state=properties.get("provisioningState", ""),
-        image_path=told.image_path,
-        source_vhd=told.source_vhd,
-        attempt=told.attempt,
+        image_path=tags.image_path,
+        source_vhd=tags.source_vhd,
+        attempt=tags.attempt,
         vhd_url=(properties.get("vhd") or {}).get("imageName"),
-        saved_at=told.saved_at,
+        saved_at=tags.saved_at,
         created=only_reading(properties.get("creationDate")),
     )

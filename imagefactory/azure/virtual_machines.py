@@ -1,8 +1,8 @@
 """The VMs of the factory lab: lab VM, compute VM and managed disks, as facts; and the deletion of a lab VM.
 
-Owns the calls of DevTest Labs (2018-09-15) and of Microsoft.Compute: one list for the lab, then the compute VM with its
-instance view and each disk, side by side. A VM that cannot be read, or of which an id is none, carries a diagnostic; it
-never stops the others.
+Lists the VMs of the lab (DevTest Labs, 2018-09-15), then reads each compute VM with its instance view and its disks
+(Microsoft.Compute), 16 VMs at a time. A VM that cannot be read, or that has an invalid id, carries a diagnostic and
+does not stop the others. Does not say what follows from it: that depends on the command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from imagefactory.azure.core.errors import CloudError, cloud_error
+from imagefactory.azure.core.errors import CloudError, cloud_error, not_found
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.labs import API_VERSION, NO_ID_REMEDY
 from imagefactory.diagnostics import error
@@ -25,18 +25,19 @@ COMPUTE_VERSION, DISK_VERSION = "2024-07-01", "2023-10-02"
 
 _AT_ONCE = 16
 _GIB = 1024**3
-_UNREADABLE = "it cannot be told whether it is ready"
 
 
 async def factory_vms(
     arm: ResourceManager, lab: LabFacts, is_wanted: Callable[[FactoryVm], bool] = lambda _: True
 ) -> tuple[FactoryVm, ...]:
-    """The lab's VMs by name; compute VM and disks are read of the wanted ones. Raises `CloudError` without a list."""
-    listed = await arm.list(
-        f"{lab.id}/virtualmachines", API_VERSION, subject=f"factory lab '{lab.name}'", consequence="no VM is read"
-    )
+    """Return the lab's VMs, sorted by name; the wanted ones with compute VM and disks.
+
+    Raises `CloudError` if the VMs cannot be listed.
+    """
+    subject = f"factory lab '{lab.name}'"
+    listed = await arm.list(f"{lab.id}/virtualmachines", API_VERSION, subject=subject)
     if listed is None:
-        raise cloud_error(f"factory lab '{lab.name}'", "no VM is read", 404, "ResourceNotFound", "it does not exist")
+        raise not_found(subject)
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def complete(resource: Mapping[str, Any]) -> FactoryVm:
@@ -54,25 +55,25 @@ async def factory_vms(
 
 
 async def delete_vm(arm: ResourceManager, vm: FactoryVm) -> None:
-    """Delete a lab VM with its disks, and wait for the end. Raises `CloudError`; one that is gone is no error."""
-    await arm.run("DELETE", vm.id, API_VERSION, subject=f"VM '{vm.name}'", consequence="it stays in the factory lab")
+    """Delete a lab VM with its disks, and wait until that finishes. Raises `CloudError`, not if it does not exist."""
+    await arm.run("DELETE", vm.id, API_VERSION, subject=f"VM '{vm.name}'")
 
 
 async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
-    """The managed disk at an ARM id, or None. Raises `CloudError`."""
-    subject = f"disk '{_name(disk_id)}'"
-    found = await arm.get(disk_id, DISK_VERSION, subject=subject, consequence=_UNREADABLE)
+    """Return the managed disk at an ARM id, or None. Raises `CloudError`."""
+    subject = f"disk '{disk_id.rpartition('/')[2]}'"
+    found = await arm.get(disk_id, DISK_VERSION, subject=subject)
     if found is None:
         return None
-    about = found.get("properties", {})
+    properties = found.get("properties", {})
     return ManagedDisk(
         id=_checked(DISK, found.get("id"), subject, "its own id"),
-        unique_id=str(about.get("uniqueId") or ""),
-        length=int(about.get("diskSizeBytes") or int(about.get("diskSizeGB") or 0) * _GIB),
-        state=str(about.get("diskState") or ""),
-        os_type=about.get("osType"),
-        generation=about.get("hyperVGeneration"),
-        released=str(about.get("LastOwnershipUpdateTime") or ""),
+        unique_id=str(properties.get("uniqueId") or ""),
+        length=int(properties.get("diskSizeBytes") or int(properties.get("diskSizeGB") or 0) * _GIB),
+        state=str(properties.get("diskState") or ""),
+        os_type=properties.get("osType"),
+        generation=properties.get("hyperVGeneration"),
+        released=str(properties.get("LastOwnershipUpdateTime") or ""),
     )
 
 
@@ -82,12 +83,11 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> F
         _checked(VIRTUAL_MACHINE, compute_id, subject, "its computeId"),
         COMPUTE_VERSION,
         subject=subject,
-        consequence=_UNREADABLE,
         parameters={"$expand": "instanceView"},
     )
     if not found:
-        fact, remedy = "its compute VM is not there", "Look at it in the lab, and delete it if it is broken"
-        return replace(vm, diagnostic=error(subject, fact, "it cannot be saved", remedy))
+        fact, remedy = "its compute VM does not exist", "Check it in the lab, and delete it if it is broken"
+        return replace(vm, diagnostic=error(subject, fact, "", remedy))
     properties = found.get("properties", {})
     view = properties.get("instanceView") or {}
     codes = [str(status.get("code", "")).lower() for status in view.get("statuses", [])]
@@ -114,10 +114,10 @@ async def _disk(arm: ResourceManager, vm: str, attached: Mapping[str, Any]) -> M
 
 
 def _checked(kind: ArmType, value: object, subject: str, what: str) -> str:
-    """The value, which is an id of that type. Raises `CloudError` where it is none: a request would go astray."""
+    """Return the value if it is an id of that type. Raises `CloudError` if not: a request to it could go anywhere."""
     if id := kind.parse(value):
         return id.text
-    raise cloud_error(subject, _UNREADABLE, 0, "", kind.fact(what, value), remedy=NO_ID_REMEDY)
+    raise cloud_error(subject, kind.fact(what, value), remedy=NO_ID_REMEDY)
 
 
 def _lab_vm(resource: Mapping[str, Any]) -> FactoryVm:
@@ -129,9 +129,5 @@ def _lab_vm(resource: Mapping[str, Any]) -> FactoryVm:
         state=properties.get("provisioningState", ""),
         tags=by_lower_name(resource.get("tags")),
         notes=properties.get("notes") or "",
-        diagnostic=None if LAB_VIRTUAL_MACHINE.of(resource) else error(f"VM '{name}'", fact, _UNREADABLE, NO_ID_REMEDY),
+        diagnostic=None if LAB_VIRTUAL_MACHINE.of(resource) else error(f"VM '{name}'", fact, "", NO_ID_REMEDY),
     )
-
-
-def _name(resource_id: str) -> str:
-    return resource_id.rpartition("/")[2]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def fix_labs_file(directory: Path, labs_file: str = "labs.json") -> int:
             shutil.copymode(file, temporary)
             temporary.replace(file)
     except OSError as problem:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         fact, location = f"cannot be written ({problem.strerror})", Location(path.as_posix())
         remedy = "Check the permissions of the file and its folder"
         raise ConfigurationError([error("labs file", fact, "it is not corrected", remedy, location)]) from None

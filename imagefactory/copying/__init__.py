@@ -1,4 +1,4 @@
-"""The copier, for the plugin and for `save`: VHDs go from account to account, by ranges or by the storage service.
+"""Copies VHDs between storage accounts, by ranges or by the storage service; for the plugin and for `save`.
 
-`copier` is what every copy has in common, `staging` who needs a copy, `transfer` and `pacing` how ranges move.
+`copier` is the interface, `staging` shares copies between resources, `ranged_copy` and `transfer` copy ranges.
 """

@@ -1,7 +1,7 @@
-"""What a copier does, whatever way it copies: the interface between the resource and the transfer.
+"""The interface of every copier, and the rules that all copiers share.
 
-Owns the values that cross it and the rules common to all ways: what a staged VHD says of itself in its blob metadata,
-and when a source is fit.
+Defines what a copy requests and reports, the blob metadata that describes a copied VHD, and which sources are accepted.
+Does not move bytes.
 """
 
 from __future__ import annotations
@@ -24,82 +24,81 @@ if TYPE_CHECKING:
     from imagefactory.images.ranges_manifest import Manifest
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.2, 15.0
-"""Bounds of the time between two looks at a copy, in seconds."""
+"""Bounds of the time between two polls of a copy, in seconds."""
 
 
 def poll_delay(elapsed: float) -> float:
-    """Seconds until the next look at a copy that has run for `elapsed` seconds and is still pending.
+    """Return the seconds until the next poll of a copy that is still pending after `elapsed` seconds.
 
-    The copy is to be noticed within 10 % of its own time after its end, bounds apart. The wait is less than a tenth of
-    the elapsed time, for the look itself takes time too where many copies run.
+    Within the bounds, the poll comes at most 10 % of the copy's own duration after it finished. The wait is less than a
+    tenth of the elapsed time, because the poll itself takes time if many copies run.
     """
     return min(LONGEST_WAIT, max(SHORTEST_WAIT, elapsed / 15))
 
 
 SOURCE, CREATED, ETAG = "imagefactorysource", "imagefactorycreated", "imagefactoryetag"
 COPY, STATE, DIGEST, USERS = "imagefactorycopy", "imagefactorystate", "imagefactorydigest", "imagefactoryusers"
-"""Keys of a staged VHD's metadata: the factory's VHD (URL, creation time, ETag), this copy of it, how far it is."""
+"""Keys of a copied VHD's metadata: its source (URL, creation time, ETag), the copy's id, state and digest, users."""
 
 WHOLE, UNFINISHED = "whole", "copying"
 
 
 class CopyError(ImageFactoryError):
-    """A copy that cannot be made or finished; the text tells subject, fact, consequence and remedy."""
+    """A copy that cannot start or finish; the message has subject, fact, consequence and remedy."""
 
 
 class ManifestStore(Protocol):
-    """Reads and writes the ranges manifest of a VHD. A warning says what could not be read or written."""
+    """Reads and writes the ranges manifest of a VHD. If that fails, returns a warning."""
 
     async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
-        """The manifest of a VHD of that length (bytes) and creation time. Raises `CloudError`."""
+        """Return the manifest of a VHD with that length (bytes) and creation time. Raises `CloudError`."""
         ...
 
     async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
-        """Write the manifest; returns a warning if that fails, else nothing."""
+        """Write the manifest; return a warning if that fails, otherwise an empty string."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """One factory VHD (as it was when the plan was made) and the place where it is to be staged. Length in bytes."""
+    """One source VHD, as it was when planned, and the blob to copy it to. Length in bytes."""
 
     source: BlobRef
     source_length: int
     source_created: datetime
     destination: BlobRef
     source_id: str = ""
-    """What tells the source from others where its URL does not, as for a disk; empty: its URL."""
+    """Identifies the source if its URL does not, as for a disk; empty: use its URL."""
     source_version: str = ""
-    """Tells one state of the source from another where no condition may be put on its reading, as for a disk, which
-    nobody can write while it is open; empty: its ETag does. If it is given, a whole copy is taken over only if it was
-    made of this state."""
+    """Identifies the source's version if reads take no conditions, as for a disk, which nobody can write while its SAS
+    is active; empty: use its ETag. If set, a finished copy is adopted only if it was made from this version."""
     record_suffix: str = SUFFIX
-    """What the record of the unfinished copy is called by; another one where a manifest belongs to the destination."""
+    """Suffix of the unfinished copy's record; differs from the default if the destination has its own manifest."""
     manifests: ManifestStore | None = field(default=None, compare=False)
-    """Where the source's manifest is read and written; None: beside the source."""
+    """Reads and writes the source's manifest; None: use the one beside the source."""
 
     @property
     def record(self) -> BlobRef:
-        """Where the record of the unfinished copy is: beside the destination."""
+        """The record of the unfinished copy, beside the destination."""
         return _beside(self.destination, self.record_suffix)
 
     @property
     def mark(self) -> dict[str, str]:
-        """Blob metadata that tells whose staged VHD this is, and of what, also to a run on another machine."""
+        """Blob metadata that identifies the source of the copy, also for runs on other machines."""
         return {SOURCE: self.source_id or self.source.url, CREATED: self.source_created.isoformat()}
 
     def marked(self, metadata: Mapping[str, str]) -> bool:
-        """Whether blob metadata says that the blob is this very copy, finished or not."""
+        """Return whether blob metadata marks this copy, finished or not."""
         return all(metadata.get(key) == value for key, value in self.mark.items())
 
     def from_same_source(self, metadata: Mapping[str, str]) -> bool:
-        """Whether blob metadata says that the blob is ours, of that VHD, whenever that was written."""
+        """Return whether blob metadata marks a copy of the same VHD, in this version or another."""
         return metadata.get(SOURCE) == self.mark[SOURCE]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a copy has come, in bytes. `kept` of those done were there before this run."""
+    """Progress of a copy, in bytes. `kept` is the part of `done` that an earlier run copied."""
 
     done: int
     total: int
@@ -112,18 +111,17 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A whole staged VHD: the id of the copy, and the digest of its ranges where the copier knows them (else empty)."""
+    """A finished copy: its id, and the digest of its ranges (empty if the copier does not know them)."""
 
     copy_id: str
     digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What every copy of one factory VHD needs to know of it; the footer is its last 512 bytes.
+class SourceState:
+    """The state of a source VHD that a copy starts from; the footer is its last 512 bytes.
 
-    `etag` is the condition on which ranges are read, None where there may be none; `version` tells one state of it from
-    another.
+    `etag` is the condition for reading ranges, None if reads take no conditions; `version` identifies the state.
     """
 
     etag: str | None
@@ -132,119 +130,122 @@ class Source:
 
 
 class Copier(Protocol):
-    """Moves one VHD; knows nothing of resources, nor of who else needs the same."""
+    """Copies one VHD. Does not know resources, or who else needs the same copy."""
 
     async def copy(
         self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, warn: Warn
     ) -> Copied:
-        """Make the staged VHD exist and be whole, and tell which copy it is.
+        """Copy the VHD to its destination and return the finished copy.
 
-        It is read from `via`, a staged VHD of the same source that calls itself whole, if that is given and the copier
-        can check what it reads there; nothing that it holds or says is taken on trust. `users` is written into its
-        metadata as it is when the copy begins and, by a copier that has an own end, when it ends. A whole one of the
-        same source is taken over, an unfinished one resumed. Raises `RelayLost` (with `via` only), `CopyError` or
-        `CloudError`; what is there then is kept, for the next call to go on.
+        Reads from `via`, a staged VHD of the same source that is marked as finished, if set and if the copier can
+        verify what it reads there; trusts neither its bytes nor its metadata. Writes `users` into the metadata of the
+        copy when it starts and, if the copier marks the end itself, when it finishes. Adopts a finished copy of the
+        same source and resumes an unfinished one. Raises `RelayLost` (with `via` only), `CopyError` or `CloudError`;
+        progress is kept for the next call to resume.
         """
         ...
 
 
 class RelayLost(CopyError):
-    """The staged VHD that was read from is not there any more, or is another one."""
+    """The relay was removed or replaced, or cannot be read or verified."""
 
 
 async def relay_etag(blobs: PageBlobs, request: CopyRequest, via: BlobRef) -> str:
-    """The ETag of a whole staged VHD of the request's source. Raises `RelayLost`."""
+    """Return the ETag of the relay, a finished copy of the request's source. Raises `RelayLost`."""
     try:
         facts = await blobs.facts(via)
     except ImageFactoryError as error:
-        raise RelayLost(f"{via.name}: it cannot be read ({error})") from error
+        raise RelayLost(f"{via.name}: cannot be read ({error})") from error
     if facts is None or not request.marked(facts.metadata) or not is_whole(facts):
-        raise RelayLost(f"{via.name}: it is not there any more")
+        raise RelayLost(f"{via.name}: no longer exists")
     return facts.etag
 
 
 def is_whole(facts: BlobFacts) -> bool:
-    """Whether a staged VHD is finished, whatever copier made it."""
+    """Return whether a copy is finished, for any copier."""
     by_service = facts.copy is not None and facts.copy.status == "success"
     return by_service or facts.metadata.get(STATE) == WHOLE
 
 
 def users_of(metadata: Mapping[str, str]) -> frozenset[str]:
-    """Who needs the staged VHD, by `user_of`."""
+    """Return the users of a staged VHD, as named by `user_of`."""
     return frozenset(name for name in metadata.get(USERS, "").split(",") if name)
 
 
 def users_text(users: AbstractSet[str]) -> dict[str, str]:
-    """Metadata that names the users; none where there is none, for Azure refuses an empty value."""
+    """Return metadata that names the users; empty if there are none, because Azure rejects an empty value."""
     return {USERS: ",".join(sorted(users))} if users else {}
 
 
 def user_of(image_id: str) -> str:
-    """A short name for a custom image as a user of a staged VHD: metadata has room for 8 KiB in all."""
+    """Return a short name for a custom image as a user of a staged VHD: metadata is limited to 8 KiB in total."""
     return hashlib.sha256(image_id.lower().encode()).hexdigest()[:12]
 
 
 def foreign(request: CopyRequest) -> CopyError:
-    """The refusal to touch a blob that somebody else put there."""
+    """Return the error for a destination blob that is not a copy of the source."""
     return CopyError(
-        f"{request.destination.name}: a blob that is not a copy of {request.source.name} stands there; it is"
-        " left alone and the image is not made. Move or delete it, then run again"
+        f"{request.destination.name}: exists and is not a copy of {request.source.name}; it is kept and the image is"
+        " not created. Move or delete it, then run again"
     )
 
 
-async def checked_source(blobs: PageBlobs, request: CopyRequest) -> Source:
-    """The factory's VHD, if it is still what the plan knew and Azure will take it. Raises `CopyError`, `CloudError`."""
-    name, lost = request.source.name, "it is not copied"
+def removed_meanwhile(request: CopyRequest) -> CopyError:
+    """Return the error for a destination blob that disappeared during the copy."""
+    return CopyError(f"{request.destination.name}: was removed during the copy; the image is not created. Run again")
+
+
+async def checked_source(blobs: PageBlobs, request: CopyRequest) -> SourceState:
+    """Return the state of the source, if it is as planned and Azure accepts it. Raises `CopyError`, `CloudError`."""
+    name, consequence = request.source.name, "it is not copied"
+    replan = f"{consequence}. Run again to create a new plan"
     facts = await blobs.facts(request.source)
     if facts is None:
-        raise CopyError(f"{name}: the factory's VHD is gone; {lost}. Run again, so that the plan is made anew")
+        raise CopyError(f"{name}: the factory VHD no longer exists; {replan}")
     if (facts.length, facts.created) != (request.source_length, request.source_created):
-        raise CopyError(
-            f"{name}: the factory's VHD was written anew since the plan; {lost}. Run again, so that the plan is"
-            " made anew"
-        )
+        raise CopyError(f"{name}: the factory VHD was rewritten after planning; {replan}")
     footer = await blobs.read(request.source, facts.length - FOOTER_BYTES, FOOTER_BYTES)
-    diagnostic = footer_problem(footer, facts.length) if facts.is_page_blob else "it is not a page blob"
-    if diagnostic:
-        raise CopyError(f"{name}: {diagnostic}; Azure would refuse it, so {lost}. Save the image again")
+    problem = footer_problem(footer, facts.length) if facts.is_page_blob else "it is not a page blob"
+    if problem:
+        raise CopyError(f"{name}: {problem}; Azure would reject it, so {consequence}. Save the image again")
     if request.source_version:
-        return Source(None, request.source_version, footer)
-    return Source(facts.etag, facts.etag, footer)
+        return SourceState(None, request.source_version, footer)
+    return SourceState(facts.etag, facts.etag, footer)
 
 
-async def ends_alike(blobs: PageBlobs, request: CopyRequest, source: Source) -> bool:
-    """Whether a copy that is said to be whole has its source's length and footer. Raises `CloudError`."""
+async def ends_alike(blobs: PageBlobs, request: CopyRequest, source: SourceState) -> bool:
+    """Return whether a finished copy has the length and footer of its source. Raises `CloudError`."""
     length = request.source_length
     return await blobs.read(request.destination, length - FOOTER_BYTES, FOOTER_BYTES + 1) == source.footer
 
 
 def ends_otherwise(request: CopyRequest) -> CopyError:
-    """The error for a copy that does not; it is to be removed."""
+    """Return the error for a copy with another length or footer; the caller removes it."""
     return CopyError(
-        f"{request.destination.name}: the copy of {request.source.name} did not end as its source does; it was"
-        " removed and the image is not made. Run again"
+        f"{request.destination.name}: the copy of {request.source.name} differs from it in length or footer; the copy"
+        " was removed and the image is not created. Run again"
     )
 
 
 def record_of(staged: BlobRef) -> BlobRef:
-    """Where the record of an unfinished staged VHD is: beside it."""
+    """Return the record of an unfinished staged VHD, beside it."""
     return _beside(staged, SUFFIX)
 
 
-async def remove(blobs: PageBlobs, staged: BlobRef, record: BlobRef, facts: BlobFacts) -> bool:
-    """Remove a VHD as `facts` tell of it, and the record of its copy, whatever copier made it. Raises `CloudError`.
+async def remove(blobs: PageBlobs, vhd: BlobRef, record: BlobRef, facts: BlobFacts) -> bool:
+    """Remove a copied VHD in the state `facts`, and the record of its copy, for any copier. Raises `CloudError`.
 
-    Returns False if somebody wrote to it since.
+    Returns False if the VHD was written since.
     """
     if facts.copy and facts.copy.status == "pending":
-        await blobs.abort_copy(staged, facts.copy.id)
-        return False  # for it has another ETag now
-    await remove_record(blobs, record)  # first: what a kill leaves is a VHD, which is looked for again
-    return await blobs.delete(staged, etag=facts.etag)
+        await blobs.abort_copy(vhd, facts.copy.id)
+        return False  # the abort changed its ETag
+    await remove_record(blobs, record)  # first, so that a kill leaves a VHD, which later runs find
+    return await blobs.delete(vhd, etag=facts.etag)
 
 
 async def remove_record(blobs: PageBlobs, record: BlobRef) -> None:
-    """Remove the record of an unfinished copy, if there is one. Raises `CloudError`."""
+    """Remove the record of an unfinished copy, if it exists. Raises `CloudError`."""
     if facts := await blobs.facts(record):
         await blobs.delete(record, etag=facts.etag)
 

@@ -1,7 +1,7 @@
-"""How fast requests go out: what all copies share, what one storage account bears, what one blob bears.
+"""Limits the rate of requests: of all copies together, per storage account, and per blob.
 
-Owns the rules of back-off and recovery as arithmetic over a clock; it sends nothing and sleeps nowhere but in `admit`.
-An account that says it is busy is asked at half the rate that it bore; other accounts notice nothing.
+Implements back-off and recovery as arithmetic over a clock. Does not send anything, and sleeps only in `admit`. After a
+busy response, requests to that account continue at half the rate that it sustained; other accounts are not affected.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from time import monotonic
 from imagefactory.images.ranges import BLOB_BYTES_PER_SECOND, BRIDGE_BYTES
 
 REQUESTS_IN_FLIGHT = 512
-"""Requests of all copies together, unless the settings say otherwise (`copy.maxInFlight`)."""
+"""Default for the requests of all copies together (setting `copy.maxInFlight`)."""
 
 BLOB_IN_FLIGHT = 16
-"""Requests for one blob: 64 MiB, a second's worth at Azure's target of 60 MiB/s for one page blob."""
+"""Requests per blob: 64 MiB, one second at Azure's target of 60 MiB/s per page blob."""
 
 FIRST_IN_FLIGHT = 16
-"""Requests for one storage account at first; how many it bears is found out by degrees, not by one burst."""
+"""Requests per storage account at the start; the number grows step by step instead of in one burst."""
 
 REQUEST_COST = BRIDGE_BYTES
-"""What a request costs beside its bytes, in bytes: the same weight by which a gap is bridged or skipped."""
+"""The cost of a request in addition to its bytes, in bytes: the same weight that decides whether a gap is skipped."""
 
 MEASURED_SECONDS = 0.5
-"""How far back an account's rate is measured; what it bore while it was asked for less must not count."""
+"""The period over which an account's rate is measured; earlier, slower requests must not count."""
 
 FIRST_RATE = float(BLOB_BYTES_PER_SECOND)
-"""What an account is taken to bear that was busy before anything was measured: the target of a single blob."""
+"""Assumed rate of an account that was busy before anything was measured: the target of a single blob."""
 
 RECOVERY_SECONDS = 0.5
-"""After a halving, an account is back at the rate that it bore after this time."""
+"""The time after which a halved rate is back at the sustained rate."""
 
 GROWTH = 0.004
-"""How it goes on from there: by this share of that rate times the cube of the seconds, slowly where it was refused."""
+"""Growth beyond a measured rate: this share of it times the cube of the seconds, so slow near the rate that failed."""
 
 GUESS_GROWTH = 8.0
-"""How it goes on, by second, where that rate was not measured but guessed."""
+"""Growth per second beyond an assumed rate, as a factor."""
 
 REFUSED_AGAIN = 0.85
-"""What is left of the rate that an account is taken to bear, when it is busy again before it is back at that rate."""
+"""Factor for the sustained rate if the account is busy again before it is back at that rate."""
 
 FORGOTTEN_SECONDS = 60.0
-"""An account that was not busy for so long is not paced any more."""
+"""The time without a busy response after which an account is no longer limited."""
 
 BITS_PER_MEGABIT = 1_000_000
 
@@ -58,7 +58,7 @@ class Bucket:
         self._next = 0.0
 
     def delay(self, now: float, cost: float, rate: float | None) -> float:
-        """Seconds to wait from `now` until something of `cost` bytes may go."""
+        """Return the seconds to wait from `now` until a request that costs `cost` bytes may be sent."""
         if rate is None:
             return 0.0
         start = max(now, self._next)
@@ -68,33 +68,33 @@ class Bucket:
 
 @dataclass
 class Account:
-    """One storage account as it behaves: at first without a limit. Times in seconds of one clock, rates in bytes."""
+    """The observed behavior of one storage account, at first without a limit. Times in seconds, rates in bytes."""
 
     bucket: Bucket = field(default_factory=Bucket)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by who waits next; the others wait for him, for the rate may change meanwhile."""
-    borne: float | None = None
-    """The rate at the last halving; None: it was never busy."""
+    """Held by the request that is sent next; the others queue behind it, because the rate may change meanwhile."""
+    sustained: float | None = None
+    """The rate at the last halving; None: the account was never busy."""
     measured: bool = False
-    """Whether that rate is a measured one."""
+    """Whether that rate was measured, not assumed."""
     halved_at: float = 0.0
     closed_until: float = 0.0
-    """Its Retry-After: nothing is sent before."""
+    """The end of its Retry-After: nothing is sent before."""
     done: deque[tuple[float, float]] = field(default_factory=deque)
-    """When something ended, and its cost."""
+    """When each recent request succeeded, and its cost."""
     window: float = FIRST_IN_FLIGHT
-    """How many requests may be in flight to it until it is busy for the first time; each success allows one more."""
+    """Requests that may be in flight until the account is busy for the first time; each success allows one more."""
     in_flight: int = 0
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
     def rate(self, now: float) -> float | None:
-        """What it is asked for per second at `now`; None: as much as goes."""
-        if self.borne is None or now - self.halved_at > FORGOTTEN_SECONDS:
+        """Return the bytes per second to send at `now`; None: no limit."""
+        if self.sustained is None or now - self.halved_at > FORGOTTEN_SECONDS:
             return None
         since = max(0.0, now - max(self.halved_at, self.closed_until)) - RECOVERY_SECONDS
         if since < 0:
-            return self.borne * (1.0 + 0.5 * since / RECOVERY_SECONDS)
-        return self.borne * (1.0 + GROWTH * since**3 if self.measured else GUESS_GROWTH**since)
+            return self.sustained * (1.0 + 0.5 * since / RECOVERY_SECONDS)
+        return self.sustained * (1.0 + GROWTH * since**3 if self.measured else GUESS_GROWTH**since)
 
     def ended(self, now: float, cost: float) -> None:
         """Note a request that succeeded."""
@@ -104,44 +104,44 @@ class Account:
             self.done.popleft()
 
     def busy(self, now: float, sent_at: float, retry_after: float | None) -> None:
-        """Note a refusal: half the rate, once for all requests that were under way at the time."""
+        """Note a busy response: halve the rate, once for all requests that were in flight at the time."""
         self.closed_until = max(self.closed_until, now + (retry_after or 0.0))
-        if self.borne is not None and sent_at < self.halved_at:
+        if self.sustained is not None and sent_at < self.halved_at:
             return
-        self.window = inf  # from now on the rate holds it back
+        self.window = inf  # from now on the rate limits it
         recent = [(at, cost) for at, cost in self.done if at >= now - MEASURED_SECONDS]
         span = now - recent[0][0] if len(recent) > 1 else 0.0
         found = sum(cost for _, cost in recent[1:]) / span if span >= MEASURED_SECONDS / 4 else None
-        if self.borne is None:
-            self.borne, self.measured = found or FIRST_RATE, found is not None
+        if self.sustained is None:
+            self.sustained, self.measured = found or FIRST_RATE, found is not None
         elif found is not None and now - self.halved_at > RECOVERY_SECONDS + MEASURED_SECONDS:
-            self.borne, self.measured = found, True
+            self.sustained, self.measured = found, True
         else:
-            # What was measured since is what it was asked for, not what it bears.
-            self.borne = max(found or 0.0, self.borne * REFUSED_AGAIN)
+            # What was measured since is the rate that was sent, not the rate that the account sustains.
+            self.sustained = max(found or 0.0, self.sustained * REFUSED_AGAIN)
         self.halved_at = now
 
 
 @dataclass
 class Window:
-    """How many requests of one blob may be in flight."""
+    """The number of requests to one blob that may be in flight."""
 
     size: float = BLOB_IN_FLIGHT
     narrowed_at: float = 0.0
 
     def ended(self) -> None:
-        """One more for each window of successes."""
+        """Allow one more for each window of successes."""
         self.size = min(BLOB_IN_FLIGHT, self.size + 1 / self.size)
 
     def busy(self, now: float, sent_at: float) -> None:
-        """Half as many, once for all requests that were under way at the time."""
+        """Halve the window, once for all requests that were in flight at the time."""
         if sent_at >= self.narrowed_at:
             self.size, self.narrowed_at = max(1.0, self.size / 2), now
 
 
 @dataclass(slots=True)
 class Ticket:
-    """A request that may go: to whom, when it went, what it costs, and whether it is in flight still."""
+    """A request that was admitted: its account, when it was sent, its cost, and whether it is still in flight."""
 
     account: Account
     sent_at: float
@@ -150,7 +150,7 @@ class Ticket:
 
 
 class Pacer:
-    """The one pacer of a process. `megabits_per_second` caps all copies together (None: not at all)."""
+    """The only pacer of a process. `megabits_per_second` limits all copies together (None: no limit)."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ class Pacer:
         self._clock, self._sleep = clock, sleep
 
     async def admit(self, account_id: str, length: int) -> Ticket:
-        """Wait until a request that writes `length` bytes may go. It is in flight until `left`."""
+        """Wait until a request that writes `length` bytes may be sent. It is in flight until `left`."""
         account, cost = self._account(account_id), length + REQUEST_COST
         async with account.turn:
             while (closed := account.closed_until - self._clock()) > 0:
@@ -181,7 +181,7 @@ class Pacer:
                 await account.room.wait()
             account.in_flight += 1
         try:
-            # Last, so that what waits for a busy account takes no place from others.
+            # Last, so that requests that wait for a busy account occupy no slot.
             await self._slots.acquire()
         except asyncio.CancelledError:
             self._leave(account)
@@ -189,19 +189,19 @@ class Pacer:
         return Ticket(account, self._clock(), cost)
 
     def left(self, ticket: Ticket) -> None:
-        """A request is no longer in flight; may be said twice."""
+        """Note that a request is no longer in flight; a second call has no effect."""
         if ticket.in_flight:
             ticket.in_flight = False
             self._slots.release()
             self._leave(ticket.account)
 
     def succeeded(self, ticket: Ticket, window: Window) -> None:
-        """A request ended well."""
+        """Note a request that succeeded."""
         ticket.account.ended(self._clock(), ticket.cost)
         window.ended()
 
     def refused(self, ticket: Ticket, window: Window, retry_after: float | None) -> None:
-        """The service said that it is busy."""
+        """Note a request that failed because the service is busy."""
         now = self._clock()
         ticket.account.busy(now, ticket.sent_at, retry_after)
         window.busy(now, ticket.sent_at)

@@ -1,8 +1,9 @@
-"""The copier that moves ranges (Put Page From URL): resumes, verifies, and never touches what is empty.
+"""The copier that copies by ranges (Put Page From URL): skips empty ranges, verifies, and resumes.
 
-Owns the life of one staged VHD: begun, taken up or taken over; its ranges moved; compared; marked whole last. What was
-moved and found right is recorded beside it, so that a copy that was cut off goes on from there; what the record does
-not vouch for is moved again. The source's ETag guards every range, the blob's sequence number every write.
+A copy creates, resumes or adopts the destination VHD, copies its ranges, compares the end, and marks the VHD as
+finished last. It records verified ranges beside the VHD, so that the next run resumes an interrupted copy; a range
+that the record does not confirm is copied again. The source's ETag guards every read, the blob's sequence number every
+write.
 """
 
 from __future__ import annotations
@@ -12,310 +13,319 @@ import random
 import uuid
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 from imagefactory.aio.once import Once
 from imagefactory.copying import copier
-from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress, RelayLost, Report, Warn
-from imagefactory.copying.known import Known
+from imagefactory.copying.copier import (
+    Copied,
+    CopyError,
+    CopyRequest,
+    ManifestStore,
+    Progress,
+    RelayLost,
+    Report,
+    Warn,
+)
+from imagefactory.copying.known_source import KnownSource
 from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.totals import Totals
-from imagefactory.copying.transfer import Job, SourceChanged, Transfer
+from imagefactory.copying.transfer import Job, SourceChanged, Transfer, Vouch
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.ranges import Range, covered, pieces
 from imagefactory.images.ranges_manifest import Manifest, ManifestError, manifest_bytes, most_bytes, parse_manifest
 from imagefactory.observed.blobs import BlobFacts, BlobRef
 
 if TYPE_CHECKING:
-    from imagefactory.azure.storage.manifests import Manifests
     from imagefactory.azure.storage.page_blobs import PageBlobs
     from imagefactory.azure.storage.page_writer import PageWriter
 
 STARTS = 3
-"""How often a copy begins anew because its source changed, the first time included."""
+"""How often a copy starts, the first time included, if its source changes meanwhile."""
 
 RELAY_CHANGES = 5
-"""How often in a row a relay may have another ETag, with no range moved in between; its users write its metadata."""
+"""How often in a row a relay may change its ETag without a range copied in between; its users write its metadata."""
 
 RECORD_SECONDS = 1.0, 10.0
-"""Least and greatest time between two records of what is right; it grows with a copy's age, to a tenth of it."""
+"""Least and greatest time between two records of a copy; it grows to a tenth of the copy's age."""
 
 RECORDS_SHARE = 0.05
-"""Of the process's time, records take no more than this, however many copies are in flight and however long they are.
-"""
+"""The share of the process's time that all records may take, for any number and length of copies."""
 
 RECORD_CALL_SECONDS = 0.002
 """CPU time of the call that writes a record (the SDK's pipeline)."""
 
 PRESENT_RANGES = 64
-"""How many ranges of an unfinished VHD are looked at for each that it shall have, however many somebody made there."""
+"""How many ranges of an unfinished VHD are read for each range of its source; another client may have written more."""
 
 LAST_RECORD_SECONDS = 1.0
-"""How long the last record of a copy that is stopped may take."""
+"""Timeout of the last record of a copy that is canceled."""
 
 MARK_ATTEMPTS = 5
-"""How often the mark is set; a range whose answer was lost may yet arrive and change the ETag, with the same bytes."""
+"""How often the final mark is tried; a range that arrives late may change the ETag, though not the bytes."""
 
 GENERATIONS = 2**31
 
 
-@dataclass
-class _Staged:
-    """A staged VHD that is under way: its generation, and the ranges of it that are known to be right."""
-
-    copy_id: str
-    generation: int
-    right: dict[Range, str] = field(default_factory=dict)
-
-
 class RangedCopier:
-    """A `Copier`; one for the whole provider process, any number of copies in flight."""
+    """A `Copier`; one per process, for any number of concurrent copies. Keeps what they share."""
 
     def __init__(
-        self, blobs: PageBlobs, writer: PageWriter, manifests: Manifests, pacer: Pacer, totals: Totals
+        self, blobs: PageBlobs, writer: PageWriter, manifests: ManifestStore, pacer: Pacer, totals: Totals
     ) -> None:
-        self._blobs, self._writer, self._manifests = blobs, writer, manifests
-        self._pacer, self._totals = pacer, totals
-        self._known: Once[BlobRef, Known] = Once()
-        self._in_flight = 0
+        self.blobs, self.writer, self.manifests = blobs, writer, manifests
+        self.pacer, self.totals = pacer, totals
+        self.in_flight = 0
+        self._sources: Once[BlobRef, KnownSource] = Once()
 
     async def copy(
         self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, warn: Warn
     ) -> Copied:
         """See `Copier`."""
-        self._totals.begin()
-        self._in_flight += 1
+        copy = _Copy(self, request, via, users, report, warn)
+        self.totals.begin()
+        self.in_flight += 1
         try:
             for _ in range(STARTS):
-                known = await self._known.get(request.source, lambda: self._learn(request, warn))
+                source = await self._sources.get(request.source, copy.learn)
                 try:
-                    return await self._copy(request, known, via, users, report, warn)
+                    return await copy.run(source)
                 except SourceChanged:
-                    if not known.is_stale:  # the first copy that notices has it learnt anew, for all
-                        known.is_stale = True
-                        self._known.forget(request.source)
-                    warn(f"{request.source.name} changed while it was copied; the copy begins anew")
+                    if not source.is_stale:  # the first copy that notices makes all others read the source again
+                        source.is_stale = True
+                        self._sources.forget(request.source)
+                    warn(f"{request.source.name} changed during the copy; the copy restarts")
         finally:
-            self._in_flight -= 1
-            if request.manifests:  # nobody else copies from it
-                self._known.forget(request.source)
+            self.in_flight -= 1
+            if request.manifests:  # no other copy reads this source
+                self._sources.forget(request.source)
         raise CopyError(
-            f"{request.source.name}: it changed {STARTS} times while it was copied; the image is not made. Wait until"
-            " nobody writes to it, then run again"
+            f"{request.source.name}: changed {STARTS} times during the copy; the image is not created. Wait until no"
+            " client writes to it, then run again"
         )
 
-    async def _learn(self, request: CopyRequest, warn: Warn) -> Known:
-        source = await copier.checked_source(self._blobs, request)
-        allocated = await self._blobs.page_ranges(request.source)
-        manifests = request.manifests or self._manifests
-        found = await manifests.read(request.source, request.source_length, request.source_created)
+
+@dataclass
+class _Unfinished:
+    """A destination VHD that is not finished: the copy's id, the blob's generation, and its verified ranges."""
+
+    copy_id: str
+    generation: int
+    verified: dict[Range, str] = field(default_factory=dict)
+    kept: int = field(init=False)
+    """Bytes that an earlier run copied."""
+    done: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kept = self.done = sum(part.length for part in self.verified)
+
+
+@dataclass
+class _Copy:
+    """One copy: what was requested, for which users, and where it reports."""
+
+    shared: RangedCopier
+    request: CopyRequest
+    via: BlobRef | None
+    users: AbstractSet[str]
+    report: Report
+    warn: Warn
+    source: KnownSource = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.blobs, self.manifests = self.shared.blobs, self.request.manifests or self.shared.manifests
+
+    async def learn(self) -> KnownSource:
+        """Read the source's state, ranges and manifest. Raises `CopyError`, `CloudError`."""
+        request = self.request
+        state = await copier.checked_source(self.blobs, request)
+        allocated = await self.blobs.page_ranges(request.source)
+        found = await self.manifests.read(request.source, request.source_length, request.source_created)
         if found.warning:
-            warn(found.warning)
-        manifest = found.manifest
+            self.warn(found.warning)
+        manifest, writer = found.manifest, self.shared.writer
         if manifest is None:
-            return Known(request.source, source, pieces(allocated), None, self._writer, {}, {})
+            return KnownSource(request.source, state, pieces(allocated), None, writer)
         parts = tuple(sorted(manifest.ranges))
         if beyond := next((part for part in allocated if not covered(part, parts)), None):
             raise CopyError(
-                f"{request.source.name}: it holds data at {beyond.offset} that its ranges manifest does not know, so it"
-                " was changed after it was saved; it is not copied. Save the image again"
+                f"{request.source.name}: has data at {beyond.offset} that its ranges manifest does not list, so it was"
+                " changed after it was saved; it is not copied. Save the image again"
             )
-        digests = dict(manifest.ranges), dict(manifest.md5)
-        return Known(request.source, source, parts, manifest, self._writer, *digests)
+        return KnownSource(request.source, state, parts, manifest, writer, dict(manifest.ranges), dict(manifest.md5))
 
-    async def _copy(
-        self,
-        request: CopyRequest,
-        known: Known,
-        via: BlobRef | None,
-        users: AbstractSet[str],
-        report: Report,
-        warn: Warn,
-    ) -> Copied:
-        staged = await self._open(request, known, users, warn)
-        if isinstance(staged, Copied):
-            return staged
-        kept = sum(part.length for part in staged.right)
-        await self._move(request, known, staged, via, report)
-        manifest = await self._manifest(request, known, via, warn)
-        await self._finish(request, known, staged, manifest.digest, users)
-        self._totals.end(request.source_length, known.total, kept)
-        return Copied(staged.copy_id, manifest.digest)
+    async def run(self, source: KnownSource) -> Copied:
+        """Copy what the destination lacks. Raises `SourceChanged` and what `Copier.copy` raises."""
+        self.source = source
+        opened = await self._open()
+        if isinstance(opened, Copied):
+            return opened
+        await self._move(opened)
+        manifest = await self._manifest()
+        await self._finish(opened, manifest.digest)
+        self.shared.totals.end(self.request.source_length, source.total, opened.kept)
+        return Copied(opened.copy_id, manifest.digest)
 
-    async def _finish(
-        self, request: CopyRequest, known: Known, staged: _Staged, digest: str, users: AbstractSet[str]
-    ) -> None:
-        """Check the end, and set the mark that makes it whole, last."""
-        alike = await copier.ends_alike(self._blobs, request, known.source)
-        for _ in range(MARK_ATTEMPTS):
-            facts = await self._blobs.facts(request.destination)
-            if facts is None or facts.metadata.get(copier.COPY) != staged.copy_id:
-                raise CopyError(
-                    f"{request.destination.name}: somebody removed it while it was copied; the image is not made."
-                    " Run again"
-                )
-            if not alike:
-                if await copier.remove(self._blobs, request.destination, request.record, facts):
-                    raise copier.ends_otherwise(request)
-                continue
-            metadata = {
-                **self._marks(request, known, staged.copy_id),
-                copier.STATE: copier.WHOLE,
-                copier.DIGEST: digest,
-                **copier.users_text(users | copier.users_of(facts.metadata)),
-            }
-            if await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag):
-                with suppress(ImageFactoryError):  # the release removes it too
-                    await copier.remove_record(self._blobs, request.record)
-                return
-        raise CopyError(f"{request.destination.name}: somebody else writes to it; the image is not made. Run again")
+    async def _open(self) -> _Unfinished | Copied:
+        """Adopt or resume the existing blob, otherwise create a page blob."""
+        request, state = self.request, self.source.state
+        facts = await self.blobs.facts(request.destination)
+        if facts is None:
+            return await self._create(None)
+        if not request.from_same_source(facts.metadata):
+            raise copier.foreign(request)
+        if facts.copy and facts.copy.status == "pending":
+            await self.blobs.abort_copy(request.destination, facts.copy.id)
+        elif request.marked(facts.metadata):
+            is_same = facts.metadata.get(copier.ETAG) == state.version
+            is_whole = copier.is_whole(facts)
+            if is_whole and (is_same or not request.source_version):
+                copy_id = facts.metadata.get(copier.COPY) or (facts.copy.id if facts.copy else "")
+                return Copied(copy_id, self.source.believed(facts.metadata.get(copier.DIGEST, "")))
+            if is_same and facts.generation and not is_whole:
+                return await self._resume(facts)
+            since = "was finished, before it became an image" if is_whole else "started"
+            self.warn(f"{request.source.name} changed since its copy {since}; the copy restarts")
+        return await self._create(facts)
 
-    async def _open(self, request: CopyRequest, known: Known, users: AbstractSet[str], warn: Warn) -> _Staged | Copied:
-        """What stands at the destination, taken over or taken up; else a new page blob."""
-        facts = await self._blobs.facts(request.destination)
-        if facts is not None:
-            if not request.from_same_source(facts.metadata):
-                raise copier.foreign(request)
-            if facts.copy and facts.copy.status == "pending":
-                await self._blobs.abort_copy(request.destination, facts.copy.id)
-            elif request.marked(facts.metadata):
-                is_same = facts.metadata.get(copier.ETAG) == known.source.version
-                is_whole = copier.is_whole(facts)
-                if is_whole and (is_same or not request.source_version):
-                    copy_id = facts.metadata.get(copier.COPY) or (facts.copy.id if facts.copy else "")
-                    return Copied(copy_id, known.believed(facts.metadata.get(copier.DIGEST, "")))
-                if is_same and facts.generation and not is_whole:
-                    return await self._take_up(request, known, facts)
-                since = "was finished, before it became an image" if is_whole else "began"
-                warn(f"{request.source.name} changed since its copy {since}; the copy begins anew")
-        return await self._begin(request, known, users, facts)
-
-    async def _begin(
-        self, request: CopyRequest, known: Known, users: AbstractSet[str], there: BlobFacts | None
-    ) -> _Staged:
-        staged = _Staged(uuid.uuid4().hex, random.randrange(1, GENERATIONS))  # noqa: S311 - a number, no secret
-        metadata = {
-            **self._marks(request, known, staged.copy_id),
-            copier.STATE: copier.UNFINISHED,
-            **copier.users_text(users),
-        }
-        made = await self._blobs.create(
-            request.destination,
-            request.source_length,
-            metadata,
-            staged.generation,
-            overwrite_etag=there.etag if there else None,
+    async def _create(self, existing: BlobFacts | None) -> _Unfinished:
+        vhd = _Unfinished(uuid.uuid4().hex, random.randrange(1, GENERATIONS))  # noqa: S311 - not a secret
+        destination = self.request.destination
+        created = await self.blobs.create(
+            destination,
+            self.request.source_length,
+            self._metadata(vhd, copier.UNFINISHED, self.users),
+            vhd.generation,
+            overwrite_etag=existing.etag if existing else None,
         )
-        if not made and not await self._is_ours(request, staged):
-            raise CopyError(
-                f"{request.destination.name}: another run began to copy into it; the image is not made here. Run again"
-            )
-        return staged
+        if not created:
+            facts = await self.blobs.facts(destination)  # perhaps it was created, and only the response was lost
+            if facts is None or facts.metadata.get(copier.COPY) != vhd.copy_id:
+                raise CopyError(f"{destination.name}: another run copies into it; the image is not created. Run again")
+        return vhd
 
-    async def _is_ours(self, request: CopyRequest, staged: _Staged) -> bool:
-        """Whether the blob that stands there is the one that was just made, and only the answer was lost."""
-        facts = await self._blobs.facts(request.destination)
-        return facts is not None and facts.metadata.get(copier.COPY) == staged.copy_id
+    async def _resume(self, facts: BlobFacts) -> _Unfinished:
+        """Return what an earlier run left: ranges that exist and are recorded, as far as the factory confirms them."""
+        request, parts = self.request, self.source.parts
+        vhd = _Unfinished(facts.metadata[copier.COPY], facts.generation or 0)
+        packed, record = await self.blobs.get_document(request.record, most_bytes(len(parts))), None
+        if packed is not None:
+            with suppress(ManifestError):
+                record = await asyncio.to_thread(parse_manifest, packed, len(parts))
+        if record is None or record.vhd != vhd.copy_id:
+            return vhd
+        present = await self.blobs.page_ranges(request.destination, PRESENT_RANGES * len(parts))
+        claimed = {part: record.ranges[part] for part in parts if part in record.ranges}
+        existing = {part: digest for part, digest in claimed.items() if covered(part, present)}
+        return replace(vhd, verified=dict(await self.source.confirmed(existing)))
 
-    async def _take_up(self, request: CopyRequest, known: Known, facts: BlobFacts) -> _Staged:
-        """What an earlier run left: the ranges that are there, and right by its record, if the factory confirms it."""
-        staged = _Staged(facts.metadata[copier.COPY], facts.generation or 0)
-        packed = await self._blobs.get_document(request.record, most_bytes(len(known.parts)))
-        if packed is None:
-            return staged
-        with suppress(ManifestError):
-            record = await asyncio.to_thread(parse_manifest, packed, len(known.parts))
-            if record.vhd == staged.copy_id:
-                present = await self._blobs.page_ranges(request.destination, PRESENT_RANGES * len(known.parts))
-                claimed = {part: record.ranges[part] for part in known.parts if part in record.ranges}
-                there = {part: digest for part, digest in claimed.items() if covered(part, present)}
-                staged.right = dict(await known.confirmed(there))
-        return staged
-
-    async def _move(
-        self, request: CopyRequest, known: Known, staged: _Staged, via: BlobRef | None, report: Report
-    ) -> None:
-        kept = moved = sum(part.length for part in staged.right)
-        total = known.total
-
-        def done(part: Range, digest: str) -> None:
-            nonlocal moved
-            staged.right[part] = digest
-            known.crc64.setdefault(part, digest)
-            moved += part.length
-            report(Progress(moved, total, kept))
-
-        report(Progress(moved, total, kept))
-        etag = await copier.relay_etag(self._blobs, request, via) if via else known.source.etag
-        recording = asyncio.ensure_future(self._keep_record(request, staged))
-        changes, before = 0, moved
+    async def _move(self, vhd: _Unfinished) -> None:
+        """Copy the missing ranges. Meanwhile, and if it fails, record the verified ones."""
+        self._report(vhd)
+        etag = await copier.relay_etag(self.blobs, self.request, self.via) if self.via else self.source.state.etag
+        recording = asyncio.ensure_future(self._keep_record(vhd))
         try:
-            while left := [part for part in known.parts if part not in staged.right]:
-                vouch = partial(known.vouch, via) if via else None
-                source, to = via or request.source, request.destination
-                job = Job(source, etag, to, staged.generation, request.source.name, vouch)
-                try:
-                    await Transfer(self._writer, self._pacer, self._totals, job, known.crc64, done).run(left)
-                except SourceChanged:
-                    if via is None:
-                        raise
-                    # Its users changed, perhaps, and with its metadata the ETag; a whole one is not written any more.
-                    if (now := await copier.relay_etag(self._blobs, request, via)) == etag:
-                        raise RelayLost(f"{via.name}: it cannot be read any more") from None
-                    changes, before = changes + 1 if moved == before else 0, moved
-                    if changes >= RELAY_CHANGES:
-                        raise RelayLost(f"{via.name}: it changes all the time") from None
-                    etag = now
+            if self.via:
+                await self._move_from_relay(vhd, self.via, etag)
+            else:
+                await self._transfer(vhd, self.request.source, etag)
         finally:
             recording.cancel()
-            if len(staged.right) < len(known.parts):
+            if len(vhd.verified) < len(self.source.parts):
                 with suppress(ImageFactoryError, asyncio.TimeoutError):
-                    await asyncio.wait_for(self._record(request, staged), LAST_RECORD_SECONDS)
+                    await asyncio.wait_for(self._record(vhd), LAST_RECORD_SECONDS)
 
-    async def _keep_record(self, request: CopyRequest, staged: _Staged) -> None:
+    async def _move_from_relay(self, vhd: _Unfinished, relay: BlobRef, etag: str | None) -> None:
+        changes = 0
+        while True:
+            before = vhd.done
+            try:
+                return await self._transfer(vhd, relay, etag, partial(self.source.vouch, relay))
+            except SourceChanged:
+                # Its users may have changed, and with the metadata the ETag; a finished VHD is no longer written.
+                if (now := await copier.relay_etag(self.blobs, self.request, relay)) == etag:
+                    raise RelayLost(f"{relay.name}: cannot be read anymore") from None
+                changes = changes + 1 if vhd.done == before else 0
+                if changes >= RELAY_CHANGES:
+                    raise RelayLost(f"{relay.name}: changes all the time") from None
+                etag = now
+
+    async def _transfer(self, vhd: _Unfinished, source: BlobRef, etag: str | None, vouch: Vouch | None = None) -> None:
+        def done(part: Range, digest: str) -> None:
+            vhd.verified[part] = digest
+            vhd.done += part.length
+            known.crc64.setdefault(part, digest)
+            self._report(vhd)
+
+        known, shared = self.source, self.shared
+        job = Job(source, etag, self.request.destination, vhd.generation, self.request.source.name, vouch)
+        transfer = Transfer(shared.writer, shared.pacer, shared.totals, job, known.crc64, done)
+        await transfer.run([part for part in known.parts if part not in vhd.verified])
+
+    async def _manifest(self) -> Manifest:
+        """Return the source's manifest. If there is none, build it and, unless a relay was read, write it."""
+        request, source = self.request, self.source
+        async with source.writing:
+            if source.manifest is not None:
+                return source.manifest
+            digests = {part: source.crc64[part] for part in source.parts}
+            manifest = Manifest(request.source.file_name, request.source_length, request.source_created, digests)
+            if self.via is None:
+                if warning := await self.manifests.write(request.source, manifest):
+                    self.warn(warning)
+                source.manifest = manifest
+            return manifest
+
+    async def _finish(self, vhd: _Unfinished, digest: str) -> None:
+        """Compare the end with the source, then mark the VHD as finished."""
+        request = self.request
+        alike = await copier.ends_alike(self.blobs, request, self.source.state)
+        for _ in range(MARK_ATTEMPTS):
+            facts = await self.blobs.facts(request.destination)
+            if facts is None or facts.metadata.get(copier.COPY) != vhd.copy_id:
+                raise copier.removed_meanwhile(request)
+            if not alike:
+                if await copier.remove(self.blobs, request.destination, request.record, facts):
+                    raise copier.ends_otherwise(request)
+                continue
+            users = self.users | copier.users_of(facts.metadata)
+            metadata = {**self._metadata(vhd, copier.WHOLE, users), copier.DIGEST: digest}
+            if await self.blobs.set_metadata(request.destination, metadata, etag=facts.etag):
+                with suppress(ImageFactoryError):  # the release removes it too
+                    await copier.remove_record(self.blobs, request.record)
+                return
+        raise CopyError(f"{request.destination.name}: another client writes to it; the image is not created. Run again")
+
+    def _metadata(self, vhd: _Unfinished, state: str, users: AbstractSet[str]) -> dict[str, str]:
+        marks = {copier.ETAG: self.source.state.version, copier.COPY: vhd.copy_id, copier.STATE: state}
+        return {**self.request.mark, **marks, **copier.users_text(users)}
+
+    def _report(self, vhd: _Unfinished) -> None:
+        self.report(Progress(vhd.done, self.source.total, vhd.kept))
+
+    async def _keep_record(self, vhd: _Unfinished) -> None:
         least, greatest = RECORD_SECONDS
-        began, recorded, cost = monotonic(), len(staged.right), 0.0
+        began, recorded, cost = monotonic(), len(vhd.verified), 0.0
         while True:
             age = (monotonic() - began) / 10
-            await asyncio.sleep(max(least, min(greatest, age), self._in_flight * cost / RECORDS_SHARE))
-            if len(staged.right) > recorded:
-                recorded = len(staged.right)
-                with suppress(ImageFactoryError):  # the next one may succeed; without any, more is moved again
-                    cost = await self._record(request, staged)
+            await asyncio.sleep(max(least, min(greatest, age), self.shared.in_flight * cost / RECORDS_SHARE))
+            if len(vhd.verified) > recorded:
+                recorded = len(vhd.verified)
+                with suppress(ImageFactoryError):  # the next one may succeed; without any, more is copied again
+                    cost = await self._record(vhd)
 
-    async def _record(self, request: CopyRequest, staged: _Staged) -> float:
-        """Write down what is right; returns the seconds that this kept the process busy."""
+    async def _record(self, vhd: _Unfinished) -> float:
+        """Record the verified ranges; return the seconds of CPU time that this took."""
 
         def packed(record: Manifest) -> tuple[bytes, float]:
             began = thread_time()
             return manifest_bytes(record), thread_time() - began
 
-        right = dict(staged.right)
-        record = Manifest(staged.copy_id, request.source_length, request.source_created, right)
+        request, verified = self.request, dict(vhd.verified)
+        record = Manifest(vhd.copy_id, request.source_length, request.source_created, verified)
         content, cost = await asyncio.to_thread(packed, record)
-        await self._blobs.put_document(request.record, content, {}, overwrite=True)
+        await self.blobs.put_document(request.record, content, {}, overwrite=True)
         return cost + RECORD_CALL_SECONDS
-
-    async def _manifest(self, request: CopyRequest, known: Known, via: BlobRef | None, warn: Warn) -> Manifest:
-        """The factory image's manifest; made from this copy, and left with the image, where there was none.
-
-        A copy that read a relay leaves none.
-        """
-        async with known.writing:
-            if known.manifest is not None:
-                return known.manifest
-            source = request.source
-            digests = {part: known.crc64[part] for part in known.parts}
-            made = Manifest(source.file_name, request.source_length, request.source_created, digests)
-            if via is None:
-                if warning := await (request.manifests or self._manifests).write(source, made):
-                    warn(warning)
-                known.manifest = made
-            return made
-
-    @staticmethod
-    def _marks(request: CopyRequest, known: Known, copy_id: str) -> dict[str, str]:
-        return {**request.mark, copier.ETAG: known.source.version, copier.COPY: copy_id}

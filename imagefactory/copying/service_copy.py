@@ -1,8 +1,7 @@
-"""The copier that lets the storage service copy (Copy Blob), and waits.
+"""The copier that asks the storage service to copy (Copy Blob), and waits.
 
-Owns when to start, take over, wait, start again and give up. Copy Blob is best effort and has no way to resume: a copy
-that failed starts anew, one that is pending (from an earlier run too) is waited for. Does not read relays: the service
-checks no digest of what it copies so.
+Copy Blob is best effort and cannot resume: restarts a copy that failed, and waits for a pending one, also from an
+earlier run. Does not read relays, because the service does not verify digests in such a copy.
 """
 
 from __future__ import annotations
@@ -15,25 +14,25 @@ from typing import TYPE_CHECKING
 
 from imagefactory.aio.once import Once
 from imagefactory.copying import copier
-from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress, Report, Source, Warn, poll_delay
+from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress, Report, SourceState, Warn, poll_delay
 from imagefactory.observed.blobs import BlobRef, CopyState
 
 if TYPE_CHECKING:
     from imagefactory.azure.storage.page_blobs import PageBlobs
 
 ATTEMPTS = 3
-"""How often a copy that the service fails or forgets is started, the first time included."""
+"""How often a copy is started, the first time included, if the service fails or stalls."""
 
-STARTS = 5
-"""How often a copy is started while somebody else writes to its destination."""
+START_ATTEMPTS = 5
+"""How often a start is tried while other clients write to the destination."""
 
 STALL_SECONDS = 30 * 60.0
-"""A copy whose progress has not moved for so long is aborted and started again."""
+"""A copy without progress for this time is aborted and restarted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One copy: at which ETag its source is read, and the metadata of what it makes."""
+    """One copy: its request, the ETag of its source, and the metadata of the destination."""
 
     request: CopyRequest
     etag: str
@@ -41,12 +40,12 @@ class _Job:
 
 
 class ServiceCopier:
-    """A `Copier`; one for the whole provider process, any number of copies in flight. It verifies length and footer."""
+    """A `Copier`; one per process, for any number of concurrent copies. Verifies length and footer."""
 
     def __init__(self, blobs: PageBlobs, *, stall_seconds: float = STALL_SECONDS) -> None:
         self._blobs = blobs
         self._stall_seconds = stall_seconds
-        self._sources: Once[BlobRef, Source] = Once()
+        self._sources: Once[BlobRef, SourceState] = Once()
 
     async def copy(
         self, request: CopyRequest, via: BlobRef | None, users: AbstractSet[str], report: Report, warn: Warn
@@ -54,7 +53,7 @@ class ServiceCopier:
         """See `Copier`; `via` is not read."""
         source = await self._sources.get(request.source, lambda: copier.checked_source(self._blobs, request))
         job = _Job(request, source.version, {**request.mark, **copier.users_text(users)})
-        state = await self._start(job) or await self._begin(job)
+        state = await self._start(job) or await self._adopt_or_start(job)
         for attempt in range(ATTEMPTS):
             state = await self._wait(request, state, report)
             if state.status == "success":
@@ -65,11 +64,11 @@ class ServiceCopier:
                     raise copier.ends_otherwise(request)
                 return Copied(state.id)
             if attempt + 1 < ATTEMPTS:
-                state = await self._begin(job)
+                state = await self._adopt_or_start(job)
         raise CopyError(
-            f"{request.destination.name}: the copy of {request.source.name} ended {ATTEMPTS} times as {state.status}"
-            f" ({state.reason or 'no reason given'}); the image is not made. Run again; if it stays, look at the"
-            " storage accounts' health"
+            f"{request.destination.name}: the copy of {request.source.name} {state.status} {ATTEMPTS} times"
+            f" ({state.reason or 'unknown reason'}); the image is not created. Run again; if the error persists, check"
+            " the health of the storage accounts"
         )
 
     async def _start(self, job: _Job, overwrite_etag: str | None = None) -> CopyState | None:
@@ -78,10 +77,10 @@ class ServiceCopier:
             request.source, job.etag, request.destination, job.metadata, overwrite_etag=overwrite_etag
         )
 
-    async def _begin(self, job: _Job) -> CopyState:
-        """Take over a copy that is pending or done, from an earlier run too; else start one over what exists of it."""
+    async def _adopt_or_start(self, job: _Job) -> CopyState:
+        """Adopt a pending or finished copy, also from an earlier run; otherwise start one over the existing blob."""
         request = job.request
-        for _ in range(STARTS):
+        for _ in range(START_ATTEMPTS):
             facts = await self._blobs.facts(request.destination)
             if facts is not None and not request.from_same_source(facts.metadata):
                 raise copier.foreign(request)
@@ -91,25 +90,20 @@ class ServiceCopier:
                 if copier.is_whole(facts):
                     return CopyState(facts.metadata.get(copier.COPY, ""), "success")
             elif facts is not None and facts.copy and facts.copy.status == "pending":
-                # A copy of what the factory's VHD was before it was written anew.
+                # A copy of an earlier version of the factory VHD.
                 await self._blobs.abort_copy(request.destination, facts.copy.id)
                 continue
             if state := await self._start(job, facts.etag if facts else None):
                 return state
-        raise CopyError(
-            f"{request.destination.name}: another copy into it is under way; the image is not made. Run again"
-        )
+        raise CopyError(f"{request.destination.name}: other clients write to it; the image is not created. Run again")
 
     async def _wait(self, request: CopyRequest, state: CopyState, report: Report) -> CopyState:
-        began = moved = monotonic()
+        started = moved = monotonic()
         while state.status == "pending":
-            await asyncio.sleep(poll_delay(monotonic() - began))
+            await asyncio.sleep(poll_delay(monotonic() - started))
             facts = await self._blobs.facts(request.destination)
             if facts is None or facts.copy is None or not request.marked(facts.metadata):
-                raise CopyError(
-                    f"{request.destination.name}: somebody removed it while it was copied; the image is not made."
-                    " Run again"
-                )
+                raise copier.removed_meanwhile(request)
             if facts.copy.done != state.done:
                 moved = monotonic()
             state = facts.copy

@@ -1,8 +1,8 @@
-"""Staged VHDs as all resources of a process share them: each VHD is copied once into an account, and once to a region.
+"""Staged VHDs shared by all resources of a process: each VHD is copied once per storage account and once per region.
 
-Owns who needs a staged VHD. Custom images that are to be made of it are named in its own metadata, so that another run,
-on another machine, knows them; the last one to be made removes it. Copies that read it as their region's relay live in
-this process only and are counted here; its own lab's release waits for them. How bytes move is the copier's business.
+Tracks which images and copies still need a staged VHD. Images to be created from it are listed in its metadata, so runs
+on other machines see them; the last one created deletes it. Copies that read it as their region's relay exist only in
+this process and are counted here; the release of the relay's lab waits for them. Does not move bytes: `copier` does.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from imagefactory.observed.blobs import BlobRef
 if TYPE_CHECKING:
     from imagefactory.azure.storage.page_blobs import PageBlobs
 
-PATIENCE_SECONDS = 10.0
-"""How long a relay is kept for copies that the plan has and that do not come while no other copy runs."""
+RELAY_TIMEOUT_SECONDS = 10.0
+"""How long a relay is kept for planned copies that have not started, if no other copy runs."""
 
-LOOK_SECONDS = 0.2
-"""Time between two looks whether a relay is still read."""
+POLL_SECONDS = 0.2
+"""Time between two checks whether a relay is still read."""
 
 CLAIMS = 5
-"""How often a staged VHD is made again that others removed before it was claimed, and how often one is released that
-others write to."""
+"""How often a staged VHD is copied if other runs remove it before it is claimed, and how often a release is tried if
+other clients write to the VHD."""
 
 
 class Row(Protocol):
-    """Where a copy tells the user how it gets on: one row for each resource."""
+    """Shows the user the progress of a copy: one row per resource."""
 
     def __call__(self, progress: Progress) -> None:
-        """Show `progress` if it is time to."""
+        """Show `progress` if an update is due."""
 
     def say(self, message: str) -> None:
         """Show what happens instead of a copy."""
 
     def warn(self, message: str) -> None:
-        """Tell what the user must know of this copy also when it is done."""
+        """Show a warning that is kept after the copy finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The staged VHD that the accounts of a region copy from, how many do, and for which image it is staged."""
+    """The staged VHD that the accounts of a region copy from, the number of these copies, and the image it is for."""
 
     blob: BlobRef
     uses: int
@@ -56,7 +56,7 @@ class Relay:
 
 @dataclass
 class _Copying:
-    """A copy under way: everybody who waits for it, and whom it will name as its users."""
+    """An active copy: the rows of the resources that wait for it, and the users that it will name."""
 
     users: set[str] = field(default_factory=set)
     rows: list[Row] = field(default_factory=list)
@@ -72,57 +72,57 @@ class _Copying:
 
 @dataclass
 class _Readers:
-    """Copies that read a relay: those under way, and those that the plan has and that have not come yet."""
+    """Copies that read a relay: those that run, and those that are planned and have not started."""
 
-    under_way: int = 0
-    to_come: int = 0
+    running: int = 0
+    planned: int = 0
     last_seen: float = field(default_factory=monotonic)
-    """When the last one ended, or the first was expected."""
+    """When the last one finished, or the first was expected."""
 
 
 class Staging:
-    """The staged VHDs of one provider process."""
+    """The staged VHDs of one provider process, with the images and copies that need them."""
 
-    def __init__(self, blobs: PageBlobs, copier_: Copier, *, patience: float = PATIENCE_SECONDS) -> None:
-        self._blobs, self._copier, self._patience = blobs, copier_, patience
+    def __init__(self, blobs: PageBlobs, copier_: Copier, *, relay_timeout: float = RELAY_TIMEOUT_SECONDS) -> None:
+        self._blobs, self._copier, self._relay_timeout = blobs, copier_, relay_timeout
         self._copying: dict[str, _Copying] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._readers: defaultdict[BlobRef, _Readers] = defaultdict(_Readers)
         self._released: set[BlobRef] = set()
 
     async def stage(self, request: CopyRequest, user: str, relay: Relay | None, row: Row) -> Copied:
-        """Make the staged VHD exist, be whole and be kept for `user`. Raises `CopyError`, `CloudError`."""
+        """Copy the staged VHD unless it is finished, and keep it for `user`. Raises `CopyError`, `CloudError`."""
         if relay and relay.blob not in self._readers:
-            self._readers[relay.blob].to_come = relay.uses
+            self._readers[relay.blob].planned = relay.uses
         if relay is None or relay.blob == request.destination:
             return await self._claimed(request, None, user, row)
         readers = self._readers[relay.blob]
-        readers.under_way += 1
+        readers.running += 1
         try:
             via = await self._relayed(request, relay, row)
             return await self._claimed(request, via, user, row)
         finally:
-            readers.under_way -= 1
-            readers.to_come -= 1
+            readers.running -= 1
+            readers.planned -= 1
             readers.last_seen = monotonic()
 
     async def release(self, blob: BlobRef, user: str, row: Row | None = None) -> None:
-        """The image `user` stands, or is not wanted: remove the staged VHD, unless somebody else needs it.
+        """Remove `user`, whose image exists or is no longer wanted, and with the last user the staged VHD.
 
-        Waits for those who read it. Raises `CloudError`.
+        Waits for copies that read it. Raises `CopyError`, `CloudError`.
         """
         while self._is_read(blob):
             if row:
                 row.say("kept for copies in its region")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         async with self._locks[blob.url]:
             for _ in range(CLAIMS):
                 if await self._left(blob, user):
                     return
-        raise CopyError(f"{blob.name}: somebody else writes to it all the time; it stays and takes up room. Run again")
+        raise CopyError(f"{blob.name}: other clients keep writing to it; it is kept and uses storage. Run again")
 
     async def _left(self, blob: BlobRef, user: str) -> bool:
-        """Remove `user` from the staged VHD, or the VHD with its last user; False if somebody wrote to it meanwhile."""
+        """Remove `user` from the staged VHD, or the VHD with its last user; return False if it was just written."""
         facts = await self._blobs.facts(blob)
         if facts is None or copier.SOURCE not in facts.metadata:
             return True
@@ -136,19 +136,19 @@ class Staging:
         return removed
 
     async def forget(self, request: CopyRequest, user: str) -> None:
-        """The copy is not needed any more by `user`. Raises `CloudError`."""
+        """Release the copy for `user`, if it still exists. Raises `CopyError`, `CloudError`."""
         facts = await self._blobs.facts(request.destination)
         if facts and request.marked(facts.metadata):
             await self.release(request.destination, user)
 
     async def _relayed(self, request: CopyRequest, relay: Relay, row: Row) -> BlobRef | None:
-        """The relay, whole; None where the copy does without. It is made for its own lab, whose release removes it."""
+        """Return the finished relay; None if there is none. It is copied for its own lab, whose release removes it."""
         if relay.blob in self._released:
             return None
         try:
             await self._join(replace(request, destination=relay.blob), None, relay.owner, row)
         except ImageFactoryError as error:
-            row.warn(f"the region's own copy failed ({error}); copying from the factory")
+            row.warn(f"the copy to the region's relay failed ({error}); copying from the factory")
             return None
         return relay.blob
 
@@ -163,12 +163,12 @@ class Staging:
             if await self._claim(request, user):
                 return copied
         raise CopyError(
-            f"{request.destination.name}: somebody removed it {CLAIMS} times; the image is not made. Find out who"
-            " deletes it, then run again"
+            f"{request.destination.name}: was removed {CLAIMS} times by another client; the image is not created. Stop"
+            " what deletes it, then run again"
         )
 
     async def _claim(self, request: CopyRequest, user: str) -> bool:
-        """Name `user` in the staged VHD; False where it is not there any more."""
+        """Add `user` to the staged VHD; return False if the VHD no longer exists or was changed."""
         async with self._locks[request.destination.url]:
             facts = await self._blobs.facts(request.destination)
             if facts is None or not request.marked(facts.metadata) or not copier.is_whole(facts):
@@ -180,7 +180,7 @@ class Staging:
             return await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag)
 
     async def _join(self, request: CopyRequest, via: BlobRef | None, user: str, row: Row) -> Copied:
-        """Take part in the copy into that blob, and begin it where nobody has."""
+        """Wait for the active copy into that blob; start one if there is none."""
         url = request.destination.url
         copying = self._copying.get(url)
         if copying is None or copying.task.done():
@@ -197,16 +197,16 @@ class Staging:
                 await asyncio.wait([copying.task])
 
     async def _copy(self, copying: _Copying, request: CopyRequest, via: BlobRef | None) -> Copied:
-        await asyncio.sleep(0)  # who begins it has yet to say that it takes part
+        await asyncio.sleep(0)  # lets the caller add its row and user first
         try:
             return await self._copier.copy(request, via, copying.users, copying.report, copying.warn)
         finally:
             self._copying.pop(request.destination.url, None)
 
     def _is_read(self, blob: BlobRef) -> bool:
-        """Whether copies read it, or may yet come to: those of the plan, while others run or shortly after."""
+        """Return whether copies read it, or planned ones may still start: while others run, or shortly after."""
         readers = self._readers.get(blob)
-        if readers is None or readers.under_way > 0:
+        if readers is None or readers.running > 0:
             return readers is not None
-        recent = bool(self._copying) or monotonic() - readers.last_seen < self._patience
-        return readers.to_come > 0 and recent
+        recent = bool(self._copying) or monotonic() - readers.last_seen < self._relay_timeout
+        return readers.planned > 0 and recent

@@ -1,7 +1,7 @@
-"""The moving of one VHD's ranges: many requests in flight, each tried again where that can help.
+"""Copies the ranges of one VHD: many requests in flight, each retried if that can help.
 
-Owns the life of a range: admission by the pacer, the request, the comparison of digests, back-off and its bounds. Which
-ranges are to be moved, and what follows from it, is decided by `ranged_copy`.
+For each range: waits for the pacer, sends the request, compares digests, and backs off within bounds. Does not decide
+which ranges are copied, or what a failure means for the copy: `ranged_copy` does.
 """
 
 from __future__ import annotations
@@ -25,31 +25,34 @@ if TYPE_CHECKING:
     from imagefactory.azure.storage.page_writer import PageWriter, RangeRefused
 
 RANGE_ATTEMPTS = 6
-"""How often one range is sent, the first time included, where the service fails, does not answer or asks who we are."""
+"""How often one range is sent, the first time included, if the service fails, does not respond or rejects the token."""
 
 DIFFERING_ATTEMPTS = 2
-"""How often a range is copied whose digest is not the one that it must have."""
+"""How often a range with a wrong digest is copied, the first time included."""
 
 BUSY_SECONDS = 15 * 60.0
-"""How long one range is tried while the service says that it is busy."""
+"""How long one range is retried while the service is busy."""
 
 BUSY_WAIT = 0.2
-"""The wait after a busy service, in seconds, before the range takes its turn again at the account's new rate."""
+"""The wait after a busy response, in seconds; then the range queues again at the account's new rate."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
-"""Bounds of the wait before the next try, in seconds; it doubles each time, and a random part of it is taken off."""
+"""Bounds of the wait before the next attempt, in seconds; it doubles each time, minus a random part."""
+
+Vouch = Callable[[Range], Awaitable[tuple[str, str]]]
+"""Returns the CRC64 and the MD5 that a range must have."""
 
 
 class SourceChanged(Exception):
-    """The VHD that is read from is not the one any more that the copy began with, or is gone."""
+    """The VHD that is read changed since the copy started, or was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One copy: what is read, at which ETag (None: whatever it is); what is written, in which generation.
+    """One copy: the blob to read, its ETag (None: any), the blob to write, its generation.
 
-    `name` is the VHD's name for people. `vouch` is given where another blob than that VHD is read, of which no word is
-    taken: it returns the CRC64 and the MD5 that a range must have, and the service checks the MD5 before it writes.
+    `name` names the source VHD in messages. `vouch` is set if a relay is read, which is not trusted: the service checks
+    the MD5 that it returns before it writes.
     """
 
     source: BlobRef
@@ -57,7 +60,7 @@ class Job:
     destination: BlobRef
     generation: int
     name: str
-    vouch: Callable[[Range], Awaitable[tuple[str, str]]] | None = None
+    vouch: Vouch | None = None
 
 
 @dataclass
@@ -69,7 +72,7 @@ class _Tries:
     rest: float = 0.0
 
     def wait(self) -> float:
-        """Seconds before the next try; after a busy service only a moment, for the pacer holds it back."""
+        """Return the seconds before the next attempt; few after a busy response, because the pacer delays the range."""
         bound, self.rest = self.rest or min(LONGEST_WAIT, FIRST_WAIT * 2**self.waits), 0.0
         self.waits += bound > BUSY_WAIT
         return random.uniform(bound / 2, bound)  # noqa: S311 - to spread requests, not to keep a secret
@@ -77,7 +80,7 @@ class _Tries:
 
 @dataclass
 class Transfer:
-    """Moves ranges of `job`; `must` tells digests that are known, `done` is called with each range that is right."""
+    """Copies ranges of `job`; `must` has the known digests, `done` is called with each verified range."""
 
     writer: PageWriter
     pacer: Pacer
@@ -88,22 +91,22 @@ class Transfer:
     window: Window = field(default_factory=Window)
 
     async def run(self, parts: Iterable[Range]) -> None:
-        """Move all of them. Raises `SourceChanged`, `CopyError`, `CloudError`; no request is under way afterwards.
+        """Copy all of them. Raises `SourceChanged`, `CopyError`, `CloudError`; no request is in flight afterwards.
 
-        `RelayLost` if a range is not what `vouch` says, or if what is read in place of that VHD cannot be read.
+        Raises `RelayLost` if a relay cannot be read, or if a range of it is not what `vouch` returns.
         """
         running: set[asyncio.Task[None]] = set()
         try:
             for part in parts:
                 while len(running) >= int(self.window.size):
-                    await _reap(running)
+                    await _wait_for_first(running)
                 ticket = await self.pacer.admit(self.job.destination.account_id, part.length)
                 task = asyncio.ensure_future(self._move(part, ticket))
-                # A task that is cancelled before its first step runs no `finally`.
+                # A task that is canceled before its first step runs no `finally`.
                 task.add_done_callback(partial(self._left, ticket))
                 running.add(task)
             while running:
-                await _reap(running)
+                await _wait_for_first(running)
         finally:
             for task in running:
                 task.cancel()
@@ -120,7 +123,7 @@ class Transfer:
             ticket = await self.pacer.admit(self.job.destination.account_id, part.length)
 
     async def _try(self, part: Range, ticket: Ticket, tries: _Tries) -> bool:
-        """Send it once; whether it is there and right. Raises where another try is of no use."""
+        """Send it once; return whether it is copied and verified. Raises if another attempt cannot help."""
         from imagefactory.azure.storage.page_writer import RangeRefused
 
         job = self.job
@@ -136,7 +139,7 @@ class Transfer:
             self.pacer.left(ticket)
         self.pacer.succeeded(ticket, self.window)
         self.totals.moved += part.length
-        if self.must.get(part, written) != written:  # another copy of the same source ended meanwhile
+        if self.must.get(part, written) != written:  # another copy of the same source finished meanwhile
             self._count_differing(part, tries, written)
             return False
         self.done(part, written)
@@ -152,15 +155,15 @@ class Transfer:
                 now = monotonic()
                 tries.busy_since = now if tries.busy_since is None else tries.busy_since
                 if now - tries.busy_since > BUSY_SECONDS:
-                    raise self._given_up(refused) from None
+                    raise self._final(refused) from None
             case Refusal.PASSING | Refusal.UNAUTHORIZED | Refusal.SOURCE_UNAUTHORIZED:
                 tries.failed += 1
                 if tries.failed >= RANGE_ATTEMPTS:
-                    raise self._given_up(refused) from None
+                    raise self._final(refused) from None
             case Refusal.OTHER_CONTENT if self.job.vouch:
                 raise RelayLost(
-                    f"{self.job.source.name}: the range of {part.length} bytes at {part.offset} is not that of"
-                    f" {self.job.name}, and none of it is kept"
+                    f"{self.job.source.name}: the range of {part.length} bytes at {part.offset} differs from"
+                    f" {self.job.name} and was not written"
                 ) from None
             case Refusal.OTHER_CONTENT:
                 self.totals.moved += part.length
@@ -168,25 +171,25 @@ class Transfer:
             case Refusal.SOURCE_CHANGED | Refusal.SOURCE_GONE:
                 raise SourceChanged from None
             case _:
-                raise self._given_up(refused) from None
+                raise self._final(refused) from None
 
-    def _given_up(self, refused: RangeRefused) -> ImageFactoryError:
+    def _final(self, refused: RangeRefused) -> ImageFactoryError:
         if self.job.vouch and refused.at_source:
-            return RelayLost(f"{self.job.source.name}: it cannot be read ({refused.error.diagnostic.fact})")
+            return RelayLost(f"{self.job.source.name}: cannot be read ({refused.error.diagnostic.fact})")
         return refused.error
 
     def _count_differing(self, part: Range, tries: _Tries, found: str) -> None:
         tries.differing += 1
         if tries.differing >= DIFFERING_ATTEMPTS:
             raise CopyError(
-                f"{self.job.destination.name}: the range of {part.length} bytes at {part.offset} was copied"
-                f" {DIFFERING_ATTEMPTS} times with CRC64 {found}, and {self.job.name} has {self.must[part]} there; the"
-                " image is not made. Run again; if it stays, the factory's VHD is damaged: save the image again"
+                f"{self.job.destination.name}: the range of {part.length} bytes at {part.offset} has CRC64 {found}"
+                f" after {DIFFERING_ATTEMPTS} attempts, but {self.job.name} has {self.must[part]}; the image is not"
+                " created. Run again; if the error persists, the factory VHD is damaged: save the image again"
             ) from None
 
 
-async def _reap(running: set[asyncio.Task[None]]) -> None:
-    """Wait until something ends. Raises what it raised."""
+async def _wait_for_first(running: set[asyncio.Task[None]]) -> None:
+    """Wait for the first tasks to finish. Raises what they raised."""
     ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     running -= ended
     failures = [failure for task in ended if (failure := task.exception())]

@@ -32,7 +32,6 @@ class Crossing:
     relayed: bool
     """Whether accounts of the region copy from each other."""
 
-    @property
     def text(self) -> str:
         """One line for the reader of a preview."""
         bound = "up to " if self.at_most else ""

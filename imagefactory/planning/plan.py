@@ -62,7 +62,7 @@ class Plan:
 
     def notes(self) -> Iterator[str]:
         """Yield one line for each cross-region copy, and for the images that are kept for now."""
-        yield from (crossing.text for crossing in self.crossings)
+        yield from (crossing.text() for crossing in self.crossings)
         for lab in self.labs:
             reasons: dict[str, list[str]] = {}
             for one in lab.retained:
@@ -116,7 +116,9 @@ def build_plan(
         if isinstance(facts, LabFacts) and facts.storage_account_id is None:
             facts = _no_storage(lab)
         if isinstance(facts, Diagnostic):
-            found.failures.append(replace(facts, severity=Severity.ERROR, location=facts.location or lab.location))
+            kept = facts.consequence or "nothing is distributed to it, and its images are kept"
+            place = facts.location or lab.location
+            found.failures.append(replace(facts, severity=Severity.ERROR, consequence=kept, location=place))
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot get images", lab.label)
             unread.append(lab)

@@ -203,7 +203,7 @@ def _ready_disk(vm: FactoryVm) -> ManagedDisk:
         remedy = "Wait until it is created; if that failed, check it in the lab and recreate it"
         raise _unready(vm, f"is in state {vm.state or 'unknown'}", remedy)
     if vm.diagnostic:
-        raise _Unfit("not ready", replace(vm.diagnostic, subject=f"VM {vm.name}"))
+        raise _Unfit("not ready", replace(vm.diagnostic, subject=f"VM {vm.name}", consequence="it is not saved"))
     if vm.power != "deallocated":
         remedy = "Wait for its sysprep or deprovisioning, then stop it in the lab, which deallocates it"
         raise _unready(vm, f"is {vm.power or 'in an unknown power state'}, not deallocated", remedy)

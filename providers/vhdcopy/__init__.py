@@ -1,4 +1,4 @@
 """The provider plugin: gRPC with the engine, its resources `VhdCopy` and `StagedVhdRelease`, and the live row.
 
-`server` speaks to the engine, each resource has a module; bytes are moved by `imagefactory.copying`.
+`server` handles the engine's calls, and each resource type has a module. `imagefactory.copying` moves the bytes.
 """

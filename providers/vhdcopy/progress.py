@@ -1,7 +1,6 @@
-"""What the user sees of a long copy: a live row on a terminal, a line per 10 % elsewhere.
+"""Shows the progress of copies: a live row on a terminal, a line per 10 % elsewhere.
 
-Owns the wording and the rate of the messages; `EngineLog` is the engine's Log call, the only way out of a plugin, for
-its stdout and stderr are hidden.
+`EngineLog` calls the engine's Log, the only output of a plugin, because the engine hides its stdout and stderr.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from imagefactory.copying.totals import describe
 from imagefactory.plain_text import printable_lines, redacted
 
 LIVE_SECONDS = 1.0
-"""The shortest time between two updates of a live row."""
+"""Minimum time between two updates of a live row."""
 
 
 def is_live(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether somebody watches a terminal. The plugin's own streams are pipes, so its controlling terminal tells."""
+    """Return whether there is a terminal. The plugin's own streams are pipes, so check its controlling terminal."""
     if environment.get("CI") or environment.get("TF_BUILD"):
         return False
     try:
@@ -36,7 +35,7 @@ def is_live(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 class EngineLog:
-    """The engine's log. A message that does not get there is no failure of the copy."""
+    """The engine's log. A message that cannot be delivered does not fail the copy."""
 
     def __init__(self, engine_address: str) -> None:
         self._channel = grpc.aio.insecure_channel(engine_address)
@@ -44,7 +43,7 @@ class EngineLog:
         self._sending: set[asyncio.Task[Any]] = set()
 
     def show(self, urn: str, message: str) -> None:
-        """Show `message` at the resource until the next one; not kept, or all would stand in the summary again."""
+        """Show `message` at the resource until the next one; not kept, otherwise the summary would repeat all."""
         self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.INFO, message=message, ephemeral=True))
 
     def _send(self, request: Any) -> asyncio.Task[None]:
@@ -54,11 +53,11 @@ class EngineLog:
         return task
 
     def warn(self, urn: str, message: str) -> asyncio.Task[None]:
-        """Show `message` as a warning of the resource, kept in the summary; await it where the engine must have it."""
+        """Show `message` as a warning of the resource, kept in the summary; await the task to be sure of delivery."""
         return self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
 
-    async def tell(self, message: str) -> None:
-        """Show `message` of the whole run, kept in the summary; returns when the engine has it."""
+    async def note(self, message: str) -> None:
+        """Show `message` about the entire run, kept in the summary; return when it is delivered."""
         await self._deliver(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message))
 
     async def _deliver(self, request: Any) -> None:
@@ -69,7 +68,7 @@ class EngineLog:
             return
 
     async def close(self) -> None:
-        """Deliver what is on its way and close the channel."""
+        """Deliver pending messages and close the channel."""
         await asyncio.gather(*self._sending, return_exceptions=True)
         await self._channel.close()
 
@@ -84,7 +83,7 @@ class Row:
         self._shown_tenth = 0
 
     def __call__(self, progress: Progress) -> None:
-        """Show `progress` if it is time to."""
+        """Show `progress` if an update is due."""
         now = monotonic()
         tenth = 10 * progress.done // max(progress.total, 1)
         due = now - self._shown_at >= LIVE_SECONDS if self._live else tenth > self._shown_tenth
@@ -97,5 +96,5 @@ class Row:
         self._log.show(self._urn, message)
 
     def warn(self, message: str) -> None:
-        """Tell what the user must know of this copy also when it is done."""
+        """Show a warning that is kept after the copy finished."""
         self._log.warn(self._urn, message)

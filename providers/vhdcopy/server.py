@@ -1,7 +1,7 @@
-"""The gRPC side of the provider: the engine's calls become acts of a `Resource`, failures become what the engine shows.
+"""The gRPC side of the provider: maps the engine's calls to operations of a `Resource`, and exceptions to responses.
 
-Owns marshalling, the mapping from exception to answer (one line, never a traceback), what a partial failure keeps in
-the state, and Cancel. It knows nothing of any resource but its name.
+Converts messages, returns an error as one line (never a traceback), keeps a partial failure in the state, and handles
+Cancel. Does not know any resource but by its type.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Mapping
-from contextlib import suppress
-from typing import Any, NoReturn, Protocol, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, NoReturn, Protocol, cast
 
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2 as pb
 
 from imagefactory import __version__
 from imagefactory.azure.core.clouds import Cloud
@@ -34,23 +35,21 @@ from providers.vhdcopy.resource import Kept, Properties, Resource, changed, chec
 from providers.vhdcopy.services import Connections
 from providers.vhdcopy.vhd_copy import VhdCopy
 
-RESOURCES: dict[str, Resource] = {
+RESOURCES: dict[str, Resource[Any]] = {
     "vhdcopy:index:VhdCopy": VhdCopy(),
     "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
     "vhdcopy:index:PlanFailures": PlanFailures(),
 }
 
-Result = TypeVar("Result")
-
 CLEAN_UP_SECONDS = 4.0
-"""How long the end may take to leave things clean; after a second Ctrl-C the engine kills at about 5."""
+"""Timeout of the clean-up at exit; after a second Ctrl-C the engine kills this process at about 5 seconds."""
 
-PARENT_LOOK_SECONDS = 1.0
-"""How often the process looks whether the one that started it is still there."""
+PARENT_POLL_SECONDS = 1.0
+"""Time between two checks whether the parent process is still running."""
 
 
 class Context(Protocol):
-    """The part of `grpc.aio.ServicerContext` that is used here; grpc carries no types."""
+    """The part of `grpc.aio.ServicerContext` that is used here; grpc has no types."""
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, bytes], ...]) -> None: ...
 
@@ -58,7 +57,7 @@ class Context(Protocol):
 
 
 class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
-    """The provider process's one servicer."""
+    """The only servicer of a provider process."""
 
     def __init__(self, log: EngineLog) -> None:
         self._log = log
@@ -68,108 +67,104 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         self._connections: Connections | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def Handshake(self, request: Any, context: Context) -> Any:
-        """What this provider understands: neither secrets nor resource references, for none of its inputs is one."""
-        return provider_pb2.ProviderHandshakeResponse()
+    async def Handshake(self, request: pb.ProviderHandshakeRequest, context: Context) -> pb.ProviderHandshakeResponse:
+        """Announce support for neither secrets nor resource references, because no input is one."""
+        return pb.ProviderHandshakeResponse()
 
-    async def GetPluginInfo(self, request: Any, context: Context) -> Any:
-        """The version."""
+    async def GetPluginInfo(self, request: empty_pb2.Empty, context: Context) -> plugin_pb2.PluginInfo:
+        """Return the version."""
         return plugin_pb2.PluginInfo(version=__version__)
 
-    async def GetSchema(self, request: Any, context: Context) -> Any:
-        """An empty schema: the resource classes are written by hand in `components`."""
-        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "vhdcopy", "version": __version__}))
+    async def GetSchema(self, request: pb.GetSchemaRequest, context: Context) -> pb.GetSchemaResponse:
+        """Return an empty schema: the resource classes are written manually in `components`."""
+        return pb.GetSchemaResponse(schema=json.dumps({"name": "vhdcopy", "version": __version__}))
 
-    async def CheckConfig(self, request: Any, context: Context) -> Any:
-        """The configuration as it is."""
-        return provider_pb2.CheckResponse(inputs=request.news)
+    async def CheckConfig(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
+        """Return the configuration unchanged."""
+        return pb.CheckResponse(inputs=request.news)
 
-    async def DiffConfig(self, request: Any, context: Context) -> Any:
-        """Other endpoints never replace the provider, or every staged VHD would be replaced with it."""
-        same = dict(request.olds) == dict(request.news)
-        kind = provider_pb2.DiffResponse.DIFF_NONE if same else provider_pb2.DiffResponse.DIFF_SOME
-        return provider_pb2.DiffResponse(changes=kind)
+    async def DiffConfig(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
+        """Never replace the provider for other endpoints: that would replace every staged VHD too."""
+        return pb.DiffResponse(changes=_changes(dict(request.olds) != dict(request.news)))
 
-    async def Configure(self, request: Any, context: Context) -> Any:
-        """Take the endpoints, once; nothing is opened yet. Others would have the credential sent there."""
+    async def Configure(self, request: pb.ConfigureRequest, context: Context) -> pb.ConfigureResponse:
+        """Set the endpoints, once: later ones could receive the credential. Opens no connection."""
         try:
-            asked = configuration(dict(request.args))
+            requested = configuration(dict(request.args))
         except ValueError as reason:
-            told = f"vhdcopy: {reason}; it is not configured, and signs in nowhere. Correct the stack's settings"
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, told)
-        if self._configured not in {None, asked}:
-            told = "vhdcopy: it is configured already, for another cloud or other options; those stay. Run again"
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, told)
+            message = f"vhdcopy: {reason}; it is not configured and does not sign in. Fix the stack's settings"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
+        if self._configured not in {None, requested}:
+            message = "vhdcopy: is already configured, for another cloud or other options, which are kept. Run again"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, message)
         if self._connections is None:
-            self._configured, self._connections = asked, Connections(*asked, self._totals)
-        return provider_pb2.ConfigureResponse(supportsPreview=True)
+            self._configured, self._connections = requested, Connections(*requested, self._totals)
+        return pb.ConfigureResponse(supportsPreview=True)
 
-    async def Check(self, request: Any, context: Context) -> Any:
-        """Inputs as they are stored, or what is wrong with them."""
-        inputs, diagnostics = check(await _resource(request.urn, context), _properties(request.news))
-        failures = [
-            provider_pb2.CheckFailure(property=name, reason=printable(reason)) for name, reason in diagnostics.items()
-        ]
-        return provider_pb2.CheckResponse(inputs=_struct(inputs), failures=failures)
-
-    async def Diff(self, request: Any, context: Context) -> Any:
-        """Which inputs differ, and whether that makes a new resource."""
+    async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
+        """Return the inputs as they are stored, and their problems."""
         resource = await _resource(request.urn, context)
-        names = changed(resource, _properties(request.old_inputs or request.olds), _properties(request.news))
-        difference = provider_pb2.PropertyDiff
+        inputs, problems = check(resource.inputs, _properties(request.news))
+        failures = [pb.CheckFailure(property=name, reason=printable(reason)) for name, reason in problems.items()]
+        return pb.CheckResponse(inputs=_struct(inputs), failures=failures)
+
+    async def Diff(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
+        """Return the inputs that differ, and whether that replaces the resource."""
+        resource = await _resource(request.urn, context)
+        old = _properties(request.old_inputs or request.olds)
+        names = changed(resource.inputs, old, _properties(request.news))
+        difference = pb.PropertyDiff
         kind = difference.UPDATE_REPLACE if resource.replaces else difference.UPDATE
-        return provider_pb2.DiffResponse(
-            changes=provider_pb2.DiffResponse.DIFF_SOME if names else provider_pb2.DiffResponse.DIFF_NONE,
+        return pb.DiffResponse(
+            changes=_changes(bool(names)),
             replaces=names if resource.replaces else [],
             diffs=names,
             detailedDiff={name: difference(kind=kind, inputDiff=True) for name in names},
             hasDetailedDiff=True,
         )
 
-    async def Create(self, request: Any, context: Context) -> Any:
-        """Create, or tell at preview what would come of it."""
-        id, outputs = await self._make(request, _properties(request.properties), context)
-        return provider_pb2.CreateResponse(id=id, properties=_struct(outputs))
+    async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
+        """Create, or return what is known of the outputs at preview."""
+        id, outputs = await self._create(request, request.properties, context)
+        return pb.CreateResponse(id=id, properties=_struct(outputs))
 
-    async def Update(self, request: Any, context: Context) -> Any:
-        """Go on with a resource whose create failed, or act on changed inputs."""
-        _, outputs = await self._make(request, _properties(request.news), context)
-        return provider_pb2.UpdateResponse(properties=_struct(outputs))
+    async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
+        """Resume a resource whose create failed, or apply changed inputs."""
+        _, outputs = await self._create(request, request.news, context)
+        return pb.UpdateResponse(properties=_struct(outputs))
 
-    async def Read(self, request: Any, context: Context) -> Any:
-        """The state as it is, or nothing where the resource is gone. What cannot be read is not gone."""
-        inputs = _properties(request.inputs)
+    async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
+        """Return the state unchanged, or nothing if the resource no longer exists. If that is unknown, warn."""
+        resource, given = await _resource(request.urn, context), _properties(request.inputs)
+        async with _answering(context):
+            try:
+                inputs = resource.inputs.model_validate(given) if given else None
+                exists = inputs is not None and await resource.read(await self._open().services(), inputs)
+            except ImageFactoryError as error:
+                await self._log.warn(request.urn, f"{error} (its state is kept)")
+                exists = True
+        if not exists:
+            return pb.ReadResponse()
+        return pb.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+
+    async def Delete(self, request: pb.DeleteRequest, context: Context) -> empty_pb2.Empty:
+        """Delete; if the resource no longer exists, succeed."""
         resource = await _resource(request.urn, context)
-        try:
-            there = bool(inputs) and await resource.read(await self._open().services(), inputs)
-        except Kept as kept:
-            await _abort_keeping(kept, context)
-        except ImageFactoryError as error:
-            await self._log.warn(request.urn, f"{error} (its state is kept as it was)")
-            there = True
-        if not there:
-            return provider_pb2.ReadResponse()
-        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
-
-    async def Delete(self, request: Any, context: Context) -> Any:
-        """Delete; a resource that is gone already is a success."""
-        resource = await _resource(request.urn, context)
-
-        async def delete() -> None:
-            await resource.delete(await self._open().services(), _properties(request.old_inputs))
-
-        await self._answer(delete(), context)
+        async with _answering(context):
+            with self._cancelable():
+                inputs = resource.inputs.model_validate(_properties(request.old_inputs))
+                await resource.delete(await self._open().services(), inputs)
         return empty_pb2.Empty()
 
-    async def Cancel(self, request: Any, context: Context) -> Any:
-        """Stop what runs. It also comes at the end of every run, when nothing does; then the run is summed up."""
+    async def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
+        """Stop what runs. The engine calls this at the end of every run, too: then log the totals."""
         self.stop_running()
         if self._totals.copies:
-            await self._log.tell(self._totals.text())
+            await self._log.note(self._totals.text())
         return empty_pb2.Empty()
 
     def stop_running(self) -> None:
-        """Cancel every operation; each answers."""
+        """Cancel every operation; each one sends its response."""
         for task in self._running:
             task.cancel()
 
@@ -181,61 +176,67 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _open(self) -> Connections:
         if self._connections is None:
-            raise ImageFactoryError("vhdcopy: the provider was not configured; nothing is copied. Run again")
+            raise ImageFactoryError("vhdcopy: is not configured; nothing is copied. Run again")
         return self._connections
 
-    async def _make(self, request: Any, inputs: Properties, context: Context) -> tuple[str, Properties]:
+    async def _create(
+        self, request: pb.CreateRequest | pb.UpdateRequest, properties: struct_pb2.Struct, context: Context
+    ) -> tuple[str, Properties]:
         resource = await _resource(request.urn, context)
-        if request.preview:
-            try:
+        async with _answering(context):
+            inputs = resource.inputs.model_validate(_properties(properties))
+            if request.preview:
                 return "", resource.planned(inputs)
-            except ImageFactoryError as error:
-                await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
-        row = Row(self._log, request.urn, live=self._live)
+            row = Row(self._log, request.urn, live=self._live)
+            with self._cancelable():
+                return await resource.create(await self._open().services(), inputs, row)
 
-        async def create() -> tuple[str, Properties]:
-            return await resource.create(await self._open().services(), inputs, row)
-
-        return await self._answer(create(), context)
-
-    async def _answer(self, operation: Coroutine[Any, Any, Result], context: Context) -> Result:
-        """What the operation returns; `Cancel` reaches it, and what it raises becomes the answer."""
-        task = asyncio.ensure_future(operation)
+    @contextmanager
+    def _cancelable(self) -> Iterator[None]:
+        """Let `Cancel` reach the operation within."""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._running.add(task)
         try:
-            return await task
-        except Kept as kept:
-            await _abort_keeping(kept, context)
-        except asyncio.CancelledError:
-            await context.abort(grpc.StatusCode.CANCELLED, "stopped by the user; nothing is half done")
-        except Exception as error:
-            await context.abort(grpc.StatusCode.UNKNOWN, _told(error))
+            yield
         finally:
             self._running.discard(task)
 
 
-async def _resource(urn: str, context: Context) -> Resource:
-    """The resource of a URN, whose type is `Parent$Child` under a component."""
+@asynccontextmanager
+async def _answering(context: Context) -> AsyncIterator[None]:
+    """Send the exception of an operation as the response of its call."""
+    try:
+        yield
+    except Kept as kept:
+        await _abort_keeping(kept, context)
+    except asyncio.CancelledError:
+        await context.abort(grpc.StatusCode.CANCELLED, "canceled; no operation is left incomplete")
+    except Exception as error:
+        await context.abort(grpc.StatusCode.UNKNOWN, _message(error))
+
+
+async def _resource(urn: str, context: Context) -> Resource[Any]:
+    """Return the resource type of a URN, which is `Parent$Child` under a component."""
     kind = urn.split("::")[2].rpartition("$")[2]
     resource = RESOURCES.get(kind)
     if resource is None:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{kind}: vhdcopy has no such resource")
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{kind}: is not a resource type of vhdcopy")
     return resource
 
 
-def _told(error: BaseException | None) -> str:
-    """An error as the user reads it; one that nobody foresaw is named by its kind, for a report."""
+def _message(error: BaseException | None) -> str:
+    """Return the message of an error for the user; for an unexpected one with its type, for a report."""
     if isinstance(error, ImageFactoryError):
         return str(error)
     what = printable(redacted(f"{type(error).__name__} ({error})"))
-    return f"vhdcopy: an unforeseen {what}; the VHD is not staged. Run again, and report it"
+    return f"vhdcopy: unexpected {what}; the VHD is not staged. Run again; if the error persists, report it"
 
 
 async def _abort_keeping(kept: Kept, context: Context) -> NoReturn:
-    """Fail with the status by which the engine keeps a half-made resource (`rpcerror` in pulumi's SDK reads it)."""
-    reason = _told(kept.__cause__)
+    """Fail with the status that makes the engine keep a partly created resource (see `rpcerror` in pulumi's SDK)."""
+    reason = _message(kept.__cause__)
     detail = any_pb2.Any()
-    detail.Pack(provider_pb2.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason]))
+    detail.Pack(pb.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason]))
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason, details=[detail])
     context.set_trailing_metadata((("grpc-status-details-bin", bytes(status.SerializeToString())),))
     await context.abort(grpc.StatusCode.UNKNOWN, reason)
@@ -245,22 +246,26 @@ def _properties(struct: struct_pb2.Struct) -> Properties:
     return {name: value for name, value in struct.items() if isinstance(value, (str, float)) and name[:2] != "__"}
 
 
-def _struct(properties: Mapping[str, str | float]) -> struct_pb2.Struct:
+def _changes(differs: bool) -> pb.DiffResponse.DiffChanges.ValueType:
+    return pb.DiffResponse.DIFF_SOME if differs else pb.DiffResponse.DIFF_NONE
+
+
+def _struct(properties: Properties) -> struct_pb2.Struct:
     struct = struct_pb2.Struct()
     struct.update(properties)
     return struct
 
 
 async def _end_with_parent(parent: int, ended: asyncio.Event) -> None:
-    """Whoever started this process may be killed without a word; then nobody is left to end it."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells of it
-        await asyncio.sleep(PARENT_LOOK_SECONDS)
+    """Set `ended` if the parent process was killed, because then no other process stops this one."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(PARENT_POLL_SECONDS)
     ended.set()
 
 
 async def serve(engine_address: str) -> None:
-    """Serve until the engine ends this process; prints the port on the first line of stdout, as the engine expects."""
-    parent = os.getppid()  # before the port is printed: who has read it may end at once
+    """Serve until the engine stops this process; print the port on the first line of stdout, as the engine expects."""
+    parent = os.getppid()  # before the port is printed: its reader may exit immediately
     servicer = VhdCopyProvider(EngineLog(engine_address))
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
@@ -270,9 +275,9 @@ async def serve(engine_address: str) -> None:
     sys.stdout.flush()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # A terminal sends Ctrl-C to the whole process group; the engine's Cancel says what to do about it.
+    # A terminal sends Ctrl-C to the entire process group; the engine reacts to it, and calls Cancel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(NotImplementedError):  # Windows knows no such handlers
+    with suppress(NotImplementedError):  # not supported on Windows
         loop.add_signal_handler(signal.SIGTERM, ended.set)
     watching = asyncio.ensure_future(_end_with_parent(parent, ended))
     await ended.wait()
@@ -283,8 +288,8 @@ async def serve(engine_address: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the plugin; the engine's address is the one argument that is not an option."""
+    """Run the plugin; the only argument that is not an option is the engine's address."""
     addresses = [argument for argument in arguments if not argument.startswith("-")]
     if len(addresses) != 1:
-        sys.exit("vhdcopy: it is a plugin that the Pulumi engine starts, with the engine's address as its argument")
+        sys.exit("vhdcopy: is a plugin; the Pulumi engine starts it with the engine's address as the argument")
     asyncio.run(serve(addresses[0]))

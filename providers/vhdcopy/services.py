@@ -1,6 +1,6 @@
-"""The provider's connections to Azure: opened at the first operation that needs them, shared by all.
+"""The provider's connections to Azure: opened by the first operation that needs them, shared by all.
 
-Owns their life. A preview that only plans never opens one, and does not pay for loading the SDK.
+A preview never opens one, and does not load the SDK.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """What the resources work with."""
+    """The connections that resources use."""
 
     arm: ResourceManager
     blobs: PageBlobs
@@ -31,7 +31,7 @@ class Services:
 
 
 class Connections:
-    """Opens `Services` once; every operation awaits the same opening."""
+    """Opens `Services` once, for all operations."""
 
     def __init__(self, cloud: Cloud, options: CopyOptions, totals: Totals) -> None:
         self._cloud, self._options, self._totals = cloud, options, totals
@@ -40,14 +40,14 @@ class Connections:
         self._services: Services | None = None
 
     async def services(self) -> Services:
-        """The open connections. Raises `ImageFactoryError` where no credential can be had."""
+        """Return the open connections. Raises `ImageFactoryError` if no credential is available."""
         async with self._opening:
             if self._services is None:
                 self._services = await self._open()
         return self._services
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the open connections."""
         await self._stack.aclose()
 
     async def _open(self) -> Services:

@@ -1,18 +1,17 @@
-"""`VhdCopy`: a factory VHD staged in a target lab's own storage account, for as long as the custom image needs it.
+"""`VhdCopy`: a factory VHD staged in a target lab's own storage account, until its custom image is created.
 
-Owns the life of that resource: create makes it exist and be whole, read tells drift, delete removes it. How bytes move
-is the copier's business.
+Create copies the VHD, read detects drift, delete removes the copy. Does not move bytes: `imagefactory.copying` does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
 
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, is_whole, poll_delay, user_of
 from imagefactory.copying.staging import Relay
@@ -20,134 +19,146 @@ from imagefactory.images.vhd_footer import length_problem
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import StandingImage
 from providers.vhdcopy.progress import Row
-from providers.vhdcopy.resource import UNKNOWN, Kept, Properties, Text
+from providers.vhdcopy.resource import HINT, UNKNOWN, ArmId, Inputs, Kept, Properties, Resource, Text, WholeNumber
 from providers.vhdcopy.services import Services
 
 if TYPE_CHECKING:
     from imagefactory.azure.core.resource_manager import ResourceManager
 
-TAKEN_OVER = Copied("none")
-"""The copy where the image stood already and nothing was copied."""
+NOT_COPIED = Copied("none")
+"""The copy if the image already exists."""
 
 
-@dataclass(frozen=True, slots=True)
-class VhdCopy:
+def _plain(url: str) -> str:
+    if urlsplit(url).query:
+        raise ValueError("has a query, so a SAS would be stored in the state; pass the plain blob URL")
+    return url
+
+
+def _vhd_length(length: int) -> int:
+    if problem := length_problem(length):
+        raise ValueError(f"{problem}, so Azure would reject it; save the image again")
+    return length
+
+
+def _time(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is not a time in ISO 8601") from None
+    return text
+
+
+PlainUrl = Annotated[Text, AfterValidator(_plain)]
+
+
+class VhdCopyInputs(Inputs):
+    """The VHD to copy, where to, and for which custom image."""
+
+    source_url: PlainUrl
+    source_account_id: ArmId
+    source_length: Annotated[WholeNumber, AfterValidator(_vhd_length)]
+    """Bytes."""
+    source_created: Annotated[Text, AfterValidator(_time)]
+    """ISO 8601; stored as it was passed."""
+    destination_url: PlainUrl
+    destination_account_id: ArmId
+    image_id: ArmId
+    """ARM id of the custom image."""
+    relay_url: Annotated[PlainUrl | None, HINT] = None
+    """The staged VHD that the accounts of the region copy from; None: copy from the source."""
+    relay_account_id: Annotated[ArmId | None, HINT] = None
+    relay_image_id: Annotated[ArmId | None, HINT] = None
+    """The image that the relay is staged for."""
+    relay_uses: Annotated[WholeNumber | None, HINT] = None
+    """The number of copies that read the relay."""
+
+    @property
+    def request(self) -> CopyRequest:
+        """The copy to make."""
+        return CopyRequest(
+            source=BlobRef(self.source_account_id, self.source_url),
+            source_length=self.source_length,
+            source_created=datetime.fromisoformat(self.source_created),
+            destination=BlobRef(self.destination_account_id, self.destination_url),
+        )
+
+    @property
+    def relay(self) -> Relay | None:
+        """The relay to read, if any."""
+        if not (self.relay_url and self.relay_account_id and self.relay_image_id):
+            return None
+        blob = BlobRef(self.relay_account_id, self.relay_url)
+        return Relay(blob, self.relay_uses or 0, user_of(self.relay_image_id))
+
+
+class VhdCopy(Resource[VhdCopyInputs]):
     """Handles resources of type `vhdcopy:index:VhdCopy`.
 
-    Inputs: `sourceUrl`, `sourceAccountId`, `sourceLength` (bytes), `sourceCreated` (ISO 8601), `destinationUrl`,
-    `destinationAccountId`, `imageId` (ARM id of the custom image that it is for); and, where the VHD comes from another
-    region, `relayUrl` and `relayAccountId` (the staged VHD that the region's accounts copy from), `relayImageId` (the
-    image that it is staged for) and `relayUses` (how many copies read it). Outputs: `url` (the staged VHD, known at
-    preview), `copyId` (new for each copy) and `digest` (of all its ranges; empty where nothing was copied, or nothing
-    verified).
+    Outputs: `url` (the staged VHD, known at preview), `copyId` (new for each copy) and `digest` (of all its ranges;
+    empty if nothing was copied or verified).
     """
 
-    texts: tuple[Text, ...] = (
-        Text("sourceUrl"),
-        Text("sourceAccountId", is_id=True),
-        Text("sourceCreated"),
-        Text("destinationUrl"),
-        Text("destinationAccountId", is_id=True),
-        Text("imageId", is_id=True),
-        Text("relayUrl", is_hint=True),
-        Text("relayAccountId", is_id=True, is_hint=True),
-        Text("relayImageId", is_id=True, is_hint=True),
-        Text("relayUses", is_hint=True),
-    )
-    numbers: tuple[str, ...] = ("sourceLength",)
-    replaces: bool = True
+    inputs = VhdCopyInputs
+    replaces = True
 
-    def diagnostics(self, inputs: Properties) -> Mapping[str, str]:
-        """What is wrong with inputs that are all there, by property."""
-        found = {
-            name: "it carries a query, and a SAS would end up in the state; give the plain blob URL"
-            for name in ("sourceUrl", "destinationUrl", "relayUrl")
-            if urlsplit(str(inputs.get(name, ""))).query
-        }
-        if diagnostic := length_problem(int(inputs["sourceLength"])):
-            found["sourceLength"] = f"{diagnostic}, so Azure would refuse it; save the image again"
-        try:
-            datetime.fromisoformat(str(inputs["sourceCreated"]))
-        except ValueError:
-            found["sourceCreated"] = "it is no time in ISO 8601"
-        return found
+    def planned(self, inputs: VhdCopyInputs) -> Properties:
+        """See `Resource`."""
+        return {"url": inputs.destination_url, "copyId": UNKNOWN, "digest": UNKNOWN}
 
-    def planned(self, inputs: Properties) -> Properties:
-        """The outputs as far as a preview can tell them."""
-        return {"url": inputs["destinationUrl"], "copyId": UNKNOWN, "digest": UNKNOWN}
-
-    async def create(self, services: Services, inputs: Properties, row: Row) -> tuple[str, Properties]:
-        """Stage the VHD, unless the image stands already. A failure keeps the resource, to go on at the next run."""
-        request = _request(inputs)
-        url = request.destination.url
+    async def create(self, services: Services, inputs: VhdCopyInputs, row: Row) -> tuple[str, Properties]:
+        """Stage the VHD, unless the image exists. If that fails, keep the resource for the next run to resume."""
+        url, request = inputs.destination_url, inputs.request
         try:
             copied = await self._stage(services, inputs, request, row)
         except asyncio.CancelledError:
-            stopped = f"{request.destination.name}: stopped by the user; what is there is kept, and the next up goes on"
-            raise _kept(url) from CopyError(stopped)
+            canceled = f"{request.destination.name}: canceled; progress is kept, and the next pulumi up resumes"
+            raise _kept(url) from CopyError(canceled)
         except Exception as error:
             raise _kept(url) from error
         return url, {"url": url, "copyId": copied.copy_id, "digest": copied.digest}
 
-    async def _stage(self, services: Services, inputs: Properties, request: CopyRequest, row: Row) -> Copied:
-        image_id = str(inputs["imageId"])
-        image = await settled_image(services.arm, image_id, row)
+    async def _stage(self, services: Services, inputs: VhdCopyInputs, request: CopyRequest, row: Row) -> Copied:
+        image = await settled_image(services.arm, inputs.image_id, row)
         if image and _serves(image, request):
-            row.say("the image stands already; nothing is copied")
-            return TAKEN_OVER
+            row.say("the image exists; nothing is copied")
+            return NOT_COPIED
         if image and image.image_path is None:
             raise CopyError(
-                f"custom image '{image.name}': it stands in the lab and was not made by the factory (it has no tag"
-                " ImagePath); it is not touched and nothing is copied. Rename or delete it, then run again"
+                f"custom image '{image.name}': has no ImagePath tag, so the factory did not create it; it is not"
+                " changed and nothing is copied. Rename or delete it, then run again"
             )
         if image and image.usable:
             raise CopyError(
                 f"custom image '{image.name}': was created after planning, from {image.source_vhd}; it is not changed"
                 " and nothing is copied. Run again to create a new plan"
             )
-        return await services.staging.stage(request, user_of(image_id), _relay(inputs), row)
+        return await services.staging.stage(request, user_of(inputs.image_id), inputs.relay, row)
 
-    async def read(self, services: Services, inputs: Properties) -> bool:
-        """Whether it still does what it is for: its image stands, or the staged VHD is there for it.
+    async def read(self, services: Services, inputs: VhdCopyInputs) -> bool:
+        """Return whether the image exists, or the staged VHD for it.
 
-        Raises `Kept` for one that is not whole: a refresh would otherwise make the engine forget that it failed.
+        Raises `Kept` if the copy is unfinished: otherwise a refresh would make the engine forget that it failed.
         """
-        request = _request(inputs)
-        image = await find_image(services.arm, str(inputs["imageId"]))
+        request = inputs.request
+        image = await find_image(services.arm, inputs.image_id)
         if image and (image.in_progress or _serves(image, request)):
             return True
         facts = await services.blobs.facts(request.destination)
         if facts is None or not request.marked(facts.metadata):
             return False
         if not is_whole(facts):
-            unfinished = f"{request.destination.name}: it is not whole; its image is not made yet. The next up goes on"
-            raise _kept(request.destination.url) from CopyError(unfinished)
+            unfinished = f"{request.destination.name}: is not finished, so its image is not created yet"
+            raise _kept(inputs.destination_url) from CopyError(f"{unfinished}. The next pulumi up resumes the copy")
         return True
 
-    async def delete(self, services: Services, inputs: Properties) -> None:
-        """Remove the staged VHD unless another image needs it; also if it is gone already."""
-        await services.staging.forget(_request(inputs), user_of(str(inputs["imageId"])))
+    async def delete(self, services: Services, inputs: VhdCopyInputs) -> None:
+        """Remove the staged VHD, unless another image needs it."""
+        await services.staging.forget(inputs.request, user_of(inputs.image_id))
 
 
 def _kept(url: str) -> Kept:
     return Kept(url, {"url": url, "copyId": "", "digest": ""})
-
-
-def _relay(properties: Properties) -> Relay | None:
-    url, account_id, image_id = (properties.get(f"relay{name}") for name in ("Url", "AccountId", "ImageId"))
-    if not url or not account_id or not image_id:
-        return None
-    owner = user_of(str(image_id))
-    return Relay(BlobRef(str(account_id), str(url)), int(properties.get("relayUses") or 0), owner)
-
-
-def _request(properties: Properties) -> CopyRequest:
-    return CopyRequest(
-        source=BlobRef(str(properties["sourceAccountId"]), str(properties["sourceUrl"])),
-        source_length=int(properties["sourceLength"]),
-        source_created=datetime.fromisoformat(str(properties["sourceCreated"])),
-        destination=BlobRef(str(properties["destinationAccountId"]), str(properties["destinationUrl"])),
-    )
 
 
 def _serves(image: StandingImage, request: CopyRequest) -> bool:
@@ -155,15 +166,17 @@ def _serves(image: StandingImage, request: CopyRequest) -> bool:
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
-    """The custom image at an ARM id, or None. Raises `CloudError`."""
-    # Imported late: the module loads the Azure SDK, which a preview does without.
+    """Return the custom image with an ARM id, or None. Raises `CloudError`."""
+    # Imported here because the module loads the Azure SDK, which a preview does not need.
     from imagefactory.azure import labs
+    from imagefactory.azure.core.errors import consequence
 
-    return await labs.find_image(arm, image_id)
+    with consequence("cannot determine whether it exists"):
+        return await labs.find_image(arm, image_id)
 
 
 async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:
-    """The custom image once the service has stopped working on it, or None. Raises `CloudError`."""
+    """Return the custom image once the service has finished working on it, or None. Raises `CloudError`."""
     began = monotonic()
     while (image := await find_image(arm, image_id)) and image.in_progress:
         row.say(f"waiting for custom image '{image.name}', which is {image.state.lower()}")

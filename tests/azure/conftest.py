@@ -1,4 +1,4 @@
-"""The world of each test of storage: a factory with one VHD, a lab beside it, in both ways of opening accounts."""
+"""Fixtures of the tests that talk to the embedded cloud: a factory with one VHD, a lab, and both kinds of access."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from tests.e2e.world import MIB, World
 
 @pytest.fixture(params=["aad", "key"])
 def auth(request: pytest.FixtureRequest) -> Auth:
-    """Either way."""
+    """Each kind of access to storage accounts."""
     way: Auth = request.param
     return way
 
 
 @pytest.fixture
-def storage(
-    fresh_cloud: CloudClient,
-    shell: dict[str, str],
-    accounts: Iterator[str],
-    project_folder: Path,
-    signed_in: None,
-) -> StorageWorld:
-    """A factory VHD of 16 MiB in one account, an empty account of a lab; this process is signed in."""
-    world = World(fresh_cloud, shell, accounts, project_folder)
+def world(
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, signed_in: None
+) -> World:
+    """A factory without images, and no labs; this process is signed in."""
+    return World(fresh_cloud, shell, accounts, project_folder)
+
+
+@pytest.fixture
+def storage(world: World) -> StorageWorld:
+    """A factory VHD of 16 MiB in one account, an empty account of a lab."""
     world.add_lab("web")
     world.add_images(("Win2016/Datacenter.json", 5), allocated=MIB)
-    fresh_cloud.clear_calls()
+    world.cloud.clear_calls()
     return StorageWorld(world)

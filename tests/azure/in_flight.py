@@ -1,6 +1,6 @@
-"""A writer whose accounts are all at one server; as a program, the memory that many ranges in flight take.
+"""A writer whose accounts are all at one server; as a program, it measures the memory of many ranges in flight.
 
-`python -m tests.azure.in_flight URL COUNT` copies COUNT ranges at once and prints the most bytes that one of them took.
+`python -m tests.azure.in_flight URL COUNT` copies COUNT ranges at a time and prints the peak memory of each, in bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A VHD in the factory's storage account and the place where it is staged, for the tests of what opens and moves them.
+"""A VHD in the factory's storage account and the blob where it is staged, for the tests of storage.
 
-Owns the connections of a test, and questions about what the accounts hold. CRC64 is computed here from its definition,
-so that neither the product nor the emulator vouches for itself.
+Opens the connections of a test, and reads what the accounts contain. Computes CRC64 from its definition, so that
+neither the product nor the emulator confirms itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.e2e.world import FACTORY_CONTAINER, STAGING_CONTAINER, Lab, World
 Auth = Literal["aad", "key"]
 GENERATION = 7
 FIRST = Range(0, 512)
-"""The disk's first page, which holds its partition table."""
+"""The disk's first page, which contains its partition table."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class StorageWorld:
 
     @property
     def staged(self) -> BlobRef:
-        """Where it is staged."""
+        """The blob where it is staged."""
         return self._ref(self.lab, STAGING_CONTAINER, self.vhd)
 
     def beside(self, blob: BlobRef, name: str) -> BlobRef:
@@ -81,7 +81,7 @@ class StorageWorld:
 
     @asynccontextmanager
     async def connect(self, auth: Auth = "aad", in_flight: int = 16) -> AsyncIterator[Connected]:
-        """New connections, as one process has them."""
+        """Open the connections of one process."""
         factory = {"subscriptionId": self.world.subscription, "labName": self.world.factory.name}
         cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, self.world.environment))
         async with (
@@ -93,22 +93,22 @@ class StorageWorld:
 
     @asynccontextmanager
     async def begun(self, auth: Auth = "aad") -> AsyncIterator[Connected]:
-        """Connections, and an empty page blob where the VHD is staged; calls made so far are forgotten."""
+        """Open connections, create an empty page blob where the VHD is staged, and clear the journal of calls."""
         async with self.connect(auth) as connected:
             assert await connected.blobs.create(self.staged, self.client(self.source).get_blob_properties().size, {}, 7)
             self.cloud.clear_calls()
             yield connected
 
     async def copy(self, connected: Connected, part: Range = FIRST, digest: str | None = None) -> str:
-        """Copy a range of the VHD, as it is now."""
+        """Copy a range of the VHD in its present version."""
         return await connected.writer.copy_range(self.source, self.etag(), self.staged, GENERATION, part, digest)
 
     def etag(self, blob: BlobRef | None = None) -> str:
-        """That of a blob as it is now; of the factory's VHD if none is named."""
+        """The present ETag of a blob; of the factory's VHD if none is passed."""
         return str(self.client(blob or self.source).get_blob_properties().etag)
 
     def client(self, blob: BlobRef) -> BlobClient:
-        """A blob as somebody with the account's key sees it."""
+        """The SDK's client of a blob, by the account's key."""
         name = blob.account_id.rpartition("/")[2]
         lab = next(
             lab for lab in (self.world.factory, *self.world.labs.values()) if lab.account.lower() == name.lower()
@@ -120,13 +120,13 @@ class StorageWorld:
         return bytes(self.client(blob).download_blob(part.offset, part.length).readall())
 
     def calls(self, method: str = "", path: str = "") -> list[Mapping[str, Any]]:
-        """Calls of the journal, but those of `client` and `content`, which look at a blob by its key."""
+        """Calls in the journal, by method and part of the path."""
         return [
             call for call in self.cloud.calls() if call["method"] in (method or call["method"]) and path in call["path"]
         ]
 
     def refuse(self, action: Mapping[str, object], path: str = "comp=page", **rule: object) -> None:
-        """Put one fault rule of the blob service in force."""
+        """Set one fault rule of the blob service."""
         self.cloud.set_faults([{"service": "blob", "path": path, **rule, "action": dict(action)}])
 
     def _ref(self, lab: Lab, container: str, name: str) -> BlobRef:
@@ -135,7 +135,7 @@ class StorageWorld:
 
 
 class Token:
-    """A credential for a stand-in server, which takes any token."""
+    """A credential for a stand-in server, which accepts any token."""
 
     async def get_token(self, *_: str, **__: object) -> AccessToken:
         """A token for an hour."""
@@ -152,9 +152,9 @@ class Token:
 
 
 class Uncached(Token):
-    """The credential of the environment, asked afresh each time, as the Azure CLI's is.
+    """The credential of the environment, without a cache, like the Azure CLI's.
 
-    A managed identity's keeps a token until shortly before its end, whoever refuses it.
+    A managed identity's credential keeps a token until shortly before it expires, even if a service rejects it.
     """
 
     def __init__(self, cloud: Cloud) -> None:

@@ -1,6 +1,6 @@
-"""Labs and their images: an id that is none in one answer is a diagnostic of that lab, and every other lab is read.
+"""Labs and their images: an invalid id in a response is a diagnostic of that lab, and every other lab is read.
 
-A stand-in server answers as the test says. What is read of labs that are as they should be is held by `test_facts`.
+A stand-in server returns what the test says. `test_observe` tests valid labs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def image(of: str, name: str, **changes: Any) -> dict[str, Any]:
 async def read(
     *labs: dict[str, Any], images: dict[str, list[dict[str, Any]]] | None = None
 ) -> dict[str, LabFacts | Diagnostic]:
-    """What is read of the labs `good` and `bad`."""
+    """Read the labs `good` and `bad`."""
     answers: dict[str, Any] = {
         f"GET /subscriptions/{SUBSCRIPTION}/providers/Microsoft.DevTestLab/labs": {"value": list(labs)}
     }
@@ -49,7 +49,7 @@ async def read(
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "fact"),
     [
         (lab("bad", account=STRAY), "not an id of a Microsoft.Storage/storageAccounts"),
         (lab("bad", account=f"{ACCOUNT}@attacker.example"), "attacker.example"),
@@ -62,20 +62,18 @@ async def read(
         ({"name": "bad"}, "not an id of a Microsoft.DevTestLab/labs"),
     ],
 )
-async def test_a_lab_with_an_id_that_is_none_is_a_diagnostic_and_the_others_are_read(
-    bad: dict[str, Any], told: str
-) -> None:
-    """One line that names it; nothing is distributed to it."""
+async def test_a_lab_with_an_invalid_id_is_a_diagnostic_and_the_others_are_read(bad: dict[str, Any], fact: str) -> None:
+    """The message names it; the command adds what follows."""
     found = await read(lab("good"), bad)
     assert isinstance(found["good"], LabFacts) and found["good"].storage_account == "store1"
     diagnostic = found["bad"]
-    assert isinstance(diagnostic, Diagnostic) and told in diagnostic.fact
-    assert diagnostic.message().startswith("lab 'bad': ") and "nothing is distributed to it" in diagnostic.message()
+    assert isinstance(diagnostic, Diagnostic) and fact in diagnostic.fact
+    assert diagnostic.message().startswith("lab 'bad': ") and not diagnostic.consequence
 
 
 @pytest.mark.parametrize("id", [STRAY, f"{lab('good')['id']}/customimages/other", f"{ACCOUNT}?", None])
-async def test_an_image_with_an_id_that_is_none_is_a_diagnostic_of_its_lab(id: str | None) -> None:
-    """Nothing is decided by half of what the lab holds; the other labs are read."""
+async def test_an_image_with_an_invalid_id_is_a_diagnostic_of_its_lab(id: str | None) -> None:
+    """No decision is based on a part of a lab's images; the other labs are read."""
     images = {"good": [image("good", "a (1)")], "bad": [image("bad", "fine"), image("bad", "bent", id=id)]}
     found = await read(lab("good"), lab("bad"), images=images)
     assert isinstance(found["good"], LabFacts) and [each.name for each in found["good"].images] == ["a (1)"]
@@ -86,14 +84,14 @@ async def test_an_image_with_an_id_that_is_none_is_a_diagnostic_of_its_lab(id: s
     )
 
 
-async def test_a_lab_without_a_storage_account_is_told_by_the_plan() -> None:
-    """As before: it has facts, for its images can still be retired."""
+async def test_a_lab_without_a_storage_account_has_facts() -> None:
+    """The plan reports it, and can still retire its images."""
     found = await read(lab("good"), lab("bad", account=None))
     assert isinstance(found["bad"], LabFacts) and found["bad"].storage_account_id is None
 
 
-async def test_an_image_that_is_asked_for_has_the_id_that_it_was_asked_by() -> None:
-    """What is deleted later is that one and no other."""
+async def test_an_image_that_is_requested_has_the_id_of_the_request() -> None:
+    """A later deletion cannot delete another image."""
     asked = image("good", "golden")["id"]
     for id in (STRAY, image("good", "other")["id"], None):
         async with connected({f"GET {asked}": image("good", "golden", id=id)}) as arm:

@@ -21,7 +21,7 @@ def manifest_of(storage: StorageWorld) -> Manifest:
 
 
 def leave(storage: StorageWorld, content: bytes) -> None:
-    """Put something where the manifest belongs."""
+    """Write this content where the manifest is stored."""
     place = storage.beside(storage.source, manifest_name(storage.vhd))
     storage.client(place).upload_blob(content, overwrite=True)
 
@@ -33,8 +33,8 @@ async def read(storage: StorageWorld, auth: Auth = "aad") -> tuple[Manifest | No
     return found.manifest, found.warning
 
 
-async def test_a_manifest_is_left_with_its_vhd_and_read_back(storage: StorageWorld, auth: Auth) -> None:
-    """Its digest and allocated bytes are in its metadata, so that one listing tells them."""
+async def test_a_manifest_is_written_beside_its_vhd_and_read_back(storage: StorageWorld, auth: Auth) -> None:
+    """Its metadata contain its digest and the allocated bytes, so that one listing returns them."""
     assert await read(storage, auth) == (None, "")
     made = manifest_of(storage)
     async with storage.connect(auth) as connected:
@@ -44,24 +44,24 @@ async def test_a_manifest_is_left_with_its_vhd_and_read_back(storage: StorageWor
     assert place.get_blob_properties().metadata == {"digest": made.digest, "allocated": "1536"}
 
 
-async def test_a_manifest_that_is_there_stays(storage: StorageWorld) -> None:
-    """A twin that wrote at the same time wrote the same; nobody is told."""
-    leave(storage, b"there before")
+async def test_an_existing_manifest_is_kept(storage: StorageWorld) -> None:
+    """Another run that wrote it at the same time wrote the same, so there is no warning."""
+    leave(storage, b"existing")
     async with storage.connect() as connected:
         assert await Manifests(connected.blobs).write(storage.source, manifest_of(storage)) == ""
     assert (await read(storage))[0] is None
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", manifest_bytes(Manifest("a.vhd", 512, datetime.min, {}))[:-9]])
-async def test_a_broken_manifest_is_none_with_a_warning_that_names_it(storage: StorageWorld, content: bytes) -> None:
-    """It is left where it is."""
+async def test_a_broken_manifest_is_not_used_and_a_warning_names_it(storage: StorageWorld, content: bytes) -> None:
+    """It is kept."""
     leave(storage, content)
     manifest, warning = await read(storage)
     assert manifest is None and manifest_name(storage.vhd) in warning and "not compared" in warning
 
 
-async def test_a_manifest_of_a_vhd_that_was_there_before_is_none_with_a_warning(storage: StorageWorld) -> None:
-    """By length or creation time."""
+async def test_the_manifest_of_a_replaced_vhd_is_not_used_and_is_a_warning(storage: StorageWorld) -> None:
+    """Its length or creation time differs."""
     made = manifest_of(storage)
     for other in (
         Manifest(made.vhd, made.length + 512, made.created, DIGESTS),
@@ -69,11 +69,11 @@ async def test_a_manifest_of_a_vhd_that_was_there_before_is_none_with_a_warning(
     ):
         leave(storage, manifest_bytes(other))
         manifest, warning = await read(storage)
-        assert manifest is None and "was there before" in warning
+        assert manifest is None and "was replaced" in warning
 
 
-async def test_a_manifest_that_may_not_be_written_is_a_warning_and_no_error(storage: StorageWorld) -> None:
-    """Whoever may only read the factory's account can still copy."""
+async def test_a_manifest_that_cannot_be_written_is_a_warning_and_not_an_error(storage: StorageWorld) -> None:
+    """An identity that can only read the factory's account can still copy."""
     refusal = {"status": 403, "code": "AuthorizationPermissionMismatch"}
     storage.refuse(refusal, path=manifest_name(storage.vhd), method="PUT")
     async with storage.connect() as connected:
@@ -82,7 +82,7 @@ async def test_a_manifest_that_may_not_be_written_is_a_warning_and_no_error(stor
 
 
 async def test_a_manifest_that_cannot_be_read_is_an_error(storage: StorageWorld) -> None:
-    """The copy would go unverified without anybody knowing."""
+    """Otherwise the copy would silently not be verified."""
     storage.refuse({"status": 403, "code": "AuthorizationFailure"}, path=manifest_name(storage.vhd))
     with pytest.raises(CloudError, match="AuthorizationFailure"):
         await read(storage)

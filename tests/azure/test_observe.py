@@ -1,10 +1,9 @@
-"""What is read from Azure before a plan: against the embedded cloud, with the real credentials and clients."""
+"""Facts that are read from Azure before a plan: against the embedded cloud, with real credentials and clients."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,20 +19,7 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.companions import companion_metadata
 from imagefactory.observed.standing_labs import LabFacts
-from localcloud.client import CloudClient
 from tests.e2e.world import FACTORY_CONTAINER, World
-
-
-@pytest.fixture
-def world(
-    fresh_cloud: CloudClient,
-    shell: dict[str, str],
-    accounts: Iterator[str],
-    project_folder: Path,
-    signed_in: None,
-) -> World:
-    """A factory without labs."""
-    return World(fresh_cloud, shell, accounts, project_folder)
 
 
 def settings_of(world: World) -> Any:
@@ -58,8 +44,8 @@ def reads_of_companions(world: World) -> int:
     )
 
 
-async def test_a_companion_is_read_only_where_the_vhds_metadata_do_not_carry_the_facts(world: World) -> None:
-    """Three images cost three reads; once their facts are metadata too, one listing tells all."""
+async def test_a_companion_is_read_only_if_the_vhds_metadata_do_not_contain_the_facts(world: World) -> None:
+    """Three images cost three reads; if their facts are in metadata too, one listing returns all."""
     world.add_images(*(("Win2016/Datacenter.json", day) for day in (5, 6, 7)))
     world.cloud.clear_calls()
     first = (await facts_of(world)).catalog
@@ -74,7 +60,7 @@ async def test_a_companion_is_read_only_where_the_vhds_metadata_do_not_carry_the
 
 
 async def test_one_companion_that_cannot_be_downloaded_stops_no_other(world: World) -> None:
-    """It is told as broken; the others are in the catalog."""
+    """It is reported as broken; the others are in the catalog."""
     good, bad = world.add_images(("Win2016/Datacenter.json", 5), ("Win2016/Datacenter.json", 6))
     document = world.images[bad].replace(".vhd", ".json")
     refusal = {"status": 403, "code": "AuthorizationFailure"}
@@ -85,7 +71,7 @@ async def test_one_companion_that_cannot_be_downloaded_stops_no_other(world: Wor
 
 
 async def test_labs_are_found_over_all_pages_with_one_listing_per_subscription(world: World) -> None:
-    """The last of many labs is found, in any letter case, and no lab costs a look-up of its own."""
+    """The last of many labs is found, and no lab costs a request of its own."""
     entries = [
         {"name": f"many{n:03}", "resourceGroup": "labs", "region": "westeurope", "storageAccount": None}
         for n in range(120)
@@ -101,7 +87,7 @@ async def test_labs_are_found_over_all_pages_with_one_listing_per_subscription(w
 
 
 async def test_a_lab_of_two_resource_groups_needs_its_resource_group(world: World) -> None:
-    """Found twice is a diagnostic that names both; with the group it is found."""
+    """Without it, a diagnostic names both groups."""
     for group in ("red", "blue"):
         entry = {"name": "twin", "resourceGroup": group, "region": "westeurope", "storageAccount": None}
         world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": [entry]}]})
@@ -115,7 +101,7 @@ async def test_a_lab_of_two_resource_groups_needs_its_resource_group(world: Worl
 
 
 async def test_a_target_of_the_factorys_name_in_another_group_is_not_the_factory(world: World) -> None:
-    """Each of the two is found by its own resource group; the factory's own images are nobody's business."""
+    """Each of the two is found by its resource group; the factory lab's own images are not read."""
     entry = {"name": world.factory.name, "resourceGroup": "other", "region": "westeurope", "storageAccount": None}
     world.cloud.set_faults(
         [{"service": "arm", "path": "resourcegroups/factory/.*customimages", "action": {"status": 403, "code": "No"}}]
@@ -130,16 +116,18 @@ async def test_a_target_of_the_factorys_name_in_another_group_is_not_the_factory
 
 
 async def test_a_factory_that_cannot_be_read_is_one_clear_error(world: World) -> None:
-    """The lab is named, and what follows."""
+    """It names the lab and the consequence."""
     world.cloud.set_faults(
         [{"service": "arm", "path": "microsoft.devtestlab/labs", "action": {"status": 403, "code": "Forbidden"}}]
     )
-    with pytest.raises(ImageFactoryError, match=r"factory.*403 Forbidden"):
+    with pytest.raises(
+        ImageFactoryError, match=r"^factory: .*403 Forbidden.*; nothing is planned and nothing is deleted\."
+    ):
         await facts_of(world)
 
 
-async def test_a_throttled_resource_manager_is_asked_again(world: World) -> None:
-    """429 with Retry-After is waited out."""
+async def test_a_request_that_the_resource_manager_throttles_is_sent_again(world: World) -> None:
+    """After the wait that Retry-After of the 429 says."""
     world.add_images(("Win2016/Datacenter.json", 5))
     throttled = {"status": 429, "code": "TooManyRequests", "retryAfter": 0}
     world.cloud.set_faults([{"service": "arm", "path": "devtestlab", "times": 2, "action": throttled}])
@@ -156,8 +144,8 @@ async def test_a_throttled_resource_manager_is_asked_again(world: World) -> None
         ({"ARM_USE_DEFAULT_AZURE_CREDENTIAL": "1", "ARM_CLIENT_SECRET": "s"}, "DefaultAzureCredential"),
     ],
 )
-async def test_the_credential_is_chosen_in_azure_natives_order(environment: dict[str, str], kind: str) -> None:
-    """One set-up of ARM_* variables serves the program, the provider and azure-native alike."""
+async def test_the_credential_is_selected_in_azure_natives_order(environment: dict[str, str], kind: str) -> None:
+    """The same ARM_* variables work for the program, the plugin and azure-native."""
     ids = {"ARM_TENANT_ID": "00000000-0000-0000-0000-000000000001", "ARM_CLIENT_ID": "client"}
     chosen = credential(CLOUDS["public"], {**ids, **environment})
     assert type(chosen).__name__ == kind
@@ -173,9 +161,9 @@ async def test_the_credential_is_chosen_in_azure_natives_order(environment: dict
         {"ARM_USE_OIDC": "true", "ARM_OIDC_REQUEST_URL": "http://127.0.0.1:9/", "ARM_OIDC_REQUEST_TOKEN": "s3cret"},
     ],
 )
-async def test_a_way_to_sign_in_that_does_not_work_is_one_clear_error(environment: dict[str, str]) -> None:
-    """Wrong values, missing files and a silent endpoint are told as a sign-in that failed, without any secret."""
-    with pytest.raises(CredentialError, match=r"^sign-in: ") as caught:
+async def test_a_way_to_sign_in_that_fails_is_one_clear_error(environment: dict[str, str]) -> None:
+    """Wrong values, missing files and an endpoint that does not respond are authentication errors without a secret."""
+    with pytest.raises(CredentialError, match=r"^authentication: ") as caught:
         async with credential(CLOUDS["public"], {"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", **environment}) as chosen:
             await chosen.get_token("scope/.default")
     assert "s3cret" not in str(caught.value)
@@ -189,7 +177,7 @@ async def test_a_way_to_sign_in_that_does_not_work_is_one_clear_error(environmen
     ],
 )
 def test_a_way_to_sign_in_that_lacks_a_variable_names_it(environment: dict[str, str], named: str) -> None:
-    """The variable is named, its neighbours' values are not."""
+    """The message names the variable, and contains no value of the others."""
     with pytest.raises(CredentialError, match=named) as caught:
         credential(CLOUDS["public"], environment)
     assert "s3cret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The calls around a copy, against the embedded cloud: what stands there, begun, read, marked, recorded, removed."""
+"""The calls of a copy, against the embedded cloud: facts, creation, reads, metadata, records and deletion."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ async def begin(storage: StorageWorld, blobs: PageBlobs, generation: int = GENER
     return await blobs.create(storage.staged, LENGTH, {"copy": str(generation)}, generation, overwrite_etag=etag)
 
 
-async def test_a_staged_vhd_begins_empty_with_its_length_marks_and_generation(
+async def test_a_staged_vhd_is_created_empty_with_its_length_metadata_and_generation(
     storage: StorageWorld, auth: Auth
 ) -> None:
-    """In a container that is made where it is missing; its facts tell what a resumed copy needs."""
+    """Its container is created if it is missing; its facts contain what a resumed copy needs."""
     async with storage.connect(auth) as connected:
         assert await connected.blobs.facts(storage.staged) is None
         assert await begin(storage, connected.blobs)
@@ -33,8 +33,8 @@ async def test_a_staged_vhd_begins_empty_with_its_length_marks_and_generation(
         assert await connected.blobs.page_ranges(storage.staged) == []
 
 
-async def test_what_stands_there_is_overwritten_only_as_it_was_seen(storage: StorageWorld) -> None:
-    """Another begins at the same time, or changed it meanwhile: nothing is overwritten, and the caller is told."""
+async def test_an_existing_blob_is_overwritten_only_if_it_has_not_changed(storage: StorageWorld) -> None:
+    """If another client creates or changes it at the same time, nothing is overwritten, and the call returns False."""
     async with storage.connect() as connected:
         blobs = connected.blobs
         begun = await asyncio.gather(*(begin(storage, blobs, generation) for generation in range(1, 9)))
@@ -48,8 +48,8 @@ async def test_what_stands_there_is_overwritten_only_as_it_was_seen(storage: Sto
         assert not await begin(storage, blobs, 10, now.etag)
 
 
-async def test_a_beginning_whose_answer_was_lost_is_recognized(storage: StorageWorld) -> None:
-    """The attempt that follows finds its own blob, and takes it for what it is."""
+async def test_a_creation_whose_response_was_lost_is_recognized(storage: StorageWorld) -> None:
+    """The next attempt finds the blob of the first, and succeeds."""
     async with storage.connect() as connected:
         assert await begin(storage, connected.blobs)
         assert await connected.blobs.delete(storage.staged, etag=storage.etag(storage.staged))
@@ -58,8 +58,8 @@ async def test_a_beginning_whose_answer_was_lost_is_recognized(storage: StorageW
         assert not await begin(storage, connected.blobs, GENERATION + 1)
 
 
-async def test_marks_are_set_only_on_what_was_seen(storage: StorageWorld) -> None:
-    """With another ETag by now, or gone, nothing is written."""
+async def test_metadata_are_set_only_on_an_unchanged_blob(storage: StorageWorld) -> None:
+    """If it has another ETag, or was deleted, nothing is written."""
     async with storage.begun() as connected:
         blobs = connected.blobs
         seen = await blobs.facts(storage.staged)
@@ -71,8 +71,8 @@ async def test_marks_are_set_only_on_what_was_seen(storage: StorageWorld) -> Non
         assert not await blobs.set_metadata(storage.staged, {"state": "late"}, etag=now.etag)
 
 
-async def test_only_what_was_seen_is_removed(storage: StorageWorld, auth: Auth) -> None:
-    """With another ETag by now it stays; one that is gone is as good as removed."""
+async def test_only_an_unchanged_blob_is_deleted(storage: StorageWorld, auth: Auth) -> None:
+    """If it has another ETag it is kept; deleting one that does not exist succeeds."""
     async with storage.begun(auth) as connected:
         blobs = connected.blobs
         seen = await blobs.facts(storage.staged)
@@ -84,8 +84,8 @@ async def test_only_what_was_seen_is_removed(storage: StorageWorld, auth: Auth) 
         assert await blobs.delete(storage.staged, etag=now.etag)
 
 
-async def test_what_a_disk_has_allocated_is_told_however_fragmented_it_is(storage: StorageWorld) -> None:
-    """Every second page of two MiB: 2,048 ranges, in order, each as it is."""
+async def test_all_allocated_ranges_of_a_fragmented_disk_are_returned(storage: StorageWorld) -> None:
+    """Every second page of 2 MiB: 2,048 ranges, in order."""
     async with storage.begun() as connected:
         staged = storage.client(storage.staged)
         pages = [Range(offset, 512) for offset in range(0, 2 * MIB, 1024)]
@@ -99,31 +99,36 @@ async def test_what_a_disk_has_allocated_is_told_however_fragmented_it_is(storag
     assert len(whole) - whole.count(0) == len(held) - held.count(0)
 
 
-async def test_reading_of_a_page_blob_costs_one_request(storage: StorageWorld, auth: Auth) -> None:
-    """Also at its end, and one byte beyond; what is not there is an error that names it."""
+async def test_a_read_of_a_page_blob_costs_one_request(storage: StorageWorld, auth: Auth) -> None:
+    """Also at its end, and one byte beyond; if the blob does not exist, the error names it."""
     async with storage.connect(auth) as connected:
         storage.cloud.clear_calls()
         footer = await connected.blobs.read(storage.source, LENGTH - 512, 513)
         assert len(storage.calls("GET", storage.vhd)) == 1 and storage.calls("GET", "comp=pagelist") == []
         assert len(footer) == 512 and footer.startswith(b"conectix")
         gone = storage.beside(storage.source, "gone.vhd")
-        with pytest.raises(CloudError, match=r"gone\.vhd: Azure answered 404 BlobNotFound") as caught:
+        with pytest.raises(CloudError, match=r"gone\.vhd: Azure returned 404 BlobNotFound") as caught:
             await connected.blobs.read(gone, 0, 512)
         assert caught.value.status == 404
 
 
 @pytest.mark.parametrize("action", [{"drop": True}, {"status": 500}, {"status": 429, "retryAfter": 0}])
-async def test_what_passes_is_waited_out_by_every_call(storage: StorageWorld, action: dict[str, object]) -> None:
-    """Each call is sent again until it is answered."""
+async def test_each_call_is_sent_again_after_a_transient_error(
+    storage: StorageWorld, action: dict[str, object]
+) -> None:
+    """A request of this project, one of the SDK, and the POST for the key that signs a SAS."""
     async with storage.begun() as connected:
         storage.refuse(action, path=storage.vhd, times=1)
         assert await connected.blobs.read(storage.source, 0, 512) == storage.content(storage.source)
         storage.refuse(action, path=storage.vhd, times=1)
         assert await connected.blobs.facts(storage.staged)
+        storage.refuse(action, path="comp=userdelegationkey", times=1)
+        assert "sig=" in await connected.accounts.readable_url(storage.source)
+        assert [rule["hits"] for rule in storage.cloud.faults()] == [1]
 
 
 async def test_a_record_is_kept_read_back_and_overwritten(storage: StorageWorld, auth: Auth) -> None:
-    """Where none is, None; where one is that is not to be overwritten, it stays."""
+    """A missing one is None; an existing one that is not to be overwritten is kept."""
     async with storage.begun(auth) as connected:
         blobs, record = connected.blobs, storage.beside(storage.staged, "a.ranges.json.gz")
         assert await blobs.get_document(record) is None
@@ -134,10 +139,10 @@ async def test_a_record_is_kept_read_back_and_overwritten(storage: StorageWorld,
         assert await blobs.get_document(record) == b""
 
 
-async def test_of_an_account_that_is_gone_nothing_stands_and_nothing_is_to_be_removed(
+async def test_a_blob_of_a_deleted_account_does_not_exist_and_its_deletion_succeeds(
     storage: StorageWorld, auth: Auth
 ) -> None:
-    """A lab may be deleted with its account; only then is silence an answer."""
+    """A lab may be deleted with its account; only then does no response mean that."""
     gone = BlobRef(f"{storage.staged.account_id.rpartition('/')[0]}/gone", storage.staged.url)
     async with storage.connect(auth) as connected:
         assert await connected.blobs.facts(gone) is None
@@ -147,8 +152,8 @@ async def test_of_an_account_that_is_gone_nothing_stands_and_nothing_is_to_be_re
         assert await connected.accounts.exists(storage.staged.account_id)
 
 
-async def test_a_range_of_the_largest_piece_arrives_whole(storage: StorageWorld) -> None:
-    """4 MiB, the most that one request writes; beside the first page it is all there is."""
+async def test_a_range_of_the_largest_size_is_written_completely(storage: StorageWorld) -> None:
+    """4 MiB, the maximum of one request; with the first page it is all that is allocated."""
     async with storage.begun() as connected:
         await storage.copy(connected)
         await storage.copy(connected, Range(PIECE_BYTES, PIECE_BYTES))

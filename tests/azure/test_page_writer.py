@@ -1,4 +1,4 @@
-"""The call that copies a range, against the embedded cloud: what it writes, tells, and makes of each refusal."""
+"""The call that copies a range, against the embedded cloud: what it writes and returns, and how it sorts errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHER = "AAAAAAAAAAA="
 
 
 async def refusal_of(storage: StorageWorld, auth: Auth = "aad", digest: str | None = None) -> RangeRefused:
-    """Copy the first page, which is refused."""
+    """Copy the first page, and return the error."""
     async with storage.begun(auth) as connected:
         with pytest.raises(RangeRefused) as caught:
             await storage.copy(connected, digest=digest)
@@ -28,29 +28,29 @@ def writes(storage: StorageWorld) -> int:
     return len(storage.calls("PUT", "comp=page"))
 
 
-async def test_a_range_is_written_by_the_service_and_its_digest_told(storage: StorageWorld, auth: Auth) -> None:
-    """Only that range; the digest is the CRC64 of what the source holds there, and one request did it."""
+async def test_the_service_writes_a_range_and_returns_its_digest(storage: StorageWorld, auth: Auth) -> None:
+    """Only that range, with one request; the digest is the CRC64 of the source's range."""
     async with storage.begun(auth) as connected:
-        told = await storage.copy(connected)
-        assert told == crc64(storage.content(storage.source)) != crc64(bytes(512))
+        digest = await storage.copy(connected)
+        assert digest == crc64(storage.content(storage.source)) != crc64(bytes(512))
         assert storage.content(storage.staged, Range(0, 1024)) == storage.content(storage.source) + bytes(512)
         assert await connected.blobs.page_ranges(storage.staged) == [FIRST]
         assert writes(storage) == 1
-        assert await storage.copy(connected, digest=told) == told
+        assert await storage.copy(connected, digest=digest) == digest
         await storage.copy(connected, CHUNK)
     assert storage.content(storage.staged, CHUNK) == storage.content(storage.source, CHUNK)
 
 
-async def test_a_range_without_the_digest_that_it_must_have_is_refused_with_both(storage: StorageWorld) -> None:
-    """The error names the digest that was found and the one that was wanted."""
+async def test_a_range_with_another_digest_than_required_is_an_error_with_both(storage: StorageWorld) -> None:
+    """The error names the digest that was found and the required one."""
     refused = await refusal_of(storage, digest=OTHER)
     found = crc64(storage.content(storage.source))
     assert (refused.kind, refused.found) == (Refusal.OTHER_CONTENT, found)
     assert found in str(refused) and OTHER in str(refused)
 
 
-async def test_a_range_that_the_service_damages_is_found_out(storage: StorageWorld) -> None:
-    """One changed byte in 4 MiB; the next copy of the range mends it."""
+async def test_a_range_that_the_service_damages_is_detected(storage: StorageWorld) -> None:
+    """One changed byte in 4 MiB; the next copy of the range repairs it."""
     async with storage.begun() as connected:
         must = await storage.copy(connected, CHUNK)
         storage.refuse({"corrupt": True}, times=1)
@@ -92,26 +92,26 @@ SOURCE = "CannotVerifyCopySource"
         ({"status": 400, "code": "InvalidHeaderValue"}, Refusal.REFUSED),
     ],
 )
-async def test_each_refusal_has_its_kind_and_costs_one_call(
+async def test_each_error_has_its_kind_and_costs_one_call(
     storage: StorageWorld, action: Mapping[str, object], kind: Refusal
 ) -> None:
-    """What the service answers, or that it does not, decides what the copier does; nothing is sent again here."""
+    """The copier decides by the kind what to do; nothing is sent again here."""
     storage.refuse(action)
     refused = await refusal_of(storage)
     assert refused.kind is kind and refused.retry_after is None
     assert writes(storage) == 1
     assert storage.lab.account in str(refused) and storage.world.factory.account in str(refused)
-    assert str(action.get("code", "no answer")) in str(refused)
+    assert str(action.get("code", "no response")) in str(refused)
 
 
-async def test_retry_after_is_told_in_seconds(storage: StorageWorld) -> None:
-    """As the service gave it."""
+async def test_retry_after_is_returned_in_seconds(storage: StorageWorld) -> None:
+    """As the service sent it."""
     storage.refuse({"status": 503, "code": "ServerBusy", "retryAfter": 7})
     assert (await refusal_of(storage)).retry_after == 7.0
 
 
-async def test_a_range_whose_answer_was_lost_is_there(storage: StorageWorld) -> None:
-    """The connection was cut after the service had written it; the same range can be sent again."""
+async def test_a_range_whose_response_was_lost_is_written(storage: StorageWorld) -> None:
+    """The connection broke after the service had written it; the same range can be sent again."""
     storage.refuse({"drop": "after"}, times=1)
     async with storage.begun() as connected:
         with pytest.raises(RangeRefused):
@@ -120,8 +120,8 @@ async def test_a_range_whose_answer_was_lost_is_there(storage: StorageWorld) -> 
         assert await storage.copy(connected) == crc64(storage.content(storage.source))
 
 
-async def test_a_source_that_changed_or_is_gone_is_not_copied(storage: StorageWorld, auth: Auth) -> None:
-    """By its ETag, with each request; the destination keeps what it has."""
+async def test_a_changed_or_deleted_source_is_not_copied(storage: StorageWorld, auth: Auth) -> None:
+    """Each request has its ETag as a condition; the destination is not changed."""
     async with storage.begun(auth) as connected:
         before = storage.etag()
         storage.client(storage.source).set_blob_metadata({"touched": "yes"})
@@ -135,8 +135,8 @@ async def test_a_source_that_changed_or_is_gone_is_not_copied(storage: StorageWo
         assert await connected.blobs.page_ranges(storage.staged) == []
 
 
-async def test_a_writer_of_an_older_copy_is_refused(storage: StorageWorld) -> None:
-    """The blob was made anew under another generation, or is gone: not a byte of the older copy arrives."""
+async def test_a_write_of_an_older_copy_is_rejected(storage: StorageWorld) -> None:
+    """If the blob was recreated with another generation, or deleted, no byte of the older copy is written."""
     async with storage.begun() as connected:
         there = await connected.blobs.facts(storage.staged)
         assert there and await connected.blobs.create(storage.staged, there.length, {}, 8, overwrite_etag=there.etag)
@@ -151,22 +151,22 @@ async def test_a_writer_of_an_older_copy_is_refused(storage: StorageWorld) -> No
 
 
 async def test_more_calls_than_connections_wait_for_their_turn(storage: StorageWorld) -> None:
-    """Two connections, sixty calls at once: all are done, none is lost or sent twice."""
+    """2 connections, 60 concurrent calls: all succeed, none is lost or sent twice."""
     async with storage.begun(), storage.connect(in_flight=2) as connected:
         etag = storage.etag()
         parts = [Range(512 * page, 512) for page in range(60)]
-        told = await asyncio.gather(
+        digests = await asyncio.gather(
             *(
                 connected.writer.copy_range(storage.source, etag, storage.staged, GENERATION, part, None)
                 for part in parts
             )
         )
-    assert told == [crc64(storage.content(storage.source, part)) for part in parts]
+    assert digests == [crc64(storage.content(storage.source, part)) for part in parts]
     assert writes(storage) == 60
 
 
-async def test_a_cancelled_call_leaves_its_connection_to_the_next(storage: StorageWorld) -> None:
-    """With one connection only: what comes after is not held up."""
+async def test_a_canceled_call_releases_its_connection(storage: StorageWorld) -> None:
+    """With one connection only, the next call does not wait."""
     storage.refuse({"delaySeconds": 30}, times=1)
     async with storage.begun(), storage.connect(in_flight=1) as connected:
         with pytest.raises(asyncio.TimeoutError):

@@ -1,6 +1,6 @@
-"""Answers of the storage service that the embedded cloud does not give, as Azure was recorded to give them.
+"""Responses of the storage service that the embedded cloud does not return, as they were recorded from Azure.
 
-A stand-in server answers each call as the test says. What the calls do to blobs is held by `test_page_writer`.
+A stand-in server returns what the test says. `test_page_writer` tests what the calls do to blobs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from imagefactory.azure.storage.access import Access
 from imagefactory.azure.storage.page_writer import Digest, PageWriter, RangeRefused, Refusal
 from imagefactory.images.ranges import PIECE_BYTES, Range
 from tests.azure.in_flight import CRC, SOURCE, STAGED, copy, writing
@@ -36,7 +35,7 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serving(answer: Answer, certificate: Path | None = None) -> AsyncIterator[str]:
-    """The URL of a server that answers so, with TLS where it has a certificate."""
+    """Start a server that responds like this, with TLS if it has a certificate; yields its URL."""
     tls = None
     if certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -52,7 +51,7 @@ async def serving(answer: Answer, certificate: Path | None = None) -> AsyncItera
 
 @asynccontextmanager
 async def answering(answer: Answer, in_flight: int = 4) -> AsyncIterator[PageWriter]:
-    """A writer whose accounts are all at a server that answers so."""
+    """Open a writer whose accounts are all at a server that responds like this."""
     async with serving(answer) as url, writing(url, in_flight) as writer:
         yield writer
 
@@ -63,8 +62,8 @@ async def refusal(writer: PageWriter, digest: str | None = None) -> RangeRefused
     return caught.value
 
 
-async def test_a_service_that_tells_another_digest_is_asked_for_the_crc64_of_what_it_wrote() -> None:
-    """And of the source, if its digest is not known: whoever owns the destination may write to it in between."""
+async def test_if_the_service_returns_another_digest_the_crc64_is_requested() -> None:
+    """And that of the source, if it is not known: another client may write to the destination in between."""
     asked: list[tuple[str, str]] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -83,8 +82,8 @@ async def test_a_service_that_tells_another_digest_is_asked_for_the_crc64_of_wha
     assert asked.pop(2) == ("GET", "factory") and asked == [("PUT", "lab"), ("GET", "lab")] * 3
 
 
-async def test_a_service_that_tells_no_crc64_at_all_verifies_nothing_and_that_is_an_error() -> None:
-    """With the way that verifies less as the remedy; the copy is not taken for verified."""
+async def test_a_service_that_returns_no_crc64_is_an_error() -> None:
+    """The copy would not be verified; the remedy is the method that verifies less."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(status=201 if request.method == "PUT" else 206)
@@ -94,7 +93,7 @@ async def test_a_service_that_tells_no_crc64_at_all_verifies_nothing_and_that_is
     assert refused.kind is Refusal.REFUSED and "method: service" in refused.error.diagnostic.remedy
 
 
-async def test_what_is_sent_is_what_azure_documents() -> None:
+async def test_a_request_has_the_headers_that_azure_documents() -> None:
     """Range, source with its ETag and the token to read it, generation; no digest, which Azure does not check."""
     sent: list[web.BaseRequest] = []
 
@@ -124,14 +123,14 @@ async def test_what_is_sent_is_what_azure_documents() -> None:
     }
 
 
-@pytest.mark.parametrize("told", [{"Content-MD5": "xdYKdCfx8GIslVnayWHipA=="}, {"x-ms-content-crc64": CRC}, {}])
-async def test_an_md5_counts_as_checked_only_if_the_service_says_so(told: dict[str, str]) -> None:
-    """The MD5 is sent, and must come back; the CRC64, which somebody could forge, says nothing."""
+@pytest.mark.parametrize("digest", [{"Content-MD5": "xdYKdCfx8GIslVnayWHipA=="}, {"x-ms-content-crc64": CRC}, {}])
+async def test_an_md5_counts_as_checked_only_if_the_service_returns_it(digest: dict[str, str]) -> None:
+    """The CRC64 is not enough, because content with the same CRC64 can be forged."""
     sent: list[str | None] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:
         sent.append(request.headers.get("x-ms-source-content-md5"))
-        return web.Response(status=201, headers=told if len(sent) > 1 else {"Content-MD5": MD5})
+        return web.Response(status=201, headers=digest if len(sent) > 1 else {"Content-MD5": MD5})
 
     async with answering(answer) as writer:
         assert await writer.copy_range(SOURCE, '"0x8D"', STAGED, GENERATION, FIRST, CRC, MD5) == CRC
@@ -141,16 +140,16 @@ async def test_an_md5_counts_as_checked_only_if_the_service_says_so(told: dict[s
 
 
 @pytest.mark.parametrize(
-    ("kind", "asked", "told"),
+    ("kind", "request_header", "digest"),
     [
         (Digest.MD5, "x-ms-range-get-content-md5", {"Content-MD5": MD5}),
         (Digest.CRC64, "x-ms-range-get-content-crc64", {"x-ms-content-crc64": CRC}),
     ],
 )
-async def test_the_digest_of_a_range_is_asked_for_without_reading_it(
-    kind: Digest, asked: str, told: dict[str, str]
+async def test_the_digest_of_a_range_is_requested_without_reading_it(
+    kind: Digest, request_header: str, digest: dict[str, str]
 ) -> None:
-    """Of the blob as it is at an ETag; of 4 MiB no more is sent than buffers take."""
+    """Of the version with an ETag; no more of the 4 MiB is sent than buffers take."""
     sent: list[web.BaseRequest] = []
     written = 0
 
@@ -158,9 +157,9 @@ async def test_the_digest_of_a_range_is_asked_for_without_reading_it(
         nonlocal written
         sent.append(request)
         assert request.transport
-        # So that what is written is what was taken.
+        # So that the server can write only what the client accepts.
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        response = web.StreamResponse(status=206, headers={**told, "Content-Length": str(PIECE_BYTES)})
+        response = web.StreamResponse(status=206, headers={**digest, "Content-Length": str(PIECE_BYTES)})
         await response.prepare(request)
         with suppress(ConnectionError):
             for _ in range(PIECE_BYTES // 4096):
@@ -169,54 +168,41 @@ async def test_the_digest_of_a_range_is_asked_for_without_reading_it(
         return response
 
     async with answering(answer) as writer:
-        assert await writer.digest(SOURCE, '"0x8D"', Range(0, PIECE_BYTES), kind) == next(iter(told.values()))
+        assert await writer.digest(SOURCE, '"0x8D"', Range(0, PIECE_BYTES), kind) == next(iter(digest.values()))
     (request,) = sent
-    assert request.method == "GET" and request.headers[asked] == "true" and request.headers["If-Match"] == '"0x8D"'
+    assert (
+        request.method == "GET"
+        and request.headers[request_header] == "true"
+        and request.headers["If-Match"] == '"0x8D"'
+    )
     assert request.headers["x-ms-range"] == f"bytes=0-{PIECE_BYTES - 1}"
     assert written < 256 * 1024
 
 
-async def test_a_source_of_another_kind_is_read_by_its_own_url() -> None:
-    """It brings its SAS itself, as a managed disk's read access does, and is asked for another when that is refused."""
+async def test_a_disk_is_read_by_its_own_sas_url() -> None:
+    """No token is sent with it; if the service has no access to it, the remedy is another run."""
     read: list[str] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:
         read.append(request.headers["x-ms-copy-source"])
         assert "x-ms-copy-source-authorization" not in request.headers
-        if read[-1].endswith("sig=1"):
+        if len(read) > 1:
             return web.Response(status=403, headers={"x-ms-error-code": "CannotVerifyCopySource"})
         return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
 
-    disk = _Disk()
     async with answering(answer) as writer:
+        disk = writer.accounts.lent.add("/disks/os", "https://md-1.example/disk/abcd?sig=1")
+        assert await writer.copy_range(disk, None, STAGED, GENERATION, FIRST, None) == CRC
         with pytest.raises(RangeRefused) as caught:
             await writer.copy_range(disk, None, STAGED, GENERATION, FIRST, None)
-        assert await writer.copy_range(disk, None, STAGED, GENERATION, FIRST, None) == CRC
     assert caught.value.kind is Refusal.SOURCE_UNAUTHORIZED
-    assert "the disk" in str(caught.value) and "Let it be read again" in str(caught.value)
+    assert "os: abcd is not copied" in str(caught.value) and "grants access to 'os' again" in str(caught.value)
     assert "sig=" not in str(caught.value)
-    assert read == ["https://md-1.example/disk?sig=1", "https://md-1.example/disk?sig=2"]
+    assert read == ["https://md-1.example/disk/abcd?sig=1"] * 2
 
 
-class _Disk:
-    """A `Source` whose first access is refused."""
-
-    name = "the disk"
-    remedy = "Let it be read again"
-
-    def __init__(self) -> None:
-        self._accesses = 1
-
-    async def access(self) -> Access:
-        return Access(f"https://md-1.example/disk?sig={self._accesses}", {})
-
-    def refuse(self, access: Access) -> None:
-        assert access.url.endswith("sig=1")
-        self._accesses += 1
-
-
-async def test_what_the_source_answered_goes_before_what_the_service_made_of_it() -> None:
-    """Newer versions tell status and words of the source; the digest that the service found is told too."""
+async def test_the_sources_own_error_is_used_if_the_service_returns_it() -> None:
+    """Newer API versions return status and message of the source; the digest that the service found is kept too."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         text = (
@@ -237,7 +223,7 @@ async def test_what_the_source_answered_goes_before_what_the_service_made_of_it(
     [("12", 12, 12), (timedelta(seconds=100), 90, 100), (timedelta(seconds=-100), 0, 0), ("soon", None, None)],
 )
 async def test_retry_after_may_be_a_time(given: str | timedelta, least: float | None, most: float | None) -> None:
-    """One in the past is now; what cannot be read is none."""
+    """A time in the past is 0; an invalid one is None."""
     text = given if isinstance(given, str) else format_datetime(datetime.now(timezone.utc) + given, usegmt=True)
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -252,8 +238,8 @@ async def test_retry_after_may_be_a_time(given: str | timedelta, least: float | 
         assert refused.retry_after is not None and least <= refused.retry_after <= most
 
 
-async def test_an_answer_of_any_size_and_a_redirect_are_refusals() -> None:
-    """Nothing follows a redirect with a token, and nothing reads a long answer to its end."""
+async def test_a_response_of_any_size_and_a_redirect_are_errors() -> None:
+    """A redirect is not followed, and a long response is not read to its end."""
     asked: list[str] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -269,7 +255,7 @@ async def test_an_answer_of_any_size_and_a_redirect_are_refusals() -> None:
 
 
 async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As by every other client of the product; what NO_PROXY names is asked directly."""
+    """As by all other clients; a host in NO_PROXY is connected to directly."""
     asked: list[str] = []
 
     async def proxy(request: web.BaseRequest) -> web.Response:
@@ -288,7 +274,7 @@ async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for this machine with its key, which nobody trusts."""
+    """A certificate for this machine with its key, which no system trusts."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
     now = datetime.now(timezone.utc)
@@ -305,8 +291,8 @@ def certificate(tmp_path: Path) -> Path:
     return file
 
 
-async def test_a_server_whose_certificate_nobody_vouches_for_gets_no_token(certificate: Path) -> None:
-    """Not a byte of a request reaches it."""
+async def test_a_server_with_an_untrusted_certificate_gets_no_token(certificate: Path) -> None:
+    """No request reaches it."""
     asked: list[str] = []
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -319,7 +305,7 @@ async def test_a_server_whose_certificate_nobody_vouches_for_gets_no_token(certi
 
 
 async def test_five_hundred_ranges_in_flight_take_little_memory_each(certificate: Path) -> None:
-    """At most 64 KiB of Python's memory, each over a TLS connection of its own (OpenSSL's share is not counted)."""
+    """Up to 64 KiB of Python's memory, each over its own TLS connection (OpenSSL's share is not counted)."""
     waiting, go = 0, asyncio.Event()
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -340,6 +326,6 @@ async def test_five_hundred_ranges_in_flight_take_little_memory_each(certificate
             env={**os.environ, "SSL_CERT_FILE": str(certificate)},
             stdout=asyncio.subprocess.PIPE,
         )
-        told, _ = await process.communicate()
+        printed, _ = await process.communicate()
     assert process.returncode == 0 and waiting == 500
-    assert 4 * 1024 < float(told) < 64 * 1024
+    assert 4 * 1024 < float(printed) < 64 * 1024

@@ -1,6 +1,6 @@
-"""Redirects: the service that a credential was sent to may lead elsewhere, and nothing follows it there.
+"""Redirects: a service that gets a credential may redirect the request, and no client follows it.
 
-A stand-in server answers each call with a redirect to another one, which records whatever reaches it.
+A stand-in server redirects each call to another one, which records the requests that reach it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -37,7 +36,7 @@ STORED = BlobRef(ACCOUNT, "http://127.0.0.1/store/imagefactoryvhds/a.vhd")
 
 @dataclass
 class Places:
-    """The server that was asked, how often, and what reached the other one."""
+    """The redirecting server, the calls that it got, and what reached the other one."""
 
     home: str
     asked: list[str] = field(default_factory=list)
@@ -46,7 +45,7 @@ class Places:
 
 @asynccontextmanager
 async def redirecting(status: int) -> AsyncIterator[Places]:
-    """A server that leads every call to another one."""
+    """Start a server that redirects each call to another one."""
     places = Places("")
 
     async def away(request: web.BaseRequest) -> web.Response:
@@ -64,7 +63,7 @@ async def redirecting(status: int) -> AsyncIterator[Places]:
 
 
 async def no_redirect_is_followed(places: Places, act: Callable[[], Awaitable[object]]) -> None:
-    """The act ends with one clear line, and nothing reaches the other server."""
+    """Check that the call fails with one line, and that nothing reaches the other server."""
     with pytest.raises(CloudError) as caught:
         await act()
     assert places.asked and places.strayed == []
@@ -86,7 +85,7 @@ BLOB_CALLS: dict[str, Callable[[PageBlobs], Awaitable[object]]] = {
 
 @asynccontextmanager
 async def opened(blob_service: str, auth: Auth) -> AsyncIterator[StorageAccounts]:
-    """Storage accounts at a blob service; the resource manager beside it gives a key for each."""
+    """Open storage accounts at a blob service, with a resource manager that returns a key for each."""
 
     async def answer(_: web.BaseRequest) -> web.Response:
         return web.json_response({"keys": [{"value": "c2VjcmV0"}]})
@@ -100,25 +99,25 @@ async def opened(blob_service: str, auth: Auth) -> AsyncIterator[StorageAccounts
 
 
 @pytest.mark.parametrize("call", BLOB_CALLS)
-async def test_the_blob_service_leads_no_token_and_no_signature_elsewhere(call: str, auth: Auth) -> None:
-    """Neither the SDK's client nor our own."""
+async def test_no_call_of_the_blob_service_follows_a_redirect(call: str, auth: Auth) -> None:
+    """Neither by the SDK's client nor by this project's."""
     async with redirecting(307) as places, opened(places.home, auth) as accounts:
         await no_redirect_is_followed(places, lambda: BLOB_CALLS[call](PageBlobs(accounts)))
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
 async def test_no_kind_of_redirect_is_followed_by_a_listing(status: int) -> None:
-    """Of the statuses that mean one."""
+    """With each status of a redirect."""
     async with redirecting(status) as places, opened(places.home, "aad") as accounts:
-        await no_redirect_is_followed(places, lambda: list_blobs(accounts, ACCOUNT, "imagefactoryvhds", "nothing"))
+        await no_redirect_is_followed(places, lambda: list_blobs(accounts, ACCOUNT, "imagefactoryvhds"))
 
 
 @pytest.mark.parametrize("call", ["facts", "page_ranges", "read"])
-async def test_what_a_disk_was_opened_with_goes_nowhere_else(call: str) -> None:
-    """The address with its SAS is no bearer's, and still nothing is read from another place than Azure named."""
+async def test_no_read_of_a_disk_follows_a_redirect(call: str) -> None:
+    """Its SAS URL contains no token, but nothing is read from a host that Azure did not name."""
     async with redirecting(307) as places, opened(places.home, "aad") as accounts:
         blobs = PageBlobs(accounts)
-        disk = accounts.lend("/disks/os", f"{places.home}/md/abcd?sig=secret")
+        disk = accounts.lent.add("/disks/os", f"{places.home}/md/abcd?sig=secret")
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "facts": lambda: blobs.facts(disk),
             "page_ranges": lambda: blobs.page_ranges(disk),
@@ -128,34 +127,33 @@ async def test_what_a_disk_was_opened_with_goes_nowhere_else(call: str) -> None:
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-async def test_a_range_is_written_where_it_was_sent_or_not_at_all(status: int) -> None:
-    """The token and the token for the source stay; the range is refused for good."""
+async def test_no_write_of_a_range_follows_a_redirect(status: int) -> None:
+    """Neither token is forwarded, and the range is not sent again."""
     async with redirecting(status) as places, writing(places.home) as writer:
         refused = await refusal(writer)
     assert refused.kind is Refusal.REFUSED and "redirect" in str(refused)
     assert places.strayed == []
 
 
-ARM_CALLS: dict[str, Callable[[ResourceManager, dict[str, Any]], Awaitable[object]]] = {
-    "get": lambda arm, about: arm.get("/a", "1", **about),
-    "post": lambda arm, about: arm.post("/a/listKeys", "1", **about),
-    "list": lambda arm, about: arm.list("/a", "1", **about),
-    "run": lambda arm, about: arm.run("POST", "/a/endGetAccess", "1", **about),
+ARM_CALLS: dict[str, Callable[[ResourceManager], Awaitable[object]]] = {
+    "get": lambda arm: arm.get("/a", "1", subject="it"),
+    "post": lambda arm: arm.post("/a/listKeys", "1", subject="it"),
+    "list": lambda arm: arm.list("/a", "1", subject="it"),
+    "run": lambda arm: arm.run("POST", "/a/endGetAccess", "1", subject="it"),
 }
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
 @pytest.mark.parametrize("call", ARM_CALLS)
-async def test_the_resource_manager_leads_no_token_elsewhere(call: str, status: int) -> None:
-    """And a redirect is never taken for an empty answer."""
+async def test_no_call_of_the_resource_manager_follows_a_redirect(call: str, status: int) -> None:
+    """And a redirect does not count as an empty response."""
     async with redirecting(status) as places, ResourceManager(Cloud(None, places.home, ""), Token()) as arm:
-        about = {"subject": "it", "consequence": "nothing"}
-        await no_redirect_is_followed(places, lambda: ARM_CALLS[call](arm, about))
+        await no_redirect_is_followed(places, lambda: ARM_CALLS[call](arm))
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-async def test_the_pipelines_token_is_sent_to_the_endpoint_that_the_pipeline_named(status: int) -> None:
-    """An identity provider that leads elsewhere is a sign-in that failed, in words."""
+async def test_the_pipelines_token_is_sent_only_to_the_endpoint_that_the_pipeline_named(status: int) -> None:
+    """A redirect by the identity provider is an authentication error."""
     variables = {"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c"}
     async with redirecting(status) as places:
         asked = {"ARM_OIDC_REQUEST_URL": f"{places.home}/token", "ARM_OIDC_REQUEST_TOKEN": "s3cret"}
@@ -164,14 +162,14 @@ async def test_the_pipelines_token_is_sent_to_the_endpoint_that_the_pipeline_nam
             async with credential(CLOUDS["public"], {**variables, **asked}) as chosen:
                 await chosen.get_token("scope/.default")
 
-        with pytest.raises(CredentialError, match=rf"^sign-in: .*answered {status}, a redirect.*") as caught:
+        with pytest.raises(CredentialError, match=rf"^authentication: .*returned {status}, a redirect.*") as caught:
             await asyncio.to_thread(asyncio.run, sign_in())
     assert places.asked == ["GET"] and places.strayed == []
     assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 async def test_a_managed_identitys_secret_is_sent_to_its_endpoint_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the library does it; held here because it must stay so."""
+    """The library does that; this test notices if it changes."""
     async with redirecting(307) as places:
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{places.home}/token")
         monkeypatch.setenv("IDENTITY_HEADER", "s3cret")
@@ -179,12 +177,12 @@ async def test_a_managed_identitys_secret_is_sent_to_its_endpoint_only(monkeypat
             Cloud(None, places.home, ""), credential(CLOUDS["public"], {"ARM_USE_MSI": "1"})
         ) as arm:
             with pytest.raises(CloudError):
-                await arm.get("/a", "1", subject="it", consequence="nothing")
+                await arm.get("/a", "1", subject="it")
     assert places.asked and places.strayed == []
 
 
-async def test_the_service_itself_may_not_be_let_read_by_way_of_a_redirect(auth: Auth) -> None:
-    """Where the key that signs a SAS is asked for, too."""
+async def test_no_call_of_a_copy_by_the_service_follows_a_redirect(auth: Auth) -> None:
+    """Nor the request for the key that signs its SAS."""
     async with redirecting(307) as places, opened(places.home, auth) as accounts:
         blobs = PageBlobs(accounts)
         away = BlobRef(ACCOUNT, STORED.url.replace("a.vhd", "b.vhd"))

@@ -1,6 +1,6 @@
-"""The resource manager's client sends its token to the resource manager and to nobody else, whatever it is given.
+"""The resource manager's client sends its token to the resource manager only, whatever ids and links it gets.
 
-Stand-in servers answer as the test says: one is the resource manager, another records what must not reach it.
+Stand-in servers return what the test says: one is the resource manager, another records what must not reach it.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
+from azure.core.pipeline.policies import AsyncRetryPolicy
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,13 +23,12 @@ from imagefactory.azure.core.resource_manager import ResourceManager, resource_u
 from tests.azure.storage_world import Token
 from tests.azure.test_page_writer_answers import serving
 
-ABOUT: dict[str, Any] = {"subject": "it", "consequence": "nothing is done"}
 DISK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/os"
 
 
 @dataclass
 class Servers:
-    """The client, and what reached the resource manager and the other server."""
+    """The client, and the requests that reached the resource manager and the other server."""
 
     arm: ResourceManager
     elsewhere: str
@@ -42,7 +41,7 @@ Answers = Mapping[str, Callable[[web.BaseRequest, str], web.Response]]
 
 @asynccontextmanager
 async def two_servers(answers: Answers | None = None) -> AsyncIterator[Servers]:
-    """A resource manager that answers so by path (else 200 and an empty object), and another server."""
+    """Start a resource manager that responds by path (else with an empty object), and another server."""
 
     async def away(request: web.BaseRequest) -> web.Response:
         servers.strayed.append(f"{request.method} {request.raw_path} {request.headers.get('Authorization')}")
@@ -60,8 +59,9 @@ async def two_servers(answers: Answers | None = None) -> AsyncIterator[Servers]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Operations are looked at as often as possible."""
+    """Operations are polled, and requests sent again, without a wait."""
     monkeypatch.setattr(resource_manager, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(AsyncRetryPolicy, "get_backoff_time", lambda *_: 0.0)
 
 
 STRAY_PATHS = [
@@ -85,16 +85,16 @@ STRAY_PATHS = [
 ]
 
 CALLS: dict[str, Callable[[ResourceManager, str], Awaitable[object]]] = {
-    "get": lambda arm, path: arm.get(path, "1", **ABOUT),
-    "post": lambda arm, path: arm.post(path, "1", **ABOUT),
-    "list": lambda arm, path: arm.list(path, "1", **ABOUT),
-    "run": lambda arm, path: arm.run("POST", path, "1", **ABOUT),
+    "get": lambda arm, path: arm.get(path, "1", subject="it"),
+    "post": lambda arm, path: arm.post(path, "1", subject="it"),
+    "list": lambda arm, path: arm.list(path, "1", subject="it"),
+    "run": lambda arm, path: arm.run("POST", path, "1", subject="it"),
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_path_that_is_none_is_sent_nowhere(call: str) -> None:
-    """It would name another host, another action, or nothing at all; the refusal is one line."""
+async def test_an_invalid_path_is_not_sent(call: str) -> None:
+    """It would name another host, another action, or nothing; the error is one line."""
     async with two_servers() as servers:
         for path in STRAY_PATHS:
             with pytest.raises(CloudError, match="is not a path of the resource manager") as caught:
@@ -104,8 +104,8 @@ async def test_a_path_that_is_none_is_sent_nowhere(call: str) -> None:
 
 
 @given(st.text(alphabet="/.@:?#%\\a-[] \n", max_size=12) | st.text(max_size=12))
-def test_no_text_leads_to_another_origin(path: str) -> None:
-    """Whatever the path is, it is refused, or the address has the origin of the resource manager and that path."""
+def test_no_path_leads_to_another_origin(path: str) -> None:
+    """Each path is rejected, or the URL has the origin of the resource manager and no other path."""
     try:
         url = resource_url("https://management.example", path, {"api-version": "1"})
     except ValueError:
@@ -120,15 +120,28 @@ def test_no_text_leads_to_another_origin(path: str) -> None:
     assert ".." not in parts.path.split("/")
 
 
-async def test_parameters_are_not_glued_to_a_path() -> None:
-    """They are named one by one, and arrive so."""
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_request_is_sent_again_as_often_as_it_says(status: int) -> None:
+    """Four times after the first; azure-core by itself counts 3 of a kind."""
+
+    def answer(request: web.BaseRequest, _: str) -> web.Response:
+        failed = len(servers.home) <= resource_manager.RETRIES
+        return web.Response(status=status) if failed else web.json_response({"it": "is there"})
+
+    async with two_servers({DISK: answer}) as servers:
+        assert await servers.arm.get(DISK, "1", subject="it") == {"it": "is there"}
+    assert len(servers.home) == 1 + resource_manager.RETRIES
+
+
+async def test_parameters_are_not_part_of_a_path() -> None:
+    """They are passed and sent one by one."""
     async with two_servers() as servers:
-        await servers.arm.get(DISK, "2024-07-01", parameters={"$expand": "instanceView"}, **ABOUT)
+        await servers.arm.get(DISK, "2024-07-01", parameters={"$expand": "instanceView"}, subject="it")
     assert servers.home == [f"GET {DISK}?$expand=instanceView&api-version=2024-07-01"]
 
 
-async def test_names_with_letters_of_all_scripts_spaces_and_brackets_arrive_whole() -> None:
-    """As resource groups and custom images may have them."""
+async def test_names_with_letters_of_all_scripts_spaces_and_brackets_are_sent_unchanged() -> None:
+    """Resource groups and custom images may have such names."""
     asked: list[str] = []
 
     def answer(request: web.BaseRequest, _: str) -> web.Response:
@@ -137,7 +150,7 @@ async def test_names_with_letters_of_all_scripts_spaces_and_brackets_arrive_whol
 
     path = "/resourceGroups/Prüfung(1)/customimages/a b"
     async with two_servers({path: answer}) as servers:
-        assert await servers.arm.get(path, "1", **ABOUT) == {}
+        assert await servers.arm.get(path, "1", subject="it") == {}
     assert asked == [path]
 
 
@@ -156,24 +169,24 @@ async def test_names_with_letters_of_all_scripts_spaces_and_brackets_arrive_whol
     ],
 )
 async def test_a_page_link_of_another_origin_is_not_followed(link: str) -> None:
-    """Of another host, port or scheme, with user info, or no address at all."""
+    """With another host, port or scheme, with user info, or not a URL."""
 
     def answer(request: web.BaseRequest, elsewhere: str) -> web.Response:
         return web.json_response({"value": [], "nextLink": link.format(elsewhere=elsewhere, host=request.host)})
 
     async with two_servers({"/labs": answer}) as servers:
-        with pytest.raises(CloudError, match="led away from the resource manager"):
-            await servers.arm.list("/labs", "1", **ABOUT)
+        with pytest.raises(CloudError, match="link to another host"):
+            await servers.arm.list("/labs", "1", subject="it")
     assert len(servers.home) == 1 and servers.strayed == []
 
 
 def begun(header: str) -> Callable[[web.BaseRequest, str], web.Response]:
-    """An operation that goes on at home."""
+    """A response that starts an operation at the resource manager."""
     return lambda request, _: web.Response(status=202, headers={header: f"http://{request.host}/operation"})
 
 
 def moved(header: str) -> Callable[[web.BaseRequest, str], web.Response]:
-    """A look at it that says where to look from now on."""
+    """A response to a poll with a link to another server."""
     return lambda _, elsewhere: web.json_response(
         {"status": "InProgress"}, status=202, headers={header: f"{elsewhere}/op"}
     )
@@ -199,33 +212,33 @@ LATER: dict[str, Answers] = {
 
 @pytest.mark.parametrize("answers", LATER)
 async def test_an_operation_is_followed_at_the_resource_manager_only(answers: str) -> None:
-    """Also where a later answer, or the result of the operation, leads elsewhere."""
+    """Also if a later response, or the result of the operation, links elsewhere."""
     async with two_servers(LATER[answers]) as servers:
-        with pytest.raises(CloudError, match="led away from the resource manager"):
-            await servers.arm.run("POST", "/act", "1", **ABOUT)
+        with pytest.raises(CloudError, match="link to another host"):
+            await servers.arm.run("POST", "/act", "1", subject="it")
     assert servers.home and servers.strayed == []
 
 
 async def test_a_later_operation_link_is_not_followed_elsewhere() -> None:
-    """Azure-AsyncOperation may change while it is polled; the token stays."""
-    looks = 0
+    """Azure-AsyncOperation may change while it is polled; no token is sent to another host."""
+    polls = 0
 
-    def look(request: web.BaseRequest, elsewhere: str) -> web.Response:
-        nonlocal looks
-        looks += 1
+    def poll(request: web.BaseRequest, elsewhere: str) -> web.Response:
+        nonlocal polls
+        polls += 1
         return web.json_response(
-            {"status": "Succeeded" if looks > 2 else "InProgress"}, headers={"Azure-AsyncOperation": f"{elsewhere}/op"}
+            {"status": "Succeeded" if polls > 2 else "InProgress"}, headers={"Azure-AsyncOperation": f"{elsewhere}/op"}
         )
 
-    async with two_servers({"/act": begun("Azure-AsyncOperation"), "/operation": look}) as servers:
+    async with two_servers({"/act": begun("Azure-AsyncOperation"), "/operation": poll}) as servers:
         try:
-            await servers.arm.run("DELETE", "/act", "1", **ABOUT)
+            await servers.arm.run("DELETE", "/act", "1", subject="it")
         except CloudError as refusal:
-            assert "led away" in str(refusal)
+            assert "link to another host" in str(refusal)
     assert servers.strayed == []
 
 
-async def test_an_operation_that_ends_with_no_json_is_an_error_in_words() -> None:
+async def test_an_operation_with_a_result_that_is_not_json_is_an_error() -> None:
     """Not a traceback."""
     answers: Answers = {
         "/act": begun("Location"),
@@ -233,4 +246,4 @@ async def test_an_operation_that_ends_with_no_json_is_an_error_in_words() -> Non
     }
     async with two_servers(answers) as servers:
         with pytest.raises(CloudError, match="JSON"):
-            await servers.arm.run("POST", "/act", "1", **ABOUT)
+            await servers.arm.run("POST", "/act", "1", subject="it")

@@ -1,4 +1,4 @@
-"""What a save leaves while it is in progress, against the embedded cloud: a name is freed by the save that has it."""
+"""Records of saves in progress, against the embedded cloud: only the save that reserved a name frees it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from imagefactory.azure.storage.save_records import SaveRecords
 from tests.azure.storage_world import StorageWorld
 
 
-async def test_a_reservation_ends_only_by_the_save_that_has_it(storage: StorageWorld) -> None:
-    """A save whose name another one reserved since frees nothing; one that is gone is free."""
+async def test_only_the_save_that_reserved_a_name_frees_it(storage: StorageWorld) -> None:
+    """Another save does not; freeing a name that is not reserved succeeds."""
     async with storage.connect() as connected:
         records = SaveRecords(connected.accounts, storage.source.account_id)
         assert await records.reserve("image", "one") and not await records.reserve("image", "two")
@@ -25,10 +25,10 @@ async def test_a_reservation_ends_only_by_the_save_that_has_it(storage: StorageW
         await records.free("image", "two")
 
 
-async def test_a_reservation_that_another_save_takes_meanwhile_stays(
+async def test_a_reservation_that_another_save_makes_meanwhile_is_kept(
     storage: StorageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look and the deletion it was freed and reserved again."""
+    """It was freed and reserved again between the check and the deletion."""
     reservation = storage.client(storage.beside(storage.source, "image.name"))
     async with storage.connect() as connected:
         records = SaveRecords(connected.accounts, storage.source.account_id)

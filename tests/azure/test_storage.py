@@ -1,4 +1,4 @@
-"""What opens storage accounts, against the embedded cloud: tokens or keys, renewed, shared, and never shown."""
+"""Access to storage accounts, against the embedded cloud: tokens or keys, renewed, shared, and never shown."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.page_writer import RangeRefused, Refusal
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import FIRST, GENERATION, Auth, Connected, StorageWorld, Uncached, crc64
 from tests.e2e.world import FACTORY_CONTAINER
 
 
-def tokens_asked(storage: StorageWorld) -> int:
-    """How often a token for storage was asked for; one for the resource manager has another resource."""
+def tokens_requested(storage: StorageWorld) -> int:
+    """The number of requests for a token for storage; one for the resource manager has another resource."""
     return sum("storage.azure.com" in call["path"] for call in storage.calls("GET", "/msi/token"))
 
 
@@ -49,8 +50,8 @@ async def everything(storage: StorageWorld, connected: Connected) -> None:
         assert facts and await blobs.delete(blob, etag=facts.etag)
 
 
-async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWorld) -> None:
-    """Also where the keys of both accounts are disabled; one token serves all accounts."""
+async def test_tokens_are_enough_for_all_calls_and_no_key_is_requested(storage: StorageWorld) -> None:
+    """Also if the keys of both accounts are disabled; one token is used for all accounts."""
     storage.cloud.set_sign_in(keyless_accounts=[storage.lab.account, storage.world.factory.account])
     storage.cloud.clear_calls()
     async with storage.connect("aad") as connected:
@@ -63,30 +64,30 @@ async def test_tokens_open_everything_and_no_key_is_asked_for(storage: StorageWo
         assert staged
         assert await blobs.start_copy(storage.source, facts.etag, storage.staged, {}, overwrite_etag=staged.etag)
         assert first == await blobs.read(storage.staged, FIRST.offset, FIRST.length) != bytes(512)
-    assert storage.calls("POST", "listKeys") == [] and tokens_asked(storage) == 1
+    assert storage.calls("POST", "listKeys") == [] and tokens_requested(storage) == 1
 
 
-async def test_of_a_container_no_more_blobs_are_read_than_asked_for(storage: StorageWorld) -> None:
-    """A lab's owner can put millions into its own; that is a refusal which names it."""
+async def test_a_container_with_more_blobs_than_allowed_is_an_error_that_names_it(storage: StorageWorld) -> None:
+    """A lab's owner can write millions of blobs; reading stops at the limit."""
     async with storage.connect() as connected:
         account = storage.source.account_id
-        count = len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays"))
-        assert len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays", count)) == count > 1
-        with pytest.raises(CloudError, match=f"{FACTORY_CONTAINER}': contains more than {count - 1} blobs; it stays"):
-            await list_blobs(connected.accounts, account, FACTORY_CONTAINER, "it stays", count - 1)
+        count = len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER))
+        assert len(await list_blobs(connected.accounts, account, FACTORY_CONTAINER, count)) == count > 1
+        with pytest.raises(CloudError, match=f"{FACTORY_CONTAINER}': contains more than {count - 1} blobs"):
+            await list_blobs(connected.accounts, account, FACTORY_CONTAINER, count - 1)
 
 
-async def test_keys_open_everything_and_are_asked_for_once_for_each_account(storage: StorageWorld) -> None:
-    """However many operations begin at once; no token for storage is asked for."""
+async def test_keys_are_enough_for_all_calls_and_are_requested_once_per_account(storage: StorageWorld) -> None:
+    """Also if 20 operations start concurrently; no token for storage is requested."""
     async with storage.connect("key") as connected:
         await asyncio.gather(*(connected.blobs.facts(storage.staged) for _ in range(20)))
         await everything(storage, connected)
-    assert len(storage.calls("POST", "listKeys")) == 2 and tokens_asked(storage) == 0
+    assert len(storage.calls("POST", "listKeys")) == 2 and tokens_requested(storage) == 0
 
 
 @pytest.mark.parametrize("keyless", ["web", "factory"])
-async def test_disabled_keys_are_told_with_the_way_that_needs_none(storage: StorageWorld, keyless: str) -> None:
-    """Whichever side they are disabled on, whichever call meets it first: the error names account, setting and role."""
+async def test_disabled_keys_are_an_error_with_the_setting_that_needs_none(storage: StorageWorld, keyless: str) -> None:
+    """For either account and each kind of call: the error names account, setting and role."""
     lab = storage.world.factory if keyless == "factory" else storage.lab
     async with storage.begun("key") as connected:
         etag = storage.etag()
@@ -109,10 +110,10 @@ async def test_disabled_keys_are_told_with_the_way_that_needs_none(storage: Stor
         ({"status": 403, "code": "CannotVerifyCopySource"}, "factory"),
     ],
 )
-async def test_a_missing_role_is_told_with_the_account_where_it_is_missing(
+async def test_a_missing_role_is_an_error_with_the_account_where_it_is_missing(
     storage: StorageWorld, action: dict[str, object], account: str
 ) -> None:
-    """The lab's, or the factory's, where reading is enough."""
+    """The lab's, or the factory's, for which a role to read is enough."""
     lab = storage.world.factory if account == "factory" else storage.lab
     storage.refuse(action)
     async with storage.begun() as connected:
@@ -123,8 +124,8 @@ async def test_a_missing_role_is_told_with_the_account_where_it_is_missing(
     assert "Storage Blob Data Reader is enough" in remedy
 
 
-async def test_a_missing_role_is_told_by_the_other_calls_too(storage: StorageWorld) -> None:
-    """Listing facts, reading and writing name the same remedy."""
+async def test_a_missing_role_has_the_same_remedy_in_the_other_calls(storage: StorageWorld) -> None:
+    """Facts, reads, listings and writes."""
     storage.refuse({"status": 403, "code": "AuthorizationPermissionMismatch"}, path=storage.vhd)
     async with storage.connect() as connected:
         for call in (
@@ -146,14 +147,14 @@ async def test_a_missing_role_is_told_by_the_other_calls_too(storage: StorageWor
         ({"status": 403, "code": "CannotVerifyCopySource"}, "key"),
     ],
 )
-async def test_what_the_service_no_longer_takes_is_made_anew_once_for_all(
+async def test_a_rejected_token_or_sas_is_renewed_once_for_all(
     storage: StorageWorld, action: dict[str, object], auth: Auth
 ) -> None:
-    """Twenty refusals of one token at once: the next attempts go with one new one, and succeed."""
+    """After 20 concurrent rejections of one token, the next attempts use one new token, and succeed."""
     async with storage.begun(auth) as connected:
         old = await connected.accounts.access(storage.staged), await connected.accounts.source_access(storage.source)
-        before = tokens_asked(storage)
-        await asyncio.sleep(1.1)  # a SAS or token made within the same second is the same
+        before = tokens_requested(storage)
+        await asyncio.sleep(1.1)  # a SAS or token that is created within the same second is the same
         storage.refuse(action, times=20)
         refused = await asyncio.gather(*(storage.copy(connected) for _ in range(20)), return_exceptions=True)
         assert all(isinstance(each, RangeRefused) and "UNAUTHORIZED" in each.kind.name for each in refused)
@@ -162,11 +163,11 @@ async def test_what_the_service_no_longer_takes_is_made_anew_once_for_all(
     assert set(copied) == {crc64(storage.content(storage.source))}
     at_source = action["code"] == "CannotVerifyCopySource"
     assert new[at_source] != old[at_source]
-    assert tokens_asked(storage) - before == (1 if auth == "aad" else 0)
+    assert tokens_requested(storage) - before == (1 if auth == "aad" else 0)
 
 
-async def test_a_token_that_the_other_calls_are_refused_with_is_renewed_at_once(storage: StorageWorld) -> None:
-    """They are sent again by themselves, once; a token that stays refused is a sign-in that does not work."""
+async def test_the_other_calls_renew_a_rejected_token_immediately(storage: StorageWorld) -> None:
+    """They are sent again once; a token that is rejected again is an error."""
     storage.refuse({"status": 401, "code": "InvalidAuthenticationInfo"}, path=storage.vhd, times=1)
     async with storage.connect() as connected:
         assert await connected.blobs.facts(storage.source)
@@ -176,12 +177,12 @@ async def test_a_token_that_the_other_calls_are_refused_with_is_renewed_at_once(
                 await call
 
 
-async def test_tokens_are_renewed_before_they_end_while_copies_go_on(
+async def test_tokens_are_renewed_before_they_expire_during_copies(
     storage: StorageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No call is refused although the first tokens have ended since; each is asked for once, at half of its life.
+    """No call is rejected although the first tokens have expired; each is requested once, after half of its life.
 
-    The clocks of this process and of the cloud are set ahead together, so it is no matter how long a call takes.
+    The clocks of this process and of the cloud are set ahead together, so the duration of a call does not matter.
     """
     life, ahead = 800, 0
     monkeypatch.setattr(renewing, "time", SimpleNamespace(time=lambda: time.time() + ahead))
@@ -190,35 +191,31 @@ async def test_tokens_are_renewed_before_they_end_while_copies_go_on(
         for ahead in range(0, 3 * life, 300):
             storage.cloud.set_sign_in(token_seconds=life, clock_ahead_seconds=ahead)
             await asyncio.gather(*(storage.copy(connected) for _ in range(4)))
-        assert tokens_asked(storage) == 3
+        assert tokens_requested(storage) == 3
     assert {call["status"] for call in storage.calls("PUT", "comp=page")} == {201}
 
 
-async def test_the_services_own_copy_reads_by_a_sas_that_is_made_for_that_blob(
-    storage: StorageWorld, auth: Auth
-) -> None:
-    """Signed with a delegation key of the identity, asked for once for each account, or with the account's key."""
+async def test_the_services_own_copy_reads_by_a_sas_for_that_blob(storage: StorageWorld, auth: Auth) -> None:
+    """Signed with a delegation key of the identity, requested once per account, or with the account's key."""
     async with storage.connect(auth) as connected:
-        urls = await asyncio.gather(
-            *(connected.accounts.readable_url(storage.source.account_id, storage.source.url) for _ in range(5))
-        )
+        urls = await asyncio.gather(*(connected.accounts.readable_url(storage.source) for _ in range(5)))
     assert all(url.startswith(f"{storage.source.url}?") and "sp=r&" in url for url in urls)
     assert all(("skoid=" in url) == (auth == "aad") for url in urls)
     assert len(storage.calls("POST", "comp=userdelegationkey")) == (1 if auth == "aad" else 0)
 
 
-async def test_the_service_is_led_to_the_accounts_own_host_with_a_sas(storage: StorageWorld, auth: Auth) -> None:
-    """Wherever the URL points that a resource gives."""
-    path = urlsplit(storage.source.url).path
+async def test_a_sas_is_sent_to_the_accounts_own_host_only(storage: StorageWorld, auth: Auth) -> None:
+    """Whatever host the blob's URL has in a resource."""
+    stray = BlobRef(storage.source.account_id, f"https://attacker.example{urlsplit(storage.source.url).path}")
     async with storage.connect(auth) as connected:
-        url = await connected.accounts.readable_url(storage.source.account_id, f"https://attacker.example{path}")
+        url = await connected.accounts.readable_url(stray)
     assert url.startswith(f"{storage.source.url}?") and "attacker" not in url
 
 
 async def test_no_secret_is_in_errors_and_logs(
     storage: StorageWorld, auth: Auth, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Tokens, SAS and keys stay out of every text, whatever fails, with the SDK's own logging switched on."""
+    """No message contains a token, SAS or key, whatever fails, with the SDK's own logging enabled."""
     caplog.set_level(logging.DEBUG)
     async with storage.begun(auth) as connected:
         shown = [
@@ -227,7 +224,7 @@ async def test_no_secret_is_in_errors_and_logs(
         ]
         secrets = {text.rpartition(" ")[2] for each in shown for text in each.headers.values()}
         secrets |= {each.url.partition("sig=")[2] for each in shown if "sig=" in each.url}
-        url = await connected.accounts.readable_url(storage.source.account_id, storage.source.url)
+        url = await connected.accounts.readable_url(storage.source)
         secrets |= {url.partition("sig=")[2]}
         secrets |= {each["key"] for each in storage.cloud.status()["storageAccounts"]}
         texts, etag = [], storage.etag()
@@ -247,10 +244,8 @@ async def test_no_secret_is_in_errors_and_logs(
     assert not [secret for secret in secrets if any(secret in text for text in (*texts, caplog.text))]
 
 
-async def test_tokens_and_keys_go_over_no_plain_connection_but_to_this_machine(
-    storage: StorageWorld, auth: Auth
-) -> None:
-    """An endpoint elsewhere without TLS is refused before anything is asked for."""
+async def test_tokens_and_keys_are_sent_unencrypted_to_this_machine_only(storage: StorageWorld, auth: Auth) -> None:
+    """Another endpoint without TLS is rejected before a token or key is requested."""
     cloud = Cloud(None, storage.cloud.status()["resourceManager"], "http://{account}.blob.example")
     async with ResourceManager(cloud, _NoCredential(cloud)) as arm, StorageAccounts(arm, auth) as accounts:
         for call in (accounts.access(storage.staged), accounts.source_access(storage.source)):
@@ -260,13 +255,13 @@ async def test_tokens_and_keys_go_over_no_plain_connection_but_to_this_machine(
 
 class _NoCredential(Uncached):
     async def get_token(self, *_: str, **__: object) -> AccessToken:
-        raise AssertionError("a token was asked for")
+        raise AssertionError("a token was requested")
 
 
-async def test_the_client_of_a_disk_is_closed_when_its_access_ends(
+async def test_the_client_of_a_disk_is_closed_when_its_access_is_revoked(
     storage: StorageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that saves many disks does not keep one open client for each."""
+    """A run that saves many disks does not keep an open client for each."""
     closed: list[str] = []
 
     async def close(client: BlobClient) -> None:
@@ -274,9 +269,9 @@ async def test_the_client_of_a_disk_is_closed_when_its_access_ends(
 
     monkeypatch.setattr(BlobClient, "close", close)
     async with storage.connect("aad") as connected:
-        disk = connected.accounts.lend("/disks/os", f"{storage.source.url}?sig=secret")
-        other = connected.accounts.lend("/disks/data", f"{storage.source.url}2?sig=secret")
-        await connected.accounts.give_back("/disks/os")
+        disk = connected.accounts.lent.add("/disks/os", f"{storage.source.url}?sig=secret")
+        other = connected.accounts.lent.add("/disks/data", f"{storage.source.url}2?sig=secret")
+        await connected.accounts.lent.remove("/disks/os")
         assert closed == [disk.url]
-        await connected.accounts.give_back("/disks/os")
+        await connected.accounts.lent.remove("/disks/os")
     assert closed == [disk.url, other.url]

@@ -1,6 +1,6 @@
-"""VMs of the factory lab as facts, and long-running operations: what Azure may answer beyond the usual.
+"""VMs of the factory lab as facts, and long-running operations: unusual responses of Azure.
 
-A stand-in server answers as the test says. What becomes of VMs and disks is held by `tests/factory_lab`.
+A stand-in server returns what the test says. `tests/factory_lab` tests what is done to VMs and disks.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ VM = f"{LAB_ID}/virtualmachines/golden"
 COMPUTE = f"{GROUP}/Microsoft.Compute/virtualMachines/golden"
 DISK = f"{GROUP}/Microsoft.Compute/disks/os"
 STRAY = [".attacker.example/x", f"{COMPUTE}/deallocate?x=", f"{DISK}/../x", "//attacker.example/x", "/x", 7]
-"""Ids that are none, as a lab or its storage may hold them."""
+"""Invalid ids, as a lab or its storage may contain them."""
 
 
 def lab_vm(name: str = "golden", **properties: Any) -> dict[str, Any]:
-    """A VM as the lab lists it."""
+    """Return a VM as the lab lists it."""
     about = {"provisioningState": "Succeeded", "computeId": COMPUTE, **properties}
     id = f"{LAB_ID}/virtualmachines/{name}"
     return {"id": id, "name": name, "tags": {"ImagePath": "a.json"}, "properties": about}
 
 
 def compute_vm(os_disk: Mapping[str, Any], *codes: str, generation: str = "V1") -> dict[str, Any]:
-    """The compute VM behind it."""
+    """Return the compute VM of a lab VM."""
     view = {"statuses": [{"code": code} for code in codes], "hyperVGeneration": generation}
     return {"properties": {"storageProfile": {"osDisk": os_disk, "dataDisks": []}, "instanceView": view}}
 
 
 @asynccontextmanager
 async def connected(answers: Mapping[str, Any]) -> AsyncIterator[ResourceManager]:
-    """A resource manager whose paths (without api-version) answer so: a JSON body, a status, or a response."""
+    """Open a resource manager with responses by method and path: a JSON body, a status, or a function."""
 
     async def answer(request: web.BaseRequest) -> web.Response:
         found = answers.get(f"{request.method} {request.path}", 404)
@@ -64,15 +64,15 @@ async def connected(answers: Mapping[str, Any]) -> AsyncIterator[ResourceManager
 
 
 async def only_vm(answers: Mapping[str, Any]) -> FactoryVm:
-    """The one VM of the lab."""
+    """Read the only VM of the lab."""
     listed = {f"GET {LAB_ID}/virtualmachines": {"value": [lab_vm()]}}
     async with connected({**listed, **answers}) as arm:
         (vm,) = await factory_vms(arm, LAB)
     return vm
 
 
-async def test_disk_view_and_profile_complete_each_other() -> None:
-    """Size in GiB where bytes are not told; OS and generation from the VM where the disk tells none."""
+async def test_disk_and_compute_vm_complete_each_other() -> None:
+    """Size in GiB if there is none in bytes; OS and generation from the VM if the disk has none."""
     vm = await only_vm(
         {
             f"GET {COMPUTE}": compute_vm(
@@ -89,25 +89,25 @@ async def test_disk_view_and_profile_complete_each_other() -> None:
     assert (vm.power, vm.generalized, vm.diagnostic) == ("deallocated", False, None)
 
 
-async def test_a_vm_with_a_disk_of_the_old_kind_has_no_managed_disk() -> None:
-    """An unmanaged VHD in a storage account."""
+async def test_a_vm_with_an_unmanaged_disk_has_no_managed_disk() -> None:
+    """Its disk is a VHD in a storage account."""
     vm = await only_vm({f"GET {COMPUTE}": compute_vm({"vhd": {"uri": "https://x"}}, "PowerState/deallocated")})
     assert vm.os_disk is None and vm.diagnostic is None
 
 
-@pytest.mark.parametrize(("answer", "told"), [(404, "its compute VM is not there"), (403, "Azure answered 403 Told")])
-async def test_a_vm_that_cannot_be_read_carries_the_fault_and_stops_no_other(answer: int, told: str) -> None:
-    """The list is whole."""
+@pytest.mark.parametrize(("answer", "fact"), [(404, "its compute VM does not exist"), (403, "Azure returned 403 Told")])
+async def test_a_vm_that_cannot_be_read_has_a_diagnostic(answer: int, fact: str) -> None:
+    """It is in the list, and does not stop the others."""
     vm = await only_vm({f"GET {COMPUTE}": answer})
-    assert vm.diagnostic and told in vm.diagnostic.message()
+    assert vm.diagnostic and fact in vm.diagnostic.message()
 
 
 DISK_FACTS = {"id": DISK, "properties": {"diskSizeGB": 30, "uniqueId": "u", "diskState": "Reserved"}}
 
 
 @pytest.mark.parametrize("stray", STRAY)
-async def test_an_id_that_is_none_is_a_fault_of_its_vm_and_stops_no_other(stray: Any) -> None:
-    """In the compute id, a disk's id, what the disk says of itself, the VM's own: nothing is sent there."""
+async def test_an_invalid_id_is_a_diagnostic_of_its_vm_and_does_not_stop_the_others(stray: Any) -> None:
+    """The compute id, a disk's id in the VM or in the disk, the VM's own id: no request is sent there."""
     asked: list[str] = []
 
     def compute(request: web.BaseRequest) -> web.Response:
@@ -139,7 +139,7 @@ async def test_an_id_that_is_none_is_a_fault_of_its_vm_and_stops_no_other(stray:
     assert sorted(asked) == [COMPUTE, f"{COMPUTE}3", f"{COMPUTE}4"]
 
 
-async def test_what_is_not_wanted_is_not_read() -> None:
+async def test_a_vm_that_is_not_wanted_is_not_read() -> None:
     """One call for the lab, and none for its VMs."""
     async with connected({f"GET {LAB_ID}/virtualmachines": {"value": [lab_vm()]}}) as arm:
         (vm,) = await factory_vms(arm, LAB, lambda _: False)
@@ -147,36 +147,36 @@ async def test_what_is_not_wanted_is_not_read() -> None:
 
 
 async def test_a_lab_that_cannot_be_listed_is_an_error() -> None:
-    """Not an empty lab, for then nothing would be saved and nobody told."""
+    """It is not an empty lab, whose VMs would silently not be saved."""
     async with connected({}) as arm:
-        with pytest.raises(CloudError, match="no VM is read"):
+        with pytest.raises(CloudError, match="404 ResourceNotFound"):
             await factory_vms(arm, LAB)
 
 
 def accepted(where: str) -> Any:
-    """An answer that leads to an operation."""
+    """Return a response that starts an operation."""
     return lambda request: web.Response(status=202, headers={"Azure-AsyncOperation": where.format(host=request.host)})
 
 
-async def test_an_operation_that_was_accepted_and_failed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_accepted_operation_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """With Azure's own reason."""
     monkeypatch.setattr(resource_manager, "POLL_SECONDS", 0.01)
     failed = {"status": "Failed", "error": {"code": "OperationNotAllowed", "message": "There is an active access."}}
     answers = {f"DELETE {VM}": accepted("http://{host}/operation"), "GET /operation": failed}
     async with connected(answers) as arm:
-        with pytest.raises(CloudError, match=r"VM 'golden': .*There is an active access; it stays in the factory lab"):
+        with pytest.raises(CloudError, match=r"VM 'golden': .*There is an active access"):
             await delete_vm(arm, FactoryVm(VM, "golden", "Succeeded"))
 
 
-async def test_an_operation_that_leads_elsewhere_is_not_followed() -> None:
-    """The token would go with it."""
+async def test_an_operation_link_to_another_host_is_not_followed() -> None:
+    """The token would be sent there."""
     async with connected({f"DELETE {VM}": accepted("http://elsewhere.example/operation")}) as arm:
-        with pytest.raises(CloudError, match="led away"):
+        with pytest.raises(CloudError, match="link to another host"):
             await delete_vm(arm, FactoryVm(VM, "golden", "Succeeded"))
 
 
-async def test_a_vm_that_is_gone_needs_no_deletion() -> None:
-    """Whether Azure says 404 or 204."""
+async def test_the_deletion_of_a_deleted_vm_succeeds() -> None:
+    """Whether Azure returns 404 or 204."""
     for answer in (404, lambda _: web.Response(status=204)):
         async with connected({f"DELETE {VM}": answer}) as arm:
             await delete_vm(arm, FactoryVm(VM, "golden", "Succeeded"))

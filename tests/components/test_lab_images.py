@@ -1,4 +1,4 @@
-"""The declared resources under Pulumi's mocks: one chain per image, made of what the plan says."""
+"""The declared resources under Pulumi's mocks: one chain per image, as planned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pulumi.output import Unknown
 from pulumi.runtime import mocks, rpc
 
 from components.distribution import distribute
-from components.lab_images import TAKEN_AS_IT_STANDS, VhdSource
+from components.lab_images import NOT_COMPARED, VhdSource
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
@@ -32,17 +32,17 @@ SAVED = datetime(2026, 6, 5, 10, 11, 12, tzinfo=timezone.utc)
 
 
 class Recorder(mocks.Mocks):
-    """Answers every registration with its inputs, and remembers it. A preview does not know what a copy will tell."""
+    """Returns the inputs of every registration, and records it. At preview, the outputs of a copy are unknown."""
 
     def __init__(self, preview: bool = False) -> None:
         self.registered: list[mocks.MockResourceArgs] = []
-        self.told = {"copyId": rpc.UNKNOWN if preview else "copy-1", "digest": rpc.UNKNOWN if preview else "sha256:1"}
+        self.copied = {"copyId": rpc.UNKNOWN if preview else "copy-1", "digest": rpc.UNKNOWN if preview else "sha256:1"}
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.registered.append(args)
         outputs = dict(args.inputs)
         if args.typ == "vhdcopy:index:VhdCopy":
-            outputs |= {"url": outputs["destinationUrl"], **self.told}
+            outputs |= {"url": outputs["destinationUrl"], **self.copied}
         if args.typ == "azure-native:devtestlab:CustomImage":
             outputs["provisioningState"] = "Succeeded"
         return f"{args.name}-id", outputs
@@ -94,7 +94,7 @@ def declared(plan: Plan, state: StackState = EMPTY, settings: Settings = SETTING
     def program() -> None:
         distribute(plan, SOURCE, settings, state)
 
-    # Pulumi's mocks look for the thread's current loop, and asynchronous tests before leave none.
+    # Pulumi's mocks need a current event loop of the thread, and earlier asynchronous tests leave none.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -115,7 +115,7 @@ def two_labs() -> Recorder:
 
 
 def test_each_image_of_each_lab_is_one_chain_of_three(two_labs: Recorder) -> None:
-    """VhdCopy, CustomImage and StagedVhdRelease carry the same name, once per lab and image."""
+    """VhdCopy, CustomImage and StagedVhdRelease have the same name, once per lab and image."""
     chains = [set(two_labs.of(kind)) for kind in (
         "vhdcopy:index:VhdCopy", "azure-native:devtestlab:CustomImage", "vhdcopy:index:StagedVhdRelease"
     )]  # fmt: skip
@@ -125,8 +125,8 @@ def test_each_image_of_each_lab_is_one_chain_of_three(two_labs: Recorder) -> Non
     ]  # fmt: skip
 
 
-def test_the_custom_image_is_made_from_the_staged_vhd_in_the_labs_own_account(two_labs: Recorder) -> None:
-    """The VHD's URL lies in the account of the lab, in the staging container, and carries no query."""
+def test_the_custom_image_is_created_from_the_staged_vhd_in_the_labs_own_account(two_labs: Recorder) -> None:
+    """The URL of the VHD is in the staging container of the lab's account, and has no query."""
     for name, inputs in two_labs.of("azure-native:devtestlab:CustomImage").items():
         label, _, image = name.partition("/")
         lab = label.partition("@")[0]
@@ -139,20 +139,20 @@ def test_the_custom_image_is_made_from_the_staged_vhd_in_the_labs_own_account(tw
     [("Windows", True, True), ("Windows", False, False), ("Linux", True, False), ("Linux", False, False)],
 )
 def test_only_a_generalized_windows_image_is_sysprepped(os_type: str, generalized: bool, sys_prep: bool) -> None:
-    """Linux and specialized images are not."""
+    """Not for Linux or specialized images."""
     image = factory_image("one", os_type=os_type, generalized=generalized)
     (inputs,) = declared(Plan((lab_plan("web", planned(image)),))).of("azure-native:devtestlab:CustomImage").values()
     assert inputs["vhd"]["sysPrep"] is sys_prep
 
 
 def test_the_release_waits_for_its_own_copy(two_labs: Recorder) -> None:
-    """Its copyId is the copy's, so a copy made anew is released anew."""
+    """It has the copyId of its copy, so a new copy is released again."""
     for inputs in two_labs.of("vhdcopy:index:StagedVhdRelease").values():
         assert inputs["copyId"] == "copy-1"
 
 
-def test_one_azure_native_provider_serves_each_subscription(two_labs: Recorder) -> None:
-    """Two labs of one subscription share it."""
+def test_each_subscription_has_one_azure_native_provider(two_labs: Recorder) -> None:
+    """Two labs of the same subscription share it."""
     providers = two_labs.of("pulumi:providers:azure-native")
     assert [inputs["subscriptionId"] for inputs in providers.values()] == [SUBSCRIPTION]
 
@@ -160,10 +160,10 @@ def test_one_azure_native_provider_serves_each_subscription(two_labs: Recorder) 
 @pytest.mark.parametrize(
     ("standing", "in_state", "imported"), [(True, False, True), (True, True, False), (False, False, False)]
 )
-def test_only_what_stands_and_the_state_does_not_hold_is_imported(
+def test_only_an_existing_image_that_is_not_in_the_state_is_imported(
     standing: bool, in_state: bool, imported: bool
 ) -> None:
-    """By the id that the service lists; an import over what the state holds would delete it."""
+    """By the id that the service lists; an import of an image in the state would delete it."""
     plan = lab_plan("web", planned(factory_image("one"), standing=standing))
     state = StackState({f"{plan.label}/one": {CUSTOM_IMAGE: {}}} if in_state else {})
     recorder = declared(Plan((plan,)), state)
@@ -171,15 +171,15 @@ def test_only_what_stands_and_the_state_does_not_hold_is_imported(
     assert image.resource_id == ("/labs/x/customimages/one" if imported else "")
 
 
-def test_nothing_that_is_declared_of_an_image_is_compared_once_it_stands(two_labs: Recorder) -> None:
-    """An import that differs in one input that is not ignored fails, or changes the image."""
+def test_no_input_of_an_existing_image_is_compared_except_its_place(two_labs: Recorder) -> None:
+    """If an import differs in an input that is compared, it fails or changes the image."""
     place = {"labName", "name", "resourceGroupName"}
     for inputs in two_labs.of("azure-native:devtestlab:CustomImage").values():
-        assert set(inputs) - place <= set(TAKEN_AS_IT_STANDS)
+        assert set(inputs) - place <= set(NOT_COMPARED)
 
 
-def test_the_digest_is_a_tag_of_what_was_verified_and_only_of_that(two_labs: Recorder) -> None:
-    """A copy by ranges knows what all ranges hash to; the service's own copy does not."""
+def test_only_a_verified_copy_has_a_digest_tag(two_labs: Recorder) -> None:
+    """A copy by ranges knows the digest of all ranges; the service's own copy does not."""
     images = two_labs.of("azure-native:devtestlab:CustomImage")
     assert {image["tags"]["Digest"] for image in images.values()} == {"sha256:1"}
     plan = Plan((lab_plan("web", planned(factory_image("first"))),))
@@ -189,9 +189,9 @@ def test_the_digest_is_a_tag_of_what_was_verified_and_only_of_that(two_labs: Rec
 
 
 def test_a_relay_is_named_by_the_staged_vhd_in_its_account() -> None:
-    """The provider is told which blob of which account the VHD is copied from, and how many copies do so.
+    """The provider receives the blob and account to copy from, and the number of copies that do so.
 
-    The host's name is in lower case: what two labs call `StRelay` and `strelay` is one blob.
+    The host name is in lower case: `StRelay` and `strelay` in two labs are the same account.
     """
     image = replace(
         planned(factory_image("first")),
@@ -207,7 +207,7 @@ def test_a_relay_is_named_by_the_staged_vhd_in_its_account() -> None:
 
 
 def test_labs_of_one_account_share_one_staged_vhd(two_labs: Recorder) -> None:
-    """Its URL names no lab. Without a relay nothing is said of one."""
+    """Its URL names no lab. Without a relay, no input names one."""
     first, second = lab_plan("web", planned(factory_image("one"))), lab_plan("data", planned(factory_image("one")))
     shared = replace(second, facts=replace(second.facts, storage_account_id="/subscriptions/X/StWeb"))
     copies = declared(Plan((first, shared))).of("vhdcopy:index:VhdCopy").values()
@@ -218,7 +218,7 @@ def test_labs_of_one_account_share_one_staged_vhd(two_labs: Recorder) -> None:
 
 
 def test_a_preview_knows_all_tags_but_the_digest() -> None:
-    """What only the copy will tell does not hide what the plan knows."""
+    """The unknown output of the copy does not make planned tags unknown."""
     plan = Plan((lab_plan("web", planned(factory_image("one"))),))
     (image,) = declared(plan, preview=True).of("azure-native:devtestlab:CustomImage").values()
     digest = image["tags"].pop("Digest")
@@ -226,8 +226,8 @@ def test_a_preview_knows_all_tags_but_the_digest() -> None:
     assert image["vhd"]["imageName"] == f"https://stweb.blob.core.windows.net/{STAGING_CONTAINER}/one.vhd"
 
 
-def test_the_provider_gets_the_settings_of_copying_as_texts() -> None:
-    """What is not set is not there, so that the provider's own numbers hold."""
+def test_the_provider_receives_the_copy_settings_as_strings() -> None:
+    """A setting without a value is omitted, so that the provider's default applies."""
     settings = SETTINGS.model_copy(update={"copying": CopySettings(max_mbps=800), "storage_auth": "key"})
     (provider,) = declared(Plan(()), settings=settings).of("pulumi:providers:vhdcopy").values()
     assert provider["copyMethod"] == "ranged" and provider["maxMbps"] == "800" and provider["storageAuth"] == "key"
@@ -242,10 +242,10 @@ CHAIN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("readable", [True, False])
-def test_what_is_kept_is_declared_as_the_state_has_it(readable: bool) -> None:
-    """The provider's resources with the very inputs of the state; of the custom image its place, the rest ignored.
+def test_a_kept_image_is_declared_as_the_state_has_it(readable: bool) -> None:
+    """The provider's resources have the inputs of the state; the custom image has its place, the rest is ignored.
 
-    A lab that could not be read is declared wholly so, with the component and the provider that it had.
+    All images of a lab that cannot be read are declared so, with the component and the provider that it had.
     """
     web = lab_plan("web", planned(factory_image("new")))
     state = StackState({f"{web.label}/old": CHAIN, "other@00000000/old": CHAIN})
@@ -263,13 +263,13 @@ def test_what_is_kept_is_declared_as_the_state_has_it(readable: bool) -> None:
     assert set(recorder.of("imagefactory:labs:LabImages")) == {web.label}
 
 
-def test_a_lab_that_cannot_be_read_and_has_nothing_in_the_state_is_not_declared() -> None:
+def test_a_lab_that_cannot_be_read_and_is_not_in_the_state_is_not_declared() -> None:
     """There is nothing to keep."""
     assert declared(Plan((), unread=(lab_plan("web").lab,))).of("imagefactory:labs:LabImages") == {}
 
 
-def test_the_state_is_read_without_what_is_to_be_deleted() -> None:
-    """A resource marked for deletion is no longer held; one of another type is none of ours."""
+def test_resources_marked_for_deletion_are_not_part_of_the_state() -> None:
+    """Resources of other types are ignored, too."""
     urn = "urn:pulumi:dev::imagefactory::imagefactory:labs:LabImages${kind}::web@1/{name}"
     resources: list[dict[str, Any]] = [
         {"type": CUSTOM_IMAGE, "urn": urn.format(kind=CUSTOM_IMAGE, name="a"), "inputs": {"name": "a"}},

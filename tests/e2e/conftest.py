@@ -12,6 +12,8 @@ from tests.e2e.world import World
 
 
 @pytest.fixture
-def world(fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path) -> World:
+def world(
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
+) -> World:
     """A factory without images, no labs, and a stack that does not exist yet."""
-    return World(fresh_cloud, shell, accounts, project_folder)
+    return World(fresh_cloud, shell, accounts, project_folder, python)

@@ -25,6 +25,8 @@ import yaml
 from azure.storage.blob import BlobServiceClient, generate_blob_sas
 
 from localcloud.client import CloudClient
+from tests.e2e.new_stack import ensure_stack
+from tests.warm.python import COLD, use_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY_CONTAINER = "imagefactoryvhds"
@@ -35,8 +37,10 @@ RANGES = 4096
 STACK = "test"
 UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
 """`pulumi up` as the pipeline calls it."""
-PROGRAM = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "providers")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "imagefactory", "providers/__init__.py")
 """What of the checkout a project needs; a world is a project of its own, with its own configuration and stack."""
+PLUGIN = "providers/vhdcopy"
+"""The plugin, which looks for its environment two folders above its own: file by file, so that it finds the world's."""
 MIB = 1024 * 1024
 
 _CHANGE = re.compile(
@@ -82,6 +86,9 @@ class World:
     environment: Mapping[str, str]
     accounts: Iterator[str]
     folder: Path
+    python: Path = COLD
+    """Runs what ends by itself: the program, its plugin, the commands. What is killed runs in `COLD`."""
+    subscription: str = field(default_factory=lambda: str(uuid.uuid4()))
     labs: dict[str, Lab] = field(default_factory=dict)
     wishes: dict[str, list[str]] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
@@ -90,12 +97,12 @@ class World:
     """Name of each factory image that ever was -> image path and day."""
 
     def __post_init__(self) -> None:
-        self.subscription = str(uuid.uuid4())
         self.factory = Lab("factory", self.subscription, next(self.accounts), "factory")
         self.settings: dict[str, object] = {}
         (self.folder / "Configuration" / "GoldenImages").mkdir(parents=True)
         (self.folder / "stacks").mkdir()
-        for name in PROGRAM:
+        (self.folder / PLUGIN).mkdir(parents=True)
+        for name in (*PROGRAM, *(f"{PLUGIN}/{file.name}" for file in (ROOT / PLUGIN).iterdir())):
             (self.folder / name).symlink_to(ROOT / name)
         self._seed_lab(self.factory)
         self.service(self.factory).create_container(FACTORY_CONTAINER)
@@ -173,7 +180,10 @@ class World:
 
     def seed_standing(self, lab: Lab, name: str, tags: Mapping[str, str], state: str = "Succeeded") -> None:
         """A custom image that somebody else made in the lab."""
-        images = [{"name": name, "tags": dict(tags), "provisioningState": state, "osType": "Windows"}]
+        self.seed_images(lab, {"name": name, "tags": dict(tags), "provisioningState": state, "osType": "Windows"})
+
+    def seed_images(self, lab: Lab, *images: Mapping[str, object]) -> None:
+        """Custom images in the lab, as a seed document describes them."""
         self._seed_lab(lab, images=images)
 
     def put_image(self, lab: Lab, name: str, vhd_url: str) -> None:
@@ -207,7 +217,7 @@ class World:
 
     def pulumi(self, *arguments: str, timeout: float = 110) -> Run:
         """A pulumi command on this world's stack."""
-        process = self.start(*arguments)
+        process = self._start(self.python, *arguments)
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -218,9 +228,13 @@ class World:
         return Run(process.returncode, output, changes)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A pulumi command in its own process group, not waited for."""
+        """A pulumi command in its own process group, not waited for: it may be killed."""
+        return self._start(COLD, *arguments)
+
+    def _start(self, python: Path, *arguments: str) -> subprocess.Popen[str]:
         self.write_configuration()
-        self._ensure_stack()
+        ensure_stack(self.folder, STACK, self.environment)
+        use_environment(self.folder / ".venv", python)
         return subprocess.Popen(
             ["pulumi", "--non-interactive", "--color", "never", arguments[0], "--stack", STACK, *arguments[1:]],
             cwd=self.folder,
@@ -238,16 +252,9 @@ class World:
             path.rmdir() if path.is_dir() else path.unlink()
 
     def state(self) -> dict[str, Any]:
-        """The stack's deployment as exported."""
-        run = subprocess.run(
-            ["pulumi", "stack", "export", "--stack", STACK],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return dict(json.loads(run.stdout)["deployment"])
+        """The stack's deployment as the backend keeps it."""
+        (file,) = (self.folder / "stacks").rglob(f"stacks/*/{STACK}.json")
+        return dict(json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"])
 
     # What the cloud holds.
 
@@ -365,16 +372,6 @@ class World:
         whole = file.with_name(f"{uuid.uuid4()}.unfinished")  # another run of this world may read it meanwhile
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
         whole.replace(file)
-
-    def _ensure_stack(self) -> None:
-        if not any((self.folder / "stacks").rglob(f"{STACK}.json")):
-            subprocess.run(
-                ["pulumi", "stack", "init", STACK, "--no-select"],
-                cwd=self.folder,
-                env=self.environment,
-                check=True,
-                capture_output=True,
-            )
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         items: list[Any] = []

@@ -1,4 +1,4 @@
-"""The world of each test of the factory lab."""
+"""The world of the tests of the factory lab."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.factory_lab.factory_world import FactoryWorld
 
 @pytest.fixture
 def world(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> FactoryWorld:
     """A factory lab without VMs and images."""
-    return FactoryWorld(fresh_cloud, shell, accounts, project_folder)
+    return FactoryWorld(fresh_cloud, shell, accounts, project_folder, python)

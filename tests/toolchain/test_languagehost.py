@@ -1,4 +1,4 @@
-"""The language host under the real engine: what a program and a provider from source can rely on."""
+"""The language host with the real engine: how it runs programs and providers from source."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.toolchain.tools import exits
 from toolchain.checkout import Checkout
 from toolchain.languagehost import processes
-from toolchain.languagehost.environments import Environment, EnvironmentFault
+from toolchain.languagehost.environments import Environment, PythonEnvironmentError
 from toolchain.setup.engine import HOST, Engine, ensure_engine
 from toolchain.setup.environment import locked_version
 from toolchain.shell import tool_variables
@@ -77,18 +78,8 @@ def project(tmp_path: Path, engine: Engine) -> Project:
     return result
 
 
-def ends(pid: int) -> bool:
-    """Whether the process ends; it is given ten seconds, because a kill is carried out a moment after it was sent."""
-    for _ in range(200):
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        if not state.stdout.strip() or state.stdout.startswith("Z"):
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def wait_for(path: Path, process: subprocess.Popen[str]) -> str:
-    """Contents of a file that another process makes whole by renaming."""
+    """Return the content of a file that another process writes and then renames."""
     while not path.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -96,7 +87,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> str:
 
 
 def test_program_runs_in_the_projects_environment_with_its_configuration_and_secrets(project: Project) -> None:
-    """What Pulumi promises every Python program: its environment, settings, names, siblings and output."""
+    """As Pulumi documents it: environment, settings, names, imports and output."""
     project.write(
         "import sys, pulumi\n"
         "config = pulumi.Config()\n"
@@ -126,45 +117,43 @@ def test_program_runs_in_the_projects_environment_with_its_configuration_and_sec
     }
 
 
-def test_a_run_error_is_shown_without_a_traceback_and_fails_the_run(project: Project) -> None:
-    """`RunError` is the way to end a run with a message."""
-    project.write("import pulumi\nraise pulumi.RunError('labs.json: it is empty')\n")
+def test_a_run_error_fails_the_run_without_a_traceback(project: Project) -> None:
+    """Programs raise `RunError` to stop with a message."""
+    project.write("import pulumi\nraise pulumi.RunError('labs.json: is empty')\n")
     result = project.up()
     assert result.returncode != 0
-    assert "error: labs.json: it is empty" in result.stdout
+    assert "error: labs.json: is empty" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
 
 
-def test_any_other_exception_is_shown_with_the_programs_own_lines_only(project: Project) -> None:
-    """The traceback has no frame of the host, and the error is told once."""
-    project.write("def look():\n    return {}['no such key']\n\nlook()\n")
+def test_the_traceback_of_an_exception_has_only_frames_of_the_program(project: Project) -> None:
+    """And the error is printed once."""
+    project.write("def find():\n    return {}['no such key']\n\nfind()\n")
     result = project.up()
     assert result.returncode != 0
     assert "KeyError: 'no such key'" in result.stdout
-    assert "in look" in result.stdout
+    assert "in find" in result.stdout
     assert "runpy" not in result.stdout and "languagehost" not in result.stdout
-    assert "an unhandled error occurred" not in result.stdout, "the user has been told already"
+    assert "an unhandled error occurred" not in result.stdout, "the error was already printed"
 
 
 @pytest.mark.parametrize(
     ("program", "words"),
     [
         ("import sys\nsys.exit(7)\n", "Program exited with non-zero exit code: 7"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "Program was ended by signal SIGKILL"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "Program was killed by signal SIGKILL"),
     ],
 )
-def test_a_program_that_ends_early_fails_the_run_and_says_how_it_ended(
-    project: Project, program: str, words: str
-) -> None:
-    """By an exit code or by a signal."""
+def test_a_program_that_exits_early_fails_the_run_with_the_reason(project: Project, program: str, words: str) -> None:
+    """An exit code or a signal."""
     project.write(program)
     result = project.up()
     assert result.returncode != 0
     assert words in result.stdout
 
 
-def test_a_folder_without_a_program_is_named(project: Project) -> None:
-    """The file that is missing is told, without a traceback."""
+def test_a_folder_without_a_program_is_an_error(project: Project) -> None:
+    """It names the missing file, without a traceback."""
     (project.folder / "__main__.py").unlink()
     result = project.up()
     assert result.returncode != 0
@@ -175,12 +164,12 @@ def test_a_folder_without_a_program_is_named(project: Project) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("    toolchain: poetry\n", "toolchain: 'poetry' is not known"),
-        ("    virtualenv: nowhere\n", "it is not a Python environment"),
+        ("    toolchain: poetry\n", "toolchain: 'poetry' is not supported"),
+        ("    virtualenv: nowhere\n", "nowhere: is not a Python environment"),
     ],
 )
-def test_an_environment_that_cannot_be_used_is_named_with_a_remedy(project: Project, options: str, words: str) -> None:
-    """A toolchain that is not covered, and a folder that is no environment."""
+def test_an_unusable_environment_is_an_error_without_a_traceback(project: Project, options: str, words: str) -> None:
+    """An unsupported toolchain, and a folder that is not an environment."""
     project.write("", options)
     result = project.up()
     assert result.returncode != 0
@@ -203,8 +192,8 @@ class Thing(pulumi.CustomResource):
 """
 
 
-def test_a_provider_from_source_runs_in_its_own_environment_and_ends_with_the_engine(project: Project) -> None:
-    """No process is left, and a second run finds its resource unchanged."""
+def test_a_provider_from_source_runs_in_its_own_environment_and_exits_with_the_engine(project: Project) -> None:
+    """In a second run, its resource is unchanged."""
     project.write(
         f"{THING}thing = Thing('one')\n"
         "for name in ('pid', 'python', 'folder'):\n    pulumi.export(name, getattr(thing, name))\n",
@@ -215,14 +204,14 @@ def test_a_provider_from_source_runs_in_its_own_environment_and_ends_with_the_en
     outputs = json.loads(project.pulumi("stack", "output", "--json", "--stack", "t").stdout)
     assert outputs["python"] == str(Checkout.here().venv)
     assert outputs["folder"] == str(project.folder)
-    assert ends(int(outputs["pid"]))
+    assert exits(int(outputs["pid"]))
     again = project.up()
     assert "2 unchanged" in again.stdout, again.stdout
     assert project.pulumi("destroy", "--yes", "--stack", "t").returncode == 0
 
 
-def test_an_interrupted_up_cancels_the_provider_and_leaves_no_process(project: Project, tmp_path: Path) -> None:
-    """Ctrl-C reaches a create that would never end."""
+def test_on_ctrl_c_the_provider_is_canceled_and_exits(project: Project, tmp_path: Path) -> None:
+    """Even during a create that would never finish."""
     marker = tmp_path / "creating"
     project.write(THING + f"Thing('one', block={str(marker)!r})\n", providers=PROVIDERS)
     process = subprocess.Popen(
@@ -238,13 +227,13 @@ def test_an_interrupted_up_cancels_the_provider_and_leaves_no_process(project: P
     output, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "the create was cancelled" in output
-    assert ends(provider)
+    assert exits(provider)
 
 
-def test_a_killed_host_takes_its_children_along(tmp_path: Path) -> None:
-    """kill -9 of the host leaves no program behind."""
+def test_the_children_of_a_killed_host_are_killed(tmp_path: Path) -> None:
+    """With kill -9, too."""
     if sys.platform != "linux":
-        pytest.skip("other systems have no death signal; there the engine's kill of the process group does it")
+        pytest.skip("other systems have no parent death signal; there the engine kills the process group")
     code = (
         "import os, sys\n"
         f"sys.path.insert(0, {str(Checkout.here().root)!r})\n"
@@ -259,7 +248,7 @@ def test_a_killed_host_takes_its_children_along(tmp_path: Path) -> None:
         assert host.stdout is not None
         sleeper = int(host.stdout.readline())
         host.kill()
-    assert ends(sleeper)
+    assert exits(sleeper)
 
 
 @pytest.fixture
@@ -269,10 +258,10 @@ def child() -> Iterator[list[processes.Child]]:
     processes.Child.stop_all()
 
 
-def test_a_child_that_ignores_the_request_to_end_is_killed(
+def test_a_child_that_ignores_the_request_to_exit_is_killed(
     child: list[processes.Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the time of grace."""
+    """After the grace period."""
     monkeypatch.setattr(processes, "GRACE_SECONDS", 0.1)
     stubborn = processes.Child(
         [
@@ -286,45 +275,45 @@ def test_a_child_that_ignores_the_request_to_end_is_killed(
     )
     child.append(stubborn)
     output = stubborn.output()
-    assert next(output).data.startswith(b"1"), "it ignores the signal from here on"
+    assert next(output).data.startswith(b"1"), "now it ignores the signal"
     stubborn.stop()
     assert stubborn.wait() == -signal.SIGKILL
 
 
-def test_the_installed_packages_name_the_plugins_that_the_engine_must_have() -> None:
-    """With the version that is locked."""
+def test_the_plugins_of_installed_packages_are_found() -> None:
+    """With their locked versions."""
     checkout = Checkout.here()
     plugins = {plugin["name"]: plugin["version"] for plugin in Environment(checkout.venv).plugins()}
     assert plugins["azure-native"] == locked_version(checkout, "pulumi-azure-native")
 
 
-def test_a_relative_environment_is_found_beside_the_program_first_then_beside_the_project(tmp_path: Path) -> None:
-    """And a toolchain other than pip is refused."""
+def test_a_relative_environment_is_beside_the_program_else_beside_the_project(tmp_path: Path) -> None:
+    """And a toolchain other than pip is an error."""
     program = tmp_path / "program"
     program.mkdir()
     assert Environment.of(str(tmp_path), str(program), {"virtualenv": "venv"}).folder == tmp_path / "venv"
     (program / "venv").mkdir()
     assert Environment.of(str(tmp_path), str(program), {"virtualenv": "venv"}).folder == program / "venv"
-    with pytest.raises(EnvironmentFault, match="toolchain"):
+    with pytest.raises(PythonEnvironmentError, match="toolchain"):
         Environment.of(str(tmp_path), str(program), {"toolchain": "uv"})
 
 
-def test_the_host_says_what_to_do_when_its_environment_has_no_sdk(tmp_path: Path) -> None:
-    """The remedy, not an ImportError."""
+def test_without_an_sdk_in_its_environment_the_host_prints_a_remedy(tmp_path: Path) -> None:
+    """Not a traceback."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     host = Checkout.here().root / "toolchain" / "languagehost"
-    answer = subprocess.run(
+    failed = subprocess.run(
         [str(tmp_path / "bare" / "bin" / "python"), str(host), "127.0.0.1:1"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert answer.returncode != 0
-    assert "dev.py setup" in answer.stderr and "Traceback" not in answer.stderr
+    assert failed.returncode != 0
+    assert "dev.py setup" in failed.stderr and "Traceback" not in failed.stderr
 
 
-def test_pulumi_install_makes_the_environment_that_the_project_names(project: Project) -> None:
-    """`pulumi install` needs no environment of ours."""
+def test_pulumi_install_creates_the_environment_of_the_project(project: Project) -> None:
+    """From its requirements.txt."""
     project.write("import sys\nprint(sys.prefix)\n", "    toolchain: pip\n    virtualenv: own\n")
     (project.folder / "requirements.txt").write_text("# nothing\n")
     result = project.pulumi("install")
@@ -332,8 +321,8 @@ def test_pulumi_install_makes_the_environment_that_the_project_names(project: Pr
     assert (project.folder / "own" / "pyvenv.cfg").is_file()
 
 
-def test_about_names_the_interpreter_and_the_direct_dependencies(project: Project, engine: Engine) -> None:
-    """`pulumi about`: the direct dependencies alone, with --transitive all."""
+def test_about_shows_the_interpreter_and_the_direct_dependencies(project: Project, engine: Engine) -> None:
+    """Only direct ones, or all with `--transitive`."""
     assert (engine.bin / HOST).exists() or engine.origin.startswith("/")
     about = json.loads(project.pulumi("about", "--json").stdout)
     assert about["runtime"]["executable"] == str(Checkout.here().python)

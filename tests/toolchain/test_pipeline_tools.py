@@ -1,6 +1,6 @@
-"""The Pulumi CLI and its plugin in the pipeline: only archives whose checksum the repository holds are installed.
+"""The Pulumi CLI and its plugin in the pipeline: only archives with a checksum in the repository are installed.
 
-The script runs as it is; the publisher's servers are played by one on this machine.
+Runs the real script; a server on this machine replaces those of the publisher.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CLI_SUMS, PLUGIN_SUMS = f"pulumi-{CLI_VERSION}-checksums.txt", f"pulumi-azure-na
 
 
 def archive(path: str, content: str) -> bytes:
-    """A tar.gz with one program in it."""
+    """Return a tar.gz with one program."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         member = tarfile.TarInfo(path)
@@ -55,17 +55,17 @@ class Publisher:
 
     @property
     def recorded(self) -> Path:
-        """The file of checksums of the checkout."""
+        """The checkout's file of checksums."""
         return self.checkout / "pipelines" / "checksums.txt"
 
     @property
     def calls(self) -> list[str]:
-        """How the installed CLI was called."""
+        """The arguments of each call of the installed CLI."""
         file = self.checkout / "calls"
         return file.read_text("utf-8").splitlines() if file.exists() else []
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The script, whose downloads all come here."""
+        """Run the script; all of its downloads reach this server."""
         (self.checkout / ".curlrc").write_text(f'insecure\nconnect-to = "::127.0.0.1:{self.port}"\n', "utf-8")
         environment = {**os.environ, "CURL_HOME": os.fspath(self.checkout), "HOME": os.fspath(self.checkout)}
         environment = {name: value for name, value in environment.items() if not name.lower().endswith("_proxy")}
@@ -75,13 +75,13 @@ class Publisher:
         )
 
     def install(self) -> subprocess.CompletedProcess[str]:
-        """Into the folder `tools`."""
+        """Install into the folder `tools`."""
         return self.run("install", os.fspath(self.checkout / "tools"))
 
 
 @pytest.fixture
 def publisher(tmp_path: Path) -> Iterator[Publisher]:
-    """A release as it is published, and a checkout that has recorded nothing."""
+    """A published release, and a checkout without recorded checksums."""
     (tmp_path / "pipelines").mkdir()
     shutil.copy(SCRIPT, tmp_path / "pipelines")
     shutil.copy(ROOT / "requirements.txt", tmp_path)
@@ -90,10 +90,10 @@ def publisher(tmp_path: Path) -> Iterator[Publisher]:
     publisher.files[CLI] = archive("pulumi/pulumi", f'#!/bin/sh\necho "$@" >>"{tmp_path}/calls"\n')
     publisher.files[PLUGIN] = archive("pulumi-resource-azure-native", "#!/bin/sh\n")
     for sums, name, digest in ((CLI_SUMS, CLI, "sha256"), (PLUGIN_SUMS, PLUGIN, "sha1")):
-        told = hashlib.new(digest, publisher.files[name]).hexdigest()
-        publisher.files[sums] = f"{'0' * len(told)}  other.tar.gz\n{told}  {name}\n".encode()
+        checksum = hashlib.new(digest, publisher.files[name]).hexdigest()
+        publisher.files[sums] = f"{'0' * len(checksum)}  other.tar.gz\n{checksum}  {name}\n".encode()
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             content = publisher.files.get(self.path.rpartition("/")[2])
             self.send_response(404 if content is None else 200)
@@ -103,7 +103,7 @@ def publisher(tmp_path: Path) -> Iterator[Publisher]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate(tmp_path))
     server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -117,20 +117,20 @@ def publisher(tmp_path: Path) -> Iterator[Publisher]:
 
 
 def certificate(folder: Path) -> Path:
-    """Of a server that nobody vouches for."""
+    """Create a self-signed certificate with its key."""
     key, name, now = ec.generate_private_key(ec.SECP256R1()), x509.Name([]), datetime.now(timezone.utc)
     day = timedelta(days=1)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day).sign(key, hashes.SHA256())
+    signed = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day).sign(key, hashes.SHA256())
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     file = folder / "certificate.pem"
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
     return file
 
 
-def test_what_was_recorded_is_installed(publisher: Publisher) -> None:
-    """The CLI where it is wanted, the plugin by it, from the archive that was compared."""
+def test_archives_with_recorded_checksums_are_installed(publisher: Publisher) -> None:
+    """The CLI into the given folder; the CLI installs the plugin from the verified archive."""
     assert publisher.run("record").returncode == 0
     lines = [f"{hashlib.sha256(publisher.files[name]).hexdigest()}  {name}" for name in (CLI, PLUGIN)]
     assert publisher.recorded.read_text("utf-8").splitlines() == lines
@@ -142,8 +142,8 @@ def test_what_was_recorded_is_installed(publisher: Publisher) -> None:
 
 
 @pytest.mark.parametrize("changed", [CLI, PLUGIN])
-def test_another_archive_than_the_recorded_one_is_not_installed(publisher: Publisher, changed: str) -> None:
-    """Neither of the two then, and the reason is one line that names it."""
+def test_an_archive_with_another_checksum_is_not_installed(publisher: Publisher, changed: str) -> None:
+    """Nor is the other archive; the error is one line with its name."""
     assert publisher.run("record").returncode == 0
     publisher.files[changed] += b"changed"
     done = publisher.install()
@@ -153,7 +153,7 @@ def test_another_archive_than_the_recorded_one_is_not_installed(publisher: Publi
 
 @pytest.mark.parametrize("missing", [CLI, PLUGIN])
 def test_an_archive_without_a_checksum_is_not_installed(publisher: Publisher, missing: str) -> None:
-    """As after a new version was locked; the line says what to run."""
+    """As after an update of the lock; the error names the command to run."""
     assert publisher.run("record").returncode == 0
     lines = publisher.recorded.read_text("utf-8").splitlines()
     publisher.recorded.write_text("\n".join(line for line in lines if not line.endswith(missing)), "utf-8")
@@ -164,10 +164,10 @@ def test_an_archive_without_a_checksum_is_not_installed(publisher: Publisher, mi
 
 
 @pytest.mark.parametrize("file", [CLI, PLUGIN, CLI_SUMS, PLUGIN_SUMS])
-def test_nothing_is_recorded_that_the_publisher_does_not_confirm(publisher: Publisher, file: str) -> None:
-    """An archive that differs from its publisher's checksum, or a file without one, or one that is not there."""
-    whole = publisher.files[file]
-    for content in (whole + b"changed" if file in (CLI, PLUGIN) else b"none\n", None):
+def test_only_checksums_that_the_publisher_confirms_are_recorded(publisher: Publisher, file: str) -> None:
+    """Not if an archive differs from the publisher's checksum, if that is missing, or if a file is missing."""
+    published = publisher.files[file]
+    for content in (published + b"changed" if file in (CLI, PLUGIN) else b"none\n", None):
         publisher.files[file] = content or b""
         if content is None:
             del publisher.files[file]
@@ -176,8 +176,8 @@ def test_nothing_is_recorded_that_the_publisher_does_not_confirm(publisher: Publ
         assert publisher.recorded.read_text("utf-8") == ""
 
 
-def test_the_script_uses_only_words_that_pulumi_knows() -> None:
-    """And the repository records nothing but checksums of the locked versions."""
+def test_the_script_uses_only_commands_and_options_that_pulumi_has() -> None:
+    """And the repository contains only checksums of the locked versions."""
     found = [command for command in commands(SCRIPT.read_text("utf-8")) if command[0] == "pulumi"]
     assert [command[1] for command in found] == ["plugin"]
     assert [unknown_words(command) for command in found] == [[]]

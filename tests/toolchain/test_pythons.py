@@ -1,4 +1,4 @@
-"""The other Pythons of a machine: which are found, and the environment that each gets."""
+"""The other Pythons of a machine: which are found, and the environment of each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.toolchain.tools import tool
 from toolchain.checkout import Checkout
 from toolchain.setup.pythons import Python, ensure_unit_environment, other_pythons
 
 
 @pytest.fixture
 def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without any Python; returns the one folder of its PATH."""
+    """A machine without Python; the fixture is the only folder on its PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -22,16 +23,13 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pretend(folder: Path, minor: int, micro: int = 1, release: str = "final", code: int = 0) -> Path:
-    """A program that answers as an interpreter of that version would."""
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / f"python3.{minor}"
-    program.write_text(f'#!/bin/sh\necho \'[3, {minor}, {micro}, "{release}", "{program}"]\'\nexit {code}\n')
-    program.chmod(0o755)
-    return program
+    """Create a program that prints the version of such an interpreter."""
+    name = f"python3.{minor}"
+    return tool(folder, name, f'echo \'[3, {minor}, {micro}, "{release}", "{folder / name}"]\'\nexit {code}')
 
 
 def test_each_minor_version_from_3_10_on_is_found_once(bare_machine: Path, tmp_path: Path) -> None:
-    """On the PATH or among the versions of pyenv; what is broken, too old or unfinished does not count."""
+    """On the PATH or in the versions of pyenv; broken, older and prerelease ones are skipped."""
     pretend(bare_machine, 9)
     pretend(bare_machine, sys.version_info.minor)
     broken = pretend(bare_machine, 21, code=127)
@@ -45,21 +43,20 @@ def test_each_minor_version_from_3_10_on_is_found_once(bare_machine: Path, tmp_p
 
 
 def test_a_machine_with_one_python_has_no_other(bare_machine: Path) -> None:
-    """The one that runs this is not looked for."""
+    """The running one is skipped."""
     (bare_machine / f"python3.{sys.version_info.minor}").symlink_to(sys.executable)
     assert other_pythons() == []
 
 
-def test_an_environment_is_made_once_for_each_lock(tmp_path: Path) -> None:
-    """With the hashes of the lock; the environment of an older lock goes."""
-    checkout, lock, told = Checkout(tmp_path), tmp_path / "requirements-dev.txt", tmp_path / "told"
-    program = tmp_path / "python3.99"
-    program.write_text(f'#!/bin/sh\necho "$*" >> {told}\n[ "$2" != venv ] || install -D "$0" "$3/bin/python"\n')
-    program.chmod(0o755)
+def test_an_environment_is_created_once_per_lock(tmp_path: Path) -> None:
+    """With the lock's hashes; that of an older lock is deleted."""
+    checkout, lock, calls = Checkout(tmp_path), tmp_path / "requirements-dev.txt", tmp_path / "calls"
+    script = f'echo "$*" >> {calls}\n[ "$2" != venv ] || install -D "$0" "$3/bin/python"'
+    program = tool(tmp_path, "python3.99", script)
     lock.write_text("# nothing")
     first = ensure_unit_environment(checkout, Python("3.99.1", program))
     assert ensure_unit_environment(checkout, Python("3.99.1", program)) == first
-    made, installed = told.read_text().splitlines()
+    made, installed = calls.read_text().splitlines()
     assert made.startswith("-m venv ") and installed.startswith("-m pip install ")
     assert installed.endswith("--require-hashes -r requirements-dev.txt")
     lock.write_text("# nothing else")

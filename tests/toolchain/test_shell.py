@@ -1,4 +1,4 @@
-"""What dev.py hands to a shell, and how it runs programs: variables, last words, signals, exit codes, progress."""
+"""The variables of `dev.py env`, and how dev.py runs programs: output, signals, exit codes, progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from toolchain import processes
 from toolchain.checkout import Checkout
-from toolchain.faults import SetupFault
+from toolchain.errors import SetupError
 from toolchain.processes import run_in_foreground, run_quietly
 from toolchain.progress import Step
 from toolchain.setup.engine import Engine
@@ -34,27 +34,27 @@ STATUS = {
 }
 
 
-def test_a_posix_shell_that_evaluates_the_variables_has_their_exact_values(tmp_path: Path) -> None:
-    """Spaces, quotes and dollars included; JSON tells the same."""
+def test_in_a_posix_shell_the_variables_have_their_exact_values(tmp_path: Path) -> None:
+    """With spaces, quotes and dollar signs, as in JSON."""
     root = tmp_path / "a b'c"
     root.mkdir()
     variables = tool_variables(Checkout(root), Engine(tmp_path / "bin", "test"), "/usr/bin:/bin")
     variables |= cloud_variables(STATUS)
     show = f"exec {shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
     script = f"{render(variables, 'posix')}\n{show}"
-    answer = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
-    assert variables.items() <= json.loads(answer.stdout).items()
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert variables.items() <= json.loads(done.stdout).items()
     assert json.loads(render(variables, "json")) == variables
     assert variables["IMAGEFACTORY_BLOB_ENDPOINT"] == "http://127.0.0.1:4001/{account}"
 
 
-def test_powershell_gets_single_quoted_values_with_quotes_doubled() -> None:
-    """In which nothing is expanded."""
+def test_for_powershell_values_are_in_single_quotes_with_quotes_doubled() -> None:
+    """So PowerShell expands nothing."""
     assert render({"A": "it's $x"}, "powershell") == "$env:A = 'it''s $x'"
 
 
-def test_the_environment_and_the_engine_come_first_on_the_path_and_only_once(tmp_path: Path) -> None:
-    """Also when the PATH has them already."""
+def test_the_path_starts_with_the_environment_and_the_engine_and_has_them_once(tmp_path: Path) -> None:
+    """Even if the PATH already contains them."""
     checkout, engine = Checkout(tmp_path), Engine(tmp_path / "engine", "test")
     once = tool_variables(checkout, engine, "/usr/bin:/bin")["PATH"]
     assert once == f"{tmp_path}/.venv/bin:{tmp_path}/engine:/usr/bin:/bin"
@@ -64,25 +64,25 @@ def test_the_environment_and_the_engine_come_first_on_the_path_and_only_once(tmp
 # Processes and progress
 
 
-def test_a_failed_tool_is_told_with_its_last_lines_and_a_remedy() -> None:
-    """Its exit code in the message, so many lines of its output as the cause."""
-    with pytest.raises(SetupFault, match=r"Try: sh ended with exit code 3. Mend it") as caught, Step("Try") as step:
-        run_quietly(step, ["/bin/sh", "-c", "for i in $(seq 100); do echo line $i; done; exit 3"], remedy="Mend it")
-    assert str(caught.value.__cause__).splitlines()[-1] == "  | line 100"
-    assert len(str(caught.value.__cause__).splitlines()) == processes.TAIL_LINES
+def test_the_error_of_a_failed_tool_has_its_exit_code_its_last_lines_and_a_remedy() -> None:
+    """The lines follow the message."""
+    with pytest.raises(SetupError, match=r"Try: sh failed with exit code 3. Fix it") as caught, Step("Try") as step:
+        run_quietly(step, ["/bin/sh", "-c", "for i in $(seq 100); do echo line $i; done; exit 3"], remedy="Fix it")
+    _, *lines = caught.value.with_output().splitlines()
+    assert lines[-1] == "  | line 100" and len(lines) == processes.TAIL_LINES
 
 
-def test_a_tool_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """A message, not an OSError."""
-    with pytest.raises(SetupFault, match="could not be started"), Step("Try") as step:
+def test_a_missing_tool_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    """Not an OSError."""
+    with pytest.raises(SetupError, match="cannot be started"), Step("Try") as step:
         run_quietly(step, [tmp_path / "none"], remedy="Get it")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_reaches_the_foreground_program_once_and_its_exit_code_comes_back(
+def test_a_foreground_program_receives_a_signal_once_and_its_exit_code_is_returned(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    """A second one would stop the engine in the middle of its clean-up."""
+    """A second one would stop the engine during its cleanup."""
     program = (
         "import signal, sys\n"
         f"signals = {{{int(number)}}}\n"
@@ -104,15 +104,15 @@ def test_a_signal_reaches_the_foreground_program_once_and_its_exit_code_comes_ba
         assert run.wait(30) == 41
 
 
-def test_a_program_ended_by_a_signal_has_the_shells_exit_code() -> None:
-    """128 and the number of the signal."""
+def test_the_exit_code_of_a_program_that_a_signal_killed_is_that_of_a_shell() -> None:
+    """128 plus the number of the signal."""
     assert run_in_foreground(["/bin/sh", "-c", "kill -9 $$"], cwd=Path("/"), env=os.environ) == 128 + 9
 
 
-def test_a_quick_step_prints_nothing_and_a_long_one_says_what_it_does(
+def test_a_quick_step_prints_nothing_and_a_long_one_its_progress(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it does and since when; and its end."""
+    """With its current action and its duration, and a line at the end."""
     with Step("Quick"):
         pass
     assert capfd.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Set-up of the tools: what is installed once, how the engine is searched, and what is said when it cannot be had."""
+"""Setup of the tools: what is installed once, which engine is used, and the errors."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.toolchain.tools import tool
 from toolchain.checkout import Checkout
-from toolchain.faults import SetupFault
-from toolchain.processes import ToolOutput
+from toolchain.errors import SetupError
 from toolchain.progress import Step
 from toolchain.setup import engine as engine_module
 from toolchain.setup import environment, node, wheels
@@ -26,7 +26,7 @@ ROOT = Checkout.here().root
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
-    """A checkout of its own that shares this one's source and environment, with an empty cache."""
+    """A checkout with the source and environment of this one, and an empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = tmp_path / "check out"
     root.mkdir()
@@ -35,20 +35,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     return Checkout(root)
 
 
-def tool(folder: Path, name: str, script: str) -> Path:
-    """An executable shell script in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return path
-
-
 # Installed once
 
 
-def test_what_is_installed_once_is_whole_or_not_there(tmp_path: Path) -> None:
-    """An interrupted or killed installation leaves nothing that a later one would take for whole."""
+def test_an_installation_is_complete_or_does_not_exist(tmp_path: Path) -> None:
+    """After an interrupted or killed installation, the next one starts from the beginning."""
     place = tmp_path / "tool"
 
     def interrupted(folder: Path) -> None:
@@ -58,16 +49,16 @@ def test_what_is_installed_once_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         install_once(place, interrupted)
     assert not place.exists()
-    # As a killed run leaves it.
+    # As after a killed run.
     (tmp_path / "tool.unfinished").mkdir()
     (tmp_path / "tool.unfinished" / "half").touch()
-    install_once(place, lambda folder: (folder / "whole").touch())
-    assert [file.name for file in place.iterdir()] == ["whole"]
+    install_once(place, lambda folder: (folder / "complete").touch())
+    assert [file.name for file in place.iterdir()] == ["complete"]
     install_once(place, interrupted)
 
 
-def test_two_runs_at_once_install_one_time(tmp_path: Path) -> None:
-    """The second waits, and takes what the first has made."""
+def test_two_concurrent_runs_install_once(tmp_path: Path) -> None:
+    """The second one waits for the first and uses its result."""
     made: list[Path] = []
     started, go_on = threading.Event(), threading.Event()
 
@@ -86,8 +77,8 @@ def test_two_runs_at_once_install_one_time(tmp_path: Path) -> None:
     assert len(made) == 1
 
 
-def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
-    """kill -9 leaves no lock that somebody must delete."""
+def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
+    """So you never need to delete one."""
     code = (
         f"import sys, time; sys.path.insert(0, {str(ROOT)!r})\n"
         "from pathlib import Path\nfrom toolchain.setup.cache import exclusive\n"
@@ -102,7 +93,7 @@ def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
 def test_different_contents_have_different_keys(one: list[str], other: list[str]) -> None:
-    """And the same contents the same: boundaries between the texts count."""
+    """Equal contents have equal keys, and boundaries between strings count."""
     one, other = [text.replace("\0", "") for text in one], [text.replace("\0", "") for text in other]
     assert (digest(*one) == digest(*other)) == (one == other)
 
@@ -110,10 +101,10 @@ def test_different_contents_have_different_keys(one: list[str], other: list[str]
 # Python environment
 
 
-def test_an_environment_is_made_anew_when_its_stamp_is_missing_or_of_another_interpreter(
+def test_an_environment_is_recreated_if_its_stamp_is_missing_or_names_another_interpreter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A changed lock is installed over what is there; a fresh environment is left alone."""
+    """After a change of the lock, only its packages are installed; an environment that is up to date is kept."""
     calls: list[list[str]] = []
 
     def record(step: Step, command: list[str | Path], **_: object) -> None:
@@ -133,22 +124,22 @@ def test_an_environment_is_made_anew_when_its_stamp_is_missing_or_of_another_int
         return [next(name for word, name in names.items() if word in call) for call in calls]
 
     assert steps() == ["make", "install", "project"]
-    assert steps() == [], "fresh"
+    assert steps() == [], "up to date"
     assert steps(development=True) == ["install", "project"]
-    assert steps() == [], "the development lock holds the runtime lock"
+    assert steps() == [], "the development lock contains the runtime lock"
     (tmp_path / "requirements.txt").write_text("changed")
     assert steps() == ["install", "project"]
-    assert "requirements-dev.txt" in " ".join(calls[0]), "what was there for development stays"
+    assert "requirements-dev.txt" in " ".join(calls[0]), "the development packages are kept"
     environment.stamp_file(checkout).write_text("{ broken")
     assert steps() == ["make", "install", "project"]
     monkeypatch.setattr("toolchain.setup.environment.sys.version", "3.99.0 (another)")
     assert steps() == ["make", "install", "project"]
 
 
-def test_an_interrupted_installation_is_done_again_from_the_start(
+def test_an_interrupted_installation_starts_again_from_the_beginning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C leaves no stamp, so the environment is not taken for whole."""
+    """Ctrl-C leaves no stamp, so the environment counts as incomplete."""
     checkout = Checkout(tmp_path)
     for name in ("requirements.txt", "pyproject.toml"):
         (tmp_path / name).write_text("")
@@ -168,12 +159,14 @@ def test_an_interrupted_installation_is_done_again_from_the_start(
     assert not environment.stamp_file(checkout).exists()
 
 
-def test_a_python_without_venv_is_told_which_package_brings_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian's Python comes without ensurepip."""
+def test_for_a_python_without_venv_the_error_names_the_missing_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Debian, whose Python has no ensurepip."""
     for name in ("requirements.txt", "pyproject.toml"):
         (tmp_path / name).write_text("")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else object())
-    with pytest.raises(SetupFault, match=rf"ensurepip.*apt install python3\.{sys.version_info.minor}-venv"):
+    with pytest.raises(SetupError, match=rf"ensurepip.*apt install python3\.{sys.version_info.minor}-venv"):
         environment.ensure_environment(Checkout(tmp_path))
 
 
@@ -188,76 +181,76 @@ def pulumi_on(folder: Path, version: str, *, host: bool = True) -> str:
 
 
 def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replace download and build by ones that only note that they were tried."""
+    """Let download and build fail, and return the list of those that were tried."""
     tried: list[str] = []
 
-    def refuse(name: str) -> None:
+    def fail(name: str) -> None:
         def way(checkout: Checkout, path: str) -> Engine:
             tried.append(name)
-            raise SetupFault(name, "refused", "Do without")
+            raise SetupError(name, "failed", "Skip it")
 
         monkeypatch.setattr(engine_module, f"_{name}", way)
 
-    refuse("download")
-    refuse("build")
+    fail("download")
+    fail("build")
     return tried
 
 
-def test_a_new_enough_pulumi_on_the_path_is_taken_before_all_else(
+def test_a_pulumi_on_the_path_with_its_official_language_host_is_used_if_new_enough(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is downloaded or built for who has the engine."""
+    """Then nothing is downloaded, built, or put beside it."""
     tried = ways(monkeypatch)
     path = pulumi_on(tmp_path / "own", required_version(checkout))
     assert ensure_engine(checkout, path=path).bin == Path(path)
-    assert tried == []
+    assert tried == [] and not checkout.bin.exists()
 
 
 @pytest.mark.parametrize(
     ("version", "host", "words"),
     [
-        ("3.100.1", True, "its version is 3.100.1"),
+        ("3.100.1", True, "is version 3.100.1, but"),
         ("9.9.9", False, f"{HOST} is neither beside it nor on the PATH"),
-        ("nonsense", True, "its version is nonsense"),
+        ("nonsense", True, "is version nonsense, but"),
     ],
 )
-def test_a_pulumi_that_does_not_do_is_passed_over_then_download_then_build_and_all_reasons_are_told(
+def test_after_an_unusable_pulumi_download_and_build_are_tried_and_the_error_has_all_reasons(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, host: bool, words: str
 ) -> None:
-    """Too old, without its language host, or of no version."""
+    """It is too old, without its language host, or its version is unknown."""
     tried = ways(monkeypatch)
-    with pytest.raises(SetupFault) as caught:
+    with pytest.raises(SetupError) as caught:
         ensure_engine(checkout, path=pulumi_on(tmp_path / "own", version, host=host))
     assert tried == ["download", "build"]
     text = str(caught.value)
-    assert words in text and "download: refused. Do without" in text and "build: refused. Do without" in text
+    assert words in text and "download: failed. Skip it" in text and "build: failed. Skip it" in text
 
 
-def test_the_checkouts_own_engine_on_the_path_is_not_mistaken_for_the_users(
+def test_the_checkouts_own_engine_on_the_path_is_not_used_as_the_users(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shell that `dev.py env` set up has it on its PATH."""
+    """A shell with the variables of `dev.py env` has it on its PATH."""
     ways(monkeypatch)
-    with pytest.raises(SetupFault, match="there is none"):
+    with pytest.raises(SetupError, match="pulumi: not on the PATH"):
         ensure_engine(checkout, path=pulumi_on(checkout.bin, required_version(checkout)))
 
 
-def test_a_refused_download_says_so_in_a_moment_and_leaves_nothing(
+def test_an_unreachable_download_site_is_reported_and_leaves_no_files(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No retries, no half file in the cache."""
-    # Nothing listens on this port: the refusal is the kernel's own.
+    """Without retries."""
+    # No process listens on this port, so the kernel refuses the connection.
     monkeypatch.setattr(engine_module, "DOWNLOADS", "http://127.0.0.1:1/install.sh")
-    with pytest.raises(SetupFault, match=r"cannot be reached.*Connection refused"):
+    with pytest.raises(SetupError, match=r"cannot be reached.*Connection refused"):
         engine_module._download(checkout, "")
     assert not list((checkout.root.parent / "cache" / "imagefactory").glob("*official"))
 
 
-def test_a_build_uses_the_users_go_and_puts_the_language_host_beside_the_engine(
+def test_a_build_uses_the_users_go_and_has_the_language_host_beside_the_engine(
     checkout: Checkout, tmp_path: Path
 ) -> None:
-    """It is built once; later runs take it from the cache."""
-    # Stands for the compiler: it writes a "binary" that answers as the engine does, at the place named by -o.
+    """The engine is built once; later runs find it in the cache."""
+    # In place of the compiler: writes a "binary" that prints the engine's version to the path after -o.
     version = required_version(checkout)
     script = (
         f'[ "$1" = env ] && echo go1.99.0 && exit\n[ "$CGO_ENABLED $GOFLAGS" = "0 -mod=readonly" ] || exit 9\n'
@@ -265,24 +258,22 @@ def test_a_build_uses_the_users_go_and_puts_the_language_host_beside_the_engine(
     )
     path = f"{tool(tmp_path / 'go', 'go', script).parent}:/usr/bin:/bin"
     engine = engine_module._build(checkout, path)
-    answer = subprocess.run([str(engine.bin / "pulumi")], capture_output=True, text=True, check=True)
-    assert answer.stdout == f"v{version}\n"
+    shown = subprocess.run([str(engine.bin / "pulumi")], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"v{version}\n"
     host = (engine.bin / HOST).read_text("utf-8")
     assert (
         shlex.quote(str(checkout.python)) in host and shlex.quote(str(checkout.root / "toolchain/languagehost")) in host
     )
     (tmp_path / "go" / "go").unlink()
     (engine.bin / "pulumi").unlink()
-    assert ensure_engine(checkout, path="/nowhere") == engine, (
-        "built once, then from the cache, with no try to download"
-    )
+    assert ensure_engine(checkout, path="/nowhere") == engine, "from the cache, without a download"
     assert (engine.bin / "pulumi").samefile(next((tmp_path / "cache" / "imagefactory").glob("pulumi-*/pulumi")))
 
 
-def test_a_go_that_is_too_old_is_passed_over_for_the_wheel(
+def test_the_wheels_go_is_used_if_that_on_the_path_is_too_old(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new one on the PATH is taken."""
+    """A new one on the PATH is used."""
     monkeypatch.setattr(engine_module, "install_wheel", lambda checkout, name, title: tmp_path / name)
     old = tool(tmp_path / "old", "go", "echo go1.20.3")
     assert engine_module._go(checkout, str(old.parent)) == tmp_path / "go/go/bin/go"
@@ -290,24 +281,23 @@ def test_a_go_that_is_too_old_is_passed_over_for_the_wheel(
     assert engine_module._go(checkout, str(new.parent)) == new
 
 
-def test_a_build_that_fails_tells_the_compilers_last_words(checkout: Checkout, tmp_path: Path) -> None:
-    """With the exit code and a remedy; nothing is kept."""
+def test_the_error_of_a_failed_build_has_the_compilers_last_lines(checkout: Checkout, tmp_path: Path) -> None:
+    """With exit code and remedy; no files are kept."""
     script = '[ "$1" = env ] && echo go1.99.0 && exit\necho "dial tcp: the proxy refuses" >&2\nexit 1'
     path = f"{tool(tmp_path / 'go', 'go', script).parent}:/usr/bin:/bin"
-    with pytest.raises(SetupFault, match=r"go ended with exit code 1.*module proxy") as caught:
+    with pytest.raises(SetupError, match=r"go failed with exit code 1.*module proxy") as caught:
         engine_module._build(checkout, path)
-    assert isinstance(caught.value.__cause__, ToolOutput)
-    assert "the proxy refuses" in str(caught.value.__cause__)
+    assert caught.value.output == ("dial tcp: the proxy refuses",)
     assert not list((tmp_path / "cache" / "imagefactory").glob("pulumi-*/pulumi"))
 
 
 # Node.js
 
 
-def test_node_of_the_machine_is_taken_if_it_is_new_enough_else_the_wheels(
+def test_the_machines_node_is_used_if_new_enough_else_that_of_the_wheel(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the npm that lies beside it."""
+    """With its own npm."""
     monkeypatch.setattr(node, "install_wheel", lambda checkout, name, title: tmp_path / name)
     tool(tmp_path / "old", "node", "echo v16.20.0")
     npm = tool(tmp_path / "old", "npm", "exit 0")
@@ -318,7 +308,7 @@ def test_node_of_the_machine_is_taken_if_it_is_new_enough_else_the_wheels(
 
 
 def test_azurite_is_installed_by_its_lock_and_only_once(checkout: Checkout, tmp_path: Path) -> None:
-    """`npm ci` without scripts of packages, and no second time."""
+    """With `npm ci`, which runs no scripts of packages."""
     npm = tool(tmp_path / "npm", "npm", 'echo "$*" >> "$0.calls"; mkdir -p node_modules/azurite/dist/src/blob')
     fake = node.Node(tmp_path / "node", (str(npm),))
     entry = node.ensure_azurite(checkout, fake)
@@ -327,7 +317,7 @@ def test_azurite_is_installed_by_its_lock_and_only_once(checkout: Checkout, tmp_
     assert (tmp_path / "npm" / "npm.calls").read_text() == "ci --omit=dev --ignore-scripts --no-audit --no-fund\n"
 
 
-def test_the_wheels_that_are_locked_can_be_asked_for_by_name() -> None:
-    """Each name that the code asks for has its lock."""
+def test_each_wheel_that_the_code_installs_has_a_lock() -> None:
+    """Named like the tool."""
     for name in ("go", "node"):
         assert Path(wheels.__file__).with_name(f"{name}.txt").is_file()

@@ -19,7 +19,7 @@ def world(
     project_folder: Path,
     signed_in: None,
 ) -> World:
-    """No stack; this process signs in as a shell of `dev.py env` would."""
+    """Without a stack; this process signs in like a shell of `dev.py env`."""
     world = World(fresh_cloud, shell, accounts, project_folder)
     world.add_lab("web")
     world.add_images(("Win2016/Datacenter.json", 5), size=64 * MIB, allocated=10 * MIB)

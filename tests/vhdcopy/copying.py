@@ -1,11 +1,12 @@
-"""The copiers in this process, on the session's embedded cloud: what the tests of one copy share."""
+"""The copiers in this process, on the session's embedded cloud: what the tests of copies share."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from azure.storage.blob import BlobClient
 
@@ -17,74 +18,123 @@ from imagefactory.azure.storage.manifests import Manifests
 from imagefactory.azure.storage.page_blobs import PageBlobs
 from imagefactory.azure.storage.page_writer import PageWriter
 from imagefactory.configuration.stack_settings import parse_settings
-from imagefactory.copying.copier import Copied, Copier, CopyRequest, Progress
+from imagefactory.copying import copier as copiers
+from imagefactory.copying.copier import Copied, Copier, CopyRequest, Progress, user_of
 from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.ranged_copy import RangedCopier
 from imagefactory.copying.service_copy import ServiceCopier
+from imagefactory.copying.staging import Relay, Staging
 from imagefactory.copying.totals import Totals
+from imagefactory.images.ranges import Range, pieces
 from imagefactory.images.ranges_manifest import Manifest, manifest_bytes, manifest_name, parse_manifest
 from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import md5
 from tests.e2e.world import FACTORY_CONTAINER, RANGES, STAGING_CONTAINER, Lab, World
 
 STALL_SECONDS = 1.0
-"""How soon a copy by the service counts as forgotten in tests."""
+"""After this time without progress, a copy by the service counts as stalled in tests."""
+
+RELAY_TIMEOUT_SECONDS = 1.0
+"""How long a relay waits for planned copies in tests."""
 
 
 @dataclass
-class Told:
-    """What a copier tells while it copies."""
+class Shown:
+    """What a copier reports while it copies; also the row of a resource."""
 
     progress: list[Progress] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
 
+    def __call__(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+    warn = say
+
+
+@asynccontextmanager
+async def page_blobs(world: World, auth: Literal["aad", "key"] = "aad") -> AsyncIterator[PageBlobs]:
+    """The page blobs of all storage accounts, with own connections."""
+    factory = {"subscriptionId": world.subscription, "labName": world.factory.name}
+    cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, world.environment))
+    async with ResourceManager(cloud, credential(cloud)) as arm, StorageAccounts(arm, auth) as accounts:
+        yield PageBlobs(accounts)
+
 
 @asynccontextmanager
 async def copier_of(
-    world: World,
-    method: Literal["ranged", "service"] = "ranged",
-    auth: Literal["aad", "key"] = "aad",
-    totals: Totals | None = None,
-) -> AsyncIterator[Copier]:
-    """A copier with connections of its own, as one provider process has it."""
-    async with open_copier(world, method, auth, totals) as (_, copier):
-        yield copier
+    world: World, auth: Literal["aad", "key"] = "aad", totals: Totals | None = None
+) -> AsyncIterator[RangedCopier]:
+    """A copier by ranges with own connections, like that of a provider process."""
+    async with page_blobs(world, auth) as blobs, PageWriter(blobs._accounts, 64) as writer:
+        yield RangedCopier(blobs, writer, Manifests(blobs), Pacer(64), totals or Totals())
 
 
 @asynccontextmanager
-async def open_copier(
-    world: World,
-    method: Literal["ranged", "service"] = "ranged",
-    auth: Literal["aad", "key"] = "aad",
-    totals: Totals | None = None,
-) -> AsyncIterator[tuple[PageBlobs, Copier]]:
-    """The same, with the page blobs that it works on."""
-    factory = {"subscriptionId": world.subscription, "labName": world.factory.name}
-    cloud = cloud_of(parse_settings({"cloud": "custom", "factory": factory}, world.environment))
-    async with (
-        ResourceManager(cloud, credential(cloud)) as arm,
-        StorageAccounts(arm, auth) as accounts,
-        PageWriter(accounts, 64) as writer,
-    ):
-        blobs = PageBlobs(accounts)
-        if method == "service":
-            yield blobs, ServiceCopier(blobs, stall_seconds=STALL_SECONDS)
-        else:
-            yield blobs, RangedCopier(blobs, writer, Manifests(blobs), Pacer(64), totals or Totals())
+async def service_copier_of(world: World) -> AsyncIterator[ServiceCopier]:
+    """A copier that lets the service copy, with own connections."""
+    async with page_blobs(world) as blobs:
+        yield ServiceCopier(blobs, stall_seconds=STALL_SECONDS)
 
 
 async def copy_image(
-    copier: Copier, world: World, lab: str = "web", told: Told | None = None, via: BlobRef | None = None
+    copier: Copier, world: World, lab: str = "web", shown: Shown | None = None, via: BlobRef | None = None
 ) -> Copied:
-    """Copy the world's one image into a lab."""
-    told = told or Told()
-    return await copier.copy(request_of(world, lab), via, {"user"}, told.progress.append, told.messages.append)
+    """Copy the world's only image into a lab."""
+    return await copy_of(copier, request_of(world, lab), shown, via)
+
+
+async def copy_of(
+    copier: Copier, request: CopyRequest, shown: Shown | None = None, via: BlobRef | None = None
+) -> Copied:
+    """Make a copy, for one user."""
+    shown = shown or Shown()
+    return await copier.copy(request, via, {"user"}, shown, shown.warn)
+
+
+@dataclass
+class Run:
+    """One provider process: its staging, what it showed, and its totals."""
+
+    staging: Staging
+    totals: Totals
+    shown: Shown = field(default_factory=Shown)
+
+    async def stage(self, world: World, lab: str = "web", relay: Relay | None = None) -> Copied:
+        """Stage the world's only image for a lab, which becomes a user of it."""
+        return await self.staging.stage(request_of(world, lab), user_of(lab), relay, self.shown)
+
+    async def release(self, world: World, lab: str = "web") -> None:
+        """Release what is staged for a lab."""
+        await self.staging.release(staged_ref(world, lab), user_of(lab), self.shown)
+
+    async def stage_and_release(self, world: World, lab: str) -> None:
+        """Act like VhdCopy and StagedVhdRelease, and check the staged VHD in between."""
+        copied = await self.stage(world, lab)
+        assert await asyncio.to_thread(staged_equals_source, world, lab)
+        facts = await asyncio.to_thread(lambda: staged_blob(world, lab).get_blob_properties().metadata)
+        assert facts[copiers.STATE] == copiers.WHOLE and facts[copiers.DIGEST] == copied.digest
+        await self.release(world, lab)
+
+
+@asynccontextmanager
+async def a_run(world: World) -> AsyncIterator[Run]:
+    """A run whose relays do not wait long."""
+    totals = Totals()
+    async with copier_of(world, totals=totals) as copier:
+        yield Run(Staging(copier.blobs, copier, relay_timeout=RELAY_TIMEOUT_SECONDS), totals)
+
+
+def relay_of(world: World, uses: int = 1) -> Relay:
+    """The staged VHD of the lab `relay`."""
+    return Relay(staged_ref(world, "relay"), uses, user_of("relay"))
 
 
 def request_of(world: World, lab: str = "web") -> CopyRequest:
-    """The copy of the world's one image, as its VHD is now."""
-    (vhd,) = world.images.values()
-    source = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd)
+    """The copy of the world's only image, as its VHD is now."""
+    source = source_blob(world)
     facts = source.get_blob_properties()
     return CopyRequest(
         source=BlobRef(account_id(world, world.factory), source.url),
@@ -94,11 +144,53 @@ def request_of(world: World, lab: str = "web") -> CopyRequest:
     )
 
 
-def staged_ref(world: World, lab: str = "web") -> BlobRef:
-    """Where the world's one image is staged for a lab."""
+def inputs_of(world: World, lab: str = "web") -> dict[str, Any]:
+    """The inputs of a VhdCopy of the world's only image into a lab."""
+    (name,) = world.images
+    request = request_of(world, lab)
+    return {
+        "sourceUrl": request.source.url,
+        "sourceAccountId": request.source.account_id.lower(),
+        "sourceLength": float(request.source_length),
+        "sourceCreated": request.source_created.isoformat(),
+        "destinationUrl": request.destination.url,
+        "destinationAccountId": request.destination.account_id.lower(),
+        "imageId": f"{world.labs[lab].id}/customimages/{name}".lower(),
+    }
+
+
+def release_of(copy: dict[str, Any], outputs: Any) -> dict[str, Any]:
+    """The inputs of the release that follows a copy, from its inputs and outputs."""
+    staged = {"accountId": copy["destinationAccountId"], "imageId": copy["imageId"]}
+    return {"url": outputs["url"], "copyId": outputs["copyId"], **staged}
+
+
+def source_blob(world: World) -> BlobClient:
+    """The factory VHD of the world's only image."""
     (vhd,) = world.images.values()
-    blob = world.service(world.labs[lab]).get_blob_client(STAGING_CONTAINER, vhd)
-    return BlobRef(account_id(world, world.labs[lab]), blob.url)
+    return world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd)
+
+
+def source_pieces(world: World) -> tuple[Range, ...]:
+    """The ranges that a copy of the world's only image moves."""
+    return pieces(allocated(source_blob(world)))
+
+
+def allocated(blob: BlobClient) -> list[Range]:
+    """The ranges of a page blob that have data."""
+    held = [(each.start or 0, each.end or 0) for each in blob.list_page_ranges()]
+    return [Range(start, end - start + 1) for start, end in held]
+
+
+def staged_blob(world: World, lab: str = "web") -> BlobClient:
+    """The world's only image, as it is staged for a lab."""
+    (vhd,) = world.images.values()
+    return world.service(world.labs[lab]).get_blob_client(STAGING_CONTAINER, vhd)
+
+
+def staged_ref(world: World, lab: str = "web") -> BlobRef:
+    """The place where the world's only image is staged for a lab."""
+    return BlobRef(account_id(world, world.labs[lab]), staged_blob(world, lab).url)
 
 
 def account_id(world: World, lab: Lab) -> str:
@@ -108,27 +200,25 @@ def account_id(world: World, lab: Lab) -> str:
 
 
 def staged_equals_source(world: World, lab: str = "web") -> bool:
-    """Byte for byte."""
-    (vhd,) = world.images.values()
-    staged = world.bytes_of(world.labs[lab], STAGING_CONTAINER, vhd)
-    return staged == world.bytes_of(world.factory, FACTORY_CONTAINER, vhd)
+    """Whether the staged VHD equals the factory VHD byte for byte."""
+    return staged_blob(world, lab).download_blob().readall() == source_blob(world).download_blob().readall()
 
 
 def manifest_of(world: World) -> Manifest | None:
-    """The manifest of the world's one image."""
-    blob = _manifest_blob(world)
+    """The manifest of the world's only image."""
+    blob = manifest_blob(world)
     return parse_manifest(blob.download_blob().readall(), RANGES) if blob.exists() else None
 
 
 def add_md5s(world: World) -> None:
-    """Make the manifest of the world's one image one that `save` left: with the MD5 of each range."""
-    (vhd,) = world.images.values()
-    content, manifest = world.bytes_of(world.factory, FACTORY_CONTAINER, vhd), manifest_of(world)
+    """Give the manifest of the world's only image the MD5 of each range, like one that `save` wrote."""
+    content, manifest = source_blob(world).download_blob().readall(), manifest_of(world)
     assert manifest
     md5s = {part: md5(content[part.offset : part.end]) for part in manifest.ranges}
-    _manifest_blob(world).upload_blob(manifest_bytes(replace(manifest, md5=md5s)), overwrite=True)
+    manifest_blob(world).upload_blob(manifest_bytes(replace(manifest, md5=md5s)), overwrite=True)
 
 
-def _manifest_blob(world: World) -> BlobClient:
+def manifest_blob(world: World) -> BlobClient:
+    """The blob of that manifest."""
     (vhd,) = world.images.values()
     return world.service(world.factory).get_blob_client(FACTORY_CONTAINER, manifest_name(vhd))

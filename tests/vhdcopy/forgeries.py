@@ -1,4 +1,4 @@
-"""What the owner of a lab's storage account can do: other bytes with the same CRC64, VHDs and records of his own."""
+"""What the owner of a lab's storage account can forge: bytes with the same CRC64, staged VHDs and records."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from imagefactory.copying.copier import CopyRequest
 from imagefactory.images.ranges import Range
 from imagefactory.images.ranges_manifest import Manifest, manifest_bytes
 from tests.e2e.world import STAGING_CONTAINER, World
-from tests.vhdcopy.copying import request_of, staged_ref
+from tests.vhdcopy.copying import request_of, staged_blob, staged_ref
 
 WISH = b"foreign code"
-"""What he wants to stand in each range."""
+"""What the owner writes into each range."""
 
 
 def blob_at(world: World, lab: str, name: str) -> BlobClient:
-    """A blob of a lab's staging container, by the account's key."""
+    """A blob of a lab's staging container, opened with the account's key."""
     return world.service(world.labs[lab]).get_blob_client(STAGING_CONTAINER, name)
 
 
 def with_same_crc64(old: bytes, wish: bytes) -> bytes:
-    """`wish` in place of the beginning of `old`, and 8 bytes after it: the CRC64 of all around them stays.
+    """Replace the start of `old` by `wish` and 8 bytes, so that the CRC64 of any content around it is the same.
 
-    CRC64 is linear: a difference changes nothing if its own remainder by the polynomial follows it.
+    CRC64 is linear: a difference followed by its own remainder by the polynomial has no effect.
     """
     remainder = 0
     for before, after in zip(old, wish, strict=False):
@@ -39,7 +39,7 @@ def with_same_crc64(old: bytes, wish: bytes) -> bytes:
 
 
 def forge(blob: BlobClient, parts: tuple[Range, ...], footer: int) -> None:
-    """Put foreign code into the first page of each range, but that of the footer at `footer`."""
+    """Write foreign code into the first page of each range, except the footer at `footer`."""
     for part in parts:
         if part.offset != footer:
             page = bytes(blob.download_blob(part.offset, 512).readall())
@@ -47,7 +47,7 @@ def forge(blob: BlobClient, parts: tuple[Range, ...], footer: int) -> None:
 
 
 def stage_as_whole(world: World, lab: str, source: BlobClient, digests: Mapping[Range, str]) -> BlobClient:
-    """A VHD of somebody's own, put where the factory's is staged for a lab, and marked as the factory's, whole."""
+    """Upload the ranges of `source` where a lab's VHD is staged, marked as a finished copy of the factory VHD."""
     request = request_of(world, lab)
     facts = source.get_blob_properties()
     container = world.service(world.labs[lab]).get_container_client(STAGING_CONTAINER)
@@ -56,7 +56,7 @@ def stage_as_whole(world: World, lab: str, source: BlobClient, digests: Mapping[
     marks = {
         **request.mark,
         copier.ETAG: facts.etag,
-        copier.COPY: "his own",
+        copier.COPY: "forged",
         copier.STATE: copier.WHOLE,
         copier.DIGEST: Manifest("", request.source_length, request.source_created, digests).digest,
     }
@@ -67,14 +67,14 @@ def stage_as_whole(world: World, lab: str, source: BlobClient, digests: Mapping[
 
 
 def fill(blob: BlobClient, source: BlobClient, parts: Mapping[Range, Any]) -> None:
-    """Copy ranges by way of this machine."""
+    """Copy ranges through this machine."""
     for part in parts:
         blob.upload_page(bytes(source.download_blob(part.offset, part.length).readall()), part.offset, part.length)
 
 
 def leave_record(world: World, lab: str, request: CopyRequest, digests: Mapping[Range, str]) -> None:
-    """A record beside the unfinished VHD of a lab that vouches for `digests`."""
-    copy_id = blob_at(world, lab, staged_ref(world, lab).file_name).get_blob_properties().metadata[copier.COPY]
+    """Write a record with `digests` beside the unfinished VHD of a lab."""
+    copy_id = staged_blob(world, lab).get_blob_properties().metadata[copier.COPY]
     record = Manifest(copy_id, request.source_length, request.source_created, digests)
     blob_at(world, lab, replace(request, destination=staged_ref(world, lab)).record.file_name).upload_blob(
         manifest_bytes(record), overwrite=True

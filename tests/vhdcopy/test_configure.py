@@ -1,8 +1,9 @@
-"""Configuring the provider: another local user can reach its port, and must not turn its credential elsewhere."""
+"""Configuring the provider: another local user can reach its port, and must not redirect its credential."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,22 +12,22 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.world import World
+from tests.vhdcopy.copying import inputs_of, staged_equals_source
 from tests.vhdcopy.plugin import COPY, Plugin, endpoints, started
-from tests.vhdcopy.test_vhdcopy import inputs_of, staged_equals_source
 
 AWAY = "https://attacker.example"
 PUBLIC = {"resourceManager": "https://management.azure.com", "blobEndpoint": "https://{account}.blob.core.windows.net"}
 
 
 @pytest_asyncio.fixture
-async def plugin(shell: dict[str, str]) -> AsyncIterator[Plugin]:
+async def plugin(shell: dict[str, str], python: Path) -> AsyncIterator[Plugin]:
     """A provider that nobody has configured."""
-    async with started(shell) as plugin:
+    async with started(shell, python) as plugin:
         yield plugin
 
 
 async def refusal(call: Any) -> grpc.aio.AioRpcError:
-    """The one line that a call is refused with."""
+    """Return the error of a rejected call, after checking that it is one line."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     details = str(caught.value.details())
@@ -45,14 +46,14 @@ async def refusal(call: Any) -> grpc.aio.AioRpcError:
         {"maxInFlight": "1"},
     ],
 )
-async def test_a_second_configuration_that_differs_is_refused_and_the_first_stays(
+async def test_a_second_configuration_that_differs_is_rejected_and_the_first_is_kept(
     world: World, shell: dict[str, str], plugin: Plugin, change: dict[str, str]
 ) -> None:
-    """Copies go on where the engine said, and an equal configuration is no difference."""
+    """Copies continue with the first; an equal configuration is accepted."""
     own = endpoints(shell)
     await plugin.configure(own)
     error = await refusal(plugin.configure({**own, **change}))
-    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION and "is configured already" in str(error.details())
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION and "is already configured" in str(error.details())
     await plugin.configure(own)
     await plugin.configure({name: f"{url}/" for name, url in own.items()})
     await plugin.create(COPY, inputs_of(world))
@@ -86,7 +87,7 @@ async def test_a_second_configuration_that_differs_is_refused_and_the_first_stay
 async def test_endpoints_are_checked_as_settings_are(
     shell: dict[str, str], plugin: Plugin, change: dict[str, str], named: str
 ) -> None:
-    """What the settings refuse is refused in one line without the value; the engine can still configure it."""
+    """An invalid endpoint is rejected in one line without its value; the engine can still configure the provider."""
     error = await refusal(plugin.configure({**PUBLIC, **change}))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT and named in str(error.details())
     assert "secret" not in str(error.details())
@@ -110,5 +111,5 @@ async def test_endpoints_are_checked_as_settings_are(
     ],
 )
 async def test_every_cloud_of_the_settings_can_be_configured(plugin: Plugin, values: dict[str, str]) -> None:
-    """Nothing is asked of it then."""
+    """No request is sent to it."""
     await plugin.configure(values)

@@ -1,36 +1,32 @@
-"""Every fault in every phase of a copy: it ends whole, verified and without leavings, in the first run or in the next.
+"""Every fault in every phase of a copy: the first run or the next one finishes it, verified and without remains.
 
-One test per fault; within it all phases run side by side, each into a storage account of its own, struck once. A test
-that draws strikes each account twice.
+One test per fault; within it, all phases run in parallel, each into its own storage account with one fault. The random
+test injects two faults per account.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from imagefactory.copying import copier as copiers
 from imagefactory.copying import transfer
-from imagefactory.copying.copier import Progress, user_of
-from imagefactory.copying.staging import Relay, Staging
-from imagefactory.copying.totals import Totals
+from imagefactory.copying.copier import user_of
 from imagefactory.errors import ImageFactoryError
-from imagefactory.images.ranges_manifest import manifest_name, parse_manifest
-from tests.e2e.world import FACTORY_CONTAINER, RANGES, STAGING_CONTAINER, World
+from tests.e2e.world import STAGING_CONTAINER, World
 from tests.vhdcopy.copying import (
+    a_run,
     add_md5s,
+    copier_of,
     copy_image,
     manifest_of,
-    open_copier,
+    relay_of,
     request_of,
+    source_blob,
+    staged_blob,
     staged_equals_source,
-    staged_ref,
 )
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -48,66 +44,19 @@ FAULTS: dict[str, dict[str, Any]] = {
     "source changed": {"status": 412, "code": "SourceConditionNotMet"},
 }
 OF_RANGES = {"corrupted page", "source access expired", "source changed"}
-"""What can happen to a call only that reads another blob; the other phases have no such call."""
+"""Faults of calls that read another blob; only phases that write ranges have such calls."""
 
 OF_WRITES = {"first", "middle", "last"}
 
-PATIENCE_SECONDS = 1.0
-"""How long a relay waits for copies that do not come."""
-
 ENDS_THE_RUN = {("signature expired", phase) for phase in ("create", "footer", "mark", "cleanup")}
-"""A refusal that no second attempt of the same run mends; the next run goes on. (Ranges sign anew and try again.)"""
-
-
-class Watcher:
-    """Stands where a resource's row stands."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def __call__(self, progress: Progress) -> None:
-        """Nobody looks."""
-
-    def say(self, message: str) -> None:
-        self.messages.append(message)
-
-    warn = say
-
-
-@dataclass
-class Run:
-    """One provider process: its staging, what it told, and its sums."""
-
-    staging: Staging
-    totals: Totals
-    watcher: Any = field(default_factory=Watcher)
-
-    async def stage_and_release(self, world: World, lab: str) -> None:
-        """What VhdCopy and StagedVhdRelease do, with a look at the staged VHD between."""
-        request, user = request_of(world, lab), user_of(lab)
-        copied = await self.staging.stage(request, user, None, self.watcher)
-        assert await asyncio.to_thread(staged_equals_source, world, lab)
-        facts = await asyncio.to_thread(lambda: staged_blob(world, lab).get_blob_properties().metadata)
-        assert facts[copiers.STATE] == copiers.WHOLE and facts[copiers.DIGEST] == copied.digest
-        await self.staging.release(request.destination, user)
-
-
-@asynccontextmanager
-async def a_run(world: World) -> AsyncIterator[Run]:
-    totals = Totals()
-    async with open_copier(world, totals=totals) as (blobs, copier):
-        yield Run(Staging(blobs, copier, patience=PATIENCE_SECONDS), totals)
-
-
-def staged_blob(world: World, lab: str) -> Any:
-    vhd = staged_ref(world, lab).file_name
-    return world.service(world.labs[lab]).get_blob_client(STAGING_CONTAINER, vhd)
+"""Errors that the same run does not retry; the next run resumes. (Ranges are signed again and retried.)"""
 
 
 def phases(world: World, account: str) -> dict[str, dict[str, Any]]:
-    """The call of each phase, as a fault rule sees it."""
-    (vhd,) = world.images.values()
-    ranges = sorted(parse_manifest(world.bytes_of(world.factory, FACTORY_CONTAINER, manifest_name(vhd)), RANGES).ranges)
+    """The call of each phase, as a fault rule."""
+    manifest = manifest_of(world)
+    assert manifest
+    ranges = sorted(manifest.ranges)
     assert len(ranges) > 3, "the disk has a first, a middle and a last range"
     blob, page = rf"/{account}/{STAGING_CONTAINER}/[^?]*\.vhd", "comp=page(&|$)"
     return {
@@ -123,16 +72,16 @@ def phases(world: World, account: str) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 async def known(world: World) -> World:
-    """The world's image has a manifest: a lab got it before."""
+    """A world whose image has a manifest, because it was copied to a lab before."""
     world.add_lab("before")
-    async with open_copier(world) as (_, copier):
+    async with copier_of(world) as copier:
         await copy_image(copier, world, "before")
     return world
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_in_any_phase_costs_no_byte_and_leaves_nothing(known: World, fault: str) -> None:
-    """Struck once, the copy ends whole and equal; where it ends the run, the error is one line and the next goes on."""
+async def test_a_copy_with_a_fault_in_any_phase_is_complete_and_leaves_nothing(known: World, fault: str) -> None:
+    """After one fault the copy equals its source; if the run fails, the error is one line and the next run resumes."""
     world = known
     chosen = [phase for phase in phases(world, "") if fault not in OF_RANGES or phase in OF_WRITES]
     rules = []
@@ -143,7 +92,7 @@ async def test_a_fault_in_any_phase_costs_no_byte_and_leaves_nothing(known: Worl
     world.cloud.set_faults(rules)
     async with a_run(world) as run:
         ended = await asyncio.gather(*(run.stage_and_release(world, phase) for phase in chosen), return_exceptions=True)
-    assert [rule["hits"] for rule in world.cloud.faults()] == [1] * len(chosen), "every phase was struck"
+    assert [rule["hits"] for rule in world.cloud.faults()] == [1] * len(chosen), "every phase had its fault"
     failed = {(fault, phase) for phase, error in zip(chosen, ended, strict=True) if error is not None}
     assert failed == {each for each in ENDS_THE_RUN if each[0] == fault}, ended
     for error in ended:
@@ -158,8 +107,10 @@ async def test_a_fault_in_any_phase_costs_no_byte_and_leaves_nothing(known: Worl
 
 @pytest.mark.timeout(240)
 @pytest.mark.randomized(seeds=(0,), steps=4)
-async def test_two_drawn_faults_cost_no_byte_and_leave_nothing(known: World, seed: int, steps: int) -> None:
-    """So many labs as steps, each struck twice: every run that ends early says why, and the third ends well for all."""
+async def test_a_copy_with_two_random_faults_is_complete_and_leaves_nothing(
+    known: World, seed: int, steps: int
+) -> None:
+    """`steps` labs, each with two faults: every failed run reports why, and the third one succeeds for all."""
     world, draw = known, random.Random(seed)
     everything = [(fault, phase) for fault in FAULTS for phase in phases(world, "")]
     possible = [(fault, phase) for fault, phase in everything if fault not in OF_RANGES or phase in OF_WRITES]
@@ -183,10 +134,10 @@ async def test_two_drawn_faults_cost_no_byte_and_leave_nothing(known: World, see
 
 
 @pytest.mark.parametrize("fault", ["server error", "dropped", "token expired", "source access expired", "busy"])
-async def test_a_fault_that_does_not_end_ends_the_run_and_keeps_what_is_there(
+async def test_a_permanent_fault_fails_the_run_and_keeps_its_progress(
     known: World, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within its bounds the error comes; once the fault is over, the next run moves the rest and no more."""
+    """The run fails within bounds; after the fault, the next run copies the rest and no more."""
     monkeypatch.setattr(transfer, "FIRST_WAIT", 0.02)
     monkeypatch.setattr(transfer, "BUSY_SECONDS", 2.0)
     world = known
@@ -204,8 +155,8 @@ async def test_a_fault_that_does_not_end_ends_the_run_and_keeps_what_is_there(
     assert world.staged(world.labs["web"]) == []
 
 
-async def test_a_missing_role_ends_the_run_at_once_and_is_named(known: World) -> None:
-    """What no second attempt can mend is not tried again, and the error tells the role."""
+async def test_a_missing_role_fails_the_run_without_a_retry_and_is_named(known: World) -> None:
+    """A retry cannot help, and the error names the role."""
     world = known
     refusal = {"status": 403, "code": "AuthorizationPermissionMismatch"}
     rule = phases(world, world.labs["web"].account)["middle"]
@@ -216,8 +167,8 @@ async def test_a_missing_role_ends_the_run_at_once_and_is_named(known: World) ->
     assert [each["hits"] for each in world.cloud.faults()] == [1]
 
 
-async def test_a_relay_whose_copy_fails_is_done_without(known: World) -> None:
-    """Its readers copy from the factory and say so; the relay's own lab keeps its error for itself."""
+async def test_a_relay_whose_copy_fails_is_not_used(known: World) -> None:
+    """Its readers copy from the factory, with a warning; only the relay's own lab fails."""
     world = known
     world.add_lab("relay")
     world.add_lab("reader")
@@ -226,67 +177,57 @@ async def test_a_relay_whose_copy_fails_is_done_without(known: World) -> None:
     world.cloud.set_faults([{"service": "blob", "action": refusal, **rule}])
     relay = relay_of(world)
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "reader"), user_of("reader"), relay, run.watcher)
+        await run.stage(world, "reader", relay)
     assert staged_equals_source(world, "reader")
-    assert any("copying from the factory" in message for message in run.watcher.messages)
+    assert any("copying from the factory" in message for message in run.shown.messages)
 
 
-async def test_an_image_crosses_to_a_region_once_and_the_relay_stays_until_it_is_read(known: World) -> None:
-    """Three accounts of one region: one reads the factory, two read the relay, whose release waits for them."""
+async def test_an_image_is_copied_to_a_region_once_and_the_relay_is_kept_until_it_is_read(known: World) -> None:
+    """Three accounts of a region: one reads the factory, two read the relay, whose release waits for them."""
     world = known
     for name in ("relay", "second", "third"):
         world.add_lab(name)
-    relay = replace(relay_of(world), uses=2)
+    relay = relay_of(world, uses=2)
     add_md5s(world)
     manifest, content = manifest_of(world), source_blob(world).download_blob().readall()
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "relay"), user_of("relay"), relay, run.watcher)
-        releasing = asyncio.ensure_future(run.staging.release(relay.blob, user_of("relay"), run.watcher))
+        await run.stage(world, "relay", relay)
+        releasing = asyncio.ensure_future(run.release(world, "relay"))
         requests = {lab: request_of(world, lab) for lab in ("second", "third")}
-        source_blob(world).delete_blob()  # so what is copied from now on comes from elsewhere
+        source_blob(world).delete_blob()  # so that later copies cannot read it
         for lab, request in requests.items():
             assert not releasing.done()
-            await run.staging.stage(request, user_of(lab), relay, run.watcher)
+            await run.staging.stage(request, user_of(lab), relay, run.shown)
         await releasing
     assert manifest and run.totals.moved == 3 * manifest.allocated
     assert all(staged_blob(world, lab).download_blob().readall() == content for lab in requests)
     assert world.staged(world.labs["relay"]) == []
 
 
-async def test_a_relay_does_not_wait_for_ever_for_copies_that_do_not_come(known: World) -> None:
-    """While nothing is copied its patience ends; one that comes later copies from the factory."""
+async def test_a_relay_does_not_wait_forever_for_planned_copies(known: World) -> None:
+    """Its timeout expires while no copy runs; a later copy reads the factory."""
     world = known
     world.add_lab("relay")
     world.add_lab("late")
-    relay = replace(relay_of(world), uses=5)
+    relay = relay_of(world, uses=5)
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "relay"), user_of("relay"), relay, run.watcher)
-        await run.staging.release(relay.blob, user_of("relay"), run.watcher)
+        await run.stage(world, "relay", relay)
+        await run.release(world, "relay")
         assert world.staged(world.labs["relay"]) == []
-        await run.staging.stage(request_of(world, "late"), user_of("late"), relay, run.watcher)
+        await run.stage(world, "late", relay)
     assert staged_equals_source(world, "late") and world.staged(world.labs["relay"]) == []
 
 
-async def test_a_relay_that_its_reader_began_is_its_own_labs_to_remove(known: World) -> None:
-    """A reader that comes first makes it for the relay's lab, whose copy then is a matter of nothing."""
+async def test_a_relay_that_its_reader_started_is_removed_by_its_own_lab(known: World) -> None:
+    """A reader that is first copies it for the relay's lab, whose own copy then moves nothing."""
     world = known
     world.add_lab("relay")
     world.add_lab("reader")
     relay = relay_of(world)
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "reader"), user_of("reader"), relay, run.watcher)
+        await run.stage(world, "reader", relay)
     async with a_run(world) as run:
-        await run.staging.stage(request_of(world, "relay"), user_of("relay"), None, run.watcher)
+        await run.stage(world, "relay")
         assert run.totals.moved == 0
-        await run.staging.release(relay.blob, user_of("relay"), run.watcher)
+        await run.release(world, "relay")
     assert world.staged(world.labs["relay"]) == []
-
-
-def relay_of(world: World) -> Relay:
-    """The staged VHD of the lab `relay`, with one reader."""
-    return Relay(staged_ref(world, "relay"), 1, user_of("relay"))
-
-
-def source_blob(world: World) -> Any:
-    (vhd,) = world.images.values()
-    return world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd)

@@ -1,12 +1,13 @@
-"""kill -9 of the provider at random moments: the next one moves the rest, and nothing is lost or left over.
+"""kill -9 of the provider at random moments: the next one copies the rest; nothing is lost or orphaned.
 
-Moments are drawn from a seed, in page writes that were done.
+A seed determines the moments, counted in finished page writes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -14,17 +15,17 @@ import pytest
 
 from imagefactory.images.ranges import PIECE_BYTES
 from tests.e2e.world import MIB, STAGING_CONTAINER, World
-from tests.vhdcopy.copying import account_id, request_of, staged_equals_source
+from tests.vhdcopy.copying import inputs_of, release_of, staged_equals_source
 from tests.vhdcopy.plugin import COPY, RELEASE, Plugin, running
 
 PIECES_PER_SECOND = 10
-"""The emulator's limit: a copy takes some seconds, its ranges end one after the other, and a record is written."""
+"""The emulator's limit: a copy takes some seconds, its ranges finish one by one, and a record is written."""
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.randomized(seeds=(7,), steps=10)
 async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
-    world: World, shell: dict[str, str], seed: int, steps: int
+    world: World, shell: dict[str, str], python: Path, seed: int, steps: int
 ) -> None:
     """Whatever the moment, the staged VHD is the factory's byte for byte, and what was recorded is not moved again."""
     draw = random.Random(seed)
@@ -37,7 +38,7 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
         lab = f"lab{kill}"
         world.add_lab(lab)
         world.cloud.clear_calls()
-        inputs = inputs_of(world, lab, name)
+        inputs = inputs_of(world, lab)
         total = 26 if not fresh else fresh // PIECE_BYTES
         moment = draw.randrange(total)
         async with running(shell) as first:
@@ -49,7 +50,7 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
             await creating
         before = sum(writes(world, lab))
         recorded = any(blob.endswith(".gz") for blob in world.staged(world.labs[lab]))
-        async with running(shell) as second:
+        async with running(shell, python) as second:
             answer = await second.create(COPY, inputs)
             assert await asyncio.to_thread(staged_equals_source, world, lab), f"seed {seed}, kill {kill} at {moment}"
             world.seed_standing(world.labs[lab], name, {"ImagePath": "Win2016/Datacenter.json"})
@@ -64,32 +65,8 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     assert any(recorded_at) and sum(again) < 0.9 * steps * whole, (seed, again)
 
 
-def inputs_of(world: World, lab: str, image: str) -> dict[str, Any]:
-    """The inputs of a VhdCopy of the world's one image into a lab."""
-    request = request_of(world, lab)
-    return {
-        "sourceUrl": request.source.url,
-        "sourceAccountId": request.source.account_id.lower(),
-        "sourceLength": float(request.source_length),
-        "sourceCreated": request.source_created.isoformat(),
-        "destinationUrl": request.destination.url,
-        "destinationAccountId": account_id(world, world.labs[lab]).lower(),
-        "imageId": f"{world.labs[lab].id}/customimages/{image}".lower(),
-    }
-
-
-def release_of(copy: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs of the release that follows a copy."""
-    return {
-        "url": outputs["url"],
-        "accountId": copy["destinationAccountId"],
-        "imageId": copy["imageId"],
-        "copyId": outputs["copyId"],
-    }
-
-
 async def unanswered(plugin: Plugin, inputs: dict[str, Any]) -> None:
-    """A create whose provider dies, unless it ended before."""
+    """A create whose provider is killed, unless it finished before."""
     try:
         await plugin.create(COPY, inputs)
     except grpc.aio.AioRpcError:
@@ -97,7 +74,7 @@ async def unanswered(plugin: Plugin, inputs: dict[str, Any]) -> None:
 
 
 def writes(world: World, lab: str) -> list[int]:
-    """Bytes of each range that was written into a lab's account."""
+    """The bytes of each range that was written into a lab's account."""
     place = f"/{world.labs[lab].account}/{STAGING_CONTAINER}/"
     return [
         call["length"]

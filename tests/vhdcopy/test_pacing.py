@@ -1,4 +1,4 @@
-"""Pacing as arithmetic: a simulated storage account with a limit, and the pacer's rules over a clock of its own."""
+"""Pacing as arithmetic: a simulated storage account with a limit, and the pacer with its own clock."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Jumping(selectors.SelectSelector):
 
 @dataclass
 class Service:
-    """A storage account that bears `limit` bytes per second, and refuses what would queue for over `queue` seconds."""
+    """A storage account that sustains `limit` bytes per second; busy if a request would queue over `queue` seconds."""
 
     limit: float
     queue: float
@@ -48,7 +48,7 @@ class Service:
     served: float = 0.0
 
     async def write(self, length: int) -> bool:
-        """Whether it was done; False: busy."""
+        """Return whether it was written; False: busy."""
         now = asyncio.get_running_loop().time()
         start = max(now, self.free_at)
         if start - now > self.queue:
@@ -61,7 +61,7 @@ class Service:
 
 
 async def copy_without_end(service: Service, pacer: Pacer) -> None:
-    """One blob, as a transfer moves it."""
+    """Copy one blob, like a transfer."""
     window, running = Window(), set[asyncio.Task[None]]()
 
     async def move(ticket: Ticket) -> None:
@@ -83,7 +83,7 @@ async def copy_without_end(service: Service, pacer: Pacer) -> None:
 @pytest.mark.parametrize("queue", [0.25, 0.5, 2.0])
 @pytest.mark.parametrize("limit", [60 * MIB, 300 * MIB, 2000 * MIB])
 def test_an_account_with_a_limit_is_used_to_nine_tenths_of_it(limit: float, queue: float, blobs: int) -> None:
-    """Half the rate after a refusal, back within a second, slowly beyond: little of the limit is lost."""
+    """Half the rate after a busy response, back within a second, then slow growth: little of the limit is lost."""
     seconds, service, loop = 10.0, Service(limit, queue), VirtualTime()
 
     async def story() -> None:
@@ -102,8 +102,8 @@ def test_an_account_with_a_limit_is_used_to_nine_tenths_of_it(limit: float, queu
     assert service.served / (limit * seconds) > 0.9, service
 
 
-def test_a_refusal_halves_the_rate_once_for_all_requests_that_were_under_way() -> None:
-    """Sixteen refusals of one moment are one sign, not sixteen."""
+def test_a_busy_response_halves_the_rate_once_for_all_requests_in_flight() -> None:
+    """Sixteen busy responses of one moment count once."""
     account = Account()
     for tick in range(20):
         account.ended(9.0 + tick / 20, 10 * MIB)
@@ -112,11 +112,11 @@ def test_a_refusal_halves_the_rate_once_for_all_requests_that_were_under_way() -
     for _ in range(15):
         account.busy(10.0, 9.5, None)
     assert account.rate(10.0) == once
-    assert once is not None and 80 * MIB < once < 110 * MIB  # it bore 200 MiB/s
+    assert once is not None and 80 * MIB < once < 110 * MIB  # it sustained 200 MiB/s
 
 
 def test_nothing_is_sent_to_a_busy_account_before_its_retry_after() -> None:
-    """Retry-After closes the account, and the others go on."""
+    """Retry-After pauses the account; requests to other accounts continue."""
     slept: list[float] = []
     now = [100.0]
 
@@ -138,7 +138,7 @@ def test_nothing_is_sent_to_a_busy_account_before_its_retry_after() -> None:
 
 
 def test_a_cap_holds_for_all_accounts_together() -> None:
-    """`maxMbps` is megabits per second, whatever the number of accounts."""
+    """`maxMbps` is megabits per second, for any number of accounts."""
     now = [0.0]
 
     async def sleep(seconds: float) -> None:
@@ -150,11 +150,11 @@ def test_a_cap_holds_for_all_accounts_together() -> None:
             pacer.left(await pacer.admit(f"account{number % 3}", 1_000_000))
 
     asyncio.run(story())
-    assert now[0] == pytest.approx(9.9)  # 100 MB at 10 MB/s, the first at once
+    assert now[0] == pytest.approx(9.9)  # 100 MB at 10 MB/s, the first immediately
 
 
 def test_no_more_requests_are_in_flight_than_allowed() -> None:
-    """The next one waits until one has left; leaving twice frees one place only."""
+    """The next one waits until one has left; leaving twice frees only one slot."""
 
     async def story() -> None:
         pacer = Pacer(in_flight=2)
@@ -176,8 +176,8 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 10**8)), min_size=1), st.floats(1e3, 1e9))
-def test_a_bucket_never_lets_more_pass_than_its_rate(asked: list[tuple[float, int]], rate: float) -> None:
-    """Whatever the pauses, between any two things that pass lies the time that the first one costs."""
+def test_a_bucket_never_exceeds_its_rate(asked: list[tuple[float, int]], rate: float) -> None:
+    """For any pauses: between two requests there is at least the time that the first one costs."""
     bucket, now, passed = Bucket(), 0.0, []
     for pause, cost in asked:
         now += pause

@@ -1,4 +1,4 @@
-"""The provider's servicer in this process: what a cancellation reaches, and what it answers."""
+"""The provider's servicer in this process: what a cancellation reaches, and its response."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from pulumi.runtime.proto import provider_pb2
 
 from providers.vhdcopy import server
 from providers.vhdcopy.progress import EngineLog
+from providers.vhdcopy.resource import Inputs
 
 KIND = "vhdcopy:index:VhdCopy"
 URN = f"urn:pulumi:test::imagefactory::imagefactory:labs:LabImages${KIND}::web@1/image"
 
 
 class Aborted(Exception):
-    """The answer to a call that failed."""
+    """The response to a failed call."""
 
 
 class Answering:
     """A call's context, which turns an abort into an exception, as grpc does."""
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, bytes], ...]) -> None:
-        raise AssertionError("a deletion keeps nothing half-made")
+        raise AssertionError("a deletion keeps no partial failure")
 
     async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         raise Aborted(code, details)
 
 
 class Waiting:
-    """A resource whose deletion waits, as for copies that read a relay."""
+    """A resource whose deletion waits, like one for copies that read a relay."""
+
+    inputs = Inputs
 
     def __init__(self) -> None:
         self.began = asyncio.Event()
@@ -42,17 +45,17 @@ class Waiting:
 
 
 class Open:
-    """Connections that are open."""
+    """Open connections."""
 
     async def services(self) -> None:
-        """Nothing is asked of them."""
+        """There are none."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
 async def test_ctrl_c_reaches_a_deletion_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends at once and answers that it was cancelled, so the engine keeps the resource."""
+    """It stops immediately and responds that it was canceled, so the engine keeps the resource."""
     waiting = Waiting()
     monkeypatch.setitem(server.RESOURCES, KIND, waiting)
     servicer = server.VhdCopyProvider(EngineLog("127.0.0.1:1"))

@@ -1,4 +1,4 @@
-"""The copier that lets the storage service copy, in this process against the real blob emulator."""
+"""The copier that asks the storage service to copy, in this process against the real blob emulator."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from imagefactory.copying.service_copy import ServiceCopier
 from imagefactory.observed.blobs import CopyState
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, World
 from tests.vhdcopy.copying import (
-    copier_of,
     copy_image,
-    open_copier,
+    page_blobs,
     request_of,
+    service_copier_of,
+    source_blob,
+    source_pieces,
     staged_equals_source,
     staged_ref,
 )
 from tests.vhdcopy.forgeries import WISH, stage_as_whole
-from tests.vhdcopy.test_ranged_copy import source_blob, source_pieces
 
 
-async def test_a_copy_that_the_service_forgets_is_aborted_and_started_again(world: World) -> None:
-    """No progress for the stated time: the pending copy is aborted, the second one finishes."""
+async def test_a_copy_that_stalls_is_aborted_and_restarted(world: World) -> None:
+    """After the timeout without progress, the pending copy is aborted, and the second one finishes."""
     world.service(world.labs["web"]).create_container(STAGING_CONTAINER)
     world.cloud.set_faults([{"service": "blob", "path": STAGING_CONTAINER, "nth": 1, "action": {"copyStalls": True}}])
-    async with copier_of(world, "service") as copier:
+    async with service_copier_of(world) as copier:
         await copy_image(copier, world)
     assert world.copies() == 2 and staged_equals_source(world)
 
 
-async def test_a_copy_that_never_moves_is_an_error_and_stays_no_pending_one(world: World) -> None:
-    """After the stated number of attempts the error tells of the missing progress."""
+async def test_a_copy_that_always_stalls_is_an_error_and_is_not_left_pending(world: World) -> None:
+    """After the last attempt, the error names the missing progress."""
     world.cloud.set_faults([{"service": "blob", "path": STAGING_CONTAINER, "action": {"copyStalls": True}}])
-    async with copier_of(world, "service") as copier:
+    async with service_copier_of(world) as copier:
         with pytest.raises(CopyError, match="no progress for 1 s"):
             await copy_image(copier, world)
     (staged,) = world.service(world.labs["web"]).get_container_client(STAGING_CONTAINER).list_blobs(include=["copy"])
     assert staged.copy.status == "aborted"
 
 
-async def test_an_unfinished_copy_of_what_the_source_was_before_gives_way_to_the_new_one(world: World) -> None:
-    """A VHD that the factory wrote anew under its name is copied over the copy of the old one, which is ours."""
+async def test_an_unfinished_copy_of_an_earlier_version_of_the_source_is_replaced(world: World) -> None:
+    """The factory VHD was rewritten under its name: it is copied over the copy of its earlier version."""
     world.cloud.set_latencies({"copySeconds": 600})
     old = request_of(world)
     source = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, old.source.file_name)
@@ -61,23 +62,23 @@ async def test_an_unfinished_copy_of_what_the_source_was_before_gives_way_to_the
     for offset in range(0, len(content), 4 * MIB):
         page = content[offset : offset + 4 * MIB]
         source.upload_page(page, offset, len(page))
-    async with copier_of(world, "service") as copier:
+    async with service_copier_of(world) as copier:
         await copy_image(copier, world)
     assert staged_equals_source(world)
 
 
-async def test_a_relay_is_not_read_by_a_copier_that_cannot_check_it(world: World) -> None:
-    """The service checks no digest of what it copies by itself: the copy is made from the factory's VHD."""
+async def test_a_relay_is_not_read_by_a_copier_that_cannot_verify_it(world: World) -> None:
+    """The service does not verify digests in its own copy, so the factory VHD is copied."""
     world.add_lab("relay")
     blob = stage_as_whole(world, "relay", source_blob(world), dict.fromkeys(source_pieces(world), ""))
     blob.upload_page(WISH.ljust(512), source_pieces(world)[1].offset, 512)
-    async with copier_of(world, "service") as copier:
+    async with service_copier_of(world) as copier:
         await copy_image(copier, world, via=staged_ref(world, "relay"))
     assert staged_equals_source(world)
 
 
-async def test_a_copy_that_somebody_else_began_meanwhile_is_not_overwritten(world: World) -> None:
-    """What was seen is replaced, and nothing else: the other run's copy is taken over."""
+async def test_a_copy_that_another_run_started_meanwhile_is_not_overwritten(world: World) -> None:
+    """Only the blob that was read is replaced: the other run's copy is adopted."""
     request = request_of(world)
     container = world.service(world.labs["web"]).create_container(STAGING_CONTAINER)
     blob = container.get_blob_client(request.destination.file_name)
@@ -87,13 +88,13 @@ async def test_a_copy_that_somebody_else_began_meanwhile_is_not_overwritten(worl
     begun: list[str] = []
 
     class Beaten(PageBlobs):
-        """Another run starts its copy between a look and the start."""
+        """Another run starts its copy between the read and the start."""
 
         async def start_copy(self, *given: Any, overwrite_etag: str | None = None) -> CopyState | None:
             if overwrite_etag and not begun:
                 begun.append(str(blob.start_copy_from_url(source, metadata=request.mark)["copy_id"]))
             return await super().start_copy(*given, overwrite_etag=overwrite_etag)
 
-    async with open_copier(world, "service") as (blobs, _):
+    async with page_blobs(world) as blobs:
         copied = await copy_image(ServiceCopier(Beaten(blobs._accounts)), world)
     assert [copied.copy_id] == [blob.get_blob_properties().copy.id] == begun and staged_equals_source(world)

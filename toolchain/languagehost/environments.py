@@ -1,6 +1,6 @@
-"""Python environments of programs and plugins: which interpreter, which Pulumi packages, how they are installed.
+"""Python environments of programs and plugins: their interpreter and their installed packages.
 
-Owns the reading of the runtime options `virtualenv` and `toolchain`. It refuses every tool chain but pip.
+Parses the runtime options `virtualenv` and `toolchain`. Does not support toolchains other than pip.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from importlib import metadata
 from pathlib import Path
 
 
-class EnvironmentFault(Exception):
-    """An environment that cannot be used; the text says what to do."""
+class PythonEnvironmentError(Exception):
+    """An environment that cannot be used; the message has the remedy."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The Python environment of one program or plugin; `folder` is None where it is the machine's own Python."""
+    """The Python environment of one program or plugin; `folder` is None for the machine's own Python."""
 
     folder: Path | None
 
     @classmethod
     def of(cls, root: str, program: str, options: Mapping[str, object]) -> Environment:
-        """Read runtime options as the official host does: a relative `virtualenv` is looked for beside the program,
-        then beside the project file. Raises EnvironmentFault for another tool chain than pip."""
+        """Parse runtime options as the official host does: a relative `virtualenv` is a folder beside the program, else
+        beside the project file. Raises PythonEnvironmentError for a toolchain other than pip."""
         toolchain = options.get("toolchain") or "pip"
         if str(toolchain).lower() != "pip":
-            raise EnvironmentFault(
-                f"runtime option toolchain: {toolchain!r} is not known to this language host, so nothing was run. "
+            raise PythonEnvironmentError(
+                f"runtime option toolchain: {toolchain!r} is not supported by this language host; nothing was run. "
                 "Use `toolchain: pip`, or install the official pulumi CLI"
             )
         name = options.get("virtualenv")
@@ -43,22 +43,22 @@ class Environment:
 
     @property
     def python(self) -> str:
-        """Path of the interpreter. Raises EnvironmentFault if there is none."""
+        """Path of the interpreter. Raises PythonEnvironmentError if there is none."""
         if self.folder is None:
             found = shutil.which("python3") or shutil.which("python")
             if found is None:
-                raise EnvironmentFault("python3: not on the PATH, so nothing was run. Set the option `virtualenv`")
+                raise PythonEnvironmentError("python3: not on the PATH; nothing was run. Set the option `virtualenv`")
             return found
         python = self.folder / "bin" / "python"
         if not (self.folder / "pyvenv.cfg").is_file() or not python.exists():
-            raise EnvironmentFault(
-                f"{self.folder}: it is not a Python environment, so nothing was run. Make it with "
-                "`python3 dev.py setup`, or with `pulumi install`"
+            raise PythonEnvironmentError(
+                f"{self.folder}: is not a Python environment; nothing was run. Create it with "
+                "`python3 dev.py setup` or `pulumi install`"
             )
         return str(python)
 
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
-        """`base` with this environment activated."""
+        """Return `base` with this environment activated."""
         result = dict(base)
         if self.folder is not None:
             result["VIRTUAL_ENV"] = str(self.folder)
@@ -67,13 +67,13 @@ class Environment:
         return result
 
     def site_packages(self) -> list[str]:
-        """Folders that hold the installed packages; none for the machine's own Python, which is not searched."""
+        """Return the folders of installed packages; none for the machine's own Python, which is not searched."""
         if self.folder is None:
             return []
         return [str(path) for path in self.folder.glob("lib/python3*/site-packages")]
 
     def plugins(self) -> Iterator[Mapping[str, str]]:
-        """Each `pulumi-plugin.json` of an installed package that names a resource plugin: name, version, server."""
+        """Yield each `pulumi-plugin.json` of an installed package with a resource plugin: name, version, server."""
         for site in self.site_packages():
             for path in sorted(Path(site).glob("*/pulumi-plugin.json")):
                 plugin = json.loads(path.read_text("utf-8"))
@@ -81,12 +81,12 @@ class Environment:
                     yield plugin
 
     def dependencies(self, transitive: bool) -> dict[str, str]:
-        """Installed packages and their versions; without `transitive` only those that no other one requires."""
+        """Return installed packages and their versions; without `transitive`, only those that no other requires."""
         found = list(metadata.distributions(path=self.site_packages()))
         required = {project(line) for each in found for line in each.requires or [] if not transitive}
         return {each.name: each.version for each in found if project(each.name) not in required}
 
 
 def project(requirement: str) -> str:
-    """The normalised project name (PEP 503) that a requirement line begins with."""
+    """Return the normalized project name (PEP 503) at the start of a requirement line."""
     return re.sub(r"[-_.]+", "-", re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]).lower()

@@ -1,7 +1,7 @@
-"""Starts a command that dies with the process that started it. Run as a script: `launch.py PARENT_PID COMMAND...`.
+"""Starts a command that is killed if its parent dies. Run as a script: `launch.py PARENT_PID COMMAND...`.
 
-Owns the death signal and nothing else; it then becomes the command. A host that is killed takes its program and its
-providers along. On systems other than Linux, which have no death signal, the command simply starts.
+Sets the parent death signal, then becomes the command, so that programs and providers do not survive a killed host.
+Systems other than Linux have no such signal; there it only starts the command.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-"""Linux, prctl(2): the signal that this process gets when its parent ends. Kept across exec."""
+"""Linux, prctl(2): the signal that this process receives when its parent dies. Kept across exec."""
 
 
 def main(parent: int, command: list[str]) -> None:
-    """Become `command`. Does not return; raises OSError if it cannot be started."""
+    """Become `command`. Raises OSError if it cannot be started."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
-            # The parent ended before the signal was set.
+            # The parent died before the signal was set.
             sys.exit(1)
     os.execv(command[0], command)  # noqa: S606 - no shell is the point
 

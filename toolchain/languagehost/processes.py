@@ -1,7 +1,7 @@
 """Child processes of the language host: programs, providers, installations.
 
-Owns their end: none outlives the call that it serves, nor the host. Children stay in the host's process group, so the
-engine's own kill of that group reaches them too.
+Stops each child with the call that started it, and all children with the host. Children are in the host's process
+group, so the engine's kill of that group reaches them, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import IO, Literal, NamedTuple
 
 GRACE_SECONDS = 5.0
-"""Between the request to end and the kill: what the engine itself gives a plugin."""
+"""Between the request to exit and the kill; the engine gives a plugin the same time."""
 
 LAUNCH = str(Path(__file__).with_name("launch.py"))
 
@@ -29,13 +29,13 @@ class Chunk(NamedTuple):
 
 
 class Child:
-    """A started child. `stop` may be called from any thread, any number of times, also when it has ended."""
+    """A started child. `stop` may be called from any thread, repeatedly, and after the child has exited."""
 
-    _all: set[Child] = set()  # noqa: RUF012 - shared on purpose: every living child, for `stop_all`
+    _all: set[Child] = set()  # noqa: RUF012 - shared on purpose: all running children, for `stop_all`
     _lock = threading.Lock()
 
     def __init__(self, command: Sequence[str], *, cwd: str, env: Mapping[str, str], capture: bool) -> None:
-        """Start `command` (an absolute program path first). Its output goes to the host's own unless `capture`."""
+        """Start `command` (an absolute program path first). Without `capture`, its output is the host's output."""
         output = subprocess.PIPE if capture else None
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", LAUNCH, str(os.getpid()), *command],
@@ -49,14 +49,14 @@ class Child:
             self._all.add(self)
 
     def wait(self) -> int:
-        """The exit code, negative for a signal, when the child has ended."""
+        """Wait until the child exits and return its exit code, negative for a signal."""
         code = self._process.wait()
         with self._lock:
             self._all.discard(self)
         return code
 
     def output(self) -> Iterator[Chunk]:
-        """Captured output as it comes, until both streams are at their end."""
+        """Yield captured output as it arrives, until both streams are closed."""
         chunks: SimpleQueue[Chunk | None] = SimpleQueue()
 
         def pump(stream: Literal["stdout", "stderr"], pipe: IO[bytes]) -> None:
@@ -67,16 +67,16 @@ class Child:
         assert self._process.stdout is not None and self._process.stderr is not None  # noqa: S101 - capture=True
         threading.Thread(target=pump, args=("stdout", self._process.stdout), daemon=True).start()
         threading.Thread(target=pump, args=("stderr", self._process.stderr), daemon=True).start()
-        ended = 0
-        while ended < 2:
+        closed = 0
+        while closed < 2:
             chunk = chunks.get()
             if chunk is None:
-                ended += 1
+                closed += 1
             else:
                 yield chunk
 
     def stop(self) -> None:
-        """Ask the child to end, and kill it after GRACE_SECONDS. Returns at once."""
+        """Send SIGTERM, and SIGKILL after GRACE_SECONDS. Does not wait."""
         if self._process.poll() is None:
             self._process.terminate()
             killer = threading.Timer(GRACE_SECONDS, self._process.kill)
@@ -85,10 +85,10 @@ class Child:
 
     @classmethod
     def stop_all(cls) -> None:
-        """End every living child, and wait until they have ended."""
+        """Stop all running children and wait until they have exited."""
         with cls._lock:
-            living = list(cls._all)
-        for child in living:
+            running = list(cls._all)
+        for child in running:
             child.stop()
-        for child in living:
+        for child in running:
             child.wait()

@@ -1,10 +1,9 @@
-"""Runs one Pulumi program as `__main__`, connected to the engine. Run as a script by the language host, with the
-project's own Python.
+"""Runs one Pulumi program as `__main__`, connected to the engine. The language host starts it as a script, with the
+project's Python.
 
-Owns how a program's end is told: 0 done, 32 failed and already said why (the engine adds nothing), anything else
-failed. A RunError is shown as its message alone, any other exception with the program's part of its traceback.
-Configuration comes in the environment (PULUMI_CONFIG, PULUMI_CONFIG_SECRET_KEYS), never in the process list. It refuses
-to guess: a folder without `__main__.py` is an error.
+Exit codes: 0 success, 32 failed with an error that was printed (the engine prints no other), others failed. Prints a
+RunError without a traceback, other exceptions with the program's part of it. Reads configuration from the environment
+(PULUMI_CONFIG, PULUMI_CONFIG_SECRET_KEYS), which other users cannot read, unlike the process list.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypedDict
 
-SHOWN = 32
-"""Exit code: failed, and the user has been told (the official host's own convention)."""
+FAILED_WITH_MESSAGE = 32
+"""Exit code: failed, and the error was printed (as the official host defines it)."""
 
 
 class Settings(TypedDict):
-    """What a run is told: keyword arguments of `pulumi.runtime.Settings`."""
+    """The keyword arguments of `pulumi.runtime.Settings`."""
 
     monitor: str
     engine: str
@@ -38,7 +37,7 @@ class Settings(TypedDict):
 
 
 def run(settings: Settings, folder: str, entry_point: str, arguments: list[str]) -> int:
-    """Run `entry_point` (a file, or a folder with `__main__.py`) from `folder`. Returns the process's exit code."""
+    """Run `entry_point` (a file, or a folder with `__main__.py`) in `folder`. Return the process's exit code."""
     try:
         import pulumi
         import pulumi.runtime
@@ -57,10 +56,10 @@ def run(settings: Settings, folder: str, entry_point: str, arguments: list[str])
 
     main = program / "__main__.py" if program.is_dir() else program
     if not main.is_file():
-        pulumi.log.error(f"{program}: it has no __main__.py, so there is no program to run. Create it, or set `main`")
-        return SHOWN
+        pulumi.log.error(f"{program}: has no __main__.py; no program was run. Create it, or set `main` in Pulumi.yaml")
+        return FAILED_WITH_MESSAGE
 
-    # A program that fails leaves futures of its graph unobserved; asyncio's complaints about them would hide the cause.
+    # A failed program leaves futures that nothing awaits; asyncio's warnings about them would hide the cause.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -73,7 +72,7 @@ def run(settings: Settings, folder: str, entry_point: str, arguments: list[str])
         return 1
     except Exception as error:
         pulumi.log.error("Program failed with an unhandled exception:\n" + own_traceback(error, main))
-        return SHOWN
+        return FAILED_WITH_MESSAGE
     finally:
         executor.shutdown(wait=True)
         loop.close()
@@ -81,7 +80,7 @@ def run(settings: Settings, folder: str, entry_point: str, arguments: list[str])
 
 
 def own_traceback(error: Exception, main: Path) -> str:
-    """The traceback from the program's first line on; all of it if the error came before that."""
+    """Return the traceback from the program's first line on, or all of it if the program was not reached."""
     frame = error.__traceback__
     while frame is not None and Path(frame.tb_frame.f_code.co_filename).resolve() != main:
         frame = frame.tb_next
@@ -89,6 +88,6 @@ def own_traceback(error: Exception, main: Path) -> str:
 
 
 if __name__ == "__main__":
-    # Nothing of the host's folder may be imported by the program.
+    # The program must not import modules from the host's folder.
     del sys.path[0]
     sys.exit(run(json.loads(sys.argv[1]), *json.loads(sys.argv[2])))

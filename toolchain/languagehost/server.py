@@ -1,7 +1,7 @@
-"""The gRPC service `pulumirpc.LanguageRuntime` of the Python language host, and its serving.
+"""The gRPC service `pulumirpc.LanguageRuntime` of the Python language host.
 
-Owns the translation between the engine's calls and processes; each Run is a process of its own, so that a program that
-crashes or hangs does not take the host along. It refuses (Unimplemented) what only code generation needs.
+Runs each call's program in a process of its own, so that a crash or hang does not affect the host. Does not implement
+the calls that only code generation needs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 from google.protobuf import empty_pb2, json_format
@@ -21,15 +22,17 @@ from pulumi.runtime.proto import language_pb2 as messages
 from pulumi.runtime.proto import plugin_pb2
 from pulumi.runtime.proto.language_pb2_grpc import LanguageRuntimeServicer, add_LanguageRuntimeServicer_to_server
 
-from toolchain.languagehost.environments import Environment, EnvironmentFault
+from toolchain.languagehost.environments import Environment, PythonEnvironmentError
 from toolchain.languagehost.processes import Child
-from toolchain.languagehost.program import SHOWN, Settings
+from toolchain.languagehost.program import FAILED_WITH_MESSAGE, Settings
 
 PROGRAM = str(Path(__file__).with_name("program.py"))
 
+Response = TypeVar("Response")
+
 
 class LanguageHost(LanguageRuntimeServicer):
-    """Answers one engine. Every call that starts a process ends it when the engine gives the call up."""
+    """The language host of one engine. When the engine cancels a call, the process of that call is stopped."""
 
     def __init__(self, engine_address: str) -> None:
         self._engine_address = engine_address
@@ -46,8 +49,7 @@ class LanguageHost(LanguageRuntimeServicer):
     def GetRequiredPackages(
         self, request: messages.GetRequiredPackagesRequest, context: grpc.ServicerContext
     ) -> messages.GetRequiredPackagesResponse:
-        """The resource plugins of the installed packages, so that the engine has each one, in its version, before the
-        program runs."""
+        """Return the resource plugins of the installed packages; the engine installs them before the program runs."""
         return messages.GetRequiredPackagesResponse(
             packages=[
                 plugin_pb2.PackageDependency(
@@ -62,7 +64,7 @@ class LanguageHost(LanguageRuntimeServicer):
 
     def Run(self, request: messages.RunRequest, context: grpc.ServicerContext) -> messages.RunResponse:
         if request.attach_debugger:
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, "This language host cannot attach a debugger")
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "This language host does not support debuggers")
         environment = _environment(request.info, context)
         settings = Settings(
             monitor=request.monitor_address,
@@ -75,58 +77,46 @@ class LanguageHost(LanguageRuntimeServicer):
             root_directory=request.info.root_directory,
         )
         entry_point = str(Path(request.info.program_directory, request.info.entry_point))
+        arguments = [request.pwd, entry_point, list(request.args)]
+        configuration = {
+            "PULUMI_CONFIG": json.dumps(dict(request.config)),
+            "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
+        }
         child = _start(
             context,
-            [
-                _python(environment, context),
-                "-u",
-                PROGRAM,
-                json.dumps(settings),
-                json.dumps([request.pwd, entry_point, list(request.args)]),
-            ],
+            [_python(environment, context), "-u", PROGRAM, json.dumps(settings), json.dumps(arguments)],
             cwd=request.pwd,
-            env={
-                **environment.variables(os.environ),
-                "PULUMI_CONFIG": json.dumps(dict(request.config)),
-                "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
-            },
+            env={**environment.variables(os.environ), **configuration},
             capture=False,
         )
         code = child.wait()
         if code == 0:
             return messages.RunResponse()
-        if code == SHOWN:
+        if code == FAILED_WITH_MESSAGE:
             return messages.RunResponse(bail=True)
         if code < 0:
-            return messages.RunResponse(error=f"Program was ended by signal {signal.Signals(-code).name}")
+            return messages.RunResponse(error=f"Program was killed by signal {signal.Signals(-code).name}")
         return messages.RunResponse(error=f"Program exited with non-zero exit code: {code}")
 
     def RunPlugin(
         self, request: messages.RunPluginRequest, context: grpc.ServicerContext
     ) -> Iterator[messages.RunPluginResponse]:
         environment = _environment(request.info, context)
+        entry_point = str(Path(request.info.program_directory, request.info.entry_point))
         child = _start(
             context,
-            [
-                _python(environment, context),
-                "-u",
-                str(Path(request.info.program_directory, request.info.entry_point)),
-                *request.args,
-            ],
+            [_python(environment, context), "-u", entry_point, *request.args],
             cwd=request.pwd,
             env={**environment.variables(os.environ), **dict(pair.split("=", 1) for pair in request.env)},
             capture=True,
         )
-        for chunk in child.output():
-            response = messages.RunPluginResponse()
-            setattr(response, chunk.stream, chunk.data)
-            yield response
+        yield from _output(child, messages.RunPluginResponse)
         yield messages.RunPluginResponse(exitcode=child.wait())
 
     def InstallDependencies(
         self, request: messages.InstallDependenciesRequest, context: grpc.ServicerContext
     ) -> Iterator[messages.InstallDependenciesResponse]:
-        """`pulumi install`: the virtual environment if it is missing, then requirements.txt, if there is one."""
+        """Create the virtual environment if it is missing, then install requirements.txt if it exists."""
         folder = request.info.program_directory or request.directory
         environment = _environment(request.info, context)
         if environment.folder is not None and not (environment.folder / "pyvenv.cfg").is_file():
@@ -139,15 +129,12 @@ class LanguageHost(LanguageRuntimeServicer):
         self, context: grpc.ServicerContext, command: list[str], folder: str
     ) -> Iterator[messages.InstallDependenciesResponse]:
         child = _start(context, command, cwd=folder, env=dict(os.environ), capture=True)
-        for chunk in child.output():
-            response = messages.InstallDependenciesResponse()
-            setattr(response, chunk.stream, chunk.data)
-            yield response
+        yield from _output(child, messages.InstallDependenciesResponse)
         if code := child.wait():
             context.abort(
                 grpc.StatusCode.UNKNOWN,
-                f"{' '.join(command)}: it ended with exit code {code}, so {folder} has no complete Python environment. "
-                "Its own messages above say why",
+                f"{' '.join(command)}: failed with exit code {code}; the Python environment of {folder} is incomplete. "
+                "See its messages above for the cause",
             )
 
     def About(self, request: messages.AboutRequest, context: grpc.ServicerContext) -> messages.AboutResponse:
@@ -168,40 +155,47 @@ class LanguageHost(LanguageRuntimeServicer):
         return messages.RuntimeOptionsResponse()
 
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Nothing: a program ends with its engine's monitor, and a provider has a Cancel of its own and cleans up."""
+        """Do nothing: a program exits with its engine's monitor, and a provider receives its own Cancel."""
         return empty_pb2.Empty()
 
 
 def _environment(info: messages.ProgramInfo, context: grpc.ServicerContext) -> Environment:
     try:
         return Environment.of(info.root_directory, info.program_directory, json_format.MessageToDict(info.options))
-    except EnvironmentFault as fault:
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
+    except PythonEnvironmentError as error:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         raise
 
 
 def _python(environment: Environment, context: grpc.ServicerContext) -> str:
     try:
         return environment.python
-    except EnvironmentFault as fault:
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
+    except PythonEnvironmentError as error:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         raise
 
 
 def _start(context: grpc.ServicerContext, command: list[str], *, cwd: str, env: dict[str, str], capture: bool) -> Child:
     child = Child(command, cwd=cwd, env=env, capture=capture)
     if not context.add_callback(child.stop):
-        # The engine had given the call up already.
+        # The engine has already canceled the call.
         child.stop()
     return child
 
 
+def _output(child: Child, response: Callable[[], Response]) -> Iterator[Response]:
+    for chunk in child.output():
+        message = response()
+        setattr(message, chunk.stream, chunk.data)
+        yield message
+
+
 def serve(engine_address: str) -> None:
-    """Serve on a free loopback port, printed as the first line, until SIGINT, SIGTERM or the end of the engine."""
-    engine = os.getppid()  # before the port is printed: who has read it may end at once
-    ended = threading.Event()
+    """Serve on a free loopback port, printed as the first line, until SIGINT, SIGTERM or the engine's exit."""
+    engine = os.getppid()  # before the port is printed: an engine that has read it may exit immediately
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: stopped.set())
     server = grpc.server(
         ThreadPoolExecutor(max_workers=64),
         options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
@@ -209,7 +203,7 @@ def serve(engine_address: str) -> None:
     add_LanguageRuntimeServicer_to_server(LanguageHost(engine_address), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
-    while not ended.wait(timeout=1) and os.getppid() == engine:
+    while not stopped.wait(timeout=1) and os.getppid() == engine:
         pass
     Child.stop_all()
     server.stop(grace=None)

@@ -1,6 +1,6 @@
-"""Things installed once: made in a temporary folder beside their place, then renamed, so that what is there is whole.
+"""Folders that are installed once: filled under a temporary name, then renamed, so that an existing one is complete.
 
-Owns the lock against two runs that make the same thing, and the clearing away of what an interrupted run left.
+A lock keeps two runs from installing the same folder. The next run removes what an interrupted run left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from toolchain.progress import say
 
 
 def digest(*parts: Path | str) -> str:
-    """Short hash of files' contents (paths) and texts: a key that changes when any of them does."""
+    """Return a short hash of strings and of the contents of files: a key that changes if any of them does."""
     result = hashlib.sha256()
     for part in parts:
         result.update(part.read_bytes() if isinstance(part, Path) else part.encode())
@@ -26,19 +26,19 @@ def digest(*parts: Path | str) -> str:
 
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
-    """Hold `lock` (a file that stays), waiting for another process that holds it. Freed when this process ends."""
+    """Hold the lock on the file `lock`, after any process that holds it. The kernel frees it when this one exits."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"Waiting for another run that holds {lock.name} ...")
+            say(f"Waiting for another run that holds the lock {lock} ...")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def install_once(place: Path, make: Callable[[Path], None]) -> Path:
-    """`place`, made by `make(folder)` if it is not there. A `make` that raises or is killed leaves nothing behind."""
+    """Return the folder `place`; if it does not exist, fill it by `make(folder)`, completely or not at all."""
     if place.is_dir():
         return place
     with exclusive(place.with_name(place.name + ".lock")):

@@ -1,8 +1,8 @@
 """The Pulumi engine and its Python language host.
 
-Owns the search, in this order: `pulumi` on the PATH, the official download, a build from the Go module proxy. What was
-downloaded or built before is in the cache and comes before a new try. A build brings no language host: this checkout's
-own (toolchain.languagehost) is put beside it. It refuses engines older than the one that the tests run.
+Uses `pulumi` on the PATH with its official language host, else the official download, else a build from the Go module
+proxy. Keeps downloads and builds in the cache. A build has no language host, so this checkout's own
+(toolchain.languagehost) is put beside it. Does not accept engines older than the one that the tests run.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import platform
 import re
 import shlex
 import shutil
-import subprocess
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.checkout import Checkout, cache_folder
-from toolchain.faults import SetupFault
-from toolchain.processes import ToolOutput, run_quietly
+from toolchain.errors import SetupError
+from toolchain.processes import printed, run_quietly
 from toolchain.progress import Step, say
 from toolchain.setup.cache import digest, install_once
 from toolchain.setup.environment import locked_version
@@ -29,9 +28,9 @@ from toolchain.setup.wheels import install_wheel
 HOST = "pulumi-language-python"
 COMMAND = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 DOWNLOADS = "https://get.pulumi.com/install.sh"
-"""What the Automation API's installer fetches first."""
+"""The first request of the Automation API's installer."""
 REACH_SECONDS = 5.0
-"""A download site that has not answered by then is not reached."""
+"""Timeout for the check that the download site can be reached."""
 
 _DOWNLOAD = """\
 import sys
@@ -42,59 +41,45 @@ PulumiCommand.install(root=sys.argv[1])
 
 @dataclass(frozen=True)
 class Engine:
-    """A usable engine: `bin` holds `pulumi`; the language host is there too, or on the PATH."""
+    """A usable engine: `bin` contains `pulumi`; the language host is also there, or on the PATH."""
 
     bin: Path
     origin: str
 
 
 def ensure_engine(checkout: Checkout, *, path: str | None = None) -> Engine:
-    """The engine, searched on `path` (default: PATH), else downloaded, else built. Needs the environment.
+    """Return the engine on `path` (default: PATH), else download it, else build it. Needs the environment.
 
-    Raises SetupFault that names all three ways and why each failed.
+    Raises SetupError with the reasons why all three ways failed.
     """
     reasons: list[str] = []
     path = os.environ.get("PATH", os.defpath) if path is None else path
-    # What an earlier run built is used at once, without knocking at the download site again.
+    # After a build, no run tries the download again.
     built = _built(checkout).is_dir() and not _downloaded(checkout).is_dir()
     for way in (_on_path, _build) if built else (_on_path, _download, _build):
         try:
             return way(checkout, path)
-        except SetupFault as fault:
-            cause = f"\n{fault.__cause__}" if isinstance(fault.__cause__, ToolOutput) else ""
-            reasons.append(f"{fault}{cause}")
-    raise SetupFault(
+        except SetupError as error:
+            reasons.append(error.with_output())
+    raise SetupError(
         "Pulumi engine",
-        "none of the three ways to get it worked, so no stack can run",
-        "One of them is enough:\n- " + "\n- ".join(reasons),
+        "is not usable from the PATH, by download or by build; no stack can run",
+        "Fix one of these:\n- " + "\n- ".join(reasons),
     )
 
 
 def required_version(checkout: Checkout) -> str:
-    """The version that the build makes and the least that is accepted, such as `3.259.0`."""
+    """Return the version that is built, the oldest that is accepted, such as `3.259.0`."""
     text = (checkout.root / "toolchain" / "setup" / "engine_build" / "go.mod").read_text("utf-8")
     match = re.search(r"^\s*(?:require )?github\.com/pulumi/pulumi/pkg/v3 v(\S+)", text, re.MULTILINE)
     if match is None:
-        raise SetupFault(
-            "toolchain/setup/engine_build/go.mod", "it does not require the pulumi module", "Restore it from git"
-        )
+        raise SetupError("toolchain/setup/engine_build/go.mod", "does not require pulumi", "Restore it from git")
     return match[1]
 
 
 def _version(binary: Path | str) -> str:
-    """What `pulumi version` answers, without the `v`; empty if it does not answer."""
-    try:
-        answer = subprocess.run(
-            [str(binary), "version"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip().removeprefix("v")
+    """Return what `pulumi version` prints, without the `v`; empty if it fails."""
+    return printed([binary, "version"], PULUMI_SKIP_UPDATE_CHECK="true").removeprefix("v")
 
 
 def _at_least(version: str, least: str) -> bool:
@@ -103,19 +88,19 @@ def _at_least(version: str, least: str) -> bool:
 
 
 def _on_path(checkout: Checkout, path: str) -> Engine:
-    # A shell that was set up with `dev.py env` has this checkout's own engine in front.
+    # In a shell with the variables of `dev.py env`, the PATH starts with this checkout's own engine.
     folders = [folder for folder in path.split(os.pathsep) if folder and Path(folder) != checkout.bin]
     path = os.pathsep.join(folders)
     found = shutil.which("pulumi", path=path)
     install = "Install the pulumi CLI with its Python language host"
     if found is None:
-        raise SetupFault("pulumi on the PATH", "there is none", install)
+        raise SetupError("pulumi", "not on the PATH", install)
     version, least = _version(found), required_version(checkout)
     if not _at_least(version, least):
-        raise SetupFault(found, f"its version is {version or 'unknown'}, and {least} or newer is needed", install)
+        raise SetupError(found, f"is version {version or 'unknown'}, but {least} or newer is needed", install)
     beside = Path(found).resolve().with_name(HOST)
     if not os.access(beside, os.X_OK) and shutil.which(HOST, path=path) is None:
-        raise SetupFault(found, f"{HOST} is neither beside it nor on the PATH", install)
+        raise SetupError(found, f"{HOST} is neither beside it nor on the PATH", install)
     return Engine(Path(found).parent, f"{found} {version}")
 
 
@@ -126,7 +111,7 @@ def _download(checkout: Checkout, path: str) -> Engine:
             run_quietly(
                 step,
                 [checkout.python, "-c", _DOWNLOAD, folder],
-                remedy="Check the connection to the download site, or install the pulumi CLI yourself",
+                remedy="Check the connection to the download site, or install the pulumi CLI",
             )
 
     place = install_once(_downloaded(checkout), make)
@@ -144,10 +129,10 @@ def _reach(url: str) -> None:
             pass
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
-        raise SetupFault(
+        raise SetupError(
             "official download of pulumi",
             f"{url} cannot be reached ({reason})",
-            "Open the network to it, or install the pulumi CLI yourself",
+            "Allow access to it, or install the pulumi CLI",
         ) from error
 
 
@@ -158,8 +143,8 @@ def _build(checkout: Checkout, path: str) -> Engine:
     def make(folder: Path) -> None:
         go = _go(checkout, path)
         say(
-            f"The Pulumi engine {version} is built from its source, because it is neither installed nor downloadable. "
-            "This is done once and takes about five minutes on two cores."
+            f"Building the Pulumi engine {version} from source, because it is neither installed nor downloadable. "
+            "This happens once and takes about 5 minutes on 2 cores."
         )
         with Step("Build the Pulumi engine") as step:
             run_quietly(
@@ -171,17 +156,17 @@ def _build(checkout: Checkout, path: str) -> Engine:
                 ],
                 cwd=source,
                 env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "GOWORK": "off"},
-                remedy="Check that go can reach its module proxy (go env GOPROXY), or install the pulumi CLI yourself",
+                remedy="Check that go can reach its module proxy (go env GOPROXY), or install the pulumi CLI",
             )
         if (built := _version(folder / "pulumi")) != version:
-            raise SetupFault(
+            raise SetupError(
                 "build of pulumi",
-                f"the result calls itself {built or 'nothing'} instead of {version}",
-                "Report this, and install the pulumi CLI yourself",
+                f"has version {built or 'unknown'} instead of {version}",
+                "Report this, and install the pulumi CLI",
             )
 
-    _put_beside_host(checkout, install_once(_built(checkout), make) / "pulumi")
-    return Engine(checkout.bin, f"own build {version}")
+    _fill_bin(checkout, install_once(_built(checkout), make) / "pulumi")
+    return Engine(checkout.bin, f"built from source, {version}")
 
 
 def _built(checkout: Checkout) -> Path:
@@ -192,30 +177,22 @@ def _built(checkout: Checkout) -> Path:
 
 
 def _go(checkout: Checkout, path: str) -> Path:
-    """Go from `path` if it is new enough for the module, else from its wheel."""
+    """Return the Go on `path` if it is new enough for the module, else that of its wheel."""
     least = re.search(
         r"^go (\S+)", (checkout.root / "toolchain/setup/engine_build/go.mod").read_text("utf-8"), re.MULTILINE
     )
     found = shutil.which("go", path=path)
     if found and least:
-        answer = subprocess.run(
-            [found, "env", "GOVERSION"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "GOTOOLCHAIN": "local"},
-        )
-        version = answer.stdout.strip().removeprefix("go")
+        version = printed([found, "env", "GOVERSION"], GOTOOLCHAIN="local").removeprefix("go")
         if version and _at_least(version, least[1]):
             return Path(found)
     return install_wheel(checkout, "go", "Install Go") / "go" / "bin" / "go"
 
 
-def _put_beside_host(checkout: Checkout, binary: Path) -> None:
-    """Fill the checkout's bin folder: the shared engine, and the host that runs this checkout's code.
+def _fill_bin(checkout: Checkout, binary: Path) -> None:
+    """Put the shared engine and this checkout's language host into the checkout's bin folder.
 
-    The engine looks for hosts beside itself after following symbolic links, so it must be a hard link or a copy.
+    The engine follows symbolic links before it looks for hosts beside itself, so it must be a hard link or a copy.
     """
     checkout.bin.mkdir(parents=True, exist_ok=True)
     own = checkout.bin / "pulumi"

@@ -1,7 +1,7 @@
-"""The project's Python environment, `.venv`, from the hashed locks.
+"""The project's Python environment, `.venv`, installed from the hashed locks.
 
-Owns its making and its freshness. A stamp inside it names the locks and the interpreter that it was made from; without
-a stamp (an interrupted set-up, a folder of another maker) it is made anew.
+A stamp in it names its locks and its interpreter. Without a stamp (after an interrupted setup, or if another program
+created the folder) it is recreated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from toolchain.checkout import Checkout
-from toolchain.faults import SetupFault
+from toolchain.errors import SetupError
 from toolchain.processes import run_quietly
 from toolchain.progress import Step
 from toolchain.setup.cache import digest, exclusive
@@ -25,9 +25,9 @@ NETWORK = "Check that pip can reach its package index (PIP_INDEX_URL, proxy), th
 
 
 def ensure_environment(checkout: Checkout, *, development: bool = False) -> None:
-    """Make `.venv` hold exactly what the lock says, and the project itself; at once when it does already.
+    """Install the packages of the lock and the project itself into `.venv`, unless it is up to date.
 
-    Raises SetupFault when the interpreter cannot make environments, or pip fails.
+    Raises SetupError if the interpreter cannot create environments, or pip fails.
     """
     wanted = _stamp(checkout, RUNTIME) | (_stamp(checkout, DEVELOPMENT) if development else {})
     if _fresh(checkout, wanted):
@@ -36,12 +36,12 @@ def ensure_environment(checkout: Checkout, *, development: bool = False) -> None
         if _fresh(checkout, wanted):
             return
         stamp = stamp_file(checkout)
-        held = _read(stamp)
+        installed = _read(stamp)
         stamp.unlink(missing_ok=True)
-        if held.get("python") != wanted["python"] or not checkout.python.exists():
+        if installed.get("python") != wanted["python"] or not checkout.python.exists():
             _create(checkout)
-            held = {}
-        lock = DEVELOPMENT if development or DEVELOPMENT in held else RUNTIME
+            installed = {}
+        lock = DEVELOPMENT if development or DEVELOPMENT in installed else RUNTIME
         with Step(f"Install {lock}") as step:
             install = pip_install(checkout.python)
             run_quietly(
@@ -52,35 +52,35 @@ def ensure_environment(checkout: Checkout, *, development: bool = False) -> None
                 step,
                 [*install, "--no-deps", "--no-build-isolation", "--editable", "."],
                 cwd=checkout.root,
-                remedy="The project's own pyproject.toml does not build: mend it, then run the same command again",
+                remedy="Fix the project's pyproject.toml, which does not build, then run the same command again",
             )
-        held = _stamp(checkout, RUNTIME) | (_stamp(checkout, DEVELOPMENT) if lock == DEVELOPMENT else {})
-        stamp.write_text(json.dumps(held), "utf-8")
+        installed = _stamp(checkout, RUNTIME) | (_stamp(checkout, DEVELOPMENT) if lock == DEVELOPMENT else {})
+        stamp.write_text(json.dumps(installed), "utf-8")
 
 
 def pip_install(python: Path) -> list[str | Path]:
-    """The beginning of a `pip install` command of the environment of an interpreter."""
+    """Return the start of a `pip install` command for the environment of `python`."""
     quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar=off")
-    # Python compiles what it imports; a hundred thousand lines of azure-native are never imported.
+    # Python compiles modules when it imports them; most of azure-native's 100,000 lines are never imported.
     return [python, "-m", "pip", "install", *quiet, "--no-compile"]
 
 
 def locked_version(checkout: Checkout, package: str) -> str:
-    """The version of `package` in the runtime lock."""
+    """Return the version of `package` in the runtime lock. Raises SetupError."""
     text = (checkout.root / RUNTIME).read_text("utf-8")
     match = re.search(rf"^{re.escape(package)}==(\S+)", text, re.MULTILINE)
     if match is None:
-        raise SetupFault(RUNTIME, f"it does not lock {package}", "Restore it from git")
+        raise SetupError(RUNTIME, f"does not lock {package}", "Restore it from git")
     return match[1]
 
 
 def stamp_file(checkout: Checkout) -> Path:
-    """Written last: an environment without it is not whole."""
+    """Return the file that is written last: an environment without it is incomplete."""
     return checkout.venv / "imagefactory-stamp.json"
 
 
 def _stamp(checkout: Checkout, lock: str) -> dict[str, str]:
-    # An editable installation knows the packages that were there when it was made.
+    # An editable installation finds only packages that existed when it was created.
     packages = ",".join(name for name in PRODUCT if (checkout.root / name).is_dir())
     return {
         "python": f"{sys.version} {sys.base_prefix} {checkout.root}",
@@ -90,10 +90,10 @@ def _stamp(checkout: Checkout, lock: str) -> dict[str, str]:
 
 def _read(stamp: Path) -> dict[str, str]:
     try:
-        held = json.loads(stamp.read_text("utf-8"))
+        content = json.loads(stamp.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _fresh(checkout: Checkout, wanted: dict[str, str]) -> bool:
@@ -102,17 +102,14 @@ def _fresh(checkout: Checkout, wanted: dict[str, str]) -> bool:
 
 def _create(checkout: Checkout) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    remedy = f"On Debian and Ubuntu, run `apt install python{version}-venv`; elsewhere use a complete Python"
     for module in ("venv", "ensurepip"):
         if importlib.util.find_spec(module) is None:
-            raise SetupFault(
+            raise SetupError(
                 f"Python {version}",
-                f"its module {module} is not installed, so no environment can be made",
-                f"On Debian and Ubuntu: `apt install python{version}-venv`; else use a complete Python",
+                f"its module {module} is not installed; no environment can be created",
+                remedy,
             )
-    with Step("Make the Python environment") as step:
+    with Step("Create the Python environment") as step:
         shutil.rmtree(checkout.venv, ignore_errors=True)
-        run_quietly(
-            step,
-            [sys.executable, "-m", "venv", checkout.venv],
-            remedy=f"On Debian and Ubuntu: `apt install python{version}-venv`; else use a complete Python",
-        )
+        run_quietly(step, [sys.executable, "-m", "venv", checkout.venv], remedy=remedy)

@@ -1,30 +1,29 @@
-"""Node.js and Azurite, the blob emulator.
+"""Node.js, and Azurite, the blob emulator.
 
-Owns where they come from: the machine's Node.js if it is new enough, else the one of a PyPI wheel in the cache; Azurite
-from the npm registry by its lock, into the cache.
+Uses the machine's Node.js if it is new enough, else installs a wheel from PyPI. Installs Azurite from the npm registry,
+by its lock. Both are kept in the cache.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.checkout import Checkout, cache_folder
-from toolchain.processes import run_quietly
+from toolchain.processes import printed, run_quietly
 from toolchain.progress import Step
 from toolchain.setup.cache import digest, install_once
 from toolchain.setup.wheels import install_wheel
 
 OLDEST = 18
-"""Azurite 3.37 names Node.js 22; 18 and 20 run it too."""
+"""Azurite 3.37 requires Node.js 22, but also runs on 18 and 20."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A Node.js and the npm that belongs to it."""
+    """A Node.js with its npm."""
 
     binary: Path
     npm: tuple[str, ...]
@@ -32,7 +31,7 @@ class Node:
 
 
 def find_node(checkout: Checkout, path: str | None = None) -> Node:
-    """Node.js from `path` (default: PATH), else from its wheel. Raises SetupFault if neither can be had."""
+    """Return the Node.js on `path` (default: PATH), else that of its wheel. Raises SetupError."""
     binary, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if binary and npm and _major(binary) >= OLDEST:
         return Node(Path(binary), (npm,))
@@ -42,16 +41,12 @@ def find_node(checkout: Checkout, path: str | None = None) -> Node:
 
 
 def _major(binary: str) -> int:
-    try:
-        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    match = re.match(r"v(\d+)\.", answer.stdout)
+    match = re.match(r"v(\d+)\.", printed([binary, "--version"]))
     return int(match[1]) if match else 0
 
 
 def ensure_azurite(checkout: Checkout, node: Node) -> Path:
-    """Azurite's blob entry script, installed by its lock if it is not there. Raises SetupFault if npm fails."""
+    """Return Azurite's blob entry script; install Azurite if it is missing. Raises SetupError if npm fails."""
     source = checkout.root / "localcloud" / "azurite"
     folder = install_once(
         cache_folder() / f"azurite-{digest(*package_files(source))}",
@@ -61,12 +56,12 @@ def ensure_azurite(checkout: Checkout, node: Node) -> Path:
 
 
 def package_files(source: Path) -> tuple[Path, Path]:
-    """What npm needs of `source`: the package and its lock."""
+    """Return the files of `source` that npm needs."""
     return source / "package.json", source / "package-lock.json"
 
 
 def install_packages(node: Node, source: Path, folder: Path, title: str) -> None:
-    """Install what the lock in `source` names into `folder`. Raises SetupFault if npm fails."""
+    """Install the packages of the lock in `source` into `folder`. Raises SetupError if npm fails."""
     for file in package_files(source):
         shutil.copy(file, folder)
     with Step(title) as step:

@@ -1,6 +1,6 @@
-"""Tools that PyPI carries in wheels (Go, Node.js), in the user's cache, by a hashed lock.
+"""Tools from wheels on PyPI (Go, Node.js): installs them into the user's cache, by a hashed lock.
 
-Owns their installation only; `engine` and `node` decide whether they are needed.
+Does not decide whether they are needed: `engine` and `node` do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from toolchain.setup.environment import NETWORK, pip_install
 
 
 def install_wheel(checkout: Checkout, name: str, title: str) -> Path:
-    """Folder with the contents of the wheel that `<name>.txt` beside this module locks. Needs the environment's pip."""
+    """Return the folder of the unpacked wheel that `<name>.txt` locks. Needs the environment's pip."""
     lock = Path(__file__).with_name(f"{name}.txt")
 
     def make(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The provider of the bare program: it answers every call at once, with what it was given."""
+"""The provider of the bare program: returns the inputs of each call as its result, immediately."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 
 class Idle(provider_pb2_grpc.ResourceProviderServicer):
-    """Resources of any type, none of which is anywhere."""
+    """Resources of any type that exist only in the state."""
 
     async def Handshake(self, request: Any, context: Any) -> Any:
         return provider_pb2.ProviderHandshakeResponse()
@@ -48,7 +48,7 @@ class Idle(provider_pb2_grpc.ResourceProviderServicer):
 
 
 async def serve() -> None:
-    """Serve until the engine ends this process."""
+    """Serve until the engine stops this process."""
     server = grpc.aio.server()
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Idle(), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)

@@ -1,4 +1,4 @@
-"""What every call to Azure needs: the clouds, the sign-in, the resource manager, and refusals as errors.
+"""What every call to Azure needs: clouds, credentials, the resource manager, retries and errors.
 
-It is the lowest part of `imagefactory.azure` and knows nothing of labs, machines or blobs.
+Does not know labs, machines or blobs.
 """

@@ -1,7 +1,6 @@
-"""The Azure clouds that the product knows, and the endpoints that follow from each.
+"""The supported Azure clouds and their endpoints, which are those of azure-cli's cloud profiles (`az cloud list`).
 
-Owns names and addresses only; makes no request. The endpoints are those of azure-cli's cloud profiles
-(`az cloud list`).
+Does not send requests.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Where one Azure cloud answers.
+    """The endpoints of one Azure cloud.
 
     `resource_manager` is the ARM endpoint without a trailing slash, `blob_endpoint` a template with `{account}` for a
-    storage account's blob service, `authority` the host that gives tokens (None: azure-identity's default), `audience`
-    whom a token for the resource manager is for (None: its endpoint), `name` what azure-native's `environment` calls it
-    (None for given endpoints).
+    storage account's blob service, `authority` the host that issues tokens (None: azure-identity's default), `audience`
+    that of a token for the resource manager (None: its endpoint), `name` the value of azure-native's `environment`
+    (None for custom endpoints).
     """
 
     name: str | None
@@ -35,21 +34,21 @@ class Cloud:
 
     @property
     def scope(self) -> str:
-        """The token scope of the resource manager."""
+        """Token scope of the resource manager."""
         return f"{self.audience or self.resource_manager}/.default"
 
     @property
     def loopback(self) -> bool:
-        """Whether the resource manager is on this machine, the only place where plain HTTP may carry a token."""
+        """Whether the resource manager is on this machine; only there may plain HTTP carry a token."""
         return urlsplit(self.resource_manager).hostname in LOOPBACK
 
     def blob_service(self, account: str) -> str:
-        """The blob service URL of a storage account, without a trailing slash.
+        """Return the blob service URL of a storage account, without a trailing slash.
 
-        Raises `ImageFactoryError` for what is not the name of one: it would name another host, and tokens go there.
+        Raises `ImageFactoryError` if the name is not valid: the URL would have another host, which would get tokens.
         """
         if not is_account_name(account):
-            fact, remedy = "it is not the name of a storage account", "Check the id of the storage account that has it"
+            fact, remedy = "is not the name of a storage account", "Check the id of the storage account with this name"
             raise ImageFactoryError(error(f"'{account}'", fact, "nothing is read or written there", remedy).message())
         return self.blob_endpoint.replace("{account}", account)
 
@@ -78,11 +77,11 @@ CLOUDS = {
 
 
 def cloud_of(settings: Settings) -> Cloud:
-    """The cloud that a stack's settings name, with the endpoints that they give in place of its own."""
-    given = settings.endpoints
+    """Return the cloud of a stack's settings; their endpoints, if set, replace the cloud's own."""
+    endpoints = settings.endpoints
     base = CLOUDS.get(settings.cloud, Cloud(None, "", ""))
     return replace(
         base,
-        resource_manager=(given.resource_manager or base.resource_manager).rstrip("/"),
-        blob_endpoint=(given.blob or base.blob_endpoint).rstrip("/"),
+        resource_manager=(endpoints.resource_manager or base.resource_manager).rstrip("/"),
+        blob_endpoint=(endpoints.blob or base.blob_endpoint).rstrip("/"),
     )

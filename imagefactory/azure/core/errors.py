@@ -1,22 +1,26 @@
-"""What the product says when Azure refuses: one exception, one sentence, a remedy by kind of refusal.
+"""Errors of Azure: one exception, one line of text, and a remedy by HTTP status and error code.
 
-Owns the mapping from HTTP status and Azure error code to words. It keeps no URL query and no header, so that no key,
-token or SAS can reach a message.
+An error says what it is about, what is wrong and what to do. What follows from it is added where that is decided: see
+`consequence`. Does not keep the query or the headers of a request, so no key, token or SAS can get into a message.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from imagefactory.diagnostics import Diagnostic, Severity
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import redacted
 
 _REMEDIES = {
     401: "Sign in again (az login), or check the ARM_* variables",
-    403: "Give the identity that runs this the role it lacks there (docs/operations.md lists them)",
+    403: "Grant this identity the missing role (see docs/operations.md#roles)",
     404: "Check the name and the subscription",
-    409: "Look at what stands there, then run again",
+    409: "Check the existing resource, then run again",
     429: "Run again later, or with a smaller --parallel",
 }
 
@@ -24,7 +28,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class CloudError(ImageFactoryError):
-    """Azure refused or could not be reached. `status` is the HTTP status (0 when there was no answer)."""
+    """Azure returned an error or did not respond. `status` is the HTTP status, 0 without a response."""
 
     def __init__(self, diagnostic: Diagnostic, status: int = 0, code: str = "") -> None:
         super().__init__(diagnostic.message())
@@ -32,51 +36,80 @@ class CloudError(ImageFactoryError):
         self.status = status
         self.code = code
 
+    def so(self, consequence: str) -> CloudError:
+        """Return the same error with this consequence."""
+        return type(self)(replace(self.diagnostic, consequence=consequence), self.status, self.code)
+
+
+@contextmanager
+def consequence(text: str) -> Iterator[None]:
+    """Say what follows if the block fails: a `CloudError` that has no consequence yet gets this one."""
+    try:
+        yield
+    except CloudError as refusal:
+        if refusal.diagnostic.consequence:
+            raise
+        raise refusal.so(text) from refusal
+
 
 def data_role(account: str) -> str:
-    """What to do where an identity may not touch the blobs of a storage account (its name, or empty)."""
+    """Return the remedy if an identity has no access to the blobs of a storage account (its name, or empty)."""
     return (
-        f"Give the identity that runs this the role Storage Blob Data Contributor on {_account(account)}"
+        f"Grant this identity the role Storage Blob Data Contributor on {_account(account)}"
         " (on the factory's own, Storage Blob Data Reader is enough)"
     )
 
 
 def enabled_keys(account: str) -> str:
-    """What to do where the keys of a storage account open nothing."""
+    """Return the remedy if the keys of a storage account are disabled."""
     return (
-        f"Set imagefactory:storageAuth to aad, which needs no account keys, for those of {_account(account)} are"
+        f"Set imagefactory:storageAuth to aad, which needs no account keys, because those of {_account(account)} are"
         f" disabled. {data_role(account)}"
     )
 
 
 def cloud_error(
-    subject: str, consequence: str, status: int, code: str, message: str, *, account: str = "", remedy: str = ""
+    subject: str,
+    message: str,
+    status: int = 0,
+    code: str = "",
+    *,
+    consequence: str = "",
+    account: str = "",
+    remedy: str = "",
 ) -> CloudError:
-    """The error for an answer of `status` with Azure's error `code` and `message`.
+    """Return the error for a response with this status and Azure's error `code` and `message`.
 
-    `account` is the storage account that gave it, `remedy` what to do, where the caller knows better.
+    `account` is the storage account that responded; `remedy` replaces the general one for the status and code.
     """
     first_line = redacted(message).strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
-    fact = f"Azure answered {status} {code}: {first_line}" if status else first_line
+    fact = f"Azure returned {status} {code}: {first_line}" if status else first_line
     if status in _REDIRECTS:
-        fact = f"the answer was {status}, a redirect, which is not followed because the credential would go along"
+        fact = f"Azure returned {status}, a redirect, which is not followed because it would forward the credential"
         remedy = remedy or "Check the endpoints in the settings, and the proxy of this machine"
-    diagnostic = Diagnostic(Severity.ERROR, subject, fact, consequence, remedy or _remedy(status, code, account))
-    return CloudError(diagnostic, status, code)
+    return CloudError(error(subject, fact, consequence, remedy or _remedy(status, code, account)), status, code)
 
 
-def from_azure(error: AzureError, subject: str, consequence: str, *, account: str = "") -> CloudError:
-    """The `CloudError` for whatever the Azure SDK raised, by storage account `account` where it was one."""
+def not_found(subject: str, message: str = "it does not exist") -> CloudError:
+    """Return the error for a resource that Azure does not have."""
+    return cloud_error(subject, message, 404, "ResourceNotFound")
+
+
+def from_azure(error: AzureError, subject: str, consequence: str = "", *, account: str = "") -> CloudError:
+    """Return the `CloudError` for an exception of the Azure SDK; see `cloud_error`."""
+    status, code, message = 0, "", f"no response from Azure ({error.message})"
     if isinstance(error, ClientAuthenticationError) and error.status_code is None:
-        return cloud_error(subject, consequence, 401, "AuthenticationFailed", str(error.message))
-    if isinstance(error, HttpResponseError):
+        status, code, message, account = 401, "AuthenticationFailed", str(error.message), ""
+    elif isinstance(error, HttpResponseError):
+        status, code = error.status_code or 0, error_code(error)
         message = error.error.message if error.error and error.error.message else str(error.message)
-        return cloud_error(subject, consequence, error.status_code or 0, error_code(error), message, account=account)
-    return cloud_error(subject, consequence, 0, "", f"no answer from Azure ({error.message})")
+    return cloud_error(subject, message, status, code, consequence=consequence, account=account)
 
 
-def error_code(error: HttpResponseError) -> str:
-    """Azure's own code for a refusal, such as `BlobAlreadyExists`; the storage SDK adds it as an enum."""
+def error_code(error: Exception) -> str:
+    """Return Azure's code for an error, such as `BlobAlreadyExists`, which the storage SDK has as an enum; else ""."""
+    if not isinstance(error, HttpResponseError):
+        return ""
     code = getattr(error, "error_code", None) or (error.error.code if error.error else None) or error.reason or ""
     return str(getattr(code, "value", code))
 
@@ -87,8 +120,8 @@ def _remedy(status: int, code: str, account: str) -> str:
     if code == "AuthorizationPermissionMismatch":
         return data_role(account)
     if code == "AuthorizationFailure":
-        return f"Let the network rules of {_account(account)} admit this machine"
-    return _REMEDIES.get(status, "Run again; if it stays, look at the service's health")
+        return f"Allow this machine in the network rules of {_account(account)}"
+    return _REMEDIES.get(status, "Run again; if the error persists, check the health of the service")
 
 
 def _account(account: str) -> str:

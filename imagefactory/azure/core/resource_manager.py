@@ -1,8 +1,7 @@
-"""A thin client of Azure Resource Manager: get, list, post and long-running operations, with ARM's own policies.
+"""A thin client of Azure Resource Manager: get, list, post and long-running operations.
 
-Owns the pipeline (tokens, retries that honour Retry-After, request ids) and the reading of ARM's pages and errors. Its
-token goes to the resource manager only: every URL is built or checked here, and no redirect is followed. It knows no
-resource type; `labs` and `storage_accounts` do.
+Adds tokens, request ids and retries that honor Retry-After, and reads ARM's pages and errors. Sends its token to the
+resource manager only: builds or checks every URL, and follows no redirect. Does not know any resource type.
 """
 
 from __future__ import annotations
@@ -22,28 +21,30 @@ from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
 from imagefactory.azure.core.clouds import Cloud
-from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure
+from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure, not_found
+from imagefactory.azure.core.retries import retries
 from imagefactory.plain_text import printable
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
 POLL_SECONDS = 2.0
-"""Between two looks at a long-running operation where Azure names no time."""
+"""Between two polls of a long-running operation, if Azure sends no Retry-After."""
 RETRIES = 4
-"""Attempts after the first for 408, 429 and 5xx; with azure-core's back-off that is at most about 25 seconds."""
+"""Attempts after the first for 408, 429, 5xx and broken connections; azure-core waits up to 11 s in all, or as long as
+Retry-After says."""
 
-_NO_JSON = "the answer is not JSON"
+_NO_JSON = "the response is not JSON"
 _PATH = re.compile(r"(/(?!\.\.?(/|$))[^/?#%\\\x00-\x1f\x7f]+)+")
 _UNQUOTED = "/!$&'()*+,;=:@"
-"""What a path may hold as it is (RFC 3986, pchar)."""
+"""Characters that are not escaped in a path (RFC 3986, pchar)."""
 
 
 def resource_url(resource_manager: str, path: str, parameters: Mapping[str, str]) -> str:
-    """The URL of an ARM id, or of what lies below one, at an endpoint that ends without a slash.
+    """Return the URL of a path, which starts with an ARM id, at an endpoint without a trailing slash.
 
-    Raises `ValueError` where `path` is none: it must begin with a single slash, and carry no query, fragment, escape,
-    empty segment or dots in place of a name.
+    Raises `ValueError` if `path` is not valid: it must start with a single slash, and contain no query, fragment,
+    escape, empty segment or dots in place of a name.
     """
     if not _PATH.fullmatch(path):
         raise ValueError(f'"{printable(path)}" is not a path of the resource manager')
@@ -62,7 +63,7 @@ class ResourceManager:
                 _OwnOrigin(cloud.resource_manager),
                 policies.RequestIdPolicy(),
                 policies.UserAgentPolicy(sdk_moniker="imagefactory"),
-                policies.AsyncRetryPolicy(retry_total=RETRIES),
+                retries(RETRIES),
                 AsyncARMChallengeAuthenticationPolicy(credential, cloud.scope),
             ],
         )
@@ -78,35 +79,27 @@ class ResourceManager:
         await self.credential.close()
 
     async def get(
-        self,
-        path: str,
-        api_version: str,
-        *,
-        subject: str,
-        consequence: str,
-        parameters: Mapping[str, str] | None = None,
+        self, path: str, api_version: str, *, subject: str, parameters: Mapping[str, str] | None = None
     ) -> dict[str, Any] | None:
-        """The resource at an ARM id, or None when there is none (404). Raises `CloudError`."""
-        asked = {**(parameters or {}), "api-version": api_version}
-        answer = await self._send("GET", self._url(path, asked, subject, consequence), subject, consequence)
-        return None if answer is None else dict(answer)
+        """Return the resource at an ARM id, or None if it does not exist (404). Raises `CloudError`."""
+        query = {**(parameters or {}), "api-version": api_version}
+        return await self._send("GET", self._url(path, query, subject), subject)
 
-    async def post(self, path: str, api_version: str, *, subject: str, consequence: str) -> dict[str, Any]:
-        """The answer of an action without a body, such as listKeys. Raises `CloudError`, for 404 too."""
-        url = self._url(path, {"api-version": api_version}, subject, consequence)
-        answer = await self._send("POST", url, subject, consequence)
+    async def post(self, path: str, api_version: str, *, subject: str) -> dict[str, Any]:
+        """Return the response of an action without a body, such as listKeys. Raises `CloudError`, for 404 too."""
+        answer = await self._send("POST", self._url(path, {"api-version": api_version}, subject), subject)
         if answer is None:
-            raise cloud_error(subject, consequence, 404, "ResourceNotFound", "it does not exist")
+            raise not_found(subject)
         return answer
 
     async def run(
-        self, method: str, path: str, api_version: str, *, subject: str, consequence: str, body: object = None
+        self, method: str, path: str, api_version: str, *, subject: str, body: object = None
     ) -> dict[str, Any] | None:
-        """Begin a long-running operation and wait for its end; its result, or None where there is no such resource.
+        """Start a long-running operation and wait until it finishes; return its result, or None for no such resource.
 
-        Raises `CloudError`, also where the operation was accepted and failed.
+        Raises `CloudError`, also if the operation was accepted and failed.
         """
-        request = HttpRequest(method, self._url(path, {"api-version": api_version}, subject, consequence), json=body)
+        request = HttpRequest(method, self._url(path, {"api-version": api_version}, subject), json=body)
         secure: dict[str, Any] = {"enforce_https": not self.cloud.loopback}
         try:
             begun: Any = await self._client.send_request(request, _return_pipeline_response=True, **secure)
@@ -114,58 +107,55 @@ class ResourceManager:
             if answer.status_code == 404:
                 return None
             if answer.status_code >= 300:
-                raise self._refusal(answer, subject, consequence)
+                raise _refusal(answer, subject)
             polling: Any = AsyncARMPolling(POLL_SECONDS, **secure)
             result: Any = await AsyncLROPoller(self._client, begun, _content, polling).result()
         except AzureError as error:
-            raise from_azure(error, subject, consequence) from error
+            raise from_azure(error, subject) from error
         except ValueError as error:
-            raise cloud_error(subject, consequence, 0, "", _NO_JSON) from error
+            raise cloud_error(subject, _NO_JSON) from error
         return dict(result) if isinstance(result, dict) else {}
 
-    async def list(self, path: str, api_version: str, *, subject: str, consequence: str) -> list[dict[str, Any]] | None:
-        """All items of all pages of a collection, or None where its parent does not exist. Raises `CloudError`."""
+    async def list(self, path: str, api_version: str, *, subject: str) -> list[dict[str, Any]] | None:
+        """Return all items of all pages of a collection, or None if its parent does not exist. Raises `CloudError`."""
         items: list[dict[str, Any]] = []
-        url = self._url(path, {"api-version": api_version}, subject, consequence)
+        url = self._url(path, {"api-version": api_version}, subject)
         while url:
-            page = await self._send("GET", url, subject, consequence)
+            page = await self._send("GET", url, subject)
             if page is None:
                 return None
             items += page.get("value", [])
             url = page.get("nextLink") or ""
         return items
 
-    def _url(self, path: str, parameters: Mapping[str, str], subject: str, consequence: str) -> str:
+    def _url(self, path: str, parameters: Mapping[str, str], subject: str) -> str:
         try:
             return resource_url(self.cloud.resource_manager, path, parameters)
         except ValueError as reason:
-            remedy = "Correct the id where it comes from"
-            raise cloud_error(subject, consequence, 0, "", str(reason), remedy=remedy) from None
+            raise cloud_error(subject, str(reason), remedy="Fix the id where it comes from") from None
 
-    async def _send(self, method: str, url: str, subject: str, consequence: str) -> dict[str, Any] | None:
+    async def _send(self, method: str, url: str, subject: str) -> dict[str, Any] | None:
         try:
             answer = await self._client.send_request(HttpRequest(method, url), enforce_https=not self.cloud.loopback)
         except AzureError as error:
-            raise from_azure(error, subject, consequence) from error
+            raise from_azure(error, subject) from error
         if answer.status_code == 404:
             return None
         if answer.status_code >= 300:
-            raise self._refusal(answer, subject, consequence)
+            raise _refusal(answer, subject)
         try:
             return dict(answer.json() if answer.content else {})
         except (TypeError, ValueError) as error:
-            raise cloud_error(subject, consequence, answer.status_code, "", _NO_JSON) from error
+            raise cloud_error(subject, _NO_JSON, answer.status_code) from error
 
-    @staticmethod
-    def _refusal(answer: AsyncHttpResponse, subject: str, consequence: str) -> CloudError:
-        try:
-            body: Any = answer.json() if answer.content else {}
-        except ValueError:
-            body = {}
-        refusal = body.get("error", body) if isinstance(body, dict) else {}
-        return cloud_error(
-            subject, consequence, answer.status_code, str(refusal.get("code", "")), str(refusal.get("message", ""))
-        )
+
+def _refusal(answer: AsyncHttpResponse, subject: str) -> CloudError:
+    try:
+        body: Any = answer.json() if answer.content else {}
+    except ValueError:
+        body = {}
+    refusal = body.get("error", body) if isinstance(body, dict) else {}
+    return cloud_error(subject, str(refusal.get("message", "")), answer.status_code, str(refusal.get("code", "")))
 
 
 def _content(begun: Any) -> Any:
@@ -174,9 +164,9 @@ def _content(begun: Any) -> Any:
 
 
 class _OwnOrigin(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
-    """Lets no request out, and so no token, that is for another origin than the resource manager's.
+    """Rejects each request to another origin than the resource manager's, before it gets a token.
 
-    Page links, operation links and the places of results come with answers, which azure-core follows unseen.
+    Responses contain links to pages, operations and results, which azure-core follows by itself.
     """
 
     def __init__(self, resource_manager: str) -> None:
@@ -185,11 +175,11 @@ class _OwnOrigin(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
     def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
         """See azure-core."""
         if _origin(request.http_request.url) != self._own:
-            raise HttpResponseError("an answer led away from the resource manager")
+            raise HttpResponseError("a response contains a link to another host than the resource manager")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None] | None:
-    """None: it is no address, or names a user."""
+    """Return scheme, host and port; None if the URL is not valid or contains a user name."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -1,4 +1,4 @@
-"""Storage accounts: how one is opened, and what is read and written there: VHDs, manifests, companions, save records.
+"""Storage accounts: `openers` grants access, `accounts` chooses the way, each other module has one kind of call.
 
-`accounts` signs in to an account; every other module does one thing with it.
+Those are page blobs, the ranges written into them, listings, the factory's container, ranges manifests, save records.
 """

@@ -1,52 +1,43 @@
-"""What opens a blob to one request.
+"""What a request needs to read or write a blob, and the policy that adds a token to the requests of the SDK's clients.
 
-Owns the values and the interface between who signs (`accounts`) and who sends (`page_writer`), and the sending of
-tokens by the SDK's clients. It makes no token and no SAS.
+Does not create tokens or SAS: `openers` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 
+class Secret(NamedTuple):
+    """A token or SAS, with the key under which it is cached."""
+
+    key: tuple[str, ...]
+    value: str
+
+
 class Access(NamedTuple):
-    """A URL (with a SAS, where that is what opens it) and the headers that go with it. For one use; keep it nowhere."""
+    """A URL, with a SAS if one grants access, and the headers for it. For one request; do not keep it."""
 
     url: str
     headers: Mapping[str, str]
-
-
-class Source(Protocol):
-    """What the service reads a range from: a page blob of an account, or whatever brings a URL of its own."""
-
-    @property
-    def name(self) -> str:
-        """What a person calls it."""
-
-    async def access(self) -> Access:
-        """What opens it to the service, good for the next minutes. Raises `CloudError`."""
-
-    def refuse(self, access: Access) -> None:
-        """The service could not read with `access`: make another one next time."""
-
-    @property
-    def remedy(self) -> str:
-        """What to do where the service may not read it."""
+    secret: Secret | None = None
+    """The cached token or SAS in it; None if it cannot be renewed."""
 
 
 class Bearer(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
-    """Sends a token (the value of the header), and once more a new one where the service does not take it (401).
+    """Adds a token to a request, and sends the request once more with a new token if the service rejects it (401).
 
-    Not azure-core's policy: that one refuses plain HTTP, which the embedded cloud speaks, and keeps its tokens where
-    nobody can renew them for requests that pass it by. Which endpoints may be plain is decided by `accounts`.
+    Not azure-core's policy, which keeps its own token: requests that do not use the SDK would need a second one, and
+    could not renew the first. It also rejects plain HTTP, unless each request has the option `enforce_https=False`,
+    which the storage SDK's methods do not set; `openers` checks the endpoints instead.
     """
 
-    def __init__(self, token: Callable[[], Awaitable[str]], refuse: Callable[[str], None]) -> None:
+    def __init__(self, token: Callable[[], Awaitable[Secret]], refuse: Callable[[Secret], None]) -> None:
         super().__init__()
         self._token, self._refuse = token, refuse
 
@@ -54,7 +45,7 @@ class Bearer(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         """See azure-core."""
         for _ in range(2):
             token = await self._token()
-            request.http_request.headers["Authorization"] = token
+            request.http_request.headers["Authorization"] = token.value
             response = await self.next.send(request)
             if response.http_response.status_code != 401:
                 break

@@ -1,7 +1,7 @@
-"""The factory's container: one listing, and the few companion documents that it does not make needless.
+"""The factory's container: one listing, and those companions whose facts are not in the metadata of their VHD.
 
-Owns the reading of what the factory holds into the values of `imagefactory.images.catalog`, which judges them. A ranges
-manifest whose VHD is gone is passed over: it costs a few kilobytes and harms nobody.
+Reads the factory into the values of `imagefactory.images.catalog`, which checks them. Skips a ranges manifest without
+VHD: it takes a few KiB and does no harm.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ from imagefactory.images.ranges_manifest import SUFFIX, manifest_name
 from imagefactory.observed.standing_labs import LabFacts
 
 CONTAINER = "imagefactoryvhds"
-"""The old scripts' container, in the factory's storage account (SnapImagesFromVMs.ps1)."""
+"""In the factory's storage account; named by the older scripts (SnapImagesFromVMs.ps1)."""
 
 _READS_AT_ONCE = 32
 _LARGEST_COMPANION = 1024 * 1024
-_NO_PLAN = "what the factory holds cannot be told, so nothing is planned and nothing is deleted"
 
 
 async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
-    """What the factory holds; an empty catalog where the container does not exist. Raises `CloudError`.
+    """Return what the factory contains; an empty catalog if the container does not exist. Raises `CloudError`.
 
-    A companion that cannot be downloaded is a diagnostic in the catalog and stops no other.
+    A companion that cannot be downloaded is a diagnostic in the catalog and does not stop the others.
     """
     subject = f"factory lab '{factory.name}'"
     if factory.storage_account_id is None:
-        raise cloud_error(subject, _NO_PLAN, 0, "", "it has no storage account")
+        raise cloud_error(subject, "has no storage account")
     service = await accounts.service(factory.storage_account_id)
     container = service.get_container_client(CONTAINER)
     vhds: list[VhdBlob] = []
@@ -56,23 +55,23 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
         return build_catalog((), {})
     except AzureError as error:
         place = f"{subject}, container '{CONTAINER}'"
-        raise from_azure(error, place, _NO_PLAN, account=factory.storage_account) from error
+        raise from_azure(error, place, account=factory.storage_account) from error
     vhds = [_with_manifest(vhd, manifests.get(manifest_name(vhd.name))) for vhd in vhds]
     gate = asyncio.Semaphore(_READS_AT_ONCE)
-    # A range of an empty blob is refused; build_catalog tells of what was not read.
+    # Azure rejects a range of an empty blob; build_catalog reports what was not read.
     names = [name for name in companions_to_read(vhds, documents) if documents[name]]
     contents = await asyncio.gather(*(_read(container, name, documents[name], gate) for name in names))
     return build_catalog(vhds, dict(zip(names, contents, strict=True)), documents)
 
 
 async def saved_names(accounts: StorageAccounts, account_id: str) -> frozenset[str]:
-    """The image names that VHDs carry themselves, as this project writes them: one listing. Raises `CloudError`."""
-    blobs = await list_blobs(accounts, account_id, CONTAINER, "no name can be chosen")
+    """Return the image names in the metadata of VHDs, as this project writes them: one listing. Raises `CloudError`."""
+    blobs = await list_blobs(accounts, account_id, CONTAINER)
     return frozenset(unquote(blob.metadata["imagename"]) for blob in blobs if "imagename" in blob.metadata)
 
 
 async def _read(container: ContainerClient, name: str, size: int, gate: asyncio.Semaphore) -> bytes | Diagnostic:
-    subject, consequence = f"companion '{name}'", "its image is not distributed anew, and what stands of it stays"
+    subject, consequence = f"companion '{name}'", "its image is not distributed to more labs, and labs keep theirs"
     if size > _LARGEST_COMPANION:
         fact = f"has {size} bytes, more than the {_LARGEST_COMPANION} of a companion"
         return error(f"companion {name}", fact, consequence, "Fix it, or delete it together with its VHD")
@@ -87,7 +86,7 @@ async def _read(container: ContainerClient, name: str, size: int, gate: asyncio.
 
 
 def _with_manifest(vhd: VhdBlob, manifest: BlobProperties | None) -> VhdBlob:
-    """The VHD with what its manifest's metadata tell; one that is older tells of a VHD that was there before."""
+    """Return the VHD with its manifest's metadata; an older manifest is that of a VHD that was replaced."""
     if manifest is None or manifest.last_modified < vhd.created:
         return vhd
     return replace(vhd, manifest=metadata_of(manifest))

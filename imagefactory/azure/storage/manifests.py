@@ -1,6 +1,6 @@
-"""The ranges manifests beside the factory's VHDs.
+"""The ranges manifests beside the factory's VHDs: reading and writing them.
 
-Owns reading and leaving them. Neither may stop a copy: what is wrong becomes a warning that the caller shows.
+A manifest that does not fit, or cannot be written, is a warning for the caller to show and does not stop a copy.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from imagefactory.observed.blobs import BlobRef
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The manifest of a VHD, if there is one that fits it; and what is wrong with one that does not."""
+    """The manifest of a VHD, if one fits it; else what is wrong with it, if there is one."""
 
     manifest: Manifest | None = None
     warning: str = ""
 
 
 class Manifests:
-    """Manifests by the VHD that they tell of."""
+    """The manifests of VHDs."""
 
     def __init__(self, blobs: PageBlobs) -> None:
         self._blobs = blobs
 
     async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
-        """The manifest of a VHD of that length (bytes) and creation time. Raises `CloudError` where none can be read.
+        """Return the manifest of a VHD of that length (bytes) and creation time.
 
-        That it cannot be read is an error, for the copy would go unverified.
+        Raises `CloudError` if it cannot be read, because the copy would not be verified.
         """
         place = _beside(vhd)
         ranges = most_ranges(length)
@@ -50,17 +50,15 @@ class Manifests:
         try:
             manifest = await asyncio.to_thread(parse_manifest, packed, ranges)
         except ManifestError as error:
-            return Found(warning=f"{place.name}: {error}; it is left there, and the copy is not compared with it")
+            return Found(warning=f"{place.name}: {error}; it is kept, and the copy is not compared with it")
         if (manifest.length, manifest.created) != (length, created):
-            return Found(
-                warning=f"{place.name}: it tells of a VHD that was there before; the copy is not compared with it"
-            )
+            return Found(warning=f"{place.name}: describes a VHD that was replaced; the copy is not compared with it")
         return Found(manifest)
 
     async def write(self, vhd: BlobRef, manifest: Manifest, *, overwrite: bool = False) -> str:
-        """Leave `manifest` with its VHD, unless one is there that is not to be overwritten.
+        """Write the manifest of a VHD, unless one exists and is not to be overwritten.
 
-        Returns a warning where that is refused, else nothing.
+        Returns a warning if that fails, else an empty string.
         """
         place = _beside(vhd)
         about = {"digest": manifest.digest, "allocated": str(manifest.allocated)}

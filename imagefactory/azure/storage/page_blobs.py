@@ -1,7 +1,6 @@
-"""Page blobs by ARM id of their account and URL: what a copier needs of the storage service, and no more.
+"""Page blobs by ARM id of their account and URL: the calls that a copier needs, and their errors.
 
-Owns the calls and their refusals in words. When to copy, wait, take over or give up is decided by
-`imagefactory.copying`.
+Does not decide when to copy, wait, adopt or abandon: `imagefactory.copying` does.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from azure.storage.blob.aio import BlobClient
 
 from imagefactory.aio.once import Once
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
-from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts, account_name
+from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts
+from imagefactory.azure.storage.openers import account_name
 from imagefactory.images.ranges import Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
@@ -31,38 +31,38 @@ from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
 _PENDING = {"PendingCopyOperation"}
 _CHANGED = {"ConditionNotMet", "TargetConditionNotMet"}
 """Azure's codes for a blob that has another ETag."""
-_STANDS_THERE = {"BlobAlreadyExists", *_CHANGED}
-"""Azure's codes for a destination that is not free."""
+_EXISTS = {"BlobAlreadyExists", *_CHANGED}
+"""Azure's codes for a destination where another blob exists."""
 
-_UNTOLD = datetime.fromtimestamp(0, timezone.utc)
-"""The creation time of a blob that tells none, as a disk may."""
+_UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
+"""The creation time of a blob without one, such as a disk."""
 
-PAGE_RANGES_AT_ONCE = 10_000
-"""Ranges in one answer of Get Page Ranges; a fragmented disk has more."""
+_RANGES_PER_PAGE = 10_000
+"""Ranges in one response of Get Page Ranges; a fragmented disk has more."""
 
 
 class PageBlobs:
-    """The calls. Every one raises `CloudError` where the service refuses."""
+    """The calls. Each raises `CloudError` if the service returns an error."""
 
     def __init__(self, accounts: StorageAccounts) -> None:
         self._accounts = accounts
         self._containers: Once[tuple[str, str], None] = Once()
 
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
-        """What stands there; None when there is no such blob, container or storage account."""
+        """Return the blob's facts; None if blob, container or storage account is missing."""
         try:
             client = await self._client(blob)
             found = await client.get_blob_properties()
         except (AzureError, CloudError) as error:
             if await self._is_absent(error, blob):
                 return None
-            raise _refused(error, blob, "what stands there cannot be told") from error
+            raise _refused(error, blob, "cannot determine whether it exists") from error
         copy = found.copy
         done, _, total = (copy.progress or "0/0").partition("/")
         return BlobFacts(
             length=found.size,
             is_page_blob=getattr(found.blob_type, "value", found.blob_type) == "PageBlob",
-            created=found.creation_time or _UNTOLD,
+            created=found.creation_time or _UNKNOWN,
             etag=found.etag,
             metadata=dict(found.metadata or {}),
             copy=CopyState(copy.id, copy.status or "", int(done), int(total), copy.status_description or "")
@@ -72,9 +72,9 @@ class PageBlobs:
         )
 
     async def read(self, blob: BlobRef, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`; fewer where the blob ends before.
+        """Return `length` bytes from `offset`, fewer at the end of the blob.
 
-        A request of our own: the SDK asks for all page ranges of a page blob whenever it reads of it.
+        Does not use the SDK, which requests all page ranges of a page blob with each read.
         """
         consequence = "it cannot be checked"
         url = (await self._accounts.access(blob)).url
@@ -86,22 +86,24 @@ class PageBlobs:
         if answer.status_code >= 300:
             code = answer.headers.get("x-ms-error-code", "")
             account = account_name(blob.account_id)
-            raise cloud_error(blob.name, consequence, answer.status_code, code, answer.reason, account=account)
+            raise cloud_error(
+                blob.name, answer.reason, answer.status_code, code, consequence=consequence, account=account
+            )
         return answer.content
 
     async def page_ranges(self, blob: BlobRef, most: int | None = None) -> list[Range]:
-        """What a page blob has allocated, in order; only the first `most` ranges, if that is given."""
+        """Return the allocated ranges of a page blob in order; only the first `most`, if that is given."""
         client = await self._client(blob)
         found: list[Range] = []
         try:
-            async for each in client.list_page_ranges(results_per_page=PAGE_RANGES_AT_ONCE):
+            async for each in client.list_page_ranges(results_per_page=_RANGES_PER_PAGE):
                 first, last = each.start or 0, each.end or 0
                 if not each.cleared:
                     found.append(Range(first, last - first + 1))
                 if most is not None and len(found) >= most:
                     break
         except AzureError as error:
-            raise _refused(error, blob, "what it holds cannot be told, so it is not copied") from error
+            raise _refused(error, blob, "its allocated ranges are unknown, so it is not copied") from error
         return found
 
     async def create(
@@ -113,40 +115,37 @@ class PageBlobs:
         *,
         overwrite_etag: str | None = None,
     ) -> bool:
-        """Make an empty page blob of `length` bytes, with `generation` as its sequence number.
+        """Create an empty page blob of `length` bytes, with `generation` as its sequence number.
 
-        It takes the place of the blob with `overwrite_etag`, where that is given. False where another blob stands
-        there. The container is made where it is missing.
+        It replaces the blob with `overwrite_etag`, if that is given. Returns False if another blob exists there.
+        Creates the container if it is missing.
         """
         client = await self._client(blob)
-        conditions: dict[str, Any] = {"match_condition": MatchConditions.IfMissing}
-        if overwrite_etag:
-            conditions = {"match_condition": MatchConditions.IfNotModified, "etag": overwrite_etag}
         try:
-            container = (blob.account_id, client.container_name)
-            await self._containers.get(container, lambda: self._make_container(*container))
-            await client.create_page_blob(length, metadata=dict(metadata), sequence_number=generation, **conditions)
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError) as error:
-            if error_code(error) == "ContainerNotFound":
-                self._containers.forget(container)
-            elif error_code(error) in _STANDS_THERE | _PENDING | {"BlobNotFound"}:
-                # It is this one where the answer to the first attempt was lost.
-                there = await self.facts(blob)
-                return there is not None and (there.generation, there.metadata) == (generation, metadata)
-            raise _refused(error, blob, "no VHD can be staged there") from error
+            await self._ensure_container(blob, client)
+            await client.create_page_blob(
+                length, metadata=dict(metadata), sequence_number=generation, **_condition(overwrite_etag)
+            )
         except AzureError as error:
+            code = error_code(error)
+            if code == "ContainerNotFound":
+                self._containers.forget((blob.account_id, client.container_name))
+            elif code in _EXISTS | _PENDING | {"BlobNotFound"}:
+                # It is this blob if the response to the first attempt was lost.
+                found = await self.facts(blob)
+                return found is not None and (found.generation, found.metadata) == (generation, metadata)
             raise _refused(error, blob, "no VHD can be staged there") from error
         return True
 
     async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> bool:
-        """Put `metadata` in the place of the blob's own; False where it is gone or has another ETag by now."""
+        """Replace the blob's metadata; return False if it does not exist or has another ETag."""
         client = await self._client(blob)
         try:
             await client.set_blob_metadata(dict(metadata), etag=etag, match_condition=MatchConditions.IfNotModified)
         except (ResourceModifiedError, ResourceNotFoundError):
             return False
         except AzureError as error:
-            raise _refused(error, blob, "it cannot be marked") from error
+            raise _refused(error, blob, "its metadata cannot be written") from error
         return True
 
     async def get_document(self, blob: BlobRef, most: int = LARGEST_BYTES) -> bytes | None:
@@ -165,7 +164,7 @@ class PageBlobs:
     async def put_document(
         self, blob: BlobRef, content: bytes, metadata: Mapping[str, str], *, overwrite: bool
     ) -> bool:
-        """Write a small blob; False where one is there that is not to be overwritten."""
+        """Write a small blob; return False if one exists and is not to be overwritten."""
         client = await self._client(blob)
         try:
             await client.upload_blob(content, metadata=dict(metadata), overwrite=overwrite)
@@ -184,48 +183,42 @@ class PageBlobs:
         *,
         overwrite_etag: str | None = None,
     ) -> CopyState | None:
-        """Have the service copy `source`, as it is at `source_etag`, with `metadata` on the destination.
+        """Ask the service to copy `source`, in its version `source_etag`, with `metadata` on the destination.
 
         It replaces the blob with `overwrite_etag`, if that is given. Returns None if another blob exists there, or if a
         copy into it is pending. Creates the container if it is missing.
         """
         client = await self._client(destination)
-        url = await self._accounts.readable_url(source.account_id, source.url)
-        conditions: dict[str, Any] = {
+        url = await self._accounts.readable_url(source)
+        from_version: dict[str, Any] = {
             "source_etag": source_etag,
             "source_match_condition": MatchConditions.IfNotModified,
         }
-        conditions["match_condition"] = MatchConditions.IfMissing
-        if overwrite_etag:
-            conditions |= {"match_condition": MatchConditions.IfNotModified, "etag": overwrite_etag}
         try:
-            # Before the first copy, not after its failure: that would be the failure of all that start at once.
-            container = (destination.account_id, client.container_name)
-            await self._containers.get(container, lambda: self._make_container(*container))
-            answer = await client.start_copy_from_url(url, metadata=dict(metadata), **conditions)
-        except (ResourceExistsError, ResourceModifiedError) as error:
-            if error_code(error) in _PENDING | _STANDS_THERE:
-                return None
-            raise _refused(error, destination, f"{source.name} is not copied there") from error
+            # Before the first copy, not after it fails: all copies that start concurrently would fail.
+            await self._ensure_container(destination, client)
+            answer = await client.start_copy_from_url(
+                url, metadata=dict(metadata), **from_version, **_condition(overwrite_etag)
+            )
         except AzureError as error:
+            if error_code(error) in _PENDING | _EXISTS:
+                return None
             raise _refused(error, destination, f"{source.name} is not copied there") from error
         return CopyState(str(answer["copy_id"]), str(answer["copy_status"]))
 
     async def abort_copy(self, blob: BlobRef, copy_id: str) -> None:
-        """Stop a pending copy; nothing happens when it has ended already."""
+        """Stop a pending copy; do nothing if it is not pending."""
         client = await self._client(blob)
         try:
             await client.abort_copy(copy_id)
-        except HttpResponseError as error:
-            if error.status_code not in {404, 409}:
-                raise _refused(error, blob, "its copy may go on") from error
         except AzureError as error:
-            raise _refused(error, blob, "its copy may go on") from error
+            if not isinstance(error, HttpResponseError) or error.status_code not in {404, 409}:
+                raise _refused(error, blob, "its copy may continue") from error
 
     async def delete(self, blob: BlobRef, *, etag: str) -> bool:
         """Delete the blob with its snapshots if it still has that ETag.
 
-        Returns False if it has another one by now, True if it, or its storage account, is gone.
+        Returns False if it has another ETag, True if it, or its storage account, does not exist.
         """
         try:
             client = await self._client(blob)
@@ -233,27 +226,39 @@ class PageBlobs:
                 delete_snapshots="include", etag=etag, match_condition=MatchConditions.IfNotModified
             )
         except (AzureError, CloudError) as error:
-            if isinstance(error, HttpResponseError) and error_code(error) in _CHANGED:
-                return await self.facts(blob) is None  # what does not exist meets no condition
+            if error_code(error) in _CHANGED:
+                return await self.facts(blob) is None  # a blob that does not exist meets no condition
             if not await self._is_absent(error, blob):
-                raise _refused(error, blob, "it stays and takes up room") from error
+                raise _refused(error, blob, "it is kept and takes up space") from error
         return True
 
     async def _client(self, blob: BlobRef) -> BlobClient:
         return await self._accounts.client(blob)
 
     async def _is_absent(self, error: Exception, blob: BlobRef) -> bool:
-        """Whether a refusal means that there is no such blob, container or storage account."""
+        """Return whether an error means that blob, container or storage account does not exist."""
         status = error.status if isinstance(error, CloudError) else getattr(error, "status_code", None)
-        # An account that is gone has no address, so nobody answers.
+        # A deleted account has no host name, so nothing responds.
         return status == 404 or (not status and not await self._accounts.exists(blob.account_id))
 
-    async def _make_container(self, account_id: str, name: str) -> None:
+    async def _ensure_container(self, blob: BlobRef, client: BlobClient) -> None:
+        """Create the blob's container if it is missing, once for all blobs in it."""
+        container = (blob.account_id, client.container_name)
+        await self._containers.get(container, lambda: self._create_container(*container))
+
+    async def _create_container(self, account_id: str, name: str) -> None:
         service = await self._accounts.service(account_id)
         try:
             await service.create_container(name)
         except ResourceExistsError:
             return
+
+
+def _condition(overwrite_etag: str | None) -> dict[str, Any]:
+    """Return the condition that no blob exists, or that it still has the ETag."""
+    if overwrite_etag:
+        return {"match_condition": MatchConditions.IfNotModified, "etag": overwrite_etag}
+    return {"match_condition": MatchConditions.IfMissing}
 
 
 def _refused(error: AzureError | CloudError, blob: BlobRef, consequence: str) -> CloudError:

@@ -1,8 +1,8 @@
-"""The calls that a copy makes thousands of times: Put Page From URL, and the question for the digest of a range.
+"""The calls that a copy makes thousands of times: Put Page From URL, and Get Blob for the digest of a range.
 
-Owns these requests and the kinds of their refusals; one attempt each, for when and whether to try again is decided by
-`imagefactory.copying`. It is plain aiohttp, because the SDK's pipeline costs several times the CPU for the same request
-(docs/adr/0010); access, errors and words are those of the other modules. No byte of a blob passes through here.
+Sends each request once and classifies its error; `imagefactory.copying` decides whether to try again. Uses aiohttp,
+because the SDK's pipeline costs several times the CPU for the same request (docs/adr/0010). Does not transfer the
+content of a blob.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ import aiohttp
 from yarl import URL
 
 from imagefactory.azure.core.errors import CloudError, cloud_error
-from imagefactory.azure.storage.access import Access, Source
-from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts, account_name
+from imagefactory.azure.storage.access import Access
+from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts
+from imagefactory.azure.storage.openers import account_name
 from imagefactory.images.ranges import Range
 from imagefactory.observed.blobs import BlobRef
 
 CONNECT_SECONDS, ANSWER_SECONDS = 15.0, 60.0
-"""How long a call may take to connect, and then to be answered; waiting for a connection is not counted. What an
-overloaded service has not written after a minute is better sent again."""
+"""Timeouts of a call: to connect, and to get the response; waiting for a free connection is not counted. A write that
+an overloaded service has not finished after a minute is better sent again."""
 
 READ_BYTES = 4096
-"""Of an answer's body no more than this is read; it is empty, or a short error. Buffers for reading are no larger."""
+"""How much of a response body is read, and the size of read buffers; the body is empty, or a short error."""
 
 _ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
 _SOURCE_UNREADABLE = "CannotVerifyCopySource"
@@ -43,40 +44,40 @@ _NO_LONGER_GOOD = {"AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthe
 
 
 class Digest(Enum):
-    """A digest that Get Blob returns for a range of up to 4 MiB: what is asked for, and the header that has it."""
+    """A digest that Get Blob returns for a range of up to 4 MiB: the headers of request and response."""
 
     CRC64 = "x-ms-range-get-content-crc64", "x-ms-content-crc64"
     MD5 = "x-ms-range-get-content-md5", "Content-MD5"
 
 
 class Refusal(Enum):
-    """What a refused range asks of who sent it."""
+    """The kind of an error, by what the sender of the range must do."""
 
     BUSY = auto()
-    """Slow down: the destination's account or the source's is at its limits (503 ServerBusy, 429)."""
+    """Slow down: the account of the destination or source is at its limits (503 ServerBusy, 429)."""
     PASSING = auto()
-    """Try again: the service failed, or no answer came."""
+    """Try again: the service failed, or did not respond."""
     UNAUTHORIZED = auto()
-    """What opened the destination is no longer good; the next attempt takes another."""
+    """The token or SAS for the destination is no longer valid; the next attempt uses another."""
     SOURCE_UNAUTHORIZED = auto()
-    """The service may not read the source, or not any more; the next attempt takes another access."""
+    """The service has no access to the source, or no longer; the next attempt uses another token or SAS."""
     SOURCE_CHANGED = auto()
     """The source has another ETag."""
     SOURCE_GONE = auto()
-    """There is no source."""
+    """The source does not exist."""
     OTHER_CONTENT = auto()
-    """The range was written, or would have been, with another digest than it must have."""
+    """The range was written, or would have been, with a digest other than the required one."""
     DESTINATION_CHANGED = auto()
-    """The destination is gone, or of another generation."""
+    """The destination does not exist, or has another generation."""
     REFUSED = auto()
-    """Another attempt is of no use."""
+    """Do not try again: it cannot succeed."""
 
 
 class RangeRefused(Exception):
-    """A range is not there, or not right.
+    """A range was not written, or not with the right content.
 
-    `error` says why in words, `retry_after` how many seconds the service wants to rest, `found` the CRC64 of what was
-    found in place of what the range must hold (empty where nobody told), `at_source` whether the source refused.
+    `error` is the reason for users, `retry_after` the wait that the service requests, in seconds, `found` the CRC64 of
+    the content if it is wrong (empty: unknown), `at_source` whether the source's account returned the error.
     """
 
     def __init__(
@@ -97,23 +98,23 @@ class RangeRefused(Exception):
 
     @property
     def may_pass(self) -> bool:
-        """Whether another attempt may do."""
+        """Whether another attempt may succeed."""
         return self.kind in {Refusal.BUSY, Refusal.PASSING, Refusal.UNAUTHORIZED}
 
 
 class PageWriter:
-    """Writes ranges over at most `in_flight` connections, which are kept; more calls wait. Use as `async with`."""
+    """Writes ranges over up to `in_flight` connections, which are kept; more calls wait. Use as `async with`."""
 
     def __init__(self, accounts: StorageAccounts, in_flight: int) -> None:
-        self._accounts = accounts
+        self.accounts = accounts
         self._in_flight = in_flight
         self._proxies: dict[str, str | None] = {}
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> PageWriter:
-        # The buffer of each TLS connection of this process from now on; asyncio's own 256 KiB would be most of what a
-        # range in flight takes.
-        sslproto.SSLProtocol.max_size = READ_BYTES  # type: ignore[attr-defined]  # Python 3.10 keeps no such buffer
+        # The buffer of each TLS connection of this process from now on; asyncio's default of 256 KiB would be most of
+        # the memory of a range in flight.
+        sslproto.SSLProtocol.max_size = READ_BYTES  # type: ignore[attr-defined]  # Python 3.10 has no such buffer
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._in_flight),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
@@ -132,7 +133,7 @@ class PageWriter:
 
     async def copy_range(
         self,
-        source: BlobRef | Source,
+        source: BlobRef,
         source_etag: str | None,
         destination: BlobRef,
         generation: int,
@@ -140,18 +141,15 @@ class PageWriter:
         digest: str | None,
         md5: str | None = None,
     ) -> str:
-        """Have the service write a range of `source`, as it is at `source_etag`, into `destination`.
+        """Ask the service to write a range of `source`, in its version `source_etag`, into `destination`.
 
         `generation` is the sequence number that the destination must have; `digest` the CRC64 (base64) that the range
-        must have; `md5` the MD5 that the service checks before it writes, given together with `digest`. Returns the
+        must have; `md5` the MD5 that the service checks before it writes, passed together with `digest`. Returns the
         CRC64 of what the service wrote. Raises `RangeRefused`, `CloudError`.
         """
-        # `digest` is not sent as x-ms-source-content-crc64, which Azure takes and does not check for pages (the C++ and
-        # Go SDKs' tests of it are switched off for that); the answer's own digest is compared instead.
-        blob = source if isinstance(source, BlobRef) else None
-        if isinstance(source, BlobRef):
-            source = self._accounts.source(source)
-        read = await source.access()
+        # `digest` is not sent as x-ms-source-content-crc64, which Azure accepts and does not check for pages (the C++
+        # and Go SDKs disable their tests of it for that); the digest in the response is compared instead.
+        read = await self.accounts.source_access(source)
         headers = {
             **read.headers,
             "x-ms-copy-source": read.url,
@@ -168,38 +166,38 @@ class PageWriter:
         async with self._send("PUT", call, "comp=page", headers) as answer:
             written, checked = (answer.headers.get(name) for name in ("x-ms-content-crc64", "Content-MD5"))
         if digest is not None and md5 is not None:
-            if checked == md5:  # recorded of Azure: who sends an MD5 gets the MD5 of what was written, and no CRC64
+            if checked == md5:  # recorded: Azure returns this MD5, and no CRC64, if the request has one
                 return digest
-            fact = f"it was written with MD5 {checked}, and must have {md5}"
-            raise RangeRefused(Refusal.OTHER_CONTENT, call.error(0, "", fact), found=written or "")
+            fact = f"was written with MD5 {checked}, expected {md5}"
+            raise RangeRefused(Refusal.OTHER_CONTENT, call.error(fact), found=written or "")
         if written is None:
             written = await self.digest(destination, None, part, Digest.CRC64)
-            if digest is None and blob and source_etag:  # whoever owns the destination may have written to it meanwhile
-                digest = await self.digest(blob, source_etag, part, Digest.CRC64)
+            if digest is None and source_etag:  # another client may have written to the destination since
+                digest = await self.digest(source, source_etag, part, Digest.CRC64)
         if digest not in {None, written}:
-            fact = f"it was written with CRC64 {written}, and must have {digest}"
-            raise RangeRefused(Refusal.OTHER_CONTENT, call.error(0, "", fact), found=written)
+            fact = f"was written with CRC64 {written}, expected {digest}"
+            raise RangeRefused(Refusal.OTHER_CONTENT, call.error(fact), found=written)
         return written
 
     async def digest(self, blob: BlobRef, etag: str | None, part: Range, kind: Digest) -> str:
-        """Return what the service computes of a range of a blob, as it is at `etag`; the range itself is not read.
+        """Return the digest that the service computes of a range of a blob, in its version `etag`, without reading it.
 
         Raises `RangeRefused`, `CloudError`.
         """
-        asked, told = kind.value
+        request_header, response_header = kind.value
         call = _Call(blob, part)
-        headers = {asked: "true", **({"If-Match": etag} if etag else {})}
+        headers = {request_header: "true", **({"If-Match": etag} if etag else {})}
         async with self._send("GET", call, "", headers) as answer:
-            if found := answer.headers.get(told):
+            if found := answer.headers.get(response_header):
                 return found
         remedy = "Set imagefactory:copy to {method: service}, which verifies less"
-        raise RangeRefused(Refusal.REFUSED, call.error(0, "", f"Azure returned no {kind.name}", remedy=remedy))
+        raise RangeRefused(Refusal.REFUSED, call.error(f"Azure returned no {kind.name}", remedy=remedy))
 
     @asynccontextmanager
     async def _send(
         self, method: str, call: _Call, query: str, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        access = await self._accounts.access(call.blob)
+        access = await self.accounts.access(call.blob)
         url = access.url if not query else f"{access.url}{'&' if '?' in access.url else '?'}{query}"
         sent = {
             **access.headers,
@@ -216,31 +214,31 @@ class PageWriter:
                     return
                 body = (await answer.content.read(READ_BYTES)).decode("utf-8", errors="replace")
         except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            fact = f"no answer from Azure ({str(error) or type(error).__name__})"
-            raise RangeRefused(Refusal.PASSING, call.error(0, "", fact)) from None
+            fact = f"no response from Azure ({str(error) or type(error).__name__})"
+            raise RangeRefused(Refusal.PASSING, call.error(fact)) from None
         raise self._refused(call, access, answer, body)
 
     def _refused(self, call: _Call, access: Access, answer: aiohttp.ClientResponse, body: str) -> RangeRefused:
-        told = dict(_ELEMENT.findall(body))
-        code = answer.headers.get("x-ms-error-code") or told.get("Code", "")
-        at_source = answer.headers.get("x-ms-copy-source-status-code") or told.get("CopySourceStatusCode") or ""
-        message = told.get("CopySourceErrorMessage") or told.get("Message", "")
+        elements = dict(_ELEMENT.findall(body))
+        code = answer.headers.get("x-ms-error-code") or elements.get("Code", "")
+        at_source = answer.headers.get("x-ms-copy-source-status-code") or elements.get("CopySourceStatusCode") or ""
+        message = elements.get("CopySourceErrorMessage") or elements.get("Message", "")
         remedy = ""
         if code == _SOURCE_UNREADABLE:
             kind = _source_kind(int(at_source) if at_source.isdecimal() else answer.status)
         else:
             kind = _kind(answer.status, code)
         if kind is Refusal.UNAUTHORIZED:
-            self._accounts.refuse(access)
+            self.accounts.refuse(access)
         if kind is Refusal.SOURCE_UNAUTHORIZED and call.source and call.read:
-            call.source.refuse(call.read)
-            remedy = call.source.remedy
-        error = call.error(answer.status, code, message, remedy=remedy)
-        found, rest = told.get("ServerCalculatedCrc", ""), _seconds(answer.headers.get("Retry-After"))
+            self.accounts.refuse(call.read)
+            remedy = self.accounts.source_remedy(call.source)
+        error = call.error(message, answer.status, code, remedy=remedy)
+        found, rest = elements.get("ServerCalculatedCrc", ""), _seconds(answer.headers.get("Retry-After"))
         return RangeRefused(kind, error, rest, found, at_source=code == _SOURCE_UNREADABLE)
 
     def _proxy(self, url: str) -> str | None:
-        """The environment's proxy for a host; aiohttp's own way asks a thread for it with each request."""
+        """Return the environment's proxy for a host; aiohttp itself would start a thread for it with each request."""
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
         if host not in self._proxies:
@@ -251,23 +249,25 @@ class PageWriter:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request about a range: of which blob, and for a copy whence its content comes and what opens that."""
+    """One request about a range of a blob; for a copy also the source, and the access that the service gets to it."""
 
     blob: BlobRef
     part: Range
-    source: Source | None = None
+    source: BlobRef | None = None
     read: Access | None = None
 
-    def error(self, status: int, code: str, message: str, *, remedy: str = "") -> CloudError:
+    def error(self, message: str, status: int = 0, code: str = "", *, remedy: str = "") -> CloudError:
         consequence = "its digests cannot be read"
         if self.source:
-            consequence = f"{self.source.name} is not copied there; what is there is kept"
+            consequence = f"{self.source.name} is not copied there; what was copied is kept"
         account = account_name(self.blob.account_id)
-        return cloud_error(self.blob.name, consequence, status, code, message, account=account, remedy=remedy)
+        return cloud_error(
+            self.blob.name, message, status, code, consequence=consequence, account=account, remedy=remedy
+        )
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Sends a request one time; aiohttp by itself would send it again where the connection was cut, untold."""
+    """Send a request once; without this, aiohttp silently sends it again if the connection breaks."""
     try:
         return await send(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -279,7 +279,7 @@ def _bytes(part: Range) -> str:
 
 
 def _kind(status: int, code: str) -> Refusal:
-    """What a refusal by the destination's account means."""
+    """Return the kind of an error of the destination's account."""
     if status == 429 or (status == 503 and code in {"ServerBusy", ""}):
         return Refusal.BUSY
     if status == 408 or status >= 500:
@@ -296,7 +296,7 @@ def _kind(status: int, code: str) -> Refusal:
 
 
 def _source_kind(status: int) -> Refusal:
-    """What it means that the source answered `status` to the service."""
+    """Return the kind of an error that the source's account returned to the service."""
     if status in {401, 403}:
         return Refusal.SOURCE_UNAUTHORIZED
     if status == 404:
@@ -309,7 +309,7 @@ def _source_kind(status: int) -> Refusal:
 
 
 def _seconds(given: str | None) -> float | None:
-    """Retry-After, as a number of seconds or a time."""
+    """Parse Retry-After, which is a number of seconds or a time."""
     if not given:
         return None
     if given.isdecimal():

@@ -1,9 +1,9 @@
-"""What a save leaves in the factory's container while it is under way, for other runs to see, and for the next one.
+"""Records of saves in progress: small blobs in the factory's container, for other runs and the next one.
 
-Owns two kinds of small blobs. `<guid>.save`, one per disk: held by lease while a run saves that disk, so that no other
-does; it names the disks that may be open, so that a run can close what a dead one left. `<image name>.name`: who has
-that name, for two runs that choose one at the same moment. Both go when the save is done. What a record names and is no
-disk is reported, and dropped when the record is next written.
+`<guid>.save`, one per disk: a run holds a lease on it while it saves that disk, so that no other run does; it names the
+disks whose access may be active, so that a later run can revoke it. `<image name>.name`: which save has that name, for
+two runs that choose one at the same time. Both are deleted when the save is finished. An entry of a record that is not
+the id of a disk is reported, and removed when the record is next written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from urllib.parse import quote, unquote
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
-    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
@@ -34,49 +33,49 @@ from imagefactory.observed.arm_ids import DISK, STORAGE_ACCOUNT
 from imagefactory.observed.factory_blobs import NAME, RECORD, StoredBlob
 
 LEASE_SECONDS = 30
-"""How long a record is held after its run died; Azure allows 15 to 60."""
+"""How long the lease on a record lasts after its run was killed; Azure allows 15 to 60."""
 
 RENEW_SECONDS = 8.0
 
 PATIENCE_SECONDS = LEASE_SECONDS + 5.0
-"""How long to wait for a record that is held: a dead run's is free by then."""
+"""How long to wait for a leased record: the lease of a killed run has expired by then."""
 
 _HELD = {"LeaseAlreadyPresent", "LeaseIdMissing", "LeaseIsBreakingAndCannotBeAcquired"}
 
 
 class SaveHeld(Exception):
-    """Another run saves that disk."""
+    """Another run is saving that disk."""
 
 
 class SaveLost(CloudError):
-    """The lease ended while the save was under way."""
+    """The lease expired during the save."""
 
 
 @dataclass(frozen=True)
 class SaveRecord:
-    """What a record tells: the guid of the save, ids of disks that may be open."""
+    """The content of a record: the guid of the save, and the ids of disks whose access may be active."""
 
     guid: str
     disks: tuple[str, ...]
     strays: tuple[str, ...] = ()
-    """What it names as disks and is no id of one in the factory's subscription; no request is made of it."""
+    """Entries that are not ids of disks in the factory's subscription; no request is sent to them."""
 
     @property
     def diagnostic(self) -> Diagnostic | None:
-        """Why its disks cannot all be closed; None: it names nothing but disks."""
+        """Why access to its disks cannot be revoked entirely; None if all its entries are disks."""
         if not self.strays:
             return None
         more = f" (and {len(self.strays) - 1} more)" if len(self.strays) > 1 else ""
         return error(
             f"record {self.guid}{RECORD}",
             f"{DISK.fact('its disk', self.strays[0])} in the factory's subscription{more}",
-            "nothing is sent to it, and the disk that was meant may still be readable",
-            "Check who can write to the factory's storage account, and revoke access to disks in the state ActiveSAS",
+            "no request is sent to it, and the intended disk may still be readable",
+            "Check who can write to the factory's storage account, and revoke access to disks in state ActiveSAS",
         )
 
 
 def records_of(blobs: Iterable[StoredBlob]) -> list[SaveRecord]:
-    """The records among the blobs of the factory's container."""
+    """Return the records among the blobs of the factory's container."""
     return [
         SaveRecord(blob.name.removesuffix(RECORD), *_disks(blob.metadata, blob.account_id))
         for blob in blobs
@@ -85,7 +84,7 @@ def records_of(blobs: Iterable[StoredBlob]) -> list[SaveRecord]:
 
 
 class Hold:
-    """A record in the hands of this run."""
+    """A record on which this run holds the lease."""
 
     def __init__(
         self, guid: str, client: BlobClient, lease: BlobLeaseClient, record: Mapping[str, str], account_id: str
@@ -98,7 +97,7 @@ class Hold:
         self.removed = False
 
     async def note(self, *, name: str | None = None, disks: tuple[str, ...] | None = None) -> None:
-        """Write down the image's name, or which disks may be open from now on. Raises `CloudError`."""
+        """Write the image's name, or the disks whose access may be active from now on. Raises `CloudError`."""
         self.name = self.name if name is None else name
         self.disks = self.disks if disks is None else disks
         try:
@@ -106,18 +105,18 @@ class Hold:
             self.strays = ()
         except AzureError as error:
             raise _refused(
-                error, self._client, "the save does not begin, for nobody could clean up after it"
+                error, self._client, "the save does not start, because it could not be cleaned up"
             ) from error
 
     async def remove(self) -> None:
-        """The save is done. Raises `CloudError`."""
+        """Delete the record, because the save is finished. Raises `CloudError`."""
         try:
             await self._client.delete_blob(lease=self._lease)
             self.removed = True
         except ResourceNotFoundError:
             self.removed = True
         except AzureError as error:
-            raise _refused(error, self._client, "it stays, and the next save looks at it again") from error
+            raise _refused(error, self._client, "it is kept, and the next save checks it again") from error
 
 
 class SaveRecords:
@@ -127,15 +126,15 @@ class SaveRecords:
         self._accounts, self._account_id = accounts, account_id
 
     async def all(self) -> list[SaveRecord]:
-        """Every record; none where there is no container. Raises `CloudError`."""
-        return records_of(await list_blobs(self._accounts, self._account_id, CONTAINER, "no save begins"))
+        """Return all records; none if the container does not exist. Raises `CloudError`."""
+        return records_of(await list_blobs(self._accounts, self._account_id, CONTAINER))
 
     @asynccontextmanager
     async def hold(self, guid: str, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Hold]:
-        """Hold the record of a save. One that is held is waited for `patience` seconds.
+        """Hold the lease on the record of a save; wait up to `patience` seconds for another run's lease.
 
-        Raises `SaveHeld` where another run holds it, and keeps holding it. Within the block `SaveLost` is raised where
-        the lease could not be renewed in time; `CloudError` else.
+        Raises `SaveHeld` if another run still holds it then, and `CloudError`. Within the block `SaveLost` is raised if
+        the lease could not be renewed in time.
         """
         container = await self._container()
         client = container.get_blob_client(guid + RECORD)
@@ -165,13 +164,13 @@ class SaveRecords:
             held = Hold(guid, client, lease, about.metadata or {}, self._account_id)
             yield held
         except AzureError as error:
-            raise _refused(error, client, "the save does not begin") from error
+            raise _refused(error, client, "the save does not start") from error
         except asyncio.CancelledError:
             if not lost.is_set():
                 raise
             if owner and sys.version_info >= (3, 11):
                 owner.uncancel()
-            consequence = "the save stops, and the next run goes on"
+            consequence = "the save stops, and the next run resumes it"
             refusal = _refused(AzureError("its lease could not be renewed"), client, consequence)
             raise SaveLost(refusal.diagnostic) from None
         finally:
@@ -181,7 +180,7 @@ class SaveRecords:
                     await lease.release()
 
     async def reserve(self, name: str, guid: str) -> bool:
-        """Reserve an image's name for a save; False where another save has it. Raises `CloudError`."""
+        """Reserve an image's name for a save; return False if another save has it. Raises `CloudError`."""
         client = (await self._container()).get_blob_client(name + NAME)
         try:
             await client.upload_blob(b"", metadata={"guid": guid}, overwrite=False)
@@ -192,7 +191,7 @@ class SaveRecords:
                 return await self.reserve(name, guid)
             return bool((about.metadata or {}).get("guid") == guid)
         except AzureError as error:
-            raise _refused(error, client, "no name can be reserved, so the save does not begin") from error
+            raise _refused(error, client, "no name can be reserved, so the save does not start") from error
         return True
 
     async def free(self, name: str, guid: str) -> None:
@@ -205,14 +204,14 @@ class SaveRecords:
         except (ResourceNotFoundError, ResourceModifiedError):
             return
         except AzureError as error:
-            raise _refused(error, client, "it stays, and the name is not used again") from error
+            raise _refused(error, client, "it is kept, and the name is not used again") from error
 
     async def _container(self) -> ContainerClient:
         return (await self._accounts.service(self._account_id)).get_container_client(CONTAINER)
 
     @staticmethod
     async def _acquire(container: ContainerClient, client: BlobClient, patience: float) -> BlobLeaseClient:
-        """Hold the record, which is made where it is missing; a living run may remove it at any moment."""
+        """Acquire the lease on the record, created if it is missing; an active run may delete it at any moment."""
         lease, waited = BlobLeaseClient(client), 0.0
         while True:
             try:
@@ -224,37 +223,35 @@ class SaveRecords:
                 if error_code(error) == "ContainerNotFound":
                     with suppress(ResourceExistsError):
                         await container.create_container()
-            except HttpResponseError as error:
+            except AzureError as error:
                 if error_code(error) not in _HELD:
-                    raise _refused(error, client, "the save does not begin") from error
+                    raise _refused(error, client, "the save does not start") from error
                 if waited >= patience:
                     raise SaveHeld from None
-            except AzureError as error:
-                raise _refused(error, client, "the save does not begin") from error
             await asyncio.sleep(1.0)
             waited += 1.0
 
 
 def _metadata(name: str, disks: tuple[str, ...]) -> dict[str, str]:
-    told = {"name": quote(name), "disks": quote(",".join(disks))}
-    return {key: value for key, value in told.items() if value}
+    metadata = {"name": quote(name), "disks": quote(",".join(disks))}
+    return {key: value for key, value in metadata.items() if value}
 
 
 def _disks(metadata: Mapping[str, str], account_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Ids of disks of the factory's subscription, and whatever else is named.
+    """Return the ids of disks in the factory's subscription, and the other entries of a record.
 
     Any client that can write to the factory's storage can write records. A lab's VMs are in the lab's subscription, as
     its storage account is.
     """
     account = STORAGE_ACCOUNT.parse(account_id)
-    told = [disk for disk in unquote(metadata.get("disks", "")).split(",") if disk]
-    ids = {disk: DISK.parse(disk) for disk in told}
+    named = [disk for disk in unquote(metadata.get("disks", "")).split(",") if disk]
+    ids = {disk: DISK.parse(disk) for disk in named}
     own = {
         disk
         for disk, parsed in ids.items()
         if parsed and account and parsed.subscription_id.lower() == account.subscription_id.lower()
     }
-    return tuple(disk for disk in told if disk in own), tuple(disk for disk in told if disk not in own)
+    return tuple(disk for disk in named if disk in own), tuple(disk for disk in named if disk not in own)
 
 
 def _refused(error: AzureError, client: BlobClient, consequence: str) -> CloudError:

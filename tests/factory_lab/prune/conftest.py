@@ -1,4 +1,4 @@
-"""The factory that each of these tests prunes."""
+"""The factory that these tests prune."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.factory_lab.prune.prune_world import PruneWorld
 
 @pytest.fixture
 def factory(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> PruneWorld:
     """An empty factory with one lab."""
-    return PruneWorld(World(fresh_cloud, shell, accounts, project_folder))
+    return PruneWorld(World(fresh_cloud, shell, accounts, project_folder, python))

@@ -1,6 +1,6 @@
-"""A provider from source for the language host's tests: one resource, whose outputs tell how the provider was started.
+"""A provider from source for the language host's tests: one resource, whose outputs show how the provider was started.
 
-With the input `block` a create waits until it is cancelled, having written its process id to that file.
+With the input `block`, a create writes its process id to that file and waits until it is canceled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When cached values with an expiry are renewed."""
+"""When cached values are renewed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagefactory.aio.renewing import AGAIN_SECONDS, Lasting, Renewing, lasting
 
 @dataclass
 class Maker:
-    """Makes numbered values with a lifetime, or fails on request."""
+    """Creates numbered values with this life in seconds, or fails."""
 
     life: float
     made: int = 0
@@ -29,7 +29,7 @@ class Maker:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, which the test sets."""
+    """The present time, which the test sets."""
     now = [1_000_000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
     return now
@@ -40,7 +40,7 @@ async def ask(renewing: Renewing[str, int], maker: Maker, times: int = 1) -> set
 
 
 @pytest.mark.parametrize(("life", "renewed_after"), [(3600, 3300), (86_400, 86_100), (400, 200), (2, 1)])
-async def test_a_value_is_renewed_five_minutes_before_its_expiry_a_short_lived_one_at_half_of_its_lifetime(
+async def test_a_value_is_renewed_five_minutes_before_it_expires_or_after_half_of_a_short_life(
     clock: list[float], life: float, renewed_after: float
 ) -> None:
     """Not earlier."""
@@ -52,22 +52,22 @@ async def test_a_value_is_renewed_five_minutes_before_its_expiry_a_short_lived_o
     assert await ask(renewing, maker) == {2}
 
 
-async def test_a_value_is_created_once_for_all_callers_that_wait(clock: list[float]) -> None:
-    """At first, and when it is renewed; all callers that wait share a failure, and the next caller tries again."""
+async def test_a_value_is_created_once_for_all_concurrent_callers(clock: list[float]) -> None:
+    """At first, and when it is renewed; a failure is raised in each of them, and the next caller tries again."""
     renewing, maker = Renewing[str, int](), Maker(3600)
     assert await ask(renewing, maker, 50) == {1}
     clock[0] += 3400
     assert await ask(renewing, maker, 50) == {2}
     maker.fails = True
-    renewing.drop(lambda value: value == 2)
+    renewing.drop("key", 2)
     failures = await asyncio.gather(*(renewing.get("key", maker) for _ in range(50)), return_exceptions=True)
     assert all(isinstance(failure, OSError) for failure in failures) and maker.made == 3
     maker.fails = False
     assert await ask(renewing, maker) == {4}
 
 
-async def test_a_renewal_that_fails_has_no_effect_while_the_old_value_is_valid(clock: list[float]) -> None:
-    """It is tried again after a wait, not by each caller; when the value expires, the failure is raised."""
+async def test_a_renewal_that_fails_is_no_error_while_the_old_value_is_valid(clock: list[float]) -> None:
+    """It is tried again after a wait, not by each caller; when the value has expired, the failure is raised."""
     renewing, maker = Renewing[str, int](), Maker(3600)
     await ask(renewing, maker)
     maker.fails = True
@@ -81,10 +81,10 @@ async def test_a_renewal_that_fails_has_no_effect_while_the_old_value_is_valid(c
         await ask(renewing, maker)
 
 
-async def test_a_denied_value_is_renewed_and_the_new_one_is_kept(clock: list[float]) -> None:
-    """Many requests with one value are denied; the first caller drops it, the others get the new value."""
+async def test_a_rejected_value_is_renewed_and_its_successor_is_kept(clock: list[float]) -> None:
+    """Many callers drop the same value; only the first one has it renewed."""
     renewing, maker = Renewing[str, int](), Maker(3600)
     await ask(renewing, maker)
     for _ in range(10):
-        renewing.drop(lambda value: value == 1)
+        renewing.drop("key", 1)
         assert await ask(renewing, maker) == {2}

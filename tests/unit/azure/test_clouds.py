@@ -1,4 +1,4 @@
-"""The endpoints of each Azure cloud, compared with what Microsoft's own libraries say of it."""
+"""The endpoints of each Azure cloud, compared with those in Microsoft's own libraries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.builders import SUBSCRIPTION
 
 
 def cloud(name: str, **endpoints: str) -> Cloud:
-    """The cloud of a stack with these settings."""
+    """Return the cloud of a stack with these settings."""
     factory = {"subscriptionId": SUBSCRIPTION, "labName": "factory"}
     return cloud_of(parse_settings({"factory": factory, "cloud": name, "endpoints": endpoints}, {}))
 
@@ -46,7 +46,7 @@ def cloud(name: str, **endpoints: str) -> Cloud:
 def test_each_cloud_has_its_own_endpoints_and_authority(
     name: str, known_as: AzureClouds, authority: str, blobs: str
 ) -> None:
-    """Requests, tokens and VHDs of a sovereign cloud go nowhere else."""
+    """Requests, tokens and VHDs of a sovereign cloud are sent to that cloud only."""
     found = cloud(name)
     assert f"{found.resource_manager}/" == get_arm_endpoints(known_as)["resource_manager"]
     assert found.authority == authority
@@ -55,15 +55,15 @@ def test_each_cloud_has_its_own_endpoints_and_authority(
     assert not found.loopback
 
 
-def test_azure_native_calls_the_clouds_by_the_same_names() -> None:
-    """Its provider's `environment` lists the names that it takes."""
-    told = str(azure_native.ProviderArgs.environment.__doc__)
+def test_azure_native_has_the_same_names_for_the_clouds() -> None:
+    """Its provider's `environment` lists the valid names."""
+    documented = str(azure_native.ProviderArgs.environment.__doc__)
     assert {name: each.name for name, each in CLOUDS.items()} == {name: name for name in CLOUDS}
-    assert f"Possible values are {', '.join(list(CLOUDS)[:-1])}, and {list(CLOUDS)[-1]}." in told
+    assert f"Possible values are {', '.join(list(CLOUDS)[:-1])}, and {list(CLOUDS)[-1]}." in documented
 
 
-def test_a_given_endpoint_stands_in_for_the_clouds_own_and_the_rest_stays() -> None:
-    """Such as a private address of the blob service in a sovereign cloud."""
+def test_an_endpoint_in_the_settings_replaces_only_the_clouds_own() -> None:
+    """Such as a private endpoint of the blob service in a sovereign cloud."""
     found = cloud("china", blob="https://{account}.blob.example.cn/")
     assert found.blob_service("store") == "https://store.blob.example.cn"
     assert (found.name, found.authority, found.resource_manager) == (
@@ -73,8 +73,8 @@ def test_a_given_endpoint_stands_in_for_the_clouds_own_and_the_rest_stays() -> N
     )
 
 
-def test_a_custom_cloud_has_nothing_but_what_is_given() -> None:
-    """No name for azure-native, and no authority of another cloud."""
+def test_a_custom_cloud_has_only_the_endpoints_of_the_settings() -> None:
+    """It has no name for azure-native, and no authority of another cloud."""
     found = cloud("custom", resourceManager="http://127.0.0.1:1/", blob="http://127.0.0.1:2/{account}")
     assert found == Cloud(None, "http://127.0.0.1:1", "http://127.0.0.1:2/{account}")
     assert found.loopback
@@ -83,8 +83,8 @@ def test_a_custom_cloud_has_nothing_but_what_is_given() -> None:
 @pytest.mark.parametrize(
     "name", ["", "a.example/x", "attacker.example#", "x@attacker", "a:8", "ab", "a" * 25, "\u212aelvin"]
 )
-def test_only_the_name_of_a_storage_account_becomes_a_host(name: str) -> None:
-    """Anything else is refused in one line, for tokens are sent to that host."""
+def test_only_a_valid_account_name_becomes_a_host(name: str) -> None:
+    """Other names are an error of one line, because tokens are sent to that host."""
     for found in CLOUDS.values():
         with pytest.raises(ImageFactoryError, match="is not the name of a storage account") as caught:
             found.blob_service(name)

@@ -46,7 +46,7 @@ def test_a_vm_is_deleted_if_an_image_was_saved_from_its_disk() -> None:
         ({"power": "running"}, "was saved as image and is now running"),
         ({"os_disk": disk(state="ActiveSAS")}, "being saved"),
         ({"data_disks": {2: disk("data")}}, "without its data disks data; it is kept, because they would be lost"),
-        ({"diagnostic": error("VM 'vm'", "Azure answered 403", "x", "Grant")}, "it is unknown whether it is saved"),
+        ({"diagnostic": error("VM 'vm'", "Azure returned 403", "x", "Grant")}, "it is unknown whether it is saved"),
     ],
 )
 def test_each_vm_that_is_kept_has_a_reason(changes: dict[str, Any], told: str) -> None:

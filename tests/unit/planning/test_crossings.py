@@ -70,7 +70,7 @@ def test_one_account_in_a_region_needs_no_relay() -> None:
     assert relays(plan) == {"a": None, "b": None}
     (crossing,) = plan.crossings
     assert (crossing.images, crossing.labs, crossing.size) == (1, 2, image().length)
-    assert crossing.text.endswith("(once per image)")
+    assert crossing.text().endswith("(once per image)")
 
 
 def test_each_lab_that_copies_from_the_relay_counts_as_a_use() -> None:
@@ -85,7 +85,7 @@ def test_each_lab_that_copies_from_the_relay_counts_as_a_use() -> None:
     )
     assert set(relays(plan).values()) == {("/accounts/X", 2)}
     (crossing,) = plan.crossings
-    assert crossing.copies == 1 and crossing.text.endswith("(once per image; labs there copy from each other)")
+    assert crossing.copies == 1 and crossing.text().endswith("(once per image; labs there copy from each other)")
 
 
 def test_an_existing_image_is_neither_relay_nor_copied() -> None:
@@ -112,7 +112,7 @@ def test_direct_copies_are_made_once_per_account() -> None:
     direct, relayed = plan_of(labs, "direct"), plan_of(labs)
     assert relays(direct) == {"a": None, "b": None}
     assert direct.crossings[0].size == 2 * relayed.crossings[0].size == 2 * image().length
-    assert direct.crossings[0].text.endswith("(once per image and storage account)")
+    assert direct.crossings[0].text().endswith("(once per image and storage account)")
 
 
 def test_regions_are_reported_one_by_one_by_name() -> None:
@@ -149,11 +149,11 @@ def test_allocated_bytes_are_reported_if_the_manifests_have_them() -> None:
     target = lab("a")
     plan = LabPlan(target.label, target, in_region("a", "eastus"), (planned,))
     (crossing,) = crossings([plan], FACTORY)
-    assert crossing.text.startswith("eastus: 1 image for 1 lab: 3.0 GiB copied from westeurope")
+    assert crossing.text().startswith("eastus: 1 image for 1 lab: 3.0 GiB copied from westeurope")
     other = replace(image("other"), length=1 << 40)
     unknown = PlannedImage(other, other.name, "/i", False, {})
     (crossing,) = crossings([replace(plan, images=(planned, unknown))], FACTORY)
-    assert crossing.text.startswith("eastus: 2 images for 1 lab: up to 1,027.0 GiB copied from westeurope")
+    assert crossing.text().startswith("eastus: 2 images for 1 lab: up to 1,027.0 GiB copied from westeurope")
 
 
 @given(

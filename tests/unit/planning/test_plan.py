@@ -22,7 +22,7 @@ from imagefactory.planning.plan import Plan, build_plan
 from imagefactory.planning.planned_images import PlannedImage
 from tests.unit.builders import catalog, configuration, facts, image, lab, paths, standing
 
-UNREADABLE = error("lab team", "403", "not served", "grant")
+UNREADABLE = error("lab team", "403", "", "grant")
 
 
 def planned(
@@ -175,6 +175,7 @@ def test_a_lab_that_cannot_be_updated_is_a_failure_and_stops_no_other(answer: La
     assert [one.label for one in plan.labs] == [good.label]
     assert len(plan.failures) == 1
     assert plan.failures[0].severity is Severity.ERROR
+    assert plan.failures[0].consequence, "what follows is said by the plan"
     assert plan.failures[0].location == bad.location, "the entry of labs.json can be found"
     assert [(one.lab, one.image) for one in plan.omissions] == [(bad.label, "image")]
 
@@ -182,7 +183,7 @@ def test_a_lab_that_cannot_be_updated_is_a_failure_and_stops_no_other(answer: La
 def test_cross_region_copies_are_reported() -> None:
     """Both spellings of a region are the same region."""
     (crossing,) = planned(catalog(image()), region="eastus").crossings
-    assert crossing.text == ("eastus: 1 image for 1 lab: up to 0.1 GiB copied from westeurope (once per image)")
+    assert crossing.text() == ("eastus: 1 image for 1 lab: up to 0.1 GiB copied from westeurope (once per image)")
     assert planned(catalog(image()), region="West Europe").crossings == ()
     assert planned(catalog(image()), standing(), region="eastus").crossings == (), "what stands is not copied"
 

@@ -75,7 +75,7 @@ def test_the_files_of_a_disk_have_the_same_names_in_every_run_and_those_of_anoth
         ({"os_disk": disk(os_type=None)}, "the OS type of its disk is missing"),
         ({"os_disk": disk(unique_id="")}, "no unique id"),
         ({"os_disk": disk(state="ActiveSAS")}, "az disk revoke-access --ids /disks/vm-os"),
-        ({"diagnostic": error("VM 'vm'", "Azure answered 403", "x", "Grant")}, "VM vm: Azure answered 403"),
+        ({"diagnostic": error("VM 'vm'", "Azure returned 403", "x", "Grant")}, "VM vm: Azure returned 403"),
         ({"tags": {"imagepath": "../x"}}, "leaves the image root"),
         ({"tags": {"imagepath": "Win2016/Datacenter.json", "imageosstate": "odd"}}, "tag is 'odd', neither"),
     ],

@@ -1,6 +1,6 @@
-"""Where benchmarks run: an embedded cloud of their own, factories and labs in it, throw-away Pulumi projects.
+"""Sandboxes for benchmarks: an embedded cloud with factories and labs, and temporary Pulumi projects.
 
-Owns set-up and removal. It measures nothing but the time of a command.
+Creates and removes them, and measures the time of a command.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ STACK = "bench"
 PRODUCT = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "providers")
 BARE = Path(__file__).with_name("bare")
 VHD_BYTES = 16 * 1024 * 1024
-"""Virtual size of a factory image. Copies on the embedded cloud take the time that they are told, whatever the size."""
+"""Virtual size of a factory image. It does not affect the simulated duration of a copy."""
 
 
 class BenchmarkError(Exception):
-    """A command that must succeed did not; the text holds the end of its output."""
+    """A command failed that must succeed. The message contains the end of its output."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One run of a command: wall time in seconds, and the resources that the stack holds after it."""
+    """One run of a command: wall time in seconds, and the resources in the stack after it."""
 
     seconds: float
     resources: int
@@ -47,32 +47,32 @@ class Timing:
 
 @dataclass(frozen=True)
 class Project:
-    """A Pulumi project with one stack, on a file backend of its own."""
+    """A Pulumi project with one stack and its own file backend."""
 
     folder: Path
     environment: Mapping[str, str]
     parallel: int
 
     def up(self) -> Timing:
-        """`pulumi up`, without the preview before it."""
+        """Run `pulumi up`, without a preview."""
         return self._run("up", "--yes", "--skip-preview")
 
     def preview(self) -> Timing:
-        """`pulumi preview` of a stack that is up to date. Raises BenchmarkError where it is not."""
+        """Run `pulumi preview`. Raises BenchmarkError unless the stack is up to date."""
         return self._run("preview", "--expect-no-changes")
 
     def _run(self, *arguments: str) -> Timing:
-        began = monotonic()
+        started = monotonic()
         self.pulumi(*arguments, "--parallel", str(self.parallel))
-        seconds = monotonic() - began
+        seconds = monotonic() - started
         (state,) = self.folder.glob(f"stacks/.pulumi/stacks/*/{STACK}.json")
         latest = json.loads(state.read_text(encoding="utf-8"))["checkpoint"]["latest"]
         return Timing(seconds, len(latest["resources"]))
 
     def pulumi(self, *arguments: str) -> None:
-        """A pulumi command on the stack. Raises BenchmarkError."""
+        """Run a pulumi command on the stack. Raises BenchmarkError."""
         command = ["pulumi", *arguments, "--stack", STACK, "--non-interactive", "--color", "never"]
-        ended = subprocess.run(
+        done = subprocess.run(
             command,
             cwd=self.folder,
             env=self.environment,
@@ -82,27 +82,27 @@ class Project:
             text=True,
             check=False,
         )
-        if ended.returncode:
-            raise BenchmarkError(f"{' '.join(command)}: exit code {ended.returncode}\n{ended.stdout[-3000:]}")
+        if done.returncode:
+            raise BenchmarkError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout[-3000:]}")
 
 
 @dataclass(frozen=True)
 class Factory:
-    """A factory lab with images; every target lab is to hold all of them."""
+    """A factory lab with images, all of which every target lab should contain."""
 
     subscription: str
     images: int
 
 
-class Stage:
-    """An embedded cloud, and what is put into it."""
+class Sandbox:
+    """An embedded cloud, with the factories, labs and projects that a benchmark creates."""
 
     def __init__(self, cloud: CloudClient, environment: Mapping[str, str], folder: Path) -> None:
         self.cloud, self.environment, self._folder = cloud, environment, folder
         self._names = count()
 
     def factory(self, images: int) -> Factory:
-        """A factory with `images` images, saved as the old scripts did: each with its companion document."""
+        """Create a factory with `images` images as the old scripts save them, each with its companion."""
         factory = Factory(str(uuid.uuid4()), images)
         self._seed_labs(factory, "factory")
         documents = [_image(factory, number) for number in range(images)]
@@ -110,7 +110,7 @@ class Stage:
         return factory
 
     def product(self, factory: Factory, labs: int, parallel: int, **settings: object) -> tuple[Project, list[str]]:
-        """A project that is to fill `labs` new, empty labs; and the names of their storage accounts."""
+        """Create a project for `labs` new, empty labs. Return it with the names of their storage accounts."""
         names = [f"lab{next(self._names)}" for _ in range(labs)]
         accounts = self._seed_labs(factory, *names)
         folder = self._project_folder()
@@ -126,11 +126,20 @@ class Stage:
         return self._project(folder, "imagefactory", {**fixed, **settings}, parallel), accounts
 
     def bare(self, labs: int, images_per_lab: int, parallel: int) -> Project:
-        """The project to measure by."""
+        """Create the project for comparison."""
         folder = self._project_folder()
         shutil.copytree(BARE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / ".venv").symlink_to(Checkout.here().venv)
         return self._project(folder, "bare", {"labs": labs, "imagesPerLab": images_per_lab}, parallel)
+
+    def accounts(self) -> dict[str, dict[str, Any]]:
+        """Return the cloud's storage accounts by name."""
+        return {each["name"]: each for each in self.cloud.status()["storageAccounts"]}
+
+    def connection(self, account: str) -> tuple[str, dict[str, str]]:
+        """Return the endpoint and the credential of a storage account, for a `BlobServiceClient`."""
+        facts = self.accounts()[account]
+        return facts["blobEndpoint"], {"account_name": account, "account_key": facts["key"]}
 
     def _project_folder(self) -> Path:
         folder = self._folder / f"project{next(self._names)}"
@@ -176,8 +185,8 @@ def _image(factory: Factory, number: int) -> dict[str, Any]:
 
 
 @contextmanager
-def open_stage() -> Iterator[Stage]:
-    """An embedded cloud with nothing in it; it and every project are gone afterwards."""
+def open_sandbox() -> Iterator[Sandbox]:
+    """Start an empty embedded cloud. Stop it and delete it and all projects at the end."""
     checkout = Checkout.here()
     engine = set_up(checkout)
     with tempfile.TemporaryDirectory(prefix="imagefactory-bench-") as name:
@@ -188,6 +197,6 @@ def open_stage() -> Iterator[Stage]:
         try:
             client = CloudClient(state)
             variables = {**tool_variables(checkout, engine), **cloud_variables(client.status())}
-            yield Stage(client, {**os.environ, **variables}, Path(name))
+            yield Sandbox(client, {**os.environ, **variables}, Path(name))
         finally:
             subprocess.run([*cloud, "stop", "--state", state], check=True, cwd=checkout.root)

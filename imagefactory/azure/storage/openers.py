@@ -1,0 +1,334 @@
+"""The three ways into the blobs of a storage account: the run's identity, the account's key, and a SAS URL of a disk.
+
+No key leaves this module. Tokens and SAS are kept in memory only, renewed before they expire, and sent to no host but
+the account's own: no client here follows a redirect. Does not decide which way is used: `accounts` does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core import AsyncPipelineClient
+from azure.core.exceptions import AzureError
+from azure.core.pipeline.policies import UserAgentPolicy
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+from azure.storage.blob import (
+    BlobSasPermissions,
+    ContainerSasPermissions,
+    UserDelegationKey,
+    generate_blob_sas,
+    generate_container_sas,
+)
+from azure.storage.blob.aio import BlobClient, BlobServiceClient, ExponentialRetry
+
+from imagefactory.aio.once import Once
+from imagefactory.aio.renewing import Lasting, Renewing, lasting
+from imagefactory.azure.core.clouds import LOOPBACK
+from imagefactory.azure.core.errors import cloud_error, consequence, data_role, enabled_keys, from_azure
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.core.retries import retries
+from imagefactory.azure.storage.access import Access, Bearer, Secret
+from imagefactory.observed.blobs import BlobRef
+
+API_VERSION = "2023-01-01"
+STORAGE_SCOPE = "https://storage.azure.com/.default"
+"""Scope of a token for any storage account, the same in every cloud (azure-storage-blob's STORAGE_OAUTH_SCOPE)."""
+RETRIES = 5
+"""Attempts after the first, for a request that the storage service throttles (429), fails (408, 5xx) or drops."""
+COPY_SAS_LIFE = timedelta(days=7) - timedelta(hours=1)
+"""How long the service may read the source of one Copy Blob. It has no guaranteed speed and starts from zero if it
+loses its source; a user delegation key is valid for up to 7 days. Only the service gets the SAS."""
+RANGE_SAS_LIFE = timedelta(hours=1)
+"""Life of a SAS for the copying of ranges, which is renewed."""
+CLOCK_SKEW = timedelta(minutes=15)
+"""How far back the life of a SAS starts (Azure's advice for clocks that differ)."""
+
+CLOSED = "its blobs cannot be read or written"
+
+
+def account_name(account_id: str) -> str:
+    """Return the storage account's name: the last part of its ARM id."""
+    return account_id.rpartition("/")[2]
+
+
+def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
+    """Return the names of container and blob in a URL, even if the account had another endpoint when it was written."""
+    account_path = urlsplit(service_url).path.rstrip("/")  # not empty if the endpoint is path-style
+    container, _, blob = urlsplit(blob_url).path.removeprefix(account_path).lstrip("/").partition("/")
+    return container, blob
+
+
+class Opener(ABC):
+    """One way into storage accounts. Raises `CloudError` if it grants no access."""
+
+    def __init__(self, *signing: Bearer) -> None:
+        # A pipeline without a redirect policy follows no redirect.
+        self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
+            "", policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries(RETRIES), *signing]
+        )
+
+    @abstractmethod
+    async def client(self, blob: BlobRef) -> BlobClient:
+        """Return the SDK's client of a blob."""
+
+    @abstractmethod
+    async def access(self, blob: BlobRef) -> Access:
+        """Return what a request needs to read or write ranges of the blob."""
+
+    @abstractmethod
+    async def source_access(self, blob: BlobRef) -> Access:
+        """Return what the service needs to read the blob: a token to pass on, or a SAS."""
+
+    @abstractmethod
+    def remedy(self, account_id: str) -> str:
+        """Return what to do if the service may not read the account's blobs."""
+
+    async def send(self, request: HttpRequest) -> AsyncHttpResponse:
+        """Send a request to the URL of an `access` and read the response. Raises `AzureError` too."""
+        return await self._plain.send_request(request)
+
+    async def close(self) -> None:
+        """Close all clients."""
+        await self._plain.close()
+
+
+class Lent(Opener):
+    """Page blobs that are opened by a URL with a SAS, as a managed disk is; by the id of what lends them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sas: dict[str, str] = {}
+        self._clients: dict[BlobRef, BlobClient] = {}
+
+    def __contains__(self, owner_id: str) -> bool:
+        return owner_id in self._sas
+
+    def add(self, owner_id: str, sas_url: str) -> BlobRef:
+        """Add a page blob; `owner_id` is used in place of an account's id."""
+        url, _, sas = sas_url.partition("?")
+        _check_encrypted(url, account_name(owner_id))
+        blob = BlobRef(owner_id, url)
+        self._sas[owner_id] = sas
+        self._clients[blob] = BlobClient.from_blob_url(sas_url, **_client_options())
+        return blob
+
+    async def remove(self, owner_id: str) -> None:
+        """Forget the blob and close its client."""
+        self._sas.pop(owner_id, None)
+        for blob in [each for each in self._clients if each.account_id == owner_id]:
+            await self._clients.pop(blob).close()
+
+    async def client(self, blob: BlobRef) -> BlobClient:
+        return self._clients[blob]
+
+    async def access(self, blob: BlobRef) -> Access:
+        return Access(f"{blob.url}?{self._sas[blob.account_id]}", {})
+
+    async def source_access(self, blob: BlobRef) -> Access:
+        return await self.access(blob)
+
+    def remedy(self, account_id: str) -> str:
+        return f"Run again, which grants access to '{account_name(account_id)}' again"
+
+    async def close(self) -> None:
+        await super().close()
+        for client in self._clients.values():
+            await client.close()
+
+
+class AccountOpener(Opener):
+    """A way into storage accounts by their ARM id, with one client of the blob service per account.
+
+    Raises `CloudError` also if the endpoint is neither encrypted nor on this machine, and `ImageFactoryError` if an id
+    does not end in the name of an account.
+    """
+
+    def __init__(self, arm: ResourceManager, *signing: Bearer) -> None:
+        super().__init__(*signing)
+        self._arm, self._signing = arm, signing
+        self._services: Once[str, BlobServiceClient] = Once()
+        self._secrets: Renewing[tuple[str, ...], str] = Renewing()
+        self._urls: dict[BlobRef, str] = {}
+
+    async def service(self, account_id: str) -> BlobServiceClient:
+        """Return the client of an account's blob service."""
+        return await self._services.get(account_id, lambda: self._open(account_id))
+
+    async def client(self, blob: BlobRef) -> BlobClient:
+        service = await self.service(blob.account_id)
+        return service.get_blob_client(*container_and_blob(service.url, blob.url))
+
+    def _url(self, blob: BlobRef) -> str:
+        """Return the blob's URL, without a query, at the account's present endpoint."""
+        if (url := self._urls.get(blob)) is None:
+            url = self._urls[blob] = "/".join((self._endpoint(blob.account_id), *self._names(blob)))
+        return url
+
+    def refuse(self, secret: Secret) -> None:
+        """Renew a token or SAS that the service rejected, unless that was done already."""
+        self._secrets.drop(*secret)
+
+    async def readable_url(self, blob: BlobRef) -> str:
+        """Return the blob's URL with a SAS to read it for days. Pass it to the service only; do not keep it."""
+        now = datetime.now(timezone.utc)
+        expiry, key = await self._copy_key(blob.account_id, now + COPY_SAS_LIFE)
+        name = account_name(blob.account_id)
+        sas = _blob_sas(name, *self._names(blob), start=now - CLOCK_SKEW, expiry=expiry, **key)
+        return f"{self._url(blob)}?{sas}"
+
+    async def close(self) -> None:
+        await super().close()
+        for service in await self._services.results():
+            await service.close()
+
+    @abstractmethod
+    async def _copy_key(self, account_id: str, expiry: datetime) -> tuple[datetime | str, dict[str, Any]]:
+        """Return the key that signs the SAS of a Copy Blob, as arguments of the SDK, and when that SAS expires."""
+
+    async def _credential(self, account_id: str) -> dict[str, str] | None:
+        """Return the credential of the SDK's client; None if a policy signs its requests."""
+        return None
+
+    async def _open(self, account_id: str) -> BlobServiceClient:
+        credential = await self._credential(account_id)
+        return BlobServiceClient(self._endpoint(account_id), credential=credential, **_client_options(*self._signing))
+
+    def _endpoint(self, account_id: str) -> str:
+        name = account_name(account_id)
+        endpoint = self._arm.cloud.blob_service(name)
+        _check_encrypted(endpoint, name)
+        return endpoint
+
+    def _names(self, blob: BlobRef) -> tuple[str, str]:
+        return container_and_blob(self._endpoint(blob.account_id), blob.url)
+
+
+class Identity(AccountOpener):
+    """The run's own identity, by bearer token: one for all accounts. Does not request an account key."""
+
+    def __init__(self, arm: ResourceManager) -> None:
+        super().__init__(arm, Bearer(self._token, self.refuse))
+        self._delegations: Renewing[str, UserDelegationKey] = Renewing()
+
+    async def access(self, blob: BlobRef) -> Access:
+        return await self._with_token(blob, "Authorization")
+
+    async def source_access(self, blob: BlobRef) -> Access:
+        return await self._with_token(blob, "x-ms-copy-source-authorization")
+
+    def remedy(self, account_id: str) -> str:
+        return data_role(account_name(account_id))
+
+    async def _with_token(self, blob: BlobRef, header: str) -> Access:
+        url, token = self._url(blob), await self._token()
+        return Access(url, {header: token.value}, token)
+
+    async def _token(self) -> Secret:
+        """Return the value of a header; one string for all requests, because it is long and many run concurrently."""
+        key = (STORAGE_SCOPE,)
+        return Secret(key, await self._secrets.get(key, self._request_token))
+
+    async def _request_token(self) -> Lasting[str]:
+        try:
+            token = await self._arm.credential.get_token(STORAGE_SCOPE)
+        except AzureError as error:
+            raise from_azure(error, "authentication", "no blob can be read or written") from error
+        return lasting(f"Bearer {token.token}", token.expires_on)
+
+    async def _copy_key(self, account_id: str, expiry: datetime) -> tuple[datetime | str, dict[str, Any]]:
+        key = await self._delegations.get(account_id, lambda: self._delegation(account_id))
+        return str(key.signed_expiry), {"user_delegation_key": key}
+
+    async def _delegation(self, account_id: str) -> Lasting[UserDelegationKey]:
+        """Return the key of this identity that signs SAS for an account; it is renewed after half of its life."""
+        service, now = await self.service(account_id), datetime.now(timezone.utc)
+        try:
+            key = await service.get_user_delegation_key(
+                now - CLOCK_SKEW, now + COPY_SAS_LIFE, retry_on_methods=frozenset({"POST"})
+            )
+        except AzureError as error:
+            name = account_name(account_id)
+            fact = "the service cannot be given access to its blobs"
+            raise from_azure(error, f"storage account '{name}'", fact, account=name) from error
+        return Lasting(key, (now + COPY_SAS_LIFE / 2).timestamp(), (now + COPY_SAS_LIFE).timestamp())
+
+
+class AccountKey(AccountOpener):
+    """The account's key, requested once per account and process (`listKeys`); it signs SAS and the SDK's requests."""
+
+    def __init__(self, arm: ResourceManager) -> None:
+        super().__init__(arm)
+        self._keys: Once[str, str] = Once()
+
+    async def access(self, blob: BlobRef) -> Access:
+        return await self._with_sas(blob, self._url(blob).rpartition("/")[0], _container_sas)  # for all blobs beside it
+
+    async def source_access(self, blob: BlobRef) -> Access:
+        return await self._with_sas(blob, self._url(blob), _blob_sas)
+
+    def remedy(self, account_id: str) -> str:
+        return enabled_keys(account_name(account_id))
+
+    async def _with_sas(self, blob: BlobRef, scope: str, generate: Callable[..., str]) -> Access:
+        async def sign() -> Lasting[str]:
+            now = datetime.now(timezone.utc)
+            life = {"start": now - CLOCK_SKEW, "expiry": now + RANGE_SAS_LIFE}
+            key = await self._key(blob.account_id)
+            sas = generate(account_name(blob.account_id), *self._names(blob), account_key=key, **life)
+            return lasting(sas, (now + RANGE_SAS_LIFE).timestamp())
+
+        url, key = self._url(blob), (blob.account_id, scope)
+        secret = Secret(key, await self._secrets.get(key, sign))
+        return Access(f"{url}?{secret.value}", {}, secret)
+
+    async def _copy_key(self, account_id: str, expiry: datetime) -> tuple[datetime | str, dict[str, Any]]:
+        return expiry, {"account_key": await self._key(account_id)}
+
+    async def _credential(self, account_id: str) -> dict[str, str] | None:
+        return {"account_name": account_name(account_id), "account_key": await self._key(account_id)}
+
+    async def _key(self, account_id: str) -> str:
+        return await self._keys.get(account_id, lambda: self._request_key(account_id))
+
+    async def _request_key(self, account_id: str) -> str:
+        subject = f"storage account '{account_name(account_id)}'"
+        with consequence(CLOSED):
+            answer = await self._arm.post(f"{account_id}/listKeys", API_VERSION, subject=subject)
+            try:
+                return str(answer["keys"][0]["value"])
+            except (KeyError, IndexError, TypeError):
+                raise cloud_error(subject, "Azure returned no key for it") from None
+
+
+def _blob_sas(account: str, container: str, blob: str, **given: Any) -> str:
+    return generate_blob_sas(account, container, blob, permission=BlobSasPermissions(read=True), **given)
+
+
+def _container_sas(account: str, container: str, _: str, **given: Any) -> str:
+    return generate_container_sas(
+        account, container, permission=ContainerSasPermissions(read=True, write=True), **given
+    )
+
+
+def _check_encrypted(endpoint: str, account: str) -> None:
+    parts = urlsplit(endpoint)
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        fact, remedy = f"its endpoint {endpoint} is not encrypted", "Set an endpoint that starts with https"
+        raise cloud_error(f"storage account '{account}'", fact, consequence=CLOSED, remedy=remedy)
+
+
+def _client_options(*signing: Bearer) -> dict[str, Any]:
+    """Return the options of an SDK client: no redirects, and azure-core's retries, which also know 429.
+
+    They follow the SDK's own retry policy, which stays with no attempts: it removes options that would reach the
+    transport, and sets one on each response that downloads read.
+    """
+    return {
+        "retry_policy": ExponentialRetry(retry_total=0),
+        "permit_redirects": False,
+        "_additional_pipeline_policies": [retries(RETRIES), *signing],
+    }

@@ -1,0 +1,32 @@
+"""New stacks in the file backend: `pulumi stack init` runs once in each test process, then what it wrote is written."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+_FILES: dict[Path, bytes] = {}
+_LINES: dict[str, object] = {}
+"""What `pulumi stack init` wrote: files below the backend's folder, and lines in the stack's file."""
+
+
+def ensure_stack(folder: Path, stack: str, environment: Mapping[str, str]) -> None:
+    """Make the stack in `stacks` of a project folder that has the stack's file, unless it is there."""
+    stacks, file = folder / "stacks", folder / f"Pulumi.{stack}.yaml"
+    if any(stacks.rglob(f"{stack}.json")):
+        return
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if _FILES:
+        for path, content in _FILES.items():
+            (stacks / path).parent.mkdir(parents=True, exist_ok=True)
+            (stacks / path).write_bytes(content)
+        file.write_text(yaml.safe_dump({**document, **_LINES}), encoding="utf-8")
+        return
+    init = ["pulumi", "stack", "init", stack, "--no-select"]
+    subprocess.run(init, cwd=folder, env=environment, check=True, capture_output=True)
+    _FILES.update({path.relative_to(stacks): path.read_bytes() for path in stacks.rglob("*") if path.is_file()})
+    written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    _LINES.update({name: value for name, value in written.items() if name not in document})

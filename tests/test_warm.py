@@ -1,0 +1,76 @@
+"""The interpreter that starts with its libraries imported behaves as the usual one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.warm.python import COLD
+
+REPORT = """\
+import os, sys
+print(os.getcwd(), sys.argv, sys.path[0], os.environ.get("COLOR"), sys.stdin.read(), __name__)
+print("to stderr", file=sys.stderr)
+sys.exit({code})
+"""
+
+
+@pytest.fixture(params=["warm", "cold"])
+def interpreter(request: pytest.FixtureRequest, python: Path) -> Path:
+    """Both of them: what is asserted is what the usual one does."""
+    return python if request.param == "warm" else COLD
+
+
+@pytest.mark.parametrize("code", ["0", "3", "None", "'a reason'"])
+@pytest.mark.parametrize("way", ["-c", "-m", "script", "folder"])
+def test_streams_arguments_environment_and_exit_code_are_the_commands(
+    interpreter: Path, tmp_path: Path, way: str, code: str
+) -> None:
+    """Whichever way it is started: as code, module, script or folder with `__main__.py`."""
+    (tmp_path / "place").mkdir()
+    for file in (tmp_path / "reporting.py", tmp_path / "place" / "__main__.py"):
+        file.write_text(REPORT.format(code=code), encoding="utf-8")
+    what, first = {
+        "-c": (["-c", REPORT.format(code=code)], ""),
+        "-m": (["-m", "reporting"], str(tmp_path)),
+        "script": (["-u", str(tmp_path / "reporting.py")], str(tmp_path)),
+        "folder": ([str(tmp_path / "place")], str(tmp_path / "place")),
+    }[way]
+    run = subprocess.run(
+        [interpreter, *what, "an argument"],
+        cwd=tmp_path,
+        env={"PATH": os.defpath, "COLOR": "blue"},
+        input="asked",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name = {"-c": "-c", "-m": str(tmp_path / "reporting.py"), "script": what[-1], "folder": what[-1]}[way]
+    assert run.stdout == f"{tmp_path} {[name, 'an argument']} {first} blue asked __main__\n", run.stderr
+    assert run.stderr == "to stderr\n" + ("a reason\n" if "reason" in code else "")
+    assert run.returncode == {"None": 0, "'a reason'": 1}.get(code, 3 if code == "3" else 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_the_command(interpreter: Path, number: signal.Signals) -> None:
+    """The exit code names the signal, and the command has closed its streams."""
+    code = "import time; print('begun', flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [interpreter, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    assert process.stdout.read() == "" and process.wait(timeout=30) == -number
+    process.stdout.close()
+
+
+def test_the_projects_own_code_is_not_imported_in_advance(python: Path) -> None:
+    """A command runs what the checkout contains when it starts."""
+    code = "import sys; print([name for name in sys.modules if name.startswith(('imagefactory', 'components'))])"
+    run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

@@ -1,0 +1,150 @@
+"""A Python process that has imported the installed libraries, and forks a child for each command that a test starts.
+
+Run as a script with the path of a Unix socket. A child imports the project's own code itself, so it runs what the
+checkout contains now. Ends when its standard input ends. Linux only. `tests.warm.client` is the other side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import io
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TextIO
+
+LIBRARIES = (
+    "aiohttp",
+    "azure.core.pipeline.transport",
+    "azure.identity",
+    "azure.identity.aio",
+    "azure.storage.blob",
+    "azure.storage.blob.aio",
+    "grpc.aio",
+    "jsonschema",
+    "pulumi",
+    "pulumi.runtime",
+    "pulumi_azure_native",
+    "pulumi_azure_native.devtestlab",
+    "pydantic",
+    "pydantic.types",
+    "pydantic.json_schema",
+    "rich.console",
+    "rich.progress",
+    "rich.table",
+    "typer",
+    "yaml",
+)
+"""What takes long to import and does not read the environment while it is imported."""
+LIMIT = 4 * 1024 * 1024
+"""More bytes than a command with its environment has."""
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(path: str) -> Callable[[], None]:
+    """Serve commands at a socket until standard input ends. Returns in a child only: the command to run there."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    if threading.active_count() > 1:
+        sys.exit("a library starts threads when it is imported: a child would not have them")
+    gc.collect()
+    gc.freeze()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(64)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no child of this process is waited for
+    print("ready", flush=True)
+    awaited: list[Any] = [listener, sys.stdin]
+    while True:
+        ready, _, _ = select.select(awaited, [], [])
+        if listener not in ready:
+            sys.exit(0)
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            return _keep(connection)
+        connection.close()
+
+
+def _keep(connection: socket.socket) -> Callable[[], None]:
+    """In a child of the service: start the command in a child of its own, and pass signals and its end on."""
+    os.setsid()
+    message, streams = _receive(connection)
+    keeper = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        return lambda: _run(keeper, json.loads(message), streams)
+    for stream in (0, 1, 2, *streams):
+        os.close(stream)
+    ended = os.pidfd_open(pid)
+    awaited: list[Any] = [connection, ended]
+    while True:
+        ready, _, _ = select.select(awaited, [], [])
+        if ended in ready:
+            connection.sendall(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+            os._exit(0)
+        numbers = connection.recv(16)
+        for number in numbers or [signal.SIGKILL]:  # a client that is gone was killed
+            os.kill(pid, number)
+        if not numbers:
+            os._exit(0)
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
+    message, streams, _, _ = socket.recv_fds(connection, LIMIT, 3)
+    while not message.endswith(b"\n"):
+        message += connection.recv(LIMIT)
+    return message, streams
+
+
+def _run(keeper: int, command: dict[str, Any], streams: list[int]) -> None:
+    """Become the Python process that the client was asked to be."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != keeper:
+        os._exit(1)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(command["folder"])
+    os.environ.clear()
+    os.environ.update(command["environment"])
+    sys.executable, *arguments = command["arguments"]
+    unbuffered = arguments[0] == "-u"
+    sys.stdin, sys.stdout, sys.stderr = open(0, encoding="utf-8"), _text(1, unbuffered), _text(2, unbuffered)  # noqa: SIM115
+    what, *rest = arguments[unbuffered:]
+    path = os.environ.get("PYTHONPATH", "")
+    sys.path[:1] = [""] + path.split(os.pathsep) * bool(path)
+    if what == "-c":
+        sys.argv = ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - that is what -c asks for
+    elif what == "-m":
+        sys.argv = rest
+        sys.path[0] = command["folder"]
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [what, *rest]
+        sys.path[0] = os.path.dirname(os.path.realpath(what))  # noqa: PTH120
+        runpy.run_path(what, run_name="__main__")
+
+
+def _text(number: int, unbuffered: bool) -> TextIO:
+    raw = open(number, "wb", buffering=0 if unbuffered else -1)  # noqa: SIM115
+    errors = "backslashreplace" if number == 2 else "strict"
+    return io.TextIOWrapper(
+        raw, "utf-8", errors, line_buffering=number == 2 or os.isatty(number), write_through=unbuffered
+    )
+
+
+if __name__ == "__main__":
+    # The command runs at the top level: its exceptions, its exit code and what is to do at exit are the interpreter's.
+    serve(sys.argv[1])()
