@@ -29,7 +29,7 @@ _OBJECT: Any = vars(json.decoder)["JSONObject"]
 _ARRAY: Any = vars(json.decoder)["JSONArray"]
 _STRING: Any = vars(json.decoder)["scanstring"]
 _NOT_JSON = ("NaN", "Infinity", "-Infinity")
-_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|//[^\r\n]*|/\*.*?\*/|[ \t\r\n]+|[^"/,\]} \t\r\n]+|.', re.DOTALL)
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|//[^\r\n]*|/\*.*?(?:\*/|\Z)|[ \t\r\n]+|[^"/,\]} \t\r\n]+|.', re.DOTALL)
 _VISIBLE = re.compile(r"[^\r\n]")
 _REMOVED = "\0"
 """Marks a removed comment. No valid document contains it: strict JSON has no control characters."""
@@ -98,8 +98,10 @@ class JsonDocument:
     spans: dict[Steps, tuple[int, int]]
     key_starts: dict[Steps, int]
     duplicates: tuple[Diagnostic, ...]
-    tolerated: tuple[Tolerated, ...]
-    """In the order of the text."""
+    extras: tuple[tuple[int, int], ...]
+    """Start and end of each comment, and of each comma after a last value, in the order of the text."""
+    recased: tuple[tuple[int, int, str], ...]
+    """Start and end of each key that is written in another case, and the key."""
 
     def location(self, steps: Steps = (), of_key: bool = False) -> Location:
         """Return the location of the value (or of its key); for a missing value, that of its nearest parent."""
@@ -114,12 +116,39 @@ class JsonDocument:
         start, end = self.spans.get(steps, (0, 0))
         return self.text[start:end] or None
 
+    def tolerated(self) -> list[Tolerated]:
+        """Return the places that are read although JSON does not allow them, and the keys in another case."""
+        subject = _subject(self.file)
+        found = []
+        for start, end in self.extras:
+            comma = self.text[start] == ","
+            fact = f"{'a comma after the last value' if comma else 'a comment'} is not JSON"
+            harm = "it is ignored here, but strict readers reject the file"
+            diagnostic = warning(subject, fact, harm, "Remove it", _location(self.file, self.text, start))
+            found.append(Tolerated(diagnostic, start, end, "" if comma else _REMOVED))
+        for start, end, key in self.recased:
+            fact = f"the key is written {self.text[start:end]}"
+            harm = f'it is read as "{key}", but editors mark it as unknown'
+            diagnostic = warning(subject, fact, harm, f'Write "{key}"', _location(self.file, self.text, start))
+            found.append(Tolerated(diagnostic, start, end, json.dumps(key)))
+        return found
+
     def corrected(self, places: Iterable[Tolerated]) -> str:
         """Return the text with these places corrected; a line with nothing but comments is removed."""
-        text = self.text
-        for place in sorted(places, key=lambda place: place.start, reverse=True):
-            text = text[: place.start] + place.correction + text[place.end :]
+        text = _replaced(self.text, ((place.start, place.end, place.correction) for place in places))
         return _REMOVED_END.sub("", _REMOVED_LINE.sub("", text))
+
+
+def _replaced(text: str, places: Iterable[tuple[int, int, str]]) -> str:
+    pieces, at = [], 0
+    for start, end, correction in sorted(places):
+        pieces += [text[at:start], correction]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def _subject(file: str) -> str:
+    return file.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _location(file: str, text: str, index: int) -> Location:
@@ -148,26 +177,20 @@ def parse_json(content: bytes, file: str, consequence: str, keys: Iterable[str] 
 
     `keys` are read case-insensitively, in any object of the document, and get this case in the value.
     """
-    subject = file.replace("\\", "/").rsplit("/", 1)[-1]
     cases = {key.lower(): key for key in keys}
 
     def unusable(fact: str, remedy: str, location: Location | None = None) -> JsonError:
-        return JsonError(error(subject, fact, consequence, remedy, location))
+        return JsonError(error(_subject(file), fact, consequence, remedy, location))
 
     try:
         text = decode_text(content)
     except UnicodeDecodeError as problem:
         fact = f"byte {problem.start} is not {problem.encoding.upper()} text"
         raise unusable(fact, "Save the file as UTF-8", Location(file)) from None
-    strict, tolerated = text, list[Tolerated]()
-    for start, end in _extras(text):
-        strict = strict[:start] + _VISIBLE.sub(" ", text[start:end]) + strict[end:]
-        what, correction = ("a comma after the last value", "") if text[start] == "," else ("a comment", _REMOVED)
-        fact, harm = f"{what} is not JSON", "it is ignored here, but strict readers reject the file"
-        diagnostic = warning(subject, fact, harm, "Remove it", _location(file, text, start))
-        tolerated.append(Tolerated(diagnostic, start, end, correction))
+    extras = tuple(sorted(_extras(text)))
+    blanks = ((start, end, _VISIBLE.sub(" ", text[start:end])) for start, end in extras)
     try:
-        root: _Node = _Decoder().decode(strict)
+        root: _Node = _Decoder().decode(_replaced(text, blanks))
     except json.JSONDecodeError as problem:
         found = repr(text[problem.pos]) if problem.pos < len(text) else "the end of the file"
         problem_text = problem.msg[0].lower() + problem.msg[1:].removesuffix(" starting at")
@@ -179,6 +202,7 @@ def parse_json(content: bytes, file: str, consequence: str, keys: Iterable[str] 
     spans: dict[Steps, tuple[int, int]] = {}
     key_starts: dict[Steps, int] = {}
     duplicates: list[Diagnostic] = []
+    recased: list[tuple[int, int, str]] = []
 
     def plain(node: _Node, steps: Steps) -> Any:
         spans[steps] = (node.start, node.end)
@@ -203,17 +227,13 @@ def parse_json(content: bytes, file: str, consequence: str, keys: Iterable[str] 
                 )
                 continue
             if written != key:
-                fact, harm = f'the key is written "{written}"', f'it is read as "{key}", but editors mark it as unknown'
-                diagnostic = warning(subject, fact, harm, f'Write "{key}"', _location(file, text, key_start))
-                _, end = _STRING(text, key_start + 1)
-                tolerated.append(Tolerated(diagnostic, key_start, end, json.dumps(key)))
+                recased.append((key_start, _STRING(text, key_start + 1)[1], key))
             key_starts[inner] = key_start
             members[key] = plain(item, inner)
         return members
 
     value = plain(root, ())
-    tolerated.sort(key=lambda place: place.start)
-    return JsonDocument(file, text, value, spans, key_starts, tuple(duplicates), tuple(tolerated))
+    return JsonDocument(file, text, value, spans, key_starts, tuple(duplicates), extras, tuple(recased))
 
 
 def _extras(text: str) -> Iterator[tuple[int, int]]:
@@ -222,6 +242,8 @@ def _extras(text: str) -> Iterator[tuple[int, int]]:
     comma = 0
     for token in _TOKEN.finditer(text):
         word = token[0]
+        if word.startswith("/*") and not word.endswith("*/", 2):
+            return  # it has no end, so the decoder reports it
         if word.startswith(("//", "/*")):
             yield token.span()
         elif word.strip(" \t\r\n"):

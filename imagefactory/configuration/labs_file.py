@@ -100,7 +100,7 @@ class TargetLab:
 
 def tolerated(document: JsonDocument) -> list[Tolerated]:
     """Return the places that PowerShell accepts and the schema of the file does not, with their corrections."""
-    found = list(document.tolerated)
+    found = document.tolerated()
     for steps, entries in _image_paths(document.value):
         if isinstance(entries, str):
             fact, harm = "is a string, not a list", "it is read as a list of one entry, but editors mark it as wrong"

@@ -192,7 +192,7 @@ def test_no_text_reads_as_more_than_its_strict_part(text: str) -> None:
         parsed = parse_json(text.encode(), "labs.json", "")
     except ValueError:
         return
-    assert json.loads(parsed.corrected(parsed.tolerated)) == parsed.value or parsed.duplicates
+    assert json.loads(parsed.corrected(parsed.tolerated())) == parsed.value or parsed.duplicates
 
 
 @given(
