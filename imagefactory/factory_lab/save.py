@@ -22,7 +22,7 @@ from imagefactory.azure.storage.manifests import Found, Manifests
 from imagefactory.azure.storage.page_blobs import PageBlobs
 from imagefactory.azure.storage.page_writer import Digest, PageWriter
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecord, SaveRecords
-from imagefactory.configuration.image_names import image_name
+from imagefactory.configuration.image_names import image_name, name_problem
 from imagefactory.configuration.image_paths import fold
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress
 from imagefactory.copying.known_source import digests_of
@@ -161,8 +161,15 @@ class Saver:
                 await self._revoke(held, held.disks)
                 await self._done(held)
                 await self._compare(save.vm, image)
+<<<<<<< HEAD
                 return SaveOutcome(save.vm.name, image, found=True)
             name = held.name or await self._name(save, held)
+=======
+                return SaveOutcome(save.vm.name, image, found=True)
+            name = held.name
+            if not name or name_problem(name):  # a version without that rule reserved it
+                name = await self._name(save, held)
+>>>>>>> names
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
             try:
@@ -260,6 +267,8 @@ class Saver:
                 continue
             saved = await saved_names(self._factory.accounts, self._factory.account_id)
             if fold(name) not in {fold(other) for other in saved}:
+                if held.name:
+                    await self._records.free(held.name, save.guid)
                 await held.note(name=name)
                 return name
             await self._records.free(name, save.guid)
