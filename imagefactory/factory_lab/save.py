@@ -161,15 +161,10 @@ class Saver:
                 await self._revoke(held, held.disks)
                 await self._done(held)
                 await self._compare(save.vm, image)
-<<<<<<< HEAD
-                return SaveOutcome(save.vm.name, image, found=True)
-            name = held.name or await self._name(save, held)
-=======
                 return SaveOutcome(save.vm.name, image, found=True)
             name = held.name
             if not name or name_problem(name):  # a version without that rule reserved it
                 name = await self._name(save, held)
->>>>>>> names
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
             try:
