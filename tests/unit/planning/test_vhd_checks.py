@@ -72,8 +72,8 @@ def test_a_lab_that_gets_nothing_has_no_vhd_checked() -> None:
     far = facts("team", region="westus2")
     assert checked(catalog(image()), (lab(), None)) == []
     assert checked(catalog(image()), (lab(), facts("team", storage_account_id=None))) == []
-    assert checked(catalog(image()), (lab(), far), policy=Policy(crossRegion="refuse")) == []
-    assert checked(catalog(image()), (lab(), far), policy=Policy(crossRegion="relay")) == ["image"]
+    assert checked(catalog(image()), (lab(), far), policy=Policy(cross_region="refuse")) == []
+    assert checked(catalog(image()), (lab(), far), policy=Policy(cross_region="relay")) == ["image"]
 
 
 def test_what_the_policy_keeps_from_labs_is_not_checked() -> None:
