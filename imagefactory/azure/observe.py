@@ -41,27 +41,36 @@ class CloudFacts:
 
 
 async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
-    """Connect and read what a plan needs: the factory and, with a configuration, its target labs.
+    """Connect and read what a plan needs.
 
-    Checks the VHDs that labs are yet to get. Raises `ImageFactoryError` if the factory lab or its storage cannot be
-    read.
+    Raises `ImageFactoryError` if the factory lab or its storage cannot be read.
     """
     async with connect(settings) as (arm, accounts):
         with consequence("nothing is planned and nothing is deleted"):
-            facts = await read_facts(arm, accounts, settings, configuration)
-        targets = configuration.labs if configuration else None
+            return await read_checked_facts(arm, accounts, settings, configuration)
 
-        def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
-            return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs)
 
-        place = BlobRef(facts.factory.storage_account_id or "", facts.container_url)
-        return replace(facts, catalog=await check_vhds(PageBlobs(accounts), facts.catalog, place, unchecked))
+async def read_checked_facts(
+    arm: ResourceManager, accounts: StorageAccounts, settings: Settings, configuration: Configuration | None
+) -> CloudFacts:
+    """Read the factory and, with a configuration, its target labs; check the VHDs that labs are yet to get.
+
+    Raises `CloudError` if the factory lab or its storage cannot be read.
+    """
+    facts = await read_facts(arm, accounts, settings, configuration)
+    targets = configuration.labs if configuration else None
+
+    def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
+        return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs)
+
+    place = BlobRef(facts.factory.storage_account_id or "", facts.container_url)
+    return replace(facts, catalog=await check_vhds(PageBlobs(accounts), facts.catalog, place, unchecked))
 
 
 async def read_facts(
     arm: ResourceManager, accounts: StorageAccounts, settings: Settings, configuration: Configuration | None
 ) -> CloudFacts:
-    """Read the same by open connections.
+    """Read the same without a check of VHDs.
 
     Raises `CloudError` if the factory lab or its storage cannot be read.
     """
