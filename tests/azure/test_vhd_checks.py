@@ -20,8 +20,8 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.ranges_manifest import manifest_name
 from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import Token
-from tests.azure.test_page_writer_answers import serving
 from tests.e2e.world import FACTORY_CONTAINER, World
+from tests.federation import serving
 from tests.unit.builders import catalog, image
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
