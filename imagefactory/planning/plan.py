@@ -178,8 +178,9 @@ def _check_pins(policy: Policy, offered: list[FactoryImage], catalog: Catalog, f
     invalid = {fold(left_out.image.name) for left_out in catalog.left_out if left_out.image}
     for path, name in sorted(policy.pins.items()):
         if path not in held:
-            problem = "whose VHD is invalid" if fold(name) in invalid else "which is not in the factory"
-            fact = f"{path} is pinned to {name}, {problem}"
+            fact = f"{path} is pinned to {name}, which is not in the factory"
+            if fold(name) in invalid:
+                fact = f"{path} is pinned to {name}, whose VHD is invalid"
             consequence = "labs keep their images of that path and get no other one"
             remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
