@@ -28,7 +28,8 @@ def vhds_to_check(
 
     Leaving one out can make an older image one that labs get: ask again with the catalog without it.
     """
-    unvouched = [offer.image for offer in retained(catalog, policy) if not offer.reason and offer.image.digest is None]
+    offered = (offer.image for offer in retained(catalog, policy) if not offer.reason)
+    unvouched = [image for image in offered if image.digest is None and image.name_problem is None]
     if targets is None:
         return tuple(unvouched)
     getting = [(lab, facts) for lab in targets if (facts := _getting(labs[lab.key], factory, policy))]

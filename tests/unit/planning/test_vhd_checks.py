@@ -60,6 +60,13 @@ def test_a_vhd_with_a_fitting_manifest_is_not_checked() -> None:
     assert checked(catalog(known, image("old", age=1)), (lab(), facts())) == ["old"]
 
 
+def test_an_image_whose_name_azure_would_reject_is_not_checked() -> None:
+    """No lab is yet to get it."""
+    found = catalog(image("C++", vhd_name="a.vhd"), image("good", age=1))
+    assert checked(found, (lab(), facts())) == ["good"]
+    assert names(vhds_to_check(found, Policy(), FACTORY, None, {})) == ["good"]
+
+
 @pytest.mark.parametrize("state", ["Creating", "Updating", "Succeeded", "Failed"])
 def test_an_image_that_failed_in_the_lab_is_copied_again_so_its_vhd_is_checked(state: str) -> None:
     """One that exists or is being created is not."""
