@@ -61,8 +61,13 @@ class Plan:
         ]
 
     def notes(self) -> Iterator[str]:
-        """Yield one line for each cross-region copy, and for the images that are kept for now."""
+        """Yield one line for each cross-region copy, each Linux disk found with a GPT, and the images kept for now."""
         yield from (crossing.text() for crossing in self.crossings)
+        planned = {one.image.vhd_name: one.image for lab in self.labs for one in lab.images}
+        for _, image in sorted(planned.items()):
+            if image.partition_table == "GPT" and image.generation != "V2":
+                fact = f"its {image.os_type} disk has a GPT, so its VMs start only if it has a boot loader for BIOS too"
+                yield printable(f"factory image {image.name}: {fact}")
         for lab in self.labs:
             reasons: dict[str, list[str]] = {}
             for one in lab.retained:
@@ -103,8 +108,11 @@ def build_plan(
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
+    for left_out in catalog.left_out:
+        if left_out.image:
+            found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
     offered = list(_offered(catalog, policy, found))
-    _check_pins(policy, offered, found)
+    _check_pins(policy, offered, catalog, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     names = {name.lower(): name.rpartition("/")[2] for name in owned}
     done = {name.lower(): vhd for name, vhd in (done or {}).items()}
@@ -165,11 +173,14 @@ def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[Fac
             yield image
 
 
-def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -> None:
+def _check_pins(policy: Policy, offered: list[FactoryImage], catalog: Catalog, found: _Findings) -> None:
     held = {image.image_path for image in offered}
+    invalid = {fold(left_out.image.name) for left_out in catalog.left_out if left_out.image}
     for path, name in sorted(policy.pins.items()):
         if path not in held:
             fact = f"{path} is pinned to {name}, which is not in the factory"
+            if fold(name) in invalid:
+                fact = f"{path} is pinned to {name}, whose VHD is invalid"
             consequence = "labs keep their images of that path and get no other one"
             remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
@@ -181,7 +192,8 @@ def _reservations(image: FactoryImage) -> Iterator[Diagnostic]:
     if image.name_problem:
         yield name_warning(image)
     if image.generation == "V2":
-        fact = "its disk is Hyper-V generation 2, which DevTest Labs cannot set for a VHD"
+        table = f" and has a partition table of type {image.partition_table}" if image.partition_table else ""
+        fact = f"its disk is Hyper-V generation 2{table}, which DevTest Labs cannot set for a VHD"
         consequence = "its image is created as generation 1, and its VMs may not start"
         yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
     if image.data_disks:

@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from localcloud.arm.custom_images import CustomImages
 from localcloud.arm.errors import ArmError, check_version
+from localcloud.arm.federation import Federation
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.operations import Operations
 from localcloud.arm.routes.compute import ComputeRoutes
@@ -63,6 +64,7 @@ def build_app(
     manager = _ResourceManager(store, identity, routes)
     app = web.Application(middlewares=[_responding(faults, journal)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, manager.get_token)
+    Federation(identity).add_routes(app)
     app.router.add_route("*", "/{path:subscriptions/.*|providers/.*}", manager.dispatch)
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:

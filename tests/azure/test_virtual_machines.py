@@ -20,7 +20,7 @@ from imagefactory.azure.virtual_machines import delete_vm, factory_vms
 from imagefactory.observed.factory_vms import FactoryVm
 from imagefactory.observed.standing_labs import LabFacts
 from tests.azure.storage_world import Token
-from tests.azure.test_page_writer_answers import serving
+from tests.federation import serving
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/factory/providers"
