@@ -110,7 +110,12 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> F
 
 async def _disk(arm: ResourceManager, vm: str, attached: Mapping[str, Any]) -> ManagedDisk | None:
     disk_id = (attached.get("managedDisk") or {}).get("id")
-    return await find_disk(arm, _checked(DISK, disk_id, vm, "the id of its disk,")) if disk_id else None
+    if not disk_id:
+        return None
+    disk = await find_disk(arm, _checked(DISK, disk_id, vm, "the id of its disk,"))
+    if disk is None:
+        raise not_found(f"disk '{disk_id.rpartition('/')[2]}' of {vm}")
+    return disk
 
 
 def _checked(kind: ArmType, value: object, subject: str, what: str) -> str:

@@ -33,6 +33,7 @@ class CopyProgress:
         self._rows: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
         self._tenths: dict[str, int] = {}
+        self._notes: dict[str, str] = {}
 
     def __enter__(self) -> CopyProgress:
         self._bars.start()
@@ -46,11 +47,17 @@ class CopyProgress:
     def show(self, name: str, copied: Copied) -> None:
         """Show how far a copy has come."""
         began = self._began.setdefault(name, monotonic())
-        told = describe(copied, monotonic() - began)
+        told = copied.note or describe(copied, monotonic() - began)
         if self._live:
             if name not in self._rows:
                 self._rows[name] = self._bars.add_task(printable(name), total=copied.total, told="")
             self._bars.update(self._rows[name], completed=copied.done, total=copied.total, told=told)
+            return
+        if copied.note != self._notes.get(name, ""):
+            self._notes[name] = copied.note
+            if copied.note:
+                self.say(f"{name}: {told}")
+        if copied.note:
             return
         tenth = 10 * copied.done // max(copied.total, 1)
         if tenth > self._tenths.get(name, 0):

@@ -28,7 +28,8 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient, ExponentialRet
 from imagefactory.aio.once import Once
 from imagefactory.aio.renewing import Lasting, Renewing, lasting
 from imagefactory.azure.core.clouds import LOOPBACK
-from imagefactory.azure.core.errors import cloud_error, consequence, data_role, enabled_keys, from_azure
+from imagefactory.azure.core.errors import cloud_error, consequence, from_azure
+from imagefactory.azure.core.refusals import remedy
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.core.retries import retries
 from imagefactory.azure.storage.access import Access, Bearer, Secret
@@ -221,7 +222,7 @@ class Identity(AccountOpener):
         return await self._with_token(blob, "x-ms-copy-source-authorization")
 
     def remedy(self, account_id: str) -> str:
-        return data_role(account_name(account_id))
+        return remedy(403, "AuthorizationPermissionMismatch", account_id)
 
     async def _with_token(self, blob: BlobRef, header: str) -> Access:
         url, token = self._url(blob), await self._token()
@@ -271,7 +272,7 @@ class AccountKey(AccountOpener):
         return await self._with_sas(blob, self._url(blob), _blob_sas)
 
     def remedy(self, account_id: str) -> str:
-        return enabled_keys(account_name(account_id))
+        return remedy(403, "KeyBasedAuthenticationNotPermitted", account_id)
 
     async def _with_sas(self, blob: BlobRef, scope: str, generate: Callable[..., str]) -> Access:
         async def sign() -> Lasting[str]:
