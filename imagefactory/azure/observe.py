@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.lab_storage import with_accounts
 from imagefactory.azure.labs import lab_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
@@ -67,4 +68,4 @@ async def read_labs(
     factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
     if isinstance(factory, Diagnostic):
         raise CloudError(replace(factory, subject=f"factory: {factory.subject}"))
-    return factory, labs
+    return factory, await with_accounts(arm, labs)

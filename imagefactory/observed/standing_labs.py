@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.diagnostics import Diagnostic
+from imagefactory.observed.storage_accounts import AccountFacts
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class LabFacts:
     storage_account_id: str | None
     """properties.artifactsStorageAccount."""
     images: tuple[StandingImage, ...] = ()
+    account: AccountFacts | Diagnostic | None = None
+    """Its storage account, or why it cannot be seen; None: it has none, or it was not read."""
 
     @property
     def storage_account(self) -> str:
