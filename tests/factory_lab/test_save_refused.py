@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.world import FACTORY_CONTAINER
 from tests.factory_lab.factory_world import FactoryWorld
-from tests.factory_lab.test_save_interrupted import COMPANION, is_whole
+from tests.factory_lab.test_save_interrupted import COMPANION, is_complete
 
 
 @pytest.mark.parametrize("code", ["BlobImmutableDueToPolicy", "InvalidBlobType"])
@@ -20,7 +20,7 @@ def test_a_companion_that_is_refused_with_409_is_not_saved(world: FactoryWorld, 
     world.cloud.clear_faults()
     world.cloud.clear_calls()
     again = world.save()
-    assert again.code == 0 and world.moved() == 0 and is_whole(world), again.stdout
+    assert again.code == 0 and world.moved() == 0 and is_complete(world), again.stdout
 
 
 def test_a_save_waits_for_the_factorys_container_while_it_is_being_deleted(world: FactoryWorld) -> None:
@@ -30,7 +30,7 @@ def test_a_save_waits_for_the_factorys_container_while_it_is_being_deleted(world
     world.service(world.factory).delete_container(FACTORY_CONTAINER)
     run = world.save()
     world.cloud.set_latencies({})
-    assert run.code == 0 and is_whole(world), run.stdout
+    assert run.code == 0 and is_complete(world), run.stdout
     assert f"golden: waiting for container '{FACTORY_CONTAINER}' of {world.factory.account}" in run.stderr
 
 
