@@ -66,7 +66,8 @@ def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
 class Opener(ABC):
     """One way into storage accounts. Raises `CloudError` if it grants no access."""
 
-    def __init__(self, *signing: Bearer) -> None:
+    def __init__(self, api_version: str, *signing: Bearer) -> None:
+        self._version = api_version
         # A pipeline without a redirect policy follows no redirect.
         self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
             "", policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries(RETRIES), *signing]
@@ -100,8 +101,8 @@ class Opener(ABC):
 class Lent(Opener):
     """Page blobs that are opened by a URL with a SAS, as a managed disk is; by the id of what lends them."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, api_version: str) -> None:
+        super().__init__(api_version)
         self._sas: dict[str, str] = {}
         self._clients: dict[BlobRef, BlobClient] = {}
 
@@ -114,7 +115,7 @@ class Lent(Opener):
         _check_encrypted(url, account_name(owner_id))
         blob = BlobRef(owner_id, url)
         self._sas[owner_id] = sas
-        self._clients[blob] = BlobClient.from_blob_url(sas_url, **_client_options())
+        self._clients[blob] = BlobClient.from_blob_url(sas_url, **_client_options(self._version))
         return blob
 
     async def remove(self, owner_id: str) -> None:
@@ -148,8 +149,8 @@ class AccountOpener(Opener):
     does not end in the name of an account.
     """
 
-    def __init__(self, arm: ResourceManager, *signing: Bearer) -> None:
-        super().__init__(*signing)
+    def __init__(self, arm: ResourceManager, api_version: str, *signing: Bearer) -> None:
+        super().__init__(api_version, *signing)
         self._arm, self._signing = arm, signing
         self._services: Once[str, BlobServiceClient] = Once()
         self._secrets: Renewing[tuple[str, ...], str] = Renewing()
@@ -196,7 +197,15 @@ class AccountOpener(Opener):
 
     async def _open(self, account_id: str) -> BlobServiceClient:
         credential = await self._credential(account_id)
-        return BlobServiceClient(self._endpoint(account_id), credential=credential, **_client_options(*self._signing))
+        options = _client_options(self._version, *self._signing)
+        try:
+            return BlobServiceClient(self._endpoint(account_id), credential=credential, **options)
+        except ValueError:  # the SDK's, for a version that it does not know
+            subject, fact = (
+                "setting imagefactory:storageApiVersion",
+                f"{self._version} is not a version that is supported",
+            )
+            raise cloud_error(subject, fact, consequence=CLOSED, remedy="Remove it, or name another version") from None
 
     def _endpoint(self, account_id: str) -> str:
         name = account_name(account_id)
@@ -211,8 +220,8 @@ class AccountOpener(Opener):
 class Identity(AccountOpener):
     """The run's own identity, by bearer token: one for all accounts. Does not request an account key."""
 
-    def __init__(self, arm: ResourceManager) -> None:
-        super().__init__(arm, Bearer(self._token, self.refuse))
+    def __init__(self, arm: ResourceManager, api_version: str) -> None:
+        super().__init__(arm, api_version, Bearer(self._token, self.refuse))
         self._delegations: Renewing[str, UserDelegationKey] = Renewing()
 
     async def access(self, blob: BlobRef) -> Access:
@@ -261,8 +270,8 @@ class Identity(AccountOpener):
 class AccountKey(AccountOpener):
     """The account's key, requested once per account and process (`listKeys`); it signs SAS and the SDK's requests."""
 
-    def __init__(self, arm: ResourceManager) -> None:
-        super().__init__(arm)
+    def __init__(self, arm: ResourceManager, api_version: str) -> None:
+        super().__init__(arm, api_version)
         self._keys: Once[str, str] = Once()
 
     async def access(self, blob: BlobRef) -> Access:
@@ -322,7 +331,7 @@ def _check_encrypted(endpoint: str, account: str) -> None:
         raise cloud_error(f"storage account '{account}'", fact, consequence=CLOSED, remedy=remedy)
 
 
-def _client_options(*signing: Bearer) -> dict[str, Any]:
+def _client_options(api_version: str, *signing: Bearer) -> dict[str, Any]:
     """Return the options of an SDK client: no redirects, and azure-core's retries, which also know 429.
 
     They follow the SDK's own retry policy, which stays with no attempts: it removes options that would reach the
@@ -331,5 +340,6 @@ def _client_options(*signing: Bearer) -> dict[str, Any]:
     return {
         "retry_policy": ExponentialRetry(retry_total=0),
         "permit_redirects": False,
+        "api_version": api_version,
         "_additional_pipeline_policies": [retries(RETRIES), *signing],
     }

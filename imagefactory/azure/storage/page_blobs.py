@@ -18,7 +18,7 @@ from azure.storage.blob.aio import BlobClient
 from imagefactory.aio.once import Once
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure, source_error
 from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, NOT_PENDING, PENDING, SOURCE_REFUSED
-from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts
+from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
 from imagefactory.images.ranges import Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
@@ -68,7 +68,7 @@ class PageBlobs:
         """
         consequence = "it cannot be checked"
         url = (await self._accounts.access(blob)).url
-        headers = {"x-ms-version": REST_VERSION, "x-ms-range": f"bytes={offset}-{offset + length - 1}"}
+        headers = {"x-ms-version": self._accounts.api_version, "x-ms-range": f"bytes={offset}-{offset + length - 1}"}
         try:
             answer = await self._accounts.send(HttpRequest("GET", url, headers=headers), blob)
         except AzureError as error:
@@ -249,10 +249,11 @@ class PageBlobs:
 
     async def _is_absent(self, error: Exception, blob: BlobRef) -> bool:
         """Return whether an error means that blob, container or storage account does not exist."""
-        status = error.status if isinstance(error, CloudError) else getattr(error, "status_code", None)
-        code = error.code if isinstance(error, CloudError) else error_code(error)
-        # A deleted account has no host name, so nothing responds.
-        return code in ABSENT if status else not await self._accounts.exists(blob.account_id)
+        if isinstance(error, CloudError):
+            return error.code in ABSENT
+        if getattr(error, "status_code", None):
+            return error_code(error) in ABSENT
+        return not await self._accounts.exists(blob.account_id)  # a deleted account has no host name, so none responds
 
     def _source_refused(self, error: HttpResponseError, source: BlobRef, destination: BlobRef) -> CloudError:
         answer: Any = error.response

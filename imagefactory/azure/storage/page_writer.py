@@ -27,7 +27,7 @@ from yarl import URL
 from imagefactory.azure.core.errors import CloudError, cloud_error, source_error
 from imagefactory.azure.core.refusals import ABSENT, SOURCE_REFUSED, is_final, source_refusal
 from imagefactory.azure.storage.access import Access
-from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts
+from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.images.ranges import Range
 from imagefactory.observed.blobs import BlobRef
 
@@ -118,7 +118,7 @@ class PageWriter:
             connector=aiohttp.TCPConnector(limit=self._in_flight),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "imagefactory", "x-ms-version": REST_VERSION},
+            headers={"User-Agent": "imagefactory", "x-ms-version": self.accounts.api_version},
             skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding"),
             read_bufsize=READ_BYTES,
             middlewares=(_once,),
