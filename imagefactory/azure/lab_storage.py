@@ -7,13 +7,14 @@ or cannot be read, makes its lab a `Diagnostic`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
-from imagefactory.azure.storage.openers import API_VERSION
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.openers import API_VERSION, primary_endpoint
 from imagefactory.diagnostics import Diagnostic, Severity, error
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.observed.storage_accounts import AccountFacts
@@ -22,6 +23,13 @@ Key = TypeVar("Key")
 
 _UNCHECKED = "its kind is not checked before VHDs are copied there"
 _READER = "Grant this identity Microsoft.Storage/storageAccounts/read on it (see docs/operations.md#roles)"
+
+
+def learn_endpoints(accounts: StorageAccounts, labs: Iterable[LabFacts | Diagnostic]) -> None:
+    """Use the endpoints of the labs' accounts from now on."""
+    for lab in labs:
+        if isinstance(lab, LabFacts) and lab.storage_account_id and lab.blob_endpoint:
+            accounts.learn(lab.storage_account_id, lab.blob_endpoint)
 
 
 async def with_accounts(
@@ -61,11 +69,10 @@ async def _account(arm: ResourceManager, account_id: str) -> AccountFacts | Diag
 def _facts(name: str, resource: Mapping[str, Any]) -> AccountFacts:
     properties = resource.get("properties")
     told: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
-    endpoints = told.get("primaryEndpoints")
     return AccountFacts(
         name=name,
         kind=str(resource.get("kind") or ""),
         is_hierarchical=told.get("isHnsEnabled") is True,
         allowed_copy_scope=str(told.get("allowedCopyScope") or ""),
-        blob_endpoint=str(endpoints.get("blob") or "") if isinstance(endpoints, Mapping) else "",
+        blob_endpoint=primary_endpoint(resource),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.lab_storage import learn_endpoints
 from imagefactory.azure.observe import read_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
@@ -60,6 +61,7 @@ async def read_prune_inputs(
     # In sequence: if one of several parallel reads fails, the others report closed connections.
     read = [await read_labs(arm, settings, configuration) for settings, configuration in stacks]
     factory = read[0][0]
+    learn_endpoints(accounts, (lab for own, labs in read for lab in (own, *labs.values())))
     vms = await factory_vms(arm, factory, lambda _: False)
     blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
@@ -70,7 +72,7 @@ async def read_prune_inputs(
     unread = list(dict.fromkeys(lab for lab in labs if isinstance(lab, Diagnostic)))
     ids = (lab.storage_account_id for lab in labs if isinstance(lab, LabFacts))
     staging = {each.lower(): each for each in ids if each}
-    source = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}/"
+    source = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}/"
     staged: list[StagedVhd] = []
     for found in await asyncio.gather(*(_staged(accounts, each, source) for each in staging.values())):
         if isinstance(found, Diagnostic):

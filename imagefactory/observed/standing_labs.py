@@ -82,6 +82,11 @@ class LabFacts:
         return (self.storage_account_id or "").rpartition("/")[2]
 
     @property
+    def blob_endpoint(self) -> str:
+        """The blob endpoint of its storage account as the resource manager shows it; empty: unknown."""
+        return self.account.blob_endpoint if isinstance(self.account, AccountFacts) else ""
+
+    @property
     def region_key(self) -> str:
         """Its region in comparable form; Azure writes `West Europe` or `westeurope`."""
         return self.region.replace(" ", "").lower()

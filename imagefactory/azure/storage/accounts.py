@@ -82,6 +82,14 @@ class StorageAccounts:
         """Return a blob's URL with a SAS to read it for days. Pass it to the service only; do not keep it."""
         return await self._own.readable_url(blob)
 
+    def learn(self, account_id: str, told: str) -> None:
+        """Use the blob endpoint that the resource manager shows for an account, if tokens may be sent there."""
+        self._own.learn(account_id, told)
+
+    def endpoint(self, account_id: str) -> str:
+        """Return the URL of an account's blob service, without a trailing slash."""
+        return self._own.endpoint(account_id)
+
     async def exists(self, account_id: str) -> bool:
         """Return whether the account exists, according to the resource manager."""
         if account_id in self.lent:

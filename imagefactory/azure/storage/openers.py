@@ -7,7 +7,7 @@ the account's own: no client here follows a redirect. Does not decide which way 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,6 +61,13 @@ def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
     account_path = urlsplit(service_url).path.rstrip("/")  # not empty if the endpoint is path-style
     container, _, blob = urlsplit(blob_url).path.removeprefix(account_path).lstrip("/").partition("/")
     return container, blob
+
+
+def primary_endpoint(resource: Mapping[str, Any]) -> str:
+    """Return the blob endpoint of a storage account as the resource manager shows it; empty: it does not."""
+    properties = resource.get("properties")
+    endpoints = properties.get("primaryEndpoints") if isinstance(properties, Mapping) else None
+    return str(endpoints.get("blob") or "") if isinstance(endpoints, Mapping) else ""
 
 
 class Opener(ABC):
@@ -155,19 +162,27 @@ class AccountOpener(Opener):
         self._services: Once[str, BlobServiceClient] = Once()
         self._secrets: Renewing[tuple[str, ...], str] = Renewing()
         self._urls: dict[BlobRef, str] = {}
+        self._asked: Once[str, str] = Once()
+        self._told: dict[str, str] = {}  # endpoints by id in lower case
 
     async def service(self, account_id: str) -> BlobServiceClient:
         """Return the client of an account's blob service."""
         return await self._services.get(account_id, lambda: self._open(account_id))
 
+    def learn(self, account_id: str, told: str) -> None:
+        """Use the blob endpoint that the resource manager shows for an account; see `Cloud.endpoint_of`."""
+        self._told[account_id.lower()] = self._arm.cloud.endpoint_of(account_name(account_id), told)
+
     async def client(self, blob: BlobRef) -> BlobClient:
+        await self._find(blob)
         service = await self.service(blob.account_id)
         return service.get_blob_client(*container_and_blob(service.url, blob.url))
 
-    def _url(self, blob: BlobRef) -> str:
+    async def _url(self, blob: BlobRef) -> str:
         """Return the blob's URL, without a query, at the account's present endpoint."""
         if (url := self._urls.get(blob)) is None:
-            url = self._urls[blob] = "/".join((self._endpoint(blob.account_id), *self._names(blob)))
+            await self._find(blob)
+            url = self._urls[blob] = "/".join((self.endpoint(blob.account_id), *self._names(blob)))
         return url
 
     def refuse(self, secret: Secret) -> None:
@@ -180,7 +195,7 @@ class AccountOpener(Opener):
         expiry, key = await self._copy_key(blob.account_id, now + COPY_SAS_LIFE)
         name = account_name(blob.account_id)
         sas = _blob_sas(name, *self._names(blob), start=now - CLOCK_SKEW, expiry=expiry, **key)
-        return f"{self._url(blob)}?{sas}"
+        return f"{await self._url(blob)}?{sas}"
 
     async def close(self) -> None:
         await super().close()
@@ -199,7 +214,7 @@ class AccountOpener(Opener):
         credential = await self._credential(account_id)
         options = _client_options(self._version, *self._signing)
         try:
-            return BlobServiceClient(self._endpoint(account_id), credential=credential, **options)
+            return BlobServiceClient(self.endpoint(account_id), credential=credential, **options)
         except ValueError:  # the SDK's, for a version that it does not know
             subject, fact = (
                 "setting imagefactory:storageApiVersion",
@@ -207,14 +222,28 @@ class AccountOpener(Opener):
             )
             raise cloud_error(subject, fact, consequence=CLOSED, remedy="Remove it, or name another version") from None
 
-    def _endpoint(self, account_id: str) -> str:
+    async def _find(self, blob: BlobRef) -> None:
+        """Read the endpoint of an account if a blob's URL is in a DNS zone, because a URL proves nothing."""
+        cloud, name, key = self._arm.cloud, account_name(blob.account_id), blob.account_id.lower()
+        if key in self._told or cloud.endpoint_of(name, blob.url) == cloud.blob_service(name):
+            return
+
+        async def ask() -> str:
+            with consequence(CLOSED):
+                found = await self._arm.get(blob.account_id, API_VERSION, subject=f"storage account '{name}'")
+            return primary_endpoint(found or {})
+
+        self.learn(blob.account_id, await self._asked.get(key, ask))
+
+    def endpoint(self, account_id: str) -> str:
+        """Return the URL of an account's blob service, without a trailing slash."""
         name = account_name(account_id)
-        endpoint = self._arm.cloud.blob_service(name)
+        endpoint = self._told.get(account_id.lower()) or self._arm.cloud.blob_service(name)
         _check_encrypted(endpoint, name)
         return endpoint
 
     def _names(self, blob: BlobRef) -> tuple[str, str]:
-        return container_and_blob(self._endpoint(blob.account_id), blob.url)
+        return container_and_blob(self.endpoint(blob.account_id), blob.url)
 
 
 class Identity(AccountOpener):
@@ -234,7 +263,7 @@ class Identity(AccountOpener):
         return remedy(403, "AuthorizationPermissionMismatch", account_id)
 
     async def _with_token(self, blob: BlobRef, header: str) -> Access:
-        url, token = self._url(blob), await self._token()
+        url, token = await self._url(blob), await self._token()
         return Access(url, {header: token.value}, token)
 
     async def _token(self) -> Secret:
@@ -275,10 +304,11 @@ class AccountKey(AccountOpener):
         self._keys: Once[str, str] = Once()
 
     async def access(self, blob: BlobRef) -> Access:
-        return await self._with_sas(blob, self._url(blob).rpartition("/")[0], _container_sas)  # for all blobs beside it
+        container = (await self._url(blob)).rpartition("/")[0]  # one SAS for all blobs beside it
+        return await self._with_sas(blob, container, _container_sas)
 
     async def source_access(self, blob: BlobRef) -> Access:
-        return await self._with_sas(blob, self._url(blob), _blob_sas)
+        return await self._with_sas(blob, await self._url(blob), _blob_sas)
 
     def remedy(self, account_id: str) -> str:
         return remedy(403, "KeyBasedAuthenticationNotPermitted", account_id)
@@ -291,7 +321,7 @@ class AccountKey(AccountOpener):
             sas = generate(account_name(blob.account_id), *self._names(blob), account_key=key, **life)
             return lasting(sas, (now + RANGE_SAS_LIFE).timestamp())
 
-        url, key = self._url(blob), (blob.account_id, scope)
+        url, key = await self._url(blob), (blob.account_id, scope)
         secret = Secret(key, await self._secrets.get(key, sign))
         return Access(f"{url}?{secret.value}", {}, secret)
 
