@@ -43,7 +43,7 @@ async def test_a_source_that_the_service_does_not_find_is_not_told_as_changed(wo
         "KeyBasedAuthenticationNotPermitted",
         "AuthorizationPermissionMismatch",
         "AccountIsDisabled",
-        "CopyAcrossAccountsNotSupported",
+        "AllowedCopyScope",
     ],
 )
 async def test_a_source_that_no_other_token_opens_is_asked_once(world: World, code: str) -> None:

@@ -65,6 +65,10 @@ _VERSION = "Set imagefactory:storageApiVersion to a version that the storage ser
 
 _TABLE = {
     "AccountIsDisabled": "Enable {place}: check whether its subscription is disabled or past due",
+    "AllowedCopyScope": (
+        "Let allowedCopyScope of the destination's storage account permit copies from {place}"
+        " (see docs/operations.md#labs-behind-firewalls)"
+    ),
     "AuthorizationFailure": _NETWORK,
     "AuthorizationPermissionMismatch": _DATA_ROLE,
     "BlobImmutableDueToPolicy": (
@@ -73,10 +77,6 @@ _TABLE = {
     "BlobTypeNotSupported": NO_PAGE_BLOBS,
     "ContainerBeingDeleted": "Find out who deletes the container in {place}, and run again in a few minutes",
     "ContainerDisabled": "Ask the owner of {place} to enable the container",
-    "CopyAcrossAccountsNotSupported": (
-        "Let allowedCopyScope of the destination's storage account permit copies from {place}"
-        " (see docs/operations.md#labs-behind-firewalls)"
-    ),
     "CopyIdMismatch": _COPY,
     "ExpiredAuthenticationToken": (
         "Run again; if the error persists, sign in again (az login) and check the clock of this machine"
@@ -125,6 +125,7 @@ _BY_MESSAGE = {
 the SDKs reported it; the longer text first."""
 
 _COPY_SCOPE = re.compile(r"allowed ?copy ?scope|permitted scope", re.IGNORECASE)
+"""Azure documents 403 without a code for this rule; `AllowedCopyScope` is this project's word for it."""
 
 
 class SourceRefusal(NamedTuple):
@@ -163,7 +164,7 @@ def source_refusal(status: int, texts: Mapping[str, str], *messages: str) -> Sou
     given = texts.get("x-ms-copy-source-status-code") or texts.get("CopySourceStatusCode") or ""
     code = texts.get("x-ms-copy-source-error-code") or texts.get("CopySourceErrorCode") or ""
     if not code and any(_COPY_SCOPE.search(message) for message in messages):
-        code = "CopyAcrossAccountsNotSupported"
+        code = "AllowedCopyScope"
     said = [message.lower() for message in (texts.get("CopySourceErrorMessage", ""), *messages)]
     for phrase, meant in _BY_MESSAGE.items():
         code = code or next((meant for message in said if phrase in message), "")

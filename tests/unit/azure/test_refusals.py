@@ -22,7 +22,7 @@ ROWS = [
     (409, "FeatureNotSupportedForAccount", "only a general-purpose v2 account"),
     (409, "ContainerBeingDeleted", "Find out who deletes the container in storage account 'web'"),
     (403, "ContainerDisabled", "Ask the owner of storage account 'web'"),
-    (403, "CopyAcrossAccountsNotSupported", "allowedCopyScope"),
+    (403, "AllowedCopyScope", "allowedCopyScope"),
     (409, "CopyIdMismatch", "Another copy into it is in progress"),
     (409, "PendingCopyOperation", "Another copy into it is in progress"),
     (401, "ExpiredAuthenticationToken", "sign in again (az login) and check the clock"),
@@ -78,7 +78,7 @@ SAID = [
     ("Key based authentication is not permitted on this storage account.", "KeyBasedAuthenticationNotPermitted"),
     ("The specified account is disabled.", "AccountIsDisabled"),
     ("Server failed to authenticate the request. Make sure ...", "AuthenticationFailed"),
-    ("The copy source does not meet the AllowedCopyScope of the account.", "CopyAcrossAccountsNotSupported"),
+    ("The copy source does not meet the AllowedCopyScope of the account.", "AllowedCopyScope"),
     ("Could not verify the copy source within the specified time.", ""),
 ]
 
