@@ -84,7 +84,7 @@ class CloudClient:
         self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **clock, **lifetime})
 
     def set_storage_account(self, name: str, **facts: object) -> None:
-        """Set what a storage account is like (see docs/development/embedded-cloud.md); omitted facts become ordinary ones."""
+        """Set properties of a storage account; omitted ones get their default (docs/development/embedded-cloud.md)."""
         self._call("PATCH", "storage-accounts", {name: facts})
 
     def set_virtual_machine(
