@@ -20,7 +20,7 @@ from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from imagefactory.factory_lab.prune import Outcome, PruneReport
+    from imagefactory.factory_lab.prune import DeletionOutcome, PruneReport
 
 GIB = 1024**3
 MAX_DELETES = 20
@@ -75,7 +75,7 @@ def prune(
     finish(ended, _report, as_json=as_json)
 
 
-def _ended(outcome: Outcome) -> None:
+def _ended(outcome: DeletionOutcome) -> None:
     to_stderr(f"{outcome.deletion.name}: {outcome.result}")
 
 

@@ -23,7 +23,7 @@ from imagefactory.planning.save_plan import Save, Skipped
 
 if TYPE_CHECKING:
     from imagefactory.copying.copier import Progress
-    from imagefactory.factory_lab.save import Outcome
+    from imagefactory.factory_lab.save import SaveOutcome
     from imagefactory.factory_lab.save_run import SaveReport
 
 
@@ -82,7 +82,7 @@ class _Watcher:
         """Show the progress of a VM."""
         self._progress.show(vm, progress)
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: SaveOutcome) -> None:
         """Print the result of a VM."""
         line = _ended(outcome, {})
         self._progress.say(f"{line.vm}: {line.result}{' as ' + line.image if line.image else ''}")
@@ -129,7 +129,7 @@ def _skipped(one: Skipped) -> _Line:
     return _Line(one.vm, one.result, message=one.reason)
 
 
-def _ended(outcome: Outcome, about: dict[str, object]) -> _Line:
+def _ended(outcome: SaveOutcome, about: dict[str, object]) -> _Line:
     if outcome.image:
         about = about | {"digest": outcome.image.digest, "savedAt": outcome.image.saved_at.isoformat()}
         result = "already saved" if outcome.found else "saved"

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from imagefactory.cli.output import command_agent, count, say, show_document
-from imagefactory.configuration.loading import load_configuration
+from imagefactory.configuration.loading import fix_labs_file, load_configuration
 from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.errors import ConfigurationError
 from imagefactory.plain_text import printable
@@ -31,6 +31,7 @@ class Format(str, Enum):
 def validate(
     configuration: Annotated[Path, typer.Option(metavar="FOLDER", help="Configuration folder")] = Path("Configuration"),
     labs: Annotated[str, typer.Option(metavar="FILE", help="Labs file in this folder")] = "labs.json",
+    fix: Annotated[bool, typer.Option("--fix", help="First rewrite the labs file as strict JSON")] = False,
     output: Annotated[Format, typer.Option("--format", help="Format of errors and warnings")] = Format.TEXT,
 ) -> None:
     """Check labs.json and the golden images without network access.
@@ -39,12 +40,17 @@ def validate(
     severity, file, line, column, subject, fact, consequence, remedy and message. The formats github and azure are
     annotations for GitHub Actions and Azure Pipelines.
 
+    With --fix, comments and commas that JSON does not have are removed from the labs file, keys get their case, and a
+    string in ImagePaths becomes a list. The file is replaced atomically; all else is kept, also its encoding.
+
     Exit codes: 0 no errors, 1 errors, 2 wrong usage.
     """
     counts: list[str] = []
     diagnostics: tuple[Diagnostic, ...]
     try:
-        found = load_configuration(configuration, labs)
+        if fix and (fixed := fix_labs_file(configuration, labs)):
+            say(f"{(configuration / labs).as_posix()}: {count(fixed, 'place')} corrected", err=output is Format.JSON)
+        found = load_configuration(configuration, labs, names=Severity.ERROR)
         diagnostics = found.warnings
         counts = [count(len(found.labs), "lab"), count(len(found.golden_images), "golden image")]
     except ConfigurationError as problem:

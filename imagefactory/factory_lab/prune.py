@@ -32,7 +32,7 @@ MAX_CONCURRENT = 16
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeletionOutcome:
     """The result of a deletion; without an error, all its blobs are deleted."""
 
     deletion: Deletion
@@ -56,7 +56,7 @@ class PruneReport:
     held_back: Set[str]
     """Storage accounts that exceed the limit, so nothing is deleted there; ARM ids in lower case."""
     dry_run: bool
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[DeletionOutcome, ...] = ()
     """Deletions without an outcome were not started."""
 
     @property
@@ -121,14 +121,14 @@ def _held_back(account_id: str, count: int, max_deletes: int) -> Diagnostic:
     return error(subject, fact, "nothing is deleted in this account", remedy)
 
 
-async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[Outcome], None]) -> PruneReport:
+async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[DeletionOutcome], None]) -> PruneReport:
     """Run the deletions of a report; call `ended` with the outcome of each one that was started.
 
     If canceled, finish the deletions in progress and return the outcomes so far.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[DeletionOutcome] = []
 
-    def note(outcome: Outcome) -> None:
+    def note(outcome: DeletionOutcome) -> None:
         outcomes.append(outcome)
         ended(outcome)
 
@@ -141,7 +141,7 @@ async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[Ou
 class Pruner:
     """Runs deletions in parallel."""
 
-    def __init__(self, accounts: StorageAccounts, access: DiskAccess, ended: Callable[[Outcome], None]) -> None:
+    def __init__(self, accounts: StorageAccounts, access: DiskAccess, ended: Callable[[DeletionOutcome], None]) -> None:
         """`ended` is called with the outcome of each deletion that was started."""
         self._accounts, self._access, self._ended = accounts, access, ended
 
@@ -163,15 +163,15 @@ class Pruner:
             stopping.set()
             await surely(asyncio.gather(*tasks))
 
-    async def _outcome(self, deletion: Deletion) -> Outcome:
+    async def _outcome(self, deletion: Deletion) -> DeletionOutcome:
         try:
             await self._delete(deletion)
         except SaveHeld:
             fact, remedy = "is held by an active save", "Run again when the save has finished"
-            return Outcome(deletion, error(deletion.name, fact, "it is not deleted", remedy).message())
+            return DeletionOutcome(deletion, error(deletion.name, fact, "it is not deleted", remedy).message())
         except CloudError as problem:
-            return Outcome(deletion, str(problem.so(f"{deletion.name} is not deleted, or only in part")))
-        return Outcome(deletion)
+            return DeletionOutcome(deletion, str(problem.so(f"{deletion.name} is not deleted, or only in part")))
+        return DeletionOutcome(deletion)
 
     async def _delete(self, deletion: Deletion) -> None:
         async with AsyncExitStack() as stack:

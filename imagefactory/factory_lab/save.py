@@ -22,7 +22,7 @@ from imagefactory.azure.storage.manifests import Found, Manifests
 from imagefactory.azure.storage.page_blobs import PageBlobs
 from imagefactory.azure.storage.page_writer import Digest, PageWriter
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecord, SaveRecords
-from imagefactory.configuration.image_names import image_name
+from imagefactory.configuration.image_names import image_name, name_problem
 from imagefactory.configuration.image_paths import fold
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress
 from imagefactory.copying.known_source import digests_of
@@ -56,7 +56,7 @@ class Watcher(Protocol):
     def progress(self, vm: str, progress: Progress) -> None:
         """Receive the progress of all disks of a VM together."""
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: SaveOutcome) -> None:
         """Receive the outcome of a VM."""
 
 
@@ -68,7 +68,7 @@ class SaverWatcher(Watcher, Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SaveOutcome:
     """The result for one VM: its image, or why it has none."""
 
     vm: str
@@ -146,16 +146,16 @@ class Saver:
                 await self._done(held)
             return disks
 
-    async def _outcome(self, save: Save) -> Outcome:
+    async def _outcome(self, save: Save) -> SaveOutcome:
         try:
             with consequence("it is not saved"):
                 return await self._save(save)
         except SaveHeld:
-            return Outcome(save.vm.name, held=True)
+            return SaveOutcome(save.vm.name, held=True)
         except ImageFactoryError as problem:
-            return Outcome(save.vm.name, error=str(problem))
+            return SaveOutcome(save.vm.name, error=str(problem))
 
-    async def _save(self, save: Save) -> Outcome:
+    async def _save(self, save: Save) -> SaveOutcome:
         def notice(text: str) -> None:
             self._watcher.progress(save.vm.name, Progress(0, 0, note=text))
 
@@ -164,8 +164,10 @@ class Saver:
                 await self._revoke(held, held.disks)
                 await self._done(held)
                 await self._compare(save.vm, image)
-                return Outcome(save.vm.name, image, found=True)
-            name = held.name or await self._name(save, held)
+                return SaveOutcome(save.vm.name, image, found=True)
+            name = held.name
+            if not name or name_problem(name):  # a version without that rule reserved it
+                name = await self._name(save, held)
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
             try:
@@ -174,7 +176,7 @@ class Saver:
                 await surely(self._revoke(held, disks))
             image = await self._finish(copied_save, name, copied)
             await self._done(held)
-            return Outcome(save.vm.name, image)
+            return SaveOutcome(save.vm.name, image)
 
     async def _found(self, save: Save) -> FactoryImage | None:
         """Return the image of that disk if another run saved it while this one waited.
@@ -263,6 +265,8 @@ class Saver:
                 continue
             saved = await saved_names(self._factory.accounts, self._factory.account_id)
             if fold(name) not in {fold(other) for other in saved}:
+                if held.name:
+                    await self._records.free(held.name, save.guid)
                 await held.note(name=name)
                 return name
             await self._records.free(name, save.guid)

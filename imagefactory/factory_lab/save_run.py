@@ -27,7 +27,7 @@ from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.totals import Totals
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError, ImageFactoryError
-from imagefactory.factory_lab.save import FactoryStorage, Outcome, Saver, Watcher
+from imagefactory.factory_lab.save import FactoryStorage, SaveOutcome, Saver, Watcher
 from imagefactory.images.lineage import Lineage
 from imagefactory.images.tags import IMAGE_PATH_TAG
 from imagefactory.planning.save_plan import SavePlan, plan_saves
@@ -53,7 +53,7 @@ class SaveReport:
 
     plan: SavePlan
     dry_run: bool
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[SaveOutcome, ...]
     """VMs of the plan without an outcome were not started or were interrupted."""
     warnings: tuple[str, ...]
     failures: tuple[str, ...]
@@ -97,7 +97,7 @@ class _Run:
         self.totals = Totals()
         planned = {save.guid for save in plan.saves}
         self.left_over = [record for record in records if record.guid not in planned]
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[SaveOutcome] = []
         self._warnings = [diagnostic.message() for diagnostic in plan.warnings]
         self.failures = [record.diagnostic.message() for record in records if record.diagnostic]
         self.revoked: list[str] = []
@@ -110,7 +110,7 @@ class _Run:
         """Add a warning about a VM."""
         self._warnings.append(f"VM {vm}: {message}")
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: SaveOutcome) -> None:
         """Add an outcome and pass it on."""
         self._outcomes.append(outcome)
         self._watcher.ended(outcome)

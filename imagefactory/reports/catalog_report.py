@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.diagnostics import Diagnostic
-from imagefactory.images.catalog import BlobDiagnostic, Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.deletion_guard import HeldImage, held_images
@@ -55,7 +55,8 @@ class CatalogReport:
     images: tuple[ReportedImage, ...]
     """Newest first."""
     left_out: tuple[BlobDiagnostic, ...]
-    """Blobs without an image, by name; VHDs with a companion that cannot be read too."""
+    """Blobs without an image, by name; VHDs with a companion that cannot be read too, and VHDs of images whose names
+    Azure would reject, if no lab has them."""
     warnings: tuple[Diagnostic, ...]
     labs: tuple[ReportedLab, ...] | None
     """The labs of labs.json, in its order; None: no lab was read."""
@@ -91,23 +92,28 @@ def report_catalog(
     """Return the report at `now` (UTC). `labs`: the target labs; None: no lab was read. `found`: by lab."""
     reported = None if labs is None else tuple(ReportedLab(lab, (found or {})[lab.key]) for lab in labs)
     by_vhd, by_name = _held(reported or ())
-    counts = Counter(image.image_path for image in catalog.images)
+    # A tag names the VHD; without the tag (old PowerShell scripts) custom and factory image have the same name.
+    holders = {image: (*by_vhd[image.vhd_name], *by_name[image.name.lower()]) for image in catalog.images}
+    rejected = [image for image in catalog.images if image.name_problem and not holders[image]]
+    counts = Counter(image.image_path for image in catalog.images if image not in rejected)
     seen: Counter[ImagePath] = Counter()
     images = []
     for image in catalog.images:
+        if image in rejected:
+            continue
         seen[image.image_path] += 1
-        # A tag names the VHD; without the tag (old PowerShell scripts) custom and factory image have the same name.
-        holders = (*by_vhd[image.vhd_name], *by_name[image.name.lower()])
         images.append(
             ReportedImage(
                 image,
                 now - image.saved_at,
                 seen[image.image_path],
                 counts[image.image_path],
-                tuple(sorted(holders, key=lambda held: (held.lab.label, held.image.name.lower()))),
+                tuple(sorted(holders[image], key=lambda held: (held.lab.label, held.image.name.lower()))),
             )
         )
-    by_blob = tuple(sorted((*catalog.left_out, *catalog.broken), key=lambda left: left.name))
+    left_out = (*catalog.left_out, *catalog.broken)
+    left_out += tuple(BlobDiagnostic(image.vhd_name, name_warning(image)) for image in rejected)
+    by_blob = tuple(sorted(left_out, key=lambda left: left.name))
     return CatalogReport(factory, now, tuple(images), by_blob, catalog.warnings, reported)
 
 

@@ -146,6 +146,20 @@ def test_denied_access_to_the_factory_is_one_line_and_exit_code_1(
     assert world.factory.account in run.stderr and run.stderr.count("\n") == 1
 
 
+def test_a_companion_that_is_larger_than_what_is_read_is_reported_as_too_large(world: World) -> None:
+    """Not as the broken JSON that its first part would be; one of exactly that size is read."""
+    container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
+    vhds = [world.images[f"Win2016_Datacenter-Jun-{day}-2026"] for day in (5, 6)]
+    for vhd, size in zip(vhds, (MIB, MIB + 1), strict=True):
+        companion = vhd.replace(".vhd", ".json")
+        content = container.download_blob(companion).readall().decode("utf-16").encode()
+        container.upload_blob(companion, content.replace(b"}", b" " * (size - len(content)) + b"}"), overwrite=True)
+    document = json.loads(catalog(world, "--json").stdout)
+    assert [image["vhd"] for image in document["images"]] == vhds[:1]
+    reasons = {left["name"]: left["reason"] for left in document["leftOut"]}
+    assert "has 1048577 bytes, more than the 1048576 of a companion" in reasons[vhds[1]]
+
+
 # Labs and lineage
 
 

@@ -23,7 +23,7 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.copying.pacing import REQUESTS_IN_FLIGHT
 from imagefactory.diagnostics import Diagnostic, warning
 from imagefactory.factory_lab.prune import PruneReport
-from imagefactory.factory_lab.save import Outcome
+from imagefactory.factory_lab.save import SaveOutcome
 from imagefactory.factory_lab.save_run import SaveReport
 from imagefactory.images.catalog import build_catalog
 from imagefactory.images.companions import DataDisk, companion_bytes
@@ -144,7 +144,9 @@ def test_every_json_key_of_save_is_documented(verb: Verb) -> None:
     saving = planned(vm("a"), vm("b"), vm("c"), vm("d", power="running"), vm("e", tags={}), vm("f", os_disk=None))
 
     async def run(*_: Any) -> SaveReport:
-        return SaveReport(saving, False, (Outcome("a", image("a")), Outcome("b", error="b")), (), (), (), (), "")
+        return SaveReport(
+            saving, False, (SaveOutcome("a", image("a")), SaveOutcome("b", error="b")), (), (), (), (), ""
+        )
 
     told = verb("save", "--json", instead={"imagefactory.factory_lab.save_run.run": run})
     check_keys("save", told.document)

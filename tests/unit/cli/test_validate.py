@@ -82,6 +82,41 @@ def test_errors_exit_1_in_every_format(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("path", ["C++/Tools.json", "_Base/Win.json", "Win2019 (Core), EN/IIS+SQL.json", "Büro/a.json"])
+def test_a_golden_image_whose_path_azure_rejects_as_a_name_is_an_error(tmp_path: Path, path: str) -> None:
+    """At the file, with the name that `save` gives its images."""
+    write_configuration(tmp_path, {"Labs": [entry(ImagePaths=[path])]}, path)
+    done = run("validate", "--configuration", ".", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"GoldenImages/{path}: error: golden image: Azure would reject its path as the name")
+    assert "`save` gives them names such as " in done.stdout and "1 error, 0 warnings" in done.stdout
+
+
+def test_fix_corrects_the_labs_file_and_the_rest_is_reported(tmp_path: Path) -> None:
+    """A second run has nothing to correct; with the format json, standard output is one document."""
+    text = json.dumps({"labs": [entry(LabName="a b", ImagePaths="Win2016")]}, indent=2).replace("]", ", ]")
+    file = write_configuration(tmp_path, f"// ours\n{text}", "Win2016/Datacenter.json") / "labs.json"
+    plain = run("validate", "--configuration", ".", cwd=tmp_path)
+    assert plain.stdout.endswith(".: 1 error, 4 warnings\n") and file.read_text("utf-8").startswith("// ours")
+    fixed = run("validate", "--configuration", ".", "--fix", "--format", "json", cwd=tmp_path)
+    assert fixed.returncode == 1 and fixed.stderr == "labs.json: 4 places corrected\n"
+    assert [each["line"] for each in json.loads(fixed.stdout)] == [5]
+    document = json.loads(file.read_text("utf-8"))
+    assert document == {"Labs": [entry(LabName="a b", ImagePaths=["Win2016"])]}
+    again = run("validate", "--configuration", ".", "--fix", cwd=tmp_path)
+    assert "corrected" not in again.stdout and again.stdout.endswith(".: 1 error, 0 warnings\n")
+
+
+def test_a_labs_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """It is kept, and nothing is left beside it."""
+    write_configuration(tmp_path, '{"labs": []}', "Win2016/Datacenter.json")
+    (tmp_path / "labs.json").rename(tmp_path / f"{'l' * 250}")
+    (tmp_path / "labs.json").symlink_to(tmp_path / f"{'l' * 250}")
+    done = run("validate", "--configuration", ".", "--fix", cwd=tmp_path)
+    assert done.returncode == 1 and "labs.json: error: labs file: cannot be written (File name too long)" in done.stdout
+    assert (tmp_path / f"{'l' * 250}").read_text("utf-8") == '{"labs": []}' and not list(tmp_path.glob(".*"))
+
+
 def test_a_missing_folder_exits_1_and_wrong_usage_2(tmp_path: Path) -> None:
     """Both without a traceback."""
     missing, wrong = run("validate", "--configuration", tmp_path / "none"), run("validate", "--fromat", "json")

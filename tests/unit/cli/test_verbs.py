@@ -18,10 +18,8 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import warning
 from imagefactory.errors import ImageFactoryError
 from imagefactory.factory_lab.clean import CleanReport
-from imagefactory.factory_lab.prune import Outcome as Pruned
-from imagefactory.factory_lab.prune import PruneReport
-from imagefactory.factory_lab.save import Outcome as Saved
-from imagefactory.factory_lab.save import Watcher
+from imagefactory.factory_lab.prune import DeletionOutcome, PruneReport
+from imagefactory.factory_lab.save import SaveOutcome, Watcher
 from imagefactory.factory_lab.save_run import SaveReport, SaveRequest
 from imagefactory.planning.clean_plan import CleanPlan, Deletion, Kept
 from imagefactory.planning.prune_plan import PrunePlan, PruneRules
@@ -46,7 +44,7 @@ def test_save_shows_the_result_of_each_vm(verb: Verb) -> None:
 
     async def run(settings: Settings, request: SaveRequest, watcher: Watcher) -> SaveReport:
         received.append(request)
-        outcomes = (Saved("a", image("a-image")), Saved("b", error="b is refused"))
+        outcomes = (SaveOutcome("a", image("a-image")), SaveOutcome("b", error="b is refused"))
         for outcome in outcomes:
             watcher.ended(outcome)
         return SaveReport(saving, request.dry_run, outcomes, ("mind",), (), ("/disks/old",), (), "1 VHD copied")
@@ -142,8 +140,10 @@ def pruned(*, max_deletes: int = 20) -> dict[str, Callable[..., Any]]:
         problems = tuple(f"{account} is held back" for account in held_back)
         return PruneReport(1, found, (), problems, held_back.keys(), options["dry_run"])
 
-    async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[Pruned], None]) -> PruneReport:
-        outcomes = tuple(map(Pruned, report.going))
+    async def carry_out(
+        settings: Settings, report: PruneReport, ended: Callable[[DeletionOutcome], None]
+    ) -> PruneReport:
+        outcomes = tuple(map(DeletionOutcome, report.going))
         for outcome in outcomes:
             ended(outcome)
         return PruneReport(report.keep, found, (), (), report.held_back, report.dry_run, outcomes)
