@@ -168,3 +168,15 @@ async def test_a_disabled_account_is_not_a_missing_role(storage: StorageWorld) -
     async with storage.connect() as connected:
         with pytest.raises(CloudError, match=rf"403 AccountIsDisabled.*Enable storage account '{storage.lab.account}'"):
             await connected.blobs.facts(storage.staged)
+
+
+async def test_a_disk_that_refuses_is_not_called_a_storage_account(storage: StorageWorld) -> None:
+    """Its network access is that of the disk; before, it was told as network rules of "storage account '<disk>'"."""
+    storage.refuse({"status": 403, "code": "AuthorizationFailure"}, path=storage.vhd)
+    disk_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/os-1"
+    async with storage.connect() as connected:
+        disk = connected.accounts.lent.add(disk_id, f"{storage.source.url}?sig=secret")
+        for call in (connected.blobs.facts(disk), connected.blobs.read(disk, 0, 512)):
+            with pytest.raises(CloudError, match=r"Allow public access to disk 'os-1'") as caught:
+                await call
+            assert "storage account" not in str(caught.value) and "secret" not in str(caught.value)
