@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.lab_storage import learn_endpoints, with_accounts
 from imagefactory.azure.labs import find_image, lab_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
@@ -79,8 +80,9 @@ async def read_facts(
     Raises `CloudError` if the factory lab or its storage cannot be read.
     """
     factory, labs = await read_labs(arm, settings, configuration)
+    learn_endpoints(accounts, (factory, *labs.values()))
     catalog = await read_catalog(accounts, factory)
-    container_url = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}"
+    container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
     return CloudFacts(factory, container_url, catalog, labs)
 
 
@@ -101,6 +103,9 @@ async def read_labs(
     factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
     targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
     factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
+    places: list[LabKey | None] = [None, *labs]
+    found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
+    factory = found[None]
     if isinstance(factory, Diagnostic):
         raise CloudError(replace(factory, subject=f"factory: {factory.subject}"))
-    return factory, labs
+    return factory, {key: found[key] for key in labs}

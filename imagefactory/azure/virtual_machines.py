@@ -15,7 +15,7 @@ from typing import Any
 from imagefactory.azure.core.errors import CloudError, cloud_error, not_found
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.labs import API_VERSION, NO_ID_REMEDY
-from imagefactory.diagnostics import error
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.tags import by_lower_name
 from imagefactory.observed.arm_ids import DISK, LAB_VIRTUAL_MACHINE, VIRTUAL_MACHINE, ArmType
 from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
@@ -48,7 +48,7 @@ async def factory_vms(
             try:
                 return await _with_disks(arm, vm, (resource.get("properties") or {}).get("computeId") or "")
             except CloudError as refusal:
-                return replace(vm, diagnostic=refusal.diagnostic)
+                return replace(vm, diagnostic=_of_vm(vm, refusal.diagnostic))
 
     found = await asyncio.gather(*(complete(resource) for resource in listed))
     return tuple(sorted(found, key=lambda vm: vm.name.lower()))
@@ -114,7 +114,20 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: str) -> F
 
 async def _disk(arm: ResourceManager, vm: str, attached: Mapping[str, Any]) -> ManagedDisk | None:
     disk_id = (attached.get("managedDisk") or {}).get("id")
-    return await find_disk(arm, _checked(DISK, disk_id, vm, "the id of its disk,")) if disk_id else None
+    if not disk_id:
+        return None
+    disk = await find_disk(arm, _checked(DISK, disk_id, vm, "the id of its disk,"))
+    if disk is None:
+        raise not_found(f"disk '{disk_id.rpartition('/')[2]}'")
+    return disk
+
+
+def _of_vm(vm: FactoryVm, diagnostic: Diagnostic) -> Diagnostic:
+    """Return the diagnostic of a VM or of its disk, as one of the VM."""
+    subject = f"VM '{vm.name}'"
+    if diagnostic.subject == subject:
+        return diagnostic
+    return replace(diagnostic, subject=subject, fact=f"{diagnostic.subject}: {diagnostic.fact}")
 
 
 def _checked(kind: ArmType, value: object, subject: str, what: str) -> str:

@@ -12,6 +12,7 @@ from itertools import chain
 
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.lab_storage import learn_endpoints
 from imagefactory.azure.observe import read_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
@@ -65,13 +66,14 @@ async def read_prune_inputs(
     # In sequence: if one of several parallel reads fails, the others report closed connections.
     read = [await read_labs(arm, settings, configuration) for settings, configuration in stacks]
     factory = read[0][0]
+    learn_endpoints(accounts, (lab for own, labs in read for lab in (own, *labs.values())))
     vms = await factory_vms(arm, factory, lambda _: False)
     blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
         StackPlan(configuration, labs, settings)
         for (settings, configuration), (_, labs) in zip(stacks, read, strict=True)
     ]
-    container_url = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}"
+    container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
 
     def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
         checks = (vhds_to_check(catalog, one.policy, factory, one.configuration.labs, one.labs) for one in plans)

@@ -19,6 +19,7 @@ from imagefactory.images.catalog import Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
+from imagefactory.planning.account_rules import account_findings
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
 from imagefactory.planning.planned_images import LabPlan, PlannedImage
@@ -121,8 +122,10 @@ def build_plan(
     for lab in targets:
         wanted = [image for image in offered if lab.takes(image.image_path)]
         facts = labs[lab.key]
-        if isinstance(facts, LabFacts) and facts.storage_account_id is None:
-            facts = _no_storage(lab)
+        if isinstance(facts, LabFacts):
+            findings = list(account_findings(lab, facts))
+            found.warnings += (each for each in findings if each.severity is not Severity.ERROR)
+            facts = next((each for each in findings if each.severity is Severity.ERROR), facts)
         if isinstance(facts, Diagnostic):
             kept = facts.consequence or "nothing is distributed to it, and its images are kept"
             place = facts.location or lab.location
@@ -303,12 +306,6 @@ def _empty(policy: Policy, plans: Iterable[LabPlan], *, is_held: bool) -> Diagno
     consequence = f"labs keep their newest Succeeded images of each image path in labs.json{kept}"
     remedy = "Check the factory's container, or set imagefactory:allowEmptyFactory to true to delete them too"
     return error("factory", fact, consequence, remedy)
-
-
-def _no_storage(lab: TargetLab) -> Diagnostic:
-    consequence = "no VHD can be staged, so the lab is skipped and keeps its images"
-    remedy = "Repair the lab in the portal, or remove its entry"
-    return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)
 
 
 def _refuse(

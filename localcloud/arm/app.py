@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from localcloud.account_facts import ORDINARY, FactsOf
 from localcloud.arm.custom_images import CustomImages
 from localcloud.arm.errors import ArmError, check_version
 from localcloud.arm.federation import Federation
@@ -46,6 +47,7 @@ def build_app(
     journal: Journal,
     identity: Identity,
     blob_endpoint: Callable[[str], str],
+    account_facts: FactsOf = lambda _: ORDINARY,
 ) -> web.Application:
     """Return the resource manager over `store`; it saves the store when it stops.
 
@@ -59,7 +61,7 @@ def build_app(
         *LabRoutes(store, images).routes(),
         *ComputeRoutes(store, machines, access).routes(),
         *OperationRoutes(store, access, blob_endpoint).routes(),
-        *StorageRoutes(store, blobs, blob_endpoint).routes(),
+        *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
     )
     manager = _ResourceManager(store, identity, routes)
     app = web.Application(middlewares=[_responding(faults, journal)], client_max_size=MAX_BODY_BYTES)

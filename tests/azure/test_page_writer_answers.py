@@ -174,7 +174,7 @@ async def test_a_disk_is_read_by_its_own_sas_url() -> None:
         with pytest.raises(RangeRefused) as caught:
             await writer.copy_range(disk, None, STAGED, GENERATION, FIRST, None)
     assert caught.value.kind is Refusal.SOURCE_UNAUTHORIZED
-    assert "os: abcd is not copied" in str(caught.value) and "grants access to 'os' again" in str(caught.value)
+    assert "os: abcd: Azure returned 403" in str(caught.value) and "grants access to 'os' again" in str(caught.value)
     assert "sig=" not in str(caught.value)
     assert read == ["https://md-1.example/disk/abcd?sig=1"] * 2
 
@@ -193,7 +193,7 @@ async def test_the_sources_own_error_is_used_if_the_service_returns_it() -> None
     async with answering(answer) as writer:
         refused = await refusal(writer)
     assert (refused.kind, refused.found) == (Refusal.SOURCE_GONE, "pK+ypU+jreM=")
-    assert "500 CannotVerifyCopySource: The blob does not exist" in str(refused)
+    assert "factory: a.vhd: Azure returned 404 CannotVerifyCopySource: The blob does not exist" in str(refused)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ async def connected(answers: Mapping[str, Any]) -> AsyncIterator[ResourceManager
             made: web.Response = found(request)
             return made
         if isinstance(found, int):
-            return web.json_response({"error": {"code": "Told", "message": "by the test"}}, status=found)
+            code = "ResourceNotFound" if found == 404 else "Told"
+            return web.json_response({"error": {"code": code, "message": "by the test"}}, status=found)
         return web.json_response(found)
 
     async with serving(answer) as url, ResourceManager(Cloud(None, url, ""), Token()) as arm:

@@ -22,6 +22,7 @@ from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure, not_found
+from imagefactory.azure.core.refusals import arm_absent
 from imagefactory.azure.core.retries import retries
 from imagefactory.plain_text import printable
 
@@ -81,7 +82,7 @@ class ResourceManager:
     async def get(
         self, path: str, api_version: str, *, subject: str, parameters: Mapping[str, str] | None = None
     ) -> dict[str, Any] | None:
-        """Return the resource at an ARM id, or None if it does not exist (404). Raises `CloudError`."""
+        """Return the resource at an ARM id, or None if it does not exist. Raises `CloudError`."""
         query = {**(parameters or {}), "api-version": api_version}
         return await self._send("GET", self._url(path, query, subject), subject)
 
@@ -104,7 +105,7 @@ class ResourceManager:
         try:
             begun: Any = await self._client.send_request(request, _return_pipeline_response=True, **secure)
             answer = begun.http_response
-            if answer.status_code == 404:
+            if _is_absent(answer):
                 return None
             if answer.status_code >= 300:
                 raise _refusal(answer, subject)
@@ -139,7 +140,7 @@ class ResourceManager:
             answer = await self._client.send_request(HttpRequest(method, url), enforce_https=not self.cloud.loopback)
         except AzureError as error:
             raise from_azure(error, subject) from error
-        if answer.status_code == 404:
+        if _is_absent(answer):
             return None
         if answer.status_code >= 300:
             raise _refusal(answer, subject)
@@ -156,6 +157,10 @@ def _refusal(answer: AsyncHttpResponse, subject: str) -> CloudError:
         body = {}
     refusal = body.get("error", body) if isinstance(body, dict) else {}
     return cloud_error(subject, str(refusal.get("message", "")), answer.status_code, str(refusal.get("code", "")))
+
+
+def _is_absent(answer: AsyncHttpResponse) -> bool:
+    return answer.status_code == 404 and arm_absent(404, _refusal(answer, "").code)
 
 
 def _content(begun: Any) -> Any:

@@ -6,18 +6,18 @@ Does not decide which ones are deleted: `imagefactory.planning.prune_plan` does.
 from __future__ import annotations
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
+from imagefactory.azure.core.refusals import ABSENT, CHANGED, HELD, PENDING
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.openers import account_name
 from imagefactory.observed.factory_blobs import StoredBlob
 
 _KEPT = "it is not deleted"
-_HELD = {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "PendingCopyOperation"}
-_CHANGED = {"ConditionNotMet", "TargetConditionNotMet"}
+_HELD = HELD | PENDING | {"LeaseIdMismatchWithBlobOperation"}
 
 
 async def list_blobs(
@@ -37,9 +37,9 @@ async def list_blobs(
                 remedy = "Delete the blobs that do not belong there"
                 raise cloud_error(subject, f"contains more than {most} blobs", remedy=remedy)
             found.append(_stored(account_id, blob))
-    except ResourceNotFoundError:
-        return []
     except AzureError as error:
+        if error_code(error) in ABSENT:
+            return []
         raise from_azure(error, subject, account=name) from error
     return found
 
@@ -64,11 +64,11 @@ async def delete_blob(accounts: StorageAccounts, blob: StoredBlob) -> None:
         await client.delete_blob(
             delete_snapshots="include", etag=f'"{blob.etag}"', match_condition=MatchConditions.IfNotModified
         )
-    except ResourceNotFoundError:
-        return
     except AzureError as error:
         code = error_code(error)
-        if code in _CHANGED:
+        if code in ABSENT:
+            return
+        if code in CHANGED:
             if await _etag(accounts, blob) is None:  # a blob that does not exist meets no condition
                 return
             raise changed(blob) from error
@@ -90,9 +90,9 @@ async def _etag(accounts: StorageAccounts, blob: StoredBlob) -> str | None:
     client = await _client(accounts, blob)
     try:
         return (await client.get_blob_properties()).etag.strip('"')
-    except ResourceNotFoundError:
-        return None
     except AzureError as error:
+        if error_code(error) in ABSENT:
+            return None
         raise _refused(error, blob) from error
 
 
