@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pydantic import Field
+
+from imagefactory.azure.core.answers import Answer
 from imagefactory.azure.core.errors import cloud_error, not_found
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -19,6 +22,18 @@ ACCESS_SECONDS = 12 * 3600
 """How long access lasts if no run revokes it, because this machine was lost."""
 
 
+class _Output(Answer):
+    access_sas: str | None = Field(None, alias="accessSAS")
+
+
+class _Properties(Answer):
+    output: _Output | None = None
+
+
+class _Grant(_Output):
+    properties: _Properties | None = None
+
+
 class DiskAccess:
     """Grants and revokes access to disks. Raises `CloudError`."""
 
@@ -28,12 +43,13 @@ class DiskAccess:
     async def grant(self, disk: ManagedDisk) -> BlobRef:
         """Grant this run read access to a disk; return the disk as a page blob, including its footer."""
         subject, body = f"disk '{disk.name}'", {"access": "Read", "durationInSeconds": ACCESS_SECONDS}
-        answer = await self._arm.run("POST", f"{disk.id}/beginGetAccess", DISK_VERSION, subject=subject, body=body)
+        path = f"{disk.id}/beginGetAccess"
+        answer = await self._arm.run("POST", path, DISK_VERSION, _Grant, subject=subject, body=body)
         if answer is None:
             raise not_found(subject)
-        output = (answer.get("properties") or {}).get("output") or {}
-        sas_url = answer.get("accessSAS") or output.get("accessSAS")
-        if not isinstance(sas_url, str):
+        output = answer.properties and answer.properties.output
+        sas_url = answer.access_sas or (output and output.access_sas)
+        if not sas_url:
             raise cloud_error(subject, "Azure granted access and returned no SAS URL")
         return self._accounts.lent.add(disk.id, sas_url)
 
@@ -48,4 +64,4 @@ class DiskAccess:
         """Revoke all access to a disk; do nothing if there is none, or if the disk does not exist."""
         await self._accounts.lent.remove(disk_id)
         subject = f"disk '{disk_id.rpartition('/')[2]}'"
-        await self._arm.run("POST", f"{disk_id}/endGetAccess", DISK_VERSION, subject=subject)
+        await self._arm.run("POST", f"{disk_id}/endGetAccess", DISK_VERSION, Answer, subject=subject)

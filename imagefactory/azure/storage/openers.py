@@ -27,6 +27,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient, ExponentialRet
 
 from imagefactory.aio.once import Once
 from imagefactory.aio.renewing import Lasting, Renewing, lasting
+from imagefactory.azure.core.answers import Answer
 from imagefactory.azure.core.clouds import LOOPBACK
 from imagefactory.azure.core.errors import cloud_error, consequence, data_role, enabled_keys, from_azure
 from imagefactory.azure.core.resource_manager import ResourceManager
@@ -48,6 +49,14 @@ CLOCK_SKEW = timedelta(minutes=15)
 """How far back the life of a SAS starts (Azure's advice for clocks that differ)."""
 
 CLOSED = "its blobs cannot be read or written"
+
+
+class _Key(Answer):
+    value: str
+
+
+class _Keys(Answer):
+    keys: list[_Key]
 
 
 def account_name(account_id: str) -> str:
@@ -297,11 +306,10 @@ class AccountKey(AccountOpener):
     async def _request_key(self, account_id: str) -> str:
         subject = f"storage account '{account_name(account_id)}'"
         with consequence(CLOSED):
-            answer = await self._arm.post(f"{account_id}/listKeys", API_VERSION, subject=subject)
-            try:
-                return str(answer["keys"][0]["value"])
-            except (KeyError, IndexError, TypeError):
-                raise cloud_error(subject, "Azure returned no key for it") from None
+            found = await self._arm.post(f"{account_id}/listKeys", API_VERSION, _Keys, subject=subject)
+            if not found.keys:
+                raise cloud_error(subject, "Azure returned no key for it")
+            return found.keys[0].value
 
 
 def _blob_sas(account: str, container: str, blob: str, **given: Any) -> str:
