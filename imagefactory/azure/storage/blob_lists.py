@@ -121,5 +121,5 @@ def _stored(account_id: str, blob: ListedBlob) -> StoredBlob:
         etag=blob.etag.strip('"'),
         last_modified=blob.last_modified,
         metadata=metadata_of(blob),
-        held=blob.lease.state in {"leased", "breaking"} or blob.copy.status == "pending",
+        held=blob.lease.state in {"leased", "breaking"} or blob.written_by.status == "pending",
     )

@@ -100,5 +100,5 @@ def _vhd(blob: ListedBlob) -> VhdBlob:
         last_modified=blob.last_modified,
         metadata=metadata_of(blob),
         blob_type=blob.blob_type.value,
-        copy_status=blob.copy.status,
+        copy_status=blob.written_by.status,
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 
 from azure.core.exceptions import DecodeError
 from azure.storage.blob import BlobType
 from azure.storage.blob.aio import ContainerClient
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from imagefactory.azure.core.answers import fitted, misfit
 
@@ -43,13 +44,14 @@ class ListedBlob(_FromSdk):
     metadata: dict[str, str | None] | None
     blob_type: BlobType
     lease: _Lease
-    copy: _Copy
+    written_by: _Copy = Field(alias="copy")
+    """The last copy by the service into it."""
 
 
 async def listed(client: ContainerClient, subject: str) -> AsyncIterator[ListedBlob]:
     """Yield all blobs with their metadata and copies. Raises `CloudError` for an invalid listing, else `AzureError`."""
     request = f"GET {client.container_name}?comp=list"
-    pages = client.list_blobs(include=["metadata", "copy"], results_per_page=_PER_PAGE).by_page()
+    pages: Any = client.list_blobs(include=["metadata", "copy"], results_per_page=_PER_PAGE).by_page()
     read: set[object] = set()
     while True:
         try:
