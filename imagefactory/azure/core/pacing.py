@@ -18,10 +18,12 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-from imagefactory.azure.core.retries import LONGEST_SECONDS, retry_after
+from imagefactory.azure.core.retries import retry_after
 
 IN_FLIGHT = 16
 """Requests in flight for each subscription and kind. One second of Azure's refill serves all that are rejected once."""
+LONGEST_SECONDS = 600.0
+"""How long one request is sent again while Azure throttles it."""
 UNTOLD_SECONDS = 5.0
 """How long to wait after a 429 without Retry-After."""
 

@@ -5,26 +5,24 @@ Also how long Azure wants a client to wait. `pacing` handles 429 of the resource
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import AsyncRetryPolicy
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-LONGEST_SECONDS = 600.0
-"""The longest wait for one request that Azure throttles."""
-
 
 class _Retries(AsyncRetryPolicy[HttpRequest, AsyncHttpResponse]):
     """azure-core's policy, which fails with a traceback at a Retry-After that is neither a number nor a date."""
 
     def get_retry_after(self, response: PipelineResponse[Any, Any]) -> float | None:
-        """Return the seconds to wait that a response asks for, up to the longest wait; None if it does not say."""
+        """Return the seconds to wait that a response asks for; None if it does not say, or says nonsense."""
         try:
             asked = super().get_retry_after(response)
         except (ValueError, OverflowError):
             return None
-        return None if asked is None else min(asked, LONGEST_SECONDS)
+        return asked if asked is not None and math.isfinite(asked) else None
 
 
 class _UnthrottledRetries(_Retries):
