@@ -164,7 +164,7 @@ def _lab(key: LabKey, id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts
         return error(subject, f"{fact} of that name", "", NO_ID_REMEDY)
     storage = STORAGE_ACCOUNT.parse(account)
     if storage is None and account not in (None, ""):
-        fact = STORAGE_ACCOUNT.fact("its artifactsStorageAccount", account)
+        fact = STORAGE_ACCOUNT.fact(f"its artifactsStorageAccount in the response to {request},", account)
         return error(subject, fact, "", "Repair the lab in the portal, or remove its entry")
     return LabFacts(
         id=id.text,

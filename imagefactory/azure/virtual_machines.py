@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imagefactory.azure.core.answers import Answer, Tags, fitted, label, misfit
 from imagefactory.azure.core.errors import CloudError, cloud_error, not_found
@@ -50,7 +50,14 @@ class _ManagedDisk(Answer):
 
 class _AttachedDisk(Answer):
     managed_disk: _ManagedDisk | None = None
-    """None: its VHD is in a storage account."""
+    vhd: object = None
+    """Instead of a managed disk: its VHD in a storage account."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> _AttachedDisk:
+        if self.managed_disk is None and self.vhd is None:
+            raise ValueError("neither a managed disk nor a VHD")
+        return self
 
 
 class _OsDisk(_AttachedDisk):
@@ -63,7 +70,7 @@ class _DataDisk(_AttachedDisk):
 
 class _StorageProfile(Answer):
     os_disk: _OsDisk
-    data_disks: list[_DataDisk] = Field(default_factory=list)
+    data_disks: list[_DataDisk]
 
 
 class _Status(Answer):
@@ -121,11 +128,11 @@ async def factory_vms(
             return vm
         async with gate:
             try:
-                return await _with_disks(arm, vm, compute_id)
+                return await _with_disks(arm, vm, compute_id, path)
             except CloudError as refusal:
                 return replace(vm, diagnostic=refusal.diagnostic)
 
-    vms = [_lab_vm(resource, index, subject, f"GET {path}") for index, resource in enumerate(listed)]
+    vms = [_lab_vm(resource, index, subject, path) for index, resource in enumerate(listed)]
     found = await asyncio.gather(*(complete(*each) for each in vms))
     return tuple(sorted(found, key=lambda vm: vm.name.lower()))
 
@@ -145,7 +152,7 @@ async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
     if properties.length <= 0:
         raise misfit(subject, f"GET {disk_id}", "it has no size")
     return ManagedDisk(
-        id=_checked(DISK, found.id, subject, "its own id"),
+        id=_checked(DISK, found.id, subject, "its own id", disk_id),
         unique_id=properties.unique_id,
         length=properties.length,
         state=properties.disk_state,
@@ -155,19 +162,12 @@ async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
     )
 
 
-async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: object) -> FactoryVm:
-    subject = f"VM '{vm.name}'"
-    found = (
-        None
-        if compute_id in (None, "")
-        else await arm.get(
-            _checked(VIRTUAL_MACHINE, compute_id, subject, "its computeId"),
-            COMPUTE_VERSION,
-            _ComputeVm,
-            subject=subject,
-            parameters={"$expand": "instanceView"},
-        )
-    )
+async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: object, listing: str) -> FactoryVm:
+    subject, found = f"VM '{vm.name}'", None
+    if compute_id not in (None, ""):
+        path = _checked(VIRTUAL_MACHINE, compute_id, subject, "its computeId", listing)
+        expand = {"$expand": "instanceView"}
+        found = await arm.get(path, COMPUTE_VERSION, _ComputeVm, subject=subject, parameters=expand)
     if found is None:
         fact, remedy = "its compute VM does not exist", "Check it in the lab, and delete it if it is broken"
         return replace(vm, diagnostic=error(subject, fact, "", remedy))
@@ -175,7 +175,7 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: object) -
     codes = [status.code.lower() for status in view.statuses]
     attached = {disk.lun: disk for disk in storage.data_disks}
     asked: tuple[_AttachedDisk, ...] = (storage.os_disk, *attached.values())
-    system, *others = await asyncio.gather(*(_disk(arm, subject, each) for each in asked))
+    system, *others = await asyncio.gather(*(_disk(arm, subject, each, path) for each in asked))
     if system is not None:
         os_type = system.os_type or storage.os_disk.os_type
         system = replace(system, os_type=os_type, generation=system.generation or view.hyper_v_generation)
@@ -188,24 +188,27 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: object) -
     )
 
 
-async def _disk(arm: ResourceManager, vm: str, attached: _AttachedDisk) -> ManagedDisk | None:
+async def _disk(arm: ResourceManager, vm: str, attached: _AttachedDisk, path: str) -> ManagedDisk | None:
     if attached.managed_disk is None:
         return None
-    return await find_disk(arm, _checked(DISK, attached.managed_disk.id, vm, "the id of its disk,"))
+    return await find_disk(arm, _checked(DISK, attached.managed_disk.id, vm, "the id of its disk", path))
 
 
-def _checked(kind: ArmType, value: object, subject: str, what: str) -> str:
-    """Return the value if it is an id of that type. Raises `CloudError` if not: a request to it could go anywhere."""
+def _checked(kind: ArmType, value: object, subject: str, what: str, path: str) -> str:
+    """Return the value, which is in the response to GET `path`, if it is an id of that type.
+
+    Raises `CloudError` if not: a request to it could go anywhere.
+    """
     if id := kind.parse(value):
         return id.text
-    raise cloud_error(subject, kind.fact(what, value), remedy=NO_ID_REMEDY)
+    raise cloud_error(subject, kind.fact(f"{what} in the response to GET {path},", value), remedy=NO_ID_REMEDY)
 
 
-def _lab_vm(resource: Mapping[str, Any], index: int, subject: str, request: str) -> tuple[FactoryVm, object]:
+def _lab_vm(resource: Mapping[str, Any], index: int, subject: str, path: str) -> tuple[FactoryVm, object]:
     """Return a VM as its lab lists it, and the id of its compute VM. Raises `CloudError`."""
     what = f"VM '{name}'" if (name := label(resource)) else f"VM {index + 1}"
-    listed = fitted(_LabVm, resource, subject, request, what)
-    fact = f"{LAB_VIRTUAL_MACHINE.fact('its id', listed.id)} of that name"
+    listed = fitted(_LabVm, resource, subject, f"GET {path}", what)
+    fact = f"{LAB_VIRTUAL_MACHINE.fact(f'its id in the response to GET {path},', listed.id)} of that name"
     vm = FactoryVm(
         id=str(listed.id),
         name=listed.name,

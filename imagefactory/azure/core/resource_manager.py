@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse, policies
 from azure.core.polling import AsyncLROPoller
+from azure.core.polling.base_polling import BadResponse
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.mgmt.core import AsyncARMPipelineClient
 from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
@@ -126,6 +127,8 @@ class ResourceManager:
             polling: Any = AsyncARMPolling(POLL_SECONDS, **secure)
             result: Any = await AsyncLROPoller(self._client, begun, _content, polling).result()
         except AzureError as error:
+            if isinstance(error.__cause__, BadResponse):
+                raise misfit(subject, f"{method} {path}", "its operation has no status") from error
             raise _told(error, subject) from error
         return fitted(model, {} if result is None else result, subject, f"{method} {path}")
 
