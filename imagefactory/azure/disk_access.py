@@ -50,7 +50,7 @@ class DiskAccess:
         output = answer.properties and answer.properties.output
         sas_url = answer.access_sas or (output and output.access_sas)
         if not sas_url:
-            raise cloud_error(subject, "Azure granted access and returned no SAS URL")
+            raise cloud_error(subject, f"Azure granted access and returned no SAS URL in the response to POST {path}")
         return self._accounts.lent.add(disk.id, sas_url)
 
     async def state(self, disk: ManagedDisk) -> ManagedDisk:

@@ -80,7 +80,7 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
     if found is None:
         return None
     own = CUSTOM_IMAGE.parse(found.id)
-    if own is None or own.text.lower() != image_id.lower():
+    if own is None or own.text.lower() != image_id.lower() or own.name.lower() != found.name.lower():
         fact = CUSTOM_IMAGE.fact(f"the id in the response to GET {image_id},", found.id)
         raise cloud_error(subject, f"{fact} of that name", remedy=NO_ID_REMEDY)
     return _image(own, found)

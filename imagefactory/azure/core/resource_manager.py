@@ -7,6 +7,7 @@ resource type.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from types import TracebackType
@@ -196,7 +197,7 @@ class _Refusal(_Reason):
 class _Operation(Answer):
     """What azure-core reads of any successful response while it polls."""
 
-    status: str | None = None
+    status: str = ""
     resource_location: str | None = None
 
 
@@ -241,7 +242,10 @@ class _Json(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         if not answer.content:
             return
         try:
-            _Operation.model_validate(answer.json())
+            document = answer.json()
+            if b"\\u" in answer.content:  # half of a pair cannot be written anywhere
+                json.dumps(document, ensure_ascii=False).encode()
+            _Operation.model_validate(document)
         except ValidationError as problem:
             raise _MisfitError(request.http_request, finding_fact(problem)) from None
         except (ValueError, RecursionError):
