@@ -252,3 +252,62 @@ async def test_an_operation_with_a_result_that_is_not_json_is_an_error() -> None
     async with two_servers(answers) as servers:
         with pytest.raises(CloudError, match="JSON"):
             await servers.arm.run("POST", "/act", "1", Answer, subject="it")
+
+
+@pytest.mark.parametrize("links", [["/labs?api-version=1"], ["/labs?page=2", "/labs?page=3", "/labs?page=2"]])
+async def test_a_next_link_to_a_page_that_was_read_is_an_error(links: list[str]) -> None:
+    """Not an endless loop."""
+    following = iter(links)
+
+    def answer(request: web.BaseRequest, _: str) -> web.Response:
+        return web.json_response({"value": [{"name": "a"}], "nextLink": f"http://{request.host}{next(following)}"})
+
+    async with two_servers({"/labs": answer}) as servers:
+        with pytest.raises(CloudError, match=r"^it: the response to GET /labs is not valid: its nextLink is that of a"):
+            await servers.arm.list("/labs", "1", subject="it")
+    assert len(servers.home) == len(links)
+
+
+async def test_a_next_page_that_does_not_exist_is_an_error() -> None:
+    """Not a shorter list, and not a missing lab."""
+    answers: Answers = {
+        "/labs": lambda request, _: web.json_response({"value": [], "nextLink": f"http://{request.host}/gone"}),
+        "/gone": lambda _, __: web.json_response({"error": {"code": "NotFound"}}, status=404),
+    }
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError, match=r"GET /labs is not valid: its nextLink does not exist"):
+            await servers.arm.list("/labs", "1", subject="it")
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_page_of_a_proxy_is_an_error_that_says_so(call: str) -> None:
+    """HTML with status 200; the remedy names the proxy."""
+    page = "<html><title>Blocked</title></html>"
+    answers: Answers = {"/a": lambda _, __: web.Response(text=page, content_type="text/html")}
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError) as caught:
+            await CALLS[call](servers.arm, "/a")
+    method = "GET" if call in {"get", "list"} else "POST"
+    assert str(caught.value) == (
+        f"it: the response to {method} /a is not valid: it is HTML, not JSON. Run again; if the error persists, check "
+        "whether a proxy changes the responses of Azure."
+    )
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"error": "denied"}', b'{"error": {"code": 7}}', b"[" * 100_000])
+@pytest.mark.parametrize("call", CALLS)
+async def test_an_error_with_any_body_is_told_by_its_status(call: str, body: bytes) -> None:
+    """Not a traceback."""
+    answers: Answers = {"/a": lambda _, __: web.Response(body=body, status=403, content_type="application/json")}
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError, match=r"^it: Azure returned 403"):
+            await CALLS[call](servers.arm, "/a")
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_retry_after_that_is_nonsense_is_no_traceback(status: int) -> None:
+    """Neither in an error nor in a successful response."""
+    answers: Answers = {"/a": lambda _, __: web.json_response({}, status=status, headers={"Retry-After": "soon"})}
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError, match="Retry-After is neither" if status == 200 else "Azure returned 503"):
+            await servers.arm.get("/a", "1", Answer, subject="it")

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from imagefactory.azure.core.answers import fitted, misfit
 
 _PER_PAGE = 5000
+_FAILURES = (AttributeError, KeyError, TypeError, ValueError, RecursionError, SyntaxError)
+"""How the SDK and its parsers fail if an element is missing or invalid, or the response is something else."""
 
 
 class _FromSdk(BaseModel):
@@ -60,12 +62,7 @@ async def listed(client: ContainerClient, subject: str) -> AsyncIterator[ListedB
             return
         except DecodeError:
             raise misfit(subject, request, "it is not XML") from None
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ):  # how the SDK fails if an element is missing or invalid
+        except _FAILURES:
             raise misfit(subject, request, "an element of its XML is missing or invalid") from None
         for blob in blobs:
             yield fitted(ListedBlob, blob, subject, request, f"blob '{blob.name}'")
