@@ -1,7 +1,8 @@
 """`LabImages`: the images of one lab, each a chain VhdCopy -> CustomImage -> StagedVhdRelease.
 
-Does not read Azure or decide which images a lab gets: the plan does. Does not let one image depend on another: if one
-of them failed, the engine's state would be invalid (docs/adr/0002).
+Does not decide which images a lab gets: the plan does. Requests Azure only to wait for an image that is still being
+created. Does not let one image depend on another: if one of them failed, the engine's state would be invalid
+(docs/adr/0002).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pulumi_azure_native import devtestlab
 from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.azure.observe import wait_for_operation
 from imagefactory.azure.storage.openers import account_name
 from imagefactory.configuration.stack_settings import Settings
+from imagefactory.errors import ImageFactoryError
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.tags import DIGEST_TAG
 from imagefactory.observed.blobs import STAGING_CONTAINER
@@ -121,7 +124,7 @@ class LabImages(pulumi.ComponentResource):
         )
         custom_image = devtestlab.CustomImage(
             name,
-            lab_name=facts.name,
+            lab_name=self._settled(facts, planned),
             resource_group_name=facts.resource_group,
             location=facts.region,
             name=planned.name,
@@ -148,6 +151,23 @@ class LabImages(pulumi.ComponentResource):
             "imagePath": str(image.image_path),
             "state": custom_image.provisioning_state,
         }
+
+    def _settled(self, facts: LabFacts, planned: PlannedImage) -> pulumi.Input[str]:
+        """Return the lab's name; in an update, once Azure has finished an operation on the image that an earlier run
+        started: the engine puts an image again whose creation it did not see finish, and Azure returns 409 until then.
+        """
+        existing = (each for each in facts.images if each.id == planned.image_id)
+        if pulumi.runtime.is_dry_run() or not any(each.in_progress for each in existing):
+            return facts.name
+        return self._after_operation(facts.name, planned)
+
+    async def _after_operation(self, lab_name: str, planned: PlannedImage) -> str:
+        pulumi.log.info(f"custom image {planned.name} of lab {self._label}: waiting for Azure's operation on it", self)
+        try:
+            await wait_for_operation(self._settings, planned.image_id)
+        except ImageFactoryError as problem:
+            pulumi.log.warn(f"custom image {planned.name} of lab {self._label}: {problem}", self)
+        return lab_name
 
     def _staged_url(self, account_id: str, image: FactoryImage) -> str:
         """Return the URL of a staged VHD: the same for all labs of an account, even if their cases of its name differ.

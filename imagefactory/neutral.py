@@ -1,7 +1,6 @@
-"""A filter, `python -m imagefactory.neutral`: what other programs print, without secrets and without commands of a
-build agent.
+"""A filter, `python -m imagefactory.neutral`: removes secrets and build agent commands from the output of programs.
 
-Owns the stream. It reads to the end, whatever signal comes: a program whose reader ends is killed as it writes.
+Ignores signals and reads until the input ends, because a program whose reader exits is killed when it writes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from imagefactory.plain_text import printable_lines, redacted
 
 
 def main() -> None:
-    """Pass on standard input, line by line."""
+    """Filter standard input to standard output, line by line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     for line in sys.stdin.buffer:

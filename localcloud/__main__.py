@@ -31,7 +31,7 @@ START_SECONDS = 60.0 + LOCK_SECONDS
 app = typer.Typer(help="Run the embedded cloud: emulators on this machine.", no_args_is_help=True, add_completion=False)
 _StateOption = Annotated[Path, typer.Option("--state", help="Private folder that contains all state")]
 _SeedOption = Annotated[
-    Path | None, typer.Option("--seed", help="Seed document with the contents to add (docs/embedded-cloud.md)")
+    Path | None, typer.Option("--seed", help="Seed document to add (docs/development/embedded-cloud.md)")
 ]
 _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 

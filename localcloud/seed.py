@@ -1,4 +1,4 @@
-"""The seed document: the contents of an embedded cloud, in the format of docs/embedded-cloud.md.
+"""The seed document: the contents of an embedded cloud, in the format of docs/development/embedded-cloud.md.
 
 Reads and validates it. Does not upload VHDs; `localcloud/blobs/seeding.py` does.
 """
@@ -192,7 +192,7 @@ def parse_seed(data: object, source: str = "seed document") -> SeedDocument:
         return SeedDocument.model_validate(data)
     except ValidationError as error:
         raise SeedError(
-            f"{source}: {problems(error)}; nothing was seeded. Fix it (see docs/embedded-cloud.md)."
+            f"{source}: {problems(error)}; nothing was seeded. Fix it (see docs/development/embedded-cloud.md)."
         ) from error
 
 

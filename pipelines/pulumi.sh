@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The pulumi CLI and its plugin for Azure, for Linux on x86-64, in the versions that requirements.txt locks. Their archives
-# are compared with the SHA-256 in checksums.txt.
-#   pipelines/pulumi.sh install FOLDER   download, compare, install; the CLI goes into FOLDER/bin
-#   pipelines/pulumi.sh record           download, compare with the publisher's checksums, write checksums.txt
+# Installs the pulumi CLI and its Azure plugin for Linux on x86-64, in the versions that requirements.txt locks. Verifies
+# their archives against the SHA-256 checksums in checksums.txt.
+#   pipelines/pulumi.sh install FOLDER   download, verify and install; the CLI is installed into FOLDER/bin
+#   pipelines/pulumi.sh record           download, verify against the publisher's checksums, write checksums.txt
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 sums="$root/pipelines/checksums.txt"
@@ -10,7 +10,7 @@ downloads=$(mktemp -d)
 trap 'rm -rf "$downloads"' EXIT
 
 locked() { sed -n "s/^$1==\([0-9.]*\).*/\1/p" "$root/requirements.txt"; }
-cli_version=$(locked pulumi) # the CLI and the SDK are released together, under one number
+cli_version=$(locked pulumi) # CLI and SDK are released together, with one version
 plugin_version=$(locked pulumi-azure-native)
 cli="pulumi-v$cli_version-linux-x64.tar.gz"
 plugin="pulumi-resource-azure-native-v$plugin_version-linux-amd64.tar.gz"
@@ -24,12 +24,12 @@ stop() {
 
 download() { curl --proto '=https' --fail --silent --show-error --location --retry 3 --output "$downloads/${1##*/}" "$1"; }
 
-verified() { # an archive that is the recorded one
+verified() { # download an archive and compare it with its recorded checksum
   grep -q "^[0-9a-f]\{64\}  $1\$" "$sums" ||
-    stop "$1: pipelines/checksums.txt has no checksum of it; nothing is installed. Run pipelines/pulumi.sh record, and commit the file"
+    stop "$1: has no checksum in pipelines/checksums.txt; nothing is installed. Run pipelines/pulumi.sh record and commit the file"
   download "$2/$1"
   (cd "$downloads" && grep "  $1\$" "$sums" | sha256sum --check --status) ||
-    stop "$1: its checksum differs from pipelines/checksums.txt; nothing is installed. Find out why before you record another"
+    stop "$1: its checksum differs from pipelines/checksums.txt; nothing is installed. Find the cause before you record a new one"
 }
 
 install() {
@@ -38,20 +38,20 @@ install() {
   mkdir -p "$1/bin"
   tar -xzf "$downloads/$cli" -C "$1/bin" --strip-components 1
   PATH="$1/bin:$PATH"
-  # From the verified file: with --checksum, a download by HTTP/1.1 always fails (seen with 3.259), as the CLI does not hash
-  # bytes that come with the end of the stream.
+  # Install from the verified file: with --checksum, an HTTP/1.1 download always fails (seen with 3.259), because the CLI
+  # does not hash the bytes that it reads together with the end of the stream.
   pulumi plugin install resource azure-native "$plugin_version" --exact --file "$downloads/$plugin"
 }
 
-compare() { # an archive with its line in the publisher's file; the length tells SHA-1 from SHA-256
-  told=$(sed -n "s/^\([0-9a-f]*\)  $1\$/\1/p" "$downloads/$2")
-  case ${#told} in
+compare() { # compare an archive with its line in the publisher's file; the length distinguishes SHA-1 and SHA-256
+  published=$(sed -n "s/^\([0-9a-f]*\)  $1\$/\1/p" "$downloads/$2")
+  case ${#published} in
     40) tool=sha1sum ;;
     64) tool=sha256sum ;;
-    *) stop "$1: the publisher's $2 has no checksum of it; nothing is recorded. Look at the page of the release" ;;
+    *) stop "$1: has no checksum in the publisher's $2; nothing is recorded. Check the release page" ;;
   esac
-  echo "$told  $downloads/$1" | $tool --check --status ||
-    stop "$1: its checksum differs from the publisher's $2; nothing is recorded. Run again, and trust neither until they agree"
+  echo "$published  $downloads/$1" | $tool --check --status ||
+    stop "$1: its checksum differs from the publisher's $2; nothing is recorded. Run again; do not use the archive until they match"
 }
 
 record() {

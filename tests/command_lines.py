@@ -17,6 +17,7 @@ from typing import Any
 
 import typer
 
+from benchmarks.__main__ import run as run_benchmarks
 from imagefactory.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +26,7 @@ GROUPS = {"config", "plugin", "stack", "state"}
 
 
 def commands(script: str) -> Iterator[list[str]]:
-    """Yield the commands of pulumi, imagefactory and dev.py in `script`, each as a list of words."""
+    """Yield the commands of pulumi, imagefactory, dev.py and the benchmarks in `script`, each as a list of words."""
     for line in script.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -43,7 +44,9 @@ def commands(script: str) -> Iterator[list[str]]:
 def _ours(command: list[str]) -> Iterator[list[str]]:
     while command and re.fullmatch(r"\w+=.*", command[0]):
         command = command[1:]
-    if command[:1] in (["pulumi"], ["imagefactory"]) or command[1:2] == ["dev.py"]:
+    command = [word.removeprefix(".venv/bin/") for word in command[:1]] + command[1:]
+    is_ours = command[:1] in (["pulumi"], ["imagefactory"]) or command[1:2] == ["dev.py"]
+    if is_ours or command[1:3] == ["-m", "benchmarks"]:
         yield command
 
 
@@ -53,6 +56,8 @@ def unknown_words(command: list[str]) -> list[str]:
         return _unknown_to_pulumi(command[1:])
     if command[0] == "imagefactory":
         return _unknown_to_imagefactory(command[1:])
+    if command[1] == "-m":
+        return _unknown_to_benchmarks(command[3:])
     return _unknown_to_dev(command[2:])
 
 
@@ -85,6 +90,16 @@ def _unknown_to_imagefactory(words: list[str]) -> list[str]:
         if words[0] not in program.commands:
             return words[:1]
         program = program.commands[words[0]]
+    return _unknown_options(program, words)
+
+
+def _unknown_to_benchmarks(words: list[str]) -> list[str]:
+    program = typer.Typer()
+    program.command()(run_benchmarks)
+    return _unknown_options(typer.main.get_command(program), words)
+
+
+def _unknown_options(program: Any, words: list[str]) -> list[str]:
     known = {option for parameter in program.params for option in parameter.opts} | {"--help"}
     return [option for option in _options(words) if option not in known]
 

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed",
         type=Path,
         metavar="FILE",
-        help="document of labs and images to add (docs/embedded-cloud.md; default at the first start: "
+        help="document of labs and images to add (docs/development/embedded-cloud.md; default at the first start: "
         "localcloud/seeds/default.json)",
     )
     _command(actions, "stop", "Stop the embedded cloud; its labs and blobs are kept")

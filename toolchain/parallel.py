@@ -74,8 +74,9 @@ def run_in_parallel(
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        stop()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if any(not task.cancelled() and task.exception() for task in done):
+            stop()
         await asyncio.wait(tasks)
         for task in tasks:
             task.result()
@@ -88,30 +89,38 @@ def run_in_parallel(
 
 async def _run(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> tuple[int, str]:
     """Run in a session of its own, so that its whole process group can be stopped."""
+    start = asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    starting = asyncio.ensure_future(start)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        # A start that is cancelled kills the process alone, not what it has started already.
+        process = await asyncio.shield(starting)
+        output, _ = await process.communicate()
     except OSError as error:
         return NOT_STARTED, f"{command[0]}: cannot be started ({error.strerror})\n"
-    try:
-        output, _ = await process.communicate()
     except asyncio.CancelledError:
-        _signal_group(process.pid, signal.SIGTERM)
-        try:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), GRACE_SECONDS)
-        finally:
-            _signal_group(process.pid, signal.SIGKILL)
-        await process.wait()
+        with suppress(OSError):
+            await _stop(await starting)
         raise
     return shell_exit_code(process.returncode or 0), output.decode("utf-8", "replace")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Stop the process and its group; at once if it is cancelled."""
+    _signal_group(process.pid, signal.SIGTERM)
+    try:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _signal_group(leader: int, number: int) -> None:

@@ -7,13 +7,14 @@ planned without it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
-from imagefactory.azure.labs import lab_facts
+from imagefactory.azure.labs import find_image, lab_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
 from imagefactory.configuration.labs_file import LabKey
@@ -22,6 +23,9 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts
+
+POLL_SECONDS = 2.0
+"""Between two requests for the state of a custom image."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,16 @@ async def read_facts(
     catalog = await read_catalog(accounts, factory)
     container_url = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}"
     return CloudFacts(factory, container_url, catalog, labs)
+
+
+async def wait_for_operation(settings: Settings, image_id: str) -> None:
+    """Wait until Azure has no operation in progress on a custom image, by ARM id. Raises `ImageFactoryError`."""
+    async with connect(settings) as (arm, _):
+        while True:
+            image = await find_image(arm, image_id)
+            if image is None or not image.in_progress:
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def read_labs(

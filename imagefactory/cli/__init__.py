@@ -1,4 +1,4 @@
-"""The `imagefactory` command, one verb per file: it parses, calls the room below, and renders what comes back.
+"""The command `imagefactory`, with one file per subcommand: parse options, call the room below, render the result.
 
-`main` maps exceptions to exit codes, `report` shows every verb's report, `output` is the only way to the streams.
+`main` maps exceptions to exit codes, `report` prints every subcommand's report, `output` writes to the streams.
 """

@@ -1,7 +1,6 @@
-"""`imagefactory clean-vms`: factory VMs whose images are saved are deleted.
+"""`imagefactory clean-vms`: deletes the factory lab's VMs whose images are saved.
 
-Owns options, report and exit code. Which VMs go is decided by `imagefactory.planning.clean_plan`;
-`imagefactory.factory_lab.clean` deletes them.
+Parses the options and renders the report. Does not choose or delete VMs: `imagefactory.factory_lab.clean` does.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from imagefactory.cli.interruption import run, to_stderr
+from imagefactory.cli.interruption import run
+from imagefactory.cli.output import to_stderr
 from imagefactory.cli.report import Lines, Report, Table, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration.image_paths import fold
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from imagefactory.planning.clean_plan import Deletion
 
 _FAILED = {"failed", "interrupted"}
-_TOLD = {*_FAILED, "reported"}
-"""Results whose reasons stand below the table."""
+_BELOW = {*_FAILED, "reported"}
+"""Results whose reasons are printed below the table."""
 
 
 class _Line(NamedTuple):
@@ -34,36 +34,36 @@ class _Line(NamedTuple):
 
 def clean_vms(
     stack: Stack,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted; touch nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete the factory lab's VMs whose images are saved.
 
-    A VM goes when a factory image was saved of its very disk, it was not used since, and it is deallocated. VMs with
-    the tag FactoryIgnore stay; those that nobody tagged are reported.
+    Deletes a VM if a factory image was saved from its disk, the VM was not used since, and it is deallocated. Keeps VMs
+    with the tag FactoryIgnore. Reports VMs that have neither this tag nor the tag ImagePath.
 
-    Exit codes: 0 all that was to go is gone, 1 something failed, 2 wrong usage or configuration.
+    Exit codes: 0 all these VMs are deleted, 1 a deletion failed, 2 wrong usage or configuration.
     """
     settings = stack_settings(stack)
     from imagefactory.factory_lab import clean
 
     cleaning = clean.run(settings, _ended, dry_run=dry_run)
-    finish(run(cleaning, "Stopping: what Azure has begun to delete is deleted."), _report, as_json=as_json)
+    finish(run(cleaning, "Azure finishes the deletions that it has started"), _report, as_json=as_json)
 
 
-def _ended(deletion: Deletion, refusal: str) -> None:
-    to_stderr(f"{deletion.vm.name}: {'failed' if refusal else 'deleted'}")
+def _ended(deletion: Deletion, problem: str) -> None:
+    to_stderr(f"{deletion.vm.name}: {'failed' if problem else 'deleted'}")
 
 
 def _report(report: CleanReport) -> Report:
     lines = [_planned(report, deletion) for deletion in report.plan.deletions]
-    for vm, reason in ((kept.vm, kept.reason) for kept in report.plan.kept):
-        if isinstance(reason, Diagnostic):
-            lines.append(_Line(vm, "reported", message=reason.message()))
+    for kept in report.plan.kept:
+        if isinstance(kept.reason, Diagnostic):
+            lines.append(_Line(kept.vm, "reported", message=kept.reason.message()))
         else:
-            lines.append(_Line(vm, "kept", message=reason))
+            lines.append(_Line(kept.vm, "kept", message=kept.reason))
     lines.sort(key=lambda line: fold(line.vm))
-    shown = [(line.vm, line.result, line.image, "" if line.result in _TOLD else line.message) for line in lines]
+    shown = [(line.vm, line.result, line.image, "" if line.result in _BELOW else line.message) for line in lines]
     vms = [
         {"vm": line.vm, "result": line.result, "image": line.image or None, "message": line.message or None}
         for line in lines
@@ -71,8 +71,8 @@ def _report(report: CleanReport) -> Report:
     return Report(
         {"dryRun": report.dry_run, "vms": vms},
         [
-            Table("VMs of the factory lab", ("VM", "Result", "Saved as", "Why"), shown),
-            Lines([line.message for line in lines if line.result in _TOLD]),
+            Table("VMs of the factory lab", ("VM", "Result", "Saved as", "Reason"), shown),
+            Lines([line.message for line in lines if line.result in _BELOW]),
         ],
         failed=any(line.result in _FAILED for line in lines),
     )
@@ -80,7 +80,7 @@ def _report(report: CleanReport) -> Report:
 
 def _planned(report: CleanReport, deletion: Deletion) -> _Line:
     vm, image = deletion.vm.name, deletion.image.name
-    if vm in report.refusals:
-        refusal = report.refusals[vm]
-        return _Line(vm, "failed" if refusal else "deleted", image, refusal)
+    if vm in report.problems:
+        problem = report.problems[vm]
+        return _Line(vm, "failed" if problem else "deleted", image, problem)
     return _Line(vm, "would be deleted" if report.dry_run else "interrupted", image)

@@ -1,6 +1,6 @@
-"""Ctrl-C and termination, for commands that must not leave anything behind.
+"""Ctrl-C and termination: the first signal cancels the command, which cleans up; the second one ends the process.
 
-Owns the signals: the first one cancels the command, which cleans up; the second one ends the process at once.
+Does not print reports or choose exit codes: `imagefactory.cli.report` does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from imagefactory.cli.output import tell
+from imagefactory.cli.output import to_stderr
 
 Result = TypeVar("Result")
 
@@ -24,31 +24,28 @@ class Ended(Generic[Result]):
     """How a command ended."""
 
     result: Result | None
-    """None: it was stopped before it had any."""
+    """None: it was interrupted before it had a result."""
     signal: int | None = None
-    """The number of the signal that stopped it."""
+    """The number of the signal that interrupted it."""
 
 
-def to_stderr(line: str) -> None:
-    """Print a line that is no result."""
-    tell(line, err=True)
-
-
-def run(command: Coroutine[Any, Any, Result], stopping: str, say: Callable[[str], None] = to_stderr) -> Ended[Result]:
-    """Run the command to its end; when the first signal comes, `stopping` is said and the command is cancelled."""
+def run(
+    command: Coroutine[Any, Any, Result], cleanup: str = "", say: Callable[[str], None] = to_stderr
+) -> Ended[Result]:
+    """Run a command. The first signal cancels it, and `say` prints that it stops, and with which `cleanup`."""
 
     async def main() -> Ended[Result]:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(command)
-        stopped: list[int] = []
+        received: list[int] = []
 
         def stop(number: int) -> None:
-            stopped.append(number)
+            received.append(number)
             for each in SIGNALS:
                 with suppress(NotImplementedError):
                     loop.remove_signal_handler(each)
                     signal.signal(each, signal.SIG_DFL)
-            say(stopping)
+            say(f"Stopping{': ' * bool(cleanup)}{cleanup} (press Ctrl-C again to quit now).")
             task.cancel()
 
         for each in SIGNALS:
@@ -59,7 +56,7 @@ def run(command: Coroutine[Any, Any, Result], stopping: str, say: Callable[[str]
                 await asyncio.wait([task])
             except asyncio.CancelledError:
                 stop(signal.SIGINT)
-        number = stopped[0] if stopped else None
+        number = received[0] if received else None
         return Ended(None, number or signal.SIGINT) if task.cancelled() else Ended(task.result(), number)
 
     return asyncio.run(main())

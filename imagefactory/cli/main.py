@@ -1,6 +1,7 @@
-"""The application `imagefactory`, and the one mapping from exceptions to exit codes.
+"""The application `imagefactory`, and the mapping of exceptions to exit codes.
 
-Exit codes: 0 all is well, 1 something failed, 2 wrong usage or configuration (`validate` reports with 1).
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration (1 for the errors that `validate` finds), and 128 plus
+the signal's number if interrupted (see `imagefactory.cli.report`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import typer
 from imagefactory import __version__
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
-from imagefactory.cli.output import tell
+from imagefactory.cli.output import say, to_stderr
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
@@ -23,7 +24,7 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="The golden images of Azure DevTest Labs: what is declared, saved and held.",
+    help="Validate, save, list and prune golden images for Azure DevTest Labs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -38,7 +39,7 @@ app.command()(schema)
 
 def _show_version(*, wanted: bool) -> None:
     if wanted:
-        tell(f"imagefactory {__version__}")
+        say(f"imagefactory {__version__}")
         raise typer.Exit
 
 
@@ -46,18 +47,18 @@ def _show_version(*, wanted: bool) -> None:
 def _options(
     _: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version of imagefactory."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit"),
     ] = False,
 ) -> None: ...
 
 
 def main() -> None:
-    """Run the command line. Always raises SystemExit."""
+    """Run the command line. Always raises `SystemExit`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names in files may not fit the terminal's encoding
     try:
         app()
     except ImageFactoryError as problem:
-        tell(str(problem), err=True)
+        to_stderr(str(problem))
         sys.exit(2 if isinstance(problem, ConfigurationError) else 1)

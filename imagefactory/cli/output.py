@@ -1,6 +1,6 @@
-"""The way from commands to standard output and standard error: lines, tables, one JSON document.
+"""Standard output and standard error of all subcommands: lines, tables, one JSON document.
 
-Owns that the texts of others are neither markup nor commands of a build agent, and the width of tables.
+Text from elsewhere is printed as neither markup nor a command of a build agent. Does not know any report.
 """
 
 from __future__ import annotations
@@ -15,28 +15,38 @@ from rich.table import Table
 from imagefactory.plain_text import json_text, printable_lines
 
 WIDTH = 160
-"""Columns of a table without a terminal, at least: logs and pipes have no width, and rich would take 80."""
+"""Minimum columns of a table without a terminal: logs and pipes have no width, and rich would use 80."""
 
 
 def plain_console(*, err: bool = False, width: int | None = None) -> Console:
-    """A console that reads no markup, no emoji and no syntax into a text."""
+    """Return a console that interprets no markup, emoji or syntax in text."""
     return Console(stderr=err, width=width, markup=False, highlight=False, emoji=False)
 
 
-def tell(*lines: str, err: bool = False, style: str = "", console: Console | None = None) -> None:
-    """Print lines, never folded; empty ones are passed over."""
+def say(*lines: str, err: bool = False, style: str = "", console: Console | None = None) -> None:
+    """Print lines without markup or wrapping; skip empty lines."""
     console = console or plain_console(err=err)
     for line in filter(None, lines):
         console.print(printable_lines(line), style=style, soft_wrap=True)
 
 
+def to_stderr(line: str) -> None:
+    """Print a line that is not a result."""
+    say(line, err=True)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 image`, `2 images`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def command_agent(line: str) -> None:
-    """Print a command that is meant for a build agent; whoever made it has escaped the texts in it."""
+    """Print a command to a build agent; the caller has escaped all text in it."""
     print(line)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Container[str] = ()) -> None:
-    """Print a table; without a terminal no cell is folded. `right` names the columns that are flush right."""
+    """Print a table; without a terminal no cell is wrapped. `right` names the right-aligned columns."""
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold", justify="right" if column in right else "left")

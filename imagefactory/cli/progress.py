@@ -1,62 +1,61 @@
-"""What a person sees of long work: bars on a terminal, a line now and then in a log; all of it on standard error.
+"""Progress of copies, on standard error: bars on a terminal, a line for each tenth in a log.
 
-Owns the drawing. Standard output is for results.
+Does not write to standard output, which is for results.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
-from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from imagefactory.cli.output import plain_console, tell
+from imagefactory.cli.output import plain_console, say
 from imagefactory.copying.copier import Progress as Copied
 from imagefactory.copying.totals import describe
 from imagefactory.plain_text import printable
 
 
-class CopyProgress:
-    """Progress of several copies, by name. Use as `with`."""
+@contextmanager
+def copy_progress() -> Iterator[CopyProgress]:
+    """Draw bars, on a terminal, until the block is left."""
+    console = plain_console(err=True)
+    live = console.is_terminal and not (os.environ.get("CI") or os.environ.get("TF_BUILD"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}", markup=False),
+    )
+    with Progress(*columns, console=console, disable=not live) as bars:
+        yield CopyProgress(bars)
 
-    def __init__(self) -> None:
-        console = plain_console(err=True)
-        self._live = console.is_terminal and not (os.environ.get("CI") or os.environ.get("TF_BUILD"))
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
-            console=console,
-            disable=not self._live,
-        )
+
+class CopyProgress:
+    """Progress of several copies, by name."""
+
+    def __init__(self, bars: Progress) -> None:
+        """Without a terminal the bars are disabled, and lines are printed."""
+        self._bars = bars
         self._rows: dict[str, TaskID] = {}
-        self._began: dict[str, float] = {}
+        self._started: dict[str, float] = {}
         self._tenths: dict[str, int] = {}
 
-    def __enter__(self) -> CopyProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
     def show(self, name: str, copied: Copied) -> None:
-        """Show how far a copy has come."""
-        began = self._began.setdefault(name, monotonic())
-        told = describe(copied, monotonic() - began)
-        if self._live:
+        """Show the progress of a copy."""
+        started = self._started.setdefault(name, monotonic())
+        amount = describe(copied, monotonic() - started)
+        if not self._bars.disable:
             if name not in self._rows:
-                self._rows[name] = self._bars.add_task(printable(name), total=copied.total, told="")
-            self._bars.update(self._rows[name], completed=copied.done, total=copied.total, told=told)
+                self._rows[name] = self._bars.add_task(printable(name), total=copied.total, amount="")
+            self._bars.update(self._rows[name], completed=copied.done, total=copied.total, amount=amount)
             return
         tenth = 10 * copied.done // max(copied.total, 1)
         if tenth > self._tenths.get(name, 0):
             self._tenths[name] = tenth
-            self.say(f"{name}: {told}")
+            self.say(f"{name}: {amount}")
 
     def say(self, line: str) -> None:
-        """A line that stays."""
-        tell(line, console=self._bars.console)
+        """Print a line above the bars."""
+        say(line, console=self._bars.console)

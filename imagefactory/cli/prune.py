@@ -1,6 +1,7 @@
-"""`imagefactory prune`: old factory images go, and what unfinished saves and copies left behind.
+"""`imagefactory prune`: deletes old factory images, unfinished saves and staged VHDs that no image needs.
 
-Owns options, the question and the look of the report. `imagefactory.factory_lab.prune` says what goes, and deletes it.
+Parses the options, prompts, and renders plan and report. Does not plan or delete, which
+`imagefactory.factory_lab.prune` does.
 """
 
 from __future__ import annotations
@@ -11,91 +12,105 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagefactory.cli.interruption import Ended, run, to_stderr
-from imagefactory.cli.output import tell
-from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, show
+from imagefactory.cli.interruption import Ended, run
+from imagefactory.cli.output import count, say, to_stderr
+from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.cli.stack import AsJson, Stack, stacks_with_factory_of
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from imagefactory.factory_lab.prune import Outcome, PruneReport
+    from imagefactory.factory_lab.prune import DeletionOutcome, PruneReport
 
 GIB = 1024**3
 MAX_DELETES = 20
+_NOTHING_DELETED = "Interrupted; nothing was deleted."
 
 
 def prune(
     stack: Stack,
     keep: Annotated[
         int | None,
-        typer.Option("--keep", min=1, help="Images of each image path that stay; default: the stacks' largest keep"),
+        typer.Option(
+            "--keep", metavar="N", min=1, help="Images to keep of each image path [default: the stacks' largest keep]"
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted; touch nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without a prompt")] = False,
     max_deletes: Annotated[
         int,
-        typer.Option("--max-deletes", min=0, help="Delete nothing in a storage account where more would be deleted"),
+        typer.Option(
+            "--max-deletes",
+            metavar="N",
+            min=0,
+            help="Delete nothing in a storage account if the plan exceeds this number there",
+        ),
     ] = MAX_DELETES,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old images from the factory, unfinished saves, and staged VHDs that no image needs.
+    """Delete old images, unfinished saves, and staged VHDs that no image needs.
 
-    Of each image path the newest stay, and the newest that is Succeeded in each lab. Never deleted: an image without a
-    usable date or with a companion that cannot be read (reported), one that a stack in this folder pins, one whose VM
-    still stands in the factory lab. Nothing goes within a day of the last write to it. What goes is shown, then asked
-    for. --max-deletes counts for each storage account by itself; the other accounts are pruned.
+    Keeps the newest images of each image path, and the newest that is Succeeded in each lab. Keeps images that a stack
+    in this folder pins, images whose VM is still in the factory lab, and everything written less than 1 day ago. Keeps
+    and reports images without a usable date or with a companion that cannot be read. Shows the plan, then prompts. If a
+    storage account exceeds --max-deletes, the other accounts are still pruned.
 
-    Exit codes: 0 all is done, or you declined; 1 something failed, or an account exceeds --max-deletes; 2 wrong usage
-    or configuration.
+    Exit codes: 0 everything in the plan is deleted or you declined, 1 a deletion failed or an account exceeds
+    --max-deletes, 2 wrong usage or configuration.
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
     stacks = stacks_with_factory_of(stack)
     from imagefactory.factory_lab.prune import carry_out, plan
 
     planning = plan(stacks, now(), keep=keep, max_deletes=max_deletes, dry_run=dry_run)
-    planned = completed(run(planning, "Stopping."), "Interrupted; nothing was deleted.")
+    planned = completed(run(planning), _NOTHING_DELETED)
     if not as_json:
         show(*_plan(planned))
     ended = Ended(planned)
     if planned.going:
-        if not yes and not typer.confirm(f"Delete these {len(planned.going)}?"):
-            tell("Nothing was deleted.")
+        if not yes and not _confirmed(count(len(planned.going), "item")):
+            say("Nothing was deleted.")
             return
-        pruning = carry_out(stacks[stack], planned, _ended)
-        ended = run(pruning, "Stopping: what is under way ends (Ctrl-C again: at once).")
+        ended = run(carry_out(stacks[stack], planned, _ended), "finishing the deletions in progress")
     finish(ended, _report, as_json=as_json)
 
 
-def _ended(outcome: Outcome) -> None:
+def _ended(outcome: DeletionOutcome) -> None:
     to_stderr(f"{outcome.deletion.name}: {outcome.result}")
 
 
+def _confirmed(items: str) -> bool:
+    try:
+        return typer.confirm(f"Delete {items}?")
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        interrupt(_NOTHING_DELETED)
+
+
 def now() -> datetime:
-    """The time by which blobs are old."""
+    """Return the time from which the age of blobs counts."""
     return datetime.now(timezone.utc)
 
 
 def _check_usage(*, dry_run: bool, yes: bool, as_json: bool) -> None:
     if dry_run or yes or (sys.stdin.isatty() and not as_json):
         return
-    fact = "--json leaves no room for a question" if as_json else "there is no terminal to ask on"
-    remedy = "Give --yes to delete without being asked, or --dry-run to look"
+    fact = "--json cannot prompt" if as_json else "cannot prompt without a terminal"
+    remedy = "Pass --yes to delete without a prompt, or --dry-run to preview"
     raise ConfigurationError([error("prune", fact, "nothing is deleted", remedy)])
 
 
 def _plan(report: PruneReport) -> list[Part]:
     plan = report.plan
     rows = [(one.kind, one.name, one.image_path, one.reason, _gib(one.size)) for one in plan.deletions]
-    told = [f"{len(rows)} to delete, {_gib(plan.size)} GiB; {len(plan.kept)} stay."]
-    told += [f"Stays: {one.name}: {one.reason}." for one in plan.kept if not one.is_newest]
-    told += [f"Look at: {one.reason.message()}" for one in plan.reported]
-    table = Table("What goes", ("What", "Name", "Image path", "Why", "GiB"), rows, right={"GiB"})
-    return [*([table] if rows else []), Lines([*told, *report.warnings, *report.failures])]
+    lines = [f"{len(rows)} to delete, {_gib(plan.size)} GiB; {len(plan.kept)} kept."]
+    lines += [f"Kept: {one.name}: {one.reason}." for one in plan.kept if not one.is_newest]
+    lines += [f"Reported: {one.reason.message()}" for one in plan.reported]
+    table = Table("To delete", ("Kind", "Name", "Image path", "Reason", "GiB"), rows, right={"GiB"})
+    return [*([table] if rows else []), Lines([*lines, *report.warnings, *report.failures])]
 
 
 def _report(report: PruneReport) -> Report:
-    """The plan and what became of it as data, sizes in bytes; as text, for the plan was shown, what became of it."""
+    """Return plan and results as data, sizes in bytes; as text only the results, because the plan was shown before."""
     results = report.results
     deletions = [
         {
@@ -130,10 +145,10 @@ def _report(report: PruneReport) -> Report:
 
 def _outcomes(report: PruneReport) -> list[str]:
     deleted = [one.size for one, result, _ in report.results if result == "deleted"]
-    begun = {outcome.deletion.key for outcome in report.outcomes}
-    told = [outcome.error for outcome in report.outcomes]
-    told += (f"{one.name}: {result}" for one, result, _ in report.results if one.key not in begun)
-    return [*told, f"Deleted {len(deleted)} of {len(report.plan.deletions)}, {_gib(sum(deleted))} GiB."]
+    started = {outcome.deletion.key for outcome in report.outcomes}
+    lines = [outcome.error for outcome in report.outcomes]
+    lines += (f"{one.name}: {result}" for one, result, _ in report.results if one.key not in started)
+    return [*lines, f"Deleted {len(deleted)} of {len(report.plan.deletions)}, {_gib(sum(deleted))} GiB."]
 
 
 def _gib(size: int) -> str:

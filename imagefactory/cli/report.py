@@ -1,27 +1,28 @@
-"""What a verb tells at its end, and its exit code; a verb only says what stands in it.
+"""Reports of all subcommands: text or one JSON document, and the exit codes of success, failure and interruption.
 
-Owns the choice between one JSON document and text, and the exit codes of success, failure and interruption.
+Does not know what a subcommand reports. Errors and wrong usage get their exit codes in `imagefactory.cli.main`.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 import typer
 
-from imagefactory.cli.interruption import Ended, to_stderr
-from imagefactory.cli.output import show_document, show_table, tell
+from imagefactory.cli.interruption import Ended
+from imagefactory.cli.output import say, show_document, show_table, to_stderr
 
 Result = TypeVar("Result")
 
-GO_ON = "Interrupted; run the same command again to go on."
+RESUME = "Interrupted; run the same command again to resume."
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `right` names the columns that are flush right."""
+    """A table; `right` names the right-aligned columns."""
 
     title: str
     columns: Sequence[str]
@@ -31,7 +32,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text, in a style of rich where there is a terminal; empty ones are passed over."""
+    """Lines of text, in a style of rich on a terminal; empty ones are skipped."""
 
     texts: Sequence[str]
     style: str = ""
@@ -42,33 +43,40 @@ Part = Table | Lines
 
 @dataclass(frozen=True)
 class Report:
-    """What a verb tells: the document with --json, else the parts, one after the other."""
+    """What a subcommand prints: the document with --json, else the parts in order."""
 
     document: object
     parts: Sequence[Part]
     failed: bool = False
 
 
-def finish(ended: Ended[Result], report: Callable[[Result], Report], *, as_json: bool) -> NoReturn:
-    """End a verb: show the report on its result, if there is one. Raises `typer.Exit` with the exit code."""
+def finish(
+    ended: Ended[Result], report: Callable[[Result], Report], *, as_json: bool, interrupted: str = RESUME
+) -> NoReturn:
+    """Print the report on the result, if there is one. Raises `typer.Exit` with the exit code."""
     code = 0
     if ended.result is not None:
-        told = report(ended.result)
-        code = int(told.failed)
+        shown = report(ended.result)
+        code = int(shown.failed)
         if as_json:
-            show_document(told.document)
+            show_document(shown.document)
         else:
-            show(*told.parts)
-    completed(ended)
+            show(*shown.parts)
+    completed(ended, interrupted)
     raise typer.Exit(code)
 
 
-def completed(ended: Ended[Result], interrupted: str = GO_ON) -> Result:
-    """The result of a command that ran to its end. Raises `typer.Exit`, as shells count signals, if it was stopped."""
+def completed(ended: Ended[Result], interrupted: str) -> Result:
+    """Return the result of a command that finished. If it was interrupted, see `interrupt`."""
     if ended.signal is not None or ended.result is None:
-        to_stderr(interrupted)
-        raise typer.Exit(128 + (ended.signal or 0))
+        interrupt(interrupted, ended.signal or 0)
     return ended.result
+
+
+def interrupt(message: str, number: int = signal.SIGINT) -> NoReturn:
+    """Print a message and raise `typer.Exit` with the exit code that shells use for a signal."""
+    to_stderr(message)
+    raise typer.Exit(128 + number)
 
 
 def show(*parts: Part) -> None:
@@ -77,4 +85,4 @@ def show(*parts: Part) -> None:
         if isinstance(part, Table):
             show_table(part.title, part.columns, part.rows, part.right)
         else:
-            tell(*part.texts, style=part.style)
+            say(*part.texts, style=part.style)

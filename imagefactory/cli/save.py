@@ -1,6 +1,6 @@
-"""`imagefactory save`: the factory lab's tagged VMs become factory images.
+"""`imagefactory save`: saves the factory lab's tagged VMs as factory images.
 
-Owns options, progress and the look of the report; `imagefactory.factory_lab.save_run` does it.
+Parses the options and renders progress and report. Does not save: `imagefactory.factory_lab.save_run` does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagefactory.cli.interruption import run
-from imagefactory.cli.progress import CopyProgress
+from imagefactory.cli.progress import CopyProgress, copy_progress
 from imagefactory.cli.report import Lines, Report, Table, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration.image_paths import fold
@@ -23,13 +23,13 @@ from imagefactory.planning.save_plan import Save, Skipped
 
 if TYPE_CHECKING:
     from imagefactory.copying.copier import Progress
-    from imagefactory.factory_lab.save import Outcome
+    from imagefactory.factory_lab.save import SaveOutcome
     from imagefactory.factory_lab.save_run import SaveReport
 
 
 @dataclass(frozen=True)
 class _Line:
-    """One VM of the report; `failed` is whether somebody must look."""
+    """One VM of the report; `failed` is whether you need to act."""
 
     vm: str
     result: str
@@ -41,22 +41,25 @@ class _Line:
 
 def save(
     stack: Stack,
-    vm: Annotated[list[str] | None, typer.Option("--vm", help="Only this VM; may be given again")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be saved; touch nothing")] = False,
-    max_concurrent: Annotated[int, typer.Option("--max-concurrent", min=1, help="How many VMs at once")] = 20,
+    vm: Annotated[list[str] | None, typer.Option("--vm", metavar="NAME", help="Save only this VM (repeatable)")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be saved")] = False,
+    max_concurrent: Annotated[
+        int, typer.Option("--max-concurrent", metavar="N", min=1, help="VMs to save at a time")
+    ] = 20,
     with_data_disks: Annotated[
-        bool, typer.Option("--with-data-disks", help="Save data disks too; DevTest Labs makes no images of them")
+        bool,
+        typer.Option("--with-data-disks", help="Also save data disks; DevTest Labs cannot create images from them"),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Save the factory lab's VMs that carry the tag ImagePath as factory images.
+    """Save tagged VMs of the factory lab as factory images.
 
-    A VM is ready when the lab has made it and it is deallocated. Its OS disk is copied into the factory's storage, with
-    a manifest of its ranges, and the companion last. A disk that was saved is not saved again, and a warning says if
-    its VM was used since; an interrupted save goes on. Read access to a disk lasts for the copy only, also after
-    Ctrl-C.
+    The tag ImagePath names the golden image. A VM is ready if it is provisioned and deallocated. Copies its OS disk to
+    the factory's storage account, then writes the ranges manifest and, last, the companion. Skips disks that are
+    already saved, with a warning if the VM was used since, and resumes interrupted saves. Grants read access to a disk
+    only for the copy and revokes it, even after Ctrl-C.
 
-    Exit codes: 0 all is saved, 1 something failed or a VM is not ready, 2 wrong usage or configuration.
+    Exit codes: 0 all VMs are saved, 1 a save failed or a VM is not ready, 2 wrong usage or configuration.
     """
     settings = stack_settings(stack)
     from imagefactory.factory_lab import save_run
@@ -64,25 +67,23 @@ def save(
     request = save_run.SaveRequest(
         frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, of_pipeline(os.environ)
     )
-    with CopyProgress() as progress:
-        saving = save_run.run(settings, request, _Watcher(progress))
-        stopping = "Stopping: access to the disks is revoked first (Ctrl-C again: at once)."
-        ended = run(saving, stopping, progress.say)
+    with copy_progress() as progress:
+        ended = run(save_run.run(settings, request, _Watcher(progress)), "revoking disk access", progress.say)
     finish(ended, _report, as_json=as_json)
 
 
 class _Watcher:
-    """Shows how saves go on."""
+    """Shows the progress of saves; implements `imagefactory.factory_lab.save.Watcher`."""
 
     def __init__(self, progress: CopyProgress) -> None:
         self._progress = progress
 
     def progress(self, vm: str, progress: Progress) -> None:
-        """See `imagefactory.factory_lab.save_run.Watcher`."""
+        """Show the progress of a VM."""
         self._progress.show(vm, progress)
 
-    def ended(self, outcome: Outcome) -> None:
-        """See `imagefactory.factory_lab.save_run.Watcher`."""
+    def ended(self, outcome: SaveOutcome) -> None:
+        """Print the result of a VM."""
         line = _ended(outcome, {})
         self._progress.say(f"{line.vm}: {line.result}{' as ' + line.image if line.image else ''}")
 
@@ -111,12 +112,10 @@ def _report(report: SaveReport) -> Report:
         "warnings": report.warnings,
         "failures": report.failures,
     }
-    told = [line.message for line in lines if line.failed]
-    told += (f"Disk {disk}: a run that ended had left it open; access is revoked." for disk in report.revoked)
-    told += (
-        f"Disk {disk}: a run that ended left it open; without --dry-run this is mended." for disk in report.left_open
-    )
-    texts = Lines([*report.warnings, *told, *report.failures, report.totals])
+    messages = [line.message for line in lines if line.failed]
+    messages += (f"Disk {disk}: revoked access left active by an earlier run." for disk in report.revoked)
+    messages += (f"Disk {disk}: would revoke access left active by an earlier run." for disk in report.left_open)
+    texts = Lines([*report.warnings, *messages, *report.failures, report.totals])
     failed = bool(report.failures) or any(line.failed for line in lines)
     about_vms = _table(lines) if lines else Lines(["The factory lab has no VM"])
     return Report(document, [about_vms, texts], failed)
@@ -130,13 +129,13 @@ def _skipped(one: Skipped) -> _Line:
     return _Line(one.vm, one.result, message=one.reason)
 
 
-def _ended(outcome: Outcome, about: dict[str, object]) -> _Line:
+def _ended(outcome: SaveOutcome, about: dict[str, object]) -> _Line:
     if outcome.image:
         about = about | {"digest": outcome.image.digest, "savedAt": outcome.image.saved_at.isoformat()}
         result = "already saved" if outcome.found else "saved"
         return _Line(outcome.vm, result, outcome.image.name, about=about)
     if outcome.held:
-        return _Line(outcome.vm, "saved by another run", message="another run saves it now", about=about)
+        return _Line(outcome.vm, "saved by another run", message="another run is saving it", about=about)
     return _Line(outcome.vm, "failed", message=outcome.error, failed=True, about=about)
 
 
@@ -152,7 +151,7 @@ def _about(save: Save) -> dict[str, object]:
 
 
 def _table(lines: list[_Line]) -> Table:
-    """Without the columns in which nothing stands."""
+    """Return the table without its empty columns."""
     cells: dict[str, Callable[[_Line], str]] = {
         "VM": lambda line: line.vm,
         "Result": lambda line: line.result,

@@ -1,6 +1,6 @@
-"""`imagefactory schema`: the JSON Schema that editors use for labs.json.
+"""`imagefactory schema`: writes the JSON Schema of labs.json to the configuration folder.
 
-Owns where it is written. The schema itself comes from `imagefactory.configuration.schema`.
+Does not build the schema: `imagefactory.configuration.schema` does.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from typing import Annotated
 
 import typer
 
-from imagefactory.cli.output import tell
+from imagefactory.cli.output import say
 from imagefactory.configuration.schema import SCHEMA_FILE, labs_schema
 from imagefactory.diagnostics import Location, error
 from imagefactory.errors import ImageFactoryError
 
 
 def schema(
-    configuration: Annotated[Path, typer.Option(help="The configuration folder.", file_okay=False, exists=True)] = Path(
-        "Configuration"
-    ),
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is not current.")] = False,
+    configuration: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Configuration folder", file_okay=False, exists=True)
+    ] = Path("Configuration"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if the file is out of date")] = False,
 ) -> None:
-    """Write the JSON Schema of labs.json for editors."""
+    """Write the JSON Schema of labs.json for editors.
+
+    Writes labs.schema.json to the configuration folder, unless it is up to date.
+
+    Exit codes: 0 the file is up to date, 1 it is out of date or cannot be written, 2 wrong usage.
+    """
     path = configuration / SCHEMA_FILE
     try:
         current = path.is_file() and path.read_text(encoding="utf-8") == labs_schema()
@@ -30,12 +35,14 @@ def schema(
             path.write_text(labs_schema(), encoding="utf-8", newline="\n")
     except (OSError, UnicodeDecodeError) as problem:
         raise ImageFactoryError(
-            _diagnostic(path, f"cannot be read or written ({problem})", "Look at its rights")
+            _diagnostic(path, f"cannot be read or written ({problem})", "Check its permissions")
         ) from None
     if not current and check:
-        raise ImageFactoryError(_diagnostic(path, "is not current", "Write it anew with `imagefactory schema`"))
-    tell(f"{path.as_posix()}: {'current' if current else 'written'}")
+        raise ImageFactoryError(_diagnostic(path, "is out of date", "Run `imagefactory schema`"))
+    say(f"{path.as_posix()}: {'up to date' if current else 'written'}")
 
 
 def _diagnostic(path: Path, fact: str, remedy: str) -> str:
-    return error("schema", fact, "editors judge labs.json by other rules", remedy, Location(path.as_posix())).text()
+    return error(
+        "schema", fact, "editors validate labs.json against old rules", remedy, Location(path.as_posix())
+    ).text()

@@ -1,6 +1,6 @@
-"""The option `--stack`, and the settings of the stack that it names.
+"""The options `--stack` and `--json`, and the settings of the stack that `--stack` names.
 
-Owns where stack files are. Their content is read by `imagefactory.configuration.stack_settings`.
+Finds the stack files in the working directory. Does not read them: `imagefactory.configuration.stack_settings` does.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from imagefactory.errors import ConfigurationError
 
 
 def stack_files() -> list[Path]:
-    """The files of all stacks of the working directory, by name."""
+    """Return the files of all stacks in the working directory, by name."""
     return sorted(Path().glob("Pulumi.*.yaml"))
 
 
 def stack_name(file: Path) -> str:
-    """The stack of a file."""
+    """Return the stack that a file configures."""
     return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
@@ -40,26 +40,28 @@ Stack = Annotated[
     typer.Option(
         "--stack",
         "-s",
+        metavar="NAME",
         envvar="PULUMI_STACK",
-        help="The stack whose factory it is, as its file Pulumi.NAME.yaml is called",
+        help="Stack that configures the factory: NAME in Pulumi.NAME.yaml",
         autocompletion=_complete,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout, and nothing else")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only one JSON document to stdout")]
 
 
 def stack_settings(stack: str) -> Settings:
-    """The settings of a stack whose file is in the working directory. Raises `ConfigurationError`."""
+    """Return the settings of a stack whose file is in the working directory. Raises `ConfigurationError`."""
     path = Path(f"Pulumi.{stack}.yaml")
     if Path(stack).name != stack or not path.is_file():
-        known = ", ".join(map(stack_name, stack_files())) or "none"
-        fact, consequence = f"there is no {path} here", "nothing is read and nothing is done"
-        raise ConfigurationError([error(f"stack '{stack}'", fact, consequence, f"Stacks here: {known}")])
+        found = ", ".join(map(stack_name, stack_files()))
+        remedy = f"Pass one of {found}" if found else "Run the command in the folder that contains the stack files"
+        fact = f"this folder does not contain {path}"
+        raise ConfigurationError([error(f"stack '{stack}'", fact, "nothing is read or changed", remedy)])
     return settings_from_stack_file(path, os.environ)
 
 
 def stacks_with_factory_of(stack: str) -> dict[str, Settings]:
-    """The stacks of this folder that have the factory of `stack`, itself first. Raises `ConfigurationError`."""
+    """Return the stacks of this folder with the factory of `stack`, that one first. Raises `ConfigurationError`."""
     found = {stack: stack_settings(stack)}
     for file in stack_files():
         name, factory = stack_name(file), factory_from_stack_file(file)
@@ -69,7 +71,7 @@ def stacks_with_factory_of(stack: str) -> dict[str, Settings]:
 
 
 def _is_same(one: FactoryLab, other: FactoryLab) -> bool:
-    """Whether two stacks may mean one lab; without its resource group a stack means any lab of that name."""
+    """Return whether two stacks may name the same lab; without a resource group a stack names any lab of that name."""
     groups = {lab.resource_group.lower() for lab in (one, other) if lab.resource_group}
     ids = {(lab.subscription_id.lower(), lab.lab_name.lower()) for lab in (one, other)}
     return len(ids) == 1 and len(groups) <= 1

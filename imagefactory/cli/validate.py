@@ -1,6 +1,6 @@
-"""`imagefactory validate`: everything that is wrong with the configuration folder, without any network.
+"""`imagefactory validate`: prints all errors and warnings of the configuration folder.
 
-Owns the formats of the report: text, JSON, and the annotations of GitHub Actions and Azure Pipelines.
+Formats them as text, JSON, or annotations of GitHub Actions and Azure Pipelines. Does not use the network.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Annotated
 
 import typer
 
-from imagefactory.cli.output import command_agent, show_document, tell
-from imagefactory.configuration.loading import load_configuration
+from imagefactory.cli.output import command_agent, count, say, show_document
+from imagefactory.configuration.loading import fix_labs_file, load_configuration
 from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.errors import ConfigurationError
 from imagefactory.plain_text import printable
 
 
 class Format(str, Enum):
-    """How diagnostics are written."""
+    """Formats of diagnostics."""
 
     TEXT = "text"
     JSON = "json"
@@ -29,54 +29,60 @@ class Format(str, Enum):
 
 
 def validate(
-    configuration: Annotated[Path, typer.Option(help="The configuration folder.")] = Path("Configuration"),
-    labs: Annotated[str, typer.Option(help="The labs file in it.")] = "labs.json",
-    output: Annotated[Format, typer.Option("--format", help="How diagnostics are written.")] = Format.TEXT,
+    configuration: Annotated[Path, typer.Option(metavar="FOLDER", help="Configuration folder")] = Path("Configuration"),
+    labs: Annotated[str, typer.Option(metavar="FILE", help="Labs file in this folder")] = "labs.json",
+    fix: Annotated[bool, typer.Option("--fix", help="First rewrite the labs file as strict JSON")] = False,
+    output: Annotated[Format, typer.Option("--format", help="Format of errors and warnings")] = Format.TEXT,
 ) -> None:
-    """Check labs.json and the golden images. Exit code 0: no error, 1: errors.
+    """Check labs.json and the golden images without network access.
 
-    The format json is a list of objects with severity, file, line, column, subject, fact, consequence, remedy, message.
+    Prints all errors and warnings, each with its place and a remedy. The format json is a list of objects with the keys
+    severity, file, line, column, subject, fact, consequence, remedy and message. The formats github and azure are
+    annotations for GitHub Actions and Azure Pipelines.
+
+    With --fix, comments and commas that JSON does not have are removed from the labs file, keys get their case, and a
+    string in ImagePaths becomes a list. The file is replaced atomically; all else is kept, also its encoding.
+
+    Exit codes: 0 no errors, 1 errors, 2 wrong usage.
     """
     counts: list[str] = []
     diagnostics: tuple[Diagnostic, ...]
     try:
-        found = load_configuration(configuration, labs)
+        if fix and (fixed := fix_labs_file(configuration, labs)):
+            say(f"{(configuration / labs).as_posix()}: {count(fixed, 'place')} corrected", err=output is Format.JSON)
+        found = load_configuration(configuration, labs, names=Severity.ERROR)
         diagnostics = found.warnings
-        counts = [_count(len(found.labs), "lab"), _count(len(found.golden_images), "golden image")]
+        counts = [count(len(found.labs), "lab"), count(len(found.golden_images), "golden image")]
     except ConfigurationError as problem:
         diagnostics = problem.diagnostics
     errors = sum(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
-    counts += [_count(errors, "error"), _count(len(diagnostics) - errors, "warning")]
+    counts += [count(errors, "error"), count(len(diagnostics) - errors, "warning")]
     if output is Format.JSON:
         show_document([diagnostic.to_dict() for diagnostic in diagnostics])
     else:
         for diagnostic in diagnostics:
             if output is Format.TEXT:
-                tell(diagnostic.text())
+                say(diagnostic.text())
             else:
                 command_agent({Format.GITHUB: github_line, Format.AZURE: azure_line}[output](diagnostic))
-        tell(f"{configuration.as_posix()}: {', '.join(counts)}")
+        say(f"{configuration.as_posix()}: {', '.join(counts)}")
     raise typer.Exit(1 if errors else 0)
 
 
 def github_line(diagnostic: Diagnostic) -> str:
-    """A workflow command; escaped as `@actions/core` does, and without another agent's command in it."""
+    """Return a workflow command, escaped like `@actions/core` does; it contains no command of another agent."""
     escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-    told = _properties(diagnostic, ("file", "line", "col"), _escaper({**escapes, ":": "%3A", ",": "%2C"}))
-    return f"::{diagnostic.severity.value} {','.join(told)}".rstrip() + f"::{_escaper(escapes)(diagnostic.message())}"
+    place = _properties(diagnostic, ("file", "line", "col"), _escaper({**escapes, ":": "%3A", ",": "%2C"}))
+    return f"::{diagnostic.severity.value} {','.join(place)}".rstrip() + f"::{_escaper(escapes)(diagnostic.message())}"
 
 
 def azure_line(diagnostic: Diagnostic) -> str:
-    """A logging command; escaped as the agent's task library does, and without another agent's command in it."""
+    """Return a logging command, escaped like the agent's task library does; it contains no command of another agent."""
     escapes = {"%": "%AZP25", "\r": "%0D", "\n": "%0A"}
     names = ("sourcepath", "linenumber", "columnnumber")
-    told = _properties(diagnostic, names, _escaper({**escapes, ";": "%3B", "]": "%5D"}))
-    properties = ";".join([f"type={diagnostic.severity.value}", *told])
+    place = _properties(diagnostic, names, _escaper({**escapes, ";": "%3B", "]": "%5D"}))
+    properties = ";".join([f"type={diagnostic.severity.value}", *place])
     return f"##vso[task.logissue {properties}]{_escaper(escapes)(diagnostic.message())}"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _escaper(escapes: Mapping[str, str]) -> Callable[[str], str]:

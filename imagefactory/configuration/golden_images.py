@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from imagefactory.configuration.image_names import image_name, name_problem
+from imagefactory.configuration.image_names import image_name, path_problem
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonDocument, JsonError, parse_json
-from imagefactory.diagnostics import Diagnostic, Location, error, warning
+from imagefactory.diagnostics import Diagnostic, Location, Severity, error
 
 _CONSEQUENCE = "no image can be created from it"
-_LONGEST_DAY = date(2000, 12, 30)
+_SOME_DAY = date(2026, 12, 30)
+_KEYS = ("Labs", "metadata", "imageOsState", "$schema")
+_PARAMETERS = "/deploymentparameters.json"
+"""Ends the `$schema` of a file of parameter values (learn.microsoft.com, "Create Resource Manager parameter file")."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +34,27 @@ class GoldenImage:
     """Whether VMs built from it are generalized (`metadata.imageOsState` of the template); None: not specified."""
 
 
-def is_generalized(os_state: object) -> bool:
-    """Parse an OS state, case-insensitive. Raises ValueError with the reason, a phrase for a diagnostic."""
+def is_generalized(os_state: object, written: str | None = None) -> bool:
+    """Parse an OS state, case-insensitive. Raises ValueError with the reason, a phrase for a diagnostic.
+
+    The reason quotes the state as `written`.
+    """
     states = {"generalized": True, "specialized": False}
     state = states.get(os_state.strip().lower()) if isinstance(os_state, str) else None
     if state is None:
-        raise ValueError(f"is {os_state!r}, neither Generalized nor Specialized")
+        raise ValueError(f"is {written or repr(os_state)}, neither Generalized nor Specialized")
     return state
 
 
 def find_golden_images(
-    root: Path, not_images: frozenset[Path] = frozenset()
+    root: Path, not_images: frozenset[Path] = frozenset(), names: Severity = Severity.WARNING
 ) -> tuple[list[GoldenImage], list[Diagnostic]]:
     """Return all `*.json` beneath the root in the order of their paths, and their diagnostics.
 
-    Skips hidden files, schemas (`*.schema.json`), labs files and `not_images`. Lists a file that is not valid JSON, so
-    that no other diagnostic says that its entry in labs.json matches nothing.
+    Skips hidden files, schemas (`*.schema.json`), labs files, parameter files of templates and `not_images`. Lists a
+    file that is not valid JSON, so that no other diagnostic says that its entry in labs.json matches nothing. Accepts
+    what PowerShell accepts, such as comments, because ARM does too. `names` is the severity of a path that Azure would
+    reject as the name of a custom image.
     """
     found: dict[ImagePath, GoldenImage] = {}
     diagnostics: list[Diagnostic] = []
@@ -57,7 +65,7 @@ def find_golden_images(
         subject, location = f"golden image {file.relative_to(root).as_posix()}", Location(file.as_posix())
         try:
             path = ImagePath.parse(file.relative_to(root).as_posix())
-            document = parse_json(file.read_bytes(), file.as_posix(), _CONSEQUENCE)
+            document = parse_json(file.read_bytes(), file.as_posix(), _CONSEQUENCE, _KEYS)
         except JsonError as problem:
             diagnostics.append(problem.diagnostic)
         except ValueError as reason:
@@ -67,17 +75,17 @@ def find_golden_images(
             remedy = "Make it readable, or remove it"
             diagnostics.append(error(subject, f"cannot be read ({problem.strerror})", _CONSEQUENCE, remedy, location))
         else:
-            if isinstance(document.value, dict) and "Labs" in document.value:
-                continue  # a labs file of another stack
+            if isinstance(document.value, dict) and ("Labs" in document.value or _has_parameters(document.value)):
+                continue  # a labs file of another stack, or the values for a template beside it
             if not isinstance(document.value, dict):
                 fact, remedy = "is not a JSON object", "Write an ARM template"
                 diagnostics.append(error(subject, fact, _CONSEQUENCE, remedy, document.location()))
             else:
                 generalized = _generalized(document, subject, diagnostics)
-        if unusable := name_problem(image_name(path, _LONGEST_DAY)):
-            fact = f"Azure would reject the name of its custom images: {unusable}"
-            consequence = "its images are not distributed"
-            diagnostics.append(warning(subject, fact, consequence, "Rename the file or folder", location))
+        if unusable := path_problem(path):
+            fact = f"Azure would reject its path as the name of custom images: {unusable}"
+            consequence = f"`save` gives them names such as {image_name(path, _SOME_DAY)}"
+            diagnostics.append(Diagnostic(names, subject, fact, consequence, "Rename the file or folder", location))
         if duplicate := found.get(path):
             fact = f"differs from {duplicate.path} only in case"
             consequence = "labs.json cannot distinguish them"
@@ -86,14 +94,18 @@ def find_golden_images(
     return [found[path] for path in sorted(found)], diagnostics
 
 
+def _has_parameters(template: dict[str, object]) -> bool:
+    return str(template.get("$schema")).lower().rstrip("#").endswith(_PARAMETERS)
+
+
 def _generalized(document: JsonDocument, subject: str, diagnostics: list[Diagnostic]) -> bool | None:
-    metadata = document.value.get("metadata")
+    metadata, steps = document.value.get("metadata"), ("metadata", "imageOsState")
     if not isinstance(metadata, dict) or "imageOsState" not in metadata:
         return None
     try:
-        return is_generalized(metadata["imageOsState"])
+        return is_generalized(metadata["imageOsState"], document.written(steps))
     except ValueError as reason:
-        place = document.location(("metadata", "imageOsState"))
+        place = document.location(steps)
         remedy = "Write Generalized or Specialized, or remove the key"
         diagnostics.append(
             error(subject, f"its metadata.imageOsState {reason}", "its VMs cannot be saved", remedy, place)

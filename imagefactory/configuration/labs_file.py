@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from imagefactory.configuration.image_paths import ImagePath, Selector
-from imagefactory.configuration.json_documents import JsonDocument, Steps
+from imagefactory.configuration.json_documents import JsonDocument, Steps, Tolerated
 from imagefactory.configuration.pydantic_findings import (
     LabName,
     ResourceGroup,
@@ -58,6 +59,12 @@ class LabsFile(Strict):
     ]
 
 
+KEYS = tuple(field.alias or name for model in (LabsFile, LabEntry) for name, field in model.model_fields.items())
+"""All keys of the file, which PowerShell reads case-insensitively."""
+
+_FIX = "or run `imagefactory validate --fix`"
+
+
 class LabKey(NamedTuple):
     """The identity of a lab, in lower case because Azure compares both case-insensitively."""
 
@@ -91,11 +98,44 @@ class TargetLab:
         return any(selector.matches(image_path) for selector in self.selectors)
 
 
+def tolerated(document: JsonDocument) -> list[Tolerated]:
+    """Return the places that PowerShell accepts and the schema of the file does not, with their corrections."""
+    found = document.tolerated()
+    for steps, entries in _image_paths(document.value):
+        if isinstance(entries, str):
+            fact, harm = "is a string, not a list", "it is read as a list of one entry, but editors mark it as wrong"
+            start, end = document.spans[steps]
+            correction = f"[{document.text[start:end]}]"
+            diagnostic = warning(_subject(steps), fact, harm, f"Write {correction}", document.location(steps))
+            found.append(Tolerated(diagnostic, start, end, correction))
+    return [
+        replace(each, diagnostic=replace(each.diagnostic, remedy=f"{each.diagnostic.remedy}, {_FIX}")) for each in found
+    ]
+
+
+def _image_paths(value: object) -> Iterable[tuple[Steps, object]]:
+    """Yield the value of each ImagePaths, and its place."""
+    entries = value.get("Labs") if isinstance(value, dict) else None
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict) and "ImagePaths" in entry:
+            yield ("Labs", index, "ImagePaths"), entry["ImagePaths"]
+
+
+def _with_lists(value: Any) -> Any:
+    """Return the document with a list for each ImagePaths that is a string."""
+    value = deepcopy(value)
+    for (labs, index, key), paths in list(_image_paths(value)):
+        if isinstance(paths, str):
+            value[labs][index][key] = [paths]
+    return value
+
+
 def read_labs(
     document: JsonDocument, golden_images: Iterable[ImagePath]
 ) -> tuple[tuple[TargetLab, ...], list[Diagnostic]]:
     """Return the target labs and all diagnostics of labs.json. Also checks the valid parts of invalid entries."""
-    diagnostics = list(document.duplicates)
+    diagnostics = [*document.duplicates, *(place.diagnostic for place in tolerated(document))]
+    document = replace(document, value=_with_lists(document.value))
     try:
         LabsFile.model_validate(document.value)
     except ValidationError as problem:

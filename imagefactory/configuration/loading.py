@@ -5,12 +5,15 @@ Reads it and applies the rules that need both. Reports all diagnostics; only a s
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagefactory.configuration.golden_images import GoldenImage, find_golden_images
-from imagefactory.configuration.json_documents import JsonDocument, JsonError, parse_json
-from imagefactory.configuration.labs_file import TargetLab, read_labs
+from imagefactory.configuration.json_documents import JsonDocument, JsonError, encode_as, parse_json
+from imagefactory.configuration.labs_file import KEYS, TargetLab, read_labs, tolerated
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
 
@@ -26,14 +29,20 @@ class Configuration:
     warnings: tuple[Diagnostic, ...] = ()
 
 
-def load_configuration(directory: Path, labs_file: str = "labs.json") -> Configuration:
-    """Read the folder. Raises ConfigurationError with all diagnostics if one of them is an error."""
+def load_configuration(
+    directory: Path, labs_file: str = "labs.json", *, names: Severity = Severity.WARNING
+) -> Configuration:
+    """Read the folder. Raises ConfigurationError with all diagnostics if one of them is an error.
+
+    `names` is the severity of a golden image whose path Azure would reject as the name of its custom images. It is an
+    error for `validate`; a run does without the name, because `save` derives another one and labs keep their images.
+    """
     if not directory.is_dir():
         remedy = "Create it, or set another: the setting imagefactory:configuration or the option --configuration"
         location = Location(directory.as_posix())
         raise ConfigurationError([error("configuration folder", "does not exist", _CONSEQUENCE, remedy, location)])
     labs_path = _any_case(directory / labs_file)
-    golden_images, diagnostics = find_golden_images(_image_root(directory), frozenset({labs_path}))
+    golden_images, diagnostics = find_golden_images(_image_root(directory), frozenset({labs_path}), names)
     labs: tuple[TargetLab, ...] = ()
     try:
         labs, lab_diagnostics = read_labs(_labs_document(directory, labs_path), (image.path for image in golden_images))
@@ -68,6 +77,33 @@ def load_golden_images(directory: Path, labs_file: str = "labs.json") -> tuple[G
     return tuple(golden_images)
 
 
+def fix_labs_file(directory: Path, labs_file: str = "labs.json") -> int:
+    """Rewrite the labs file as strict JSON with its keys in their case; return the number of corrected places.
+
+    Comments are removed; all else is kept, also the encoding. Replaces the file atomically. Does nothing if the file
+    cannot be read or parsed. Raises ConfigurationError if it cannot be written.
+    """
+    path = _any_case(directory / labs_file)
+    try:
+        document = _labs_document(directory, path)
+    except JsonError:
+        return 0
+    places, file = tolerated(document), path.resolve()
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        if places:
+            temporary.write_bytes(encode_as(document.corrected(places), file.read_bytes()))
+            shutil.copymode(file, temporary)
+            temporary.replace(file)
+    except OSError as problem:
+        with suppress(OSError):
+            temporary.unlink()
+        fact, location = f"cannot be written ({problem.strerror})", Location(path.as_posix())
+        remedy = "Check the permissions of the file and its folder"
+        raise ConfigurationError([error("labs file", fact, "it is not corrected", remedy, location)]) from None
+    return len(places)
+
+
 def _image_root(directory: Path) -> Path:
     root = _any_case(directory / "GoldenImages")
     return root if root.is_dir() else directory
@@ -100,4 +136,4 @@ def _labs_document(directory: Path, path: Path) -> JsonDocument:
         remedy = 'Write the target labs into it: {"Labs": [{"SubscriptionId", "LabName", "ImagePaths"}]}'
         fact = "is missing" if isinstance(problem, FileNotFoundError) else f"cannot be read ({problem.strerror})"
         raise JsonError(error("labs file", fact, _CONSEQUENCE, remedy, location)) from None
-    return parse_json(content, path.as_posix(), _CONSEQUENCE)
+    return parse_json(content, path.as_posix(), _CONSEQUENCE, KEYS)

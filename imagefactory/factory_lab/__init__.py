@@ -1,4 +1,4 @@
-"""What is done to the factory lab: reading its catalog, saving its VMs, pruning its images, deleting its VMs.
+"""Operations on the factory lab: read its catalog, save its VMs, prune its images, delete its VMs.
 
-Each module connects, asks `imagefactory.planning` what to do, does it, and returns a report; nothing is shown here.
+Each one connects, has `imagefactory.planning` decide, acts, and returns a report. Does not print.
 """

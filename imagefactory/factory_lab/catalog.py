@@ -1,7 +1,6 @@
-"""What the factory holds, as its readers are told of it.
+"""The catalog of the factory, read from Azure, as a report.
 
-Owns which settings that needs; reading is done by `imagefactory.azure.observe`, judging by
-`imagefactory.reports.catalog_report`.
+Does not match images with labs: `imagefactory.reports.catalog_report` does.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 
 
 async def read(settings: Settings, now: datetime, *, with_labs: bool) -> CatalogReport:
-    """The catalog at `now` (UTC), with the stack's labs if they are wanted.
+    """Return the catalog at `now` (UTC), on request with the stack's labs.
 
-    Raises `ImageFactoryError` where the factory lab, its storage or the stack's configuration cannot be read.
+    Raises `ImageFactoryError` if the factory lab, its storage or the stack's configuration cannot be read.
     """
     configuration = load_configuration(settings.configuration, settings.labs) if with_labs else None
     async with connect(settings) as (arm, accounts):

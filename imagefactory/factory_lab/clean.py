@@ -1,6 +1,6 @@
-"""Deleting VMs whose images are saved.
+"""Deletion of factory VMs whose images are saved: in parallel, and each VM on its own if others fail.
 
-Owns the deleting side by side; a refusal stops no other. A VM whose disks changed hands since the plan is kept.
+Keeps a VM whose disks were used after planning. Does not choose VMs: `imagefactory.planning.clean_plan` does.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from imagefactory.images.tags import IMAGE_PATH_TAG
 from imagefactory.observed.factory_vms import FactoryVm
 from imagefactory.planning.clean_plan import CleanPlan, Deletion, plan_clean
 
-AT_ONCE = 20
+MAX_CONCURRENT = 20
 
 
 @dataclass(frozen=True)
 class CleanReport:
-    """What was to be done, and what became of it."""
+    """The plan and its results."""
 
     plan: CleanPlan
     dry_run: bool
-    refusals: Mapping[str, str]
-    """By the name of the VM, why it was not deleted, empty if it was; a VM that was not reached has none."""
+    problems: Mapping[str, str]
+    """The error of each VM by name, empty if it was deleted. VMs without a result were not started."""
 
 
 async def run(settings: Settings, ended: Callable[[Deletion, str], None], *, dry_run: bool) -> CleanReport:
-    """Delete the VMs of the factory lab whose images are saved, unless `dry_run`; for `ended` see `delete_all`.
+    """Delete the factory lab's VMs whose images are saved, unless `dry_run`; for `ended` see `delete_all`.
 
-    A cancellation ends it early: the report tells what was done until then. Raises `ImageFactoryError` where the
-    factory lab or its storage cannot be read.
+    If canceled after planning, return the results so far. Raises `ImageFactoryError` if the factory lab or its storage
+    cannot be read.
     """
     plan: CleanPlan | None = None
-    refusals: dict[str, str] = {}
+    problems: dict[str, str] = {}
 
-    def note(deletion: Deletion, refusal: str) -> None:
-        refusals[deletion.vm.name] = refusal
-        ended(deletion, refusal)
+    def note(deletion: Deletion, problem: str) -> None:
+        problems[deletion.vm.name] = problem
+        ended(deletion, problem)
 
     try:
         async with connect(settings) as (arm, accounts):
@@ -58,7 +58,7 @@ async def run(settings: Settings, ended: Callable[[Deletion, str], None], *, dry
     except asyncio.CancelledError:
         if plan is None:
             raise
-    return CleanReport(plan, dry_run, refusals)
+    return CleanReport(plan, dry_run, problems)
 
 
 async def _plan(arm: ResourceManager, accounts: StorageAccounts, settings: Settings) -> CleanPlan:
@@ -73,16 +73,16 @@ async def _plan(arm: ResourceManager, accounts: StorageAccounts, settings: Setti
 async def delete_all(
     arm: ResourceManager, deletions: Iterable[Deletion], ended: Callable[[Deletion, str], None]
 ) -> None:
-    """Delete the VMs; `ended` is called for each, with the error where it stays (else empty).
+    """Delete the VMs; call `ended` for each, with the error if it failed, else an empty string.
 
-    Azure finishes a deletion that it has begun, also where this is cancelled.
+    Azure finishes the deletions that it has started, even if this is canceled.
     """
-    gate = asyncio.Semaphore(AT_ONCE)
+    gate = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def one(deletion: Deletion) -> None:
         async with gate:
             try:
-                with consequence("it stays in the factory lab"):
+                with consequence("it is kept in the factory lab"):
                     await _check_unused(arm, deletion.vm)
                     await delete_vm(arm, deletion.vm)
             except ImageFactoryError as problem:
@@ -94,9 +94,9 @@ async def delete_all(
 
 
 async def _check_unused(arm: ResourceManager, vm: FactoryVm) -> None:
-    """Raise `CloudError` if a disk is not as the plan knew it; one that is gone loses nothing."""
+    """Raise `CloudError` if a disk changed after planning. A missing disk is ignored."""
     for disk in vm.disks:
         now = await find_disk(arm, disk.id)
         if now and (now.unique_id, now.state, now.released) != (disk.unique_id, disk.state, disk.released):
-            fact, remedy = f"its disk {disk.name} was used since the plan was made", "Run again to create a new plan"
+            fact, remedy = f"disk {disk.name} was used after planning", "Run again to create a new plan"
             raise CloudError(error(f"VM '{vm.name}'", fact, "", remedy))

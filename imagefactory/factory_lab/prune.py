@@ -1,8 +1,8 @@
-"""Pruning: all is read, a plan is made, and each deletion of it is carried out, or told why not.
+"""Pruning: reads the factory and its labs, plans, and runs each deletion of the plan.
 
-Owns the order of the steps. Nothing goes that is not what the plan saw: the VHDs are looked at first, and every blob is
-deleted on the condition that it is unchanged. A save's record is held meanwhile, so that no save takes up what goes;
-disks that a dead save left open are closed before the record of them goes.
+Deletes only what is unchanged since planning: checks the VHDs first, then deletes each blob by its ETag. Meanwhile it
+holds the lease on the save's record, so that no save resumes, and it revokes access that a terminated save left active
+before it deletes the record. Does not choose what to delete: `imagefactory.planning.prune_plan` does.
 """
 
 from __future__ import annotations
@@ -22,88 +22,88 @@ from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecords,
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error
-from imagefactory.factory_lab.prune_facts import read_prune_facts
+from imagefactory.factory_lab.prune_inputs import read_prune_inputs
 from imagefactory.factory_lab.save import surely
 from imagefactory.observed.factory_blobs import RECORD
 from imagefactory.planning.prune_plan import Deletion, PrunePlan, PruneRules, agreed_keep, keep_warnings, plan_prune
 from imagefactory.planning.retention import with_keep
 
-AT_ONCE = 16
+MAX_CONCURRENT = 16
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a deletion; no error: all of it is gone."""
+class DeletionOutcome:
+    """The result of a deletion; without an error, all its blobs are deleted."""
 
     deletion: Deletion
     error: str = ""
 
     @property
     def result(self) -> str:
-        """In a word."""
+        """The value in JSON and text."""
         return "failed" if self.error else "deleted"
 
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What is to be done, and what became of it."""
+    """The plan and its results."""
 
     keep: int
     plan: PrunePlan
     warnings: tuple[str, ...]
     problems: tuple[str, ...]
-    """What could not be read, and which storage accounts are held back."""
+    """Errors: what could not be read, and which storage accounts exceed the deletion limit."""
     held_back: Set[str]
-    """Storage accounts in which nothing is deleted, for it would be too much; ARM ids in lower case."""
+    """Storage accounts that exceed the limit, so nothing is deleted there; ARM ids in lower case."""
     dry_run: bool
-    outcomes: tuple[Outcome, ...] = ()
-    """A deletion that was not begun has none."""
+    outcomes: tuple[DeletionOutcome, ...] = ()
+    """Deletions without an outcome were not started."""
 
     @property
     def going(self) -> tuple[Deletion, ...]:
-        """The deletions of the other accounts; none in a dry run."""
+        """The deletions to run: those in accounts within the limit; none in a dry run."""
         deletions = (one for one in self.plan.deletions if one.account_id not in self.held_back)
         return () if self.dry_run else tuple(deletions)
 
     @property
     def results(self) -> tuple[tuple[Deletion, str, str], ...]:
-        """Each deletion of the plan, what became of it, and the error if it failed."""
+        """Each deletion of the plan with its result, and the error if it failed."""
         outcomes = {outcome.deletion.key: outcome for outcome in self.outcomes}
-        untouched = "would be deleted" if self.dry_run else "not done"
+        not_started = "would be deleted" if self.dry_run else "not done"
         return tuple(
             (one, outcome.result, outcome.error)
             if (outcome := outcomes.get(one.key))
-            else (one, "not deleted" if one.account_id in self.held_back else untouched, "")
+            else (one, "not deleted" if one.account_id in self.held_back else not_started, "")
             for one in self.plan.deletions
         )
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """Whatever makes this no success."""
+        """All errors."""
         return (*self.problems, *(outcome.error for outcome in self.outcomes if outcome.error))
 
 
 async def plan(
     stacks: Mapping[str, Settings], now: datetime, *, keep: int | None, max_deletes: int, dry_run: bool
 ) -> PruneReport:
-    """What goes at `now` (UTC) of the factory that these stacks (by name) share; the first one says where it is.
+    """Plan at `now` (UTC) what to delete from the factory that these stacks (by name) share, as the first one sets it.
 
-    `keep`: how many images of each image path stay, None: what the stacks keep. Nothing is to be deleted in a storage
-    account where that would be more than `max_deletes`. Raises `ConfigurationError` where the stacks do not tell, and
-    `ImageFactoryError` where the factory lab, its storage or its VMs cannot be read.
+    `keep`: how many images of each image path to keep; None: as the stacks set it. In a storage account with more than
+    `max_deletes` deletions, nothing is deleted. Raises `ConfigurationError` if neither `keep` nor a stack sets it, and
+    `ImageFactoryError` if the factory lab, its storage or its VMs cannot be read.
     """
     configured = [(settings, load_configuration(settings.configuration, settings.labs)) for settings in stacks.values()]
     policies = with_keep(stacks, keep)
     kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):
         with consequence("nothing is deleted"):
-            facts = await read_prune_facts(arm, accounts, configured)
-    rules = PruneRules(policies, facts.vms, facts.last_good)
-    found = plan_prune(facts.catalog, facts.blobs, rules, facts.staged, facts.needs, now)
+            inputs = await read_prune_inputs(arm, accounts, configured)
+    rules = PruneRules(policies, inputs.vms, inputs.last_good)
+    found = plan_prune(inputs.catalog, inputs.blobs, rules, inputs.staged, inputs.needs, now)
     warnings = keep_warnings(kept, stacks)
-    warnings += (record.diagnostic for record in records_of(facts.blobs) if record.diagnostic)
+    warnings += (record.diagnostic for record in records_of(inputs.blobs) if record.diagnostic)
     exceeding = found.exceeding(max_deletes)
-    problems = [*facts.unread, *(_held_back(account, count, max_deletes) for account, count in exceeding.items())]
+    problems = [*inputs.unread, *(_held_back(account, count, max_deletes) for account, count in exceeding.items())]
     return PruneReport(
         keep=kept,
         plan=found,
@@ -117,18 +117,18 @@ async def plan(
 def _held_back(account_id: str, count: int, max_deletes: int) -> Diagnostic:
     subject = f"storage account {account_id.rpartition('/')[2]}"
     fact = f"{count} images, unfinished saves and staged VHDs exceed --max-deletes {max_deletes}"
-    remedy = f"Review them; to delete them, pass --max-deletes {count}"
-    return error(subject, fact, "nothing is deleted there", remedy)
+    remedy = f"Review the plan; to proceed, pass --max-deletes {count}"
+    return error(subject, fact, "nothing is deleted in this account", remedy)
 
 
-async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[Outcome], None]) -> PruneReport:
-    """Delete what is to go; `ended` is told of each deletion that was begun.
+async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[DeletionOutcome], None]) -> PruneReport:
+    """Run the deletions of a report; call `ended` with the outcome of each one that was started.
 
-    A cancellation ends it early, when what is under way has ended: the report tells what was done until then.
+    If canceled, finish the deletions in progress and return the outcomes so far.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[DeletionOutcome] = []
 
-    def note(outcome: Outcome) -> None:
+    def note(outcome: DeletionOutcome) -> None:
         outcomes.append(outcome)
         ended(outcome)
 
@@ -139,15 +139,15 @@ async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[Ou
 
 
 class Pruner:
-    """Carries deletions out, side by side."""
+    """Runs deletions in parallel."""
 
-    def __init__(self, accounts: StorageAccounts, access: DiskAccess, ended: Callable[[Outcome], None]) -> None:
-        """`ended` is told of each deletion that was begun."""
+    def __init__(self, accounts: StorageAccounts, access: DiskAccess, ended: Callable[[DeletionOutcome], None]) -> None:
+        """`ended` is called with the outcome of each deletion that was started."""
         self._accounts, self._access, self._ended = accounts, access, ended
 
     async def prune(self, deletions: Iterable[Deletion]) -> None:
-        """Carry them out. A cancellation lets those end that are under way, and begins no other."""
-        gate, stopping = asyncio.Semaphore(AT_ONCE), asyncio.Event()
+        """Run the deletions. On cancellation, finish those in progress and start no others."""
+        gate, stopping = asyncio.Semaphore(MAX_CONCURRENT), asyncio.Event()
 
         async def one(deletion: Deletion) -> None:
             async with gate:
@@ -163,15 +163,15 @@ class Pruner:
             stopping.set()
             await surely(asyncio.gather(*tasks))
 
-    async def _outcome(self, deletion: Deletion) -> Outcome:
+    async def _outcome(self, deletion: Deletion) -> DeletionOutcome:
         try:
             await self._delete(deletion)
         except SaveHeld:
-            fact, remedy = "a save holds it", "Run again when that has ended"
-            return Outcome(deletion, error(deletion.name, fact, "it is not deleted", remedy).message())
-        except CloudError as refusal:
-            return Outcome(deletion, str(refusal.so(f"{deletion.name} is not deleted, or not whole")))
-        return Outcome(deletion)
+            fact, remedy = "is held by an active save", "Run again when the save has finished"
+            return DeletionOutcome(deletion, error(deletion.name, fact, "it is not deleted", remedy).message())
+        except CloudError as problem:
+            return DeletionOutcome(deletion, str(problem.so(f"{deletion.name} is not deleted, or only in part")))
+        return DeletionOutcome(deletion)
 
     async def _delete(self, deletion: Deletion) -> None:
         async with AsyncExitStack() as stack:

@@ -1,8 +1,8 @@
-"""Saving: each VM of a plan becomes a factory image, its companion written last.
+"""Saving: creates a factory image from each VM of a plan, and writes its companion last.
 
-Owns the order of the steps, and that access to a disk ends whatever happens: it is written down before it is granted
-(`imagefactory.azure.storage.save_records`), revoked when the copy ends in whatever way, and revoked by the next run
-where this one was killed. Bytes are moved by the same copier as everywhere.
+Ends access to each disk: records it before granting it (`imagefactory.azure.storage.save_records`), revokes it when the
+copy finishes, fails or is canceled; if the run is killed, the next run revokes it. Does not move bytes:
+`imagefactory.copying` does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from imagefactory.azure.storage.manifests import Found, Manifests
 from imagefactory.azure.storage.page_blobs import PageBlobs
 from imagefactory.azure.storage.page_writer import Digest, PageWriter
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecord, SaveRecords
-from imagefactory.configuration.image_names import image_name
+from imagefactory.configuration.image_names import image_name, name_problem
 from imagefactory.configuration.image_paths import fold
 from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress
 from imagefactory.copying.known_source import digests_of
@@ -47,38 +47,42 @@ from imagefactory.planning.save_plan import Save, used_since, used_warning
 Result = TypeVar("Result")
 
 MARK_ATTEMPTS = 5
-"""How often the facts are written onto a VHD that somebody else writes to at the same moment."""
+"""Attempts to write an image's metadata to its VHD while another client changes it."""
 
 
 class Watcher(Protocol):
-    """Who is told how a save goes on."""
+    """Receives the progress of a save."""
 
     def progress(self, vm: str, progress: Progress) -> None:
-        """Bytes of all its disks."""
+        """Receive the progress of all disks of a VM together."""
+
+    def ended(self, outcome: SaveOutcome) -> None:
+        """Receive the outcome of a VM."""
+
+
+class SaverWatcher(Watcher, Protocol):
+    """Receives the warnings too."""
 
     def warn(self, vm: str, message: str) -> None:
-        """What the user must know, also when it is done."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """One VM is done with."""
+        """Receive a warning for the report."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one VM: its image, or why there is none."""
+class SaveOutcome:
+    """The result for one VM: its image, or why it has none."""
 
     vm: str
     image: FactoryImage | None = None
     error: str = ""
     held: bool = False
-    """Whether another run saves it now."""
+    """Whether another run is saving it."""
     found: bool = False
-    """Whether another run saved it a moment ago."""
+    """Whether another run saved it after planning."""
 
 
 @dataclass(frozen=True)
-class Factory:
-    """The factory's storage account (ARM id) and container (URL), and what reaches them."""
+class FactoryStorage:
+    """The factory's storage account (ARM id) and container (URL), with its clients."""
 
     accounts: StorageAccounts
     access: DiskAccess
@@ -86,17 +90,23 @@ class Factory:
     container_url: str
 
     def blob(self, name: str) -> BlobRef:
-        """A blob of the container."""
+        """Return the reference of a blob in the container."""
         return BlobRef(self.account_id, f"{self.container_url}/{name}")
 
 
 class Saver:
-    """Saves VMs side by side."""
+    """Saves VMs in parallel."""
 
     def __init__(
-        self, factory: Factory, writer: PageWriter, pacer: Pacer, totals: Totals, watcher: Watcher, taken: Iterable[str]
+        self,
+        factory: FactoryStorage,
+        writer: PageWriter,
+        pacer: Pacer,
+        totals: Totals,
+        watcher: SaverWatcher,
+        taken: Iterable[str],
     ) -> None:
-        """`taken` are the names of the images that the factory holds."""
+        """`taken` are the names of the images in the factory."""
         self._factory, self._watcher = factory, watcher
         self._writer = writer
         self._blobs = PageBlobs(factory.accounts)
@@ -105,9 +115,9 @@ class Saver:
         self._taken = {fold(name) for name in taken}
 
     async def save_all(self, saves: Iterable[Save], max_concurrent: int) -> None:
-        """Save them, `max_concurrent` at once; the watcher is told of each end.
+        """Save VMs, `max_concurrent` at a time; the watcher receives each outcome.
 
-        A cancellation ends it when access to all disks is revoked.
+        On cancellation, revoke access to all disks before returning.
         """
         gate = asyncio.Semaphore(max_concurrent)
 
@@ -124,49 +134,51 @@ class Saver:
                 task.cancel()
             await surely(asyncio.gather(*tasks, return_exceptions=True))
 
-    async def close_left(self, record: SaveRecord) -> tuple[str, ...]:
-        """Clean up after a run that ended: revoke access to its disks, whose ids are returned.
+    async def revoke_left_over(self, record: SaveRecord) -> tuple[str, ...]:
+        """Revoke access to the disks of a terminated run, and return their ids.
 
-        Raises `SaveHeld` where that run lives, `CloudError`.
+        Raises `SaveHeld` if the run is active, and `CloudError`.
         """
         async with self._records.hold(record.guid) as held:
             disks = held.disks
-            await self._close(held, disks)
+            await self._revoke(held, disks)
             if await self._blobs.facts(self._factory.blob(companion_name(f"{record.guid}.vhd"))):
                 await self._done(held)
             return disks
 
-    async def _outcome(self, save: Save) -> Outcome:
+    async def _outcome(self, save: Save) -> SaveOutcome:
         try:
             with consequence("it is not saved"):
                 return await self._save(save)
         except SaveHeld:
-            return Outcome(save.vm.name, held=True)
+            return SaveOutcome(save.vm.name, held=True)
         except ImageFactoryError as problem:
-            return Outcome(save.vm.name, error=str(problem))
+            return SaveOutcome(save.vm.name, error=str(problem))
 
-    async def _save(self, save: Save) -> Outcome:
+    async def _save(self, save: Save) -> SaveOutcome:
         async with self._records.hold(save.guid) as held:
             if image := await self._found(save):
-                await self._close(held, held.disks)
+                await self._revoke(held, held.disks)
                 await self._done(held)
                 await self._compare(save.vm, image)
-                return Outcome(save.vm.name, image, found=True)
-            name = held.name or await self._name(save, held)
+                return SaveOutcome(save.vm.name, image, found=True)
+            name = held.name
+            if not name or name_problem(name):  # a version without that rule reserved it
+                name = await self._name(save, held)
             disks = tuple(disk.id for disk in save.disks)
             await held.note(disks=disks)
             try:
-                copied, opened = await self._copy(save)
+                copied, copied_save = await self._copy(save)
             finally:
-                await surely(self._close(held, disks))
-            image = await self._finish(opened, name, copied)
+                await surely(self._revoke(held, disks))
+            image = await self._finish(copied_save, name, copied)
             await self._done(held)
-            return Outcome(save.vm.name, image)
+            return SaveOutcome(save.vm.name, image)
 
     async def _found(self, save: Save) -> FactoryImage | None:
-        """The image of that disk, where another run made it while this one waited.
+        """Return the image of that disk if another run saved it while this one waited.
 
-        Any other companion is deleted, so that the VHD is no image while it is written.
+        Otherwise delete the companion, so that the VHD is not an image while it is written.
         """
         place = self._factory.blob(companion_name(save.vhd_name))
         companion = await self._blobs.get_document(place)
@@ -176,13 +188,13 @@ class Saver:
             image = parse_companion(companion, VhdBlob(save.vhd_name, facts.length, facts.created, facts.created))
             if isinstance(image, FactoryImage):
                 return image
-        there = await self._blobs.facts(place)
-        if there and not await self._blobs.delete(place, etag=there.etag):
+        existing = await self._blobs.facts(place)
+        if existing and not await self._blobs.delete(place, etag=existing.etag):
             return await self._found(save)
         return None
 
     async def _compare(self, vm: FactoryVm, image: FactoryImage) -> None:
-        """Warn if another run saved an older state of the disks than they have now."""
+        """Warn if the disks were used after another run saved them."""
         state = self._factory.access.state
         disks = await asyncio.gather(*(state(disk) for disk in vm.data_disks.values()))
         now = replace(
@@ -194,17 +206,19 @@ class Saver:
             self._watcher.warn(vm.name, used_warning(now, image).message().removeprefix(f"VM {vm.name}: "))
 
     async def _copy(self, save: Save) -> tuple[Copied, Save]:
-        """Copy all disks; returns the copy of the OS disk, and the save with the disks in the state that was copied."""
+        """Copy all disks; return the copy of the OS disk, and the save with the disks as they were copied."""
         done: dict[str, Progress] = {}
 
         async def one(disk: ManagedDisk, vhd_name: str) -> tuple[Copied, ManagedDisk]:
-            # A grant that is cut off half-way could still come after its revocation.
+            # If canceled, a grant could take effect after its revocation, so wait for it.
             source, destination = await surely(self._factory.access.grant(disk)), self._factory.blob(vhd_name)
-            # Its VM may have been used since the plan; from now on it cannot be started.
+            # The VM may have been used after planning; while access is granted, it cannot be started.
             disk = await self._factory.access.state(disk)
             facts = await self._blobs.facts(source)
             if facts is None:
-                raise CopyError(f"disk '{disk.name}': Azure gave an address with nothing there. Run again")
+                raise CopyError(
+                    f"disk '{disk.name}': Azure returned a SAS URL without a disk; the VM is not saved. Run again"
+                )
             request = CopyRequest(
                 source,
                 facts.length,
@@ -222,7 +236,8 @@ class Saver:
                 self._watcher.progress(save.vm.name, Progress(*sums))
 
             warn = self._watcher.warn
-            return await self._copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text)), disk
+            copied = await self._copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text))
+            return copied, disk
 
         files = {disk.lun: disk.vhd_name for disk in save.saved_data_disks}
         copies = [one(save.disk, save.vhd_name), *(one(disk, files[lun]) for lun, disk in save.data_disks.items())]
@@ -238,7 +253,7 @@ class Saver:
             await surely(asyncio.gather(*tasks, return_exceptions=True))
 
     async def _name(self, save: Save, held: Hold) -> str:
-        """A name that no image has, and no other save reserved: reserve first, then look who was quicker."""
+        """Return a name that no image has and no other save reserved: reserve it, then check the saved names."""
         today = datetime.now(timezone.utc).date()
         while True:
             name = image_name(save.image_path, today, self._taken)
@@ -247,17 +262,19 @@ class Saver:
                 continue
             saved = await saved_names(self._factory.accounts, self._factory.account_id)
             if fold(name) not in {fold(other) for other in saved}:
+                if held.name:
+                    await self._records.free(held.name, save.guid)
                 await held.note(name=name)
                 return name
             await self._records.free(name, save.guid)
 
     async def _finish(self, save: Save, name: str, copied: Copied) -> FactoryImage:
-        """Write the facts onto the VHD, then the companion, which makes it an image."""
+        """Write the image's metadata to the VHD, then the companion; with it, the VHD is an image."""
         vhd = self._factory.blob(save.vhd_name)
         for _ in range(MARK_ATTEMPTS):
             facts = await self._blobs.facts(vhd)
             if facts is None:
-                raise CopyError(f"{vhd.name}: somebody removed it a moment ago; the VM is not saved. Run again")
+                raise CopyError(f"{vhd.name}: was deleted during the save; the VM is not saved. Run again")
             image = FactoryImage(
                 name=name,
                 image_path=save.image_path,
@@ -280,14 +297,14 @@ class Saver:
                 companion = self._factory.blob(companion_name(save.vhd_name))
                 await self._blobs.put_document(companion, companion_bytes(image), {}, overwrite=True)
                 return image
-        raise CopyError(f"{vhd.name}: somebody else writes to it; the VM is not saved. Run again")
+        raise CopyError(f"{vhd.name}: another client keeps changing it; the VM is not saved. Run again")
 
-    async def _close(self, held: Hold, disks: Iterable[str]) -> None:
-        """Revoke access to all of them, then write that down. Raises the first `CloudError`, when all were tried."""
-        ended = await asyncio.gather(*(self._factory.access.revoke(disk) for disk in disks), return_exceptions=True)
+    async def _revoke(self, held: Hold, disks: Iterable[str]) -> None:
+        """Revoke access to all disks, then record that. Tries all, then raises the first `CloudError`."""
+        results = await asyncio.gather(*(self._factory.access.revoke(disk) for disk in disks), return_exceptions=True)
         with consequence("its content stays readable by its SAS URL, and its VM cannot be started or deleted"):
-            if refusals := [each for each in ended if isinstance(each, BaseException)]:
-                raise refusals[0]
+            if problems := [each for each in results if isinstance(each, BaseException)]:
+                raise problems[0]
         if held.disks or held.strays:
             await held.note(disks=())
 
@@ -298,17 +315,17 @@ class Saver:
 
 
 class _DiskManifests:
-    """For the copy of a disk: nothing is known of it beforehand, and its manifest belongs to the VHD that is made."""
+    """Manifests for the copy of a disk: a disk has none, and the new one belongs to the VHD that is written."""
 
     def __init__(self, blobs: PageBlobs, destination: BlobRef, writer: PageWriter) -> None:
         self._blobs, self._destination, self._writer = blobs, destination, writer
 
     async def read(self, vhd: BlobRef, length: int, created: datetime) -> Found:
-        """A disk has none."""
+        """Return no manifest."""
         return Found()
 
     async def write(self, vhd: BlobRef, manifest: Manifest) -> str:
-        """See `ManifestStore`. The MD5s that copies by way of a relay need are those of the VHD that was made."""
+        """Write the manifest of the VHD, with the MD5s that copies through a relay need."""
         facts = await self._blobs.facts(self._destination)
         if facts is None:
             return ""
@@ -318,15 +335,15 @@ class _DiskManifests:
 
 
 def disk_version(disk: ManagedDisk, etag: str) -> str:
-    """What tells the present state of a disk from others: Azure takes no conditions on its content.
+    """Return an identifier of the disk's current content; Azure supports no conditions on reading it.
 
-    Different each time if Azure does not tell when the disk was last in use, so that no earlier copy counts.
+    Different on each call if Azure does not return when the disk was last used, so that no earlier copy is resumed.
     """
     return f"{disk.released or uuid.uuid4()} {etag}"
 
 
 async def surely(work: Awaitable[Result]) -> Result:
-    """Wait for `work` to its end although this task is cancelled meanwhile; then the cancellation goes on."""
+    """Wait until `work` finishes, even if this task is canceled meanwhile; then raise the cancellation."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

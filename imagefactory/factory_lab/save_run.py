@@ -1,6 +1,6 @@
-"""A whole save: the VMs of the factory lab are read, the plan is made, what dead runs left is closed, the rest saved.
+"""A save of the factory lab: reads its VMs, plans, revokes access that terminated runs left active, and saves the VMs.
 
-Owns what is connected and composed for that, and the report; one VM is saved by `imagefactory.factory_lab.save`.
+Connects and builds the report. Does not save a VM itself: `imagefactory.factory_lab.save` does.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import consequence
@@ -28,7 +27,7 @@ from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.totals import Totals
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError, ImageFactoryError
-from imagefactory.factory_lab.save import Factory, Outcome, Saver
+from imagefactory.factory_lab.save import FactoryStorage, SaveOutcome, Saver, Watcher
 from imagefactory.images.lineage import Lineage
 from imagefactory.images.tags import IMAGE_PATH_TAG
 from imagefactory.planning.save_plan import SavePlan, plan_saves
@@ -36,98 +35,88 @@ from imagefactory.planning.save_plan import SavePlan, plan_saves
 
 @dataclass(frozen=True)
 class SaveRequest:
-    """What is asked of a save."""
+    """The options of a save."""
 
     vms: Set[str] = frozenset()
-    """Names; none: all VMs of the factory lab."""
+    """Names; empty: all VMs of the factory lab."""
     dry_run: bool = False
     max_concurrent: int = 20
-    """How many VMs at once."""
+    """VMs to save at a time."""
     with_data_disks: bool = False
     pipeline: Lineage = field(default_factory=Lineage)
-    """Commit and run that this save belongs to."""
-
-
-class Watcher(Protocol):
-    """Who is told how the saves go on."""
-
-    def progress(self, vm: str, progress: Progress) -> None:
-        """Bytes of all its disks."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """One VM is done with."""
+    """Commit and pipeline run of this save."""
 
 
 @dataclass(frozen=True)
 class SaveReport:
-    """What was to be done, and what became of it."""
+    """The plan and its results."""
 
     plan: SavePlan
     dry_run: bool
-    outcomes: tuple[Outcome, ...]
-    """A VM of the plan that was not reached, or was interrupted, has none."""
+    outcomes: tuple[SaveOutcome, ...]
+    """VMs of the plan without an outcome were not started or were interrupted."""
     warnings: tuple[str, ...]
     failures: tuple[str, ...]
-    """What is wrong with no VM of the plan."""
+    """Errors that concern no VM of the plan."""
     revoked: tuple[str, ...]
-    """Ids of disks that a dead run had left open."""
+    """Ids of disks whose access, left active by a terminated run, was revoked."""
     left_open: tuple[str, ...]
-    """Ids of those that a dry run did not touch."""
+    """Ids of such disks in a dry run, which does not revoke access."""
     totals: str
-    """What all copies came to; empty if there was none."""
+    """Summary of all copies; empty if there was none."""
 
 
 async def run(settings: Settings, request: SaveRequest, watcher: Watcher) -> SaveReport:
-    """Save the VMs of the factory lab that are ready, and close what runs that died left open.
+    """Save the VMs of the factory lab that are ready, and revoke access that terminated runs left active.
 
-    A cancellation ends it early, when access to all disks is revoked: the report tells what was done until then.
-    Raises `ImageFactoryError` where the factory lab, its storage or the golden images cannot be read, and
-    `ConfigurationError` where the lab has no VM of a name.
+    If it is canceled after planning, it revokes access to all disks and returns the results so far. Raises
+    `ImageFactoryError` if the factory lab, its storage or the golden images cannot be read, and `ConfigurationError` if
+    the lab has no VM with a requested name.
     """
     golden_images = load_golden_images(settings.configuration, settings.labs)
-    course: _Course | None = None
+    saving: _Run | None = None
     try:
         async with connect(settings) as (arm, accounts):
             with consequence("nothing is saved"):
                 facts = await read_facts(arm, accounts, settings, None)
                 records, plan = await _plan(arm, accounts, facts, golden_images, request)
-            course = _Course(watcher, plan, records)
+            saving = _Run(watcher, plan, records)
             if not request.dry_run:
-                await _carry_out(arm, accounts, settings, facts, course, request.max_concurrent)
+                await _carry_out(arm, accounts, settings, facts, saving, request.max_concurrent)
     except asyncio.CancelledError:
-        if course is None:
+        if saving is None:
             raise
-    return course.report(dry_run=request.dry_run)
+    return saving.report(dry_run=request.dry_run)
 
 
-class _Course:
-    """How a save goes on; tells the watcher."""
+class _Run:
+    """The results of a save in progress; passes them on to the watcher."""
 
     def __init__(self, watcher: Watcher, plan: SavePlan, records: Sequence[SaveRecord]) -> None:
         self._watcher, self.plan = watcher, plan
         self.totals = Totals()
         planned = {save.guid for save in plan.saves}
-        self.left = [record for record in records if record.guid not in planned]
-        self._outcomes: list[Outcome] = []
+        self.left_over = [record for record in records if record.guid not in planned]
+        self._outcomes: list[SaveOutcome] = []
         self._warnings = [diagnostic.message() for diagnostic in plan.warnings]
         self.failures = [record.diagnostic.message() for record in records if record.diagnostic]
         self.revoked: list[str] = []
 
     def progress(self, vm: str, progress: Progress) -> None:
-        """See `imagefactory.factory_lab.save.Watcher`."""
+        """Pass on the progress of a VM."""
         self._watcher.progress(vm, progress)
 
     def warn(self, vm: str, message: str) -> None:
-        """See `imagefactory.factory_lab.save.Watcher`."""
+        """Add a warning about a VM."""
         self._warnings.append(f"VM {vm}: {message}")
 
-    def ended(self, outcome: Outcome) -> None:
-        """See `imagefactory.factory_lab.save.Watcher`."""
+    def ended(self, outcome: SaveOutcome) -> None:
+        """Add an outcome and pass it on."""
         self._outcomes.append(outcome)
         self._watcher.ended(outcome)
 
     def report(self, *, dry_run: bool) -> SaveReport:
-        """Up to now."""
+        """Return the results so far."""
         return SaveReport(
             plan=self.plan,
             dry_run=dry_run,
@@ -135,7 +124,7 @@ class _Course:
             warnings=tuple(self._warnings),
             failures=tuple(self.failures),
             revoked=tuple(self.revoked),
-            left_open=tuple(disk for record in self.left for disk in record.disks if dry_run),
+            left_open=tuple(disk for record in self.left_over for disk in record.disks if dry_run),
             totals=self.totals.text() if self.totals.copies else "",
         )
 
@@ -166,12 +155,12 @@ async def _plan(
 
 
 def _check_names(wanted: Iterable[str], known: Iterable[str]) -> None:
-    there = {fold(name): name for name in known}
-    remedy = f"VMs of the factory lab: {', '.join(there.values()) or 'none'}"
+    found = {fold(name): name for name in known}
+    remedy = f"VMs in the factory lab: {', '.join(found.values()) or 'none'}"
     if diagnostics := [
         error(f"VM '{name}'", "is not in the factory lab", "nothing is saved", remedy)
         for name in sorted(wanted)
-        if fold(name) not in there
+        if fold(name) not in found
     ]:
         raise ConfigurationError(diagnostics)
 
@@ -181,22 +170,24 @@ async def _carry_out(
     accounts: StorageAccounts,
     settings: Settings,
     facts: CloudFacts,
-    course: _Course,
+    saving: _Run,
     max_concurrent: int,
 ) -> None:
-    factory = Factory(accounts, DiskAccess(arm, accounts), facts.factory.storage_account_id or "", facts.container_url)
+    factory = FactoryStorage(
+        accounts, DiskAccess(arm, accounts), facts.factory.storage_account_id or "", facts.container_url
+    )
     pacer = Pacer(settings.copying.max_in_flight, settings.copying.max_mbps)
     async with PageWriter(accounts, pacer.in_flight) as writer:
         taken = (image.name for image in facts.catalog.images)
-        saver = Saver(factory, writer, pacer, course.totals, course, taken)
+        saver = Saver(factory, writer, pacer, saving.totals, saving, taken)
 
-        async def close(record: SaveRecord) -> None:
+        async def revoke(record: SaveRecord) -> None:
             try:
-                course.revoked += await saver.close_left(record)
+                saving.revoked += await saver.revoke_left_over(record)
             except SaveHeld:
                 return
             except ImageFactoryError as problem:
-                course.failures.append(str(problem))
+                saving.failures.append(str(problem))
 
-        closing = (close(record) for record in course.left)
-        await asyncio.gather(saver.save_all(course.plan.saves, max_concurrent), *closing)
+        revoking = (revoke(record) for record in saving.left_over)
+        await asyncio.gather(saver.save_all(saving.plan.saves, max_concurrent), *revoking)

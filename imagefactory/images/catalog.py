@@ -50,6 +50,14 @@ def newest_first(images: Iterable[FactoryImage]) -> tuple[FactoryImage, ...]:
     return tuple(sorted(by_name, key=lambda image: image.saved_at, reverse=True))
 
 
+def name_warning(image: FactoryImage) -> Diagnostic:
+    """Return the warning about an image with a `name_problem`."""
+    fact = f"Azure would reject a custom image of its name: {image.name_problem}"
+    consequence = "labs that have the image keep it, and no other lab gets it"
+    remedy = "Delete it from the factory and save its VM again"
+    return warning(f"factory image {image.name}", fact, consequence, remedy)
+
+
 def companions_to_read(vhds: Iterable[VhdBlob], companion_names: Iterable[str]) -> tuple[str, ...]:
     """Return the names of the companions to download: those whose VHD exists and lacks the facts in its metadata."""
     wanted = {stem(vhd.name) for vhd in vhds if not _unfit(vhd) and not metadata_image(vhd)}

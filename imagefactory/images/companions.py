@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
-from imagefactory.configuration.image_names import name_problem
+from imagefactory.configuration.image_names import is_listable, name_problem
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonError, parse_json
 from imagefactory.diagnostics import Diagnostic, Location, error, warning
@@ -91,14 +91,22 @@ class FactoryImage:
     note: Diagnostic | None = None
     """A warning about this image, for the catalog."""
 
+    @property
+    def name_problem(self) -> str | None:
+        """Why Azure would reject a new custom image of its name; labs that have the image keep it."""
+        return name_problem(self.name)
+
 
 def parse_companion(source: bytes | Mapping[str, str], vhd: VhdBlob) -> FactoryImage | Diagnostic:
     """Parse a companion document (bytes) or the metadata of the VHD (mapping). Does not raise for invalid content."""
     where = companion_name(vhd.name) if isinstance(source, bytes) else f"metadata of {vhd.name}"
     try:
         if isinstance(source, bytes):
-            return _image(_document(source, where), where, vhd)
-        return _image({**_metadata(source, where), "vhdfilename": vhd.name}, where, vhd)
+            return _image(*_document(source, where), where, vhd)
+        facts = _metadata(source, where)
+        return _image(
+            {**facts, "vhdfilename": vhd.name}, json.dumps(facts.get("timestamp"), ensure_ascii=False), where, vhd
+        )
     except JsonError as problem:
         return problem.diagnostic
 
@@ -163,11 +171,13 @@ def _facts(image: FactoryImage) -> dict[str, object]:
     }
 
 
-def _document(content: bytes, where: str) -> dict[str, object]:
+def _document(content: bytes, where: str) -> tuple[dict[str, object], str]:
+    """Return the facts, and the timestamp as the document has it."""
     document = parse_json(content, where, _CONSEQUENCE)
     if not isinstance(document.value, dict):
         raise _invalid(where, "is not a JSON object")
-    return {key.lower(): value for key, value in document.value.items()}
+    written = (document.written((key,)) for key in document.value if key.lower() == "timestamp")
+    return {key.lower(): value for key, value in document.value.items()}, next(written, None) or ""
 
 
 def _metadata(metadata: Mapping[str, str], where: str) -> dict[str, object]:
@@ -177,7 +187,7 @@ def _metadata(metadata: Mapping[str, str], where: str) -> dict[str, object]:
         raise _invalid(where, "is not percent-encoded UTF-8") from None
 
 
-def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImage:
+def _image(facts: Mapping[str, object], timestamp: str, where: str, vhd: VhdBlob) -> FactoryImage:
     def text(key: str, default: str | None = None) -> str:
         value = facts.get(key.lower())
         if value is None and default is not None:
@@ -197,8 +207,8 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
     if vhd_name != vhd.name:
         raise _invalid(where, f'vhdFileName "{vhd_name}" is not the VHD of this companion, {vhd.name}')
     name = text("imageName")
-    if unusable := name_problem(name):
-        raise _invalid(where, f'imageName "{name}" is not a valid name of a custom image: {unusable}')
+    if not is_listable(name):
+        raise _invalid(where, f'imageName "{name}" is not a valid name of a custom image: {name_problem(name)}')
     try:
         image_path = ImagePath.parse(text("imagePath"))
     except ValueError as reason:
@@ -206,7 +216,7 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
     for key, value in (("imagePath", str(image_path)), ("vhdFileName", vhd_name)):
         if len(value) > MAX_TAG_VALUE:
             raise _invalid(where, f"{key} has more than {MAX_TAG_VALUE} characters, the limit for a tag")
-    saved_at, note = _saved_at(facts.get("timestamp"), where, vhd)
+    saved_at, note = _saved_at(facts.get("timestamp"), timestamp, where, vhd)
     return FactoryImage(
         name=name,
         image_path=image_path,
@@ -228,14 +238,19 @@ def _image(facts: Mapping[str, object], where: str, vhd: VhdBlob) -> FactoryImag
     )
 
 
-def _saved_at(written: object, where: str, vhd: VhdBlob) -> tuple[datetime | None, Diagnostic | None]:
-    """Return when the image was saved; None, and a warning, if the timestamp cannot be used."""
-    moment = read_timestamp(written, vhd.last_modified) if isinstance(written, str) else None
+def _saved_at(timestamp: object, written: str, where: str, vhd: VhdBlob) -> tuple[datetime | None, Diagnostic | None]:
+    """Return when the image was saved; None, and a warning that quotes the timestamp as `written`, if it is unusable.
+
+    Windows PowerShell writes a date that `Get-Date` returned as an object, whose `value` is the date.
+    """
+    if isinstance(timestamp, dict):
+        timestamp = next((value for key, value in timestamp.items() if key.lower() == "value"), timestamp)
+    moment = read_timestamp(timestamp, vhd.last_modified) if isinstance(timestamp, str) else None
     if moment and moment - vhd.last_modified <= AHEAD:
         return moment, None
-    fact = "is missing" if written is None else f'"{written}" is invalid or ambiguous'
+    fact = "is missing" if written in ("", "null") else f"{written} is invalid or ambiguous"
     if moment:
-        fact = f'"{written}" is more than 1 day after the last write to the VHD'
+        fact = f"{written} is more than 1 day after the last write to the VHD"
     consequence = f"the VHD's Last-Modified, {vhd.last_modified.isoformat()}, is used instead"
     remedy = "Use ISO 8601 with a time zone"
     return None, warning(f"companion {where}", f"timestamp {fact}", consequence, remedy)

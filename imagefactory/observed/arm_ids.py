@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from imagefactory.configuration.image_names import LISTABLE
+
 _SUBSCRIPTION = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _RESOURCE_GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
 _COMPUTE = r"[a-z0-9](?:[\w.-]{0,78}\w)?"
 _LAB = r"[\w-]{1,50}"
-_IMAGE = r"[^/\\?#%&<>\x00-\x1f\x7f]{0,79}[^/\\?#%&<>\x00-\x1f\x7f. ]"
 _ACCOUNT = r"[a-z0-9]{3,24}"
-"""Names: learn.microsoft.com, "Naming rules and restrictions for Azure resources". For custom images, all names that
-`imagefactory.configuration.image_names` accepts; for VMs, also the underscores and full stops that Compute accepts and
-that page omits."""
+"""Names: learn.microsoft.com, "Naming rules and restrictions for Azure resources"; for VMs, also the underscores and
+full stops that Compute accepts and that page omits. For custom images, all names that can be in an id."""
 
 _LONGEST_SHOWN = 200
 
@@ -67,7 +67,7 @@ class ArmType:
 DISK = ArmType("Microsoft.Compute/disks", (_COMPUTE,))
 VIRTUAL_MACHINE = ArmType("Microsoft.Compute/virtualMachines", (_COMPUTE,))
 LAB = ArmType("Microsoft.DevTestLab/labs", (_LAB,))
-CUSTOM_IMAGE = ArmType("Microsoft.DevTestLab/labs/customimages", (_LAB, _IMAGE))
+CUSTOM_IMAGE = ArmType("Microsoft.DevTestLab/labs/customimages", (_LAB, LISTABLE))
 LAB_VIRTUAL_MACHINE = ArmType("Microsoft.DevTestLab/labs/virtualmachines", (_LAB, _COMPUTE))
 STORAGE_ACCOUNT = ArmType("Microsoft.Storage/storageAccounts", (_ACCOUNT,))
 

@@ -15,7 +15,7 @@ from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, Severity, error, warning
 from imagefactory.images import tags as image_tags
-from imagefactory.images.catalog import Catalog
+from imagefactory.images.catalog import Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
@@ -176,8 +176,10 @@ def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -
 
 
 def _reservations(image: FactoryImage) -> Iterator[Diagnostic]:
-    """Yield warnings about what DevTest Labs ignores: its API supports no generations and no VHDs of data disks."""
+    """Yield warnings about what DevTest Labs rejects, or ignores: its API supports no generations and data disks."""
     subject = f"factory image {image.name}"
+    if image.name_problem:
+        yield name_warning(image)
     if image.generation == "V2":
         fact = "its disk is Hyper-V generation 2, which DevTest Labs cannot set for a VHD"
         consequence = "its image is created as generation 1, and its VMs may not start"
@@ -208,7 +210,8 @@ def _lab_plan(
     for image in wanted:
         place, diagnostic = _place(lab, facts, image)
         if place is None:
-            found.omit(image, "the lab has an image of that name that the factory did not create", lab.label)
+            reason = "the lab has an image of that name that the factory did not create"
+            found.omit(image, name_warning(image).fact if image.name_problem else reason, lab.label)
         else:
             # Azure and the state may have a name in different case; another name would be another resource.
             key = f"{lab.label}/{place.name}".lower()
@@ -246,6 +249,8 @@ def _place(lab: TargetLab, facts: LabFacts, image: FactoryImage) -> tuple[_Place
         subject, fact = f"custom image {existing.name} of lab {lab.label}", f"is in state {existing.state}"
         again = warning(subject, fact, "it is created again", remedy)
         return _Place(existing.name, _image_id(facts, existing.name), attempt=existing.attempt + 1), again
+    if image.name_problem:
+        return None, None
     by_name = {fold(each.name): each for each in facts.images}
     beside = name_beside(image.name, image.vhd_name)
     existing = by_name.get(fold(image.name))

@@ -96,12 +96,14 @@ def _is_newest(rank: int, policy: Policy) -> bool:
 def _ranked(catalog: Catalog, *, is_undated_counted: bool) -> Iterator[tuple[FactoryImage, int, FactoryImage | None]]:
     """Yield each image with the number of newer names of its image path, and a newer image of the same name, if any.
 
-    Names are compared as Azure compares them, and count once.
+    Names are compared as Azure compares them, and count once. A name that Azure would reject does not count, because
+    only labs that already have its image can keep it.
     """
     names: dict[str, FactoryImage] = {}
     ranks: Counter[ImagePath] = Counter()
     for image in newest_first(catalog.images):
         newest = names.setdefault(fold(image.name), image)
         yield image, ranks[image.image_path], None if newest is image else newest
-        if newest is image and (is_undated_counted or image.saved_at_source == "companion"):
+        is_counted = image.name_problem is None and (is_undated_counted or image.saved_at_source == "companion")
+        if newest is image and is_counted:
             ranks[image.image_path] += 1

@@ -60,8 +60,8 @@ class Successors:
         succeeded = [each for each in plan.facts.images if each.state == "Succeeded"]
         ids = {each.id for each in succeeded}
         finished = {each.image.vhd_name for each in plan.images if each.standing and each.image_id in ids}
-        wanted = self._wanted.get(path, [])
         names = {each.image.vhd_name: each.name for each in plan.images}
+        wanted = [each for each in self._wanted.get(path, []) if each.vhd_name in names or each.name_problem is None]
         missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
         newer = sum(each.path == path and self._age(each) > self._age(image) for each in succeeded)
         keep = None if path in self._policy.pins else self._policy.keep

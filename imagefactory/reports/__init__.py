@@ -1,4 +1,4 @@
-"""What people look at: the factory's catalog as one value, and as an HTML page that stands alone.
+"""Reports for users: the factory's catalog as one value, and as a self-contained HTML page.
 
-Pure functions that return values and texts; files and terminals belong to `imagefactory.cli`.
+Pure functions that return values and strings. Does not write files or print: `imagefactory.cli` does.
 """

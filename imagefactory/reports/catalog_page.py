@@ -1,7 +1,7 @@
-"""The catalog as one HTML page that stands alone: no font, image, script or style from elsewhere.
+"""The catalog as one self-contained HTML page: no font, image, script or style is loaded.
 
-Owns what the page may do (its Content-Security-Policy) and how foreign text and addresses get into it. How it looks
-and what its script does is in `page/`. Refuses to write files.
+Sets what the page may do (its Content-Security-Policy), and escapes text and URLs from elsewhere. The template, style
+and script are in `page/`. Does not write files.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from imagefactory.images.lineage import short_commit
 from imagefactory.plain_text import printable
 from imagefactory.reports.catalog_report import CatalogReport, age_text, size_text
 
-_ADDRESS = re.compile(r"https://[\w.~:\[\]%-]+(?:[/?#][\w.~:/?#\[\]@!$&'()*+,;=%-]*)?", re.ASCII | re.IGNORECASE)
-"""The characters of RFC 3986, and no user's name before the host."""
+_URL = re.compile(r"https://[\w.~:\[\]%-]+(?:[/?#][\w.~:/?#\[\]@!$&'()*+,;=%-]*)?", re.ASCII | re.IGNORECASE)
+"""The characters of RFC 3986, and no user name before the host."""
 
 
 def catalog_page(report: CatalogReport) -> str:
-    """The page as text, to be encoded as UTF-8. Control characters and the like are shown as escapes."""
+    """Return the page, to be encoded as UTF-8. Characters that do not print are shown as escapes."""
     style, script = _source("catalog.css"), _source("catalog.js")
     return (
         _environment()
@@ -40,12 +40,12 @@ def catalog_page(report: CatalogReport) -> str:
     )
 
 
-def is_link(address: str) -> bool:
-    """Whether an address that others wrote may become a link: whole, https, and without a user's name in it."""
-    if not _ADDRESS.fullmatch(address):
+def is_link(url: str) -> bool:
+    """Return whether a URL from elsewhere may become a link: complete, https, and without a user name."""
+    if not _URL.fullmatch(url):
         return False
     try:
-        return bool(urlsplit(address).hostname)
+        return bool(urlsplit(url).hostname)
     except ValueError:
         return False
 
@@ -66,7 +66,7 @@ def _environment() -> Environment:
 
 
 def _shown(value: object) -> object:
-    """What an expression gives, before it is escaped: texts without anything that does not print."""
+    """Return the value of an expression, not yet escaped, with characters that do not print as escapes."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
 
 

@@ -1,7 +1,7 @@
-"""The catalog as its readers are told of it: every image with its age, its version and the labs that hold it.
+"""The catalog report: every factory image with its age, its version and the labs that contain it.
 
-Owns which custom image of a lab counts as which factory image, and in which order versions go. Refuses to format
-anything: table, JSON and page (`imagefactory.reports.catalog_page`) are made of this one value.
+Matches custom images with factory images, and orders versions. Does not format: table, JSON and page
+(`imagefactory.reports.catalog_page`) are rendered from this one value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.diagnostics import Diagnostic
-from imagefactory.images.catalog import BlobDiagnostic, Catalog
+from imagefactory.images.catalog import BlobDiagnostic, Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.deletion_guard import HeldImage, held_images
@@ -22,31 +22,31 @@ from imagefactory.planning.deletion_guard import HeldImage, held_images
 
 @dataclass(frozen=True)
 class ReportedImage:
-    """A factory image, and what only the whole catalog and the labs tell of it."""
+    """A factory image, with what depends on the rest of the catalog and on the labs."""
 
     image: FactoryImage
     age: timedelta
-    """Since it was saved; negative where its timestamp lies ahead of the clock."""
+    """Time since it was saved; negative if its timestamp is in the future."""
     version: int
-    """Its place among the images of its image path, 1 for the newest."""
+    """Position among the images of its image path, 1 for the newest."""
     versions: int
-    """How many images its image path has."""
+    """Number of images of its image path."""
     held_by: tuple[HeldImage, ...] = ()
-    """By lab; empty too where no lab was read."""
+    """By lab; also empty if no lab was read."""
 
 
 @dataclass(frozen=True)
 class ReportedLab:
-    """A target lab, and how it was found."""
+    """A target lab, with what was read of it."""
 
     lab: TargetLab
     found: LabFacts | Diagnostic
-    """A diagnostic: it could not be read, so which images it holds cannot be told."""
+    """A diagnostic: it could not be read, so its images are unknown."""
 
 
 @dataclass(frozen=True)
 class CatalogReport:
-    """What the factory holds, at a moment."""
+    """The state of the factory at a time."""
 
     factory: str
     """Name of the factory lab."""
@@ -55,30 +55,31 @@ class CatalogReport:
     images: tuple[ReportedImage, ...]
     """Newest first."""
     left_out: tuple[BlobDiagnostic, ...]
-    """Blobs that give no image, also VHDs whose companions cannot be read; by name."""
+    """Blobs without an image, by name; VHDs with a companion that cannot be read too, and VHDs of images whose names
+    Azure would reject, if no lab has them."""
     warnings: tuple[Diagnostic, ...]
     labs: tuple[ReportedLab, ...] | None
-    """Those of labs.json, in its order; None: no lab was read."""
+    """The labs of labs.json, in its order; None: no lab was read."""
 
     @property
     def by_image_path(self) -> tuple[ReportedImage, ...]:
-        """The images by image path, those of one path newest first."""
+        """The images by image path, then newest first."""
         return tuple(sorted(self.images, key=lambda one: (one.image.image_path, one.version)))
 
     @property
     def image_paths(self) -> int:
-        """How many image paths have an image."""
+        """Number of image paths that have an image."""
         return sum(one.version == 1 for one in self.images)
 
     @property
     def unread_labs(self) -> tuple[tuple[TargetLab, Diagnostic], ...]:
-        """The labs that could not be read, and why."""
+        """The labs that could not be read, with the reasons."""
         return tuple((one.lab, one.found) for one in self.labs or () if isinstance(one.found, Diagnostic))
 
     def lab_name(self, lab: TargetLab) -> str:
-        """Its name, with its subscription where another lab of the report has that name too."""
-        twins = sum(one.lab.key.lab_name == lab.key.lab_name for one in self.labs or ())
-        return lab.name if twins < 2 else f"{lab.name} ({lab.subscription_id})"
+        """Return the lab's name, with its subscription if the report has several labs of that name."""
+        namesakes = sum(one.lab.key.lab_name == lab.key.lab_name for one in self.labs or ())
+        return lab.name if namesakes < 2 else f"{lab.name} ({lab.subscription_id})"
 
 
 def report_catalog(
@@ -88,31 +89,36 @@ def report_catalog(
     labs: Iterable[TargetLab] | None = None,
     found: Mapping[LabKey, LabFacts | Diagnostic] | None = None,
 ) -> CatalogReport:
-    """The report at `now` (UTC). `labs`: the target labs, None: none was read; `found`: what Azure says of each."""
+    """Return the report at `now` (UTC). `labs`: the target labs; None: no lab was read. `found`: by lab."""
     reported = None if labs is None else tuple(ReportedLab(lab, (found or {})[lab.key]) for lab in labs)
     by_vhd, by_name = _held(reported or ())
-    counts = Counter(image.image_path for image in catalog.images)
+    # A tag names the VHD; without the tag (old PowerShell scripts) custom and factory image have the same name.
+    holders = {image: (*by_vhd[image.vhd_name], *by_name[image.name.lower()]) for image in catalog.images}
+    rejected = [image for image in catalog.images if image.name_problem and not holders[image]]
+    counts = Counter(image.image_path for image in catalog.images if image not in rejected)
     seen: Counter[ImagePath] = Counter()
     images = []
     for image in catalog.images:
+        if image in rejected:
+            continue
         seen[image.image_path] += 1
-        # A tag names the VHD; the old scripts set none, and named their custom images as the factory image.
-        holders = (*by_vhd[image.vhd_name], *by_name[image.name.lower()])
         images.append(
             ReportedImage(
                 image,
                 now - image.saved_at,
                 seen[image.image_path],
                 counts[image.image_path],
-                tuple(sorted(holders, key=lambda held: (held.lab.label, held.image.name.lower()))),
+                tuple(sorted(holders[image], key=lambda held: (held.lab.label, held.image.name.lower()))),
             )
         )
-    by_blob = tuple(sorted((*catalog.left_out, *catalog.broken), key=lambda left: left.name))
+    left_out = (*catalog.left_out, *catalog.broken)
+    left_out += tuple(BlobDiagnostic(image.vhd_name, name_warning(image)) for image in rejected)
+    by_blob = tuple(sorted(left_out, key=lambda left: left.name))
     return CatalogReport(factory, now, tuple(images), by_blob, catalog.warnings, reported)
 
 
 def _held(labs: Iterable[ReportedLab]) -> tuple[Mapping[str, list[HeldImage]], Mapping[str, list[HeldImage]]]:
-    """The factory's images in the labs: by the VHD that their tag names, and those without that tag by name."""
+    """Return the factory's images in the labs: by the VHD in their tag, and those without that tag by name."""
     by_vhd: dict[str, list[HeldImage]] = defaultdict(list)
     by_name: dict[str, list[HeldImage]] = defaultdict(list)
     readable = ((one.lab, one.found) for one in labs if isinstance(one.found, LabFacts))
@@ -125,13 +131,13 @@ def _held(labs: Iterable[ReportedLab]) -> tuple[Mapping[str, list[HeldImage]], M
 
 
 def age_text(age: timedelta) -> str:
-    """An age in words, rounded down: `under an hour`, `5 hours`, `1 day`, `171 days`; `2 days ahead` if negative."""
+    """Return an age in words, rounded down: `under an hour`, `5 hours`, `1 day`; `2 days in the future` if negative."""
     hours = abs(age) // timedelta(hours=1)
     number, unit = (hours // 24, "day") if hours >= 24 else (hours, "hour")
-    told = f"{number} {unit}{'' if number == 1 else 's'}" if number else "under an hour"
-    return f"{told} ahead" if number and age < timedelta() else told
+    words = f"{number} {unit}{'' if number == 1 else 's'}" if number else "under an hour"
+    return f"{words} in the future" if number and age < timedelta() else words
 
 
 def size_text(size: int) -> str:
-    """Bytes in GiB, with two digits after the point."""
+    """Return bytes as GiB with two decimals."""
     return f"{size / 1024**3:.2f} GiB"

@@ -1,9 +1,9 @@
 """Custom images: validation of a PUT, creation, update and deletion.
 
-Implements the rules of DevTest Labs (API version 2018-09-15): the VHD is in the lab's own storage account, is a
-complete fixed VHD in a page blob, and must exist until the image is created. Two rules are not published and assumed: a
-PUT during another operation is 409 `AnotherOperationInProgress`, and a PUT with another VHD recreates the image.
-Does not handle HTTP; reads blobs through `BlobAccess`.
+Implements the rules of DevTest Labs (API version 2018-09-15): a new image has a valid name; the VHD is in the lab's own
+storage account, is a complete fixed VHD in a page blob, and must exist until the image is created. Two rules are not
+published and assumed: a PUT during another operation is 409 `AnotherOperationInProgress`, and a PUT with another VHD
+recreates the image. Does not handle HTTP; reads blobs through `BlobAccess`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from localcloud.blobs.access import BlobAccess
 from localcloud.fault_rules import Latencies
 
 _OS_TYPES = ("Windows", "Linux", "None")
-_NAME = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
+_LISTABLE = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}(?<![-.])")
+"""The rule in `_RULE`, read strictly: letters of other scripts are none, as the documentation has it."""
+_RULE = r"^[^_\W][\w-._]{0,79}(?<![-.])$"
+"""As users quote Azure's message (Azure/azure-devtestlab, issue 249; the code as Compute returns it with that text)."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Started:
 
 def parse_wanted(name: str, body: object) -> Wanted:
     """Check the body of a PUT. Raises ArmError (400)."""
-    if not _NAME.fullmatch(name) or name.endswith("."):
-        raise ArmError(400, "InvalidResourceName", f"The custom image name '{name}' is invalid.")
+    if not _LISTABLE.fullmatch(name) or name.endswith("."):
+        raise _invalid_name()
     if not isinstance(body, dict) or not isinstance(body.get("properties"), dict):
         raise invalid("The request content is not a custom image: it must be a JSON object with 'properties'.")
     properties, tags, location = body["properties"], body.get("tags"), body.get("location")
@@ -106,6 +110,8 @@ class CustomImages:
         if existing is not None and existing.state == "Succeeded" and fault is None and _same_vhd(existing, wanted):
             self._update(existing, wanted)
             return Started(existing, existing.state, None)
+        if existing is None and not _NAME.fullmatch(name):
+            raise _invalid_name()
         self._check_account(lab, wanted.vhd.get("imageName", ""))
         image = CustomImage(name, new_properties(wanted.given), "Creating", wanted.tags, wanted.location)
         lab.images[name.lower()] = image
@@ -189,6 +195,11 @@ class CustomImages:
         if why := footer_problem(footer, facts.length):
             return {"code": "InvalidVhd", "message": f"The source blob {url} is not a usable VHD: {why}."}
         return None
+
+
+def _invalid_name() -> ArmError:
+    text = f"The entity name 'name' is invalid according to its validation rule: {_RULE}."
+    return ArmError(400, "InvalidParameter", text)
 
 
 def _same_vhd(image: CustomImage, wanted: Wanted) -> bool:

@@ -169,7 +169,7 @@ def test_a_run_that_ends_while_azure_makes_the_image_is_taken_up(world: World, e
     """Ctrl-C or kill -9 while the image is made: Azure finishes it, the next up takes it over, the one after rests."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
-    world.cloud.set_latencies({"imageCreateSeconds": 8})
+    world.cloud.set_latencies({"imageCreateSeconds": 15})
     interrupted(world, end, lambda: world.held(web) == {name: "Creating"})
     world.serve()
     assert world.copies() == 1, "the VHD was copied once"

@@ -1,4 +1,4 @@
-"""The world of each test of the factory lab."""
+"""The world of the tests of the factory lab."""
 
 from __future__ import annotations
 

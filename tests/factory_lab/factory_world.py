@@ -1,6 +1,6 @@
-"""A world whose factory lab has VMs, and the commands that are run in it.
+"""A world whose factory lab has VMs, and the commands that run in it.
 
-Owns the steps that people and Azure take in the factory lab, and looks at its storage and its disks afterwards.
+Acts like users and Azure in the factory lab, and reads its storage and disks. Does not assert results.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     stdout: str
@@ -35,23 +35,30 @@ class Ended:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The one JSON document on its standard output."""
+        """The JSON document on standard output."""
         return dict(json.loads(self.stdout))
 
     def results(self) -> dict[str, str]:
-        """What became of each VM."""
+        """The result of each VM, or of each deletion of a prune, by name."""
+        if "deletions" in self.document:
+            return {one["name"]: one["result"] for one in self.document["deletions"]}
         return {row["vm"]: row["result"] for row in self.document["vms"]}
 
+    @property
+    def has_nothing_to_delete(self) -> bool:
+        """Whether a prune succeeded with an empty plan."""
+        return self.code == 0 and self.stdout.startswith("0 to delete")
+
     def row(self, vm: str) -> dict[str, Any]:
-        """The row of one VM."""
+        """Return the row of a VM."""
         return next(dict(row) for row in self.document["vms"] if row["vm"] == vm)
 
 
 class FactoryWorld(World):
-    """See the module."""
+    """A world whose factory lab has VMs."""
 
     def add_vm(self, name: str = "golden", path: str | None = WINDOWS, **changes: Any) -> None:
-        """A finished VM of a golden image (None: without the tag ImagePath)."""
+        """Add a finished VM of a golden image (None: without the tag ImagePath)."""
         tags = {**({"ImagePath": path} if path else {}), **changes.pop("tags", {})}
         os_type = "Linux" if path and "Ubuntu" in path else "Windows"
         facts = {"osType": os_type, "sizeBytes": 16 * MIB, "allocatedBytes": 5 * MIB, "notes": f"Golden Image: {name}"}
@@ -69,24 +76,24 @@ class FactoryWorld(World):
         self.cloud.seed({"subscriptions": [{"subscriptionId": self.subscription, "labs": [lab]}]})
 
     def set_power(self, name: str, state: str) -> None:
-        """Somebody starts or stops a VM."""
+        """Start or stop a VM, like a user does."""
         lab = self.factory
         self.cloud.set_virtual_machine(lab.subscription, lab.group, lab.name, name, power_state=state)
 
     def use(self, name: str = "golden", text: str = "written since") -> None:
-        """Somebody starts a VM, which writes `text` into its disks, and stops it again."""
+        """Start a VM, which writes `text` to its disks, and stop it again, like a user does."""
         lab = self.factory
         self.set_power(name, "running")
         self.cloud.set_virtual_machine(lab.subscription, lab.group, lab.name, name, writes=text)
         self.set_power(name, "deallocated")
 
     def save(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
-        """`imagefactory save --json`, however it ends."""
+        """Run `imagefactory save --json`."""
         return self.command("save", "--json", *arguments, variables=variables)
 
     def command(self, *arguments: str, variables: Mapping[str, str] | None = None, timeout: float = 100) -> Ended:
-        """A command of `imagefactory` on this world's stack."""
-        process = self._begin(self.python, *arguments, variables=variables)
+        """Run a subcommand of `imagefactory` on this world's stack."""
+        process = self._launch(self.words(*arguments, python=self.python), variables)
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -97,24 +104,16 @@ class FactoryWorld(World):
         assert "sig=" not in stderr + stdout
         return Ended(process.returncode, stdout, stderr)
 
-    def begin(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """The same, not waited for: it may be killed."""
-        return self._begin(COLD, *arguments, variables=variables)
+    def launch(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a subcommand without waiting for it; it can be killed."""
+        return self._launch(self.words(*arguments), variables)
 
-    def _begin(
-        self, python: Path, *arguments: str, variables: Mapping[str, str] | None = None
+    def _launch(
+        self, command: Sequence[str | Path], variables: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
         self.write_configuration()
         return subprocess.Popen(
-            [
-                python,
-                "-c",
-                "from imagefactory.cli.main import main; main()",
-                arguments[0],
-                "-s",
-                STACK,
-                *arguments[1:],
-            ],
+            command,
             cwd=self.folder,
             env=self.variables(variables),
             stdout=subprocess.PIPE,
@@ -123,13 +122,18 @@ class FactoryWorld(World):
             text=True,
         )
 
+    @staticmethod
+    def words(verb: str, *arguments: str, python: Path = COLD) -> list[str | Path]:
+        """Return the command line of a subcommand on this world's stack."""
+        return [python, "-c", "from imagefactory.cli.main import main; main()", verb, "-s", STACK, *arguments]
+
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment of a developer in this world's folder, and `more`."""
+        """Return the environment of a developer in this world's folder, with `more`."""
         return {**_without_ci(self.environment), **(more or {}), "PYTHONPATH": os.fspath(self.folder)}
 
     def interrupted(self, when: Callable[[], bool], number: int, *arguments: str) -> Ended:
-        """A save that gets a signal as soon as `when`."""
-        process = self.begin("save", "--json", *arguments)
+        """Run a save that receives a signal when `when` is true."""
+        process = self.launch("save", "--json", *arguments)
         while not when():
             assert process.poll() is None, "it ended before it could be stopped"
             time.sleep(0.01)
@@ -139,34 +143,34 @@ class FactoryWorld(World):
         return Ended(process.returncode, stdout, stderr)
 
     def called(self, method: str, part: str) -> bool:
-        """Whether a call has been answered whose path has `part`."""
+        """Return whether a call with `part` in its path has been answered."""
         return any(call["method"] == method and part in call["path"] for call in self.cloud.calls())
 
-    # What the cloud holds.
+    # The state of the cloud.
 
     def machines(self) -> dict[str, dict[str, Any]]:
-        """The VMs of the factory lab."""
+        """Return the VMs of the factory lab by name."""
         return {vm["name"]: vm for vm in self._arm("GET", f"{self.factory.id}/virtualmachines")["value"]}
 
     def open_disks(self) -> list[str]:
-        """Names of this world's disks that somebody can read, in lower case."""
+        """Return the names of this world's disks with active access, in lower case."""
         own = f"/subscriptions/{self.subscription}/".lower()
         ids = [str(each["disk"]).lower() for each in self.cloud.status()["diskAccess"]]
         return [disk_id.rpartition("/")[2] for disk_id in ids if own in disk_id]
 
     def blobs(self) -> dict[str, dict[str, str]]:
-        """The blobs of the factory's container with their metadata."""
+        """Return the metadata of the blobs in the factory's container."""
         container = self.service(self.factory).get_container_client(FACTORY_CONTAINER)
         return {blob.name: dict(blob.metadata or {}) for blob in container.list_blobs(include=["metadata"])}
 
     def companions(self) -> dict[str, dict[str, Any]]:
-        """What our companions tell, by image name."""
+        """Return the companions by image name."""
         names = [name for name in self.blobs() if name.endswith(".json")]
         documents = [json.loads(self.bytes_of(self.factory, FACTORY_CONTAINER, name)) for name in names]
         return {document["imageName"]: document for document in documents}
 
     def disk_bytes(self, vm: str, lun: int | None = None) -> bytes:
-        """What a disk of a VM holds (None: its OS disk), with its footer; read as anybody may who is granted access."""
+        """Return the content of a VM's disk with its footer, read through a SAS; `lun` None: the OS disk."""
         disk_id = self.disk_id(vm, lun)
         answer = self._post(f"{disk_id}/beginGetAccess", {"access": "Read", "durationInSeconds": 600})
         content = requests.get(answer["accessSAS"], headers={"x-ms-version": "2021-12-02"}, timeout=30).content
@@ -174,38 +178,38 @@ class FactoryWorld(World):
         return content
 
     def grant(self, vm: str) -> str:
-        """Somebody exports the OS disk of a VM; the address."""
+        """Grant access to the OS disk of a VM, like another user does; return the SAS URL."""
         access = {"access": "Read", "durationInSeconds": 600}
         return str(self._post(f"{self.disk_id(vm)}/beginGetAccess", access)["accessSAS"])
 
-    def close(self, vm: str) -> None:
-        """Every access to the OS disk of a VM ends."""
+    def revoke(self, vm: str) -> None:
+        """Revoke all access to the OS disk of a VM."""
         self._post(f"{self.disk_id(vm)}/endGetAccess", None)
 
     def disk_id(self, vm: str, lun: int | None = None) -> str:
-        """The ARM id of a VM's disk; None: its OS disk."""
+        """Return the ARM id of a VM's disk; `lun` None: the OS disk."""
         storage = self._compute(self.machines()[vm]["properties"]["computeId"])["properties"]["storageProfile"]
         disk = storage["osDisk"] if lun is None else next(each for each in storage["dataDisks"] if each["lun"] == lun)
         return str(disk["managedDisk"]["id"])
 
     def released(self, vm: str, lun: int | None = None) -> str:
-        """When the VM of a disk was last started or stopped, as Azure tells it."""
+        """Return when the VM of a disk was last started or stopped, as Azure returns it."""
         about = self.request("GET", f"{self.disk_id(vm, lun)}?api-version=2023-10-02").json()
         return str(about["properties"]["LastOwnershipUpdateTime"])
 
     def end_leases(self) -> None:
-        """As if half a minute had gone by, in which the leases of a killed run end."""
+        """End the leases of a killed run, as if 30 s had passed."""
         container = self.service(self.factory).get_container_client(FACTORY_CONTAINER)
         for name in self.leftovers():
             if name.endswith(".save"):
                 BlobLeaseClient(container.get_blob_client(name)).break_lease(0)
 
     def leftovers(self) -> list[str]:
-        """What only a save that has not ended leaves."""
+        """Return the names of the blobs that only an unfinished save has."""
         return sorted(name for name in self.blobs() if name.endswith((".save", ".name")))
 
     def moved(self) -> int:
-        """Bytes that were written into the factory's container by ranges since the journal was cleared."""
+        """Return the bytes written in ranges to the factory's container since the journal was cleared."""
         place = f"/{self.factory.account}/{FACTORY_CONTAINER}/"
         return sum(
             call["length"]
@@ -214,7 +218,7 @@ class FactoryWorld(World):
         )
 
     def record_names(self) -> set[str]:
-        """The image names that unfinished saves have."""
+        """Return the image names that unfinished saves reserve."""
         return {unquote(about.get("name", "")) for name, about in self.blobs().items() if name.endswith(".save")}
 
     def _compute(self, path: str) -> dict[str, Any]:
@@ -231,6 +235,6 @@ class FactoryWorld(World):
 
 
 def _without_ci(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a developer, also where the tests run in a pipeline."""
+    """Return the environment of a developer, even if the tests run in a pipeline."""
     names = ("CI", "TF_BUILD", "GITHUB_", "BUILD_", "SYSTEM_", "GIT_", "CI_")
     return {name: value for name, value in environment.items() if not name.startswith(names)}

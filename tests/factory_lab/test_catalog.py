@@ -1,4 +1,4 @@
-"""`imagefactory catalog` as a user calls it, against the embedded cloud."""
+"""`imagefactory catalog` as a user runs it, against the embedded cloud."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, Lab, World
 def world(
     fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> World:
-    """A factory with two images, and beside them an empty companion, junk in one, and a save without one."""
+    """A factory with two images, and three VHDs whose companions are empty, broken and missing."""
     world = World(fresh_cloud, shell, accounts, project_folder, python)
     world.add_images(*(("Win2016/Datacenter.json", day) for day in (5, 6, 7, 8, 9)))
     container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
@@ -34,7 +34,7 @@ def world(
 
 
 def configure(world: World, **others: object) -> None:
-    """The stack's file, with further settings."""
+    """Write the stack's file with more settings."""
     settings = {
         "imagefactory:cloud": "custom",
         "imagefactory:factory": {"subscriptionId": world.subscription, "labName": world.factory.name},
@@ -44,7 +44,7 @@ def configure(world: World, **others: object) -> None:
 
 
 def catalog(world: World, *arguments: str, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
-    """The command, which may write no file of more than `largest_file` bytes."""
+    """Run the command, which cannot write a file of more than `largest_file` bytes."""
 
     def limit() -> None:
         if largest_file is not None:
@@ -62,29 +62,29 @@ def catalog(world: World, *arguments: str, largest_file: int | None = None) -> s
     )
 
 
-def test_the_catalog_is_told_as_json_newest_first_with_all_that_was_left_out(world: World) -> None:
-    """Every VHD of the container is either an image or left out with its reason."""
+def test_json_lists_images_newest_first_and_skipped_blobs(world: World) -> None:
+    """Every VHD of the container is either an image or skipped with its reason."""
     run = catalog(world, "--json")
     assert run.returncode == 0, run.stderr
-    told = json.loads(run.stdout)
-    assert [image["name"][19:24] for image in told["images"]] == ["Jun-6", "Jun-5"]
-    reasons = {left["name"]: left["reason"] for left in told["leftOut"]}
+    document = json.loads(run.stdout)
+    assert [image["name"][19:24] for image in document["images"]] == ["Jun-6", "Jun-5"]
+    reasons = {left["name"]: left["reason"] for left in document["leftOut"]}
     vhds = {day: world.images[f"Win2016_Datacenter-Jun-{day}-2026"] for day in (7, 8, 9)}
     assert set(reasons) == set(vhds.values())
     assert "is empty" in reasons[vhds[7]] and "not valid JSON" in reasons[vhds[8]]
     assert "no companion" in reasons[vhds[9]]
 
 
-def test_the_catalog_is_told_as_a_table_in_which_no_name_is_cut(world: World) -> None:
-    """Without a terminal too: names and reasons stand whole."""
+def test_the_table_shows_complete_names(world: World) -> None:
+    """Also without a terminal."""
     run = catalog(world)
     assert run.returncode == 0, run.stderr
     assert all(vhd.removesuffix(".vhd") in run.stdout for vhd in world.images.values())
-    assert "Left out: 3" in run.stdout
+    assert "Skipped: 3" in run.stdout
 
 
-def test_what_the_ranges_manifests_tell_is_shown_and_their_junk_stops_nothing(world: World) -> None:
-    """One listing tells allocated bytes and digest; a manifest that is left over is passed over in silence."""
+def test_allocated_bytes_and_digest_come_from_the_ranges_manifests_and_invalid_ones_are_ignored(world: World) -> None:
+    """One listing contains both; manifests without VHD are not reported."""
     known, junk = (world.images[f"Win2016_Datacenter-Jun-{day}-2026"] for day in (5, 6))
     digest = f"sha256:{'0a' * 32}"
     container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
@@ -96,34 +96,34 @@ def test_what_the_ranges_manifests_tell_is_shown_and_their_junk_stops_nothing(wo
         container.upload_blob(manifest_name(vhd), b"of no interest here", metadata=metadata)
     run = catalog(world, "--json")
     assert run.returncode == 0, run.stderr
-    told = {image["vhd"]: (image["allocated"], image["digest"]) for image in json.loads(run.stdout)["images"]}
-    assert told == {known: (12 * MIB, digest), junk: (None, None)}
+    found = {image["vhd"]: (image["allocated"], image["digest"]) for image in json.loads(run.stdout)["images"]}
+    assert found == {known: (12 * MIB, digest), junk: (None, None)}
     assert "gone" not in run.stdout + run.stderr
     table = catalog(world).stdout
     (row,) = (line for line in table.splitlines() if known.removesuffix(".vhd") in line)
     assert "0.01 GiB" in row
 
 
-def test_a_manifest_of_a_vhd_that_was_there_before_tells_nothing(world: World) -> None:
-    """The VHD was written anew since, so neither its size nor its digest is the manifest's."""
+def test_a_manifest_of_a_replaced_vhd_is_ignored(world: World) -> None:
+    """Its size and digest are those of the earlier VHD."""
     vhd = world.images["Win2016_Datacenter-Jun-5-2026"]
     container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
     container.upload_blob(manifest_name(vhd), b"", metadata={"digest": f"sha256:{'0a' * 32}", "allocated": "512"})
-    time.sleep(1.1)  # Azure tells times in whole seconds
+    time.sleep(1.1)  # Azure returns times in whole seconds
     content = container.download_blob(vhd).readall()
     container.delete_blob(vhd)
     container.upload_blob(vhd, content, blob_type="PageBlob")
     run = catalog(world, "--json")
     assert run.returncode == 0, run.stderr
-    told = {image["vhd"]: (image["allocated"], image["digest"]) for image in json.loads(run.stdout)["images"]}
-    assert told[vhd] == (None, None)
+    found = {image["vhd"]: (image["allocated"], image["digest"]) for image in json.loads(run.stdout)["images"]}
+    assert found[vhd] == (None, None)
 
 
 @pytest.mark.parametrize("stack", ["nowhere", "../elsewhere"])
-def test_a_stack_that_is_not_here_is_wrong_usage_and_told_with_those_that_are(world: World, stack: str) -> None:
+def test_an_unknown_stack_is_wrong_usage_and_the_existing_ones_are_listed(world: World, stack: str) -> None:
     """One line, exit code 2."""
     run = catalog(world, "--stack", stack)
-    assert run.returncode == 2 and f"Stacks here: {STACK}" in run.stderr
+    assert run.returncode == 2 and f"Pass one of {STACK}" in run.stderr
     assert run.stderr.count("\n") == 1
 
 
@@ -134,10 +134,10 @@ def test_a_stack_that_is_not_here_is_wrong_usage_and_told_with_those_that_are(wo
         ("key", "arm", "listKeys", "Forbidden"),
     ],
 )
-def test_a_factory_that_refuses_is_one_line_and_exit_code_1(
+def test_denied_access_to_the_factory_is_one_line_and_exit_code_1(
     world: World, way: str, service: str, path: str, code: str
 ) -> None:
-    """No traceback, nothing on stdout, and what refused is named, whichever way storage is opened."""
+    """With each storageAuth: no traceback, nothing on standard output, and the account is named."""
     configure(world, storageAuth=way)
     refusal = {"status": 403, "code": code}
     world.cloud.set_faults([{"service": service, "path": f"{world.factory.account}/{path}", "action": refusal}])
@@ -146,12 +146,26 @@ def test_a_factory_that_refuses_is_one_line_and_exit_code_1(
     assert world.factory.account in run.stderr and run.stderr.count("\n") == 1
 
 
+def test_a_companion_that_is_larger_than_what_is_read_is_reported_as_too_large(world: World) -> None:
+    """Not as the broken JSON that its first part would be; one of exactly that size is read."""
+    container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
+    vhds = [world.images[f"Win2016_Datacenter-Jun-{day}-2026"] for day in (5, 6)]
+    for vhd, size in zip(vhds, (MIB, MIB + 1), strict=True):
+        companion = vhd.replace(".vhd", ".json")
+        content = container.download_blob(companion).readall().decode("utf-16").encode()
+        container.upload_blob(companion, content.replace(b"}", b" " * (size - len(content)) + b"}"), overwrite=True)
+    document = json.loads(catalog(world, "--json").stdout)
+    assert [image["vhd"] for image in document["images"]] == vhds[:1]
+    reasons = {left["name"]: left["reason"] for left in document["leftOut"]}
+    assert "has 1048577 bytes, more than the 1048576 of a companion" in reasons[vhds[1]]
+
+
 # Labs and lineage
 
 
 @pytest.fixture
-def told_world(world: World) -> World:
-    """That factory; an image with lineage in it, a lab that holds two of its images, and a lab that is not there."""
+def world_with_labs(world: World) -> World:
+    """That factory with an image that has lineage, a lab with two of its images, and a lab that does not exist."""
     vhd = "with-lineage.vhd"
     world.define("Ubuntu/[dim]Jammy.json")
     companion = {
@@ -181,17 +195,17 @@ def told_world(world: World) -> World:
 
 
 def listings(world: World) -> list[str]:
-    """The calls that list custom images."""
+    """Return the calls that list custom images."""
     return [call["path"] for call in world.cloud.calls() if "/customimages" in call["path"].lower()]
 
 
-def test_json_carries_what_an_image_was_made_of_without_reading_a_lab(told_world: World) -> None:
-    """Lineage, generation and data disks always; who holds it is not guessed."""
-    run = catalog(told_world, "--json")
+def test_json_contains_the_lineage_without_reading_a_lab(world_with_labs: World) -> None:
+    """Lineage, generation and data disks are always there; without labs, no holders are."""
+    run = catalog(world_with_labs, "--json")
     assert run.returncode == 0, run.stderr
-    told = json.loads(run.stdout)
-    assert listings(told_world) == []
-    jammy, *others = told["images"]
+    document = json.loads(run.stdout)
+    assert listings(world_with_labs) == []
+    jammy, *others = document["images"]
     assert jammy["lineage"] == {
         "vm": "/labs/factory/virtualmachines/jammy-vm",
         "disk": "/disks/jammy-disk",
@@ -203,91 +217,91 @@ def test_json_carries_what_an_image_was_made_of_without_reading_a_lab(told_world
     assert (jammy["generation"], jammy["dataDisks"]) == ("V2", [{"lun": 3, "vhd": "data.vhd"}])
     assert {value for image in others for value in image["lineage"].values()} == {""}
     assert [(image["generation"], image["dataDisks"]) for image in others] == [(None, [])] * 2
-    assert "unreadLabs" not in told and not any("heldBy" in image for image in told["images"])
+    assert "unreadLabs" not in document and not any("heldBy" in image for image in document["images"])
 
 
-def test_labs_are_read_if_asked_for_and_one_that_cannot_be_is_told_beside_the_others(told_world: World) -> None:
-    """In JSON and in the table; the exit code is 0, for the catalog is whole."""
-    run = catalog(told_world, "--json", "--labs")
+def test_labs_are_read_on_request_and_one_that_cannot_be_read_is_reported(world_with_labs: World) -> None:
+    """In JSON and in the table; the exit code is 0, because the catalog is complete."""
+    run = catalog(world_with_labs, "--json", "--labs")
     assert run.returncode == 0, run.stderr
-    told = json.loads(run.stdout)
-    lab = {"lab": "web-team", "subscriptionId": told_world.subscription}
-    assert {image["name"]: image["heldBy"] for image in told["images"]} == {
+    document = json.loads(run.stdout)
+    lab = {"lab": "web-team", "subscriptionId": world_with_labs.subscription}
+    assert {image["name"]: image["heldBy"] for image in document["images"]} == {
         "Ubuntu_Jammy-Jun-10-2026": [{**lab, "image": "[red]other", "state": "Creating"}],
         "Win2016_Datacenter-Jun-6-2026": [],
         "Win2016_Datacenter-Jun-5-2026": [{**lab, "image": "Win2016_Datacenter-Jun-5-2026", "state": "Succeeded"}],
     }
-    ((gone),) = told["unreadLabs"]
+    ((gone),) = document["unreadLabs"]
     assert gone["lab"] == "gone" and "not found in subscription" in gone["reason"]
-    table = catalog(told_world, "--labs")
+    table = catalog(world_with_labs, "--labs")
     assert table.returncode == 0, table.stderr
     (row,) = (line for line in table.stdout.splitlines() if "Ubuntu_Jammy-Jun-10-2026" in line)
     assert "Ubuntu/[dim]Jammy.json" in row and "web-team: [red]other, Creating" in row
     assert "jammy-vm > jammy-disk > 0123456789ab > https://dev.azure.com/contoso/run/1" in row
     assert "lab 'gone': not found" in table.stdout
-    assert "Labs" not in catalog(told_world).stdout
+    assert "Labs" not in catalog(world_with_labs).stdout
 
 
-def test_labs_of_a_wrong_configuration_are_not_read(told_world: World) -> None:
-    """Exit code 2 and the faults, as everywhere; without labs the configuration does not matter."""
-    (told_world.folder / "Configuration" / "labs.json").write_text('{"Labs": [{}]}', encoding="utf-8")
+def test_labs_of_an_invalid_configuration_are_not_read(world_with_labs: World) -> None:
+    """Exit code 2 with the errors; without labs, the configuration is not read."""
+    (world_with_labs.folder / "Configuration" / "labs.json").write_text('{"Labs": [{}]}', encoding="utf-8")
     for option in (("--labs",), ("--html", "page.html")):
-        run = catalog(told_world, *option)
+        run = catalog(world_with_labs, *option)
         assert run.returncode == 2 and run.stdout == "" and "labs.json:1:" in run.stderr
-    assert not (told_world.folder / "page.html").exists()
-    assert catalog(told_world).returncode == 0
+    assert not (world_with_labs.folder / "page.html").exists()
+    assert catalog(world_with_labs).returncode == 0
 
 
 # The page's file
 
 
-def test_page_and_json_are_written_in_one_run(told_world: World) -> None:
-    """JSON alone on stdout, with the labs that the page tells; nothing but the page in its folder."""
-    (told_world.folder / "out").mkdir()
-    run = catalog(told_world, "--json", "--html", "out/catalog.html")
+def test_page_and_json_are_written_in_one_run(world_with_labs: World) -> None:
+    """Standard output contains only JSON, with the labs of the page; the folder contains only the page."""
+    (world_with_labs.folder / "out").mkdir()
+    run = catalog(world_with_labs, "--json", "--html", "out/catalog.html")
     assert run.returncode == 0 and run.stderr == ""
     assert [image["name"] for image in json.loads(run.stdout)["images"] if image["heldBy"]] == [
         "Ubuntu_Jammy-Jun-10-2026",
         "Win2016_Datacenter-Jun-5-2026",
     ]
-    (page,) = (told_world.folder / "out").iterdir()
+    (page,) = (world_with_labs.folder / "out").iterdir()
     text = page.read_text("utf-8")
     assert page.name == "catalog.html" and "[red]other, Creating" in text and "</html>" in text
 
 
-def test_a_page_that_cannot_be_written_whole_leaves_the_one_that_was_there(told_world: World) -> None:
-    """Here the file may not grow as long as it must: one line, exit code 1, nothing half-written."""
-    page = told_world.folder / "out" / "catalog.html"
+def test_a_page_that_cannot_be_written_completely_keeps_the_existing_one(world_with_labs: World) -> None:
+    """Here the file size is limited: one line, exit code 1, and no partial file."""
+    page = world_with_labs.folder / "out" / "catalog.html"
     page.parent.mkdir()
-    page.write_text("of yesterday", encoding="utf-8")
-    run = catalog(told_world, "--html", "out/catalog.html", largest_file=4096)
+    page.write_text("yesterday's page", encoding="utf-8")
+    run = catalog(world_with_labs, "--html", "out/catalog.html", largest_file=4096)
     assert run.returncode == 1 and run.stdout == ""
     assert run.stderr.count("\n") == 1 and "no page is written" in run.stderr and "File too large" in run.stderr
-    assert list(page.parent.iterdir()) == [page] and page.read_text("utf-8") == "of yesterday"
-    assert catalog(told_world, "--html", "out/catalog.html").returncode == 0
+    assert list(page.parent.iterdir()) == [page] and page.read_text("utf-8") == "yesterday's page"
+    assert catalog(world_with_labs, "--html", "out/catalog.html").returncode == 0
     assert list(page.parent.iterdir()) == [page] and "</html>" in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
     ("file", "fact"),
-    [("nowhere/catalog.html", "there is no folder"), ("Configuration", "is no file"), ("x" * 300, "too long")],
+    [("nowhere/catalog.html", "does not exist"), ("Configuration", "is not a file"), ("x" * 300, "too long")],
 )
-def test_a_page_without_a_place_is_told_before_anything_is_read(told_world: World, file: str, fact: str) -> None:
+def test_an_invalid_page_file_fails_before_anything_is_read(world_with_labs: World, file: str, fact: str) -> None:
     """One line, exit code 1."""
-    told_world.cloud.clear_calls()
-    run = catalog(told_world, "--html", file)
+    world_with_labs.cloud.clear_calls()
+    run = catalog(world_with_labs, "--html", file)
     assert run.returncode == 1 and run.stdout == ""
     assert run.stderr.count("\n") == 1 and fact in run.stderr and "no page is written" in run.stderr
-    assert told_world.cloud.calls() == []
+    assert world_with_labs.cloud.calls() == []
 
 
-def test_a_factory_that_refuses_leaves_the_page_that_was_there(told_world: World) -> None:
-    """For what it holds cannot be told."""
-    page = told_world.folder / "catalog.html"
-    page.write_text("of yesterday", encoding="utf-8")
+def test_denied_access_to_the_factory_keeps_the_existing_page(world_with_labs: World) -> None:
+    """The catalog is unknown, so no page is written."""
+    page = world_with_labs.folder / "catalog.html"
+    page.write_text("yesterday's page", encoding="utf-8")
     refusal = {"status": 403, "code": "AuthorizationPermissionMismatch"}
-    path = f"{told_world.factory.account}/{FACTORY_CONTAINER}"
-    told_world.cloud.set_faults([{"service": "blob", "path": path, "action": refusal}])
-    run = catalog(told_world, "--html", "catalog.html")
+    path = f"{world_with_labs.factory.account}/{FACTORY_CONTAINER}"
+    world_with_labs.cloud.set_faults([{"service": "blob", "path": path, "action": refusal}])
+    run = catalog(world_with_labs, "--html", "catalog.html")
     assert run.returncode == 1 and run.stderr.count("\n") == 1
-    assert page.read_text("utf-8") == "of yesterday"
+    assert page.read_text("utf-8") == "yesterday's page"

@@ -1,4 +1,4 @@
-"""`imagefactory clean-vms` on the embedded cloud: saved VMs go, everything else stays and says why."""
+"""`imagefactory clean-vms` on the embedded cloud: deletes saved VMs, and keeps all others with a reason."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.factory_lab.factory_world import UBUNTU, FactoryWorld
 from tests.unit.planning.vms import disk, saved, vm
 
 
-def test_saved_vms_go_and_the_others_stay(world: FactoryWorld) -> None:
-    """With their disks; a second run has nothing to do, and the images are untouched."""
+def test_saved_vms_are_deleted_and_the_others_kept(world: FactoryWorld) -> None:
+    """With their disks; images are kept, and a second run has nothing to delete."""
     world.add_vm("saved")
     world.add_vm("new", UBUNTU)
     world.add_vm("ignored", tags={"FactoryIgnore": "true"})
@@ -36,7 +36,7 @@ def test_saved_vms_go_and_the_others_stay(world: FactoryWorld) -> None:
     assert again.code == 0 and "deleted" not in again.stdout and "unknown" in again.stdout
 
 
-def test_a_vm_that_was_made_anew_under_a_saved_ones_name_stays(world: FactoryWorld) -> None:
+def test_a_vm_that_was_recreated_under_the_same_name_is_kept(world: FactoryWorld) -> None:
     """Its disk is another one."""
     world.add_vm("golden")
     assert world.save().code == 0
@@ -47,8 +47,8 @@ def test_a_vm_that_was_made_anew_under_a_saved_ones_name_stays(world: FactoryWor
     assert saved.code == 0 and saved.row("golden")["image"].endswith("A")
 
 
-def test_a_refused_deletion_fails_that_vm_alone(world: FactoryWorld) -> None:
-    """Also where Azure accepted it and failed later; the next run deletes it."""
+def test_a_failed_deletion_does_not_stop_the_others(world: FactoryWorld) -> None:
+    """The next run deletes that VM."""
     world.add_vm("a")
     world.add_vm("b")
     assert world.save().code == 0
@@ -56,13 +56,13 @@ def test_a_refused_deletion_fails_that_vm_alone(world: FactoryWorld) -> None:
     world.cloud.set_faults([{**path, "action": {"status": 403, "code": "AuthorizationFailed"}}])
     run = world.command("clean-vms", "--json")
     assert run.code == 1 and run.results() == {"a": "failed", "b": "deleted"}
-    assert "it stays in the factory lab" in run.row("a")["message"]
+    assert "it is kept in the factory lab" in run.row("a")["message"]
     world.cloud.clear_faults()
     assert world.command("clean-vms", "--json").results() == {"a": "deleted"}
 
 
-def test_a_saved_vm_that_runs_again_stays(world: FactoryWorld) -> None:
-    """Somebody uses it."""
+def test_a_saved_vm_that_is_running_is_kept(world: FactoryWorld) -> None:
+    """It is reported."""
     world.add_vm("golden")
     assert world.save().code == 0
     world.set_power("golden", "running")
@@ -74,12 +74,12 @@ PLANNED, LATER = "2026-06-01T00:00:00.1234567Z", "2026-06-02T00:00:00.1234567Z"
 
 
 @pytest.mark.parametrize(("released", "state"), [(PLANNED, "Reserved"), (LATER, "Reserved"), (PLANNED, "Attached")])
-async def test_a_vm_that_was_started_after_the_plan_was_made_stays(released: str, state: str) -> None:
-    """Azure puts no condition on the deletion of a VM, and deletions wait for each other: its disks are read again."""
+async def test_a_vm_that_was_started_after_planning_is_kept(released: str, state: str) -> None:
+    """Deletions wait for each other, and Azure supports no condition on them, so the disks are read again."""
     machine = replace(vm(os_disk=replace(disk(released=PLANNED), id=DISK)), id=VM)
     about = {"uniqueId": "unique-vm-os", "diskState": state, "LastOwnershipUpdateTime": released}
     deleted: list[str] = []
-    refusals: list[str] = []
+    problems: list[str] = []
 
     def delete(request: web.Request) -> web.Response:
         deleted.append(request.path)
@@ -87,7 +87,7 @@ async def test_a_vm_that_was_started_after_the_plan_was_made_stays(released: str
 
     answers = {f"GET {DISK}": {"id": DISK, "properties": about}, f"DELETE {VM}": delete}
     async with connected(answers) as arm:
-        await delete_all(arm, [Deletion(machine, saved(machine))], lambda _, refusal: refusals.append(refusal))
+        await delete_all(arm, [Deletion(machine, saved(machine))], lambda _, problem: problems.append(problem))
     is_same = (released, state) == (PLANNED, "Reserved")
     assert deleted == [VM] * is_same
-    assert refusals == [""] if is_same else "was used since the plan was made; it stays" in refusals[0]
+    assert problems == [""] if is_same else "was used after planning; it is kept" in problems[0]

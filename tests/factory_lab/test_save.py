@@ -1,4 +1,4 @@
-"""`imagefactory save` on the embedded cloud: what is saved, under what name, and what is not."""
+"""`imagefactory save` on the embedded cloud: what it saves, under which name, and what it skips."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PIPELINE = {
 
 
 def today(stem: str, suffix: str = "") -> str:
-    """The name of an image that is saved today."""
+    """Return the name of an image that is saved today."""
     now = datetime.now(timezone.utc)
     return f"{stem}-{now:%b}-{now.day}-{now.year}{suffix}"
 
 
-def test_finished_vms_become_images_that_equal_their_disks_and_nothing_else_is_left(world: FactoryWorld) -> None:
-    """VHD, manifest and companion beside each other; no record, no reservation, no open disk. Then nothing is to do."""
+def test_finished_vms_become_images_that_equal_their_disks(world: FactoryWorld) -> None:
+    """Only VHD, manifest and companion remain, no record and no active access; a second run saves nothing."""
     world.add_vm("win")
     world.add_vm("linux", UBUNTU)
     saved = world.save(variables=PIPELINE)
@@ -65,8 +65,8 @@ def test_finished_vms_become_images_that_equal_their_disks_and_nothing_else_is_l
     assert {call["method"] for call in world.cloud.calls()} <= {"GET", "HEAD"}
 
 
-def test_what_was_saved_is_distributed_as_it_was_saved(world: FactoryWorld) -> None:
-    """sysPrep for generalized Windows only; the lineage becomes tags; no digest is made anew."""
+def test_saved_images_are_distributed_with_os_state_and_lineage(world: FactoryWorld) -> None:
+    """Only generalized Windows gets sysPrep; tags contain the lineage and the digest of the save."""
     world.add_vm("win")
     world.add_vm("special", "Win2016/SQL.json", tags={"ImageOsState": "Specialized"}, generalized=False)
     world.add_vm("linux", UBUNTU)
@@ -84,8 +84,8 @@ def test_what_was_saved_is_distributed_as_it_was_saved(world: FactoryWorld) -> N
     assert tags["Digest"] == saved.row("win")["digest"]
 
 
-def test_a_vm_that_is_not_ready_is_told_and_the_others_are_saved(world: FactoryWorld) -> None:
-    """Exit code 1, for a VM that was to be saved is not; once it is stopped, the next run saves it, and only it."""
+def test_a_vm_that_is_not_ready_is_reported_and_the_others_are_saved(world: FactoryWorld) -> None:
+    """Exit code 1; once the VM is stopped, the next run saves only this VM."""
     world.add_vm("running", powerState="running")
     world.add_vm("finished")
     world.add_vm("other", None)
@@ -100,8 +100,8 @@ def test_a_vm_that_is_not_ready_is_told_and_the_others_are_saved(world: FactoryW
     assert second.row("running")["image"] == today("Win2016_Datacenter", "A")
 
 
-def test_a_dry_run_tells_all_and_touches_nothing(world: FactoryWorld) -> None:
-    """Not even by opening a disk."""
+def test_a_dry_run_reports_everything_and_changes_nothing(world: FactoryWorld) -> None:
+    """It grants no access to a disk."""
     world.add_vm("finished")
     world.add_vm("running", powerState="running")
     world.cloud.clear_calls()
@@ -112,15 +112,15 @@ def test_a_dry_run_tells_all_and_touches_nothing(world: FactoryWorld) -> None:
 
 
 def test_only_the_vm_that_is_named_is_saved(world: FactoryWorld) -> None:
-    """A name that is not there is a slip of the pen: nothing is saved, exit code 2, and the names are told."""
+    """With an unknown name, nothing is saved, the exit code is 2, and the existing names are listed."""
     world.add_vm("a")
     world.add_vm("b")
     assert world.save("--vm", "A").results() == {"a": "saved"}
     wrong = world.command("save", "--vm", "c", "--vm", "a")
-    assert wrong.code == 2 and "VMs of the factory lab: a, b" in wrong.stderr
+    assert wrong.code == 2 and "VMs in the factory lab: a, b" in wrong.stderr
 
 
-def test_two_runs_at_once_give_every_image_its_own_name(world: FactoryWorld) -> None:
+def test_concurrent_runs_give_every_image_its_own_name(world: FactoryWorld) -> None:
     """Four VMs of one golden image, two runs, one day."""
     for vm in "abcd":
         world.add_vm(vm)
@@ -134,8 +134,8 @@ def test_two_runs_at_once_give_every_image_its_own_name(world: FactoryWorld) -> 
     assert set(world.companions()) == set(names) and world.leftovers() == []
 
 
-def test_two_runs_of_the_same_vm_make_one_image(world: FactoryWorld) -> None:
-    """One saves it; the other waits, and finds it saved or says who saves it. No disk stays open."""
+def test_concurrent_runs_of_the_same_vm_create_one_image(world: FactoryWorld) -> None:
+    """One saves it; the other waits and finds the image, or reports the other run. No access stays active."""
     world.add_vm("a")
     with ThreadPoolExecutor() as pool:
         runs = list(pool.map(lambda _: world.save(), range(2)))
@@ -146,8 +146,8 @@ def test_two_runs_of_the_same_vm_make_one_image(world: FactoryWorld) -> None:
     assert world.leftovers() == [] and world.open_disks() == []
 
 
-def test_names_of_the_old_scripts_images_are_not_given_again(world: FactoryWorld) -> None:
-    """Their companions, in UTF-16 and with a date in the agent's culture, stay as they are beside ours."""
+def test_names_of_the_old_scripts_images_are_not_reused(world: FactoryWorld) -> None:
+    """Their companions, in UTF-16 and with dates in the agent's culture, are kept unchanged."""
     name, vhd = today("Win2016_Datacenter"), "11111111-0000-4000-8000-000000000001.vhd"
     companion = {
         "imageName": name,
@@ -167,8 +167,8 @@ def test_names_of_the_old_scripts_images_are_not_given_again(world: FactoryWorld
     assert [each["name"] for each in document["images"]] == [today("Win2016_Datacenter", "A"), name]
 
 
-def test_a_disk_that_somebody_else_has_open_is_left_to_them(world: FactoryWorld) -> None:
-    """It is reported with how to end that, and their access goes on."""
+def test_a_disk_with_access_granted_to_another_user_is_not_saved(world: FactoryWorld) -> None:
+    """It is reported with the command that revokes the access, which stays active."""
     world.add_vm("a")
     address = world.grant("a")
     run = world.save()
@@ -176,10 +176,10 @@ def test_a_disk_that_somebody_else_has_open_is_left_to_them(world: FactoryWorld)
     assert requests.head(address, headers={"x-ms-version": "2021-12-02"}, timeout=10).status_code == 200
 
 
-def test_data_disks_are_told_and_saved_on_demand_and_distribution_says_what_becomes_of_them(
+def test_data_disks_are_reported_and_saved_on_request_and_labs_do_not_get_them(
     world: FactoryWorld,
 ) -> None:
-    """DevTest Labs makes an image of one VHD."""
+    """DevTest Labs creates an image from one VHD."""
     data = {"sizeBytes": 16 * MIB, "allocatedBytes": 2 * MIB}
     world.add_vm("a", dataDisks=[{"lun": 0, **data}, {"lun": 3, **data}])
     assert "only its OS disk is saved" in world.save("--dry-run").document["warnings"][0]
@@ -208,10 +208,10 @@ def test_data_disks_are_told_and_saved_on_demand_and_distribution_says_what_beco
         ({"generalized": False}, {}, "Generalized"),
     ],
 )
-def test_the_os_state_is_found_in_the_order_of_who_knows_best(
+def test_the_os_state_comes_from_instance_view_then_tag_then_golden_image(
     world: FactoryWorld, machine: dict[str, Any], metadata: dict[str, str], state: str
 ) -> None:
-    """Instance view, tag, golden image, the old scripts' assumption; the companion tells it."""
+    """Without any of them it is generalized, as the old scripts assume; the companion contains it."""
     world.add_vm("a", **machine)
     golden = world.folder / "Configuration" / "GoldenImages" / WINDOWS
     golden.write_text(json.dumps({"metadata": metadata}), encoding="utf-8")
@@ -220,16 +220,16 @@ def test_the_os_state_is_found_in_the_order_of_who_knows_best(
     assert world.companions()[saved.row("a")["image"]]["osState"] == state
 
 
-def test_generation_2_is_recorded_and_warned_of(world: FactoryWorld) -> None:
-    """With what DevTest Labs does with it."""
+def test_generation_2_is_recorded_with_a_warning(world: FactoryWorld) -> None:
+    """The warning says how DevTest Labs creates its images."""
     world.add_vm("a", hyperVGeneration="V2")
     saved = world.save()
     assert saved.code == 0 and "created as generation 1" in saved.document["warnings"][0]
     assert world.companions()[saved.row("a")["image"]]["hyperVGeneration"] == "V2"
 
 
-def test_without_json_a_person_reads_a_table_and_progress_is_not_on_standard_output(world: FactoryWorld) -> None:
-    """In a log, progress is a line now and then."""
+def test_without_json_a_table_is_printed_and_progress_is_not_on_standard_output(world: FactoryWorld) -> None:
+    """In a log, progress is a line for each tenth."""
     world.add_vm("golden-vm")
     run = world.command("save")
     assert run.code == 0, run.stderr

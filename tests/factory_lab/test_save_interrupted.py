@@ -1,4 +1,4 @@
-"""Saves that are cut off or refused at each step: nothing stays open, nothing is lost, the next run goes on."""
+"""Saves that are interrupted or denied at each step: access is revoked, nothing is lost, the next run resumes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ DISK_SIZE: dict[str, Any] = {"sizeBytes": 48 * MIB, "allocatedBytes": 24 * MIB}
 REFUSED = {"status": 403, "code": "AuthorizationPermissionMismatch"}
 
 
-def is_whole(world: FactoryWorld, vm: str = "golden") -> bool:
-    """Whether the one image of the factory equals the VM's disk, and nothing unfinished is left beside it."""
+def is_complete(world: FactoryWorld, vm: str = "golden") -> bool:
+    """Return whether the only image equals the VM's disk; fail if the save left something unfinished."""
     ((_, companion),) = world.companions().items()
     content = world.bytes_of(world.factory, FACTORY_CONTAINER, companion["vhdFileName"])
     assert world.leftovers() == [] and world.open_disks() == []
@@ -34,10 +34,8 @@ def is_whole(world: FactoryWorld, vm: str = "golden") -> bool:
 @pytest.mark.parametrize(
     "step", [RECORD, NAME, GRANT, CREATE, RANGE, MARK, {**MARK, "nth": 2}, COMPANION], ids=lambda step: str(step)
 )
-def test_a_step_that_is_refused_fails_that_vm_alone_and_the_next_run_goes_on(
-    world: FactoryWorld, step: dict[str, Any]
-) -> None:
-    """One line says why; every disk is closed; there is no companion of the VM that failed."""
+def test_a_denied_step_fails_only_that_vm_and_the_next_run_resumes(world: FactoryWorld, step: dict[str, Any]) -> None:
+    """One line gives the reason; access is revoked, and the failed VM has no companion."""
     world.add_vm("golden")
     world.cloud.set_faults([{**step, "times": (step.get("nth") and 1) or None, "action": REFUSED}])
     run = world.save()
@@ -49,22 +47,22 @@ def test_a_step_that_is_refused_fails_that_vm_alone_and_the_next_run_goes_on(
     again = world.save()
     assert again.code == 0, again.stdout
     assert not held or held == {again.row("golden")["image"]}, "it keeps its name"
-    assert is_whole(world)
+    assert is_complete(world)
 
 
 @pytest.mark.parametrize("step", [GRANT, CREATE, RANGE, MARK, COMPANION, REVOKE], ids=lambda step: str(step["path"]))
-def test_a_step_that_fails_once_is_tried_again(world: FactoryWorld, step: dict[str, Any]) -> None:
-    """A service that fails for a moment fails nothing."""
+def test_a_step_that_fails_once_is_retried(world: FactoryWorld, step: dict[str, Any]) -> None:
+    """A temporary error of a service fails no VM."""
     world.add_vm("golden")
     world.cloud.set_faults([{**step, "times": 1, "action": {"status": 503, "code": "ServerBusy"}}])
     run = world.save()
     assert run.code == 0, run.stdout
     assert [rule["hits"] for rule in world.cloud.faults()] == [1]
-    assert is_whole(world)
+    assert is_complete(world)
 
 
 def test_access_that_cannot_be_revoked_is_an_error_and_the_next_run_revokes_it(world: FactoryWorld) -> None:
-    """Told with what follows from it; also where the next run is about another VM."""
+    """The error names the consequence; a run for another VM revokes it too."""
     world.add_vm("golden")
     world.add_vm("other", "Ubuntu/Jammy.json")
     world.cloud.set_faults([{**REVOKE, "action": {"status": 403, "code": "AuthorizationFailed"}}])
@@ -81,10 +79,10 @@ def test_access_that_cannot_be_revoked_is_an_error_and_the_next_run_revokes_it(w
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_closes_the_disk_first_and_the_next_run_moves_only_the_rest(
+def test_a_signal_revokes_access_and_the_next_run_copies_only_the_rest(
     world: FactoryWorld, number: signal.Signals
 ) -> None:
-    """Exit code 128 and the signal's number; the report tells what was interrupted."""
+    """Exit code 128 plus the signal's number; the report shows what was interrupted."""
     world.add_vm("golden", **DISK_SIZE)
     world.cloud.set_latencies({"pageSeconds": 0.05})
     world.cloud.set_faults([{**RANGE, "offset": 20 * MIB, "action": {"delaySeconds": 8}}])
@@ -96,7 +94,7 @@ def test_a_signal_closes_the_disk_first_and_the_next_run_moves_only_the_rest(
     world.cloud.clear_calls()
     assert world.save().code == 0
     assert world.moved() > 0 and first + world.moved() < 30 * MIB
-    assert is_whole(world)
+    assert is_complete(world)
 
 
 MOMENTS: dict[str, Any] = {
@@ -110,8 +108,8 @@ MOMENTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_after_a_kill_the_next_run_revokes_goes_on_and_ends(world: FactoryWorld, moment: str) -> None:
-    """Whenever it came: one image, equal to the disk, under the first run's name."""
+def test_after_a_kill_the_next_run_revokes_access_resumes_and_finishes(world: FactoryWorld, moment: str) -> None:
+    """After a kill at any moment: one image that equals the disk, under the first run's name."""
     world.add_vm("golden", **DISK_SIZE)
     world.cloud.set_latencies({"pageSeconds": 0.1})
     delays = [GRANT, CREATE, MARK, COMPANION, {**NAME, "method": "DELETE"}]
@@ -125,11 +123,11 @@ def test_after_a_kill_the_next_run_revokes_goes_on_and_ends(world: FactoryWorld,
     again = world.save()
     assert again.code == 0, again.stdout
     assert not names or names == {again.row("golden")["image"]}
-    assert is_whole(world)
+    assert is_complete(world)
 
 
-def test_a_disk_that_a_killed_run_left_open_is_closed_by_a_run_about_another_vm(world: FactoryWorld) -> None:
-    """And the save goes on when its VM is named again. The dead run's lease ends by itself."""
+def test_access_left_active_by_a_killed_run_is_revoked_by_a_run_for_another_vm(world: FactoryWorld) -> None:
+    """A save of its own VM then resumes. The killed run's lease expires."""
     world.add_vm("golden", **DISK_SIZE)
     world.add_vm("other", "Ubuntu/Jammy.json")
     world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})
@@ -144,8 +142,8 @@ def test_a_disk_that_a_killed_run_left_open_is_closed_by_a_run_about_another_vm(
     assert 0 < world.moved() < 24 * MIB
 
 
-def test_a_disk_that_was_in_use_since_a_save_was_cut_off_is_copied_anew(world: FactoryWorld) -> None:
-    """What was moved may be of another state of the disk; Azure puts no conditions on its content."""
+def test_a_disk_that_was_used_after_an_interrupted_save_is_copied_again(world: FactoryWorld) -> None:
+    """The copied ranges may differ from the disk; Azure supports no conditions on its content."""
     world.add_vm("golden", **DISK_SIZE)
     world.cloud.set_limits({"blobBytesPerSecond": 6 * MIB, "queueSeconds": 60})
     world.interrupted(lambda: world.called("PUT", ".copying.json.gz"), signal.SIGINT)
@@ -156,4 +154,4 @@ def test_a_disk_that_was_in_use_since_a_save_was_cut_off_is_copied_anew(world: F
     run = world.save()
     assert run.code == 0 and any("restarts" in text for text in run.document["warnings"]), run.stdout
     assert world.moved() > 24 * MIB
-    assert is_whole(world)
+    assert is_complete(world)

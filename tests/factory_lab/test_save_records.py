@@ -1,6 +1,6 @@
-"""Records of saves that somebody else wrote: what they name is a disk, or is sent nowhere, and none blocks for ever.
+"""Records of saves written by other users: no request uses an id that is not a disk, and no record blocks forever.
 
-Whoever may write to the factory's storage can write them, and every save and prune reads them.
+All who can write to the factory's storage can write them, and every save and prune reads them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 def record(world: World, *ids: str, guid: str = GUID) -> ContainerClient:
-    """Somebody writes a record that names these as disks that may be open."""
+    """Write a record that names these ids as disks with active access, like another user does."""
     container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
     if not container.exists():
         container.create_container()
@@ -31,7 +31,7 @@ def record(world: World, *ids: str, guid: str = GUID) -> ContainerClient:
 
 
 def strays(world: FactoryWorld, vm: str = "prod") -> list[str]:
-    """Texts that lead a POST to another host, or turn it into the stopping or the deletion of a VM."""
+    """Return strings that send a POST to another host, or that stop or delete a VM with it."""
     compute = str(world.machines()[vm]["properties"]["computeId"])
     return [
         ".attacker.example/x",
@@ -44,15 +44,15 @@ def strays(world: FactoryWorld, vm: str = "prod") -> list[str]:
 
 
 def add_others(world: FactoryWorld) -> None:
-    """VMs that are nobody's business: one runs, the disk of the other is open."""
+    """Add two VMs that are not to be saved: one runs, the disk of the other has active access."""
     world.add_vm("prod", None)
     world.set_power("prod", "running")
     world.add_vm("idle", None)
     world.grant("idle")
 
 
-def is_unasked(world: FactoryWorld) -> bool:
-    """Whether the resource manager was asked to change nothing but the access to disks."""
+def changed_only_access(world: FactoryWorld) -> bool:
+    """Return whether the calls that change something only grant and revoke access to disks."""
     changes = [
         call["path"].partition("?")[0]
         for call in world.cloud.calls()
@@ -61,14 +61,14 @@ def is_unasked(world: FactoryWorld) -> bool:
     return {path.rpartition("/")[2] for path in changes} <= {"beginGetAccess", "endGetAccess"}
 
 
-def test_what_a_record_names_is_a_disk_or_is_sent_nowhere(world: FactoryWorld) -> None:
-    """The rest of that record is carried out, the VMs are saved, and the run says which record it is, once."""
+def test_no_request_uses_an_id_of_a_record_that_is_not_a_disk(world: FactoryWorld) -> None:
+    """The disks of the record are handled, the VMs are saved, and the run reports the record once."""
     world.add_vm("golden")
     add_others(world)
     record(world, *strays(world), world.disk_id("idle"), *strays(world))
     world.cloud.clear_calls()
     run = world.save()
-    assert is_unasked(world)
+    assert changed_only_access(world)
     assert run.code == 1 and run.results() == {"golden": "saved", "idle": "not tagged", "prod": "not tagged"}, (
         run.stdout + run.stderr
     )
@@ -80,23 +80,23 @@ def test_what_a_record_names_is_a_disk_or_is_sent_nowhere(world: FactoryWorld) -
     assert "disks" not in world.blobs()[f"{GUID}.save"]
 
 
-def test_a_dry_run_tells_of_such_a_record_and_leaves_it(world: FactoryWorld) -> None:
-    """It names no disk that is left open."""
+def test_a_dry_run_reports_such_a_record_and_keeps_it(world: FactoryWorld) -> None:
+    """It lists no disk with active access."""
     record(world, ".attacker.example/x")
     run = world.save("--dry-run")
     assert run.code == 1 and len(run.document["failures"]) == 1 and run.document["accessLeftOpen"] == []
     assert "disks" in world.blobs()[f"{GUID}.save"]
 
 
-def test_the_record_of_the_disk_that_is_saved_may_be_such_a_one(world: FactoryWorld) -> None:
-    """Its VM is saved all the same, and the record goes as always."""
+def test_a_vm_is_saved_even_if_its_own_record_is_such_a_one(world: FactoryWorld) -> None:
+    """The record is deleted as usual."""
     world.add_vm("golden")
     add_others(world)
     guid = world.save("--dry-run").row("golden")["vhd"].removesuffix(".vhd")
     record(world, *strays(world), guid=guid)
     world.cloud.clear_calls()
     run = world.save()
-    assert is_unasked(world) and world.leftovers() == []
+    assert changed_only_access(world) and world.leftovers() == []
     assert run.code == 1 and run.results()["golden"] == "saved", run.stdout
     assert f"{guid}.save" in run.document["failures"][0]
     assert world.save().code == 0
@@ -106,12 +106,12 @@ def test_the_record_of_the_disk_that_is_saved_may_be_such_a_one(world: FactoryWo
 def pruned(
     fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
 ) -> PruneWorld:
-    """A factory that is pruned, and has VMs."""
+    """A factory with VMs, to prune."""
     return PruneWorld(FactoryWorld(fresh_cloud, shell, accounts, project_folder, python))
 
 
-def test_a_prune_deletes_such_a_record_and_warns_of_it(pruned: PruneWorld) -> None:
-    """Nothing is sent to what it names; the disk that it names as well is closed; what else is to go, goes."""
+def test_a_prune_deletes_such_a_record_with_a_warning(pruned: PruneWorld) -> None:
+    """It uses only the ids of disks, revokes their access, and deletes the rest of its plan."""
     world = pruned.world
     assert isinstance(world, FactoryWorld)
     add_others(world)
@@ -120,7 +120,9 @@ def test_a_prune_deletes_such_a_record_and_warns_of_it(pruned: PruneWorld) -> No
     record(world, guid=other)
     world.cloud.clear_calls()
     run = pruned.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and run.results() == {f"{GUID}.save": "deleted", f"{other}.save": "deleted"}, run.out + run.err
-    (told,) = [text for text in run.told["warnings"] if GUID in text]
-    assert "not an id of a Microsoft.Compute/disks" in told
-    assert is_unasked(world) and world.open_disks() == [] and world.leftovers() == []
+    assert run.code == 0 and run.results() == {f"{GUID}.save": "deleted", f"{other}.save": "deleted"}, (
+        run.stdout + run.stderr
+    )
+    (message,) = [text for text in run.document["warnings"] if GUID in text]
+    assert "not an id of a Microsoft.Compute/disks" in message
+    assert changed_only_access(world) and world.open_disks() == [] and world.leftovers() == []

@@ -1,4 +1,4 @@
-"""VMs that are used after or during their save: no older state of a disk passes for the present one."""
+"""VMs that are used after or during their save: no earlier state of a disk counts as the current one."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from tests.unit.planning.vms import disk
 
 DATA_DISK = {"lun": 2, "sizeBytes": 16 * MIB, "allocatedBytes": 2 * MIB}
 NEVER = {"delaySeconds": 60, "drop": True}
-"""The request is held up until its sender is dead, and comes to nothing."""
+"""The request is delayed until its sender is killed, and then dropped."""
 
 STEPS: dict[str, dict[str, Any]] = {
     "whole": {**MARK, "nth": 1},
     "facts": {**MARK, "nth": 2},
     "companion": {**COMPANION, "nth": 1},
 }
-"""What the first save does not get done any more: its marks in their order."""
+"""The steps that the first save does not complete: its marks in order."""
 
 
 def saved_content(world: FactoryWorld, suffix: str = ".vhd") -> bytes:
-    """What the VHD of the one image holds."""
+    """Return the content of the only image's VHD."""
     ((_, companion),) = world.companions().items()
     return world.bytes_of(world.factory, FACTORY_CONTAINER, companion["vhdFileName"].replace(".vhd", suffix))
 
 
 def seen(world: FactoryWorld, step: str) -> bool:
-    """Whether all that comes before a step is done."""
+    """Return whether all marks before a step are set."""
     vhds = [about for name, about in world.blobs().items() if name.endswith(".vhd")]
     if step == "whole":
         return any(name.endswith(".ranges.json.gz") for name in world.blobs())
     return any("imagename" in about if step == "companion" else about["imagefactorystate"] == "whole" for about in vhds)
 
 
-def is_the_disk(world: FactoryWorld, vm: str = "golden") -> None:
-    """The one image is the disk as it is now, everything tells so, and its VM may go."""
+def check_image_is_the_disk(world: FactoryWorld, vm: str = "golden") -> None:
+    """Check that the only image is the current disk, with matching metadata, and that its VM can be deleted."""
     assert saved_content(world) == world.disk_bytes(vm)
     assert world.leftovers() == [] and world.open_disks() == []
     ((name, companion),) = world.companions().items()
@@ -55,8 +55,8 @@ def is_the_disk(world: FactoryWorld, vm: str = "golden") -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_save_that_ended_before_it_was_done_is_not_taken_for_the_present_disk(world: FactoryWorld, step: str) -> None:
-    """The VM was used meanwhile: its disk is copied anew, with a warning, whatever mark was set last."""
+def test_an_unfinished_save_does_not_count_for_a_disk_that_was_used_since(world: FactoryWorld, step: str) -> None:
+    """The disk is copied again with a warning, whichever mark was set last."""
     world.add_vm("golden", dataDisks=[DATA_DISK])
     late = {"nth": 3} if step == "facts" else {}  # both disks' marks come before
     world.cloud.set_faults([{**STEPS[step], **late, "action": REFUSED}])
@@ -70,33 +70,33 @@ def test_a_save_that_ended_before_it_was_done_is_not_taken_for_the_present_disk(
     assert any("copied anew" in text or "restarts" in text for text in run.document["warnings"]), run.stdout
     assert b"written since" in saved_content(world)
     assert saved_content(world, ".lun2.vhd") == world.disk_bytes("golden", 2)
-    is_the_disk(world)
+    check_image_is_the_disk(world)
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("is_used", [True, False], ids=["used", "untouched"])
 def test_a_kill_between_the_marks_loses_nothing(world: FactoryWorld, step: str, is_used: bool) -> None:
-    """What was copied counts only while the disk is the same."""
+    """Copied ranges count only while the disk is unchanged."""
     world.add_vm("golden")
     world.cloud.set_faults([{**STEPS[step], "action": NEVER}])
     killed = world.interrupted(lambda: seen(world, step), signal.SIGKILL)
     assert killed.code == -signal.SIGKILL
     world.cloud.clear_faults()
     world.end_leases()
-    world.close("golden")
+    world.revoke("golden")
     if is_used:
         world.use("golden")
     world.cloud.clear_calls()
     run = world.save()
     assert run.code == 0 and run.results() == {"golden": "saved"}, run.stdout
-    if step != "whole":  # before it, nothing vouches for what a killed run moved
+    if step != "whole":  # before this mark, the ranges of a killed run do not count
         assert (world.moved() > 5 * MIB) is is_used
     assert bool(run.document["warnings"]) is is_used, run.stdout
-    is_the_disk(world)
+    check_image_is_the_disk(world)
 
 
-def test_what_an_earlier_attempt_told_of_the_image_does_not_outlive_it(world: FactoryWorld) -> None:
-    """Facts of data disks that the image has no more would let its VM go with them."""
+def test_data_disks_of_an_earlier_attempt_are_not_in_the_image(world: FactoryWorld) -> None:
+    """Otherwise clean-vms would delete the VM with data disks that are not saved."""
     world.add_vm("golden", dataDisks=[DATA_DISK])
     world.cloud.set_faults([{**COMPANION, "action": REFUSED}])
     assert world.save("--with-data-disks").code == 1
@@ -108,8 +108,8 @@ def test_what_an_earlier_attempt_told_of_the_image_does_not_outlive_it(world: Fa
     assert run.results() == {"golden": "reported"} and "without its data disks" in run.row("golden")["message"]
 
 
-def test_a_companion_whose_vhd_is_gone_makes_no_image_of_an_unfinished_one(world: FactoryWorld) -> None:
-    """Somebody deleted the VHD alone; a save that is cut off then leaves no image, and the next one saves the VM."""
+def test_a_companion_without_its_vhd_does_not_turn_an_unfinished_vhd_into_an_image(world: FactoryWorld) -> None:
+    """After the VHD was deleted, an interrupted save leaves no image, and the next one saves the VM."""
     world.add_vm("golden")
     vhd = world.save().row("golden")["vhd"]
     world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd).delete_blob()
@@ -120,11 +120,11 @@ def test_a_companion_whose_vhd_is_gone_makes_no_image_of_an_unfinished_one(world
     assert world.command("clean-vms", "--json").results() == {"golden": "kept"}
     world.cloud.clear_faults()
     assert world.save().results() == {"golden": "saved"}
-    is_the_disk(world)
+    check_image_is_the_disk(world)
 
 
-def test_a_vm_that_was_used_after_it_was_saved_is_told_of_and_stays(world: FactoryWorld) -> None:
-    """`save` says what the image lacks, `clean-vms` keeps the VM; once the image is deleted, a new one takes it all."""
+def test_a_vm_that_was_used_after_its_save_is_reported_and_kept(world: FactoryWorld) -> None:
+    """`save` warns, `clean-vms` keeps the VM; once the image is deleted, the VM is saved again."""
     world.add_vm("golden")
     first = world.save()
     name, guid = first.row("golden")["image"], first.row("golden")["vhd"].removesuffix(".vhd")
@@ -143,11 +143,11 @@ def test_a_vm_that_was_used_after_it_was_saved_is_told_of_and_stays(world: Facto
         container.delete_blob(blob)
     assert world.save().results() == {"golden": "saved"}
     assert b"written since" in saved_content(world)
-    is_the_disk(world)
+    check_image_is_the_disk(world)
 
 
-def test_a_data_disk_that_was_saved_and_used_since_keeps_its_vm(world: FactoryWorld) -> None:
-    """Its state is recorded beside its file."""
+def test_a_vm_whose_data_disk_was_used_after_its_save_is_kept(world: FactoryWorld) -> None:
+    """The companion records the state of each data disk."""
     world.add_vm("golden", dataDisks=[DATA_DISK])
     assert world.save("--with-data-disks").code == 0
     ((_, companion),) = world.companions().items()
@@ -157,7 +157,7 @@ def test_a_data_disk_that_was_saved_and_used_since_keeps_its_vm(world: FactoryWo
 
 
 def test_an_image_of_an_older_version_is_compared_by_its_age(world: FactoryWorld) -> None:
-    """It records no state of its disk; a VM that was used after its VHD was made stays."""
+    """It has no state of its disk; a VM that was used after the VHD was created is kept."""
     world.add_vm("golden")
     vhd = world.save().row("golden")["vhd"]
     blob = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd)
@@ -168,23 +168,23 @@ def test_an_image_of_an_older_version_is_compared_by_its_age(world: FactoryWorld
     assert world.command("clean-vms", "--json").results() == {"golden": "reported"}
 
 
-def test_a_disk_of_which_azure_does_not_tell_when_it_was_in_use_is_never_the_same() -> None:
-    """No earlier copy of it counts then; with what Azure tells, only one of the same state."""
-    told, untold = disk(released="2026-06-01T00:00:00Z"), disk()
-    assert disk_version(told, "etag") == disk_version(told, "etag") != disk_version(told, "other")
-    assert disk_version(told, "etag") != disk_version(disk(released="2026-06-02T00:00:00Z"), "etag")
-    assert disk_version(untold, "etag") != disk_version(untold, "etag")
+def test_a_disk_without_the_time_of_its_last_use_has_another_version_each_time() -> None:
+    """No earlier copy of it counts; with that time, only a copy of the same state does."""
+    known, unknown = disk(released="2026-06-01T00:00:00Z"), disk()
+    assert disk_version(known, "etag") == disk_version(known, "etag") != disk_version(known, "other")
+    assert disk_version(known, "etag") != disk_version(disk(released="2026-06-02T00:00:00Z"), "etag")
+    assert disk_version(unknown, "etag") != disk_version(unknown, "etag")
 
 
 def save_that_waits(world: FactoryWorld, vhd: str, meanwhile: Callable[[], None]) -> Ended:
-    """A save that has made its plan and waits for another run; then `meanwhile` comes, and that run ends."""
+    """Run a save that has planned and waits for another run; run `meanwhile`, then end the other run."""
     record = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd.replace(".vhd", ".save"))
     if not record.exists():
         record.upload_blob(b"")
     lease = BlobLeaseClient(record)
     lease.acquire()
     world.cloud.clear_calls()
-    process = world.begin("save", "--json")
+    process = world.launch("save", "--json")
     while not any(".save" in call["path"] and call["status"] == 409 for call in world.cloud.calls()):
         assert process.poll() is None, "it did not wait"
         time.sleep(0.01)
@@ -194,10 +194,8 @@ def save_that_waits(world: FactoryWorld, vhd: str, meanwhile: Callable[[], None]
     return Ended(process.returncode, stdout, stderr)
 
 
-def test_a_vm_that_is_used_between_plan_and_copy_is_saved_as_it_is_then(
-    world: FactoryWorld,
-) -> None:
-    """What the plan read of the disk is old by then; its state while it is open decides what counts."""
+def test_a_vm_that_is_used_between_plan_and_copy_is_saved_with_the_changes(world: FactoryWorld) -> None:
+    """The state of the disk while access is granted decides, not the plan's."""
     world.add_vm("golden")
     world.cloud.set_faults([{**COMPANION, "action": REFUSED}])
     failed = world.save()
@@ -206,13 +204,11 @@ def test_a_vm_that_is_used_between_plan_and_copy_is_saved_as_it_is_then(
     run = save_that_waits(world, failed.row("golden")["vhd"], lambda: world.use("golden"))
     assert run.code == 0 and run.results() == {"golden": "saved"}, run.stdout
     assert b"written since" in saved_content(world)
-    is_the_disk(world)
+    check_image_is_the_disk(world)
 
 
-def test_an_image_that_another_run_made_of_an_older_state_is_warned_of(
-    world: FactoryWorld,
-) -> None:
-    """The VM was used while this run waited for that one."""
+def test_a_warning_says_that_another_run_saved_an_older_state(world: FactoryWorld) -> None:
+    """The VM was used while this run waited for the other one."""
     world.add_vm("golden")
     vhd = world.save().row("golden")["vhd"]
     companion = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, vhd.replace(".vhd", ".json"))

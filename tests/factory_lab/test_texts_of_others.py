@@ -1,4 +1,4 @@
-"""What others write on the factory lab's VMs is told by `save` and `clean-vms` as text, not as markup or commands."""
+"""`save` and `clean-vms` print strings from others as text, not as markup or commands."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ TAGS = {"one": f"a[/b] {SET_VARIABLE}.json", "two": "x\n::add-mask::x.json", "th
 
 
 @pytest.mark.parametrize("json", [[], ["--json"]])
-def test_tags_of_vms_are_told_as_they_are_and_start_nothing(world: FactoryWorld, json: list[str]) -> None:
-    """In the table, in the lines below it, and in the document."""
+def test_tags_of_vms_are_printed_as_text_and_execute_nothing(world: FactoryWorld, json: list[str]) -> None:
+    """In the table, in the lines below it, and in JSON."""
     world.add_vm("golden")
     for name, tag in TAGS.items():
         world.add_vm(name, None, tags={"ImagePath": tag})

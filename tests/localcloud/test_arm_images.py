@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from azure.core.exceptions import HttpResponseError
@@ -232,6 +233,28 @@ async def test_a_bad_body_is_rejected_with_its_reason(world: World, name: str, b
     status, answer, _ = await world.call("PUT", f"{IMAGES}/{name}", json=body)
     assert status == 400
     assert answer["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["C++", "_a", "a-", "a.", "a b", "a(1)", "Büro", "a" * 81])
+async def test_a_name_outside_of_the_rule_of_devtest_labs_is_rejected_with_it(world: World, name: str) -> None:
+    """Before the VHD is read."""
+    target = f"{IMAGES}/{quote(name)}"
+    status, answer, _ = await world.call("PUT", target, json=image_body(world.blobs.put_vhd("targetone", "a.vhd")))
+    rule = r"The entity name 'name' is invalid according to its validation rule: ^[^_\W][\w-._]{0,79}(?<![-.])$."
+    assert (status, answer["error"]["message"]) == (400, rule)
+    assert (await world.call("GET", target))[0] == 404
+
+
+async def test_an_image_that_exists_keeps_a_name_outside_of_the_rule(world: World) -> None:
+    """It was created when its name was valid: it is read, changed and deleted."""
+    world.seed(lab("Seeded", images=[{"name": "Win (Core)", "tags": {"ImagePath": "Win.json"}}]))
+    target = f"{lab_path('Seeded')}/customimages/{quote('Win (Core)')}"
+    status, image, _ = await world.call("GET", target)
+    assert (status, image["name"]) == (200, "Win (Core)")
+    body = {key: image[key] for key in ("properties", "tags") if key in image}
+    assert (await world.call("PUT", target, json=body))[0] in (200, 201)
+    _, _, deletion = await world.call("DELETE", target)
+    assert (await world.ended(deletion))["status"] == "Succeeded"
 
 
 async def test_a_body_that_is_not_json_is_rejected(world: World) -> None:

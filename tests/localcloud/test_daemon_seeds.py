@@ -126,8 +126,8 @@ def test_an_invalid_machine_is_not_seeded(change: dict[str, Any], words: str) ->
 
 
 def test_the_documented_seed_is_valid_and_its_actions_are_complete() -> None:
-    """The example of docs/embedded-cloud.md parses, and its table of actions lists every action."""
-    text = (Checkout.here().root / "docs" / "embedded-cloud.md").read_text(encoding="utf-8")
+    """The example of docs/development/embedded-cloud.md parses, and its table of actions lists every action."""
+    text = (Checkout.here().root / "docs" / "development" / "embedded-cloud.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     document = parse_seed(json.loads(example))
     assert document.accounts() == ["factorystore", "webteamstore", "sparestore"]

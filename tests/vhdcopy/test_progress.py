@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.cli.progress import CopyProgress
+from imagefactory.cli.progress import copy_progress
 from imagefactory.copying.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
 from imagefactory.copying.totals import GIB, KIB, MIB, Totals, describe, size
 from providers.vhdcopy.progress import LIVE_SECONDS, EngineLog, Row
@@ -112,7 +112,7 @@ def test_the_totals_of_small_disks_are_not_zero_mebibytes() -> None:
 def test_save_shows_a_small_disk_in_kib(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The lines of `save` in a log have the same form as the rows of the plugin."""
     monkeypatch.setenv("CI", "true")
-    with CopyProgress() as progress:
+    with copy_progress() as progress:
         progress.show("vm", Progress(350 * KIB, 700 * KIB))
     assert "vm: 50 % 350/700 KiB" in capsys.readouterr().err
 

@@ -18,7 +18,7 @@ from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs, metadata_of
 from imagefactory.azure.storage.listings import ListedBlob, listed
-from imagefactory.diagnostics import Diagnostic
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.catalog import Catalog, build_catalog, companions_to_read
 from imagefactory.images.companions import VhdBlob
 from imagefactory.images.ranges_manifest import SUFFIX, manifest_name
@@ -61,7 +61,7 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
     gate = asyncio.Semaphore(_READS_AT_ONCE)
     # Azure rejects a range of an empty blob; build_catalog reports what was not read.
     names = [name for name in companions_to_read(vhds, documents) if documents[name]]
-    contents = await asyncio.gather(*(_read(container, name, gate) for name in names))
+    contents = await asyncio.gather(*(_read(container, name, documents[name], gate) for name in names))
     return build_catalog(vhds, dict(zip(names, contents, strict=True)), documents)
 
 
@@ -71,16 +71,19 @@ async def saved_names(accounts: StorageAccounts, account_id: str) -> frozenset[s
     return frozenset(unquote(blob.metadata["imagename"]) for blob in blobs if "imagename" in blob.metadata)
 
 
-async def _read(container: ContainerClient, name: str, gate: asyncio.Semaphore) -> bytes | Diagnostic:
+async def _read(container: ContainerClient, name: str, size: int, gate: asyncio.Semaphore) -> bytes | Diagnostic:
     subject, consequence = f"companion '{name}'", "its image is not distributed to more labs, and labs keep theirs"
+    if size > _LARGEST_COMPANION:
+        fact = f"has {size} bytes, more than the {_LARGEST_COMPANION} of a companion"
+        return error(f"companion {name}", fact, consequence, "Fix it, or delete it together with its VHD")
     async with gate:
         try:
             stream = await container.download_blob(name, offset=0, length=_LARGEST_COMPANION)
             return await stream.readall()
-        except AzureError as error:
-            return from_azure(error, subject, consequence).diagnostic
-        except CloudError as error:
-            return error.diagnostic
+        except AzureError as problem:
+            return from_azure(problem, subject, consequence).diagnostic
+        except CloudError as problem:
+            return problem.diagnostic
         except ValueError:  # how the SDK fails if Content-Range is missing or invalid
             return misfit(subject, f"GET {CONTAINER}/{name}", "its range is invalid").so(consequence).diagnostic
 

@@ -11,26 +11,26 @@
     row,
     text: fold(row.textContent),
     keys: Array.from(row.cells, (cell) => cell.dataset.key ?? cell.textContent.trim()),
-    told: Array.from(row.cells, (cell) => cell.dataset.key !== undefined),
+    known: Array.from(row.cells, (cell) => cell.dataset.key !== undefined),
   }));
 
   let sorted = "";
-  const say = () => {
+  const showStatus = () => {
     const shown = rows.filter(({ row }) => !row.hidden).length;
     status.textContent = `${shown} of ${rows.length} images shown${sorted}.`;
   };
 
-  // Every cell of a row is searched, closed details too.
+  // Search all cells of a row, including closed details.
   const apply = () => {
     const words = fold(filter.value).split(/\s+/).filter(Boolean);
     for (const { row, text } of rows) row.hidden = !words.every((word) => text.includes(word));
-    say();
+    showStatus();
   };
 
   const compare = (column, kind, sign) => (a, b) => {
     if (kind === "text") return sign * collator.compare(a.keys[column], b.keys[column]);
-    // What is not told stays last in both directions.
-    if (!a.told[column] || !b.told[column]) return b.told[column] - a.told[column];
+    // Unknown values are last in both directions.
+    if (!a.known[column] || !b.known[column]) return b.known[column] - a.known[column];
     return sign * (Number(a.keys[column]) - Number(b.keys[column]));
   };
 
@@ -49,11 +49,11 @@
       const ordered = rows.slice().sort(compare(column, kind, descending ? -1 : 1));
       body.append(...ordered.map(({ row }) => row));
       sorted = `, by ${button.textContent}, ${descending ? "descending" : "ascending"}`;
-      say();
+      showStatus();
     });
   });
 
   filter.addEventListener("input", apply);
   document.getElementById("controls").hidden = false;
-  apply(); // browsers keep what was typed before a reload
+  apply(); // after a reload, browsers restore the filter's text
 })();

@@ -1,4 +1,4 @@
-"""The factory that each of these tests prunes."""
+"""The factory that these tests prune."""
 
 from __future__ import annotations
 

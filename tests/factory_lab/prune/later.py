@@ -1,6 +1,6 @@
-"""`imagefactory`, with the clock of `prune` put forward: no storage service lets a test write blobs of yesterday.
+"""`imagefactory` with the clock of `prune` set forward, because tests cannot create blobs of yesterday.
 
-Called as `python -m tests.factory_lab.prune.later <ISO time> <arguments of imagefactory>`.
+Run as `python -m tests.factory_lab.prune.later <ISO time> <arguments of imagefactory>`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""A factory to be pruned: images of the old scripts beside our own, what dead saves left, staged VHDs.
+"""A factory to prune: images of the old scripts and of `save`, files of terminated saves, staged VHDs.
 
-Owns the making of those blobs, small and at once, and the calls of the command. Whatever a test asserts it asks of the
-cloud.
+Creates these blobs, and runs the command. Does not assert results: tests query the cloud.
 """
 
 from __future__ import annotations
@@ -23,40 +22,17 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.copying.copier import SOURCE, STATE, USERS, WHOLE, user_of
 from imagefactory.images.companions import FactoryImage, companion_bytes, companion_metadata
 from tests.e2e.world import FACTORY_CONTAINER, MANIFEST, MIB, ROOT, STACK, STAGING_CONTAINER, Lab, World
+from tests.factory_lab.factory_world import UBUNTU, WINDOWS, Ended
 from tests.warm.python import COLD
 
-WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 LENGTH = MIB + 512
 DAYS = timedelta(days=3)
-"""How long after everything was written a prune usually runs here."""
-
-
-@dataclass(frozen=True)
-class Prune:
-    """What the command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """Its JSON document."""
-        return dict(json.loads(self.out))
-
-    @property
-    def told_nothing_to_do(self) -> bool:
-        """Whether it ended well and had nothing to delete."""
-        return self.code == 0 and self.out.startswith("0 to delete")
-
-    def results(self) -> dict[str, str]:
-        """What became of each deletion, by name."""
-        return {one["name"]: one["result"] for one in self.told["deletions"]}
+"""Default age of all blobs when a prune runs."""
 
 
 @dataclass
 class PruneWorld:
-    """A factory, and the lab `web`, which takes everything."""
+    """A factory, and the lab `web`, which takes all images."""
 
     world: World
 
@@ -66,10 +42,10 @@ class PruneWorld:
             self.world.define(path)
         self.stack()
 
-    # What is there.
+    # The blobs.
 
     def stack(self, name: str = STACK, **settings: object) -> Path:
-        """A stack of this factory; `labs` names its labs file."""
+        """Write a stack of this factory; `labs` names its labs file."""
         labs = [
             {"SubscriptionId": lab.subscription, "LabName": lab.name, "ImagePaths": self.world.wishes[lab.name]}
             for lab in self.world.labs.values()
@@ -86,7 +62,7 @@ class PruneWorld:
         return file
 
     def image(self, day: int, path: str = WINDOWS, **changes: Any) -> FactoryImage:
-        """An image as this project saves it, on a day of June 2026."""
+        """Create an image like `save`, on a day of June 2026."""
         guid = str(uuid.uuid4())
         image = FactoryImage(
             name=f"{path.removesuffix('.json').replace('/', '_')}-Jun-{day}-2026",
@@ -107,7 +83,7 @@ class PruneWorld:
         return image
 
     def old_image(self, day: int, path: str = WINDOWS, **changes: object) -> str:
-        """An image as the PowerShell scripts saved it: UTF-16, backslashes, a date of the agent's culture."""
+        """Create an image like the PowerShell scripts: UTF-16, backslashes, a date in the agent's culture."""
         guid = str(uuid.uuid4())
         companion = {
             "imageName": f"{path.removesuffix('.json').replace('/', '_')}-Jun-{day}-2026",
@@ -123,17 +99,17 @@ class PruneWorld:
         return f"{guid}.vhd"
 
     def vhd(self, name: str, metadata: Mapping[str, str] | None = None) -> BlobClient:
-        """A page blob in the factory's container."""
+        """Create a page blob in the factory's container."""
         blob = self.factory.get_blob_client(name)
         blob.create_page_blob(LENGTH, metadata=dict(metadata or {}))
         return blob
 
     def document(self, file: str, content: bytes = b"", **metadata: str) -> BlobClient:
-        """Another blob there."""
+        """Create another blob there."""
         return self.factory.upload_blob(file, content, metadata=metadata)
 
     def saved_extras(self, image: FactoryImage) -> set[str]:
-        """Gives an image a manifest, a data disk and what a dead save left; their names."""
+        """Add manifests, a data disk and the files of a terminated save to an image; return their names."""
         guid = image.vhd_name.removesuffix(".vhd")
         self.vhd(f"{guid}.lun0.vhd")
         self.document(f"{guid}{MANIFEST}", b"", allocated="4096")
@@ -146,7 +122,7 @@ class PruneWorld:
     def stage(
         self, vhd_name: str, *image_ids: str, lab: Lab | None = None, source: str | None = None, recorded: bool = False
     ) -> str:
-        """A whole staged VHD in a lab's account, for custom images by their ARM ids."""
+        """Create a complete staged VHD in a lab's account, for custom images by their ARM ids."""
         container = self.staging(lab or self.lab)
         if not container.exists():
             container.create_container()
@@ -159,7 +135,7 @@ class PruneWorld:
             container.upload_blob(vhd_name.replace(".vhd", MANIFEST), b"")
         return vhd_name
 
-    # What is looked at.
+    # The state of the cloud.
 
     @property
     def factory(self) -> ContainerClient:
@@ -167,28 +143,28 @@ class PruneWorld:
         return self.world.service(self.world.factory).get_container_client(FACTORY_CONTAINER)
 
     def staging(self, lab: Lab) -> ContainerClient:
-        """The container of staged VHDs of a lab."""
+        """Return the container of staged VHDs of a lab."""
         return self.world.service(lab).get_container_client(STAGING_CONTAINER)
 
     def held(self) -> set[str]:
-        """Names of all blobs of the factory."""
+        """Return the names of all blobs of the factory."""
         return {blob.name for blob in self.factory.list_blobs()}
 
     def deletes(self) -> list[str]:
-        """Paths of the blobs whose deletion was asked for, in that order."""
+        """Return the paths of the factory's blobs whose deletion was requested, in order."""
         paths = [call["path"] for call in self.world.cloud.calls() if call["method"] == "DELETE"]
         return [path for path in paths if f"/{self.world.factory.account}/" in path]
 
-    # Runs.
+    # The command.
 
-    def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Prune:
-        """The command to its end, at a time when all is old unless told otherwise."""
+    def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Ended:
+        """Run the command, by default at a time when all blobs are old."""
         done = self._start(self.command(*arguments, now=now, stack=stack, python=self.world.python))
         out, err = done.communicate(timeout=60)
-        return Prune(done.returncode, out, err)
+        return Ended(done.returncode, out, err)
 
     def start(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> subprocess.Popen[str]:
-        """The command, without a terminal; it may be killed."""
+        """Start the command, without a terminal; it can be killed."""
         return self._start(self.command(*arguments, now=now, stack=stack))
 
     def _start(self, command: Sequence[str | Path]) -> subprocess.Popen[str]:
@@ -206,16 +182,16 @@ class PruneWorld:
     def command(
         *arguments: str, now: datetime | None = None, stack: str = STACK, python: Path = COLD
     ) -> list[str | Path]:
-        """Its words."""
+        """Return its command line."""
         then = (now or datetime.now(timezone.utc) + DAYS).isoformat()
         return [python, "-m", "tests.factory_lab.prune.later", then, "prune", "--stack", stack, *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
-        """For the command."""
+        """The environment of the command."""
         return {**self.world.environment, "PYTHONPATH": os.fspath(ROOT)}
 
 
 def images_of(*images: FactoryImage) -> set[str]:
-    """The two files of each image."""
+    """Return the two files of each image."""
     return {name for image in images for name in (image.vhd_name, image.vhd_name.replace(".vhd", ".json"))}

@@ -1,4 +1,4 @@
-"""`imagefactory prune` as a user calls it, against the embedded cloud: what goes, what stays, what is told."""
+"""`imagefactory prune` as a user runs it, against the embedded cloud: what it deletes, keeps and reports."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import pytest
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from tests.e2e.world import MANIFEST
-from tests.factory_lab.prune.prune_world import LENGTH, UBUNTU, WINDOWS, PruneWorld, images_of
+from tests.factory_lab.factory_world import UBUNTU, WINDOWS
+from tests.factory_lab.prune.prune_world import LENGTH, PruneWorld, images_of
 
 DAY = timedelta(days=1)
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
-def test_the_newest_of_each_path_stay_and_older_ones_go_with_all_their_files(factory: PruneWorld) -> None:
-    """Our images and those of the old scripts count together; VHD, companion, manifests, data disks and records go."""
+def test_older_images_of_each_path_are_deleted_with_all_their_files(factory: PruneWorld) -> None:
+    """Images of `save` and of the old scripts count together; their manifests and records are deleted too."""
     newest, ubuntu = factory.image(19), factory.image(1, UBUNTU)
     second = factory.old_image(18)
     oldest = factory.old_image(15)
@@ -25,19 +26,19 @@ def test_the_newest_of_each_path_stay_and_older_ones_go_with_all_their_files(fac
     extras = factory.saved_extras(old)
     everything = factory.held()
     run = factory.prune("--keep", "2", "--yes", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     gone = {*images_of(old), *extras, oldest, oldest.replace(".vhd", ".json")}
     assert factory.held() == everything - gone
     assert {newest.vhd_name, second, ubuntu.vhd_name} <= factory.held()
-    told = {one["blobs"][1]: one for one in run.told["deletions"]}
-    assert set(told) == {old.vhd_name, oldest}
-    assert told[old.vhd_name]["size"] == 4096 + 512 and told[oldest]["size"] == LENGTH
-    assert all(one["reason"] == "older than the newest 2 of its image path" for one in told.values())
-    assert factory.prune("--keep", "2", "--yes", "--json").told["deletions"] == []
+    deletions = {one["blobs"][1]: one for one in run.document["deletions"]}
+    assert set(deletions) == {old.vhd_name, oldest}
+    assert deletions[old.vhd_name]["size"] == 4096 + 512 and deletions[oldest]["size"] == LENGTH
+    assert all(one["reason"] == "older than the newest 2 of its image path" for one in deletions.values())
+    assert factory.prune("--keep", "2", "--yes", "--json").document["deletions"] == []
 
 
-def test_an_image_goes_companion_first(factory: PruneWorld) -> None:
-    """What a kill leaves is an unfinished save, never a companion that promises a VHD."""
+def test_the_companion_of_an_image_is_deleted_first(factory: PruneWorld) -> None:
+    """A kill then leaves an unfinished save, and no companion without its VHD."""
     old = factory.image(13)
     factory.image(14)
     factory.saved_extras(old)
@@ -48,8 +49,8 @@ def test_an_image_goes_companion_first(factory: PruneWorld) -> None:
     assert names[:3] == [f"{guid}.json", f"{guid}.vhd", f"{guid}.lun0.vhd"] and names[-1] == f"{guid}.save"
 
 
-def test_what_is_pinned_undated_broken_or_still_in_a_vm_stays_and_is_told(factory: PruneWorld) -> None:
-    """Whatever its age; and what cannot be judged does not count among those that are kept."""
+def test_pinned_undated_broken_images_and_those_of_an_existing_vm_are_kept(factory: PruneWorld) -> None:
+    """Whatever their age; images that are reported do not count as newest."""
     vm = {"name": "builder", "osType": "Windows", "sizeBytes": 16 * 1024 * 1024}
     lab = factory.world.factory
     entry = {
@@ -70,30 +71,30 @@ def test_what_is_pinned_undated_broken_or_still_in_a_vm_stays_and_is_told(factor
     factory.stack("other", keep=1, pins={WINDOWS: pinned.name})
     everything = factory.held()
     run = factory.prune("--yes", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == everything - images_of(old)
-    reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
+    reasons = {one["vhd"]: one["reason"] for one in run.document["kept"]}
     assert "newest 2" in reasons[newest.vhd_name]
     assert "VM builder" in reasons[in_vm.vhd_name] and reasons[pinned.vhd_name] == "pinned by stack 'other'"
-    reported = {one["name"]: one["reason"] for one in run.told["reported"]}
+    reported = {one["name"]: one["reason"] for one in run.document["reported"]}
     assert set(reported) == {undated, broken, orphan}
     assert "no usable date" in reported[undated] and "imagePath is missing" in reported[broken]
     assert all("it is not deleted" in reason for reason in reported.values())
 
 
-def test_a_lab_whose_vms_cannot_be_listed_stops_everything(factory: PruneWorld) -> None:
-    """Nobody can tell then which image would be saved again."""
+def test_if_the_vms_cannot_be_listed_nothing_is_deleted(factory: PruneWorld) -> None:
+    """It is unknown which images would be saved again."""
     factory.image(13), factory.image(14)
     everything = factory.held()
     refusal = {"status": 403, "code": "AuthorizationFailed"}
     factory.world.cloud.set_faults([{"service": "arm", "path": "virtualmachines", "action": refusal}])
     run = factory.prune("--keep", "1", "--yes", "--json")
-    assert run.code == 1 and run.out == "" and "AuthorizationFailed" in run.err and run.err.count("\n") == 1
+    assert run.code == 1 and run.stdout == "" and "AuthorizationFailed" in run.stderr and run.stderr.count("\n") == 1
     assert factory.held() == everything
 
 
-def test_what_dead_saves_left_goes_after_a_day(factory: PruneWorld) -> None:
-    """VHDs without companion with all that belongs to them, and names, records and manifests without VHD."""
+def test_files_of_terminated_saves_are_deleted_after_a_day(factory: PruneWorld) -> None:
+    """VHDs without companion with all their files, and names, records and manifests without VHD."""
     image = factory.image(13, data_disks=(DataDisk(0, f"{GUID[:-1]}a.vhd"),))
     needed = factory.vhd(f"{GUID[:-1]}a.vhd").blob_name
     foreign = factory.vhd("by-hand.vhd").blob_name
@@ -113,19 +114,19 @@ def test_what_dead_saves_left_goes_after_a_day(factory: PruneWorld) -> None:
     time.sleep(1.1)  # Azure tells times in whole seconds
     since = datetime.now(timezone.utc).replace(microsecond=0)
     fresh = factory.vhd(f"{GUID[:-1]}f.vhd").blob_name
-    assert factory.prune("--yes", "--keep", "1", now=since).told_nothing_to_do
+    assert factory.prune("--yes", "--keep", "1", now=since).has_nothing_to_delete
     run = factory.prune("--yes", "--keep", "1", "--json", now=since + DAY - timedelta(seconds=0.5))
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == {*stays, fresh}
-    kinds = {one["name"]: one["kind"] for one in run.told["deletions"]}
+    kinds = {one["name"]: one["kind"] for one in run.document["deletions"]}
     assert kinds.pop(f"{dead}.vhd") == "unfinished save"
     assert len(kinds) == 3 and set(kinds.values()) == {"left-over"}
-    assert {one["name"] for one in run.told["reported"]} == {foreign, broken}
-    assert {one["name"] for one in run.told["kept"]} == {image.name, needed, fresh}
+    assert {one["name"] for one in run.document["reported"]} == {foreign, broken}
+    assert {one["name"] for one in run.document["kept"]} == {image.name, needed, fresh}
 
 
-def test_a_save_that_somebody_holds_is_left_alone(factory: PruneWorld) -> None:
-    """However old: by its record, or by the VHD itself; and by a lease that comes after the listing."""
+def test_files_with_an_active_lease_are_kept(factory: PruneWorld) -> None:
+    """Whatever their age: with a lease on the record, or on the VHD itself."""
     factory.image(14)
     held = factory.image(13)
     factory.factory.get_blob_client(held.vhd_name).acquire_lease()
@@ -135,36 +136,36 @@ def test_a_save_that_somebody_holds_is_left_alone(factory: PruneWorld) -> None:
     factory.factory.get_blob_client(f"{GUID[:-1]}b.vhd").acquire_lease()
     everything = factory.held()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0 and run.told["deletions"] == [] and factory.held() == everything
+    assert run.code == 0 and run.document["deletions"] == [] and factory.held() == everything
     reasons = {"a save holds its lease", "its files have a lease, or a copy into them is in progress"}
-    assert reasons <= {one["reason"] for one in run.told["kept"]}
+    assert reasons <= {one["reason"] for one in run.document["kept"]}
 
 
 @pytest.mark.parametrize(
     ("settings", "arguments", "keep"),
     [({"keep": 3}, (), 3), ({"keep": 3}, ("--keep", "1"), 1), ({"keep": None}, ("--keep", "2"), 2)],
 )
-def test_what_is_kept_is_what_the_stacks_keep_or_what_is_given(
+def test_keep_is_the_option_or_the_largest_of_the_stacks(
     factory: PruneWorld, settings: dict[str, object], arguments: tuple[str, ...], keep: int
 ) -> None:
-    """The largest `keep` of all stacks; labs that would lose images are warned of."""
+    """A warning names the labs that lose images."""
     factory.stack(keep=2)
     factory.stack("other", **settings)
     images = [factory.image(day) for day in (16, 15, 14, 13)]
     run = factory.prune("--dry-run", "--json", *arguments)
-    assert run.code == 0, run.err
-    assert run.told["keep"] == keep
-    assert [one["name"] for one in run.told["deletions"]] == [image.name for image in images[keep:]]
-    assert ("stack 'other'" in str(run.told["warnings"])) == bool(arguments)
+    assert run.code == 0, run.stderr
+    assert run.document["keep"] == keep
+    assert [one["name"] for one in run.document["deletions"]] == [image.name for image in images[keep:]]
+    assert ("stack 'other'" in str(run.document["warnings"])) == bool(arguments)
     assert set(run.results().values()) <= {"would be deleted"} and len(factory.held()) == 8
 
 
-def test_without_a_limit_the_option_is_needed(factory: PruneWorld) -> None:
-    """A stack whose labs hold all that the factory holds says nothing of what can go."""
+def test_without_keep_in_a_stack_the_option_is_required(factory: PruneWorld) -> None:
+    """The labs of such a stack keep all images."""
     factory.stack(keep=2)
     factory.stack("other")
     run = factory.prune("--dry-run")
-    assert run.code == 2 and "--keep" in run.err and "'other'" in run.err and run.err.count("\n") == 1
+    assert run.code == 2 and "--keep" in run.stderr and "'other'" in run.stderr and run.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", ["config: [", "config: {imagefactory:factory: {labName: factory}}"])
@@ -173,23 +174,23 @@ def test_a_stack_file_that_cannot_be_read_stops_the_command(factory: PruneWorld,
     factory.image(13), factory.image(14)
     (factory.world.folder / "Pulumi.other.yaml").write_text(content, encoding="utf-8")
     run = factory.prune("--yes", "--keep", "1")
-    assert run.code == 2 and "Pulumi.other.yaml" in run.err and len(factory.held()) == 4
+    assert run.code == 2 and "Pulumi.other.yaml" in run.stderr and len(factory.held()) == 4
 
 
-def test_the_pins_of_a_stack_whose_settings_are_wrong_are_not_guessed(factory: PruneWorld) -> None:
-    """A stack with this factory must be readable as a whole."""
+def test_a_stack_with_invalid_settings_stops_the_command(factory: PruneWorld) -> None:
+    """All settings of a stack with this factory must be valid."""
     factory.image(13), factory.image(14)
     factory.stack("other", pins=["nothing"])
     run = factory.prune("--yes", "--keep", "1")
-    assert run.code == 2 and "pins" in run.err and len(factory.held()) == 4
+    assert run.code == 2 and "pins" in run.stderr and len(factory.held()) == 4
 
 
-def test_stacks_of_other_factories_and_of_other_programs_are_passed_over(factory: PruneWorld) -> None:
-    """Their pins and their `keep` are of no interest, and need not even be readable."""
+def test_stacks_of_other_factories_and_of_other_programs_are_ignored(factory: PruneWorld) -> None:
+    """Their pins and their `keep` do not count, and their settings need not be valid."""
     old, _new = factory.image(13), factory.image(14)
     elsewhere = {"subscriptionId": factory.world.subscription, "labName": "elsewhere"}
     factory.stack("elsewhere", factory=elsewhere, pins={WINDOWS: old.name}, cloud="nowhere")
     factory.stack("unlimited", factory=None, keep=None)
     factory.stack(keep=1)
     run = factory.prune("--yes", "--json")
-    assert run.code == 0 and run.results() == {old.name: "deleted"}, run.err
+    assert run.code == 0 and run.results() == {old.name: "deleted"}, run.stderr

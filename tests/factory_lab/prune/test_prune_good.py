@@ -1,4 +1,4 @@
-"""What `imagefactory prune` keeps whatever its age: what was written a moment ago, and the last good image of a lab."""
+"""What `imagefactory prune` keeps whatever its age: recent writes, and the last good image of a lab."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from tests.factory_lab.prune.prune_world import UBUNTU, WINDOWS, PruneWorld, images_of
+from tests.factory_lab.factory_world import UBUNTU, WINDOWS
+from tests.factory_lab.prune.prune_world import PruneWorld, images_of
 
 HOUR = timedelta(hours=1)
 NEXT_CENTURY = datetime(2099, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize("kind", ["metadata", "companion"])
-def test_an_image_of_a_far_day_displaces_none_and_is_reported(factory: PruneWorld, kind: str) -> None:
-    """Its date is a wrong clock or a typo: it does not count, it stays, and the image of today is the newest."""
+def test_an_image_with_a_date_in_the_future_is_reported_and_does_not_count(factory: PruneWorld, kind: str) -> None:
+    """Its date is an error: the image is kept, and today's image is the newest."""
     good, old = factory.image(14), factory.image(13)
     if kind == "metadata":
         far = factory.image(1, name="far", saved_at=NEXT_CENTURY).vhd_name
@@ -22,26 +23,26 @@ def test_an_image_of_a_far_day_displaces_none_and_is_reported(factory: PruneWorl
         far = factory.old_image(1, imageName="far", timestamp="2099-01-01T00:00:00Z")
     everything = factory.held()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == everything - images_of(old) and good.vhd_name in factory.held()
-    (reported,) = run.told["reported"]
+    (reported,) = run.document["reported"]
     assert reported["name"] == far and "2099-01-01T00:00:00" in reported["reason"]
     assert "more than 1 day after" in reported["reason"] and "is not deleted" in reported["reason"]
 
 
-def test_no_image_goes_within_a_day_of_the_last_write_to_any_of_its_files(factory: PruneWorld) -> None:
-    """However many are dated newer: to its VHD, its companion or a record."""
+def test_no_image_is_deleted_within_a_day_of_the_last_write_to_any_of_its_files(factory: PruneWorld) -> None:
+    """To its VHD, its companion or a record, however many images are newer."""
     old, new = factory.image(13), factory.image(14)
     now = datetime.now(timezone.utc)
     run = factory.prune("--yes", "--keep", "1", "--json", now=now + 23 * HOUR)
-    assert run.code == 0 and run.told["deletions"] == []
-    assert {one["name"]: one["reason"] for one in run.told["kept"]}[old.name].endswith("within the last day")
+    assert run.code == 0 and run.document["deletions"] == []
+    assert {one["name"]: one["reason"] for one in run.document["kept"]}[old.name].endswith("within the last day")
     assert factory.prune("--yes", "--keep", "1", now=now + 25 * HOUR).code == 0
     assert factory.held() == images_of(new)
 
 
-def test_the_newest_image_that_succeeded_in_a_lab_stays_although_newer_ones_failed(factory: PruneWorld) -> None:
-    """By the tag of its VHD, or by name and path as the old scripts made it; the older ones and other paths' go."""
+def test_the_newest_image_that_is_succeeded_in_a_lab_is_kept_if_newer_ones_failed(factory: PruneWorld) -> None:
+    """Found by the tag with its VHD, or by name and path as the old scripts created it; older ones are deleted."""
     lab, second = factory.lab, factory.world.add_lab("second", "Win2016")
     factory.stack()
     bad, good, oldest = (factory.image(day) for day in (16, 15, 13))
@@ -57,20 +58,20 @@ def test_the_newest_image_that_succeeded_in_a_lab_stays_although_newer_ones_fail
     factory.world.seed_standing(lab, "Ubuntu_Jammy-Jun-14-2026", {"ImagePath": "ubuntu\\jammy.json"})
     everything = factory.held()
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 0, run.err
+    assert run.code == 0, run.stderr
     assert factory.held() == everything - images_of(oldest, ubuntu_older) and good_old in factory.held()
-    reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
+    reasons = {one["vhd"]: one["reason"] for one in run.document["kept"]}
     assert "newest Succeeded image of its image path in lab second@" in reasons[good.vhd_name]
     assert "and 1 more" in reasons[good.vhd_name]
     assert "image path in lab web@" in reasons[good_old] and "more" not in reasons[good_old]
     for each in (lab, second):
         factory.world.seed_standing(each, "mended", {"ImagePath": WINDOWS, "SourceVhd": bad.vhd_name})
     again = factory.prune("--yes", "--keep", "1", "--json").results()
-    assert again == {good.name: "deleted"}, "a good day retires one run later"
+    assert again == {good.name: "deleted"}, "the earlier good image is deleted by the next run"
 
 
-def test_a_lab_that_cannot_be_read_keeps_images_only_where_no_other_lab_holds_a_good_one(factory: PruneWorld) -> None:
-    """What it holds is unknown; the paths of which another lab holds a good image go on, and the exit code tells."""
+def test_a_lab_that_cannot_be_read_keeps_images_only_if_no_other_lab_has_a_good_one(factory: PruneWorld) -> None:
+    """Its images are unknown; paths with a good image in another lab are pruned, and the exit code is 1."""
     closed = factory.world.add_lab("closed", "Win2016", "Ubuntu")
     factory.stack()
     new, old = factory.image(14), factory.image(13)
@@ -82,12 +83,12 @@ def test_a_lab_that_cannot_be_read_keeps_images_only_where_no_other_lab_holds_a_
     factory.world.cloud.clear_faults()
     assert run.code == 1 and run.results() == {old.name: "deleted"}
     assert factory.held() == images_of(new, ubuntu, ubuntu_old)
-    reasons = {one["vhd"]: one["reason"] for one in run.told["kept"]}
+    reasons = {one["vhd"]: one["reason"] for one in run.document["kept"]}
     assert "lab closed@" in reasons[ubuntu_old.vhd_name] and "could not be read" in reasons[ubuntu_old.vhd_name]
 
 
-def test_what_one_account_holds_stops_the_deletions_there_only(factory: PruneWorld) -> None:
-    """21 staged VHDs of a lab's own making, of any name: all else is pruned, and the exit code tells."""
+def test_an_account_that_exceeds_the_limit_does_not_stop_the_others(factory: PruneWorld) -> None:
+    """21 staged VHDs with any name in one lab: everything else is pruned, and the exit code is 1."""
     noisy = factory.world.add_lab("noisy", "Ubuntu")
     factory.stack()
     old, new = factory.image(13), factory.image(14)
@@ -99,9 +100,9 @@ def test_what_one_account_holds_stops_the_deletions_there_only(factory: PruneWor
     assert dry.code == 1 and set(dry.results()) == {old.name, f"{factory.lab.account}: retired.vhd", *names}
     assert {dry.results()[name] for name in names} == {"not deleted"} and dry.results()[old.name] == "would be deleted"
     run = factory.prune("--yes", "--keep", "1", "--json")
-    assert run.code == 1, run.out
-    (failure,) = run.told["failures"]
-    assert noisy.account in failure and "21 " in failure and "nothing is deleted there" in failure
+    assert run.code == 1, run.stdout
+    (failure,) = run.document["failures"]
+    assert noisy.account in failure and "21 " in failure and "nothing is deleted in this account" in failure
     assert {name for name, result in run.results().items() if result == "deleted"} == set(run.results()) - names
     assert factory.held() == images_of(new) and not list(factory.staging(factory.lab).list_blobs())
     assert {blob.name for blob in factory.staging(noisy).list_blobs()} == made

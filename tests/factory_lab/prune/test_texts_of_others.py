@@ -1,4 +1,4 @@
-"""What others write is told by `prune` and `catalog` as text: neither markup nor a command of a build agent."""
+"""`prune` and `catalog` print strings from others as text, not as markup or commands of a build agent."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ NAMES = ["a[/b].vhd", ":smile: [red].vhd", "::add-mask::x.vhd", f"{SET_VARIABLE}
 
 
 @pytest.mark.parametrize("act", ["--dry-run", "--yes"])
-def test_names_of_blobs_are_told_as_they_are_and_start_nothing(factory: PruneWorld, act: str) -> None:
-    """Any name stands whole in the table and in the lines; none ends the command in a traceback."""
+def test_names_of_blobs_are_printed_as_text_and_execute_nothing(factory: PruneWorld, act: str) -> None:
+    """Any name is shown completely in the table and in the lines, and causes no traceback."""
     for name in NAMES:
         factory.stage(name, source=f"{factory.factory.url}/x.vhd")
     factory.vhd(f"strangers {SET_VARIABLE}.vhd")
     run = factory.prune("--keep", "1", act)
-    assert run.code == 0, run.err
-    assert not agent_commands(run.out + run.err)
+    assert run.code == 0, run.stderr
+    assert not agent_commands(run.stdout + run.stderr)
     shown = [printable(f"{factory.lab.account}: {name}") for name in NAMES]
-    assert all(name in run.out for name in shown)
-    assert all(name in run.err for name in shown) or act == "--dry-run"
-    assert "strangers # #vso[" in run.out
+    assert all(name in run.stdout for name in shown)
+    assert all(name in run.stderr for name in shown) or act == "--dry-run"
+    assert "strangers # #vso[" in run.stdout
 
 
-def test_a_document_holds_the_names_as_they_are(factory: PruneWorld) -> None:
-    """Programs read what stands there; an agent that reads along finds no command."""
+def test_json_contains_the_original_names(factory: PruneWorld) -> None:
+    """Programs read the names unchanged, and a build agent finds no command."""
     for name in NAMES:
         factory.stage(name, source=f"{factory.factory.url}/x.vhd")
     run = factory.prune("--keep", "1", "--dry-run", "--json")
-    assert run.code == 0 and not agent_commands(run.out + run.err)
-    assert {one["blobs"][0] for one in run.told["deletions"]} == set(NAMES)
+    assert run.code == 0 and not agent_commands(run.stdout + run.stderr)
+    assert {one["blobs"][0] for one in run.document["deletions"]} == set(NAMES)
 
 
-def test_the_catalog_tells_texts_as_they_are(factory: PruneWorld) -> None:
-    """In its table, its lines and its document: of images, of companions that cannot be read, of foreign VHDs."""
+def test_the_catalog_prints_strings_as_text(factory: PruneWorld) -> None:
+    """In table, lines and JSON: of images, of companions that cannot be read, of VHDs without companion."""
     texts = [f"a[/b] {SET_VARIABLE}", ":smile: [red]x[/red]"]
     for day, text in enumerate(texts, 13):
         lineage = Lineage(vm=f"/vms/{text}", disk=f"/disks/{text}", commit=text, pipeline_run=text)

@@ -1,7 +1,6 @@
-"""A headless Chromium for the tests, from the npm registry by its lock, in the user's cache folder.
+"""A headless Chromium for the tests, installed from the npm registry with a lock file, in the user's cache folder.
 
-Owns its installation and what it needs to run on a machine that has neither its libraries nor a font. Only Linux on
-x86-64 has one.
+Also installs the libraries and fonts that the machine may not have. Supports only Linux on x86-64.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from toolchain.setup.node import find_node, install_packages, package_files
 
 SOURCE = Path(__file__).parent
 UNPACK = 'import("@sparticuz/chromium").then((package) => package.default.executablePath())'
-"""Unpacks into TMPDIR: the program, one family of fonts, and, where it is told of AWS Lambda, its libraries too."""
+"""Unpacks into TMPDIR: the program, one font family, and with the variables of AWS Lambda, its libraries too."""
 LAMBDA = {"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x"}
 FONTS = '<fontconfig><dir prefix="relative">.</dir></fontconfig>'
-"""The package's own file names folders of AWS Lambda only."""
+"""The package's own file only names folders of AWS Lambda."""
 RUNS_HERE = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
@@ -42,7 +41,7 @@ def _install() -> Path:
                 [node.binary, "--eval", UNPACK],
                 cwd=folder,
                 env={**LAMBDA, "TMPDIR": str(folder)},
-                remedy="Check that the disk has room for 300 MB, then run it again",
+                remedy="Check that 300 MB of disk space are free, then run it again",
             )
         (folder / "fonts" / "fonts.conf").write_text(FONTS, encoding="utf-8")
         shutil.rmtree(folder / "node_modules")
@@ -52,7 +51,7 @@ def _install() -> Path:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The running browser. Without its sandbox, which root and containers cannot have: it loads our own pages only."""
+    """Run the browser, without its sandbox, which root and containers do not support: it only loads our own pages."""
     folder = _install()
     environment: dict[str, str | float | bool] = {
         **os.environ,

@@ -1,6 +1,6 @@
-"""The page of `imagefactory catalog --html`, made from the embedded cloud and opened in a real browser.
+"""The page of `imagefactory catalog --html` from the embedded cloud, opened in a real browser.
 
-Everything that others can write (companions, blob names, the labs' custom images) holds markup here.
+Everything that others can write (companions, blob names, the labs' custom images) contains markup here.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ RUN = "https://dev.azure.com/contoso/Images/_build/results?buildId=7&view=logs"
 VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DevTestLab/labs/factory/virtualmachines/<b>web-vm"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RUNS = {5: RUN, 6: "javascript:alert(3)", 7: 'https://x/"onmouseover="alert(4)', 8: "http://plain/run/1"}
-"""Day of the image -> the address of its pipeline run as the companion tells it."""
+"""The URL of the pipeline run in the companion, by the day of the image."""
 
 
 @dataclass
 class Opened:
-    """A page, and what the browser told of it since it was opened."""
+    """A page, and what the browser reported since it was opened."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    refused: list[tuple[str, str | None]] = field(default_factory=list)
-    """Requests that were not sent or not answered, and why."""
+    messages: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str | None]] = field(default_factory=list)
+    """Requests that failed, with the reason."""
 
     def names(self) -> list[str]:
-        """The image names of the rows that are shown, in their order."""
+        """Return the image names of the visible rows in order."""
         shown = self.page.locator("#catalog tbody tr:not([hidden]) th .name")
         return [re.sub(r".*-Jun-(\d+)-.*", r"\1", name) for name in shown.all_inner_texts()]
 
     def sort(self, column: str) -> str | None:
-        """Press the button of a column; its `aria-sort` afterwards."""
+        """Press the button of a column; return its `aria-sort` afterwards."""
         head = self.page.get_by_role("columnheader", name=column, exact=True)
         head.get_by_role("button").click()
         return head.get_attribute("aria-sort")
@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
 def world(
     cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], tmp_path_factory: pytest.TempPathFactory
 ) -> World:
-    """Four images of two paths and one blob that is none; a lab that holds two of them, and one that is not there."""
+    """Four images of two paths and a skipped blob; a lab with two of the images, and one that does not exist."""
     world = World(cloud, shell, accounts, tmp_path_factory.mktemp("page"))
     lab = world.add_lab("web-team", "Win2016", "Ubuntu")
     world.labs["gone"] = Lab("gone", world.subscription, "none")
@@ -120,78 +120,78 @@ def file(world: World) -> Path:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout == "" and run.stderr == "catalog.html: 4 images, 1 left out, 1 labs not read\n"
+    assert run.stdout == "" and run.stderr == "catalog.html: 4 images, 1 skipped, 1 lab not read\n"
     return world.folder / "catalog.html"
 
 
 def _open(browser: Browser, file: Path, **options: object) -> Opened:
-    page = browser.new_page(**options)  # type: ignore[arg-type] # the caller gives options of new_page
+    page = browser.new_page(**options)  # type: ignore[arg-type] # the caller passes options of new_page
     opened = Opened(page)
 
-    def told(dialog: Dialog) -> None:
-        opened.complaints.append(dialog.message)
+    def dismiss(dialog: Dialog) -> None:
+        opened.messages.append(dialog.message)
         dialog.dismiss()
 
     page.on("request", lambda request: opened.requests.append(request.url))
-    page.on("requestfailed", lambda request: opened.refused.append((request.url, request.failure)))
-    page.on("console", lambda message: opened.complaints.append(message.text))
-    page.on("pageerror", lambda problem: opened.complaints.append(str(problem)))
-    page.on("dialog", told)
+    page.on("requestfailed", lambda request: opened.failed.append((request.url, request.failure)))
+    page.on("console", lambda message: opened.messages.append(message.text))
+    page.on("pageerror", lambda problem: opened.messages.append(str(problem)))
+    page.on("dialog", dismiss)
     page.goto(file.as_uri())
     return opened
 
 
 @pytest.fixture
 def opened(browser: Browser, file: Path) -> Iterator[Opened]:
-    """The page, freshly opened."""
+    """The page, newly opened."""
     one = _open(browser, file)
     yield one
     one.page.close()
 
 
-def test_the_page_stands_alone_and_no_foreign_markup_comes_alive(opened: Opened, file: Path) -> None:
-    """One request, for the file; nothing on the console; the only script and links are the page's own."""
+def test_the_page_is_self_contained_and_contains_no_markup_from_others(opened: Opened, file: Path) -> None:
+    """One request, for the file; nothing on the console; only the page's own script and links."""
     page = opened.page
     assert page.title() == "Image catalog of factory"
     expect(page.get_by_role("status")).to_have_text("4 of 4 images shown.")
-    assert opened.requests == [file.as_uri()] and opened.complaints == []
+    assert opened.requests == [file.as_uri()] and opened.messages == []
     assert page.locator("script").count() == 1 and page.locator("img, iframe, object, link, base").count() == 0
     assert page.evaluate("document.querySelectorAll('[onerror], [onmouseover], [style]').length") == 0
     assert [link.get_attribute("href") for link in page.get_by_role("link").all()] == [RUN]
 
 
-def test_what_others_wrote_is_shown_as_they_wrote_it(opened: Opened) -> None:
+def test_strings_from_others_are_shown_unchanged(opened: Opened) -> None:
     """Markup is text: in descriptions, lineage, names of blobs and of custom images."""
     page = opened.page
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=re.compile("Jun-5-2026")))
     assert ATTACK in row.get_by_role("rowheader").inner_text()
     assert all(text in row.inner_text() for text in ("VM <b>web-vm", COMMIT[:12], "Windows", "generation V2"))
-    row.get_by_text("Facts").click()
-    assert all(text in row.inner_text() for text in (VM, COMMIT, "disk-1", "LUN 0: data-5.vhd", "not told"))
+    row.get_by_text("Details").click()
+    assert all(text in row.inner_text() for text in (VM, COMMIT, "disk-1", "LUN 0: data-5.vhd", "unknown"))
     for run in RUNS.values():
         assert run in page.locator("#catalog").inner_text()
-    left_out = page.get_by_role("table", name="What lies in the factory")
+    left_out = page.get_by_role("table", name="Blobs in the factory")
     assert LEFT_OUT in left_out.get_by_role("rowheader").inner_text()
     assert "would be escaped in a URL" in left_out.inner_text()
 
 
-def test_the_labs_that_hold_an_image_are_told_and_one_that_was_not_read_too(opened: Opened) -> None:
-    """With the image's name there and its state, where these say more."""
+def test_labs_with_an_image_are_listed_and_labs_that_could_not_be_read_too(opened: Opened) -> None:
+    """With name and state of the custom image if they differ from what is expected."""
     labs = [cell.inner_text().split() for cell in opened.page.locator("#catalog tbody td:nth-child(8)").all()]
     assert labs == [["none"], ["web-team", *f"{IN_LAB},".split(), "Creating"], ["none"], ["web-team"]]
     notice = opened.page.get_by_role("region", name="Labs that could not be read").inner_text()
     assert "gone" in notice and "not found in subscription" in notice
 
 
-def test_the_versions_of_an_image_path_stand_together_newest_first(opened: Opened) -> None:
-    """Paths in their order, each image counted within its own."""
+def test_the_versions_of_an_image_path_are_grouped_newest_first(opened: Opened) -> None:
+    """Paths are sorted, and the versions of each path are counted."""
     assert opened.names() == ["6", "8", "7", "5"]
     versions = opened.page.locator("#catalog tbody td:nth-child(2)").all_inner_texts()
     assert versions == ["1 of 1", "1 of 3", "2 of 3", "3 of 3"]
 
 
-def test_columns_sort_by_what_they_mean_and_say_so(opened: Opened) -> None:
-    """Ages by time and sizes by bytes; one column at a time carries aria-sort; the status tells it too."""
+def test_columns_sort_by_value_and_announce_it(opened: Opened) -> None:
+    """Ages by time and sizes by bytes; one column at a time has aria-sort, and the status names it."""
     assert opened.sort("Age") == "ascending" and opened.names() == ["8", "7", "6", "5"]
     assert opened.sort("Age") == "descending" and opened.names() == ["5", "6", "7", "8"]
     assert opened.sort("Size") == "ascending" and opened.names() == ["8", "7", "6", "5"]
@@ -200,9 +200,9 @@ def test_columns_sort_by_what_they_mean_and_say_so(opened: Opened) -> None:
     expect(opened.page.get_by_role("status")).to_have_text("4 of 4 images shown, by Image, ascending.")
 
 
-def test_the_filter_narrows_to_the_rows_that_hold_every_word(opened: Opened) -> None:
-    """Without regard to case, in closed facts too; the number is told to those who do not see it."""
-    box = opened.page.get_by_role("searchbox", name="Filter the images")
+def test_the_filter_shows_rows_with_all_words(opened: Opened) -> None:
+    """Case-insensitive, also in closed details; the status announces the number."""
+    box = opened.page.get_by_role("searchbox", name="Filter images")
     for words, days in (("jammy", ["6"]), ("WINDOWS data-7", ["7"]), ("<script>", ["6", "8", "7", "5"]), ("zz", [])):
         box.fill(words)
         assert opened.names() == days
@@ -211,8 +211,8 @@ def test_the_filter_narrows_to_the_rows_that_hold_every_word(opened: Opened) -> 
     assert opened.sort("Age") == "ascending" and opened.names() == ["8", "7", "5"]
 
 
-def test_the_keyboard_is_enough(opened: Opened) -> None:
-    """Filter, sort and facts are reached by Tab in the order of reading, show their focus, and obey Enter."""
+def test_the_page_can_be_used_with_the_keyboard(opened: Opened) -> None:
+    """Tab reaches filter, sort buttons and details in reading order, shows the focus, and Enter activates them."""
     keyboard, focused = opened.page.keyboard, "document.activeElement.textContent || document.activeElement.id"
     keyboard.press("Tab")
     assert opened.page.evaluate(focused) == "filter"
@@ -222,14 +222,14 @@ def test_the_keyboard_is_enough(opened: Opened) -> None:
         assert opened.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     keyboard.press("Enter")
     assert opened.names() == ["8", "7", "6", "5"]
-    while not str(opened.page.evaluate(focused)).startswith("Facts"):
+    while not str(opened.page.evaluate(focused)).startswith("Details"):
         keyboard.press("Tab")
     keyboard.press("Enter")
     assert opened.page.locator("details[open]").count() == 1
 
 
-def test_the_policy_stops_what_would_get_in_nevertheless(opened: Opened) -> None:
-    """Were markup to slip through, neither a handler, a style nor a request would come of it."""
+def test_the_policy_blocks_injected_markup(opened: Opened) -> None:
+    """If markup got in, no handler, style or request would work."""
     opened.page.evaluate(
         """new Promise((done) => {
             addEventListener("securitypolicyviolation", () => setTimeout(done, 50), { once: true });
@@ -241,14 +241,14 @@ def test_the_policy_stops_what_would_get_in_nevertheless(opened: Opened) -> None
         })"""
     )
     assert opened.page.title() == "Image catalog of factory"
-    assert opened.refused == [("https://elsewhere.invalid/x", "csp")]
-    told = " ".join(opened.complaints)
-    assert "Applying inline style violates" in told and "Executing inline script violates" in told
+    assert opened.failed == [("https://elsewhere.invalid/x", "csp")]
+    console = " ".join(opened.messages)
+    assert "Applying inline style violates" in console and "Executing inline script violates" in console
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read_in_light_and_in_dark(browser: Browser, file: Path, scheme: str) -> None:
-    """A contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3) on the ground that lies behind it, which follows the scheme."""
+def test_all_text_is_readable_in_light_and_dark_mode(browser: Browser, file: Path, scheme: str) -> None:
+    """A contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3) to its background, which follows the mode."""
     opened = _open(browser, file, color_scheme=scheme)
     opened.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
     found = opened.page.evaluate(
@@ -281,8 +281,8 @@ def test_every_text_can_be_read_in_light_and_in_dark(browser: Browser, file: Pat
     assert all((ground < 0.2) == (scheme == "dark") for _, _, ground in found)
 
 
-def test_without_script_everything_is_there_and_nothing_that_would_not_work(browser: Browser, file: Path) -> None:
-    """All rows, facts that open, no filter and no buttons."""
+def test_without_script_the_page_shows_everything_except_controls(browser: Browser, file: Path) -> None:
+    """All rows, and details that open; no filter and no buttons."""
     opened = _open(browser, file, java_script_enabled=False)
     page = opened.page
     assert opened.names() == ["6", "8", "7", "5"]
@@ -293,8 +293,8 @@ def test_without_script_everything_is_there_and_nothing_that_would_not_work(brow
     page.close()
 
 
-def test_on_paper_the_facts_are_open_and_the_controls_are_gone(opened: Opened) -> None:
-    """Black on white, whatever scheme the reader's screen has."""
+def test_in_print_details_are_open_and_controls_are_hidden(opened: Opened) -> None:
+    """Black on white in both modes."""
     page = opened.page
     page.emulate_media(media="print", color_scheme="dark")
     expect(page.get_by_text("LUN 0: data-5.vhd")).to_be_visible()
@@ -304,7 +304,7 @@ def test_on_paper_the_facts_are_open_and_the_controls_are_gone(opened: Opened) -
 
 
 def test_a_page_of_500_images_sorts_and_filters(browser: Browser, tmp_path: Path) -> None:
-    """All of them, to the last."""
+    """All of them."""
     images = (image(f"image-Jun-{number}-2026", age=number) for number in range(500))
     file = tmp_path / "many.html"
     file.write_text(catalog_page(report_catalog(catalog(*images), "factory", NOON)), encoding="utf-8")
@@ -313,5 +313,5 @@ def test_a_page_of_500_images_sorts_and_filters(browser: Browser, tmp_path: Path
     assert opened.sort("Age") == "descending" and opened.names()[0] == "499"
     opened.page.get_by_role("searchbox").fill("image-jun-49")
     assert opened.names() == [*(str(number) for number in range(499, 489, -1)), "49"]
-    assert opened.complaints == []
+    assert opened.messages == []
     opened.page.close()

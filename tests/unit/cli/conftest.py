@@ -1,6 +1,6 @@
-"""Runs a verb of `imagefactory` in the test's own process, with another function in place of the one that it calls.
+"""Runs a subcommand of `imagefactory` in the process of the test, with replacements for the functions that it calls.
 
-Owns the folder with its stack, and what is put back afterwards.
+Creates the working directory with its stack, and restores what it replaced.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ STACK = "dev"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a verb printed, and its exit code."""
+class Printed:
+    """What a subcommand printed, and its exit code."""
 
     code: int
     out: str
@@ -33,16 +33,16 @@ class Told:
 
     @property
     def document(self) -> Any:
-        """The one JSON document on standard output."""
+        """The JSON document on standard output."""
         return json.loads(self.out)
 
 
-Verb = Callable[..., Told]
+Verb = Callable[..., Printed]
 
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """The handlers of signals are put back, which a command that is stopped leaves as the system's own."""
+    """Restores the signal handlers: an interrupted command leaves the default ones."""
     held = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in held.items():
@@ -51,18 +51,18 @@ def handlers() -> Iterator[None]:
 
 @pytest.fixture
 def verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], handlers: None) -> Verb:
-    """Runs a verb on a stack `dev`; `instead` names functions with what is called in their place."""
+    """Runs a subcommand on a stack `dev`; `instead` maps names of functions to replacements."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PULUMI_STACK", STACK)
     factory = {"subscriptionId": SUBSCRIPTION, "labName": "factory"}
     Path(f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": {"imagefactory:factory": factory}}), "utf-8")
 
-    def run(*words: str, instead: Mapping[str, Callable[..., Any]] | None = None) -> Told:
+    def run(*words: str, instead: Mapping[str, Callable[..., Any]] | None = None) -> Printed:
         for name, function in (instead or {}).items():
             monkeypatch.setattr(name, function)
         monkeypatch.setattr(sys, "argv", ["imagefactory", *words])
         with pytest.raises(SystemExit) as end:
             main()
-        return Told(int(end.value.code or 0), *capsys.readouterr())
+        return Printed(int(end.value.code or 0), *capsys.readouterr())
 
     return run

@@ -1,4 +1,4 @@
-"""What the shell completes, and which version answers."""
+"""Shell completion, and the version."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ complete_words catalog -s x
 """As bash does it at Tab: the function that `complete` knows is called with the words, the last one unfinished."""
 
 
-def test_bash_completes_verbs_options_and_stacks(tmp_path: Path) -> None:
-    """Stacks are those of the folder, by their files."""
+def test_bash_completes_subcommands_options_and_stacks(tmp_path: Path) -> None:
+    """The stacks are those with a file in the folder."""
     for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"):
         (tmp_path / name).write_text("{}", "utf-8")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -38,6 +38,6 @@ def test_bash_completes_verbs_options_and_stacks(tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_package(verb: Verb) -> None:
-    """One place tells it: to pyproject.toml, to the command, to the plugin."""
-    told = verb("--version")
-    assert (told.code, told.out) == (0, f"imagefactory {__version__}\n")
+    """pyproject.toml, the command and the plugin read it from one place."""
+    printed = verb("--version")
+    assert (printed.code, printed.out) == (0, f"imagefactory {__version__}\n")

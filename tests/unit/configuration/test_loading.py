@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_configuration, load_golden_images
 from imagefactory.diagnostics import Severity
 from imagefactory.errors import ConfigurationError
 from tests.unit.builders import SUBSCRIPTION, entry, names_file_once, write_configuration
@@ -64,9 +65,8 @@ def test_all_diagnostics_are_reported_together_each_with_its_location(tmp_path: 
 }"""
     told = refused(write_configuration(tmp_path, text, *GOLDEN))
     expected = [
-        r"GoldenImages/Ubuntu/Jammy.json: warning: .*no lab uses it",
         r"labs.json:3:24: error: Labs\[0\].SubscriptionId: \"abc\" is not valid",
-        r"labs.json:3:31: error: Labs\[0\]: unknown key \"labName\" in another case; .*Write \"LabName\"",
+        r"labs.json:3:31: warning: the key is written \"labName\"; .*Write \"LabName\"",
         r"labs.json:3:61: error: Labs\[0\].ImagePaths: the list is empty",
         r"labs.json:5:32: error: .*\"Win2016/Datacentr.json\": matches no golden .*Write \"Win2016/Datacenter.json\"",
         r"labs.json:5:58: error: .*leaves the image root",
@@ -75,7 +75,7 @@ def test_all_diagnostics_are_reported_together_each_with_its_location(tmp_path: 
         r"labs.json:5:100: error: Labs\[1\].ResourceGroup: \"<rg>\"",
         r"labs.json:6:75: error: lab TEAM .*listed twice, first in line 4",
         r"labs.json:6:83: error: Labs\[2\]: unknown key \"Colour\"; .*valid keys: ",
-        r"labs.json:6:110: error: Labs\[2\].ImagePaths: expected a list, got a string",
+        r"labs.json:6:110: warning: Labs\[2\].ImagePaths: is a string, not a list; .*Write \[\"Ubuntu\"\]",
         r"labs.json:7:5: error: Labs\[3\]: expected an object, got a number",
         r"labs.json:9:3: error: unknown key \"Labbs\"; .*Write \"Labs\"",
     ]
@@ -97,6 +97,8 @@ def test_all_diagnostics_are_reported_together_each_with_its_location(tmp_path: 
         ({"Labs": [entry(ResourceGroup="ends.")]}, "Labs[0].ResourceGroup"),
         ({"Labs": [entry(ResourceGroup="")]}, "Labs[0].ResourceGroup"),
         ({"Labs": [entry(SubscriptionId=None)]}, "expected a string, got null"),
+        ({"Labs": [entry(ImagePaths=5)]}, "expected a list, got a number"),
+        ({"Labs": "Win2016"}, "Labs: expected a list, got a string"),
         ({"Labs": [entry(ImagePaths=["/Win2016"])]}, "is an absolute path"),
         ({"Labs": [entry(ImagePaths=["C:\\Win2016"])]}, "is an absolute path"),
         ({"Labs": [entry(ImagePaths=["Win20"])]}, "matches no golden image"),
@@ -166,17 +168,68 @@ def test_without_a_folder_of_golden_images_the_configuration_is_the_root(tmp_pat
     (tmp_path / "Win2016").mkdir()
     (tmp_path / "Win2016" / "Datacenter.json").write_text("{}")
     assert [str(image.path) for image in load_configuration(tmp_path).golden_images] == ["Win2016/Datacenter.json"]
+    (tmp_path / "labs.test.json").write_text('{"labs": [],} // of the older scripts')
+    assert [str(image.path) for image in load_configuration(tmp_path).golden_images] == ["Win2016/Datacenter.json"]
 
 
-def test_a_golden_image_that_no_lab_uses_and_a_name_too_long_are_warnings(tmp_path: Path) -> None:
-    """They do not prevent a run."""
-    long = f"Win2016/{'x' * 80}.json"
-    found = load_configuration(write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, long))
+@pytest.mark.parametrize("version", ["2015-01-01", "2019-04-01"])
+def test_a_file_of_parameter_values_is_not_a_golden_image(tmp_path: Path, version: str) -> None:
+    """Its schema says so; a template of that name is a golden image."""
+    root = write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN, "Win2016/SQL.parameters.json") / "GoldenImages"
+    schema = f"https://schema.management.azure.com/schemas/{version}/deploymentParameters.json#"
+    (root / "Win2016" / "Datacenter.parameters.json").write_text(json.dumps({"$schema": schema, "parameters": {}}))
+    schema = schema.replace("deploymentParameters", "deploymentTemplate")
+    (root / "Win2016" / "Datacenter.json").write_text(json.dumps({"$schema": schema}))
+    found = [str(image.path) for image in load_golden_images(tmp_path)]
+    assert found == ["Ubuntu/Jammy.json", "Win2016/Datacenter.json", "Win2016/SQL.parameters.json"]
+
+
+def test_a_template_may_have_comments(tmp_path: Path) -> None:
+    """ARM and PowerShell accept them, so they are no warnings; keys are read in any case."""
+    folder = write_configuration(tmp_path, {"Labs": [entry()]}, "Win2016/Datacenter.json")
+    text = '{ // built weekly\n "METADATA": {"imageosstate": "Specialized", /* not yet */ }, }'
+    (folder / "GoldenImages" / "Win2016" / "Datacenter.json").write_text(text)
+    found = load_configuration(folder)
+    assert [image.generalized for image in found.golden_images] == [False] and found.warnings == ()
+
+
+def test_a_golden_image_that_no_lab_uses_is_a_warning(tmp_path: Path) -> None:
+    """It does not prevent a run."""
+    found = load_configuration(write_configuration(tmp_path, {"Labs": [entry()]}, *GOLDEN))
     assert isinstance(found, Configuration)
-    told = [diagnostic.text() for diagnostic in found.warnings]
-    assert len(told) == 2
-    assert "no lab uses it" in told[0]
-    assert "more than 80" in told[1]
+    assert ["no lab uses it" in diagnostic.text() for diagnostic in found.warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("Win2016/C++.json", "it contains '+'"),
+        ("Win2016/Win2019 (Core), EN/IIS+SQL.json", "it contains '('"),
+        ("Win2016/_Base/Win.json", "it starts with '_'"),
+        ("Win2016/Büro.json", "it contains 'ü'"),
+        (f"Win2016/{'x' * 80}.json", "more than 80"),
+        (f"Win2016/{'x' * 61}.json", "it has 81 characters, more than 80"),
+    ],
+)
+def test_a_path_that_azure_would_reject_as_a_name_is_an_error_of_the_golden_image_and_no_reason_to_stop_a_run(
+    tmp_path: Path, path: str, reason: str
+) -> None:
+    """`save` derives another name, so a run only warns."""
+    folder = write_configuration(tmp_path, {"Labs": [entry()]}, GOLDEN[0], path)
+    (told,) = load_configuration(folder).warnings
+    assert told.text().startswith(f"{(folder / 'GoldenImages' / path).as_posix()}: warning: golden image: Azure would")
+    assert reason in told.text() and names_file_once(told)
+    assert len(load_golden_images(folder)) == 2
+    with pytest.raises(ConfigurationError) as raised:
+        load_configuration(folder, names=Severity.ERROR)
+    assert raised.value.diagnostics == (replace(told, severity=Severity.ERROR),)
+
+
+def test_a_path_of_the_greatest_length_is_a_valid_name_on_all_days(tmp_path: Path) -> None:
+    """The date has up to 12 characters."""
+    path = f"Win2016/{'x' * 60}.json"
+    write_configuration(tmp_path, {"Labs": [entry()]}, path)
+    assert load_configuration(tmp_path, names=Severity.ERROR).warnings == ()
 
 
 def test_labels_distinguish_labs_of_one_name_and_a_collision_is_rejected(
@@ -244,5 +297,5 @@ def test_a_golden_image_may_say_whether_its_vms_are_generalized(tmp_path: Path) 
     found = load_configuration(folder)
     assert [image.generalized for image in found.golden_images] == [False, True, None]
     (folder / "GoldenImages" / "Win2016" / "c.json").write_text('{"metadata": {\n "imageOsState": 5}}')
-    with pytest.raises(ConfigurationError, match=r"c.json:2:18: error: .*imageOsState is .*, neither"):
+    with pytest.raises(ConfigurationError, match=r"c.json:2:18: error: .*imageOsState is 5, neither"):
         load_configuration(folder)

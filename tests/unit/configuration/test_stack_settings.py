@@ -269,16 +269,6 @@ def keys_of(model: type[Strict], prefix: str = "") -> Iterator[str]:
             yield key
 
 
-def test_the_table_of_settings_has_every_setting_and_nothing_else() -> None:
-    """The row of an object contains its keys."""
-    text = (ROOT / "docs" / "operations.md").read_text("utf-8").partition("| setting | default |")[2]
-    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", text.partition("\n\n")[0], re.MULTILINE))
-    assert rows.keys() == {key.partition(".")[0] for key in keys_of(Settings)}
-    for key in keys_of(Settings):
-        parent, _, child = key.partition(".")
-        assert not child or f"`{child}`" in rows[parent], key
-
-
 def test_the_template_of_a_stack_has_every_setting_and_nothing_else() -> None:
     """Settings that are commented out count too: they are settings once the comment sign is removed."""
     text = (ROOT / "Pulumi.dev.yaml").read_text("utf-8")

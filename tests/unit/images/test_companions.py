@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.configuration.image_names import name_problem
+from imagefactory.configuration.image_names import is_listable
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import build_catalog, companions_to_read
@@ -99,6 +99,8 @@ def carried(manifest: dict[str, str]) -> FactoryImage | None:
     [
         ({"imageName": None}, "imageName is missing"),
         ({"imageName": "a/b"}, "is not a valid name of a custom image"),
+        ({"imageName": "a" * 97}, "it has 97 characters, more than 80"),
+        ({"imageName": ""}, "it is empty"),
         ({"imageName": 5}, "imageName is not a string"),
         ({"imagePath": "..\\x.json"}, "leaves the image root"),
         ({"imagePath": "a/" * 150 + "b"}, "256"),
@@ -117,14 +119,59 @@ def test_invalid_facts_are_a_diagnostic_that_names_them(changes: dict[str, Any],
     assert names_file_once(diagnostic)
 
 
-@pytest.mark.parametrize("timestamp", [None, "soon", 5, "3/4/2020 10:00"])
-def test_a_timestamp_without_one_reading_is_replaced_by_last_modified_with_a_warning(timestamp: object) -> None:
-    """The date is not guessed: the image records where it comes from, and has a warning."""
+SAVED = {"value": "/Date(1773488400000)/", "DisplayHint": 2, "DateTime": "Saturday, March 14, 2026 11:40:00 AM"}
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "told"),
+    [
+        (None, "timestamp is missing"),
+        ("soon", 'timestamp "soon" is invalid'),
+        (1623247200, "timestamp 1623247200 is invalid"),
+        (1.5e3, "timestamp 1500.0 is invalid"),
+        (True, "timestamp true is invalid"),
+        ("3/4/2020 10:00", 'timestamp "3/4/2020 10:00" is invalid'),
+        ([SAVED["value"]], 'timestamp ["/Date(1773488400000)/"] is invalid'),
+        ({"DisplayHint": 2}, 'timestamp {"DisplayHint": 2} is invalid'),
+        ({"value": 5}, 'timestamp {"value": 5} is invalid'),
+        ({"value": "soon"}, 'timestamp {"value": "soon"} is invalid'),
+        ({"value": None}, 'timestamp {"value": null} is invalid'),
+    ],
+)
+def test_a_timestamp_without_one_reading_is_replaced_by_last_modified_with_a_warning(
+    timestamp: object, told: str
+) -> None:
+    """The date is not guessed: the image records where it comes from, and has a warning with the text of the file."""
     read = parse_companion(companion(timestamp=timestamp), vhd())
     assert isinstance(read, FactoryImage)
     assert (read.saved_at, read.saved_at_source) == (NOON, "last-modified")
     assert read.note is not None
-    assert "Last-Modified" in read.note.text()
+    assert told in read.note.text() and "Last-Modified" in read.note.text()
+
+
+@pytest.mark.parametrize("changes", [{}, {"value": "\\/Date(1773488400000)\\/"}, {"value": "2026-03-14T11:40:00Z"}])
+@pytest.mark.parametrize("key", ["value", "Value"])
+def test_a_timestamp_that_powershell_saved_again_is_read(changes: dict[str, str], key: str) -> None:
+    """As an object, and with slashes that Windows PowerShell escapes."""
+    timestamp = {key if name == "value" else name: value for name, value in {**SAVED, **changes}.items()}
+    content = companion(timestamp=timestamp).replace(b"\\\\/", b"\\/")
+    read = parse_companion(content, vhd())
+    assert isinstance(read, FactoryImage) and read.note is None
+    assert read.saved_at == NOON.replace(hour=11, minute=40)
+
+
+def test_a_companion_may_have_what_powershell_accepts() -> None:
+    """Comments, and a comma after the last value, of a user who edited it."""
+    content = companion().replace(b"{", b"{ // edited\n").replace(b"}", b", /* done */ }")
+    assert parse_companion(content, vhd()) == parse_companion(companion(), vhd())
+
+
+@pytest.mark.parametrize("name", ["Win2019-(Core)-Mar-14-2026", "_a", "C++", "Büro", "a-"])
+def test_a_name_that_azure_would_reject_is_read_with_the_problem(name: str) -> None:
+    """A lab may have its image, and so be able to keep it."""
+    read = parse_companion(companion(imageName=name), vhd())
+    assert isinstance(read, FactoryImage) and read.name == name and read.name_problem
+    assert image().name_problem is None
 
 
 @pytest.mark.parametrize("late", [timedelta(), AHEAD])
@@ -195,7 +242,7 @@ def test_any_metadata_is_an_image_or_a_diagnostic(metadata: dict[str, str]) -> N
 
 
 @given(
-    words.filter(lambda name: name_problem(name) is None),
+    words.filter(is_listable),
     image_paths,
     st.text(st.characters(exclude_categories=["Cs"])),
     words,

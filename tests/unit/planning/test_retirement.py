@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.configuration.image_names import MAX_LENGTH, name_beside, name_problem
+from imagefactory.configuration.image_names import name_beside
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
@@ -158,13 +158,6 @@ def test_a_name_in_other_case_is_the_states_name() -> None:
         there = {TEAM.key: facts("team", held("OLD", source_vhd="old.vhd"))}
         plan = build_plan(configuration(TEAM), found, facts("factory"), there, Policy(keep=1), owned).labs[0]
         assert "old" in {one.name for one in plan.images} | {one.name for one in plan.retained}
-
-
-@given(st.text("aB-9", min_size=1, max_size=MAX_LENGTH))
-def test_the_name_beside_is_valid_and_another(name: str) -> None:
-    """It has a valid length for any image name."""
-    beside = name_beside(name, "x.vhd")
-    assert name_problem(beside) is None and beside != name and beside != name_beside(name, "y.vhd")
 
 
 PATHS = ["Win2016/Datacenter.json", "Win2016/SQL.json"]

@@ -1,4 +1,4 @@
-"""The catalog's page as text: well-formed, and of the same build whatever others wrote into the values."""
+"""The catalog's page as HTML: well-formed, with the same structure for any values from others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ texts = st.one_of(
 
 
 class Tree(HTMLParser):
-    """The elements of a page in their order, and its texts; fails where a tag is not closed by its own."""
+    """The elements of a page in order, and its text; fails if a tag is not closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -45,32 +45,32 @@ class Tree(HTMLParser):
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element, by its name and those of its attributes."""
+        """Record an element with the names of its attributes."""
         self.elements.append((tag, tuple(name for name, _ in attrs)))
         self.attributes += attrs
         if tag not in VOID:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Of the element that was opened last."""
+        """Check that it closes the element opened last."""
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Text, references resolved."""
+        """Record text with references resolved."""
         if self._open and self._open[-1] not in {"script", "style"}:
             self.texts.append(data)
 
     def handle_comment(self, data: str) -> None:
-        """There is none in a page of ours."""
+        """Count comments; the page has none."""
         self.comments += 1
 
     def content(self, element: str) -> list[str | None]:
-        """The values of an attribute."""
+        """Return the values of an attribute."""
         return [value for name, value in self.attributes if name == element]
 
 
 def report_of(text: str) -> CatalogReport:
-    """A report in which every text that others can write is `text`, except the image path and the run's address."""
+    """Return a report with `text` for every string from others, except the image path and the run's URL."""
     one = replace(
         image(text),
         description=text,
@@ -94,19 +94,19 @@ def report_of(text: str) -> CatalogReport:
 @example("</script><script>alert(1)</script>")
 @example("\ud800")
 @example("{{ 7 * 7 }}")
-def test_no_text_changes_the_build_of_the_page(text: str) -> None:
-    """The same elements with the same attributes as a harmless text gives; each text stands where it belongs."""
+def test_no_text_changes_the_structure_of_the_page(text: str) -> None:
+    """Elements and attributes are the same as with harmless text, and the text is shown in each place."""
     page = catalog_page(report_of(text))
-    told, harmless = Tree(page), Tree(catalog_page(report_of("harmless")))
-    assert told.elements == harmless.elements and told.comments == 0
-    assert "".join(told.texts).count(printable(text)) >= 10
-    assert not any(value for value in told.content("href") if value != "https://run/1")
+    shown, harmless = Tree(page), Tree(catalog_page(report_of("harmless")))
+    assert shown.elements == harmless.elements and shown.comments == 0
+    assert "".join(shown.texts).count(printable(text)) >= 10
+    assert not any(value for value in shown.content("href") if value != "https://run/1")
     page.encode()
 
 
 @given(texts)
 def test_an_image_path_of_any_text_is_shown(text: str) -> None:
-    """It is all that other people can write and that is no plain text in the report."""
+    """It is the only string from others that the report does not keep as a string."""
     path = ImagePath((text,))
     page = catalog_page(report_catalog(catalog(replace(image(), image_path=path)), "factory", NOON))
     assert printable(text) in "".join(Tree(page).texts)
@@ -115,9 +115,9 @@ def test_an_image_path_of_any_text_is_shown(text: str) -> None:
 @given(texts)
 @example("javascript:alert(1)")
 @example("//elsewhere/")
-def test_an_address_becomes_a_link_only_if_it_is_one_of_https(address: str) -> None:
-    """As it stands; else it is text."""
-    for run in (address, f"https://run/{address}"):
+def test_a_url_becomes_a_link_only_if_it_is_https(url: str) -> None:
+    """Otherwise it is text."""
+    for run in (url, f"https://run/{url}"):
         lineage = Lineage(pipeline_run=run)
         page = catalog_page(report_catalog(catalog(replace(image(), lineage=lineage)), "factory", NOON))
         links = [link for link in Tree(page).content("href") if link]
@@ -127,7 +127,7 @@ def test_an_address_becomes_a_link_only_if_it_is_one_of_https(address: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("address", "link"),
+    ("url", "link"),
     [
         ("https://dev.azure.com/a/b%20c/_build/results?buildId=1&view=logs#x", True),
         ("HTTPS://gitlab.example:8443/g/p/-/pipelines/1", True),
@@ -149,13 +149,13 @@ def test_an_address_becomes_a_link_only_if_it_is_one_of_https(address: str) -> N
         ("", False),
     ],
 )
-def test_which_addresses_are_links(address: str, link: bool) -> None:
-    """Whole, https, of the characters of an address, and without a user's name in them."""
-    assert is_link(address) is link
+def test_which_urls_are_links(url: str, link: bool) -> None:
+    """Complete https URLs with valid characters and without a user name."""
+    assert is_link(url) is link
 
 
-def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> None:
-    """By their hashes; no address of anything to load stands in the page."""
+def test_the_policy_allows_only_the_pages_own_style_and_script() -> None:
+    """By their hashes; the page contains no URL to load from."""
     page = catalog_page(report_of("x"))
     (policy,) = [value for value in Tree(page).content("content") if value and "default-src" in value]
     hashes = {
@@ -169,9 +169,9 @@ def test_the_policy_allows_the_pages_own_style_and_script_and_nothing_else() -> 
     assert not re.search(r"url\(|@import|\bsrc=|https?://(?!run/1)", page)
 
 
-def test_an_empty_factory_and_labs_that_were_not_read_make_a_page_too() -> None:
-    """It says so, and has neither an empty table nor a column Labs."""
+def test_an_empty_factory_has_a_page_without_a_table() -> None:
+    """Without labs, the table has no column Labs."""
     empty = catalog_page(report_catalog(catalog(), "factory", NOON))
-    assert "The factory holds no image" in empty and "<table" not in empty
+    assert "The factory has no image to distribute" in empty and "<table" not in empty
     without = catalog_page(report_catalog(catalog(image()), "factory", NOON))
     assert "Labs</th>" not in without and "Labs</th>" in catalog_page(report_of("x"))

@@ -1,4 +1,4 @@
-"""The report of the catalog: versions, ages, the labs that hold each image, and what was left out."""
+"""The catalog report: versions, ages, the labs that contain each image, and skipped blobs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.reports.catalog_report import CatalogReport, age_text, report_catalog, size_text
 from tests.unit.builders import NOON, catalog, facts, image, lab, paths, standing
 
-FAULT = error("subject", "fact", "consequence", "remedy")
+PROBLEM = error("subject", "fact", "consequence", "remedy")
 
 
 def of_lab(*images: StandingImage) -> CatalogReport:
-    """The report of two images, `a` (a.vhd) and `B` (B.vhd), and one lab with these custom images."""
+    """Return the report of two images, `a` (a.vhd) and `B` (B.vhd), and one lab with these custom images."""
     team = lab()
     return report_catalog(
         catalog(image("a"), image("B", age=1)), "factory", NOON, [team], {team.key: facts("team", *images)}
@@ -28,13 +28,13 @@ def of_lab(*images: StandingImage) -> CatalogReport:
 
 
 def holders(report: CatalogReport) -> dict[str, list[str]]:
-    """Image name -> names of the custom images that count as it."""
+    """Return the names of the custom images of each image, by its name."""
     return {one.image.name: [held.image.name for held in one.held_by] for one in report.images}
 
 
 @given(st.lists(st.tuples(paths, st.integers(-50, 50)), max_size=12))
 def test_the_versions_of_an_image_path_count_from_the_newest(made: list[tuple[str, int]]) -> None:
-    """Without a gap, never an older one before a newer one, and those of one path side by side."""
+    """Without gaps, and next to each other."""
     images = [image(f"image{number}", path, age) for number, (path, age) in enumerate(made)]
     report = report_catalog(catalog(*images), "factory", NOON)
     assert report.image_paths == len({path for path, _ in made})
@@ -48,53 +48,57 @@ def test_the_versions_of_an_image_path_count_from_the_newest(made: list[tuple[st
         assert [row[3] for row in own] == sorted(row[3] for row in own)
 
 
-def test_an_image_is_held_where_the_tag_names_its_vhd_under_whatever_name() -> None:
-    """And not by one of its own name that was made from another VHD."""
+def test_a_custom_image_belongs_to_the_image_whose_vhd_its_tag_names() -> None:
+    """Its own name does not matter: with the same name but another VHD, it is another image."""
     report = of_lab(standing("renamed", source_vhd="a.vhd"), standing("B", source_vhd="earlier.vhd"))
     assert holders(report) == {"a": ["renamed"], "B": []}
 
 
-def test_an_image_that_the_old_scripts_made_is_known_by_its_name() -> None:
-    """Azure compares names without regard to case; without the tag ImagePath it is somebody's own image."""
+def test_a_custom_image_of_the_old_scripts_belongs_to_the_image_of_its_name() -> None:
+    """Names are case-insensitive; without the tag ImagePath, the custom image was not created by the factory."""
     assert holders(of_lab(standing("A"), standing("b"))) == {"a": ["A"], "B": ["b"]}
     assert holders(of_lab(standing("a", image_path=None))) == {"a": [], "B": []}
 
 
-def test_every_lab_that_holds_an_image_is_told_also_one_that_failed() -> None:
-    """By lab."""
+def test_all_labs_with_an_image_are_listed_even_if_it_failed_there() -> None:
+    """They are sorted by lab."""
     labs = [lab("web"), lab("data"), lab("gone")]
     found: dict[object, LabFacts | object] = {labs[0].key: facts("web", standing("a", state="Failed"))}
-    found |= {labs[1].key: facts("data", standing("a")), labs[2].key: FAULT}
+    found |= {labs[1].key: facts("data", standing("a")), labs[2].key: PROBLEM}
     report = report_catalog(catalog(image("a")), "factory", NOON, labs, found)  # type: ignore[arg-type] # as built
-    told = [(held.lab.name, held.image.state) for held in report.images[0].held_by]
-    assert told == [("data", "Succeeded"), ("web", "Failed")]
-    assert report.unread_labs == ((labs[2], FAULT),)
+    listed = [(held.lab.name, held.image.state) for held in report.images[0].held_by]
+    assert listed == [("data", "Succeeded"), ("web", "Failed")]
+    assert report.unread_labs == ((labs[2], PROBLEM),)
 
 
-def test_no_lab_read_and_no_lab_there_are_different_things() -> None:
-    """None, and an empty tuple."""
+def test_a_report_without_reading_labs_differs_from_one_without_labs() -> None:
+    """None and an empty tuple."""
     assert report_catalog(catalog(), "factory", NOON).labs is None
     assert report_catalog(catalog(), "factory", NOON, [], {}).labs == ()
 
 
-def test_labs_of_one_name_are_told_apart_by_their_subscription() -> None:
-    """Only they are."""
-    twins = [lab("web"), lab("WEB", subscription_id="other"), lab("data")]
-    report = report_catalog(catalog(), "factory", NOON, twins, {one.key: FAULT for one in twins})
-    assert [report.lab_name(one) for one in twins] == [f"web ({twins[0].subscription_id})", "WEB (other)", "data"]
+def test_labs_with_the_same_name_show_their_subscription() -> None:
+    """Other labs show only their name."""
+    labs = [lab("web"), lab("WEB", subscription_id="other"), lab("data")]
+    report = report_catalog(catalog(), "factory", NOON, labs, {one.key: PROBLEM for one in labs})
+    assert [report.lab_name(one) for one in labs] == [
+        f"web ({labs[0].subscription_id})",
+        "WEB (other)",
+        "data",
+    ]
 
 
-def test_what_is_left_out_holds_broken_companions_too_and_warnings_are_those_of_the_images() -> None:
-    """By name."""
-    noted = replace(image("a"), note=FAULT)
-    held = catalog(noted, left_out=(BlobDiagnostic("z.vhd", FAULT),), broken=(BlobDiagnostic("b.vhd", FAULT),))
+def test_skipped_blobs_include_vhds_with_broken_companions_and_warnings_come_from_the_images() -> None:
+    """Skipped blobs are sorted by name."""
+    noted = replace(image("a"), note=PROBLEM)
+    held = catalog(noted, left_out=(BlobDiagnostic("z.vhd", PROBLEM),), broken=(BlobDiagnostic("b.vhd", PROBLEM),))
     report = report_catalog(held, "factory", NOON)
     assert [left.name for left in report.left_out] == ["b.vhd", "z.vhd"]
-    assert report.warnings == (FAULT,)
+    assert report.warnings == (PROBLEM,)
 
 
 @pytest.mark.parametrize(
-    ("age", "told"),
+    ("age", "words"),
     [
         (timedelta(minutes=59), "under an hour"),
         (timedelta(minutes=-59), "under an hour"),
@@ -102,21 +106,21 @@ def test_what_is_left_out_holds_broken_companions_too_and_warnings_are_those_of_
         (timedelta(hours=23, minutes=59), "23 hours"),
         (timedelta(days=1), "1 day"),
         (timedelta(days=171, hours=5), "171 days"),
-        (timedelta(days=-2), "2 days ahead"),
+        (timedelta(days=-2), "2 days in the future"),
     ],
 )
-def test_an_age_is_told_in_words(age: timedelta, told: str) -> None:
-    """Rounded down; a timestamp ahead of the clock is no age of zero."""
-    assert age_text(age) == told
+def test_an_age_is_shown_in_words(age: timedelta, words: str) -> None:
+    """It is rounded down; a timestamp in the future does not count as age 0."""
+    assert age_text(age) == words
 
 
 def test_sizes_are_in_gib() -> None:
-    """With two digits."""
+    """With two decimals."""
     assert (size_text(0), size_text(127 * 1024**3 + 512)) == ("0.00 GiB", "127.00 GiB")
 
 
 @given(st.text())
-def test_only_a_hash_is_cut_short(commit: str) -> None:
-    """A tag, a branch or anything else stays whole."""
+def test_only_a_hash_is_shortened(commit: str) -> None:
+    """Tags, branches and other values are kept complete."""
     assert short_commit(commit) == commit or set(commit.lower()) <= set("0123456789abcdef")
     assert short_commit("0123456789ABCDEF" * 2) == "0123456789ABCDEF"[:SHORT_COMMIT]

@@ -1,6 +1,6 @@
-"""Everything that a prune must know: the factory, its VMs, what all its stacks' labs hold and stage.
+"""Inputs of a prune plan: the factory, its VMs, and the custom images and staged VHDs in the labs of all its stacks.
 
-Owns what is read and in which order, and that a lab that cannot be read stops no other. Refuses to judge.
+Reads them in a safe order; if one lab cannot be read, reads the others. Does not decide what to delete.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ from imagefactory.planning.last_good import LastGood, last_good
 from imagefactory.planning.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 
 MOST_STAGED = 10_000
-"""Blobs that are read of a lab's container: two pages. A run stages a few; a lab's owner can put millions there."""
+"""Blobs to read from a lab's container, at most: two pages. A run stages a few; a lab's owner can add millions."""
 
-_STAYS = "staged VHDs there are left as they are"
+_KEPT = "staged VHDs in it are kept"
 
 
 @dataclass(frozen=True)
-class PruneFacts:
-    """What is there."""
+class PruneInputs:
+    """The state of the factory and its labs."""
 
     catalog: Catalog
     blobs: Sequence[StoredBlob]
-    """The factory's container."""
+    """Of the factory's container."""
     vms: Mapping[str, str]
     """Names of the factory lab's VMs by their ARM id in lower case."""
     staged: Sequence[StagedVhd]
     needs: StagingNeeds
     last_good: LastGood
     unread: Sequence[Diagnostic]
-    """Why a lab, or what is staged there, could not be read."""
+    """Why a lab or its staged VHDs could not be read."""
 
 
-async def read_prune_facts(
+async def read_prune_inputs(
     arm: ResourceManager, accounts: StorageAccounts, stacks: Sequence[tuple[Settings, Configuration]]
-) -> PruneFacts:
-    """Read for all stacks of one factory; the first one's settings say where it is.
+) -> PruneInputs:
+    """Read the inputs for all stacks of one factory, with the connection settings of the first one.
 
-    Raises `ImageFactoryError` where the factory lab, its storage or its VMs cannot be read.
+    Raises `ImageFactoryError` if the factory lab, its storage or its VMs cannot be read.
     """
-    # One after the other: what still runs when another read has failed complains of closed connections.
+    # In sequence: if one of several parallel reads fails, the others report closed connections.
     read = [await read_labs(arm, settings, configuration) for settings, configuration in stacks]
     factory = read[0][0]
     vms = await factory_vms(arm, factory, lambda _: False)
@@ -77,19 +77,19 @@ async def read_prune_facts(
             unread.append(found)
         else:
             staged += found
-    return PruneFacts(
+    return PruneInputs(
         catalog=catalog,
         blobs=blobs,
         vms={vm.id.lower(): vm.name for vm in vms},
         staged=staged,
         needs=staging_needs(plans, catalog, factory, user_of),
         last_good=last_good(plans, catalog),
-        unread=[replace(diagnostic, consequence=_STAYS) for diagnostic in unread],
+        unread=[replace(diagnostic, consequence=_KEPT) for diagnostic in unread],
     )
 
 
 async def _factory_storage(accounts: StorageAccounts, factory: LabFacts) -> tuple[list[StoredBlob], Catalog]:
-    """The blobs first: what changes afterwards has another ETag than they tell, and is not deleted."""
+    """List the blobs before the catalog: later changes have other ETags, so the blob is not deleted."""
     if factory.storage_account_id is None:
         return [], await read_catalog(accounts, factory)
     blobs = await list_blobs(accounts, factory.storage_account_id, CONTAINER)
@@ -97,11 +97,11 @@ async def _factory_storage(accounts: StorageAccounts, factory: LabFacts) -> tupl
 
 
 async def _staged(accounts: StorageAccounts, account_id: str, source: str) -> list[StagedVhd] | Diagnostic:
-    """The staged VHDs of an account whose source lies under `source`: other factories may stage there too."""
+    """Return the staged VHDs of an account with a source under `source`; other factories may stage VHDs there too."""
     try:
         blobs = await list_blobs(accounts, account_id, STAGING_CONTAINER, MOST_STAGED)
-    except CloudError as refusal:
-        return refusal.diagnostic
+    except CloudError as problem:
+        return problem.diagnostic
     listed = {blob.name: blob for blob in blobs}
     return [
         StagedVhd(blob, users_of(blob.metadata), listed.get(manifest_name(blob.name)))

@@ -1,0 +1,239 @@
+"""docs/reference.md and the program agree: settings, options, JSON, exit codes, variables, labs.json, companions."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from imagefactory.cli.main import app
+from imagefactory.configuration.labs_file import LabKey, LabsFile
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.copying.pacing import REQUESTS_IN_FLIGHT
+from imagefactory.diagnostics import Diagnostic, warning
+from imagefactory.factory_lab.prune import PruneReport
+from imagefactory.factory_lab.save import SaveOutcome
+from imagefactory.factory_lab.save_run import SaveReport
+from imagefactory.images.catalog import build_catalog
+from imagefactory.images.companions import DataDisk, companion_bytes
+from imagefactory.images.lineage import Lineage
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.prune_plan import PruneRules
+from imagefactory.reports.catalog_report import CatalogReport, report_catalog
+from tests.unit.builders import NOON, catalog, entry, facts, image, lab, standing, vhd, write_configuration
+from tests.unit.cli.conftest import Verb
+from tests.unit.cli.test_verbs import cleaned
+from tests.unit.planning.prunes import files, keeping, plan
+from tests.unit.planning.test_save_plan import planned
+from tests.unit.planning.vms import vm
+
+ROOT = Path(__file__).parents[3]
+VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+DIAGNOSTIC = warning("subject", "fact", "consequence", "Remedy")
+
+
+def rows(*headings: str) -> list[list[str]]:
+    """The rows of the first table below the last of these headings, each as its cells."""
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    for heading in headings:
+        text = text.partition(f"\n## {heading}\n" if heading == headings[0] else f"\n### {heading}\n")[2]
+    table = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert table, headings
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table[0].splitlines()[2:]]
+
+
+def names(cell: str) -> list[str]:
+    """The code spans of a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The settings of a model, and of the models in it, with their defaults."""
+    for field in model.model_fields.values():
+        assert field.alias
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from settings_of(field.annotation, f"{prefix}{field.alias}.")
+        else:
+            yield prefix + field.alias, field.default
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """A default in code style is the program's own; words stand for one that the program finds elsewhere."""
+    documented = {names(name)[0]: default for name, default, _ in rows("Settings")}
+    expected = dict(settings_of(Settings))
+    assert documented.keys() == expected.keys()
+    for name, default in expected.items():
+        if default is PydanticUndefined:
+            assert documented[name] == "required", name
+        elif default is None or default == {}:
+            assert not names(documented[name]), name
+        else:
+            text = json.dumps(default) if isinstance(default, bool) else str(default)
+            assert names(documented[name]) == [text], name
+    assert documented["copy.maxInFlight"] == str(REQUESTS_IN_FLIGHT)
+
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented_with_its_default(name: str) -> None:
+    """Each command has its heading and a table of its options."""
+    documented = {tuple(names(options)): default for options, default, _ in rows("Commands", f"imagefactory {name}")}
+    expected = {}
+    for option in COMMANDS[name].params:
+        default = "required" if option.required else option.default
+        if not (default is None or isinstance(default, bool) or default == "required"):
+            default = f"`{getattr(default, 'value', default)}`"
+        expected[tuple(option.opts)] = default
+    assert documented.keys() == expected.keys()
+    for options, default in expected.items():
+        if isinstance(default, str):
+            assert documented[options] == default, options
+        elif isinstance(default, bool):
+            assert documented[options] == "off", options
+        else:
+            assert "off" not in documented[options], options
+
+
+def keys(document: object, path: str = "") -> set[str]:
+    """The paths of all values in a JSON document, `a[].b` for the key `b` of each object in the list `a`."""
+    if isinstance(document, dict):
+        return set().union(*(keys(value, f"{path}.{key}" if path else key) for key, value in document.items()))
+    if isinstance(document, list) and document and isinstance(document[0], dict | list):
+        return set().union(*(keys(each, f"{path}[]") for each in document))
+    return {f"{path}[]" if isinstance(document, list) else path}
+
+
+def test_every_json_key_of_validate_is_documented(verb: Verb, tmp_path: Path) -> None:
+    """All keys of a list of diagnostics."""
+    write_configuration(tmp_path, {"Labs": [entry(ImagePaths=["Win2106"])]}, "Win2016/Datacenter.json")
+    told = verb("validate", "--configuration", ".", "--format", "json")
+    assert told.code == 1
+    check_keys("validate", told.document)
+
+
+def test_every_json_key_of_catalog_is_documented(verb: Verb) -> None:
+    """With labs, one of them unread."""
+    one = replace(image("held"), data_disks=(DataDisk(1, "held.lun1.vhd"),))
+    found = replace(build_catalog([vhd("unfinished.vhd")], {}), images=(one,))
+    labs = [lab("team"), lab("lost")]
+    states: dict[LabKey, LabFacts | Diagnostic]
+    states = {labs[0].key: facts("team", standing("held", source_vhd="held.vhd")), labs[1].key: DIAGNOSTIC}
+
+    async def read(settings: Settings, now: datetime, *, with_labs: bool) -> CatalogReport:
+        return report_catalog(found, "factory", NOON, labs, states)
+
+    shown = verb("catalog", "--json", "--labs", instead={"imagefactory.factory_lab.catalog.read": read})
+    check_keys("catalog", shown.document, "images[]")
+
+
+def test_every_json_key_of_save_is_documented(verb: Verb) -> None:
+    """VMs that are saved and VMs that are not; every result is a documented one."""
+    saving = planned(vm("a"), vm("b"), vm("c"), vm("d", power="running"), vm("e", tags={}), vm("f", os_disk=None))
+
+    async def run(*_: Any) -> SaveReport:
+        return SaveReport(
+            saving, False, (SaveOutcome("a", image("a")), SaveOutcome("b", error="b")), (), (), (), (), ""
+        )
+
+    told = verb("save", "--json", instead={"imagefactory.factory_lab.save_run.run": run})
+    check_keys("save", told.document)
+    check_results("save", "vms[].result", {one["result"] for one in told.document["vms"]})
+
+
+def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:
+    """Deletions, what is kept, what is reported."""
+    images = [image("new"), image("old", age=1), replace(image("undated", age=2), saved_at_source="last-modified")]
+    found = plan(catalog(*images), files(*images), PruneRules(keeping(1)))
+    assert found.deletions and found.kept and found.reported
+
+    async def planning(*_: Any, **options: Any) -> PruneReport:
+        return PruneReport(1, found, (), (), frozenset(), options["dry_run"])
+
+    told = verb(
+        "prune", "--keep", "1", "--dry-run", "--json", instead={"imagefactory.factory_lab.prune.plan": planning}
+    )
+    check_keys("prune", told.document)
+    check_results("prune", "deletions[].result", {one["result"] for one in told.document["deletions"]})
+    check_results("prune", "deletions[].kind", {one["kind"] for one in told.document["deletions"]})
+
+
+def test_every_json_key_of_clean_vms_is_documented(verb: Verb) -> None:
+    """VMs that are deleted and VMs that are not; every result is a documented one."""
+    told = verb("clean-vms", "--json", instead={"imagefactory.factory_lab.clean.run": cleaned()})
+    check_keys("clean-vms", told.document)
+    check_results("clean-vms", "vms[].result", {one["result"] for one in told.document["vms"]})
+
+
+def check_keys(command: str, document: object, *lists: str) -> None:
+    """All keys of the document are documented, and no others; `lists` are documented though they hold objects."""
+    documented = [name for row in rows("JSON output", f"JSON of {command}") for name in names(row[0])]
+    assert sorted(documented) == sorted({*keys(document), *lists})
+
+
+def check_results(command: str, key: str, results: set[str]) -> None:
+    """The values of a key are documented."""
+    (values,) = (row[1] for row in rows("JSON output", f"JSON of {command}") if names(row[0]) == [key])
+    assert results and results <= set(names(values))
+
+
+def test_every_exit_code_is_documented(verb: Verb) -> None:
+    """Success, failure, wrong usage, Ctrl-C and termination, and no others."""
+    clean = {"imagefactory.factory_lab.clean.run": cleaned()}
+    codes = [
+        verb("clean-vms", "--dry-run", instead=clean).code,
+        verb("clean-vms", instead=clean).code,
+        verb("clean-vms", "--stack", "missing").code,
+        128 + signal.SIGINT,
+        128 + signal.SIGTERM,
+    ]
+    assert [row[0] for row in rows("Exit codes")] == list(map(str, codes))
+
+
+def test_every_variable_that_the_product_reads_is_documented() -> None:
+    """And each that is documented is read by the product, or marked as read by Pulumi."""
+    section = (ROOT / "docs" / "reference.md").read_text("utf-8").partition("\n## Environment variables\n")[2]
+    section = section.partition("\n## ")[0]
+    by_pulumi = {name for line in section.splitlines() if "by Pulumi" in line for name in VARIABLE.findall(line)}
+    documented = set(VARIABLE.findall(section))
+    sources = [path for folder in ("imagefactory", "providers", "components") for path in (ROOT / folder).rglob("*.py")]
+    constants = (node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    texts = {node.value for node in constants if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    read = {text for text in texts if VARIABLE.fullmatch(text)}
+    assert sorted(read - documented) == []
+    assert sorted(documented - read - by_pulumi - {"AZURE_TOKEN_CREDENTIALS"}) == []
+
+
+def test_every_key_of_labs_json_is_documented() -> None:
+    """With what is required."""
+    (entries,) = (field.annotation.__args__[0] for field in LabsFile.model_fields.values() if field.alias == "Labs")  # type: ignore[union-attr]
+    expected = {str(field.alias): field.is_required() for field in LabsFile.model_fields.values()}
+    expected |= {f"Labs[].{field.alias}": field.is_required() for field in entries.model_fields.values()}
+    documented = {names(name)[0]: {"yes": True, "no": False}[required] for name, required, _ in rows("labs.json")}
+    assert documented == expected
+
+
+def test_every_key_of_a_companion_is_documented() -> None:
+    """As `save` writes it; without those that are required it is no image."""
+    full = replace(
+        image(),
+        description="d",
+        author="a",
+        generation="V1",
+        lineage=Lineage("vm", "disk", "id", "commit", "run", "released"),
+        data_disks=(DataDisk(0, "b.vhd", "r"),),
+    )
+    documented = {name: row[1] for row in rows("Factory images", "Companions") for name in names(row[0])}
+    assert documented.keys() == json.loads(companion_bytes(full)).keys()
