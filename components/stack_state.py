@@ -39,7 +39,7 @@ class _Resource(_Exported):
 
 
 class _Deployment(_Exported):
-    resources: list[dict[str, Any]] | None = None
+    resources: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class _Export(_Exported):
@@ -101,12 +101,14 @@ class StackState:
 def state_of(export: bytes) -> StackState:
     """Return the state from what `pulumi stack export` prints. Raises `pulumi.RunError`."""
     try:
-        deployment = _Export.model_validate(json.loads(export)).deployment
+        document = json.loads(export)
+        json.dumps(document, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which is no text
+        deployment = _Export.model_validate(document).deployment
     except ValidationError as problem:
         raise _unread(f"the export of the stack is not valid: {finding_fact(problem)}", _REMEDY) from None
     except (ValueError, RecursionError):
         raise _unread("the export of the stack is not JSON", _REMEDY) from None
-    return StackState.of((deployment and deployment.resources) or [])
+    return StackState.of(deployment.resources if deployment else ())
 
 
 async def read_stack_state() -> StackState:

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from hypothesis import strategies as st
-
-UNNOTICED = {"nextLink"}
-"""Keys without which a document is another valid one."""
 
 OTHERS: tuple[Any, ...] = (7, 0, -1.5, True, False, "x", "", [], ["x"], {}, {"x": 1}, [[]], 10**30)
 
@@ -65,12 +62,15 @@ def _bend(draw: st.DrawFn, document: Any, path: tuple[str | int, ...]) -> None:
 
 
 @st.composite
-def bent_bodies(draw: st.DrawFn, document: Any) -> bytes:
-    """Return the body of a response: the document with one to three faults, cut, or another body."""
+def bent_bodies(draw: st.DrawFn, document: Any, unnoticed: Set[str | int] = frozenset({"nextLink"})) -> bytes:
+    """Return the body of a response: the document with one to three faults, cut, or another body.
+
+    Leaves the keys `unnoticed` alone, without which the document is another valid one.
+    """
     if draw(st.integers(0, 9)) == 0:
         return draw(st.sampled_from(BODIES))
     document = copy.deepcopy(document)
-    found = [path for path in paths(document) if path[-1] not in UNNOTICED]
+    found = [path for path in paths(document) if path[-1] not in unnoticed]
     faults = draw(st.lists(st.sampled_from(found), min_size=1, max_size=3, unique=True))
     for path in sorted(faults, key=len, reverse=True):  # a value before what contains it
         _bend(draw, document, path)

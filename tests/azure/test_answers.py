@@ -66,9 +66,11 @@ def managed(name: str, size: Mapping[str, int]) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """A compute VM with a data disk."""
-    vm = compute_vm(
-        {"osType": "Linux", "managedDisk": {"id": f"{DISK}1"}}, "PowerState/deallocated", "OSState/generalized"
+    disk, codes = (
+        {"osType": "Linux", "managedDisk": {"id": f"{DISK}1"}},
+        ("PowerState/deallocated", "OSState/generalized"),
     )
+    vm = compute_vm(disk, *codes, generation="V2")
     vm["properties"]["storageProfile"]["dataDisks"] = [{"lun": 3, "managedDisk": {"id": f"{DISK}2"}}]
     return vm
 
@@ -81,7 +83,7 @@ VALID: dict[str, Any] = {
     f"GET {IMAGES}/one": made("one"),
     f"GET {LAB_ID}/virtualmachines": {"value": [lab_vm(notes="n"), lab_vm("other", computeId=f"{COMPUTE}2")]},
     f"GET {COMPUTE}": machine(),
-    f"GET {COMPUTE}2": compute_vm({"managedDisk": {"id": f"{DISK}3"}}, "PowerState/running"),
+    f"GET {COMPUTE}2": compute_vm({"managedDisk": {"id": f"{DISK}3"}}, "PowerState/running", generation="V2"),
     **{f"GET {DISK}{name}": managed(name, size) for name, size in zip("123", SIZES, strict=True)},
     f"POST {KEYS}": {"keys": [{"keyName": "key1", "value": "a2V5"}]},
     f"GET {OPERATION}": {"status": "Succeeded", "properties": {"output": {"accessSAS": SAS}}},

@@ -243,7 +243,7 @@ class _Json(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
             return
         try:
             document = answer.json()
-            if b"\\u" in answer.content:  # half of a pair cannot be written anywhere
+            if b"\\u" in answer.content:  # fails for half of a surrogate pair, which is no text
                 json.dumps(document, ensure_ascii=False).encode()
             _Operation.model_validate(document)
         except ValidationError as problem:
