@@ -99,22 +99,16 @@ class FactoryLab(_Section):
 class Endpoints(_Section):
     """Endpoints set one by one; None: the cloud's own. `blob` has `{account}` in place of the account's name."""
 
-    resource_manager: Annotated[
-        str | None,
-        AfterValidator(lambda url: url and safe_url(url)),
-        Field(
-            description="the https URL of Azure Resource Manager (http for this machine only)",
-            examples=["https://management.azure.com"],
-        ),
-    ] = None
-    blob: Annotated[
-        str | None,
-        AfterValidator(lambda url: url and safe_blob_url(url)),
-        Field(
-            description="the https URL of a storage account (http for this machine only) with {account} in it",
-            examples=["https://{account}.blob.core.windows.net"],
-        ),
-    ] = None
+    resource_manager: Annotated[str | None, AfterValidator(lambda url: url and safe_url(url))] = Field(
+        None,
+        description="the https URL of Azure Resource Manager (http for this machine only)",
+        examples=["https://management.azure.com"],
+    )
+    blob: Annotated[str | None, AfterValidator(lambda url: url and safe_blob_url(url))] = Field(
+        None,
+        description="the https URL of a storage account (http for this machine only) with {account} in it",
+        examples=["https://{account}.blob.core.windows.net"],
+    )
 
 
 class Policy(_Section):

@@ -60,23 +60,31 @@ async def test_a_second_configuration_that_differs_is_rejected_and_the_first_is_
     assert staged_equals_source(world)
 
 
+NOT_ENDPOINTS = (
+    "http://attacker.example",
+    "http://127.0.0.1.attacker.example",
+    "https://user:secret@attacker.example",
+    "https://attacker.example/?x=",
+    "https://attacker.example?",
+    "https://attacker.example#",
+    "https://attacker.example:99999",
+    "file:///etc",
+    "",
+)
+NOT_BLOB_ENDPOINTS = (
+    "https://attacker.example",
+    "https://{account}.{account}.example",
+    "http://{account}.attacker.example",
+    "https://{account}@attacker.example",
+    "https://attacker.example?{account}",
+)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"resourceManager": "http://attacker.example"}, "resourceManager"),
-        ({"resourceManager": "http://127.0.0.1.attacker.example"}, "resourceManager"),
-        ({"resourceManager": "https://user:secret@attacker.example"}, "resourceManager"),
-        ({"resourceManager": "https://attacker.example/?x="}, "resourceManager"),
-        ({"resourceManager": "https://attacker.example?"}, "resourceManager"),
-        ({"resourceManager": "https://attacker.example#"}, "resourceManager"),
-        ({"resourceManager": "https://attacker.example:99999"}, "resourceManager"),
-        ({"resourceManager": "file:///etc"}, "resourceManager"),
-        ({"resourceManager": ""}, "resourceManager"),
-        ({"blobEndpoint": "https://attacker.example"}, "blobEndpoint"),
-        ({"blobEndpoint": "https://{account}.{account}.example"}, "blobEndpoint"),
-        ({"blobEndpoint": "http://{account}.attacker.example"}, "blobEndpoint"),
-        ({"blobEndpoint": "https://{account}@attacker.example"}, "blobEndpoint"),
-        ({"blobEndpoint": "https://attacker.example?{account}"}, "blobEndpoint"),
+        *(({"resourceManager": url}, "resourceManager") for url in NOT_ENDPOINTS),
+        *(({"blobEndpoint": url}, "blobEndpoint") for url in NOT_BLOB_ENDPOINTS),
         ({"authority": "login.attacker.example"}, "authority"),
         ({"authority": "login.microsoftonline.com", "audience": AWAY}, "audience"),
         ({"audience": "https://graph.microsoft.com"}, "audience"),

@@ -11,15 +11,8 @@ from datetime import datetime
 
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.storage.page_blobs import PageBlobs
-from imagefactory.images.ranges_manifest import (
-    Manifest,
-    ManifestError,
-    manifest_bytes,
-    manifest_name,
-    most_bytes,
-    most_ranges,
-    parse_manifest,
-)
+from imagefactory.images import ranges_manifest
+from imagefactory.images.ranges_manifest import Manifest, ManifestError
 from imagefactory.observed.blobs import BlobRef
 
 
@@ -43,12 +36,12 @@ class Manifests:
         Raises `CloudError` if it cannot be read, because the copy would not be verified.
         """
         place = _beside(vhd)
-        ranges = most_ranges(length)
-        packed = await self._blobs.get_document(place, most_bytes(ranges))
+        ranges = ranges_manifest.most_ranges(length)
+        packed = await self._blobs.get_document(place, ranges_manifest.most_bytes(ranges))
         if packed is None:
             return Found()
         try:
-            manifest = await asyncio.to_thread(parse_manifest, packed, ranges)
+            manifest = await asyncio.to_thread(ranges_manifest.parse_manifest, packed, ranges)
         except ManifestError as error:
             return Found(warning=f"{place.name}: {error}; it is kept, and the copy is not compared with it")
         if (manifest.length, manifest.created) != (length, created):
@@ -63,7 +56,7 @@ class Manifests:
         place = _beside(vhd)
         about = {"digest": manifest.digest, "allocated": str(manifest.allocated)}
         try:
-            packed = await asyncio.to_thread(manifest_bytes, manifest)
+            packed = await asyncio.to_thread(ranges_manifest.manifest_bytes, manifest)
             await self._blobs.put_document(place, packed, about, overwrite=overwrite)
         except CloudError as error:
             reason = error.diagnostic.fact
@@ -73,4 +66,4 @@ class Manifests:
 
 def _beside(vhd: BlobRef) -> BlobRef:
     folder, _, name = vhd.url.rpartition("/")
-    return BlobRef(vhd.account_id, f"{folder}/{manifest_name(name)}")
+    return BlobRef(vhd.account_id, f"{folder}/{ranges_manifest.manifest_name(name)}")

@@ -133,10 +133,7 @@ def test_all_diagnostics_are_reported_together() -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"keep": "-1"}, "keep"),
-        ({"keep": "2.5"}, "keep"),
-        ({"keep": "true"}, "keep"),
-        ({"keep": "many"}, "keep"),
+        *(({"keep": value}, "keep") for value in ("-1", "2.5", "true", "many")),
         ({"pins": {"../x.json": "image"}}, "pins"),
         ({"pins": {"Win2016/Datacenter.json": ""}}, "pins"),
         ({"factory": "{"}, "expected an object"),
@@ -150,12 +147,13 @@ def test_all_diagnostics_are_reported_together() -> None:
         ({"cloud": "1"}, "usgovernment"),
         ({"endpoints": {"blob": "https://x"}}, "{account}"),
         ({"endpoints": {"blob": "http://example.org/{account}"}}, "https"),
-        ({"endpoints": {"resourceManager": "http://example.org"}}, "https"),
-        ({"endpoints": {"resourceManager": "https://user:secret@example.org"}}, "https"),
-        ({"endpoints": {"resourceManager": "https://["}}, "https"),
-        ({"endpoints": {"resourceManager": "https://example.org?"}}, "https"),
-        ({"endpoints": {"resourceManager": "https://example.org#"}}, "https"),
-        ({"endpoints": {"resourceManager": "https://example.org:99999"}}, "https"),
+        *(
+            ({"endpoints": {"resourceManager": url}}, "https")
+            for url in (
+                *("http://example.org", "https://user:secret@example.org", "https://["),
+                *("https://example.org?", "https://example.org#", "https://example.org:99999"),
+            )
+        ),
         ({"endpoints": {"blob": "https://{account}@example.org"}}, "{account}"),
         ({"copy": "ranged"}, "expected an object"),
         ({"copy": {"maxMbps": 0}}, "at least 1"),
