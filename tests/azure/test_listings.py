@@ -23,6 +23,7 @@ from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
+from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import LabFacts
 from tests.azure.mutations import BODIES
 from tests.azure.storage_world import Token
@@ -60,6 +61,7 @@ class StandIn:
     loop: asyncio.AbstractEventLoop
     pages: list[bytes]
     kind: str = "application/xml"
+    url: str = ""
     accounts: Any = None
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
@@ -88,8 +90,8 @@ def stand_in() -> Iterator[StandIn]:
 
     async def live(ready: asyncio.Event, end: asyncio.Event) -> None:
         async with (
-            serving(found.answer) as url,
-            ResourceManager(Cloud(None, url, f"{url}/{{account}}"), Token()) as arm,
+            serving(found.answer) as found.url,
+            ResourceManager(Cloud(None, found.url, f"{found.url}/{{account}}"), Token()) as arm,
             StorageAccounts(arm) as found.accounts,
         ):
             ready.set()
@@ -165,3 +167,14 @@ def test_a_listing_that_repeats_its_marker_is_an_error(stand_in: StandIn) -> Non
     """Not an endless loop."""
     stand_in.pages, stand_in.kind = [PAGES[0].encode(), page(("c.vhd",), "two").encode()], "application/xml"
     assert "its NextMarker is that of a page before it" in str(stand_in.read("blobs"))
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html/>", b"<UserDelegationKey><Value>a2V5</Value></UserDelegationKey>", b"[]", b""]
+)
+def test_a_user_delegation_key_out_of_shape_is_an_error_that_names_the_request(body: bytes, stand_in: StandIn) -> None:
+    """Not a traceback, and not a SAS that Azure rejects."""
+    stand_in.pages, stand_in.kind = [body], "application/xml"
+    blob = BlobRef(ACCOUNT, f"{stand_in.url}/store1/{CONTAINER}/a.vhd")
+    with pytest.raises(CloudError, match=r"storage account 'store1': .* POST /\?comp=userdelegationkey is not valid"):
+        stand_in.loop.run_until_complete(stand_in.accounts.readable_url(blob))

@@ -18,6 +18,9 @@ from imagefactory.configuration.pydantic_findings import finding_fact
 Tags = dict[str, "str | None"]
 """The tags of a resource, by name."""
 
+SDK_FAILURES = (AttributeError, KeyError, TypeError, ValueError, RecursionError, SyntaxError)
+"""How the SDK of storage and its parsers fail if an element is missing or invalid, or if the response is no XML."""
+
 _REMEDY = "Run again; if the error persists, check whether a proxy changes the responses of Azure"
 
 

@@ -15,11 +15,9 @@ from azure.storage.blob import BlobType
 from azure.storage.blob.aio import ContainerClient
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagefactory.azure.core.answers import fitted, misfit
+from imagefactory.azure.core.answers import SDK_FAILURES, fitted, misfit
 
 _PER_PAGE = 5000
-_FAILURES = (AttributeError, KeyError, TypeError, ValueError, RecursionError, SyntaxError)
-"""How the SDK and its parsers fail if an element is missing or invalid, or the response is something else."""
 
 
 class _FromSdk(BaseModel):
@@ -62,7 +60,7 @@ async def listed(client: ContainerClient, subject: str) -> AsyncIterator[ListedB
             return
         except DecodeError:
             raise misfit(subject, request, "it is not XML") from None
-        except _FAILURES:
+        except SDK_FAILURES:
             raise misfit(subject, request, "an element of its XML is missing or invalid") from None
         for blob in blobs:
             yield fitted(ListedBlob, blob, subject, request, f"blob '{blob.name}'")

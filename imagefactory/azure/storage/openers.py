@@ -27,7 +27,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient, ExponentialRet
 
 from imagefactory.aio.once import Once
 from imagefactory.aio.renewing import Lasting, Renewing, lasting
-from imagefactory.azure.core.answers import Answer
+from imagefactory.azure.core.answers import SDK_FAILURES, Answer, misfit
 from imagefactory.azure.core.clouds import LOOPBACK
 from imagefactory.azure.core.errors import cloud_error, consequence, data_role, enabled_keys, from_azure
 from imagefactory.azure.core.resource_manager import ResourceManager
@@ -47,6 +47,9 @@ RANGE_SAS_LIFE = timedelta(hours=1)
 """Life of a SAS for the copying of ranges, which is renewed."""
 CLOCK_SKEW = timedelta(minutes=15)
 """How far back the life of a SAS starts (Azure's advice for clocks that differ)."""
+
+_KEY_PARTS = ("value", "signed_oid", "signed_tid", "signed_start", "signed_expiry", "signed_service", "signed_version")
+"""Of a user delegation key: all that a SAS is made from (REST API, "Get User Delegation Key")."""
 
 CLOSED = "its blobs cannot be read or written"
 
@@ -255,14 +258,19 @@ class Identity(AccountOpener):
     async def _delegation(self, account_id: str) -> Lasting[UserDelegationKey]:
         """Return the key of this identity that signs SAS for an account; it is renewed after half of its life."""
         service, now = await self.service(account_id), datetime.now(timezone.utc)
+        name, fact = account_name(account_id), "the service cannot be given access to its blobs"
+        subject = f"storage account '{name}'"
         try:
             key = await service.get_user_delegation_key(
                 now - CLOCK_SKEW, now + COPY_SAS_LIFE, retry_on_methods=frozenset({"POST"})
             )
+            complete = all(isinstance(getattr(key, part), str) for part in _KEY_PARTS)
         except AzureError as error:
-            name = account_name(account_id)
-            fact = "the service cannot be given access to its blobs"
-            raise from_azure(error, f"storage account '{name}'", fact, account=name) from error
+            raise from_azure(error, subject, fact, account=name) from error
+        except SDK_FAILURES:
+            complete = False
+        if not complete:
+            raise misfit(subject, "POST /?comp=userdelegationkey", "a part of the key is missing").so(fact)
         return Lasting(key, (now + COPY_SAS_LIFE / 2).timestamp(), (now + COPY_SAS_LIFE).timestamp())
 
 
