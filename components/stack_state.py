@@ -43,6 +43,7 @@ class _Deployment(_Exported):
 
 
 class _Export(_Exported):
+    version: int | None = None
     deployment: _Deployment | None = None
     """None for a stack that never ran."""
 
@@ -103,12 +104,14 @@ def state_of(export: bytes) -> StackState:
     try:
         document = json.loads(export)
         json.dumps(document, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which is no text
-        deployment = _Export.model_validate(document).deployment
+        found = _Export.model_validate(document)
     except ValidationError as problem:
         raise _unread(f"the export of the stack is not valid: {finding_fact(problem)}", _REMEDY) from None
     except (ValueError, RecursionError):
         raise _unread("the export of the stack is not JSON", _REMEDY) from None
-    return StackState.of(deployment.resources if deployment else ())
+    if found.version is None and found.deployment is None:
+        raise _unread("the export of the stack is not valid: version and deployment are missing", _REMEDY)
+    return StackState.of(found.deployment.resources if found.deployment else ())
 
 
 async def read_stack_state() -> StackState:

@@ -50,7 +50,7 @@ def test_an_export_out_of_shape_is_the_same_state_or_an_error(data: st.DataObjec
     except pulumi.RunError as error:
         assert str(error).startswith("state: cannot read which images the stack contains; nothing is declared")
     else:
-        assert body == b"{}" or (found.images, found.done) == (valid.images, valid.done)
+        assert (found.images, found.done) == (valid.images, valid.done)
 
 
 @pytest.mark.parametrize("export", [b'{"version": 3}', b'{"version": 3, "deployment": {"manifest": {}}}'])
@@ -63,6 +63,7 @@ def test_a_stack_that_never_ran_has_no_images(export: bytes) -> None:
     "export",
     [
         b"<html>",
+        b"{}",
         b'{"deployment": []}',
         b'{"deployment": {"resources": null}}',
         b'{"deployment": {"resources": {}}}',
