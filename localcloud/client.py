@@ -94,6 +94,7 @@ class CloudClient:
         generalized: bool | None = None,
         provisioning_state: str | None = None,
         tags: Mapping[str, str] | None = None,
+        disk_properties: Mapping[str, Any] | None = None,
         writes: str | None = None,
     ) -> None:
         """Change a virtual machine of a lab (`group` is the lab's); omitted values are kept.
@@ -105,6 +106,7 @@ class CloudClient:
             "generalized": generalized,
             "provisioningState": provisioning_state,
             "tags": tags,
+            "diskProperties": disk_properties,
             "writes": writes,
         }
         machine = {"subscriptionId": subscription, "resourceGroup": group, "lab": lab, "name": name}

@@ -118,7 +118,9 @@ class FaultRule(Document):
     method: str | None = None
     path: str
     offset: int | None = Field(None, ge=0)
-    """Only page writes whose range contains this byte."""
+    """Only page writes whose range contains this byte; with `longerThan`, only Get Page Ranges."""
+    longer_than: int | None = Field(None, ge=0)
+    """Only Get Page Ranges over more bytes than this; without a range, it is over the complete blob."""
     nth: int | None = Field(None, ge=1)
     """Only the nth call that matches (1-based)."""
     times: int | None = Field(None, ge=1)
@@ -141,8 +143,20 @@ class _Counted:
     seen: int = 0
     hits: int = 0
 
-    def matches(self, service: Service, method: str, path_and_query: str, kind: Kind | None, span: Span | None) -> bool:
+    def matches(
+        self,
+        service: Service,
+        method: str,
+        path_and_query: str,
+        kind: Kind | None,
+        span: Span | None,
+        listed: Span | None,
+    ) -> bool:
         rule = self.rule
+        if rule.longer_than is not None:
+            span = listed if listed and listed[1] > rule.longer_than else None
+            if span is None:
+                return False
         if rule.offset is not None and not (span and span[0] <= rule.offset < span[0] + span[1]):
             return False
         return (
@@ -164,16 +178,23 @@ class Faults:
     _counted: list[_Counted] = field(default_factory=list)
 
     def match(
-        self, service: Service, method: str, path_and_query: str, kind: Kind | None = None, span: Span | None = None
+        self,
+        service: Service,
+        method: str,
+        path_and_query: str,
+        kind: Kind | None = None,
+        span: Span | None = None,
+        listed: Span | None = None,
     ) -> Action | None:
         """Return the action of the first rule that applies to this call, or None.
 
         `kind` selects rules of that kind, so that a rule about copies does not count other calls for its `nth` and
-        `times`; `span` is the range of a page write. Call it once per call and kind, because it counts.
+        `times`; `span` is the range of a page write, `listed` that of Get Page Ranges. Call it once per call and kind,
+        because it counts.
         """
         found: Action | None = None
         for counted in self._counted:
-            if counted.matches(service, method, path_and_query, kind, span):
+            if counted.matches(service, method, path_and_query, kind, span, listed):
                 counted.seen += 1
                 if found is None and counted.applies():
                     counted.hits += 1

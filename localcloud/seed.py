@@ -91,6 +91,8 @@ class SeedVirtualMachine(SeedDisk):
     generalized: bool = True
     hyper_v_generation: Literal["V1", "V2"] = "V1"
     data_disks: list[SeedDataDisk] = Field(default_factory=list)
+    disk_properties: dict[str, Any] = Field(default_factory=dict)
+    """More ARM properties of its disks, such as `networkAccessPolicy`."""
 
     @field_validator("data_disks")
     @classmethod

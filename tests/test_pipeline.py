@@ -160,6 +160,15 @@ def test_the_factory_pipeline_saves_then_cleans_up_then_publishes_the_catalog() 
     assert [step["condition"] for step in later] == ["succeededOrFailed()"] * 2
 
 
+def test_every_step_that_signs_in_keeps_its_session() -> None:
+    """A federated token is valid for some 10 minutes; without this, a longer step could get no new token."""
+    every = [step for _, step in steps(expanded("main"))] + [step for _, step in steps(expanded("pull request"))]
+    every += expanded_factory()["jobs"][0]["steps"]
+    signing_in = [step for step in every if step.get("task", "").startswith("AzureCLI@")]
+    assert len(signing_in) >= 5
+    assert all(step["inputs"].get("keepAzSessionActive") is True for step in signing_in)
+
+
 def test_the_schema_check_finds_a_misspelled_input(tmp_path: Path) -> None:
     """One wrong key in one task."""
     pipeline = expanded("main")

@@ -91,6 +91,10 @@ class _ComputeVm(Answer):
     properties: _ComputeProperties
 
 
+class _SecurityProfile(Answer):
+    security_type: str | None = None
+
+
 class _DiskProperties(Answer):
     unique_id: str
     disk_state: str
@@ -99,6 +103,10 @@ class _DiskProperties(Answer):
     os_type: str | None = None
     hyper_v_generation: str | None = None
     last_ownership_update_time: str | None = Field(None, alias="LastOwnershipUpdateTime")
+    security_profile: _SecurityProfile | None = None
+    network_access_policy: str | None = None
+    public_network_access: str | None = None
+    data_access_auth_mode: str | None = None
 
     @property
     def length(self) -> int:
@@ -159,6 +167,10 @@ async def find_disk(arm: ResourceManager, disk_id: str) -> ManagedDisk | None:
         os_type=properties.os_type,
         generation=properties.hyper_v_generation,
         released=properties.last_ownership_update_time or "",
+        security_type=(properties.security_profile and properties.security_profile.security_type) or "",
+        network_access_policy=properties.network_access_policy or "",
+        public_network_access=properties.public_network_access or "",
+        data_access_auth_mode=properties.data_access_auth_mode or "",
     )
 
 

@@ -145,6 +145,7 @@ def _about(save: Save) -> dict[str, object]:
         "vhd": save.vhd_name,
         "osType": save.os_type,
         "osState": "Generalized" if save.generalized else "Specialized",
+        "osStateSource": save.os_state_source,
         "hyperVGeneration": save.disk.generation,
         "dataDisks": [disk.vhd_name for disk in save.saved_data_disks],
     }
@@ -157,7 +158,7 @@ def _table(lines: list[_Line]) -> Table:
         "Result": lambda line: line.result,
         "Image": lambda line: line.image,
         "Image path": lambda line: str(line.about.get("imagePath", "")),
-        "OS": lambda line: f"{line.about['osType']}, {line.about['osState']}" if line.about else "",
+        "OS": lambda line: "{osType}, {osState} ({osStateSource})".format(**line.about) if line.about else "",
         "VHD": lambda line: str(line.about.get("vhd", "")),
     }
     shown = [column for column, cell in cells.items() if any(map(cell, lines))]

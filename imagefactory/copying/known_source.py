@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 from imagefactory.aio.once import Once
 from imagefactory.copying.copier import RelayLost, SourceState
 from imagefactory.copying.pacing import BLOB_IN_FLIGHT
-from imagefactory.images.ranges import Range
+from imagefactory.images.ranges import PIECE_BYTES, Range
 from imagefactory.images.ranges_manifest import Manifest
 from imagefactory.observed.blobs import BlobRef
 
 if TYPE_CHECKING:
     from imagefactory.azure.storage.page_writer import Digest, PageWriter
+
+EMPTY_PIECE_CRC64 = "7fxeieZXMgQ="
+"""Azure's CRC64 (base64) of `PIECE_BYTES` zeros."""
 
 
 @dataclass
@@ -90,8 +93,16 @@ class KnownSource:
         return known[part]
 
 
+async def not_empty(writer: PageWriter, blob: BlobRef, etag: str | None, parts: Iterable[Range]) -> tuple[Range, ...]:
+    """Return the ranges of a blob without those of 4 MiB that contain only zeros, according to the service's CRC64."""
+    from imagefactory.azure.storage.page_writer import Digest
+
+    known = await digests_of(writer, blob, etag, parts := tuple(parts), Digest.CRC64)
+    return tuple(part for part in parts if (part.length, known.get(part)) != (PIECE_BYTES, EMPTY_PIECE_CRC64))
+
+
 async def digests_of(
-    writer: PageWriter, blob: BlobRef, etag: str, parts: Iterable[Range], kind: Digest
+    writer: PageWriter, blob: BlobRef, etag: str | None, parts: Iterable[Range], kind: Digest
 ) -> dict[Range, str]:
     """Return the digests that the service computes for ranges of a blob; skip ranges that it rejects."""
     from imagefactory.azure.storage.page_writer import RangeRefused

@@ -30,7 +30,7 @@ from imagefactory.copying.copier import (
     Report,
     Warn,
 )
-from imagefactory.copying.known_source import KnownSource
+from imagefactory.copying.known_source import KnownSource, not_empty
 from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.totals import Totals
 from imagefactory.copying.transfer import Job, SourceChanged, Transfer, Vouch
@@ -142,13 +142,15 @@ class _Copy:
         """Read the source's state, ranges and manifest. Raises `CopyError`, `CloudError`."""
         request = self.request
         state = await copier.checked_source(self.blobs, request)
-        allocated = await self.blobs.page_ranges(request.source)
         found = await self.manifests.read(request.source, request.source_length, request.source_created)
         if found.warning:
             self.warn(found.warning)
+        unlisted: list[Range] = []
+        allocated = await self.blobs.page_ranges(request.source, unlisted=unlisted)
         manifest, writer = found.manifest, self.shared.writer
         if manifest is None:
-            return KnownSource(request.source, state, pieces(allocated), None, writer)
+            filled = await not_empty(writer, request.source, state.etag, pieces(unlisted))
+            return KnownSource(request.source, state, pieces(sorted([*allocated, *filled])), None, writer)
         parts = tuple(sorted(manifest.ranges))
         if beyond := next((part for part in allocated if not covered(part, parts)), None):
             raise CopyError(
@@ -217,7 +219,7 @@ class _Copy:
                 record = await asyncio.to_thread(parse_manifest, packed, len(parts))
         if record is None or record.vhd != vhd.copy_id:
             return vhd
-        present = await self.blobs.page_ranges(request.destination, PRESENT_RANGES * len(parts))
+        present = await self.blobs.page_ranges(request.destination, PRESENT_RANGES * len(parts), unlisted=[])
         claimed = {part: record.ranges[part] for part in parts if part in record.ranges}
         existing = {part: digest for part, digest in claimed.items() if covered(part, present)}
         return replace(vhd, verified=dict(await self.source.confirmed(existing)))

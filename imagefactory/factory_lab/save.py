@@ -66,6 +66,9 @@ class SaverWatcher(Watcher, Protocol):
     def warn(self, vm: str, message: str) -> None:
         """Receive a warning for the report."""
 
+    def fail(self, message: str) -> None:
+        """Receive an error for the report that is not the outcome of a VM."""
+
 
 @dataclass(frozen=True)
 class SaveOutcome:
@@ -135,7 +138,7 @@ class Saver:
             await surely(asyncio.gather(*tasks, return_exceptions=True))
 
     async def revoke_left_over(self, record: SaveRecord) -> tuple[str, ...]:
-        """Revoke access to the disks of a terminated run, and return their ids.
+        """Revoke access to the disks of a terminated run, and return the ids of those that are closed now.
 
         Raises `SaveHeld` if the run is active, and `CloudError`.
         """
@@ -144,7 +147,7 @@ class Saver:
             await self._revoke(held, disks)
             if await self._blobs.facts(self._factory.blob(companion_name(f"{record.guid}.vhd"))):
                 await self._done(held)
-            return disks
+            return tuple(disk for disk in disks if disk not in held.disks)
 
     async def _outcome(self, save: Save) -> SaveOutcome:
         try:
@@ -300,15 +303,28 @@ class Saver:
         raise CopyError(f"{vhd.name}: another client keeps changing it; the VM is not saved. Run again")
 
     async def _revoke(self, held: Hold, disks: Iterable[str]) -> None:
-        """Revoke access to all disks, then record that. Tries all, then raises the first `CloudError`."""
-        results = await asyncio.gather(*(self._factory.access.revoke(disk) for disk in disks), return_exceptions=True)
-        with consequence("its content stays readable by its SAS URL, and its VM cannot be started or deleted"):
-            if problems := [each for each in results if isinstance(each, BaseException)]:
-                raise problems[0]
-        if held.disks or held.strays:
-            await held.note(disks=())
+        """Revoke access to all disks, then record which of them are still open. Each of those fails the run.
+
+        It does not fail the save: no client can change a disk while access to it is active, so a copy is complete.
+        """
+
+        async def still_open(disk: str) -> str | None:
+            try:
+                with consequence("its content stays readable by its SAS URL, and its VM cannot be started or deleted"):
+                    await self._factory.access.revoke(disk)
+            except ImageFactoryError as problem:
+                self._watcher.fail(str(problem))
+                return disk
+            return None
+
+        left = tuple(disk for disk in await asyncio.gather(*map(still_open, disks)) if disk)
+        if held.disks != left or held.strays:
+            await held.note(disks=left)
 
     async def _done(self, held: Hold) -> None:
+        """Free the name and remove the record, unless the next run needs the record to revoke access."""
+        if held.disks:
+            return
         if held.name:
             await self._records.free(held.name, held.guid)
         await held.remove()

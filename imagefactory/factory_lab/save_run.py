@@ -110,6 +110,10 @@ class _Run:
         """Add a warning about a VM."""
         self._warnings.append(f"VM {vm}: {message}")
 
+    def fail(self, message: str) -> None:
+        """Add an error that is not the outcome of a VM."""
+        self.failures.append(message)
+
     def ended(self, outcome: SaveOutcome) -> None:
         """Add an outcome and pass it on."""
         self._outcomes.append(outcome)

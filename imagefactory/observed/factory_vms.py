@@ -27,6 +27,15 @@ class ManagedDisk:
     released: str = ""
     """LastOwnershipUpdateTime: when its VM was last started or deallocated. While it is the same, no VM wrote to it."""
 
+    security_type: str = ""
+    """securityProfile.securityType: TrustedLaunch, ConfidentialVM_... or none."""
+    network_access_policy: str = ""
+    """networkAccessPolicy: which networks may read the disk by a SAS: AllowAll, AllowPrivate or DenyAll."""
+    public_network_access: str = ""
+    """publicNetworkAccess: Enabled or Disabled."""
+    data_access_auth_mode: str = ""
+    """dataAccessAuthMode: AzureActiveDirectory if a reader needs a token besides the SAS."""
+
     @property
     def name(self) -> str:
         """The last part of its id."""

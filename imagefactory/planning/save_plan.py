@@ -26,6 +26,8 @@ _NOTES_PREFIX = "Golden Image: "
 
 _NOT_SAVED = "it is not saved"
 
+OsStateSource = Literal["instance view", "tag", "template", "assumed"]
+
 
 @dataclass(frozen=True)
 class Save:
@@ -36,6 +38,8 @@ class Save:
     image_path: ImagePath
     os_type: Literal["Windows", "Linux"]
     generalized: bool
+    os_state_source: OsStateSource
+    """What says whether it is generalized."""
     description: str
     guid: str
     """The stem of the file names, derived from the disk's id, so that all runs use the same for a disk."""
@@ -176,12 +180,15 @@ def _save(
             fact = f"disk {each.name} has an active SAS ({each.state})"
             remedy = f"Wait for expiry, or revoke it: az disk revoke-access --ids {each.id}"
             raise _unready(vm, fact, remedy)
+        _check_readable(vm, each)
+    generalized, os_state_source = _os_state(vm, golden.get(image_path))
     return Save(
         vm=vm,
         disk=disk,
         image_path=image_path,
         os_type=_os_type(vm, disk),
-        generalized=_generalized(vm, golden.get(image_path)),
+        generalized=generalized,
+        os_state_source=os_state_source,
         description=vm.notes.removeprefix(_NOTES_PREFIX).strip(),
         guid=save_guid(disk),
         data_disks=data_disks,
@@ -223,28 +230,64 @@ def _os_type(vm: FactoryVm, disk: ManagedDisk) -> Literal["Windows", "Linux"]:
     return "Windows" if os_type == "windows" else "Linux"
 
 
-def _generalized(vm: FactoryVm, golden: GoldenImage | None) -> bool:
-    """Use instance view, tag, golden image, in this order; else assume generalized, as the older scripts do."""
+def _check_readable(vm: FactoryVm, disk: ManagedDisk) -> None:
+    """Raise `_Unfit` for a disk that Azure would not let the storage service read, or of which no VM could be created.
+
+    Put Page From URL can pass on a SAS of a disk, but no token for disks, and reads it over the public network (Azure's
+    documentation of disk exports: "Secure downloads and uploads with Microsoft Entra ID", "Restrict import/export
+    access for managed disks using Azure Private Link").
+    """
+    policy, public = disk.network_access_policy, disk.public_network_access
+    if disk.security_type.lower().startswith("confidentialvm"):
+        fact = f"disk {disk.name} is of a confidential VM ({disk.security_type}), which cannot be created from a VHD"
+        raise _unfit(vm, fact, "Build the golden image on a VM with security type Standard")
+    if policy.lower() == "allowprivate":
+        fact = f"disk {disk.name} can be read only through private endpoints (networkAccessPolicy {policy})"
+        raise _unready(vm, fact, "Enable public access in the portal, in the disk's Networking settings")
+    if policy.lower() == "denyall" or public.lower() == "disabled":
+        setting = f"networkAccessPolicy {policy}" if policy.lower() == "denyall" else f"publicNetworkAccess {public}"
+        remedy = f"az disk update --ids {disk.id} --network-access-policy AllowAll --public-network-access Enabled"
+        raise _unready(vm, f"disk {disk.name} cannot be read from any network ({setting})", f"Allow it: {remedy}")
+    if disk.data_access_auth_mode.lower() == "azureactivedirectory":
+        fact = f"disk {disk.name} cannot be read by a SAS alone (dataAccessAuthMode {disk.data_access_auth_mode})"
+        raise _unready(vm, fact, f"Allow it: az disk update --ids {disk.id} --data-access-auth-mode None")
+
+
+def _os_state(vm: FactoryVm, golden: GoldenImage | None) -> tuple[bool, OsStateSource]:
+    """Return whether a VM is generalized, and what says so: instance view, tag, golden image, in this order.
+
+    Otherwise assume generalized, as the older scripts do.
+    """
     if vm.generalized:
-        return True
+        return True, "instance view"
     if OS_STATE_TAG in vm.tags:
         try:
-            return is_generalized(vm.tags[OS_STATE_TAG])
+            return is_generalized(vm.tags[OS_STATE_TAG]), "tag"
         except ValueError as reason:
             remedy = "Tag it Generalized or Specialized, or remove the tag"
             raise _unfit(vm, f"its ImageOsState tag {reason}", remedy) from None
-    return golden is None or golden.generalized is not False
+    if golden is None or golden.generalized is None:
+        return True, "assumed"
+    return golden.generalized, "template"
 
 
 def _warnings(save: Save, golden: Mapping[ImagePath, GoldenImage]) -> Iterable[Diagnostic]:
     subject = f"VM {save.vm.name}"
     if save.disk.generation == "V2":
-        fact = "its disk is Hyper-V generation 2, which DevTest Labs cannot set for a VHD"
+        trusted = " with Trusted Launch" if save.disk.security_type.lower() == "trustedlaunch" else ""
+        fact = f"its disk is Hyper-V generation 2{trusted}, which DevTest Labs cannot set for a VHD"
         consequence = "its custom images are created as generation 1, and their VMs may not start"
         yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
     if left := [f"{disk.name} (LUN {lun})" for lun, disk in sorted(save.vm.data_disks.items()) if not save.data_disks]:
         fact, remedy = f"has data disks: {', '.join(left)}", "Pass --with-data-disks to save them too, or detach them"
         yield warning(subject, fact, "only its OS disk is saved", remedy)
+    if save.os_state_source == "assumed":
+        unprepared = "it was never deprovisioned, all VMs of its image get its users and SSH host keys"
+        if save.os_type == "Windows":
+            unprepared = "Sysprep never ran, VMs of its image fail to start"
+        fact = "its OS state is in neither its instance view, its ImageOsState tag nor its golden image"
+        remedy = "Tag it ImageOsState=Generalized or Specialized, or set metadata.imageOsState in the golden image"
+        yield warning(subject, fact, f"it is taken as generalized; if {unprepared}", remedy)
     if golden and save.image_path not in golden:
         fact = f"golden image {save.image_path} does not exist"
         yield warning(subject, fact, "its image cannot be distributed", "Fix its ImagePath tag, or add the file")

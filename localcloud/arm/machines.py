@@ -9,6 +9,7 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 from localcloud.blobs.disk_access import new_container
 from localcloud.seed import PowerState, SeedVirtualMachine
@@ -37,7 +38,8 @@ class Disk:
 
 @dataclass
 class VirtualMachine:
-    """A lab VM and the compute VM behind it; the first of `disks` is the OS disk.
+    """A lab VM and the compute VM behind it; the first of `disks` is the OS disk. `disk_properties` are more ARM
+    properties of its disks.
 
     `state` is the lab VM's provisioning state once the machine is `whole`, that is, once the bytes of its disks are
     uploaded; `operation` names the active deletion, if any."""
@@ -55,6 +57,7 @@ class VirtualMachine:
     tags: dict[str, str]
     unique_identifier: str = field(default_factory=lambda: str(uuid.uuid4()))
     vm_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    disk_properties: dict[str, Any] = field(default_factory=dict)
     whole: bool = False
     operation: str | None = None
 
@@ -95,4 +98,5 @@ def seeded_machine(lab: str, seed: SeedVirtualMachine) -> VirtualMachine:
         hyper_v_generation=seed.hyper_v_generation,
         notes=seed.notes,
         tags=dict(seed.tags),
+        disk_properties=dict(seed.disk_properties),
     )

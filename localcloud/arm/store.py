@@ -119,11 +119,13 @@ class Lab:
 
 @dataclass
 class AskedGrant:
-    """The grant of access that an operation creates: its id, the disk's container, and its duration in seconds."""
+    """The grant of access that an operation creates: its id, the disk's container, its duration in seconds, and
+    whether its SAS alone opens the disk."""
 
     id: str
     container: str
     seconds: float
+    usable: bool = True
 
 
 @dataclass

@@ -1,16 +1,18 @@
 """Virtual machines of labs: their deletion, changes by the control API, and access to their disks.
 
 Known of Azure: a grant is rejected with 409 `Conflict` unless the machine is deallocated, a SAS lasts up to 60 days,
-and an active one blocks the deletion of its disk. Four rules are not published and assumed: a grant while another is
-active creates a second, equal SAS; revoking ends all of them, and a grant in progress (`OperationPreempted`); a grant
-during another operation is 409 `Conflict`; a machine whose deletion fails is not changed. Does not handle HTTP or
-create a SAS.
+and an active one blocks the deletion of its disk. With `networkAccessPolicy` AllowPrivate, `publicNetworkAccess`
+Disabled or `dataAccessAuthMode` AzureActiveDirectory, a SAS alone does not open a disk (Azure's documentation). Five
+rules are not published and assumed: a grant while another is active creates a second, equal SAS; revoking ends all of
+them, and a grant in progress (`OperationPreempted`); a grant during another operation is 409 `Conflict`, as for a disk
+with `networkAccessPolicy` DenyAll; a machine whose deletion fails is not changed. Does not handle HTTP or create a SAS.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import ClientError
 from pydantic import Field
@@ -40,6 +42,7 @@ class MachineChange(Document):
     generalized: bool | None = None
     provisioning_state: str | None = Field(None, min_length=1)
     tags: dict[str, str] | None = None
+    disk_properties: dict[str, Any] | None = None
     writes: str | None = Field(None, max_length=SECTOR // 4)
     """Text that the guest writes to each disk; `Cloud` writes it."""
 
@@ -80,6 +83,9 @@ class VirtualMachines:
                 f"Access not permitted because disk {disk.name} is currently attached to running VM "
                 f"{machine.compute_id(lab.subscription_id)}.",
             )
+        properties = machine.disk_properties
+        if properties.get("networkAccessPolicy") == "DenyAll":
+            raise ArmError(409, "Conflict", f"Access to disk {disk.name} is denied by its network access policy.")
         if active := disk.operation or machine.operation:
             raise ArmError(
                 409,
@@ -87,7 +93,12 @@ class VirtualMachines:
                 f"Access to disk {disk.name} cannot be granted: another operation is in progress. Try later.",
                 retry_headers(self._store.operations[active]),
             )
-        grant = AskedGrant(str(uuid.uuid4()), disk.container, seconds)
+        usable = (
+            properties.get("networkAccessPolicy") != "AllowPrivate"
+            and properties.get("publicNetworkAccess") != "Disabled"
+            and properties.get("dataAccessAuthMode") != "AzureActiveDirectory"
+        )
+        grant = AskedGrant(str(uuid.uuid4()), disk.container, seconds, usable)
         work = self._change_of_access(disk, grant)
         latency = self._latencies().disk_access_seconds
         return await self._operations.start(disk, latency, work, fault=fault, grant=grant)
@@ -146,7 +157,7 @@ class VirtualMachines:
             if fault is None and grant is None:
                 self._access.revoke(disk.container)
             elif fault is None and grant is not None:
-                self._access.grant(disk.container, grant.id, grant.seconds)
+                self._access.grant(disk.container, grant.id, grant.seconds, grant.usable)
 
         return Work(check, check, settle)
 
@@ -172,5 +183,7 @@ def change_machine(store: ArmStore, access: DiskAccess, change: MachineChange) -
     machine.state = change.provisioning_state or machine.state
     machine.generalized = machine.generalized if change.generalized is None else change.generalized
     machine.tags = machine.tags if change.tags is None else dict(change.tags)
+    if change.disk_properties is not None:
+        machine.disk_properties = dict(change.disk_properties)
     store.changed()
     return machine

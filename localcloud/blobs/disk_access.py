@@ -24,10 +24,12 @@ DISK_BLOB = "abcd"
 
 @dataclass
 class Grant:
-    """Access to the disk in `container` until `expires`, in seconds since 1970."""
+    """Access to the disk in `container` until `expires`, in seconds since 1970. If not `usable`, its SAS alone does not
+    open the disk: it needs a token too, or a private endpoint, and the embedded cloud has neither."""
 
     container: str
     expires: float
+    usable: bool = True
 
 
 class DiskAccess:
@@ -41,9 +43,9 @@ class DiskAccess:
         query = {"sv": "2018-03-28", "sr": "b", "si": grant, "sig": self._signature(container, grant)}
         return f"{endpoint}/{container}/{DISK_BLOB}?{urlencode(query)}"
 
-    def grant(self, container: str, grant: str, seconds: float) -> None:
+    def grant(self, container: str, grant: str, seconds: float, usable: bool = True) -> None:
         """Add a grant for `seconds`; existing grants are kept."""
-        self._grants[grant] = Grant(container, time.time() + seconds)
+        self._grants[grant] = Grant(container, time.time() + seconds, usable)
 
     def revoke(self, container: str) -> None:
         """Remove every grant of a disk."""
@@ -63,6 +65,7 @@ class DiskAccess:
             (account, blob) == (DISK_ACCOUNT, DISK_BLOB)
             and grant is not None
             and grant.container == container
+            and grant.usable
             and grant.expires > time.time()
             and hmac.compare_digest(self._signature(container, given["si"]).encode(), given.get("sig", "").encode())
         )

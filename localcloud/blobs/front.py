@@ -48,7 +48,7 @@ class BlobFront:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Respond to one call and record it in the journal."""
         method, target, span = request.method, request.raw_path, _page_write(request)
-        action = self._faults.match("blob", method, target, "request", span)
+        action = self._faults.match("blob", method, target, "request", span, _page_list(request))
         if action and action.delay_seconds:
             await asyncio.sleep(action.delay_seconds)
         if action and action.drop is True:
@@ -150,8 +150,15 @@ def _starts_copy(request: web.BaseRequest) -> bool:
 
 def _page_write(request: web.BaseRequest) -> Span | None:
     """Return the range of a page write, as offset and length in bytes; None for other operations."""
-    if request.method != "PUT" or "comp=page" not in request.raw_path:
-        return None
+    return _range(request) if request.method == "PUT" and "comp=page" in request.raw_path else None
+
+
+def _page_list(request: web.BaseRequest) -> Span | None:
+    """Return the range of Get Page Ranges, from 0 and longer than any blob if it has none; None for others."""
+    return (_range(request) or (0, 1 << 63)) if "comp=pagelist" in request.raw_path else None
+
+
+def _range(request: web.BaseRequest) -> Span | None:
     given = request.headers.get("x-ms-range") or request.headers.get("Range") or ""
     first, _, last = given.removeprefix("bytes=").partition("-")
     return (int(first), int(last) - int(first) + 1) if first.isdigit() and last.isdigit() else None

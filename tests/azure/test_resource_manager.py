@@ -5,6 +5,7 @@ Stand-in servers return what the test says: one is the resource manager, another
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
+from azure.core.credentials import AccessToken
 from azure.core.pipeline.policies import AsyncRetryPolicy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,48 @@ async def test_a_request_is_sent_again_as_often_as_it_says(status: int) -> None:
     async with two_servers({DISK: answer}) as servers:
         assert await servers.arm.get(DISK, "1", _It, subject="it") == _It(it="is there")
     assert len(servers.home) == 1 + resource_manager.RETRIES
+
+
+@pytest.fixture
+def numbered_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each token that is requested of a credential has another number, from 0."""
+    numbers = itertools.count()
+
+    async def get_token(*_: object, **__: object) -> AccessToken:
+        return AccessToken(f"token {next(numbers)}", 2**40)
+
+    monkeypatch.setattr(Token, "get_token", get_token)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_rejected_token_is_replaced_once(call: str, numbered_tokens: None) -> None:
+    """A token may expire earlier than expected; if Azure rejects the new one too, its error is raised."""
+    async with two_servers({DISK: accepting(1)}) as servers:
+        await CALLS[call](servers.arm, DISK)
+        assert len(servers.home) == 2
+    async with two_servers({DISK: accepting(99)}) as servers:
+        with pytest.raises(CloudError, match="401 ExpiredAuthenticationToken: the access token expired"):
+            await CALLS[call](servers.arm, DISK)
+        assert len(servers.home) == 2
+
+
+async def test_a_token_that_expires_during_an_operation_is_replaced(numbered_tokens: None) -> None:
+    """The operation is polled until it finishes."""
+    async with two_servers({"/act": begun("Azure-AsyncOperation"), "/operation": accepting(1)}) as servers:
+        await servers.arm.run("DELETE", "/act", "1", Answer, subject="it")
+    assert [line.partition("?")[0] for line in servers.home] == ["DELETE /act", "GET /operation", "GET /operation"]
+
+
+def accepting(number: int) -> Callable[[web.BaseRequest, str], web.Response]:
+    """A response that rejects tokens with a lower number as expired."""
+
+    def answer(request: web.BaseRequest, _: str) -> web.Response:
+        if int(request.headers["Authorization"].rpartition(" ")[2]) >= number:
+            return web.json_response({"status": "Succeeded", "value": []})
+        error = {"code": "ExpiredAuthenticationToken", "message": "the access token expired"}
+        return web.json_response({"error": error}, status=401)
+
+    return answer
 
 
 async def test_parameters_are_not_part_of_a_path() -> None:

@@ -156,3 +156,15 @@ def test_a_wrong_rule_is_rejected_and_the_old_ones_are_kept(
     with pytest.raises(CloudError, match=words):
         fresh_cloud.set_faults([rule])
     assert fresh_cloud.faults() == [{**good, "seen": 0, "hits": 0}]
+
+
+def test_a_rule_fails_get_page_ranges_above_a_length(pair: Pair) -> None:
+    """As Azure does with large fragmented disks; without a range, the complete blob is listed."""
+    rule = {"service": "blob", "path": f"{pair.source.blob_name}.*comp=pagelist", "longerThan": 8192, "times": 2}
+    pair.cloud.set_faults([{**rule, "action": {"status": 500, "code": "OperationTimedOut"}}])
+    assert [each.start for each in pair.source.list_page_ranges(offset=0, length=8192)] == [4096]
+    spans: list[dict[str, Any]] = [{}, {"offset": 0, "length": 8704}]
+    for span in spans:
+        with pytest.raises(HttpResponseError, match="OperationTimedOut"):
+            list(pair.source.list_page_ranges(**span))
+    assert len(list(pair.source.list_page_ranges())) == 2

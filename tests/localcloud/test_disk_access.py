@@ -93,6 +93,10 @@ class Factory:
         """Revoke all access."""
         assert self.arm("POST", f"{disk}/endGetAccess").status_code == 202
 
+    def change(self, properties: Mapping[str, str]) -> None:
+        """Set the ARM properties of the machine's disks."""
+        self.cloud.set_virtual_machine(SUBSCRIPTION, "rg", self.lab, "vm", disk_properties=properties)
+
     def open_grants(self) -> dict[str, int]:
         """Return the disks of this lab with active access, from the control API."""
         grants = {each["disk"]: each["grants"] for each in self.cloud.status()["diskAccess"]}
@@ -187,6 +191,34 @@ def test_the_sas_reads_the_whole_disk(factory: Factory) -> None:
     assert all(not any(content[end + 1 : start]) for (_, end), (start, _) in pairwise(allocated))
     other = BlobClient.from_blob_url(factory.grant(data_disk)).download_blob().readall()
     assert footer_problem(other[-512:], len(other)) is None and other != content
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"networkAccessPolicy": "AllowPrivate"},
+        {"publicNetworkAccess": "Disabled"},
+        {"dataAccessAuthMode": "AzureActiveDirectory"},
+    ],
+    ids=str,
+)
+def test_a_sas_alone_does_not_open_a_disk_with_restricted_access(factory: Factory, properties: dict[str, str]) -> None:
+    """The disk shows the property; access is granted, and every way to read with the SAS fails."""
+    factory.change(properties)
+    os_disk, data_disk = factory.disks()
+    shown = factory.arm("GET", data_disk).json()["properties"]
+    assert {**shown, **properties} == shown
+    assert factory.refusals(factory.grant(os_disk)) == DEAD
+    factory.change({})
+    assert requests.get(factory.grant(os_disk), timeout=30).status_code == 200
+
+
+def test_access_to_a_disk_that_denies_all_networks_is_not_granted(factory: Factory) -> None:
+    """409, and no grant."""
+    factory.change({"networkAccessPolicy": "DenyAll"})
+    body = {"access": "Read", "durationInSeconds": 60}
+    assert factory.arm("POST", f"{factory.disks()[0]}/beginGetAccess", body).status_code == 409
+    assert factory.open_grants() == {}
 
 
 def test_a_disk_is_copied_until_access_is_revoked(factory: Factory) -> None:

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from azure.core.pipeline.policies import AsyncRetryPolicy
 
 from imagefactory.azure.storage.manifests import Found
 from imagefactory.copying import copier as copiers
 from imagefactory.copying.copier import Copied, CopyError, Progress
 from imagefactory.copying.totals import Totals
+from imagefactory.images.ranges import PIECE_BYTES
 from imagefactory.images.ranges_manifest import Manifest
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.factory_blobs import UNFINISHED
@@ -295,3 +297,25 @@ async def test_one_copier_writes_the_manifest_of_each_copy_where_the_copy_says(w
         await copy_image(copier, world, "second")
     assert [manifest.digest for manifest in own.written] == [copied.digest]
     assert manifest_of(world) is not None
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+async def test_a_vhd_whose_ranges_cannot_be_listed_is_copied_but_for_its_empty_pieces(
+    world: World, with_manifest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's digests tell which are empty. With a manifest only its ranges are copied, without any question."""
+    monkeypatch.setattr(AsyncRetryPolicy, "get_backoff_time", lambda *_: 0.0)
+    content = source_blob(world).download_blob().readall()
+    filled = [content[at : at + PIECE_BYTES] for at in range(0, len(content), PIECE_BYTES)]
+    moved = sum(len(piece) for piece in filled if any(piece))
+    if with_manifest:
+        moved = source_bytes(world)
+        async with copier_of(world) as copier:
+            await copy_image(copier, world)
+        staged_blob(world).delete_blob()
+    world.cloud.set_faults([{"service": "blob", "path": "comp=pagelist", "action": {"status": 500}}])
+    totals = Totals()
+    async with copier_of(world, totals=totals) as copier:
+        await copy_image(copier, world)
+    world.cloud.clear_faults()
+    assert staged_equals_source(world) and totals.moved == moved < len(content)

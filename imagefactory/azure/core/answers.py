@@ -45,8 +45,9 @@ def fitted(model: type[Model], value: object, subject: str, request: str, what: 
 
 
 def misfit(subject: str, request: str, fact: str, what: str = "") -> CloudError:
-    """Return the error for a response that is not as Azure documents it."""
-    return cloud_error(subject, f"the response to {request} is not valid: {what and f'{what}: '}{fact}", remedy=_REMEDY)
+    """Return the error for a successful response that is not as Azure documents it."""
+    fact = f"the response to {request} is not valid: {what and f'{what}: '}{fact}"
+    return CloudError(cloud_error(subject, fact, remedy=_REMEDY).diagnostic, 200)
 
 
 def label(resource: Mapping[str, object]) -> str:

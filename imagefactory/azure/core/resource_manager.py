@@ -74,7 +74,7 @@ class ResourceManager:
                 policies.UserAgentPolicy(sdk_moniker="imagefactory"),
                 retries(RETRIES, throttled=False),
                 Pacing(),
-                AsyncARMChallengeAuthenticationPolicy(credential, cloud.scope),
+                _Tokens(credential, cloud.scope),
             ],
         )
 
@@ -266,6 +266,19 @@ class _OwnOrigin(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         """See azure-core."""
         if _origin(request.http_request.url) != self._own:
             raise HttpResponseError("a response contains a link to another host than the resource manager")
+
+
+class _Tokens(AsyncARMChallengeAuthenticationPolicy):
+    """Adds the token, and sends a request once more with a new one if the resource manager rejects it (401).
+
+    azure-core forgets a rejected token, but sends the request again only for a claims challenge. A token can expire
+    earlier than this machine's clock says, or during a run of many hours (`ExpiredAuthenticationToken`).
+    """
+
+    async def send(self, request: PipelineRequest[HttpRequest]) -> PipelineResponse[HttpRequest, AsyncHttpResponse]:
+        """See azure-core."""
+        answer = await super().send(request)
+        return await super().send(request) if answer.http_response.status_code == 401 else answer
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None] | None:

@@ -122,10 +122,13 @@ class Lent(Opener):
     def add(self, owner_id: str, sas_url: str) -> BlobRef:
         """Add a page blob; `owner_id` is used in place of an account's id."""
         url, _, sas = sas_url.partition("?")
-        _check_encrypted(url, account_name(owner_id))
         blob = BlobRef(owner_id, url)
+        try:
+            _check_encrypted(url, account_name(owner_id))
+            self._clients[blob] = BlobClient.from_blob_url(sas_url, **_client_options())
+        except ValueError:  # its text would contain the SAS
+            raise cloud_error(account_name(owner_id), "the URL that Azure returned is not that of a blob") from None
         self._sas[owner_id] = sas
-        self._clients[blob] = BlobClient.from_blob_url(sas_url, **_client_options())
         return blob
 
     async def remove(self, owner_id: str) -> None:

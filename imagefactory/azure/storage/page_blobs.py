@@ -16,6 +16,8 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
 )
 from azure.core.rest import HttpRequest
 from azure.storage.blob.aio import BlobClient
@@ -24,7 +26,7 @@ from imagefactory.aio.once import Once
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
 from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts
 from imagefactory.azure.storage.openers import account_name
-from imagefactory.images.ranges import Range
+from imagefactory.images.ranges import PAGE_BYTES, Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
 
@@ -39,6 +41,11 @@ _UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 
 _RANGES_PER_PAGE = 10_000
 """Ranges in one response of Get Page Ranges; a fragmented disk has more."""
+LEAST_WINDOW = 128 * 1024 * 1024
+"""The shortest window of a Get Page Ranges that the service fails to list, in bytes. Microsoft advises to list a large
+fragmented blob in segments of this order ("Getting the Page Ranges of a Large Page Blob in Segments")."""
+UNLISTED_WINDOWS = 3
+"""After so many of the shortest windows in a row that the service fails to list, the rest is not requested."""
 
 
 class PageBlobs:
@@ -91,20 +98,40 @@ class PageBlobs:
             )
         return answer.content
 
-    async def page_ranges(self, blob: BlobRef, most: int | None = None) -> list[Range]:
-        """Return the allocated ranges of a page blob in order; only the first `most`, if that is given."""
+    async def page_ranges(
+        self, blob: BlobRef, most: int | None = None, *, unlisted: list[Range] | None = None
+    ) -> list[Range]:
+        """Return the allocated ranges of a page blob in order; only the first `most`, if that is given.
+
+        The service may fail to list a large fragmented blob in time (500 `OperationTimedOut`). It is then listed in
+        windows, which are halved until the service can list them. A window that it never lists is appended to
+        `unlisted`; nothing is returned of the rest of it. Without that list, it is an error.
+        """
         client = await self._client(blob)
         found: list[Range] = []
-        try:
-            async for each in client.list_page_ranges(results_per_page=_RANGES_PER_PAGE):
-                first, last = each.start or 0, each.end or 0
-                if not each.cleared:
-                    found.append(Range(first, last - first + 1))
-                if most is not None and len(found) >= most:
-                    break
-        except AzureError as error:
-            raise _refused(error, blob, "its allocated ranges are unknown, so it is not copied") from error
-        return found
+        at, end, window, failed = 0, 0, 0, 0  # the first window is the complete blob, whose length is unknown
+        while True:
+            span: dict[str, Any] = {"offset": at, "length": min(window, end - at)} if window else {}
+            try:
+                await _list_ranges(client, found, most, may_split=window != LEAST_WINDOW, **span)
+            except AzureError as error:
+                if not window and _is_slow(error) and (facts := await self.facts(blob)):
+                    end, window = facts.length, _half(facts.length)
+                elif window > LEAST_WINDOW and _is_slow(error):
+                    window = _half(window)
+                    at = max(at, found[-1].end if found else 0)  # earlier pages of the response are kept
+                elif window and unlisted is not None and _is_slow(error) and not isinstance(error, ServiceRequestError):
+                    failed += 1
+                    at = max(at, found[-1].end if found else 0)
+                    stop = end if failed == UNLISTED_WINDOWS else min(at + window, end)
+                    _append(unlisted, Range(at, stop - at))
+                    at = stop
+                else:
+                    raise _refused(error, blob, "its allocated ranges are unknown, so it is not copied") from error
+            else:
+                failed, at = 0, at + window
+            if at >= end or (most is not None and len(found) >= most):
+                return found
 
     async def create(
         self,
@@ -252,6 +279,37 @@ class PageBlobs:
             await service.create_container(name)
         except ResourceExistsError:
             return
+
+
+async def _list_ranges(
+    client: BlobClient, found: list[Range], most: int | None, *, may_split: bool, **span: Any
+) -> None:
+    """Append the allocated ranges of a span of a page blob; do not repeat a request that can be split instead."""
+    options: dict[str, Any] = {"retry_on_methods": frozenset()} if may_split else {}
+    async for each in client.list_page_ranges(results_per_page=_RANGES_PER_PAGE, **span, **options):
+        first, last = each.start or 0, each.end or 0
+        if not each.cleared:
+            _append(found, Range(first, last - first + 1))
+        if most is not None and len(found) >= most:
+            return
+
+
+def _append(found: list[Range], part: Range) -> None:
+    """Append a range; if it starts in or at the end of the last one, which a window has cut, extend that one."""
+    if found and part.offset <= found[-1].end:
+        part = Range(found[-1].offset, max(part.end, found[-1].end) - found.pop().offset)
+    found.append(part)
+
+
+def _half(window: int) -> int:
+    return max(window // 2 // PAGE_BYTES * PAGE_BYTES, LEAST_WINDOW)
+
+
+def _is_slow(error: AzureError) -> bool:
+    """Return whether another request may succeed: the service took too long, failed, or did not respond."""
+    if isinstance(error, HttpResponseError):
+        return error.status_code is not None and (error.status_code == 408 or error.status_code >= 500)
+    return isinstance(error, (ServiceRequestError, ServiceResponseError))
 
 
 def _condition(overwrite_etag: str | None) -> dict[str, Any]:

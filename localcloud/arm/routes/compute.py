@@ -208,6 +208,9 @@ def _disk(lab: Lab, machine: VirtualMachine, disk: Disk, active: bool) -> dict[s
         "timeCreated": disk.created,
         "LastOwnershipUpdateTime": disk.released,
         "provisioningState": "Succeeded",
+        "networkAccessPolicy": "AllowAll",
+        "publicNetworkAccess": "Enabled",
+        **machine.disk_properties,
     }
     if disk.lun is None:
         properties |= {"osType": machine.os_type, "hyperVGeneration": machine.hyper_v_generation}

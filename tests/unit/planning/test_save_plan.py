@@ -108,22 +108,65 @@ def test_vms_without_the_tag_are_skipped_unless_requested_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "tag", "golden", "generalized"),
+    ("view", "tag", "golden", "generalized", "source"),
     [
-        (True, "Specialized", False, True),
-        (False, "Specialized", True, False),
-        (False, "generalized", False, True),
-        (False, None, False, False),
-        (False, None, True, True),
-        (False, None, None, True),
+        (True, "Specialized", False, True, "instance view"),
+        (False, "Specialized", True, False, "tag"),
+        (False, "generalized", False, True, "tag"),
+        (False, None, False, False, "template"),
+        (False, None, True, True, "template"),
+        (False, None, None, True, "assumed"),
     ],
 )
 def test_the_os_state_comes_from_view_tag_and_golden_image_in_this_order(
-    view: bool, tag: str | None, golden: bool | None, generalized: bool
+    view: bool, tag: str | None, golden: bool | None, generalized: bool, source: str
 ) -> None:
-    """By default the VM is generalized, as the older scripts assume."""
+    """The plan says from where. By default the VM is taken as generalized, with a warning."""
     tags = {"imagepath": str(PATH), **({"imageosstate": tag} if tag else {})}
-    assert only(planned(vm(tags=tags, generalized=view), golden=golden)).generalized is generalized
+    plan = planned(vm(tags=tags, generalized=view), golden=golden)
+    assert (only(plan).generalized, only(plan).os_state_source) == (generalized, source)
+    assert bool(plan.warnings) == (source == "assumed")
+
+
+@pytest.mark.parametrize(
+    ("os_type", "told"),
+    [
+        ("Linux", "never deprovisioned, all VMs of its image get its users and SSH host keys. Tag it ImageOsState="),
+        ("Windows", "it is taken as generalized; if Sysprep never ran, VMs of its image fail to start. Tag it"),
+    ],
+)
+def test_an_assumed_os_state_is_a_warning_with_what_may_follow(os_type: str, told: str) -> None:
+    """A disk that was never generalized is copied as it is."""
+    (warned,) = planned(vm(os_disk=disk(os_type=os_type))).warnings
+    assert told in warned.message()
+
+
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        ({"network_access_policy": "DenyAll"}, "az disk update --ids /disks/d --network-access-policy AllowAll"),
+        ({"network_access_policy": "AllowPrivate"}, "can be read only through private endpoints"),
+        ({"public_network_access": "disabled"}, "(publicNetworkAccess disabled); it is not saved. Allow it: az disk"),
+        ({"data_access_auth_mode": "AzureActiveDirectory"}, "--ids /disks/d --data-access-auth-mode None"),
+        ({"security_type": "ConfidentialVM_DiskEncryptedWithPlatformKey"}, "which cannot be created from a VHD"),
+    ],
+)
+def test_a_disk_that_cannot_be_read_by_a_sas_is_reported_before_access_is_granted(
+    properties: dict[str, str], told: str
+) -> None:
+    """The OS disk, or a data disk that would be saved too."""
+    closed = disk("d", **properties)
+    assert told in refusal(planned(vm(os_disk=closed)))
+    assert told in refusal(planned(vm(data_disks={1: closed}), with_data_disks=True))
+    assert only(planned(vm(data_disks={1: closed})))
+
+
+def test_a_disk_with_trusted_launch_and_open_settings_is_saved() -> None:
+    """A warning says that its images have no Trusted Launch."""
+    settings = {"network_access_policy": "AllowAll", "public_network_access": "Enabled"}
+    plan = planned(vm(generalized=True, os_disk=disk(generation="V2", security_type="TrustedLaunch", **settings)))
+    assert only(plan)
+    assert "generation 2 with Trusted Launch, which DevTest Labs cannot set" in plan.warnings[0].message()
 
 
 def test_active_access_of_an_earlier_save_does_not_prevent_a_save() -> None:
@@ -143,7 +186,7 @@ def test_generation_2_and_data_disks_and_unknown_paths_are_warnings() -> None:
     assert "golden image Win2016/Other.json does not exist" in told
     save = only(planned(vm(data_disks=data), with_data_disks=True))
     assert save.saved_data_disks == (DataDisk(1, f"{save.guid}.lun1.vhd", "some day"),)
-    assert planned(vm(data_disks=data), with_data_disks=True).warnings == ()
+    assert planned(vm(data_disks=data, generalized=True), with_data_disks=True).warnings == ()
 
 
 @given(st.lists(vms, max_size=4, unique_by=lambda one: one.name), st.booleans())
