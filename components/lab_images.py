@@ -113,10 +113,10 @@ class LabImages(pulumi.ComponentResource):
             source_account_id=self._source.account_id,
             source_length=image.length,
             source_created=image.created.isoformat(),
-            destination_url=self._staged_url(account, image),
+            destination_url=self._staged_url(account, facts.blob_endpoint, image),
             destination_account_id=account,
             image_id=planned.image_id,
-            relay_url=self._staged_url(relay.account_id, image) if relay else None,
+            relay_url=self._staged_url(relay.account_id, relay.blob_endpoint, image) if relay else None,
             relay_account_id=relay.account_id if relay else None,
             relay_image_id=relay.image_id if relay else None,
             relay_uses=relay.uses if relay else None,
@@ -169,12 +169,12 @@ class LabImages(pulumi.ComponentResource):
             pulumi.log.warn(f"custom image {planned.name} of lab {self._label}: {problem}", self)
         return lab_name
 
-    def _staged_url(self, account_id: str, image: FactoryImage) -> str:
+    def _staged_url(self, account_id: str, endpoint: str, image: FactoryImage) -> str:
         """Return the URL of a staged VHD: the same for all labs of an account, even if their cases of its name differ.
 
         Azure resolves this URL.
         """
-        service = cloud_of(self._settings).blob_service(account_name(account_id).lower())
+        service = cloud_of(self._settings).endpoint_of(account_name(account_id).lower(), endpoint)
         return f"{service}/{STAGING_CONTAINER}/{image.vhd_name}"
 
     def _image_options(self, name: str, planned: PlannedImage) -> pulumi.ResourceOptions:

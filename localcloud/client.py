@@ -83,6 +83,10 @@ class CloudClient:
         clock = {"clockAheadSeconds": clock_ahead_seconds}
         self._call("PUT", "sign-in", {"keylessAccounts": list(keyless_accounts), **clock, **lifetime})
 
+    def set_storage_account(self, name: str, **facts: object) -> None:
+        """Set properties of a storage account; omitted ones get their default (docs/development/embedded-cloud.md)."""
+        self._call("PATCH", "storage-accounts", {name: facts})
+
     def set_virtual_machine(
         self,
         subscription: str,

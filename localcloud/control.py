@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
+from localcloud.account_facts import AccountFacts
 from localcloud.arm.errors import ArmError
 from localcloud.arm.virtual_machines import MachineChange
 from localcloud.blobs.authorization import SignIn
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RULES = TypeAdapter(list[FaultRule])
+_ACCOUNTS = TypeAdapter(dict[str, AccountFacts])
 _Given = TypeVar("_Given", bound=Document)
 _Call = Callable[[object], Awaitable[Any]]
 """Takes the JSON of a request, returns that of the response."""
@@ -44,6 +46,9 @@ def add_control_routes(app: web.Application, cloud: Cloud) -> None:
         cloud.faults.set([])
         return []
 
+    async def patch_accounts(body: object) -> Any:
+        return cloud.set_accounts(_ACCOUNTS.validate_python(body))
+
     async def patch_machine(body: object) -> Any:
         await cloud.change_machine(change := MachineChange.model_validate(body))
         return change.to_json()
@@ -62,6 +67,7 @@ def add_control_routes(app: web.Application, cloud: Cloud) -> None:
         ("PUT", "latencies", _set(Latencies, cloud.set_latencies)),
         ("PUT", "limits", _set(Limits, cloud.set_limits)),
         ("PUT", "sign-in", _set(SignIn, cloud.set_sign_in)),
+        ("PATCH", "storage-accounts", patch_accounts),
         ("PATCH", "virtual-machines", patch_machine),
         ("GET", "calls", _get(cloud.journal.to_json)),
         ("DELETE", "calls", delete_calls),

@@ -58,6 +58,8 @@ class Latencies(Settings):
     vm_delete_seconds: float = Field(0.0, ge=0)
     disk_access_seconds: float = Field(0.0, ge=0)
     """Granting access to a disk, and revoking it."""
+    container_delete_seconds: float = Field(0.0, ge=0)
+    """How long a deleted container cannot be created again (409 ContainerBeingDeleted); Azure: at least 30."""
 
 
 class OperationFailure(Document):
@@ -79,6 +81,9 @@ class Action(Document):
     code: str = "InjectedFault"
     message: str = "Injected by a fault rule of the embedded cloud."
     retry_after: int | None = Field(None, ge=0)
+    copy_source_status: int | None = Field(None, ge=300, le=599)
+    """What the source of a copy answered, as newer API versions report it beside `CannotVerifyCopySource`."""
+    copy_source_code: str | None = None
     copy_seconds: float | None = Field(None, ge=0)
     copy_fails: str | None = None
     copy_stalls: bool = False

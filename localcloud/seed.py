@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
+from localcloud.account_facts import AccountFacts
 from localcloud.fault_rules import Document, FaultRule, Latencies
 
 MIB = 1024 * 1024
@@ -171,6 +172,8 @@ class SeedDocument(Document):
     factory_images: list[SeedFactoryImage] = Field(default_factory=list)
     storage_accounts: list[AccountName] = Field(default_factory=list)
     """Storage accounts without a lab."""
+    account_facts: dict[AccountName, AccountFacts] = Field(default_factory=dict)
+    """What storage accounts are like, by name; the others are ordinary."""
     latencies: Latencies | None = None
     faults: list[FaultRule] = Field(default_factory=list)
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from localcloud.account_facts import AccountFacts, facts_of
 from localcloud.arm.app import TOKEN_PATH, build_app
 from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore, StoreError
@@ -65,9 +67,11 @@ class Cloud:
         self._latencies_file = state / "latencies.json"
         self._latencies = Latencies.model_validate(read_private(self._latencies_file))
         self._accounts = Accounts(state / "accounts.json")
+        self._facts_file = state / "account-facts.json"
+        self._facts = {name: AccountFacts.model_validate(each) for name, each in read_private(self._facts_file).items()}
         self._identity = _identity(state / "identity.json")
         self._disks = DiskAccess(store.grants, self._identity.key)
-        self._authorization = Authorization(self._accounts, self._identity, self._disks)
+        self._authorization = Authorization(self._accounts, self._identity, self._disks, facts_of(self._facts))
         self.turnstile, self._throttle = Turnstile(), Throttle()
         self._azurite = Azurite(ports["azurite"], ports["blob"], None if options.in_memory else state / "blobs")
         self._seeding = asyncio.Lock()
@@ -109,6 +113,7 @@ class Cloud:
                 self.journal,
                 self._identity,
                 self._blobs.endpoint,
+                facts_of(self._facts),
                 throttle=self._throttle,
             )
             add_control_routes(app, self)
@@ -157,6 +162,13 @@ class Cloud:
         self._authorization.keyless = frozenset(sign_in.keyless_accounts)
         self._identity.lifetime = sign_in.token_seconds
         self._identity.ahead = sign_in.clock_ahead_seconds
+
+    def set_accounts(self, facts: Mapping[str, AccountFacts]) -> dict[str, Any]:
+        """Set what storage accounts are like, and return it of all; it is kept after a restart."""
+        self._facts.update(facts)
+        known = {name: each.to_json() for name, each in self._facts.items()}
+        write_private(self._facts_file, known)
+        return known
 
     def status(self) -> dict[str, Any]:
         """Return the status document of the control API."""
@@ -225,6 +237,8 @@ class Cloud:
                 for lab, machine, declared in machines
                 for disk, seed in zip(machine.disks, (declared, *declared.data_disks), strict=True)
             ]
+            if document.account_facts:
+                self.set_accounts(document.account_facts)
             if document.latencies is not None:
                 self.set_latencies(document.latencies)
             self.faults.add(document.faults)

@@ -18,6 +18,6 @@ async def connect(settings: Settings) -> AsyncIterator[tuple[ResourceManager, St
     cloud = cloud_of(settings)
     async with (
         ResourceManager(cloud, credential(cloud)) as arm,
-        StorageAccounts(arm, settings.storage_auth) as accounts,
+        StorageAccounts(arm, settings.storage_auth, settings.storage_api_version) as accounts,
     ):
         yield arm, accounts

@@ -1,28 +1,34 @@
 """The facts in Azure that a run starts from: the target labs with their images, and the factory with its catalog.
 
-Lists the labs of all subscriptions and their images concurrently, then the factory's container. A target lab that
-cannot be read is returned as a `Diagnostic`; a factory that cannot be read is a `CloudError`, because nothing can be
-planned without it.
+Lists the labs of all subscriptions and their images concurrently, then the factory's container, then reads a few bytes
+of the VHDs that labs are yet to get. A target lab that cannot be read is returned as a `Diagnostic`; a factory that
+cannot be read is a `CloudError`, because nothing can be planned without it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.lab_storage import learn_endpoints, with_accounts
 from imagefactory.azure.labs import find_image, lab_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.azure.storage.vhd_checks import check_vhds
 from imagefactory.configuration.labs_file import LabKey
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.vhd_checks import vhds_to_check
 
 POLL_SECONDS = 2.0
 """Between two requests for the state of a custom image."""
@@ -40,25 +46,43 @@ class CloudFacts:
 
 
 async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
-    """Connect and read what a plan needs: the factory and, with a configuration, its target labs.
+    """Connect and read what a plan needs.
 
     Raises `ImageFactoryError` if the factory lab or its storage cannot be read.
     """
     async with connect(settings) as (arm, accounts):
         with consequence("nothing is planned and nothing is deleted"):
-            return await read_facts(arm, accounts, settings, configuration)
+            return await read_checked_facts(arm, accounts, settings, configuration)
+
+
+async def read_checked_facts(
+    arm: ResourceManager, accounts: StorageAccounts, settings: Settings, configuration: Configuration | None
+) -> CloudFacts:
+    """Read the factory and, with a configuration, its target labs; check the VHDs that labs are yet to get.
+
+    Raises `CloudError` if the factory lab or its storage cannot be read.
+    """
+    facts = await read_facts(arm, accounts, settings, configuration)
+    targets = configuration.labs if configuration else None
+
+    def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
+        return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs)
+
+    place = BlobRef(facts.factory.storage_account_id or "", facts.container_url)
+    return replace(facts, catalog=await check_vhds(PageBlobs(accounts), facts.catalog, place, unchecked))
 
 
 async def read_facts(
     arm: ResourceManager, accounts: StorageAccounts, settings: Settings, configuration: Configuration | None
 ) -> CloudFacts:
-    """Read the same by open connections.
+    """Read the same without a check of VHDs.
 
     Raises `CloudError` if the factory lab or its storage cannot be read.
     """
     factory, labs = await read_labs(arm, settings, configuration)
+    learn_endpoints(accounts, (factory, *labs.values()))
     catalog = await read_catalog(accounts, factory)
-    container_url = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}"
+    container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
     return CloudFacts(factory, container_url, catalog, labs)
 
 
@@ -79,6 +103,9 @@ async def read_labs(
     factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
     targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
     factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
+    places: list[LabKey | None] = [None, *labs]
+    found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
+    factory = found[None]
     if isinstance(factory, Diagnostic):
         raise CloudError(replace(factory, subject=f"factory: {factory.subject}"))
-    return factory, labs
+    return factory, {key: found[key] for key in labs}

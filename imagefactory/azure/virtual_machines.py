@@ -19,7 +19,7 @@ from imagefactory.azure.core.answers import Answer, Tags, fitted, label, misfit
 from imagefactory.azure.core.errors import CloudError, cloud_error, not_found
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.labs import API_VERSION, NO_ID_REMEDY
-from imagefactory.diagnostics import error
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.tags import by_lower_name
 from imagefactory.observed.arm_ids import DISK, LAB_VIRTUAL_MACHINE, VIRTUAL_MACHINE, ArmType
 from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
@@ -138,7 +138,7 @@ async def factory_vms(
             try:
                 return await _with_disks(arm, vm, compute_id, path)
             except CloudError as refusal:
-                return replace(vm, diagnostic=refusal.diagnostic)
+                return replace(vm, diagnostic=_of_vm(vm, refusal.diagnostic))
 
     vms = [_lab_vm(resource, index, subject, path) for index, resource in enumerate(listed)]
     found = await asyncio.gather(*(complete(*each) for each in vms))
@@ -203,7 +203,19 @@ async def _with_disks(arm: ResourceManager, vm: FactoryVm, compute_id: object, l
 async def _disk(arm: ResourceManager, vm: str, attached: _AttachedDisk, path: str) -> ManagedDisk | None:
     if attached.managed_disk is None:
         return None
-    return await find_disk(arm, _checked(DISK, attached.managed_disk.id, vm, "the id of its disk", path))
+    disk_id = _checked(DISK, attached.managed_disk.id, vm, "the id of its disk", path)
+    disk = await find_disk(arm, disk_id)
+    if disk is None:
+        raise not_found(f"disk '{disk_id.rpartition('/')[2]}'")
+    return disk
+
+
+def _of_vm(vm: FactoryVm, diagnostic: Diagnostic) -> Diagnostic:
+    """Return the diagnostic of a VM or of its disk, as one of the VM."""
+    subject = f"VM '{vm.name}'"
+    if diagnostic.subject == subject:
+        return diagnostic
+    return replace(diagnostic, subject=subject, fact=f"{diagnostic.subject}: {diagnostic.fact}")
 
 
 def _checked(kind: ArmType, value: object, subject: str, what: str, path: str) -> str:

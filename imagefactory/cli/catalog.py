@@ -97,6 +97,7 @@ def _image(one: ReportedImage, with_labs: bool) -> dict[str, object]:
         "osType": image.os_type,
         "osState": "Generalized" if image.generalized else "Specialized",
         "generation": image.generation,
+        "partitionTable": image.partition_table,
         "savedAt": image.saved_at.isoformat(),
         "savedAtSource": image.saved_at_source,
         "vhd": image.vhd_name,
@@ -128,7 +129,7 @@ def _text(report: CatalogReport) -> list[Part]:
     rows = []
     for one in report.images:
         image = one.image
-        state = "" if image.generalized else ", specialized"
+        state = ("" if image.generalized else ", specialized") + (", GPT" if image.partition_table == "GPT" else "")
         saved = f"{image.saved_at:%Y-%m-%d %H:%M}" + ("" if image.saved_at_source == "companion" else " (blob)")
         allocated = "" if image.allocated is None else size_text(image.allocated)
         row = [image.name, str(image.image_path), image.os_type + state, saved, size_text(image.length), allocated]

@@ -41,15 +41,22 @@ class CopyProgress:
         self._rows: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._tenths: dict[str, int] = {}
+        self._notes: dict[str, str] = {}
 
     def show(self, name: str, copied: Copied) -> None:
         """Show the progress of a copy."""
         started = self._started.setdefault(name, monotonic())
-        amount = describe(copied, monotonic() - started)
+        amount = copied.note or describe(copied, monotonic() - started)
         if not self._bars.disable:
             if name not in self._rows:
                 self._rows[name] = self._bars.add_task(printable(name), total=copied.total, amount="")
             self._bars.update(self._rows[name], completed=copied.done, total=copied.total, amount=amount)
+            return
+        if copied.note != self._notes.get(name, ""):
+            self._notes[name] = copied.note
+            if copied.note:
+                self.say(f"{name}: {amount}")
+        if copied.note:
             return
         tenth = 10 * copied.done // max(copied.total, 1)
         if tenth > self._tenths.get(name, 0):

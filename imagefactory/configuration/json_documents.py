@@ -122,7 +122,7 @@ class JsonDocument:
         found = []
         for start, end in self.extras:
             comma = self.text[start] == ","
-            fact = f"{'a comma after the last value' if comma else 'a comment'} is not JSON"
+            fact = "a comma after the last value is not JSON" if comma else "a comment is not JSON"
             harm = "it is ignored here, but strict readers reject the file"
             diagnostic = warning(subject, fact, harm, "Remove it", _location(self.file, self.text, start))
             found.append(Tolerated(diagnostic, start, end, "" if comma else _REMOVED))

@@ -39,6 +39,15 @@ _Model = TypeVar("_Model", bound=Strict)
 CopyMethod = Literal["ranged", "service"]
 CrossRegion = Literal["relay", "direct", "refuse"]
 StorageAuth = Literal["aad", "key"]
+ApiVersion = Annotated[
+    str | None,
+    Field(
+        pattern=r"^20\d\d-\d\d-\d\d$",
+        description="a version of the storage service, at least 2020-10-02",
+        examples=["2021-08-06"],
+    ),
+]
+"""The version of the storage service that requests name; None: the one that this project is tested with."""
 
 
 def safe_url(url: str) -> str:
@@ -161,6 +170,7 @@ class CopyOptions(CopySettings):
     """
 
     storage_auth: StorageAuth = "aad"
+    storage_api_version: ApiVersion = None
 
     def to_properties(self) -> dict[str, str]:
         """Return the properties of the provider; omit what is None."""
@@ -200,6 +210,7 @@ class Settings(Policy):
     ] = CopySettings()
     storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
     """How storage accounts are accessed: with the identity of the run, or with their account keys."""
+    storage_api_version: ApiVersion = None
 
     @model_validator(mode="after")
     def _without_unchecked_relays(self) -> Settings:
@@ -211,7 +222,8 @@ class Settings(Policy):
     @property
     def copy_options(self) -> CopyOptions:
         """The options for the provider."""
-        return CopyOptions(storage_auth=self.storage_auth, **dict(self.copying))
+        auth, version = self.storage_auth, self.storage_api_version
+        return CopyOptions(storage_auth=auth, storage_api_version=version, **dict(self.copying))
 
 
 def parse_settings(values: Mapping[str, object], environment: Mapping[str, str]) -> Settings:

@@ -103,6 +103,8 @@ class Progress:
     done: int
     total: int
     kept: int = 0
+    note: str = ""
+    """What the copy waits for, in place of its progress."""
 
 
 Report = Callable[[Progress], None]

@@ -89,15 +89,20 @@ class RangedCopier:
         self.totals.begin()
         self.in_flight += 1
         try:
+            unreadable: tuple[str, ImageFactoryError] | None = None
             for _ in range(STARTS):
                 source = await self._sources.get(request.source, copy.learn)
+                if unreadable and unreadable[0] == source.state.version:
+                    raise unreadable[1]  # it is there and has not changed, but the service does not find it
                 try:
                     return await copy.run(source)
-                except SourceChanged:
+                except SourceChanged as change:
+                    unreadable = (source.state.version, change.refusal) if change.refusal else None
                     if not source.is_stale:  # the first copy that notices makes all others read the source again
                         source.is_stale = True
                         self._sources.forget(request.source)
-                    warn(f"{request.source.name} changed during the copy; the copy restarts")
+                    if not unreadable:
+                        warn(f"{request.source.name} changed during the copy; the copy restarts")
         finally:
             self.in_flight -= 1
             if request.manifests:  # no other copy reads this source
@@ -202,6 +207,7 @@ class _Copy:
             self._metadata(vhd, copier.UNFINISHED, self.users),
             vhd.generation,
             overwrite_etag=existing.etag if existing else None,
+            notice=lambda note: self.report(Progress(0, self.source.total, note=note)),
         )
         if not created:
             facts = await self.blobs.facts(destination)  # perhaps it was created, and only the response was lost

@@ -32,11 +32,12 @@ STALL_SECONDS = 30 * 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One copy: its request, the ETag of its source, and the metadata of the destination."""
+    """One copy: its request, the ETag of its source, the metadata of the destination, where to report."""
 
     request: CopyRequest
     etag: str
     metadata: dict[str, str]
+    report: Report
 
 
 class ServiceCopier:
@@ -52,7 +53,7 @@ class ServiceCopier:
     ) -> Copied:
         """See `Copier`; `via` is not read."""
         source = await self._sources.get(request.source, lambda: copier.checked_source(self._blobs, request))
-        job = _Job(request, source.version, {**request.mark, **copier.users_text(users)})
+        job = _Job(request, source.version, {**request.mark, **copier.users_text(users)}, report)
         state = await self._start(job) or await self._adopt_or_start(job)
         for attempt in range(ATTEMPTS):
             state = await self._wait(request, state, report)
@@ -74,7 +75,12 @@ class ServiceCopier:
     async def _start(self, job: _Job, overwrite_etag: str | None = None) -> CopyState | None:
         request = job.request
         return await self._blobs.start_copy(
-            request.source, job.etag, request.destination, job.metadata, overwrite_etag=overwrite_etag
+            request.source,
+            job.etag,
+            request.destination,
+            job.metadata,
+            overwrite_etag=overwrite_etag,
+            notice=lambda note: job.report(Progress(0, request.source_length, note=note)),
         )
 
     async def _adopt_or_start(self, job: _Job) -> CopyState:

@@ -44,7 +44,14 @@ Vouch = Callable[[Range], Awaitable[tuple[str, str]]]
 
 
 class SourceChanged(Exception):
-    """The VHD that is read changed since the copy started, or was deleted."""
+    """The VHD that is read changed since the copy started, or was deleted.
+
+    `refusal` is set if the service does not find it.
+    """
+
+    def __init__(self, refusal: ImageFactoryError | None = None) -> None:
+        super().__init__(str(refusal or ""))
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +176,7 @@ class Transfer:
                 self.totals.moved += part.length
                 self._count_differing(part, tries, refused.found)
             case Refusal.SOURCE_CHANGED | Refusal.SOURCE_GONE:
-                raise SourceChanged from None
+                raise SourceChanged(refused.error if refused.kind is Refusal.SOURCE_GONE else None) from None
             case _:
                 raise self._final(refused) from None
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import consequence
-from imagefactory.azure.observe import read_facts
+from imagefactory.azure.observe import read_checked_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
@@ -23,6 +23,6 @@ async def read(settings: Settings, now: datetime, *, with_labs: bool) -> Catalog
     configuration = load_configuration(settings.configuration, settings.labs) if with_labs else None
     async with connect(settings) as (arm, accounts):
         with consequence("the catalog is not shown"):
-            facts = await read_facts(arm, accounts, settings, configuration)
+            facts = await read_checked_facts(arm, accounts, settings, configuration)
     labs = configuration.labs if configuration else None
     return report_catalog(facts.catalog, facts.factory.name, now, labs, facts.labs)

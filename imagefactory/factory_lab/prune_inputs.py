@@ -6,27 +6,33 @@ Reads them in a safe order; if one lab cannot be read, reads the others. Does no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.lab_storage import learn_endpoints
 from imagefactory.azure.observe import read_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
+from imagefactory.azure.storage.page_blobs import PageBlobs
+from imagefactory.azure.storage.vhd_checks import check_vhds
 from imagefactory.azure.virtual_machines import factory_vms
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.copying.copier import SOURCE, user_of, users_of
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import FactoryImage
 from imagefactory.images.ranges_manifest import manifest_name
-from imagefactory.observed.blobs import STAGING_CONTAINER
+from imagefactory.observed.blobs import STAGING_CONTAINER, BlobRef
 from imagefactory.observed.factory_blobs import StoredBlob
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.last_good import LastGood, last_good
 from imagefactory.planning.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
+from imagefactory.planning.vhd_checks import vhds_to_check
 
 MOST_STAGED = 10_000
 """Blobs to read from a lab's container, at most: two pages. A run stages a few; a lab's owner can add millions."""
@@ -60,17 +66,27 @@ async def read_prune_inputs(
     # In sequence: if one of several parallel reads fails, the others report closed connections.
     read = [await read_labs(arm, settings, configuration) for settings, configuration in stacks]
     factory = read[0][0]
+    learn_endpoints(accounts, (lab for own, labs in read for lab in (own, *labs.values())))
     vms = await factory_vms(arm, factory, lambda _: False)
     blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
         StackPlan(configuration, labs, settings)
         for (settings, configuration), (_, labs) in zip(stacks, read, strict=True)
     ]
+    container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
+
+    def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
+        checks = (vhds_to_check(catalog, one.policy, factory, one.configuration.labs, one.labs) for one in plans)
+        return chain.from_iterable(checks)
+
+    # As the stacks' plans: an image that they leave out must not count as the newest one here.
+    place = BlobRef(factory.storage_account_id or "", container_url)
+    catalog = await check_vhds(PageBlobs(accounts), catalog, place, unchecked)
     labs = [lab for plan in plans for lab in plan.labs.values()]
     unread = list(dict.fromkeys(lab for lab in labs if isinstance(lab, Diagnostic)))
     ids = (lab.storage_account_id for lab in labs if isinstance(lab, LabFacts))
     staging = {each.lower(): each for each in ids if each}
-    source = f"{arm.cloud.blob_service(factory.storage_account)}/{CONTAINER}/"
+    source = f"{container_url}/"
     staged: list[StagedVhd] = []
     for found in await asyncio.gather(*(_staged(accounts, each, source) for each in staging.values())):
         if isinstance(found, Diagnostic):

@@ -159,7 +159,10 @@ class Saver:
             return SaveOutcome(save.vm.name, error=str(problem))
 
     async def _save(self, save: Save) -> SaveOutcome:
-        async with self._records.hold(save.guid) as held:
+        def notice(text: str) -> None:
+            self._watcher.progress(save.vm.name, Progress(0, 0, note=text))
+
+        async with self._records.hold(save.guid, notice=notice) as held:
             if image := await self._found(save):
                 await self._revoke(held, held.disks)
                 await self._done(held)
@@ -235,8 +238,8 @@ class Saver:
 
             def report(progress: Progress) -> None:
                 done[vhd_name] = progress
-                sums = (sum(getattr(each, what) for each in done.values()) for what in ("done", "total", "kept"))
-                self._watcher.progress(save.vm.name, Progress(*sums))
+                sums = {what: sum(getattr(each, what) for each in done.values()) for what in ("done", "total", "kept")}
+                self._watcher.progress(save.vm.name, Progress(**sums, note=progress.note))
 
             warn = self._watcher.warn
             copied = await self._copier.copy(request, None, set(), report, lambda text: warn(save.vm.name, text))

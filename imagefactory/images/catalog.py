@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.companions import FactoryImage, VhdBlob, metadata_image, parse_companion, stem
+from imagefactory.images.disk_layout import DiskLayout
 from imagefactory.images.vhd_footer import length_problem
 
 _CONSEQUENCE = "its image is not distributed"
@@ -25,6 +26,8 @@ class BlobDiagnostic:
 
     name: str
     reason: Diagnostic
+    image: FactoryImage | None = None
+    """The image of a VHD that cannot be distributed; None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,41 @@ class Catalog:
     """Blobs that are not images (yet)."""
     broken: tuple[BlobDiagnostic, ...] = ()
     """Complete VHDs whose companions cannot be read."""
+    unchecked: tuple[Diagnostic, ...] = ()
+    """Warnings about VHDs whose layout could not be read."""
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """The notes of the images."""
-        return tuple(image.note for image in self.images if image.note)
+        """The notes of the images, and about VHDs that could not be checked."""
+        return (*(image.note for image in self.images if image.note), *self.unchecked)
+
+    def with_layouts(self, found: Mapping[str, DiskLayout | Diagnostic]) -> Catalog:
+        """Return the catalog with what was found in VHDs (by name): invalid ones are left out, with the reason.
+
+        Windows on a disk with a GPT is generation 2, regardless of the companion. A VHD that could not be read stays an
+        image: whether it is valid is unknown, and the copy checks it again.
+        """
+        images: list[FactoryImage] = []
+        left_out: list[BlobDiagnostic] = []
+        for image in self.images:
+            layout = found.get(image.vhd_name)
+            if isinstance(layout, DiskLayout) and layout.problem:
+                remedy = "Save the image again, or upload a fixed VHD"
+                invalid = _left_out(f"VHD {image.vhd_name}", image.vhd_name, layout.problem, remedy, image.name)
+                left_out.append(replace(invalid, image=image))
+            elif isinstance(layout, DiskLayout):
+                is_v2 = image.os_type == "Windows" and layout.partition_table == "GPT"
+                generation = "V2" if is_v2 else image.generation
+                images.append(replace(image, generation=generation, partition_table=layout.partition_table))
+            else:
+                images.append(image)
+        unread = (each for each in found.values() if isinstance(each, Diagnostic))
+        return replace(
+            self,
+            images=tuple(images),
+            left_out=tuple(sorted((*self.left_out, *left_out), key=lambda left: left.name)),
+            unchecked=(*self.unchecked, *sorted(unread, key=Diagnostic.text)),
+        )
 
 
 def newest_first(images: Iterable[FactoryImage]) -> tuple[FactoryImage, ...]:
@@ -116,8 +149,9 @@ def _unfit(vhd: VhdBlob) -> tuple[str, str] | None:
     return None
 
 
-def _left_out(subject: str, name: str, fact: str, remedy: str) -> BlobDiagnostic:
-    return BlobDiagnostic(name, warning(subject, fact, _CONSEQUENCE, remedy))
+def _left_out(subject: str, name: str, fact: str, remedy: str, image: str = "") -> BlobDiagnostic:
+    consequence = f"its image {image} is not distributed" if image else _CONSEQUENCE
+    return BlobDiagnostic(name, warning(subject, fact, consequence, remedy))
 
 
 def _unread(name: str) -> Diagnostic:

@@ -18,6 +18,7 @@ from imagefactory.configuration.image_names import is_listable, name_problem
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonError, parse_json
 from imagefactory.diagnostics import Diagnostic, Location, error, warning
+from imagefactory.images.disk_layout import PartitionTable
 from imagefactory.images.lineage import MAX_TAG_VALUE, Lineage
 from imagefactory.images.timestamps import read_timestamp
 
@@ -86,6 +87,8 @@ class FactoryImage:
     """The digest of all its ranges, from the manifest too."""
     generation: Literal["V1", "V2"] | None = None
     """Hyper-V generation of the disk; None: not recorded, as by the older scripts."""
+    partition_table: PartitionTable | None = None
+    """As found on the disk; None: it was not read, or has none."""
     lineage: Lineage = field(default_factory=Lineage)
     data_disks: tuple[DataDisk, ...] = ()
     note: Diagnostic | None = None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.diagnostics import Diagnostic
+from imagefactory.observed.storage_accounts import AccountFacts
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,18 @@ class LabFacts:
     storage_account_id: str | None
     """properties.artifactsStorageAccount."""
     images: tuple[StandingImage, ...] = ()
+    account: AccountFacts | Diagnostic | None = None
+    """Its storage account, or why it cannot be seen; None: it has none, or it was not read."""
 
     @property
     def storage_account(self) -> str:
         """The name of its storage account; empty if it has none."""
         return (self.storage_account_id or "").rpartition("/")[2]
+
+    @property
+    def blob_endpoint(self) -> str:
+        """The blob endpoint of its storage account as the resource manager shows it; empty: unknown."""
+        return self.account.blob_endpoint if isinstance(self.account, AccountFacts) else ""
 
     @property
     def region_key(self) -> str:

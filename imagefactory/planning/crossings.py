@@ -45,17 +45,19 @@ class Crossing:
 
 def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, ...]:
     """Return the plans with a relay for each image that several accounts of another region need."""
-    chains: defaultdict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
+    chains: defaultdict[tuple[str, str], list[tuple[str, str, str, str]]] = defaultdict(list)
     for plan, image in _to_copy(plans, factory):
         account = plan.facts.storage_account_id or ""
-        chains[plan.facts.region_key, image.image.vhd_name].append((account.lower(), account, image.image_id))
+        reader = (account.lower(), account, image.image_id, plan.facts.blob_endpoint)
+        chains[plan.facts.region_key, image.image.vhd_name].append(reader)
 
     def relayed(plan: LabPlan, image: PlannedImage) -> PlannedImage:
         readers = chains.get((plan.facts.region_key, image.image.vhd_name), [])
-        if image.standing or image.done or len({account for account, _, _ in readers}) < 2:
+        if image.standing or image.done or len({account for account, *_ in readers}) < 2:
             return image
-        first, relay, image_id = min(readers)
-        return replace(image, relay=Relay(relay, sum(account != first for account, _, _ in readers), image_id))
+        first, relay, image_id, endpoint = min(readers)
+        uses = sum(account != first for account, *_ in readers)
+        return replace(image, relay=Relay(relay, uses, image_id, endpoint))
 
     return tuple(replace(plan, images=tuple(relayed(plan, image) for image in plan.images)) for plan in plans)
 

@@ -77,7 +77,12 @@ def unsafe_deletions(catalog: Catalog, held: Iterable[HeldImage]) -> Iterator[tu
             threatened,
         )
     for left_out in sorted(catalog.left_out, key=lambda left_out: left_out.name):
-        if threatened := [one for one in at_risk if one.source == left_out.name.lower()]:
+        image = left_out.image
+        if threatened := [
+            one
+            for one in at_risk
+            if one.source == left_out.name.lower() or (image and one.image.holds(image.vhd_name, image.name))
+        ]:
             yield _kept(left_out.reason, threatened), threatened
 
 

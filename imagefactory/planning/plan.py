@@ -19,6 +19,7 @@ from imagefactory.images.catalog import Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
+from imagefactory.planning.account_rules import account_findings
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
 from imagefactory.planning.planned_images import LabPlan, PlannedImage
@@ -61,8 +62,13 @@ class Plan:
         ]
 
     def notes(self) -> Iterator[str]:
-        """Yield one line for each cross-region copy, and for the images that are kept for now."""
+        """Yield one line for each cross-region copy, each Linux disk found with a GPT, and the images kept for now."""
         yield from (crossing.text() for crossing in self.crossings)
+        planned = {one.image.vhd_name: one.image for lab in self.labs for one in lab.images}
+        for _, image in sorted(planned.items()):
+            if image.partition_table == "GPT" and image.generation != "V2":
+                fact = f"its {image.os_type} disk has a GPT, so its VMs start only if it has a boot loader for BIOS too"
+                yield printable(f"factory image {image.name}: {fact}")
         for lab in self.labs:
             reasons: dict[str, list[str]] = {}
             for one in lab.retained:
@@ -103,8 +109,11 @@ def build_plan(
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
+    for left_out in catalog.left_out:
+        if left_out.image:
+            found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
     offered = list(_offered(catalog, policy, found))
-    _check_pins(policy, offered, found)
+    _check_pins(policy, offered, catalog, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     names = {name.lower(): name.rpartition("/")[2] for name in owned}
     done = {name.lower(): vhd for name, vhd in (done or {}).items()}
@@ -113,8 +122,10 @@ def build_plan(
     for lab in targets:
         wanted = [image for image in offered if lab.takes(image.image_path)]
         facts = labs[lab.key]
-        if isinstance(facts, LabFacts) and facts.storage_account_id is None:
-            facts = _no_storage(lab)
+        if isinstance(facts, LabFacts):
+            findings = list(account_findings(lab, facts))
+            found.warnings += (each for each in findings if each.severity is not Severity.ERROR)
+            facts = next((each for each in findings if each.severity is Severity.ERROR), facts)
         if isinstance(facts, Diagnostic):
             kept = facts.consequence or "nothing is distributed to it, and its images are kept"
             place = facts.location or lab.location
@@ -165,11 +176,14 @@ def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[Fac
             yield image
 
 
-def _check_pins(policy: Policy, offered: list[FactoryImage], found: _Findings) -> None:
+def _check_pins(policy: Policy, offered: list[FactoryImage], catalog: Catalog, found: _Findings) -> None:
     held = {image.image_path for image in offered}
+    invalid = {fold(left_out.image.name) for left_out in catalog.left_out if left_out.image}
     for path, name in sorted(policy.pins.items()):
         if path not in held:
             fact = f"{path} is pinned to {name}, which is not in the factory"
+            if fold(name) in invalid:
+                fact = f"{path} is pinned to {name}, whose VHD is invalid"
             consequence = "labs keep their images of that path and get no other one"
             remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
@@ -181,7 +195,8 @@ def _reservations(image: FactoryImage) -> Iterator[Diagnostic]:
     if image.name_problem:
         yield name_warning(image)
     if image.generation == "V2":
-        fact = "its disk is Hyper-V generation 2, which DevTest Labs cannot set for a VHD"
+        table = f" and has a partition table of type {image.partition_table}" if image.partition_table else ""
+        fact = f"its disk is Hyper-V generation 2{table}, which DevTest Labs cannot set for a VHD"
         consequence = "its image is created as generation 1, and its VMs may not start"
         yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
     if image.data_disks:
@@ -291,12 +306,6 @@ def _empty(policy: Policy, plans: Iterable[LabPlan], *, is_held: bool) -> Diagno
     consequence = f"labs keep their newest Succeeded images of each image path in labs.json{kept}"
     remedy = "Check the factory's container, or set imagefactory:allowEmptyFactory to true to delete them too"
     return error("factory", fact, consequence, remedy)
-
-
-def _no_storage(lab: TargetLab) -> Diagnostic:
-    consequence = "no VHD can be staged, so the lab is skipped and keeps its images"
-    remedy = "Repair the lab in the portal, or remove its entry"
-    return error(f"lab {lab.label}", "has no storage account", consequence, remedy, lab.location)
 
 
 def _refuse(

@@ -24,6 +24,8 @@ class Relay:
     uses: int
     image_id: str
     """ARM id of the image that is created from this staged VHD; the release of this image deletes it."""
+    blob_endpoint: str = ""
+    """That of the account; empty: the usual one."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from localcloud.account_facts import ORDINARY, FactsOf
 from localcloud.arm.custom_images import CustomImages
 from localcloud.arm.errors import ArmError, check_version
+from localcloud.arm.federation import Federation
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.operations import Operations
 from localcloud.arm.routes.compute import ComputeRoutes
@@ -49,6 +51,7 @@ def build_app(
     journal: Journal,
     identity: Identity,
     blob_endpoint: Callable[[str], str],
+    account_facts: FactsOf = lambda _: ORDINARY,
     *,
     throttle: Throttle | None = None,
 ) -> web.Application:
@@ -64,11 +67,12 @@ def build_app(
         *LabRoutes(store, images).routes(),
         *ComputeRoutes(store, machines, access).routes(),
         *OperationRoutes(store, access, blob_endpoint).routes(),
-        *StorageRoutes(store, blobs, blob_endpoint).routes(),
+        *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
     )
     manager = _ResourceManager(store, identity, routes, throttle or Throttle())
     app = web.Application(middlewares=[_responding(faults, journal)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, manager.get_token)
+    Federation(identity).add_routes(app)
     app.router.add_route("*", "/{path:subscriptions/.*|providers/.*}", manager.dispatch)
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:

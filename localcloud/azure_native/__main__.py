@@ -33,10 +33,12 @@ async def _serve(version: str) -> None:
 
     from localcloud.azure_native.arm_client import ArmClient
     from localcloud.azure_native.server import Provider
+    from localcloud.azure_native.sign_in import SignIn
 
     names = ("IMAGEFACTORY_RESOURCE_MANAGER", "IDENTITY_ENDPOINT", "IDENTITY_HEADER")
-    given = [os.environ.get(name, "") for name in names]
-    client = ArmClient(*given) if all(given) else None
+    endpoint, *identity = (os.environ.get(name, "") for name in names)
+    is_signed_in = all(identity) or os.environ.get("ARM_USE_OIDC") == "true"
+    client = ArmClient(endpoint, SignIn(os.environ)) if endpoint and is_signed_in else None
     server = grpc.aio.server(options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(client, version), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
+from localcloud.azure_native.errors import AzureError, UnfinishedError
+from localcloud.azure_native.sign_in import SignIn
+
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
@@ -26,18 +29,6 @@ DEFAULT_TIMEOUT_SECONDS = 7200.0
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _TOKEN_MARGIN_SECONDS = 300.0
 _ENDED_BADLY = frozenset({"failed", "canceled", "cancelled"})
-
-
-class AzureError(Exception):
-    """A rejected or failed call. `status` 0: no response."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class UnfinishedError(AzureError):
-    """A PUT was accepted, but its operation failed or was abandoned: the resource may exist."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +72,10 @@ class Response:
 
 
 class ArmClient:
-    """Calls the resource manager at `endpoint`, with tokens of a managed identity (App Service protocol)."""
+    """Calls the resource manager at `endpoint`, with tokens from `sign_in`."""
 
-    def __init__(self, endpoint: str, identity_endpoint: str, identity_header: str) -> None:
-        self._endpoint, self._identity_endpoint = endpoint.rstrip("/"), identity_endpoint
-        self._identity_header = identity_header
+    def __init__(self, endpoint: str, sign_in: SignIn) -> None:
+        self._endpoint, self._sign_in = endpoint.rstrip("/"), sign_in
         self._opened: ClientSession | None = None
         self._token, self._token_until = "", 0.0
         self._token_lock = asyncio.Lock()
@@ -188,14 +178,8 @@ class ArmClient:
         async with self._token_lock:
             if time.time() < self._token_until:
                 return self._token
-            headers = {"X-IDENTITY-HEADER": self._identity_header}
-            query = {"resource": "https://management.azure.com/", "api-version": "2019-08-01"}
-            async with self._session().get(self._identity_endpoint, headers=headers, params=query) as raw:
-                response = Response(raw.status, {}, await raw.text())
-            if response.status != 200:
-                raise response.error()
-            token = response.body
-            self._token, self._token_until = token["access_token"], float(token["expires_on"]) - _TOKEN_MARGIN_SECONDS
+            self._token, expires = await self._sign_in.token(self._session())
+            self._token_until = expires - _TOKEN_MARGIN_SECONDS
             return self._token
 
     def _session(self) -> ClientSession:

@@ -20,8 +20,9 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from localcloud.azure_native import custom_image, property_values
-from localcloud.azure_native.arm_client import DEFAULT_TIMEOUT_SECONDS, ArmClient, AzureError, UnfinishedError
+from localcloud.azure_native.arm_client import DEFAULT_TIMEOUT_SECONDS, ArmClient
 from localcloud.azure_native.custom_image import API_VERSION, TYPE, UNKNOWN
+from localcloud.azure_native.errors import AzureError, UnfinishedError
 from localcloud.azure_native.property_values import read, write
 
 GROUP_API_VERSION = "2020-10-01"

@@ -22,6 +22,7 @@ from aiohttp import web
 from azure.storage.blob import UserDelegationKey, generate_blob_sas, generate_container_sas
 from pydantic import Field
 
+from localcloud.account_facts import ORDINARY, FactsOf
 from localcloud.arm.errors import ArmError
 from localcloud.arm.identity import OBJECT, TENANT, TOKEN_SECONDS, Identity
 from localcloud.blobs.access import API_VERSION, Accounts
@@ -66,8 +67,10 @@ class Forwarding:
 class Authorization:
     """Authorizes calls; `keyless` names the accounts whose keys are disabled."""
 
-    def __init__(self, accounts: Accounts, identity: Identity, disks: DiskAccess) -> None:
-        self._accounts, self._identity, self._disks = accounts, identity, disks
+    def __init__(
+        self, accounts: Accounts, identity: Identity, disks: DiskAccess, facts: FactsOf = lambda _: ORDINARY
+    ) -> None:
+        self._accounts, self._identity, self._disks, self._facts = accounts, identity, disks, facts
         self.keyless: frozenset[str] = frozenset()
 
     async def authorize(self, request: web.BaseRequest) -> Forwarding | web.Response:
@@ -78,6 +81,13 @@ class Authorization:
         authorization = request.headers.get("Authorization", "")
         bearer = authorization.lower().startswith("bearer ")
         without, added = {SOURCE_VOUCHED}, list[tuple[str, str]]()
+        facts = self._facts(account)
+        if facts.disabled:
+            raise BlobError(403, "AccountIsDisabled", "The specified account is disabled.")
+        if facts.is_closed:
+            raise _CLOSED
+        if request.headers.get("x-ms-blob-type") == "PageBlob" and not facts.holds_page_blobs:
+            raise _NO_PAGE_BLOBS
         if account == DISK_ACCOUNT:
             self._check_disk(request.method, path, query)
             _check_unconditional(request, ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
@@ -104,6 +114,9 @@ class Authorization:
         The source's own headers are kept, because Shared Key may sign them."""
         parts = urlsplit(source)
         account = unquote(parts.path.lstrip("/").partition("/")[0])
+        if self._facts(account).is_closed:
+            found = {"x-ms-copy-source-status-code": str(_CLOSED.status), "x-ms-copy-source-error-code": _CLOSED.code}
+            raise BlobError(403, "CannotVerifyCopySource", _CLOSED.message, found)
         # Anywhere in the path: Azurite resolves /a/../, which must not bypass this check.
         if DISK_ACCOUNT in unquote(parts.path):
             if not self._disks.opens(parts.path, parts.query):
@@ -201,6 +214,8 @@ _SAS_NAMES = frozenset(
 _KEYS_DISABLED = BlobError(
     403, "KeyBasedAuthenticationNotPermitted", "Key based authentication is not permitted on this storage account."
 )
+_CLOSED = BlobError(403, "AuthorizationFailure", "This request is not authorized to perform this operation.")
+_NO_PAGE_BLOBS = BlobError(409, "BlobTypeNotSupported", "Page blob is not supported for this account type.")
 _UNSIGNED = BlobError(
     403,
     "AuthenticationFailed",

@@ -44,6 +44,8 @@ class BlobFront:
         self._azurite = f"http://{LOOPBACK}:{azurite_port}"
         self._authorization, self._turnstile = authorization, turnstile
         self._faults, self._latencies, self._journal = faults, latencies, journal
+        self._deleted: dict[str, float] = {}
+        """When a deleted container can be created again, on the event loop's clock, by its path."""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Respond to one call and record it in the journal."""
@@ -55,7 +57,7 @@ class BlobFront:
             self._journal.record("blob", method, target, 0, span)
             return _cut(request)
         if action and action.status is not None:
-            error = _error(action.status, action.code, action.message, action.retry_after)
+            error = _error(action.status, action.code, action.message, action.retry_after, _of_source(action))
             response: web.StreamResponse = await _send(request, error)
         elif not target.startswith("/"):
             response = await _send(request, _error(400, "InvalidUri", "The request line must name a path."))
@@ -63,6 +65,7 @@ class BlobFront:
             response = await _send(request, _error(503, "ServerBusy", "The server is busy.", None))
         else:
             response = await self._authorize(request, action or _NOTHING)
+            self._note_deletion(request, response.status)
         status = 0 if action and action.drop else response.status
         self._journal.record("blob", method, target, status, span)
         return response
@@ -84,7 +87,20 @@ class BlobFront:
             return await _send(request, _error(error.status, error.code, error.message, None, error.headers))
         if isinstance(forwarding, web.Response):
             return await _send(request, forwarding)
+        if request.method == "PUT" and self._is_being_deleted(request):
+            return await _send(
+                request, _error(409, "ContainerBeingDeleted", "The specified container is being deleted.")
+            )
         return await self._forward(request, forwarding, action)
+
+    def _note_deletion(self, request: web.BaseRequest, status: int) -> None:
+        if request.method == "DELETE" and status == 202 and (path := _container(request)):
+            until = asyncio.get_running_loop().time() + self._latencies().container_delete_seconds
+            self._deleted[path] = until
+
+    def _is_being_deleted(self, request: web.BaseRequest) -> bool:
+        now = asyncio.get_running_loop().time()
+        return now < self._deleted.get(_container(request), 0.0)
 
     async def _forward(self, request: web.BaseRequest, forwarding: Forwarding, action: Action) -> web.StreamResponse:
         headers = [
@@ -146,6 +162,17 @@ def _starts_copy(request: web.BaseRequest) -> bool:
         and "comp" not in request.query
         and request.headers.get("x-ms-requires-sync", "").lower() != "true"
     )
+
+
+def _container(request: web.BaseRequest) -> str:
+    """Return the path of the container that a request creates or deletes; empty for other operations."""
+    of_container = request.query.get("restype") == "container" and "comp" not in request.query
+    return request.path if of_container else ""
+
+
+def _of_source(action: Action) -> dict[str, str]:
+    given = {"status": action.copy_source_status, "error": action.copy_source_code}
+    return {f"x-ms-copy-source-{name}-code": str(value) for name, value in given.items() if value is not None}
 
 
 def _page_write(request: web.BaseRequest) -> Span | None:

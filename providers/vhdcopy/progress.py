@@ -81,9 +81,15 @@ class Row:
         self._began = monotonic()
         self._shown_at = self._began
         self._shown_tenth = 0
+        self._note = ""
 
     def __call__(self, progress: Progress) -> None:
         """Show `progress` if an update is due."""
+        if progress.note != self._note and progress.note:
+            self.say(progress.note)
+        self._note = progress.note
+        if progress.note:
+            return
         now = monotonic()
         tenth = 10 * progress.done // max(progress.total, 1)
         due = now - self._shown_at >= LIVE_SECONDS if self._live else tenth > self._shown_tenth

@@ -58,7 +58,9 @@ class Connections:
         from imagefactory.copying.staging import Staging
 
         arm = await self._stack.enter_async_context(ResourceManager(self._cloud, credential(self._cloud)))
-        accounts = await self._stack.enter_async_context(StorageAccounts(arm, self._options.storage_auth))
+        options = self._options
+        opened = StorageAccounts(arm, options.storage_auth, options.storage_api_version)
+        accounts = await self._stack.enter_async_context(opened)
         blobs = PageBlobs(accounts)
         return Services(arm, blobs, Staging(blobs, await self._copier(accounts, blobs)))
 

@@ -31,7 +31,6 @@ from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
 from tests.azure.mutations import bent_bodies
 from tests.azure.storage_world import Token
 from tests.azure.test_labs import ACCOUNT, image, lab
-from tests.azure.test_page_writer_answers import serving
 from tests.azure.test_virtual_machines import (
     COMPUTE,
     DISK,
@@ -42,6 +41,7 @@ from tests.azure.test_virtual_machines import (
     compute_vm,
     lab_vm,
 )
+from tests.federation import serving
 
 LABS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.DevTestLab/labs"
 IMAGES = f"{lab('good')['id']}/customimages"

@@ -19,8 +19,8 @@ from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.factory_vms import ManagedDisk
 from tests.azure.storage_world import Token
-from tests.azure.test_page_writer_answers import serving
 from tests.azure.test_virtual_machines import DISK
+from tests.federation import serving
 
 DISK_FACTS = ManagedDisk(DISK, "u", 512, "Reserved")
 COMMAND = f"Revoke it: az disk revoke-access --ids {DISK}"

@@ -28,8 +28,8 @@ from imagefactory.observed.standing_labs import LabFacts
 from tests.azure.mutations import BODIES
 from tests.azure.storage_world import Token
 from tests.azure.test_labs import ACCOUNT
-from tests.azure.test_page_writer_answers import serving
 from tests.azure.test_virtual_machines import LAB
+from tests.federation import serving
 
 FACTORY = LabFacts(LAB.id, LAB.subscription_id, LAB.resource_group, LAB.name, LAB.region, ACCOUNT)
 OPTIONAL = {"Metadata", "NextMarker", "Marker", "MaxResults", "Prefix", "Owner", "CopyId"}

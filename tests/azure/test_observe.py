@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from imagefactory.azure.core.clouds import CLOUDS, cloud_of
-from imagefactory.azure.core.credentials import CredentialError, credential
+from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.azure.core.credentials import credential
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.labs import lab_facts
 from imagefactory.azure.observe import CloudFacts, gather_facts
@@ -132,52 +132,3 @@ async def test_a_request_that_the_resource_manager_throttles_is_sent_again(world
     throttled = {"status": 429, "code": "TooManyRequests", "retryAfter": 0}
     world.cloud.set_faults([{"service": "arm", "path": "devtestlab", "times": 2, "action": throttled}])
     assert len((await facts_of(world)).catalog.images) == 1
-
-
-@pytest.mark.parametrize(
-    ("environment", "kind"),
-    [
-        ({}, "AzureCliCredential"),
-        ({"ARM_USE_MSI": "true"}, "ManagedIdentityCredential"),
-        ({"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN": "t", "ARM_USE_MSI": "true"}, "ClientAssertionCredential"),
-        ({"ARM_CLIENT_SECRET": "s", "ARM_USE_OIDC": "true"}, "ClientSecretCredential"),
-        ({"ARM_USE_DEFAULT_AZURE_CREDENTIAL": "1", "ARM_CLIENT_SECRET": "s"}, "DefaultAzureCredential"),
-    ],
-)
-async def test_the_credential_is_selected_in_azure_natives_order(environment: dict[str, str], kind: str) -> None:
-    """The same ARM_* variables work for the program, the plugin and azure-native."""
-    ids = {"ARM_TENANT_ID": "00000000-0000-0000-0000-000000000001", "ARM_CLIENT_ID": "client"}
-    chosen = credential(CLOUDS["public"], {**ids, **environment})
-    assert type(chosen).__name__ == kind
-    await chosen.close()
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"ARM_CLIENT_CERTIFICATE_PATH": "nowhere.pem"},
-        {"ARM_CLIENT_SECRET": "s3cret", "ARM_TENANT_ID": "no tenant!"},
-        {"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN_FILE_PATH": "nowhere.jwt"},
-        {"ARM_USE_OIDC": "true", "ARM_OIDC_REQUEST_URL": "http://127.0.0.1:9/", "ARM_OIDC_REQUEST_TOKEN": "s3cret"},
-    ],
-)
-async def test_a_way_to_sign_in_that_fails_is_one_clear_error(environment: dict[str, str]) -> None:
-    """Wrong values, missing files and an endpoint that does not respond are authentication errors without a secret."""
-    with pytest.raises(CredentialError, match=r"^authentication: ") as caught:
-        async with credential(CLOUDS["public"], {"ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c", **environment}) as chosen:
-            await chosen.get_token("scope/.default")
-    assert "s3cret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("environment", "named"),
-    [
-        ({"ARM_CLIENT_SECRET": "s3cret"}, "ARM_TENANT_ID"),
-        ({"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c"}, "ARM_OIDC_TOKEN"),
-    ],
-)
-def test_a_way_to_sign_in_that_lacks_a_variable_names_it(environment: dict[str, str], named: str) -> None:
-    """The message names the variable, and contains no value of the others."""
-    with pytest.raises(CredentialError, match=named) as caught:
-        credential(CLOUDS["public"], environment)
-    assert "s3cret" not in str(caught.value)

@@ -25,9 +25,9 @@ from imagefactory.configuration.labs_file import LabKey
 from imagefactory.observed.standing_labs import LabFacts
 from tests.azure.storage_world import Token
 from tests.azure.test_observe import settings_of
-from tests.azure.test_page_writer_answers import serving
 from tests.azure.test_virtual_machines import SUBSCRIPTION
 from tests.e2e.world import World
+from tests.federation import serving
 
 ONE, OTHER = f"/subscriptions/{SUBSCRIPTION}/a", "/subscriptions/22222222-2222-2222-2222-222222222222/a"
 

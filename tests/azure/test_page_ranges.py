@@ -21,8 +21,8 @@ from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.page_blobs import LEAST_WINDOW, UNLISTED_WINDOWS, PageBlobs
 from imagefactory.images.ranges import PAGE_BYTES, Range, covered, pieces
 from tests.azure.storage_world import GENERATION, StorageWorld, Token
-from tests.azure.test_page_writer_answers import serving
 from tests.e2e.world import MIB
+from tests.federation import serving
 
 GIB = 1024 * MIB
 LENGTH = 4 * GIB + PAGE_BYTES

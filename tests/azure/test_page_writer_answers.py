@@ -8,45 +8,23 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
 
 from imagefactory.azure.storage.page_writer import Digest, PageWriter, RangeRefused, Refusal
 from imagefactory.images.ranges import PIECE_BYTES, Range
 from tests.azure.in_flight import CRC, SOURCE, STAGED, copy, writing
 from tests.azure.storage_world import FIRST, GENERATION
+from tests.federation import Answer, make_certificate, serving
 
 MD5 = "IhmUBAsUKUvff7wSjmZjPA=="
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-@asynccontextmanager
-async def serving(answer: Answer, certificate: Path | None = None) -> AsyncIterator[str]:
-    """Start a server that responds like this, with TLS if it has a certificate; yields its URL."""
-    tls = None
-    if certificate:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate)
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048, ssl_context=tls).start()
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
@@ -196,7 +174,7 @@ async def test_a_disk_is_read_by_its_own_sas_url() -> None:
         with pytest.raises(RangeRefused) as caught:
             await writer.copy_range(disk, None, STAGED, GENERATION, FIRST, None)
     assert caught.value.kind is Refusal.SOURCE_UNAUTHORIZED
-    assert "os: abcd is not copied" in str(caught.value) and "grants access to 'os' again" in str(caught.value)
+    assert "os: abcd: Azure returned 403" in str(caught.value) and "grants access to 'os' again" in str(caught.value)
     assert "sig=" not in str(caught.value)
     assert read == ["https://md-1.example/disk/abcd?sig=1"] * 2
 
@@ -215,7 +193,7 @@ async def test_the_sources_own_error_is_used_if_the_service_returns_it() -> None
     async with answering(answer) as writer:
         refused = await refusal(writer)
     assert (refused.kind, refused.found) == (Refusal.SOURCE_GONE, "pK+ypU+jreM=")
-    assert "500 CannotVerifyCopySource: The blob does not exist" in str(refused)
+    assert "factory: a.vhd: Azure returned 404 CannotVerifyCopySource: The blob does not exist" in str(refused)
 
 
 @pytest.mark.parametrize(
@@ -275,20 +253,7 @@ async def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for this machine with its key, which no system trusts."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
-    now = datetime.now(timezone.utc)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "certificate.pem"
-    plain = serialization.NoEncryption()
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
+    return make_certificate(tmp_path / "certificate.pem")
 
 
 async def test_a_server_with_an_untrusted_certificate_gets_no_token(certificate: Path) -> None:

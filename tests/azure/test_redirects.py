@@ -25,7 +25,8 @@ from imagefactory.azure.storage.page_writer import Refusal
 from imagefactory.observed.blobs import BlobRef
 from tests.azure.in_flight import writing
 from tests.azure.storage_world import Auth, Token
-from tests.azure.test_page_writer_answers import refusal, serving
+from tests.azure.test_page_writer_answers import refusal
+from tests.federation import serving
 
 REDIRECTS = [301, 302, 303, 307, 308]
 ACCOUNT = (
@@ -157,7 +158,10 @@ async def test_the_pipelines_token_is_sent_only_to_the_endpoint_that_the_pipelin
     """A redirect by the identity provider is an authentication error."""
     variables = {"ARM_USE_OIDC": "true", "ARM_TENANT_ID": "t", "ARM_CLIENT_ID": "c"}
     async with redirecting(status) as places:
-        asked = {"ARM_OIDC_REQUEST_URL": f"{places.home}/token", "ARM_OIDC_REQUEST_TOKEN": "s3cret"}
+        asked = {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{places.home}/token",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "s3cret",
+        }
 
         async def sign_in() -> None:
             async with credential(CLOUDS["public"], {**variables, **asked}) as chosen:
@@ -175,7 +179,7 @@ async def test_a_managed_identitys_secret_is_sent_to_its_endpoint_only(monkeypat
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{places.home}/token")
         monkeypatch.setenv("IDENTITY_HEADER", "s3cret")
         async with ResourceManager(
-            Cloud(None, places.home, ""), credential(CLOUDS["public"], {"ARM_USE_MSI": "1"})
+            Cloud(None, places.home, ""), credential(CLOUDS["public"], {"ARM_USE_MSI": "true"})
         ) as arm:
             with pytest.raises(CloudError):
                 await arm.get("/a", "1", Answer, subject="it")

@@ -24,7 +24,7 @@ from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager, resource_url
 from tests.azure.storage_world import Token
-from tests.azure.test_page_writer_answers import serving
+from tests.federation import serving
 
 DISK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/os"
 

@@ -20,7 +20,7 @@ from imagefactory.azure.virtual_machines import delete_vm, factory_vms
 from imagefactory.observed.factory_vms import FactoryVm
 from imagefactory.observed.standing_labs import LabFacts
 from tests.azure.storage_world import Token
-from tests.azure.test_page_writer_answers import serving
+from tests.federation import serving
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/factory/providers"
@@ -56,7 +56,8 @@ async def connected(answers: Mapping[str, Any]) -> AsyncIterator[ResourceManager
             made: web.Response = found(request)
             return made
         if isinstance(found, int):
-            return web.json_response({"error": {"code": "Told", "message": "by the test"}}, status=found)
+            code = "ResourceNotFound" if found == 404 else "Told"
+            return web.json_response({"error": {"code": code, "message": "by the test"}}, status=found)
         return web.json_response(found)
 
     async with serving(answer) as url, ResourceManager(Cloud(None, url, ""), Token()) as arm:

@@ -25,13 +25,14 @@ def with_an_image_in_the_way(world: World) -> tuple[Lab, Lab, str, str]:
 
 
 def test_no_lab_loses_its_last_image_to_one_that_cannot_be_made(world: World) -> None:
-    """With `keep: 1` and a damaged VHD all labs keep the image before; a good one retires it one run later."""
+    """With `keep: 1` and an image that cannot be copied all labs keep the one before; a good one retires it later."""
     world.settings["keep"] = 1
     labs = [world.add_lab(name, "Win2016") for name in ("web", "data", "ops")]
     (first,) = world.add_images((WINDOWS, 5))
     world.serve()
     (bad,) = world.add_images((WINDOWS, 6))
-    world.damage(bad)
+    rule = {"service": "blob", "method": "PUT", "path": f"{world.images[bad]}.*comp=page"}
+    world.cloud.set_faults([{**rule, "action": {"status": 400, "code": "Injected"}}])
     run = world.up()
     assert run.code != 0
     assert all(world.held(lab) == {first: "Succeeded"} for lab in labs), run.output

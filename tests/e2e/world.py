@@ -334,11 +334,11 @@ class World:
             if image["properties"]["provisioningState"] == "Succeeded" and "SourceVhd" in image.get("tags", {})
         }
 
-    def damage(self, name: str) -> None:
-        """Overwrite the footer of a factory image's VHD, so that no lab can get it."""
+    def damage(self, name: str, content: bytes = bytes(512), sector: int | None = None) -> None:
+        """Overwrite the footer of a factory image's VHD, so that no lab can get it, or the `sector` of that number."""
         blob = self.service(self.factory).get_blob_client(FACTORY_CONTAINER, self.images[name])
-        length = blob.get_blob_properties().size
-        blob.upload_page(b"\0" * 512, length - 512, 512)
+        offset = blob.get_blob_properties().size - 512 if sector is None else sector * 512
+        blob.upload_page(content, offset, 512)
 
     def wanted(self, paths: Iterable[str]) -> set[str]:
         """The names of the factory images whose path lies under one of `paths`."""

@@ -75,6 +75,20 @@ def test_json_lists_images_newest_first_and_skipped_blobs(world: World) -> None:
     assert "no companion" in reasons[vhds[9]]
 
 
+def test_an_invalid_vhd_is_left_out_and_what_was_found_on_others_is_told(world: World) -> None:
+    """Without a lab, as none is read: JSON names the partition table, and generation 2 if Windows needs it."""
+    bad, good = "Win2016_Datacenter-Jun-5-2026", "Win2016_Datacenter-Jun-6-2026"
+    world.damage(bad)
+    world.damage(good, b"EFI PART".ljust(512, b"\0"), sector=1)
+    run = catalog(world, "--json")
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert [(one["name"], one["partitionTable"], one["generation"]) for one in told["images"]] == [(good, "GPT", "V2")]
+    reasons = {left["name"]: left["reason"] for left in told["leftOut"]}
+    assert f"its image {bad} is not distributed" in reasons[world.images[bad]]
+    assert "Windows, GPT" in catalog(world).stdout
+
+
 def test_the_table_shows_complete_names(world: World) -> None:
     """Also without a terminal."""
     run = catalog(world)

@@ -70,6 +70,16 @@ def test_elsewhere_a_row_is_one_line_per_ten_percent(steps: list[tuple[float, in
         reached = done // 50
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_what_a_copy_waits_for_is_shown_once_in_place_of_its_progress(live: bool) -> None:
+    """On a terminal and in a log; the progress follows."""
+    log = Shown()
+    row = Row(log, "urn:x", live=live)
+    for note in ("waiting", "waiting", ""):
+        row(Progress(0, 500 * MIB, note=note))
+    assert log.rows == [("urn:x", "waiting")]
+
+
 def test_a_whole_copy_is_ten_lines_in_a_log() -> None:
     """From the first tenth to the last, for any number of polls."""
     lines = [message for _, _, message in shown([(1.0, 1)] * 500, live=False) if message]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imagefactory.azure.storage.containers import Notice, ignore
 from imagefactory.azure.storage.page_blobs import PageBlobs
 from imagefactory.copying.copier import CopyError
 from imagefactory.copying.service_copy import ServiceCopier
@@ -90,7 +91,9 @@ async def test_a_copy_that_another_run_started_meanwhile_is_not_overwritten(worl
     class Beaten(PageBlobs):
         """Another run starts its copy between the read and the start."""
 
-        async def start_copy(self, *given: Any, overwrite_etag: str | None = None) -> CopyState | None:
+        async def start_copy(
+            self, *given: Any, overwrite_etag: str | None = None, notice: Notice = ignore
+        ) -> CopyState | None:
             if overwrite_etag and not begun:
                 begun.append(str(blob.start_copy_from_url(source, metadata=request.mark)["copy_id"]))
             return await super().start_copy(*given, overwrite_etag=overwrite_etag)

@@ -5,6 +5,7 @@ Does not send requests.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from imagefactory.diagnostics import error
 from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.arm_ids import is_account_name
 
+_PUBLIC_BLOBS = "https://{account}.blob.core.windows.net"
+_ZONE = re.compile(r"(?P<endpoint>https://(?P<account>[a-z0-9]{3,24})\.z\d\d\.blob\.storage\.azure\.net)(?:/|$)")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -52,12 +55,22 @@ class Cloud:
             raise ImageFactoryError(error(f"'{account}'", fact, "nothing is read or written there", remedy).message())
         return self.blob_endpoint.replace("{account}", account)
 
+    def endpoint_of(self, account: str, told: str) -> str:
+        """Return the blob service URL of a storage account, without a trailing slash.
+
+        That is `blob_service`, unless `told`, what the resource manager says or a URL below it, is in a DNS zone of
+        Azure (documentation of Azure DNS zone endpoints): no other host gets a token. Raises as `blob_service` does.
+        """
+        own, zone = self.blob_service(account), _ZONE.match(told)
+        in_zone = zone is not None and zone["account"] == account.lower() and self.blob_endpoint == _PUBLIC_BLOBS
+        return zone["endpoint"] if zone and in_zone else own
+
 
 CLOUDS = {
     "public": Cloud(
         "public",
         "https://management.azure.com",
-        "https://{account}.blob.core.windows.net",
+        _PUBLIC_BLOBS,
         "login.microsoftonline.com",
     ),
     "usgovernment": Cloud(

@@ -1,8 +1,9 @@
 """The credential of the program, the plugin and the command, selected as the azure-native provider selects its own.
 
-Reads the `ARM_*` variables in azure-native's order (its `auth_azidentity.go`): default credential if requested, client
-certificate, client secret, OpenID Connect, managed identity, Azure CLI. So the same variables work for both. Does not
-read the configuration of the stack, and does not store anything.
+Reads the variables as azure-native does (its `auth_azidentity.go`), in its order: default credential if requested,
+client certificate, client secret, OpenID Connect, managed identity, Azure CLI. Where azure-native would not sign in,
+this module does not either, and says what to set: the program stops before it declares anything. Does not read the
+configuration of the stack, and does not store anything.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.core.clouds import CLOUDS, Cloud
 from imagefactory.diagnostics import error
 from imagefactory.errors import ImageFactoryError
 
@@ -49,7 +51,11 @@ def _selected(cloud: Cloud, environment: Mapping[str, str]) -> AsyncTokenCredent
         raise _failed(f"{way} needs {name}, which is not set", "Set it, or use another way to sign in")
 
     def is_set(name: str) -> bool:
-        return environment.get(name, "").lower() in {"1", "true"}
+        value = environment.get(name, "")
+        if value != "true" and value.lower() not in {"", "0", "false"}:
+            fact = f"{name} is set, but not to true, the only value that azure-native accepts"
+            raise _failed(fact, f"Set {name} to true, or unset it")
+        return value == "true"
 
     if is_set("ARM_USE_DEFAULT_AZURE_CREDENTIAL"):
         return identity.DefaultAzureCredential(**options)
@@ -67,34 +73,45 @@ def _selected(cloud: Cloud, environment: Mapping[str, str]) -> AsyncTokenCredent
     if is_set("ARM_USE_OIDC"):
         way = "OpenID Connect"
         return identity.ClientAssertionCredential(
-            need("ARM_TENANT_ID", way), need("ARM_CLIENT_ID", way), _assertion(environment), **options
+            need("ARM_TENANT_ID", way), need("ARM_CLIENT_ID", way), _assertion(cloud, environment), **options
         )
     if is_set("ARM_USE_MSI"):
         return identity.ManagedIdentityCredential(client_id=client) if client else identity.ManagedIdentityCredential()
     return identity.AzureCliCredential(tenant_id=environment.get("ARM_TENANT_ID", ""))
 
 
-def _assertion(environment: Mapping[str, str]) -> Callable[[], str]:
+def _assertion(cloud: Cloud, environment: Mapping[str, str]) -> Callable[[], str]:
     """Return a function that gets the federated token; from a file or an endpoint it gets a new one each time."""
     if token := environment.get("ARM_OIDC_TOKEN"):
+        _check_authority(cloud, environment, "ARM_OIDC_TOKEN")
         return lambda: token
     if path := environment.get("ARM_OIDC_TOKEN_FILE_PATH"):
+        _check_authority(cloud, environment, "ARM_OIDC_TOKEN_FILE_PATH")
         return lambda: _token_of(Path(path))
-    url = environment.get("ARM_OIDC_REQUEST_URL") or environment.get("ACTIONS_ID_TOKEN_REQUEST_URL")
-    bearer = environment.get("ARM_OIDC_REQUEST_TOKEN") or environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    url, bearer = environment.get("ACTIONS_ID_TOKEN_REQUEST_URL"), environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if url and bearer:
-        audience = environment.get("ARM_OIDC_AUDIENCE", _OIDC_AUDIENCE)
+        audience = environment.get("ARM_OIDC_AUDIENCE") or _OIDC_AUDIENCE
         return lambda: _requested_token(url, bearer, audience)
-    fact = (
-        "OpenID Connect needs ARM_OIDC_TOKEN, ARM_OIDC_TOKEN_FILE_PATH, or ARM_OIDC_REQUEST_URL with"
-        " ARM_OIDC_REQUEST_TOKEN, and none is set"
-    )
+    names = "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+    if environment.get("ARM_OIDC_REQUEST_URL"):
+        fact = "ARM_OIDC_REQUEST_URL is set, which azure-native does not read"
+        raise _failed(fact, f"Set {names} for GitHub; for Azure Pipelines see docs/setup.md#federated-sign-in")
+    fact = f"OpenID Connect needs ARM_OIDC_TOKEN, ARM_OIDC_TOKEN_FILE_PATH, or {names}, and none is set"
     raise _failed(fact, "Set one of them")
+
+
+def _check_authority(cloud: Cloud, environment: Mapping[str, str], name: str) -> None:
+    """Stop if azure-native would exchange a given token elsewhere: it does not pass its cloud to that credential, which
+    then uses AZURE_AUTHORITY_HOST, else the public cloud (azidentity's `setAuthorityHost`)."""
+    host = urlsplit(environment.get("AZURE_AUTHORITY_HOST", "")).hostname or CLOUDS["public"].authority
+    if cloud.authority and host != cloud.authority:
+        fact = f"azure-native exchanges {name} at {host}, not at {cloud.authority}"
+        raise _failed(fact, f"Set AZURE_AUTHORITY_HOST to https://{cloud.authority}")
 
 
 def _token_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8")  # complete, as azure-native sends it
     except (OSError, UnicodeDecodeError) as reason:
         raise _failed(f"the token file {path} cannot be read ({reason})", "Fix ARM_OIDC_TOKEN_FILE_PATH") from reason
 
@@ -107,7 +124,7 @@ def _requested_token(url: str, bearer: str, audience: str) -> str:
         answer = requests.get(url, params={"audience": audience}, headers=headers, timeout=30, allow_redirects=False)
         if answer.is_redirect:
             fact = f"the OpenID Connect endpoint returned {answer.status_code}, a redirect, which is not followed"
-            raise _failed(f"{fact} because it would forward the job's token", "Fix ARM_OIDC_REQUEST_URL")
+            raise _failed(f"{fact} because it would forward the job's token", "Fix ACTIONS_ID_TOKEN_REQUEST_URL")
         answer.raise_for_status()
         return str(answer.json()["value"])
     except (requests.RequestException, KeyError, TypeError) as reason:

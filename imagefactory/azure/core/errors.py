@@ -1,4 +1,4 @@
-"""Errors of Azure: one exception, one line of text, and a remedy by HTTP status and error code.
+"""Errors of Azure: one exception, one line of text, and the remedy that `refusals` has for its code.
 
 An error says what it is about, what is wrong and what to do. What follows from it is added where that is decided: see
 `consequence`. Does not keep the query or the headers of a request, so no key, token or SAS can get into a message.
@@ -6,23 +6,16 @@ An error says what it is about, what is wrong and what to do. What follows from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
+from imagefactory.azure.core import refusals
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import redacted
-
-_REMEDIES = {
-    401: "Sign in again (az login), or check the ARM_* variables",
-    403: "Grant this identity the missing role (see docs/operations.md#roles)",
-    404: "Check the name and the subscription",
-    409: "Check the existing resource, then run again",
-    429: "Run again later, or with a smaller --parallel",
-}
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -52,22 +45,6 @@ def consequence(text: str) -> Iterator[None]:
         raise refusal.so(text) from refusal
 
 
-def data_role(account: str) -> str:
-    """Return the remedy if an identity has no access to the blobs of a storage account (its name, or empty)."""
-    return (
-        f"Grant this identity the role Storage Blob Data Contributor on {_account(account)}"
-        " (on the factory's own, Storage Blob Data Reader is enough)"
-    )
-
-
-def enabled_keys(account: str) -> str:
-    """Return the remedy if the keys of a storage account are disabled."""
-    return (
-        f"Set imagefactory:storageAuth to aad, which needs no account keys, because those of {_account(account)} are"
-        f" disabled. {data_role(account)}"
-    )
-
-
 def cloud_error(
     subject: str,
     message: str,
@@ -80,14 +57,15 @@ def cloud_error(
 ) -> CloudError:
     """Return the error for a response with this status and Azure's error `code` and `message`.
 
-    `account` is the storage account that responded; `remedy` replaces the general one for the status and code.
+    `account` is the storage account (its name or ARM id) or the disk (its ARM id) that responded; `remedy` replaces the
+    general one for the status and code.
     """
     first_line = redacted(message).strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
     fact = f"Azure returned {status} {code}: {first_line}" if status else first_line
     if status in _REDIRECTS:
         fact = f"Azure returned {status}, a redirect, which is not followed because it would forward the credential"
         remedy = remedy or "Check the endpoints in the settings, and the proxy of this machine"
-    return CloudError(error(subject, fact, consequence, remedy or _remedy(status, code, account)), status, code)
+    return CloudError(error(subject, fact, consequence, remedy or refusals.remedy(status, code, account)), status, code)
 
 
 def not_found(subject: str, message: str = "it does not exist") -> CloudError:
@@ -106,23 +84,24 @@ def from_azure(error: AzureError, subject: str, consequence: str = "", *, accoun
     return cloud_error(subject, message, status, code, consequence=consequence, account=account)
 
 
+def source_error(
+    subject: str, status: int, texts: Mapping[str, str], *messages: str, consequence: str, source: str, remedy: str = ""
+) -> CloudError:
+    """Return the error for a response with the code `CannotVerifyCopySource`: the source of a copy returned an error.
+
+    `source` is the ARM id of the account or disk that holds the source, `subject` its name; `remedy` replaces the
+    general one if the source's code is unknown. For `texts` and `messages` see `refusals.source_refusal`.
+    """
+    told = refusals.source_refusal(status, texts, *messages)
+    message = texts.get("CopySourceErrorMessage") or next((text for text in messages if text), "")
+    code = told.code or refusals.SOURCE_REFUSED
+    remedy = "" if refusals.is_final(told.code) else remedy
+    return cloud_error(subject, message, told.status, code, consequence=consequence, account=source, remedy=remedy)
+
+
 def error_code(error: Exception) -> str:
     """Return Azure's code for an error, such as `BlobAlreadyExists`, which the storage SDK has as an enum; else ""."""
     if not isinstance(error, HttpResponseError):
         return ""
     code = getattr(error, "error_code", None) or (error.error.code if error.error else None) or error.reason or ""
     return str(getattr(code, "value", code))
-
-
-def _remedy(status: int, code: str, account: str) -> str:
-    if code == "KeyBasedAuthenticationNotPermitted":
-        return enabled_keys(account)
-    if code == "AuthorizationPermissionMismatch":
-        return data_role(account)
-    if code == "AuthorizationFailure":
-        return f"Allow this machine in the network rules of {_account(account)}"
-    return _REMEDIES.get(status, "Run again; if the error persists, check the health of the service")
-
-
-def _account(account: str) -> str:
-    return f"storage account '{account}'" if account else "the storage account"

@@ -28,6 +28,7 @@ from imagefactory.azure.core.answers import Answer, Model, fitted, misfit
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure, not_found
 from imagefactory.azure.core.pacing import Pacing
+from imagefactory.azure.core.refusals import arm_absent
 from imagefactory.azure.core.retries import retries, retry_after
 from imagefactory.configuration.pydantic_findings import finding_fact
 from imagefactory.plain_text import printable
@@ -97,7 +98,7 @@ class ResourceManager:
         subject: str,
         parameters: Mapping[str, str] | None = None,
     ) -> Model | None:
-        """Return the resource at an ARM id, or None if it does not exist (404). Raises `CloudError`."""
+        """Return the resource at an ARM id, or None if it does not exist. Raises `CloudError`."""
         query = {**(parameters or {}), "api-version": api_version}
         answer = await self._send("GET", self._url(path, query, subject), subject)
         return None if answer is None else fitted(model, answer, subject, f"GET {path}")
@@ -121,7 +122,7 @@ class ResourceManager:
         try:
             begun: Any = await self._client.send_request(request, _return_pipeline_response=True, **secure)
             answer = begun.http_response
-            if answer.status_code == 404:
+            if _is_absent(answer):
                 return None
             if answer.status_code >= 300:
                 raise _refusal(answer, subject)
@@ -167,7 +168,7 @@ class ResourceManager:
             answer = await self._client.send_request(HttpRequest(method, url), enforce_https=not self.cloud.loopback)
         except AzureError as error:
             raise _told(error, subject) from error
-        if answer.status_code == 404:
+        if _is_absent(answer):
             return None
         if answer.status_code >= 300:
             raise _refusal(answer, subject)
@@ -212,6 +213,10 @@ def _refusal(answer: AsyncHttpResponse, subject: str) -> CloudError:
 
 def _told(error: AzureError, subject: str) -> CloudError:
     return misfit(subject, error.request, error.fact) if isinstance(error, _MisfitError) else from_azure(error, subject)
+
+
+def _is_absent(answer: AsyncHttpResponse) -> bool:
+    return answer.status_code == 404 and arm_absent(404, _refusal(answer, "").code)
 
 
 def _content(begun: Any) -> Any:

@@ -29,17 +29,21 @@ from imagefactory.azure.storage.openers import (
 from imagefactory.observed.blobs import BlobRef
 
 REST_VERSION = "2021-08-06"
-"""The storage service's API in requests that are not the SDK's. Azure's responses with the CRC64 of a range were
-recorded with this version."""
+"""The storage service's API in all requests, those of the SDK included, unless the settings name another. Azure's
+responses with the CRC64 of a range were recorded with this version; the SDK's own is newer than some clouds."""
 
 
 class StorageAccounts:
     """The storage accounts of one run, opened on first use. Use as `async with`. For what is raised see `openers`."""
 
-    def __init__(self, arm: ResourceManager, auth: Literal["aad", "key"] = "aad") -> None:
+    def __init__(
+        self, arm: ResourceManager, auth: Literal["aad", "key"] = "aad", api_version: str | None = None
+    ) -> None:
         self._arm = arm
-        self._own: AccountOpener = Identity(arm) if auth == "aad" else AccountKey(arm)
-        self.lent = Lent()
+        self.api_version = api_version or REST_VERSION
+        way = Identity if auth == "aad" else AccountKey
+        self._own: AccountOpener = way(arm, self.api_version)
+        self.lent = Lent(self.api_version)
 
     async def __aenter__(self) -> StorageAccounts:
         return self
@@ -78,6 +82,14 @@ class StorageAccounts:
     async def readable_url(self, blob: BlobRef) -> str:
         """Return a blob's URL with a SAS to read it for days. Pass it to the service only; do not keep it."""
         return await self._own.readable_url(blob)
+
+    def learn(self, account_id: str, told: str) -> None:
+        """Use the blob endpoint that the resource manager shows for an account, if tokens may be sent there."""
+        self._own.learn(account_id, told)
+
+    def endpoint(self, account_id: str) -> str:
+        """Return the URL of an account's blob service, without a trailing slash."""
+        return self._own.endpoint(account_id)
 
     async def exists(self, account_id: str) -> bool:
         """Return whether the account exists, according to the resource manager."""

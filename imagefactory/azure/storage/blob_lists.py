@@ -6,19 +6,19 @@ Does not decide which ones are deleted: `imagefactory.planning.prune_plan` does.
 from __future__ import annotations
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory.azure.core.answers import misfit
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
+from imagefactory.azure.core.refusals import ABSENT, CHANGED, HELD, PENDING
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.listings import ListedBlob, listed
 from imagefactory.azure.storage.openers import account_name
 from imagefactory.observed.factory_blobs import StoredBlob
 
 _KEPT = "it is not deleted"
-_HELD = {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "PendingCopyOperation"}
-_CHANGED = {"ConditionNotMet", "TargetConditionNotMet"}
+_HELD = HELD | PENDING | {"LeaseIdMismatchWithBlobOperation"}
 
 
 async def list_blobs(
@@ -38,9 +38,9 @@ async def list_blobs(
                 remedy = "Delete the blobs that do not belong there"
                 raise cloud_error(subject, f"contains more than {most} blobs", remedy=remedy)
             found.append(_stored(account_id, blob))
-    except ResourceNotFoundError:
-        return []
     except AzureError as error:
+        if error_code(error) in ABSENT:
+            return []
         raise from_azure(error, subject, account=name) from error
     return found
 
@@ -65,11 +65,11 @@ async def delete_blob(accounts: StorageAccounts, blob: StoredBlob) -> None:
         await client.delete_blob(
             delete_snapshots="include", etag=f'"{blob.etag}"', match_condition=MatchConditions.IfNotModified
         )
-    except ResourceNotFoundError:
-        return
     except AzureError as error:
         code = error_code(error)
-        if code in _CHANGED:
+        if code in ABSENT:
+            return
+        if code in CHANGED:
             if await _etag(accounts, blob) is None:  # a blob that does not exist meets no condition
                 return
             raise changed(blob) from error
@@ -94,9 +94,9 @@ async def _etag(accounts: StorageAccounts, blob: StoredBlob) -> str | None:
         if not isinstance(etag, str):
             raise misfit(_subject(blob), f"HEAD {blob.container}/{blob.name}", '"ETag" is missing')
         return etag.strip('"')
-    except ResourceNotFoundError:
-        return None
     except AzureError as error:
+        if error_code(error) in ABSENT:
+            return None
         raise _refused(error, blob) from error
 
 

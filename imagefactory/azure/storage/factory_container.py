@@ -10,11 +10,12 @@ import asyncio
 from dataclasses import replace
 from urllib.parse import unquote
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError
 from azure.storage.blob.aio import ContainerClient
 
 from imagefactory.azure.core.answers import misfit
-from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure
+from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
+from imagefactory.azure.core.refusals import ABSENT
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs, metadata_of
 from imagefactory.azure.storage.listings import ListedBlob, listed
@@ -52,9 +53,9 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
                 documents[blob.name] = blob.size
             elif blob.name.endswith(SUFFIX):
                 manifests[blob.name] = blob
-    except ResourceNotFoundError:
-        return build_catalog((), {})
     except AzureError as error:
+        if error_code(error) in ABSENT:
+            return build_catalog((), {})
         place = f"{subject}, container '{CONTAINER}'"
         raise from_azure(error, place, account=factory.storage_account) from error
     vhds = [_with_manifest(vhd, manifests.get(manifest_name(vhd.name))) for vhd in vhds]

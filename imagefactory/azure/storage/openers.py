@@ -29,7 +29,8 @@ from imagefactory.aio.once import Once
 from imagefactory.aio.renewing import Lasting, Renewing, lasting
 from imagefactory.azure.core.answers import SDK_FAILURES, Answer, misfit
 from imagefactory.azure.core.clouds import LOOPBACK
-from imagefactory.azure.core.errors import cloud_error, consequence, data_role, enabled_keys, from_azure
+from imagefactory.azure.core.errors import cloud_error, consequence, from_azure
+from imagefactory.azure.core.refusals import remedy
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.core.retries import retries
 from imagefactory.azure.storage.access import Access, Bearer, Secret
@@ -74,10 +75,34 @@ def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
     return container, blob
 
 
+class _Endpoints(Answer):
+    blob: str | None = None
+
+
+class _AccountProperties(Answer):
+    is_hns_enabled: bool | None = None
+    allowed_copy_scope: str | None = None
+    primary_endpoints: _Endpoints | None = None
+
+
+class Account(Answer):
+    """A storage account as the resource manager shows it."""
+
+    kind: str | None = None
+    properties: _AccountProperties | None = None
+
+    @property
+    def blob_endpoint(self) -> str:
+        """Its blob endpoint; empty: it is not shown."""
+        endpoints = self.properties and self.properties.primary_endpoints
+        return (endpoints and endpoints.blob) or ""
+
+
 class Opener(ABC):
     """One way into storage accounts. Raises `CloudError` if it grants no access."""
 
-    def __init__(self, *signing: Bearer) -> None:
+    def __init__(self, api_version: str, *signing: Bearer) -> None:
+        self._version = api_version
         # A pipeline without a redirect policy follows no redirect.
         self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
             "", policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries(RETRIES), *signing]
@@ -111,8 +136,8 @@ class Opener(ABC):
 class Lent(Opener):
     """Page blobs that are opened by a URL with a SAS, as a managed disk is; by the id of what lends them."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, api_version: str) -> None:
+        super().__init__(api_version)
         self._sas: dict[str, str] = {}
         self._clients: dict[BlobRef, BlobClient] = {}
 
@@ -125,7 +150,7 @@ class Lent(Opener):
         blob = BlobRef(owner_id, url)
         try:
             _check_encrypted(url, account_name(owner_id))
-            self._clients[blob] = BlobClient.from_blob_url(sas_url, **_client_options())
+            self._clients[blob] = BlobClient.from_blob_url(sas_url, **_client_options(self._version))
         except ValueError:  # its text would contain the SAS
             raise cloud_error(account_name(owner_id), "the URL that Azure returned is not that of a blob") from None
         self._sas[owner_id] = sas
@@ -162,25 +187,33 @@ class AccountOpener(Opener):
     does not end in the name of an account.
     """
 
-    def __init__(self, arm: ResourceManager, *signing: Bearer) -> None:
-        super().__init__(*signing)
+    def __init__(self, arm: ResourceManager, api_version: str, *signing: Bearer) -> None:
+        super().__init__(api_version, *signing)
         self._arm, self._signing = arm, signing
         self._services: Once[str, BlobServiceClient] = Once()
         self._secrets: Renewing[tuple[str, ...], str] = Renewing()
         self._urls: dict[BlobRef, str] = {}
+        self._asked: Once[str, str] = Once()
+        self._told: dict[str, str] = {}  # endpoints by id in lower case
 
     async def service(self, account_id: str) -> BlobServiceClient:
         """Return the client of an account's blob service."""
         return await self._services.get(account_id, lambda: self._open(account_id))
 
+    def learn(self, account_id: str, told: str) -> None:
+        """Use the blob endpoint that the resource manager shows for an account; see `Cloud.endpoint_of`."""
+        self._told[account_id.lower()] = self._arm.cloud.endpoint_of(account_name(account_id), told)
+
     async def client(self, blob: BlobRef) -> BlobClient:
+        await self._find(blob)
         service = await self.service(blob.account_id)
         return service.get_blob_client(*container_and_blob(service.url, blob.url))
 
-    def _url(self, blob: BlobRef) -> str:
+    async def _url(self, blob: BlobRef) -> str:
         """Return the blob's URL, without a query, at the account's present endpoint."""
         if (url := self._urls.get(blob)) is None:
-            url = self._urls[blob] = "/".join((self._endpoint(blob.account_id), *self._names(blob)))
+            await self._find(blob)
+            url = self._urls[blob] = "/".join((self.endpoint(blob.account_id), *self._names(blob)))
         return url
 
     def refuse(self, secret: Secret) -> None:
@@ -193,7 +226,7 @@ class AccountOpener(Opener):
         expiry, key = await self._copy_key(blob.account_id, now + COPY_SAS_LIFE)
         name = account_name(blob.account_id)
         sas = _blob_sas(name, *self._names(blob), start=now - CLOCK_SKEW, expiry=expiry, **key)
-        return f"{self._url(blob)}?{sas}"
+        return f"{await self._url(blob)}?{sas}"
 
     async def close(self) -> None:
         await super().close()
@@ -210,23 +243,45 @@ class AccountOpener(Opener):
 
     async def _open(self, account_id: str) -> BlobServiceClient:
         credential = await self._credential(account_id)
-        return BlobServiceClient(self._endpoint(account_id), credential=credential, **_client_options(*self._signing))
+        options = _client_options(self._version, *self._signing)
+        try:
+            return BlobServiceClient(self.endpoint(account_id), credential=credential, **options)
+        except ValueError:  # the SDK's, for a version that it does not know
+            subject, fact = (
+                "setting imagefactory:storageApiVersion",
+                f"{self._version} is not a version that is supported",
+            )
+            raise cloud_error(subject, fact, consequence=CLOSED, remedy="Remove it, or name another version") from None
 
-    def _endpoint(self, account_id: str) -> str:
+    async def _find(self, blob: BlobRef) -> None:
+        """Read the endpoint of an account if a blob's URL is in a DNS zone, because a URL proves nothing."""
+        cloud, name, key = self._arm.cloud, account_name(blob.account_id), blob.account_id.lower()
+        if key in self._told or cloud.endpoint_of(name, blob.url) == cloud.blob_service(name):
+            return
+
+        async def ask() -> str:
+            with consequence(CLOSED):
+                found = await self._arm.get(blob.account_id, API_VERSION, Account, subject=f"storage account '{name}'")
+            return found.blob_endpoint if found else ""
+
+        self.learn(blob.account_id, await self._asked.get(key, ask))
+
+    def endpoint(self, account_id: str) -> str:
+        """Return the URL of an account's blob service, without a trailing slash."""
         name = account_name(account_id)
-        endpoint = self._arm.cloud.blob_service(name)
+        endpoint = self._told.get(account_id.lower()) or self._arm.cloud.blob_service(name)
         _check_encrypted(endpoint, name)
         return endpoint
 
     def _names(self, blob: BlobRef) -> tuple[str, str]:
-        return container_and_blob(self._endpoint(blob.account_id), blob.url)
+        return container_and_blob(self.endpoint(blob.account_id), blob.url)
 
 
 class Identity(AccountOpener):
     """The run's own identity, by bearer token: one for all accounts. Does not request an account key."""
 
-    def __init__(self, arm: ResourceManager) -> None:
-        super().__init__(arm, Bearer(self._token, self.refuse))
+    def __init__(self, arm: ResourceManager, api_version: str) -> None:
+        super().__init__(arm, api_version, Bearer(self._token, self.refuse))
         self._delegations: Renewing[str, UserDelegationKey] = Renewing()
 
     async def access(self, blob: BlobRef) -> Access:
@@ -236,10 +291,10 @@ class Identity(AccountOpener):
         return await self._with_token(blob, "x-ms-copy-source-authorization")
 
     def remedy(self, account_id: str) -> str:
-        return data_role(account_name(account_id))
+        return remedy(403, "AuthorizationPermissionMismatch", account_id)
 
     async def _with_token(self, blob: BlobRef, header: str) -> Access:
-        url, token = self._url(blob), await self._token()
+        url, token = await self._url(blob), await self._token()
         return Access(url, {header: token.value}, token)
 
     async def _token(self) -> Secret:
@@ -280,18 +335,19 @@ class Identity(AccountOpener):
 class AccountKey(AccountOpener):
     """The account's key, requested once per account and process (`listKeys`); it signs SAS and the SDK's requests."""
 
-    def __init__(self, arm: ResourceManager) -> None:
-        super().__init__(arm)
+    def __init__(self, arm: ResourceManager, api_version: str) -> None:
+        super().__init__(arm, api_version)
         self._keys: Once[str, str] = Once()
 
     async def access(self, blob: BlobRef) -> Access:
-        return await self._with_sas(blob, self._url(blob).rpartition("/")[0], _container_sas)  # for all blobs beside it
+        container = (await self._url(blob)).rpartition("/")[0]  # one SAS for all blobs beside it
+        return await self._with_sas(blob, container, _container_sas)
 
     async def source_access(self, blob: BlobRef) -> Access:
-        return await self._with_sas(blob, self._url(blob), _blob_sas)
+        return await self._with_sas(blob, await self._url(blob), _blob_sas)
 
     def remedy(self, account_id: str) -> str:
-        return enabled_keys(account_name(account_id))
+        return remedy(403, "KeyBasedAuthenticationNotPermitted", account_id)
 
     async def _with_sas(self, blob: BlobRef, scope: str, generate: Callable[..., str]) -> Access:
         async def sign() -> Lasting[str]:
@@ -301,7 +357,7 @@ class AccountKey(AccountOpener):
             sas = generate(account_name(blob.account_id), *self._names(blob), account_key=key, **life)
             return lasting(sas, (now + RANGE_SAS_LIFE).timestamp())
 
-        url, key = self._url(blob), (blob.account_id, scope)
+        url, key = await self._url(blob), (blob.account_id, scope)
         secret = Secret(key, await self._secrets.get(key, sign))
         return Access(f"{url}?{secret.value}", {}, secret)
 
@@ -340,7 +396,7 @@ def _check_encrypted(endpoint: str, account: str) -> None:
         raise cloud_error(f"storage account '{account}'", fact, consequence=CLOSED, remedy=remedy)
 
 
-def _client_options(*signing: Bearer) -> dict[str, Any]:
+def _client_options(api_version: str, *signing: Bearer) -> dict[str, Any]:
     """Return the options of an SDK client: no redirects, and azure-core's retries, which also know 429.
 
     They follow the SDK's own retry policy, which stays with no attempts: it removes options that would reach the
@@ -349,5 +405,6 @@ def _client_options(*signing: Bearer) -> dict[str, Any]:
     return {
         "retry_policy": ExponentialRetry(retry_total=0),
         "permit_redirects": False,
+        "api_version": api_version,
         "_additional_pipeline_policies": [retries(RETRIES), *signing],
     }

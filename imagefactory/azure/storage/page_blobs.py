@@ -7,34 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.core.exceptions import (
-    AzureError,
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 from azure.core.rest import HttpRequest
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory.aio.once import Once
-from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
-from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts
-from imagefactory.azure.storage.openers import account_name
+from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure, source_error
+from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, NOT_PENDING, PENDING, SOURCE_REFUSED
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
 from imagefactory.images.ranges import PAGE_BYTES, Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
-
-_PENDING = {"PendingCopyOperation"}
-_CHANGED = {"ConditionNotMet", "TargetConditionNotMet"}
-"""Azure's codes for a blob that has another ETag."""
-_EXISTS = {"BlobAlreadyExists", *_CHANGED}
-"""Azure's codes for a destination where another blob exists."""
 
 _UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 """The creation time of a blob without one, such as a disk."""
@@ -85,17 +73,15 @@ class PageBlobs:
         """
         consequence = "it cannot be checked"
         url = (await self._accounts.access(blob)).url
-        headers = {"x-ms-version": REST_VERSION, "x-ms-range": f"bytes={offset}-{offset + length - 1}"}
+        headers = {"x-ms-version": self._accounts.api_version, "x-ms-range": f"bytes={offset}-{offset + length - 1}"}
         try:
             answer = await self._accounts.send(HttpRequest("GET", url, headers=headers), blob)
         except AzureError as error:
             raise _refused(error, blob, consequence) from error
         if answer.status_code >= 300:
             code = answer.headers.get("x-ms-error-code", "")
-            account = account_name(blob.account_id)
-            raise cloud_error(
-                blob.name, answer.reason, answer.status_code, code, consequence=consequence, account=account
-            )
+            told = answer.reason, answer.status_code, code
+            raise cloud_error(blob.name, *told, consequence=consequence, account=blob.account_id)
         return answer.content
 
     async def page_ranges(
@@ -141,12 +127,19 @@ class PageBlobs:
         generation: int,
         *,
         overwrite_etag: str | None = None,
+        notice: Notice = ignore,
     ) -> bool:
         """Create an empty page blob of `length` bytes, with `generation` as its sequence number.
 
         It replaces the blob with `overwrite_etag`, if that is given. Returns False if another blob exists there.
-        Creates the container if it is missing.
+        Creates the container if it is missing, also while it is being deleted: `notice` is told of the wait.
         """
+        create = partial(self._create, blob, length, metadata, generation, overwrite_etag)
+        return await once_it_exists(create, _container_of(blob), notice)
+
+    async def _create(
+        self, blob: BlobRef, length: int, metadata: Mapping[str, str], generation: int, overwrite_etag: str | None
+    ) -> bool:
         client = await self._client(blob)
         try:
             await self._ensure_container(blob, client)
@@ -157,7 +150,7 @@ class PageBlobs:
             code = error_code(error)
             if code == "ContainerNotFound":
                 self._containers.forget((blob.account_id, client.container_name))
-            elif code in _EXISTS | _PENDING | {"BlobNotFound"}:
+            elif code in EXISTS | PENDING | {"BlobNotFound"}:
                 # It is this blob if the response to the first attempt was lost.
                 found = await self.facts(blob)
                 return found is not None and (found.generation, found.metadata) == (generation, metadata)
@@ -169,9 +162,9 @@ class PageBlobs:
         client = await self._client(blob)
         try:
             await client.set_blob_metadata(dict(metadata), etag=etag, match_condition=MatchConditions.IfNotModified)
-        except (ResourceModifiedError, ResourceNotFoundError):
-            return False
         except AzureError as error:
+            if error_code(error) in CHANGED | ABSENT:
+                return False
             raise _refused(error, blob, "its metadata cannot be written") from error
         return True
 
@@ -182,7 +175,7 @@ class PageBlobs:
             stream = await client.download_blob(offset=0, length=most)
             return await stream.readall()
         except (AzureError, CloudError) as error:
-            if isinstance(error, HttpResponseError) and error.status_code == 416:  # it is empty
+            if error_code(error) == "InvalidRange":  # it is empty
                 return b""
             if await self._is_absent(error, blob):
                 return None
@@ -195,9 +188,9 @@ class PageBlobs:
         client = await self._client(blob)
         try:
             await client.upload_blob(content, metadata=dict(metadata), overwrite=overwrite)
-        except ResourceExistsError:
-            return False
         except AzureError as error:
+            if not overwrite and error_code(error) in EXISTS:
+                return False
             raise _refused(error, blob, "it cannot be written") from error
         return True
 
@@ -209,12 +202,24 @@ class PageBlobs:
         metadata: Mapping[str, str],
         *,
         overwrite_etag: str | None = None,
+        notice: Notice = ignore,
     ) -> CopyState | None:
         """Ask the service to copy `source`, in its version `source_etag`, with `metadata` on the destination.
 
         It replaces the blob with `overwrite_etag`, if that is given. Returns None if another blob exists there, or if a
-        copy into it is pending. Creates the container if it is missing.
+        copy into it is pending. Creates the container if it is missing, as `create` does.
         """
+        start = partial(self._start_copy, source, source_etag, destination, metadata, overwrite_etag)
+        return await once_it_exists(start, _container_of(destination), notice)
+
+    async def _start_copy(
+        self,
+        source: BlobRef,
+        source_etag: str,
+        destination: BlobRef,
+        metadata: Mapping[str, str],
+        overwrite_etag: str | None,
+    ) -> CopyState | None:
         client = await self._client(destination)
         url = await self._accounts.readable_url(source)
         from_version: dict[str, Any] = {
@@ -228,8 +233,13 @@ class PageBlobs:
                 url, metadata=dict(metadata), **from_version, **_condition(overwrite_etag)
             )
         except AzureError as error:
-            if error_code(error) in _PENDING | _EXISTS:
+            code = error_code(error)
+            if code in PENDING | EXISTS:
                 return None
+            if code == "ContainerNotFound":
+                self._containers.forget((destination.account_id, client.container_name))
+            if code == SOURCE_REFUSED and isinstance(error, HttpResponseError):
+                raise self._source_refused(error, source, destination) from error
             raise _refused(error, destination, f"{source.name} is not copied there") from error
         return CopyState(str(answer["copy_id"]), str(answer["copy_status"]))
 
@@ -239,7 +249,7 @@ class PageBlobs:
         try:
             await client.abort_copy(copy_id)
         except AzureError as error:
-            if not isinstance(error, HttpResponseError) or error.status_code not in {404, 409}:
+            if error_code(error) not in NOT_PENDING | ABSENT:
                 raise _refused(error, blob, "its copy may continue") from error
 
     async def delete(self, blob: BlobRef, *, etag: str) -> bool:
@@ -253,7 +263,7 @@ class PageBlobs:
                 delete_snapshots="include", etag=etag, match_condition=MatchConditions.IfNotModified
             )
         except (AzureError, CloudError) as error:
-            if error_code(error) in _CHANGED:
+            if error_code(error) in CHANGED:
                 return await self.facts(blob) is None  # a blob that does not exist meets no condition
             if not await self._is_absent(error, blob):
                 raise _refused(error, blob, "it is kept and takes up space") from error
@@ -264,9 +274,26 @@ class PageBlobs:
 
     async def _is_absent(self, error: Exception, blob: BlobRef) -> bool:
         """Return whether an error means that blob, container or storage account does not exist."""
-        status = error.status if isinstance(error, CloudError) else getattr(error, "status_code", None)
-        # A deleted account has no host name, so nothing responds.
-        return status == 404 or (not status and not await self._accounts.exists(blob.account_id))
+        if isinstance(error, CloudError):
+            return error.code in ABSENT
+        if getattr(error, "status_code", None):
+            return error_code(error) in ABSENT
+        return not await self._accounts.exists(blob.account_id)  # a deleted account has no host name, so none responds
+
+    def _source_refused(self, error: HttpResponseError, source: BlobRef, destination: BlobRef) -> CloudError:
+        answer: Any = error.response
+        headers = {name.lower(): str(value) for name, value in answer.headers.items()}
+        said = (error.error.message if error.error else None) or str(error.message)
+        return source_error(
+            source.name,
+            error.status_code or 0,
+            headers,
+            said,
+            error.reason or "",
+            consequence=f"it is not copied to {destination.name}",
+            source=source.account_id,
+            remedy=self._accounts.source_remedy(source) if error.status_code in {401, 403} else "",
+        )
 
     async def _ensure_container(self, blob: BlobRef, client: BlobClient) -> None:
         """Create the blob's container if it is missing, once for all blobs in it."""
@@ -277,8 +304,14 @@ class PageBlobs:
         service = await self._accounts.service(account_id)
         try:
             await service.create_container(name)
-        except ResourceExistsError:
-            return
+        except AzureError as error:
+            if error_code(error) != "ContainerAlreadyExists":
+                raise
+
+
+def _container_of(blob: BlobRef) -> str:
+    account, *_, container, _ = (blob.account_id.rpartition("/")[2], *blob.url.split("/"))
+    return f"container '{container}' of {account}"
 
 
 async def _list_ranges(
@@ -322,4 +355,4 @@ def _condition(overwrite_etag: str | None) -> dict[str, Any]:
 def _refused(error: AzureError | CloudError, blob: BlobRef, consequence: str) -> CloudError:
     if isinstance(error, CloudError):
         return error
-    return from_azure(error, blob.name, consequence, account=account_name(blob.account_id))
+    return from_azure(error, blob.name, consequence, account=blob.account_id)

@@ -24,10 +24,10 @@ from uuid import uuid4
 import aiohttp
 from yarl import URL
 
-from imagefactory.azure.core.errors import CloudError, cloud_error
+from imagefactory.azure.core.errors import CloudError, cloud_error, source_error
+from imagefactory.azure.core.refusals import ABSENT, SOURCE_REFUSED, is_final, source_refusal
 from imagefactory.azure.storage.access import Access
-from imagefactory.azure.storage.accounts import REST_VERSION, StorageAccounts
-from imagefactory.azure.storage.openers import account_name
+from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.images.ranges import Range
 from imagefactory.observed.blobs import BlobRef
 
@@ -39,7 +39,6 @@ READ_BYTES = 4096
 """How much of a response body is read, and the size of read buffers; the body is empty, or a short error."""
 
 _ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
-_SOURCE_UNREADABLE = "CannotVerifyCopySource"
 _NO_LONGER_GOOD = {"AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"}
 
 
@@ -119,7 +118,7 @@ class PageWriter:
             connector=aiohttp.TCPConnector(limit=self._in_flight),
             timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "imagefactory", "x-ms-version": REST_VERSION},
+            headers={"User-Agent": "imagefactory", "x-ms-version": self.accounts.api_version},
             skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding"),
             read_bufsize=READ_BYTES,
             middlewares=(_once,),
@@ -221,21 +220,20 @@ class PageWriter:
     def _refused(self, call: _Call, access: Access, answer: aiohttp.ClientResponse, body: str) -> RangeRefused:
         elements = dict(_ELEMENT.findall(body))
         code = answer.headers.get("x-ms-error-code") or elements.get("Code", "")
-        at_source = answer.headers.get("x-ms-copy-source-status-code") or elements.get("CopySourceStatusCode") or ""
-        message = elements.get("CopySourceErrorMessage") or elements.get("Message", "")
-        remedy = ""
-        if code == _SOURCE_UNREADABLE:
-            kind = _source_kind(int(at_source) if at_source.isdecimal() else answer.status)
-        else:
-            kind = _kind(answer.status, code)
+        found, rest = elements.get("ServerCalculatedCrc", ""), _seconds(answer.headers.get("Retry-After"))
+        if code == SOURCE_REFUSED and call.source and call.read:
+            texts = {**elements, **{name.lower(): value for name, value in answer.headers.items()}}
+            said = elements.get("Message", ""), answer.reason or ""
+            kind, remedy = _source_kind(*source_refusal(answer.status, texts, *said)), ""
+            if kind is Refusal.SOURCE_UNAUTHORIZED:
+                self.accounts.refuse(call.read)
+                remedy = self.accounts.source_remedy(call.source)
+            error = call.at_source(answer.status, texts, *said, remedy=remedy)
+            return RangeRefused(kind, error, rest, found, at_source=True)
+        kind = _kind(answer.status, code)
         if kind is Refusal.UNAUTHORIZED:
             self.accounts.refuse(access)
-        if kind is Refusal.SOURCE_UNAUTHORIZED and call.source and call.read:
-            self.accounts.refuse(call.read)
-            remedy = self.accounts.source_remedy(call.source)
-        error = call.error(message, answer.status, code, remedy=remedy)
-        found, rest = elements.get("ServerCalculatedCrc", ""), _seconds(answer.headers.get("Retry-After"))
-        return RangeRefused(kind, error, rest, found, at_source=code == _SOURCE_UNREADABLE)
+        return RangeRefused(kind, call.error(elements.get("Message", ""), answer.status, code), rest, found)
 
     def _proxy(self, url: str) -> str | None:
         """Return the environment's proxy for a host; aiohttp itself would start a thread for it with each request."""
@@ -260,10 +258,17 @@ class _Call:
         consequence = "its digests cannot be read"
         if self.source:
             consequence = f"{self.source.name} is not copied there; what was copied is kept"
-        account = account_name(self.blob.account_id)
+        account = self.blob.account_id
         return cloud_error(
             self.blob.name, message, status, code, consequence=consequence, account=account, remedy=remedy
         )
+
+    def at_source(self, status: int, texts: Mapping[str, str], *said: str, remedy: str) -> CloudError:
+        """Return the error of the source of a copy."""
+        source = self.source or self.blob
+        kept = f"it is not copied to {self.blob.name}; what was copied is kept"
+        owner = source.account_id
+        return source_error(source.name, status, texts, *said, consequence=kept, source=owner, remedy=remedy)
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -290,18 +295,20 @@ def _kind(status: int, code: str) -> Refusal:
         return Refusal.SOURCE_CHANGED
     if code in {"Crc64Mismatch", "Md5Mismatch"}:
         return Refusal.OTHER_CONTENT
-    if code == "SequenceNumberConditionNotMet" or status == 404:
+    if code in ABSENT | {"SequenceNumberConditionNotMet"}:
         return Refusal.DESTINATION_CHANGED
     return Refusal.REFUSED
 
 
-def _source_kind(status: int) -> Refusal:
-    """Return the kind of an error that the source's account returned to the service."""
+def _source_kind(status: int, code: str) -> Refusal:
+    """Return the kind of an error that the source's account returned to the service; `code` is empty if unknown."""
+    if is_final(code) and code not in ABSENT:
+        return Refusal.REFUSED
     if status in {401, 403}:
         return Refusal.SOURCE_UNAUTHORIZED
-    if status == 404:
+    if code in ABSENT or (status == 404 and not code):
         return Refusal.SOURCE_GONE
-    if status in {304, 412}:
+    if code in {"ConditionNotMet", "SourceConditionNotMet"} or (status in {304, 412} and not code):
         return Refusal.SOURCE_CHANGED
     if status in {429, 503}:
         return Refusal.BUSY

@@ -13,20 +13,18 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote, unquote
 
 from azure.core import MatchConditions
-from azure.core.exceptions import (
-    AzureError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import AzureError
 from azure.storage.blob.aio import BlobClient, BlobLeaseClient, ContainerClient
 
 from imagefactory.azure.core.errors import CloudError, error_code, from_azure
+from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, HELD
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
+from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
 from imagefactory.azure.storage.factory_container import CONTAINER
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.observed.arm_ids import DISK, STORAGE_ACCOUNT
@@ -37,10 +35,11 @@ LEASE_SECONDS = 30
 
 RENEW_SECONDS = 8.0
 
+_NOT_STARTED = "the save does not start"
+_NOT_RESERVED = "no name can be reserved, so the save does not start"
+
 PATIENCE_SECONDS = LEASE_SECONDS + 5.0
 """How long to wait for a leased record: the lease of a killed run has expired by then."""
-
-_HELD = {"LeaseAlreadyPresent", "LeaseIdMissing", "LeaseIsBreakingAndCannotBeAcquired"}
 
 
 class SaveHeld(Exception):
@@ -112,11 +111,10 @@ class Hold:
         """Delete the record, because the save is finished. Raises `CloudError`."""
         try:
             await self._client.delete_blob(lease=self._lease)
-            self.removed = True
-        except ResourceNotFoundError:
-            self.removed = True
         except AzureError as error:
-            raise _refused(error, self._client, "it is kept, and the next save checks it again") from error
+            if error_code(error) not in ABSENT:
+                raise _refused(error, self._client, "it is kept, and the next save checks it again") from error
+        self.removed = True
 
 
 class SaveRecords:
@@ -130,15 +128,20 @@ class SaveRecords:
         return records_of(await list_blobs(self._accounts, self._account_id, CONTAINER))
 
     @asynccontextmanager
-    async def hold(self, guid: str, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Hold]:
+    async def hold(
+        self, guid: str, *, patience: float = PATIENCE_SECONDS, notice: Notice = ignore
+    ) -> AsyncIterator[Hold]:
         """Hold the lease on the record of a save; wait up to `patience` seconds for another run's lease.
+
+        Creates the container if it is missing, also while it is being deleted: `notice` is told of the wait.
 
         Raises `SaveHeld` if another run still holds it then, and `CloudError`. Within the block `SaveLost` is raised if
         the lease could not be renewed in time.
         """
         container = await self._container()
         client = container.get_blob_client(guid + RECORD)
-        lease = await self._acquire(container, client, patience)
+        acquire = partial(self._acquire, container, client, patience)
+        lease = await once_it_exists(acquire, f"container '{CONTAINER}' of {container.account_name}", notice)
         owner = asyncio.current_task()
         lost = asyncio.Event()
 
@@ -164,7 +167,7 @@ class SaveRecords:
             held = Hold(guid, client, lease, about.metadata or {}, self._account_id)
             yield held
         except AzureError as error:
-            raise _refused(error, client, "the save does not start") from error
+            raise _refused(error, client, _NOT_STARTED) from error
         except asyncio.CancelledError:
             if not lost.is_set():
                 raise
@@ -184,15 +187,17 @@ class SaveRecords:
         client = (await self._container()).get_blob_client(name + NAME)
         try:
             await client.upload_blob(b"", metadata={"guid": guid}, overwrite=False)
-        except ResourceExistsError:
-            try:
-                about = await client.get_blob_properties()
-            except ResourceNotFoundError:
-                return await self.reserve(name, guid)
-            return bool((about.metadata or {}).get("guid") == guid)
+            return True
         except AzureError as error:
-            raise _refused(error, client, "no name can be reserved, so the save does not start") from error
-        return True
+            if error_code(error) not in EXISTS:
+                raise _refused(error, client, _NOT_RESERVED) from error
+        try:
+            about = await client.get_blob_properties()
+        except AzureError as error:
+            if error_code(error) == "BlobNotFound":
+                return await self.reserve(name, guid)
+            raise _refused(error, client, _NOT_RESERVED) from error
+        return bool((about.metadata or {}).get("guid") == guid)
 
     async def free(self, name: str, guid: str) -> None:
         """End the reservation of a name by a save; that of another save is kept. Raises `CloudError`."""
@@ -201,9 +206,9 @@ class SaveRecords:
             about = await client.get_blob_properties()
             if (about.metadata or {}).get("guid") == guid:
                 await client.delete_blob(etag=about.etag, match_condition=MatchConditions.IfNotModified)
-        except (ResourceNotFoundError, ResourceModifiedError):
-            return
         except AzureError as error:
+            if error_code(error) in ABSENT | CHANGED:
+                return
             raise _refused(error, client, "it is kept, and the name is not used again") from error
 
     async def _container(self) -> ContainerClient:
@@ -212,24 +217,41 @@ class SaveRecords:
     @staticmethod
     async def _acquire(container: ContainerClient, client: BlobClient, patience: float) -> BlobLeaseClient:
         """Acquire the lease on the record, created if it is missing; an active run may delete it at any moment."""
-        lease, waited = BlobLeaseClient(client), 0.0
+        lease, waited, created = BlobLeaseClient(client), 0.0, False
         while True:
             try:
-                with suppress(ResourceExistsError):
-                    await client.upload_blob(b"", overwrite=False)
+                await _create_record(client)
                 await lease.acquire(LEASE_SECONDS)
                 return lease
-            except ResourceNotFoundError as error:
-                if error_code(error) == "ContainerNotFound":
-                    with suppress(ResourceExistsError):
-                        await container.create_container()
             except AzureError as error:
-                if error_code(error) not in _HELD:
-                    raise _refused(error, client, "the save does not start") from error
-                if waited >= patience:
+                code = error_code(error)
+                if code == "ContainerNotFound" and not created:
+                    created = await _create_container(container, client)
+                elif code not in HELD | {"BlobNotFound"}:
+                    raise _refused(error, client, _NOT_STARTED) from error
+                elif code in HELD and waited >= patience:
                     raise SaveHeld from None
             await asyncio.sleep(1.0)
             waited += 1.0
+
+
+async def _create_record(client: BlobClient) -> None:
+    """Create an empty record unless it exists, with a lease or without. Raises `AzureError`."""
+    try:
+        await client.upload_blob(b"", overwrite=False)
+    except AzureError as error:
+        if error_code(error) not in EXISTS | HELD:
+            raise
+
+
+async def _create_container(container: ContainerClient, client: BlobClient) -> bool:
+    """Create the factory's container unless it exists. Raises `CloudError`."""
+    try:
+        await container.create_container()
+    except AzureError as error:
+        if error_code(error) != "ContainerAlreadyExists":
+            raise _refused(error, client, _NOT_STARTED) from error
+    return True
 
 
 def _metadata(name: str, disks: tuple[str, ...]) -> dict[str, str]:

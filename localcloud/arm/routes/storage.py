@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from localcloud.account_facts import ORDINARY, FactsOf
 from localcloud.arm.errors import ArmError, resource_not_found
 from localcloud.arm.routes.routing import GROUP, Parts, Route
 from localcloud.arm.store import ArmStore, Lab
@@ -17,8 +18,14 @@ _ACCOUNTS = "Microsoft.Storage/storageAccounts"
 class StorageRoutes:
     """One method per call; `blob_endpoint` returns the blob endpoint of an account."""
 
-    def __init__(self, store: ArmStore, blobs: BlobAccess, blob_endpoint: Callable[[str], str]) -> None:
-        self._store, self._blobs, self._blob_endpoint = store, blobs, blob_endpoint
+    def __init__(
+        self,
+        store: ArmStore,
+        blobs: BlobAccess,
+        blob_endpoint: Callable[[str], str],
+        facts: FactsOf = lambda _: ORDINARY,
+    ) -> None:
+        self._store, self._blobs, self._blob_endpoint, self._facts = store, blobs, blob_endpoint, facts
 
     def routes(self) -> list[Route]:
         """Return the supported calls."""
@@ -32,15 +39,19 @@ class StorageRoutes:
     async def get_account(self, _: web.Request, parts: Parts) -> web.Response:
         """One storage account."""
         lab = self._lab_of(parts)
-        name = lab.storage_account
+        name = str(lab.storage_account)
+        facts = self._facts(name)
+        shown = facts.to_arm()
         body = {
             "id": lab.storage_id,
             "name": name,
             "type": _ACCOUNTS,
-            "kind": "StorageV2",
+            "kind": shown["kind"],
+            "sku": shown["sku"],
             "location": lab.region,
             "properties": {
-                "primaryEndpoints": {"blob": f"{self._blob_endpoint(str(name))}/"},
+                **shown["properties"],
+                "primaryEndpoints": {"blob": f"{facts.blob_endpoint or self._blob_endpoint(name)}/"},
                 "primaryLocation": lab.region,
                 "provisioningState": "Succeeded",
                 "statusOfPrimary": "available",

@@ -21,6 +21,7 @@ from azure.storage.blob import BlobClient, ContainerClient
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.copying.copier import SOURCE, STATE, USERS, WHOLE, user_of
 from imagefactory.images.companions import FactoryImage, companion_bytes, companion_metadata
+from localcloud.vhd import footer
 from tests.e2e.world import FACTORY_CONTAINER, MANIFEST, MIB, ROOT, STACK, STAGING_CONTAINER, Lab, World
 from tests.factory_lab.factory_world import UBUNTU, WINDOWS, Ended
 from tests.warm.python import COLD
@@ -99,9 +100,10 @@ class PruneWorld:
         return f"{guid}.vhd"
 
     def vhd(self, name: str, metadata: Mapping[str, str] | None = None) -> BlobClient:
-        """Create a page blob in the factory's container."""
+        """Create a fixed VHD in the factory's container."""
         blob = self.factory.get_blob_client(name)
         blob.create_page_blob(LENGTH, metadata=dict(metadata or {}))
+        blob.upload_page(footer(MIB, uuid.uuid4()), MIB, 512)
         return blob
 
     def document(self, file: str, content: bytes = b"", **metadata: str) -> BlobClient:

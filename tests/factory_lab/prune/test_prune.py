@@ -194,3 +194,15 @@ def test_stacks_of_other_factories_and_of_other_programs_are_ignored(factory: Pr
     factory.stack(keep=1)
     run = factory.prune("--yes", "--json")
     assert run.code == 0 and run.results() == {old.name: "deleted"}, run.stderr
+
+
+def test_an_image_whose_vhd_labs_cannot_get_is_not_the_newest_of_its_path(factory: PruneWorld) -> None:
+    """The plan gives labs the image before it, so that one stays; the broken one is reported, not deleted."""
+    older, offered, broken = factory.image(13), factory.image(14), factory.image(15)
+    factory.factory.get_blob_client(broken.vhd_name).upload_page(bytes(512), LENGTH - 512, 512)
+    everything = factory.held()
+    run = factory.prune("--keep", "1", "--yes", "--json")
+    assert run.code == 0, run.stderr
+    assert factory.held() == everything - images_of(older)
+    assert [one["vhd"] for one in run.document["kept"]] == [offered.vhd_name]
+    assert [one["name"] for one in run.document["reported"]] == [broken.vhd_name]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pulumi_azure_native as azure_native
 import pytest
 from azure.core import AzureClouds
 from azure.identity import AzureAuthorityHosts
 from azure.mgmt.core.tools import get_arm_endpoints
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imagefactory.azure.core.clouds import CLOUDS, Cloud, cloud_of
 from imagefactory.configuration.stack_settings import parse_settings
@@ -53,6 +57,40 @@ def test_each_cloud_has_its_own_endpoints_and_authority(
     assert found.blob_service("store") == blobs
     assert [found.scope] == get_arm_endpoints(known_as)["credential_scopes"]
     assert not found.loopback
+
+
+ZONE = "https://store.z12.blob.storage.azure.net"
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (f"{ZONE}/", ZONE),
+        (ZONE, ZONE),
+        (f"{ZONE}/imagefactory-staging/a.vhd", ZONE),
+        ("https://store.blob.core.windows.net/", ""),
+        ("https://other.z12.blob.storage.azure.net/", ""),
+        ("http://store.z12.blob.storage.azure.net/", ""),
+        ("https://store.z123.blob.storage.azure.net/", ""),
+        ("https://store.z12.blob.storage.azure.net.attacker.example/", ""),
+        ("https://store.z12.blob.storage.azure.net@attacker.example/", ""),
+        ("https://store.z12.blob.storage.azure.net:8443/", ""),
+        ("https://attacker.example/https://store.z12.blob.storage.azure.net/", ""),
+        ("", ""),
+    ],
+)
+def test_only_a_dns_zone_of_azure_replaces_the_usual_endpoint_of_an_account(told: str, expected: str) -> None:
+    """Whatever else the resource manager or a URL says, tokens go to the account's usual host."""
+    found = cloud("public")
+    assert found.endpoint_of("store", told) == (expected or found.blob_service("store"))
+    assert cloud("china").endpoint_of("store", told) == cloud("china").blob_service("store")
+
+
+@given(st.text(max_size=60))
+def test_no_text_leads_to_another_host(told: str) -> None:
+    """A host of Azure that begins with the account's name, or the usual one."""
+    endpoint = cloud("public").endpoint_of("store", f"https://store{told}")
+    assert re.fullmatch(r"https://store(\.z\d\d\.blob\.storage\.azure|\.blob\.core\.windows)\.net", endpoint)
 
 
 def test_azure_native_has_the_same_names_for_the_clouds() -> None:

@@ -17,6 +17,7 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from imagefactory.azure.storage.accounts import REST_VERSION
 from imagefactory.cli.main import app
 from imagefactory.configuration.labs_file import LabKey, LabsFile
 from imagefactory.configuration.stack_settings import Settings
@@ -82,6 +83,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
             text = json.dumps(default) if isinstance(default, bool) else str(default)
             assert names(documented[name]) == [text], name
     assert documented["copy.maxInFlight"] == str(REQUESTS_IN_FLIGHT)
+    assert documented["storageApiVersion"] == REST_VERSION
 
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

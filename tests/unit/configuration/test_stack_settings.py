@@ -73,6 +73,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "cloud": "china",
         "copy": {"method": "service", "maxInFlight": 64, "maxMbps": 800},
         "storageAuth": "key",
+        "storageApiVersion": "2020-10-02",
         "crossRegion": "refuse",
         "pins": {"Win2016\\Datacenter.json": "Win2016_Datacenter-Jun-26-2026"},
     }
@@ -88,6 +89,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         cloud="china",
         copying=CopySettings(method="service", max_in_flight=64, max_mbps=800),
         storage_auth="key",
+        storage_api_version="2020-10-02",
     )
     assert (
         parse_settings({f"imagefactory:{key}": text for key, text in as_text.items()} | {"azure:x": "1"}, {})
@@ -164,6 +166,7 @@ def test_all_diagnostics_are_reported_together() -> None:
         ({"copy": {"method": "RANGED"}}, "ranged or service"),
         ({"storageAuth": "true"}, "aad or key"),
         ({"storageAuth": ""}, "aad or key"),
+        ({"storageApiVersion": "latest"}, "a version of the storage service"),
         ({"crossRegion": "1"}, "relay, direct or refuse"),
     ],
 )
@@ -222,6 +225,7 @@ options = st.builds(
     max_in_flight=counts,
     max_mbps=counts,
     storage_auth=st.sampled_from(["aad", "key"]),
+    storage_api_version=st.sampled_from([None, "2020-10-02"]),
 )
 
 
@@ -234,7 +238,13 @@ def test_the_provider_reads_the_copy_options_that_the_program_gives_it(
     assert CopyOptions.from_properties({**other, **properties}) == told
     assert all(isinstance(value, str) and value for value in properties.values())
     assert properties.keys() == {"copyMethod", "storageAuth"} | {
-        key for key, count in (("maxInFlight", told.max_in_flight), ("maxMbps", told.max_mbps)) if count
+        key
+        for key, value in (
+            ("maxInFlight", told.max_in_flight),
+            ("maxMbps", told.max_mbps),
+            ("storageApiVersion", told.storage_api_version),
+        )
+        if value
     }
 
 

@@ -1,0 +1,51 @@
+"""Which VHDs of the factory are checked before a plan: those that a lab is yet to get and nothing vouches for.
+
+A ranges manifest that fits its VHD vouches for it: it is written after a copy, which checks the footer. Does not read
+VHDs: `imagefactory.azure.storage.vhd_checks` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from imagefactory.configuration.labs_file import LabKey, TargetLab
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import Diagnostic
+from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.retention import retained
+
+
+def vhds_to_check(
+    catalog: Catalog,
+    policy: Policy,
+    factory: LabFacts,
+    targets: Iterable[TargetLab] | None,
+    labs: Mapping[LabKey, LabFacts | Diagnostic],
+) -> tuple[FactoryImage, ...]:
+    """Return the images to check. `targets` None: no lab was read, so all that labs can get.
+
+    Leaving one out can make an older image one that labs get: ask again with the catalog without it.
+    """
+    offered = (offer.image for offer in retained(catalog, policy) if not offer.reason)
+    unvouched = [image for image in offered if image.digest is None and image.name_problem is None]
+    if targets is None:
+        return tuple(unvouched)
+    getting = [(lab, facts) for lab in targets if (facts := _getting(labs[lab.key], factory, policy))]
+    return tuple(
+        image
+        for image in unvouched
+        if any(lab.takes(image.image_path) and not _has(facts, image) for lab, facts in getting)
+    )
+
+
+def _getting(found: LabFacts | Diagnostic, factory: LabFacts, policy: Policy) -> LabFacts | None:
+    """Return the facts of a lab that can get images; None if it cannot."""
+    if isinstance(found, Diagnostic) or found.storage_account_id is None:
+        return None
+    return None if policy.cross_region == "refuse" and found.region_key != factory.region_key else found
+
+
+def _has(facts: LabFacts, image: FactoryImage) -> bool:
+    return any(each.usable and each.holds(image.vhd_name, image.name) for each in facts.images)
