@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from imagefactory.configuration.pydantic_findings import finding_fact
 from imagefactory.plain_text import printable, redacted
 
 COPY, CUSTOM_IMAGE, RELEASE = (
@@ -23,6 +25,35 @@ COPY, CUSTOM_IMAGE, RELEASE = (
     "azure-native:devtestlab:CustomImage",
     "vhdcopy:index:StagedVhdRelease",
 )
+
+
+class _Exported(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class _Resource(_Exported):
+    urn: str = Field(pattern="^urn:pulumi:")
+    type: str
+    delete: bool = False
+    inputs: dict[str, Any] | None = None
+
+
+class _Deployment(_Exported):
+    resources: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class _Export(_Exported):
+    version: int | None = None
+    deployment: _Deployment | None = None
+    """None for a stack that never ran."""
+
+
+_RESOURCES = TypeAdapter(list[_Resource])
+
+
+_REQUIRED = {COPY: ("sourceUrl",), CUSTOM_IMAGE: ("labName", "resourceGroupName")}
+"""The inputs without which nothing is known of a resource, and it cannot be declared."""
+_REMEDY = "Compare it with: pulumi stack export"
 
 
 @dataclass(frozen=True)
@@ -48,13 +79,39 @@ class StackState:
 
     @staticmethod
     def of(resources: Iterable[Mapping[str, Any]]) -> StackState:
-        """Return the state from the resources that `pulumi stack export` prints (`deployment.resources`)."""
+        """Return the state from the resources that `pulumi stack export` prints (`deployment.resources`).
+
+        Raises `pulumi.RunError` if one does not have their form.
+        """
         chains: dict[str, dict[str, Mapping[str, Any]]] = {}
-        for resource in resources:
-            if resource["type"] in {COPY, CUSTOM_IMAGE, RELEASE} and not resource.get("delete"):
-                name = str(resource["urn"]).rpartition("::")[2]
-                chains.setdefault(name, {})[resource["type"]] = resource.get("inputs") or {}
+        try:
+            found = _RESOURCES.validate_python(list(resources))
+        except ValidationError as problem:
+            raise _unread(f"the export of the stack is not valid: resources{finding_fact(problem)}", _REMEDY) from None
+        for resource in found:
+            if resource.type in {COPY, CUSTOM_IMAGE, RELEASE} and not resource.delete:
+                name = resource.urn.rpartition("::")[2]
+                inputs = resource.inputs or {}
+                for key in _REQUIRED.get(resource.type, ()):
+                    if not isinstance(inputs.get(key), str):
+                        raise _unread(f"the export of the stack is not valid: {name} has no {key}", _REMEDY)
+                chains.setdefault(name, {})[resource.type] = inputs
         return StackState(chains)
+
+
+def state_of(export: bytes) -> StackState:
+    """Return the state from what `pulumi stack export` prints. Raises `pulumi.RunError`."""
+    try:
+        document = json.loads(export)
+        json.dumps(document, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which is no text
+        found = _Export.model_validate(document)
+    except ValidationError as problem:
+        raise _unread(f"the export of the stack is not valid: {finding_fact(problem)}", _REMEDY) from None
+    except (ValueError, RecursionError):
+        raise _unread("the export of the stack is not JSON", _REMEDY) from None
+    if found.version is None and found.deployment is None:
+        raise _unread("the export of the stack is not valid: version and deployment are missing", _REMEDY)
+    return StackState.of(found.deployment.resources if found.deployment else ())
 
 
 async def read_stack_state() -> StackState:
@@ -75,10 +132,9 @@ async def read_stack_state() -> StackState:
     if process.returncode:
         reason = errors.decode(errors="replace").strip().partition("\n")[0]
         raise _unread(f"{reason.removeprefix('error: ')}. Fix that, then run again")
-    deployment = json.loads(output).get("deployment") or {}  # missing for a stack that never ran
-    return StackState.of(deployment.get("resources") or [])
+    return state_of(output)
 
 
-def _unread(reason: str) -> pulumi.RunError:
+def _unread(reason: str, remedy: str = "") -> pulumi.RunError:
     fact = "state: cannot read which images the stack contains; nothing is declared or deleted"
-    return pulumi.RunError(printable(f"{fact}: {redacted(reason)}"))
+    return pulumi.RunError(printable(f"{fact}: {redacted(reason)}{remedy and f'. {remedy}'}"))

@@ -67,8 +67,8 @@ class CloudClient:
         """Set the latencies; omitted ones become zero."""
         self._call("PUT", "latencies", dict(latencies))
 
-    def set_limits(self, limits: Mapping[str, float | None]) -> None:
-        """Set the limits of page writes until the cloud stops; omitted ones are unlimited."""
+    def set_limits(self, limits: Mapping[str, Any]) -> None:
+        """Set the limits of page writes and of ARM calls until the cloud stops; omitted ones are unlimited."""
         self._call("PUT", "limits", dict(limits))
 
     def set_sign_in(

@@ -24,6 +24,7 @@ from localcloud.account_facts import AccountFacts, facts_of
 from localcloud.arm.app import TOKEN_PATH, build_app
 from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore, StoreError
+from localcloud.arm.throttling import Throttle
 from localcloud.arm.virtual_machines import MachineChange, change_machine
 from localcloud.blobs.access import LOOPBACK, Accounts, EmbeddedBlobs
 from localcloud.blobs.authorization import Authorization, SignIn
@@ -71,7 +72,7 @@ class Cloud:
         self._identity = _identity(state / "identity.json")
         self._disks = DiskAccess(store.grants, self._identity.key)
         self._authorization = Authorization(self._accounts, self._identity, self._disks, facts_of(self._facts))
-        self.turnstile = Turnstile()
+        self.turnstile, self._throttle = Turnstile(), Throttle()
         self._azurite = Azurite(ports["azurite"], ports["blob"], None if options.in_memory else state / "blobs")
         self._seeding = asyncio.Lock()
         self._progress: dict[str, int] | None = None
@@ -113,6 +114,7 @@ class Cloud:
                 self._identity,
                 self._blobs.endpoint,
                 facts_of(self._facts),
+                throttle=self._throttle,
             )
             add_control_routes(app, self)
             await _listen(
@@ -151,8 +153,9 @@ class Cloud:
         write_private(self._latencies_file, latencies.to_json())
 
     def set_limits(self, limits: Limits) -> None:
-        """Set the limits of page writes until the cloud stops."""
+        """Set the limits of page writes and of calls to the resource manager until the cloud stops."""
         self.turnstile.set(limits)
+        self._throttle.set(limits.buckets)
 
     def set_sign_in(self, sign_in: SignIn) -> None:
         """Set the rules of authentication until the cloud stops."""

@@ -12,6 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from pydantic import Field
+
+from imagefactory.azure.core.answers import Answer
 from imagefactory.azure.core.errors import CloudError, cloud_error, not_found
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -30,6 +33,18 @@ WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
 Result = TypeVar("Result")
 
 
+class _Output(Answer):
+    access_sas: str | None = Field(None, alias="accessSAS")
+
+
+class _Properties(Answer):
+    output: _Output | None = None
+
+
+class _Grant(_Output):
+    properties: _Properties | None = None
+
+
 class DiskAccess:
     """Grants and revokes access to disks. Raises `CloudError`."""
 
@@ -39,16 +54,17 @@ class DiskAccess:
     async def grant(self, disk: ManagedDisk) -> BlobRef:
         """Grant this run read access to a disk; return the disk as a page blob, including its footer."""
         subject, body = f"disk '{disk.name}'", {"access": "Read", "durationInSeconds": ACCESS_SECONDS}
+        path = f"{disk.id}/beginGetAccess"
         answer = await _repeated(
-            lambda: self._arm.run("POST", f"{disk.id}/beginGetAccess", DISK_VERSION, subject=subject, body=body),
+            lambda: self._arm.run("POST", path, DISK_VERSION, _Grant, subject=subject, body=body),
             lambda status: status == 0 or status >= 500,
         )
         if answer is None:
             raise not_found(subject)
-        output = (answer.get("properties") or {}).get("output") or {}
-        sas_url = answer.get("accessSAS") or output.get("accessSAS")
-        if not isinstance(sas_url, str):
-            raise cloud_error(subject, "Azure granted access and returned no SAS URL")
+        output = answer.properties and answer.properties.output
+        sas_url = answer.access_sas or (output and output.access_sas)
+        if not sas_url:
+            raise cloud_error(subject, f"Azure granted access and returned no SAS URL in the response to POST {path}")
         return self._accounts.lent.add(disk.id, sas_url)
 
     async def state(self, disk: ManagedDisk) -> ManagedDisk:
@@ -67,7 +83,7 @@ class DiskAccess:
         subject = f"disk '{disk_id.rpartition('/')[2]}'"
         try:
             await _repeated(
-                lambda: self._arm.run("POST", f"{disk_id}/endGetAccess", DISK_VERSION, subject=subject),
+                lambda: self._arm.run("POST", f"{disk_id}/endGetAccess", DISK_VERSION, Answer, subject=subject),
                 lambda status: status not in {400, 403},
             )
         except ImageFactoryError as problem:

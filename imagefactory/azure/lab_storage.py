@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.accounts import StorageAccounts
-from imagefactory.azure.storage.openers import API_VERSION, primary_endpoint
+from imagefactory.azure.storage.openers import API_VERSION, Account
 from imagefactory.diagnostics import Diagnostic, Severity, error
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.observed.storage_accounts import AccountFacts
@@ -55,7 +55,7 @@ async def _account(arm: ResourceManager, account_id: str) -> AccountFacts | Diag
     name = account_id.rpartition("/")[2]
     subject = f"storage account '{name}'"
     try:
-        found = await arm.get(account_id, API_VERSION, subject=subject)
+        found = await arm.get(account_id, API_VERSION, Account, subject=subject)
     except CloudError as refusal:
         if refusal.status != 403:
             return refusal.diagnostic
@@ -66,13 +66,12 @@ async def _account(arm: ResourceManager, account_id: str) -> AccountFacts | Diag
     return _facts(name, found)
 
 
-def _facts(name: str, resource: Mapping[str, Any]) -> AccountFacts:
-    properties = resource.get("properties")
-    told: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
+def _facts(name: str, account: Account) -> AccountFacts:
+    told = account.properties
     return AccountFacts(
         name=name,
-        kind=str(resource.get("kind") or ""),
-        is_hierarchical=told.get("isHnsEnabled") is True,
-        allowed_copy_scope=str(told.get("allowedCopyScope") or ""),
-        blob_endpoint=primary_endpoint(resource),
+        kind=account.kind or "",
+        is_hierarchical=told is not None and told.is_hns_enabled is True,
+        allowed_copy_scope=(told and told.allowed_copy_scope) or "",
+        blob_endpoint=account.blob_endpoint,
     )

@@ -1,8 +1,8 @@
 """DevTest Labs and their custom images, as facts for the plan.
 
 Lists the labs of each subscription and the images of each lab concurrently (API version 2018-09-15). A lab that cannot
-be read, or that has an invalid id, is returned as a `Diagnostic` and does not stop the others. Does not say what
-follows from it: that depends on the command.
+be read, or that is not listed as Azure documents it, is returned as a `Diagnostic` and does not stop the others: one
+invalid image makes its whole lab unread. Does not say what follows from it: that depends on the command.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from imagefactory.azure.core.answers import Answer, Tags, fitted, label, misfit
 from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.configuration.labs_file import LabKey
@@ -24,6 +25,36 @@ from imagefactory.observed.standing_labs import LabFacts, StandingImage
 API_VERSION = "2018-09-15"
 
 NO_ID_REMEDY = "Run again; if the error persists, recreate the resource with that id"
+
+
+class _LabProperties(Answer):
+    artifacts_storage_account: object = None
+    """The ARM id of the lab's storage account; null or empty: it has none."""
+
+
+class _Lab(Answer):
+    id: object = None
+    name: str
+    location: str
+    properties: _LabProperties
+
+
+class _Vhd(Answer):
+    image_name: str | None = None
+
+
+class _ImageProperties(Answer):
+    provisioning_state: str
+    vhd: _Vhd | None = None
+    """None: the image was created from a VM."""
+    creation_date: str | None = None
+
+
+class _Image(Answer):
+    id: object = None
+    name: str
+    properties: _ImageProperties
+    tags: Tags | None = None
 
 
 async def lab_facts(
@@ -45,21 +76,24 @@ async def lab_facts(
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
     """Return the custom image at an ARM id, or None. Raises `CloudError`, also if Azure returns another image."""
     subject = f"custom image '{image_id.rpartition('/')[2]}'"
-    found = await arm.get(image_id, API_VERSION, subject=subject)
+    found = await arm.get(image_id, API_VERSION, _Image, subject=subject)
     if found is None:
         return None
-    own = CUSTOM_IMAGE.parse(found.get("id"))
-    if own is None or own.text.lower() != image_id.lower():
-        fact = CUSTOM_IMAGE.fact("the id in Azure's response,", found.get("id"))
+    own = CUSTOM_IMAGE.parse(found.id)
+    if own is None or own.text.lower() != image_id.lower() or own.name.lower() != found.name.lower():
+        fact = CUSTOM_IMAGE.fact(f"the id in the response to GET {image_id},", found.id)
         raise cloud_error(subject, f"{fact} of that name", remedy=NO_ID_REMEDY)
-    return _image(found)
+    return _image(own, found)
 
 
 async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Diagnostic:
     subject = f"subscription {subscription}"
-    path = f"/subscriptions/{subscription}/providers/Microsoft.DevTestLab/labs"
+    path = _labs_path(subscription)
     try:
         labs = await arm.list(path, API_VERSION, subject=subject)
+        unnamed = next((index for index, lab in enumerate(labs or ()) if not label(lab)), None)
+        if unnamed is not None:
+            raise misfit(subject, f"GET {path}", '"name" is missing', f"lab {unnamed + 1}")
     except CloudError as refusal:
         return refusal.diagnostic
     if labs is None:
@@ -69,16 +103,20 @@ async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, An
     return labs
 
 
+def _labs_path(subscription: str) -> str:
+    return f"/subscriptions/{subscription}/providers/Microsoft.DevTestLab/labs"
+
+
 def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Diagnostic) -> LabFacts | Diagnostic:
     """Return the only lab of that name (and group); a diagnostic if there is none or more than one."""
     if isinstance(labs, Diagnostic):
         return labs
-    named = [(LAB.of(lab), lab) for lab in labs if str(lab.get("name", "")).lower() == key.lab_name]
+    named = [(LAB.of(lab), lab) for lab in labs if label(lab).lower() == key.lab_name]
     matches = [
         (id, lab) for id, lab in named if group is None or id is None or id.resource_group.lower() == group.lower()
     ]
     if len(matches) == 1:
-        return _lab(*matches[0])
+        return _lab(key, *matches[0])
     subject = f"lab '{key.lab_name}'"
     where = f"subscription {key.subscription_id}" + (f", resource group '{group}'" if group else "")
     if matches:
@@ -91,49 +129,63 @@ def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Dia
 
 
 async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Diagnostic:
-    subject = f"lab '{lab.name}'"
+    subject, path = f"lab '{lab.name}'", f"{lab.id}/customimages"
     try:
-        images = await arm.list(f"{lab.id}/customimages", API_VERSION, subject=subject)
+        listed = await arm.list(path, API_VERSION, subject=subject)
+        if listed is None:
+            return error(subject, "was deleted during this run", "", "Run again")
+        images = [_listed_image(image, index, subject, f"GET {path}") for index, image in enumerate(listed)]
     except CloudError as refusal:
         return refusal.diagnostic
-    if images is None:
-        return error(subject, "was deleted during this run", "", "Run again")
-    if stray := next((image for image in images if CUSTOM_IMAGE.of(image) is None), None):
-        fact = CUSTOM_IMAGE.fact(f"the id of its image '{stray.get('name')}',", stray.get("id"))
-        return error(subject, f"{fact} of that name", "", NO_ID_REMEDY)
-    return replace(lab, images=tuple(_image(image) for image in images))
+    return replace(lab, images=tuple(images))
 
 
-def _lab(id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Diagnostic:
+def _listed_image(resource: Mapping[str, Any], index: int, subject: str, request: str) -> StandingImage:
+    """Return an image as its lab lists it. Raises `CloudError`, also if it has an invalid id."""
+    what = f"image '{name}'" if (name := label(resource)) else f"image {index + 1}"
+    image = fitted(_Image, resource, subject, request, what)
+    if id := CUSTOM_IMAGE.of(resource):
+        return _image(id, image)
+    fact = CUSTOM_IMAGE.fact(f"the id of its {what} in the response to {request},", image.id)
+    raise cloud_error(subject, f"{fact} of that name", remedy=NO_ID_REMEDY)
+
+
+def _lab(key: LabKey, id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Diagnostic:
     """Return a lab as listed, without images; a diagnostic if its id (None) or its storage account's is invalid."""
-    name, account = str(resource.get("name")), (resource.get("properties") or {}).get("artifactsStorageAccount") or None
+    name, request = label(resource), f"GET {_labs_path(key.subscription_id)}"
+    subject = f"lab '{name}'"
+    try:
+        lab = fitted(_Lab, resource, subject, request)
+    except CloudError as refusal:
+        return refusal.diagnostic
+    account = lab.properties.artifacts_storage_account
     if id is None:
-        fact = LAB.fact("its id", resource.get("id"))
-        return error(f"lab '{name}'", f"{fact} of that name", "", NO_ID_REMEDY)
-    if account is not None and STORAGE_ACCOUNT.parse(account) is None:
-        fact = STORAGE_ACCOUNT.fact("its artifactsStorageAccount", account)
-        return error(f"lab '{name}'", fact, "", "Repair the lab in the portal, or remove its entry")
+        fact = LAB.fact(f"its id in the response to {request},", lab.id)
+        return error(subject, f"{fact} of that name", "", NO_ID_REMEDY)
+    storage = STORAGE_ACCOUNT.parse(account)
+    if storage is None and account not in (None, ""):
+        fact = STORAGE_ACCOUNT.fact(f"its artifactsStorageAccount in the response to {request},", account)
+        return error(subject, fact, "", "Repair the lab in the portal, or remove its entry")
     return LabFacts(
         id=id.text,
         subscription_id=id.subscription_id,
         resource_group=id.resource_group,
         name=name,
-        region=resource.get("location", ""),
-        storage_account_id=account,
+        region=lab.location,
+        storage_account_id=storage.text if storage else None,
     )
 
 
-def _image(resource: Mapping[str, Any]) -> StandingImage:
-    properties = resource.get("properties", {})
-    tags = read(resource.get("tags"))
+def _image(id: ArmId, image: _Image) -> StandingImage:
+    tags = read(image.tags)
     return StandingImage(
-        id=resource["id"],
-        name=resource["name"],
-        state=properties.get("provisioningState", ""),
+        id=id.text,
+        name=image.name,
+        state=image.properties.provisioning_state,
         image_path=tags.image_path,
         source_vhd=tags.source_vhd,
         attempt=tags.attempt,
-        vhd_url=(properties.get("vhd") or {}).get("imageName"),
+        vhd_url=image.properties.vhd.image_name if image.properties.vhd else None,
         saved_at=tags.saved_at,
-        created=only_reading(properties.get("creationDate")),
+        created=only_reading(image.properties.creation_date),
     )

@@ -62,6 +62,8 @@ _WANTED = {
     "model": "an object",
     "bool": "true or false",
     "int": "a whole number",
+    "dict": "an object",
+    "datetime": "a date",
 }
 
 
@@ -119,6 +121,17 @@ def structure_diagnostics(
             fact = "the list is empty" if kind == "too_short" else _wrong(kind, value)
             diagnostics.append(error(subject(steps), fact, consequence, f"Write {wanted}", location(steps, False)))
     return diagnostics
+
+
+def finding_fact(problem: ValidationError) -> str:
+    """Return the first finding as a fact that quotes no value: `value[0].id: expected a string, got null`."""
+    finding = problem.errors(include_url=False)[0]
+    steps, kind = finding["loc"], finding["type"]
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+    if kind == "missing":
+        return f'"{place}" is missing'
+    fact = _wrong(kind, finding["input"]) if kind.endswith("_type") else "has an unexpected value"
+    return f"{place}: {fact}" if place else fact
 
 
 def _by_key(root: type[Strict]) -> dict[str | int, type[Strict]]:

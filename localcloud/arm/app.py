@@ -27,6 +27,7 @@ from localcloud.arm.routes.responses import FAILS, origin
 from localcloud.arm.routes.routing import Route, supported_calls
 from localcloud.arm.routes.storage import StorageRoutes
 from localcloud.arm.store import ArmStore
+from localcloud.arm.throttling import Throttle
 from localcloud.arm.virtual_machines import VirtualMachines
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DiskAccess
@@ -36,6 +37,9 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 """Seed documents pass through the same application and can contain companions."""
 CONTROL_PREFIX = "/local/"
 TOKEN_PATH = "/msi/token"  # noqa: S105 - the path that returns tokens, not a token
+_SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)", re.IGNORECASE)
+_REMAINING = web.RequestKey("remaining", dict[str, str])
+"""The headers that say how many calls are left."""
 _NAMESPACE = re.compile(r".*/providers/([^/]+)/", re.IGNORECASE)
 
 
@@ -48,6 +52,8 @@ def build_app(
     identity: Identity,
     blob_endpoint: Callable[[str], str],
     account_facts: FactsOf = lambda _: ORDINARY,
+    *,
+    throttle: Throttle | None = None,
 ) -> web.Application:
     """Return the resource manager over `store`; it saves the store when it stops.
 
@@ -63,7 +69,7 @@ def build_app(
         *OperationRoutes(store, access, blob_endpoint).routes(),
         *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
     )
-    manager = _ResourceManager(store, identity, routes)
+    manager = _ResourceManager(store, identity, routes, throttle or Throttle())
     app = web.Application(middlewares=[_responding(faults, journal)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, manager.get_token)
     Federation(identity).add_routes(app)
@@ -83,8 +89,8 @@ def build_app(
 class _ResourceManager:
     """The two entry points: tokens, and the calls of ARM."""
 
-    def __init__(self, store: ArmStore, identity: Identity, routes: Sequence[Route]) -> None:
-        self._store, self._identity, self._routes = store, identity, routes
+    def __init__(self, store: ArmStore, identity: Identity, routes: Sequence[Route], throttle: Throttle) -> None:
+        self._store, self._identity, self._routes, self._throttle = store, identity, routes, throttle
 
     async def get_token(self, request: web.Request) -> web.Response:
         """The App Service managed-identity protocol."""
@@ -98,9 +104,11 @@ class _ResourceManager:
         return web.json_response(body)
 
     async def dispatch(self, request: web.Request) -> web.Response:
-        """Check token, version and subscription, then run the handler of the matching route."""
+        """Check token, rate, version and subscription, then run the handler of the matching route."""
         self._identity.check(request.headers.get("Authorization"), (*MANAGEMENT_AUDIENCES, origin(request)))
         path = request.rel_url.raw_path.rstrip("/")
+        if subscription := _SUBSCRIPTION.match(path):
+            request[_REMAINING] = self._throttle.admit(subscription[1], request.method)
         namespace = _NAMESPACE.match(path + "/")
         check_version(namespace[1].lower() if namespace else "", request.query.get("api-version"))
         for route in self._routes:
@@ -147,6 +155,7 @@ def _responding(faults: Faults, journal: Journal) -> Middleware:
                 request.transport.abort()
             return web.Response()
         journal.record("arm", request.method, target, response.status)
+        response.headers.update(request.get(_REMAINING, {}))
         response.headers["x-ms-request-id"] = response.headers["x-ms-correlation-request-id"] = str(uuid.uuid4())
         return response
 

@@ -10,11 +10,12 @@ from collections import defaultdict
 
 from pydantic import Field
 
+from localcloud.arm.throttling import Bucket
 from localcloud.fault_rules import Settings
 
 
 class Limits(Settings):
-    """Limits of page writes; None: unlimited."""
+    """Limits of page writes and of calls to the resource manager; None: unlimited."""
 
     blob_bytes_per_second: float | None = Field(None, gt=0)
     blob_requests_per_second: float | None = Field(None, gt=0)
@@ -22,6 +23,15 @@ class Limits(Settings):
     account_requests_per_second: float | None = Field(None, gt=0)
     queue_seconds: float = Field(1.0, ge=0)
     """How long a write may wait; one that would wait longer is rejected with 503 ServerBusy."""
+    subscription_reads: Bucket | None = None
+    """Calls to the resource manager, for each subscription; `localcloud.arm.throttling` counts these."""
+    subscription_writes: Bucket | None = None
+    subscription_deletes: Bucket | None = None
+
+    @property
+    def buckets(self) -> dict[str, Bucket | None]:
+        """The buckets of calls to the resource manager, by kind of call."""
+        return {"read": self.subscription_reads, "write": self.subscription_writes, "delete": self.subscription_deletes}
 
 
 class Turnstile:

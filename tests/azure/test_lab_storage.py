@@ -35,11 +35,18 @@ async def test_the_facts_are_those_that_arm_shows() -> None:
     assert isinstance(lab, LabFacts) and lab.account == AccountFacts("store", "StorageV2", True, "AAD", endpoint)
 
 
-@pytest.mark.parametrize("answer", [{}, {"properties": None}, {"properties": {"primaryEndpoints": []}}])
+@pytest.mark.parametrize("answer", [{}, {"properties": None}, {"properties": {"primaryEndpoints": {}}}])
 async def test_an_answer_without_facts_is_an_account_of_unknown_kind(answer: dict[str, Any]) -> None:
     """The service decides."""
     lab = await read(answer)
     assert isinstance(lab, LabFacts) and lab.account == AccountFacts("store")
+
+
+@pytest.mark.parametrize("answer", [{"kind": 7}, {"properties": []}, {"properties": {"primaryEndpoints": []}}])
+async def test_an_answer_out_of_shape_is_a_diagnostic_of_its_lab(answer: dict[str, Any]) -> None:
+    """It names the request."""
+    lab = await read(answer)
+    assert isinstance(lab, Diagnostic) and f"the response to GET {ACCOUNT} is not valid" in lab.fact
 
 
 async def test_an_account_that_may_not_be_seen_is_a_warning() -> None:

@@ -30,7 +30,12 @@ def lab(name: str, **changes: Any) -> dict[str, Any]:
 
 def image(of: str, name: str, **changes: Any) -> dict[str, Any]:
     """A custom image as its lab lists it."""
-    return {"id": f"{lab(of)['id']}/customimages/{name}", "name": name, "properties": {}, **changes}
+    return {
+        "id": f"{lab(of)['id']}/customimages/{name}",
+        "name": name,
+        "properties": {"provisioningState": "Succeeded"},
+        **changes,
+    }
 
 
 async def read(
@@ -59,7 +64,7 @@ async def read(
         (lab("bad", id=STRAY), "not an id of a Microsoft.DevTestLab/labs"),
         (lab("bad", id=lab("good")["id"]), "not an id of a Microsoft.DevTestLab/labs"),
         (lab("bad", id="/bad"), "not an id of a Microsoft.DevTestLab/labs"),
-        ({"name": "bad"}, "not an id of a Microsoft.DevTestLab/labs"),
+        (lab("bad", id=None), "not an id of a Microsoft.DevTestLab/labs"),
     ],
 )
 async def test_a_lab_with_an_invalid_id_is_a_diagnostic_and_the_others_are_read(bad: dict[str, Any], fact: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
+from imagefactory.azure.core.answers import Answer
 from imagefactory.azure.core.clouds import CLOUDS, Cloud
 from imagefactory.azure.core.credentials import CredentialError, credential
 from imagefactory.azure.core.errors import CloudError
@@ -137,10 +138,10 @@ async def test_no_write_of_a_range_follows_a_redirect(status: int) -> None:
 
 
 ARM_CALLS: dict[str, Callable[[ResourceManager], Awaitable[object]]] = {
-    "get": lambda arm: arm.get("/a", "1", subject="it"),
-    "post": lambda arm: arm.post("/a/listKeys", "1", subject="it"),
+    "get": lambda arm: arm.get("/a", "1", Answer, subject="it"),
+    "post": lambda arm: arm.post("/a/listKeys", "1", Answer, subject="it"),
     "list": lambda arm: arm.list("/a", "1", subject="it"),
-    "run": lambda arm: arm.run("POST", "/a/endGetAccess", "1", subject="it"),
+    "run": lambda arm: arm.run("POST", "/a/endGetAccess", "1", Answer, subject="it"),
 }
 
 
@@ -181,7 +182,7 @@ async def test_a_managed_identitys_secret_is_sent_to_its_endpoint_only(monkeypat
             Cloud(None, places.home, ""), credential(CLOUDS["public"], {"ARM_USE_MSI": "true"})
         ) as arm:
             with pytest.raises(CloudError):
-                await arm.get("/a", "1", subject="it")
+                await arm.get("/a", "1", Answer, subject="it")
     assert places.asked and places.strayed == []
 
 

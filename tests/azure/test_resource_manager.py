@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.azure.core import resource_manager
+from imagefactory.azure.core.answers import Answer
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager, resource_url
@@ -26,6 +27,10 @@ from tests.azure.storage_world import Token
 from tests.federation import serving
 
 DISK = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/os"
+
+
+class _It(Answer):
+    it: str
 
 
 @dataclass
@@ -87,10 +92,10 @@ STRAY_PATHS = [
 ]
 
 CALLS: dict[str, Callable[[ResourceManager, str], Awaitable[object]]] = {
-    "get": lambda arm, path: arm.get(path, "1", subject="it"),
-    "post": lambda arm, path: arm.post(path, "1", subject="it"),
+    "get": lambda arm, path: arm.get(path, "1", Answer, subject="it"),
+    "post": lambda arm, path: arm.post(path, "1", Answer, subject="it"),
     "list": lambda arm, path: arm.list(path, "1", subject="it"),
-    "run": lambda arm, path: arm.run("POST", path, "1", subject="it"),
+    "run": lambda arm, path: arm.run("POST", path, "1", Answer, subject="it"),
 }
 
 
@@ -122,7 +127,7 @@ def test_no_path_leads_to_another_origin(path: str) -> None:
     assert ".." not in parts.path.split("/")
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [408, 500, 503])
 async def test_a_request_is_sent_again_as_often_as_it_says(status: int) -> None:
     """Four times after the first; azure-core by itself counts 3 of a kind."""
 
@@ -131,7 +136,7 @@ async def test_a_request_is_sent_again_as_often_as_it_says(status: int) -> None:
         return web.Response(status=status) if failed else web.json_response({"it": "is there"})
 
     async with two_servers({DISK: answer}) as servers:
-        assert await servers.arm.get(DISK, "1", subject="it") == {"it": "is there"}
+        assert await servers.arm.get(DISK, "1", _It, subject="it") == _It(it="is there")
     assert len(servers.home) == 1 + resource_manager.RETRIES
 
 
@@ -161,7 +166,7 @@ async def test_a_rejected_token_is_replaced_once(call: str, numbered_tokens: Non
 async def test_a_token_that_expires_during_an_operation_is_replaced(numbered_tokens: None) -> None:
     """The operation is polled until it finishes."""
     async with two_servers({"/act": begun("Azure-AsyncOperation"), "/operation": accepting(1)}) as servers:
-        await servers.arm.run("DELETE", "/act", "1", subject="it")
+        await servers.arm.run("DELETE", "/act", "1", Answer, subject="it")
     assert [line.partition("?")[0] for line in servers.home] == ["DELETE /act", "GET /operation", "GET /operation"]
 
 
@@ -170,7 +175,7 @@ def accepting(number: int) -> Callable[[web.BaseRequest, str], web.Response]:
 
     def answer(request: web.BaseRequest, _: str) -> web.Response:
         if int(request.headers["Authorization"].rpartition(" ")[2]) >= number:
-            return web.json_response({"status": "Succeeded"})
+            return web.json_response({"status": "Succeeded", "value": []})
         error = {"code": "ExpiredAuthenticationToken", "message": "the access token expired"}
         return web.json_response({"error": error}, status=401)
 
@@ -180,7 +185,7 @@ def accepting(number: int) -> Callable[[web.BaseRequest, str], web.Response]:
 async def test_parameters_are_not_part_of_a_path() -> None:
     """They are passed and sent one by one."""
     async with two_servers() as servers:
-        await servers.arm.get(DISK, "2024-07-01", parameters={"$expand": "instanceView"}, subject="it")
+        await servers.arm.get(DISK, "2024-07-01", Answer, parameters={"$expand": "instanceView"}, subject="it")
     assert servers.home == [f"GET {DISK}?$expand=instanceView&api-version=2024-07-01"]
 
 
@@ -194,7 +199,7 @@ async def test_names_with_letters_of_all_scripts_spaces_and_brackets_are_sent_un
 
     path = "/resourceGroups/Prüfung(1)/customimages/a b"
     async with two_servers({path: answer}) as servers:
-        assert await servers.arm.get(path, "1", subject="it") == {}
+        assert await servers.arm.get(path, "1", Answer, subject="it") == Answer()
     assert asked == [path]
 
 
@@ -259,7 +264,7 @@ async def test_an_operation_is_followed_at_the_resource_manager_only(answers: st
     """Also if a later response, or the result of the operation, links elsewhere."""
     async with two_servers(LATER[answers]) as servers:
         with pytest.raises(CloudError, match="link to another host"):
-            await servers.arm.run("POST", "/act", "1", subject="it")
+            await servers.arm.run("POST", "/act", "1", Answer, subject="it")
     assert servers.home and servers.strayed == []
 
 
@@ -276,7 +281,7 @@ async def test_a_later_operation_link_is_not_followed_elsewhere() -> None:
 
     async with two_servers({"/act": begun("Azure-AsyncOperation"), "/operation": poll}) as servers:
         try:
-            await servers.arm.run("DELETE", "/act", "1", subject="it")
+            await servers.arm.run("DELETE", "/act", "1", Answer, subject="it")
         except CloudError as refusal:
             assert "link to another host" in str(refusal)
     assert servers.strayed == []
@@ -290,4 +295,63 @@ async def test_an_operation_with_a_result_that_is_not_json_is_an_error() -> None
     }
     async with two_servers(answers) as servers:
         with pytest.raises(CloudError, match="JSON"):
-            await servers.arm.run("POST", "/act", "1", subject="it")
+            await servers.arm.run("POST", "/act", "1", Answer, subject="it")
+
+
+@pytest.mark.parametrize("links", [["/labs?api-version=1"], ["/labs?page=2", "/labs?page=3", "/labs?page=2"]])
+async def test_a_next_link_to_a_page_that_was_read_is_an_error(links: list[str]) -> None:
+    """Not an endless loop."""
+    following = iter(links)
+
+    def answer(request: web.BaseRequest, _: str) -> web.Response:
+        return web.json_response({"value": [{"name": "a"}], "nextLink": f"http://{request.host}{next(following)}"})
+
+    async with two_servers({"/labs": answer}) as servers:
+        with pytest.raises(CloudError, match=r"^it: the response to GET /labs is not valid: its nextLink is that of a"):
+            await servers.arm.list("/labs", "1", subject="it")
+    assert len(servers.home) == len(links)
+
+
+async def test_a_next_page_that_does_not_exist_is_an_error() -> None:
+    """Not a shorter list, and not a missing lab."""
+    answers: Answers = {
+        "/labs": lambda request, _: web.json_response({"value": [], "nextLink": f"http://{request.host}/gone"}),
+        "/gone": lambda _, __: web.json_response({"error": {"code": "NotFound"}}, status=404),
+    }
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError, match=r"GET /labs is not valid: its nextLink does not exist"):
+            await servers.arm.list("/labs", "1", subject="it")
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_page_of_a_proxy_is_an_error_that_says_so(call: str) -> None:
+    """HTML with status 200; the remedy names the proxy."""
+    page = "<html><title>Blocked</title></html>"
+    answers: Answers = {"/a": lambda _, __: web.Response(text=page, content_type="text/html")}
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError) as caught:
+            await CALLS[call](servers.arm, "/a")
+    method = "GET" if call in {"get", "list"} else "POST"
+    assert str(caught.value) == (
+        f"it: the response to {method} /a is not valid: it is HTML, not JSON. Run again; if the error persists, check "
+        "whether a proxy changes the responses of Azure."
+    )
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"error": "denied"}', b'{"error": {"code": 7}}', b"[" * 100_000])
+@pytest.mark.parametrize("call", CALLS)
+async def test_an_error_with_any_body_is_told_by_its_status(call: str, body: bytes) -> None:
+    """Not a traceback."""
+    answers: Answers = {"/a": lambda _, __: web.Response(body=body, status=403, content_type="application/json")}
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError, match=r"^it: Azure returned 403"):
+            await CALLS[call](servers.arm, "/a")
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_retry_after_that_is_nonsense_is_no_traceback(status: int) -> None:
+    """Neither in an error nor in a successful response."""
+    answers: Answers = {"/a": lambda _, __: web.json_response({}, status=status, headers={"Retry-After": "soon"})}
+    async with two_servers(answers) as servers:
+        with pytest.raises(CloudError, match="Retry-After is neither" if status == 200 else "Azure returned 503"):
+            await servers.arm.get("/a", "1", Answer, subject="it")

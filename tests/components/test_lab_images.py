@@ -271,12 +271,13 @@ def test_a_lab_that_cannot_be_read_and_is_not_in_the_state_is_not_declared() -> 
 def test_resources_marked_for_deletion_are_not_part_of_the_state() -> None:
     """Resources of other types are ignored, too."""
     urn = "urn:pulumi:dev::imagefactory::imagefactory:labs:LabImages${kind}::web@1/{name}"
+    place = {"labName": "web", "resourceGroupName": "labs", "name": "a"}
     resources: list[dict[str, Any]] = [
-        {"type": CUSTOM_IMAGE, "urn": urn.format(kind=CUSTOM_IMAGE, name="a"), "inputs": {"name": "a"}},
+        {"type": CUSTOM_IMAGE, "urn": urn.format(kind=CUSTOM_IMAGE, name="a"), "inputs": place},
         {"type": CUSTOM_IMAGE, "urn": urn.format(kind=CUSTOM_IMAGE, name="b"), "inputs": {}, "delete": True},
-        {"type": COPY, "urn": urn.format(kind=COPY, name="c"), "inputs": {}},
+        {"type": COPY, "urn": urn.format(kind=COPY, name="c"), "inputs": {"sourceUrl": "https://x/c.vhd"}},
         {"type": "pulumi:pulumi:Stack", "urn": "urn:pulumi:dev::imagefactory::pulumi:pulumi:Stack::imagefactory-dev"},
     ]
     state = StackState.of(resources)
     assert state.images == {"web@1/a"} and state.of_lab("web@1") == ["a", "c"]
-    assert state.chains["web@1/a"] == {CUSTOM_IMAGE: {"name": "a"}}
+    assert state.chains["web@1/a"] == {CUSTOM_IMAGE: place}

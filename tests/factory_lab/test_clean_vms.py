@@ -77,7 +77,7 @@ PLANNED, LATER = "2026-06-01T00:00:00.1234567Z", "2026-06-02T00:00:00.1234567Z"
 async def test_a_vm_that_was_started_after_planning_is_kept(released: str, state: str) -> None:
     """Deletions wait for each other, and Azure supports no condition on them, so the disks are read again."""
     machine = replace(vm(os_disk=replace(disk(released=PLANNED), id=DISK)), id=VM)
-    about = {"uniqueId": "unique-vm-os", "diskState": state, "LastOwnershipUpdateTime": released}
+    about = {"uniqueId": "unique-vm-os", "diskState": state, "LastOwnershipUpdateTime": released, "diskSizeGB": 1}
     deleted: list[str] = []
     problems: list[str] = []
 

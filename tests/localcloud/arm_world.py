@@ -16,6 +16,7 @@ from aiohttp import web
 from localcloud.arm.app import TOKEN_PATH, build_app
 from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore
+from localcloud.arm.throttling import Throttle
 from localcloud.blobs.access import BlobFacts
 from localcloud.fault_rules import FaultRule, Faults, Journal, Latencies
 from localcloud.seed import parse_seed
@@ -87,6 +88,7 @@ class World:
     identity: Identity
     session: aiohttp.ClientSession
     latencies: list[Latencies]
+    throttle: Throttle
 
     @property
     def token_endpoint(self) -> str:
@@ -165,14 +167,15 @@ async def running(
     store, faults, journal, latencies = ArmStore.load(path), Faults(), Journal(), [Latencies()]
     identity = Identity("header-value", b"k" * 32)
     declared = blobs or Blobs()
-    app = build_app(store, declared, faults, lambda: latencies[0], journal, identity, blob_endpoint)
+    throttle = Throttle()
+    app = build_app(store, declared, faults, lambda: latencies[0], journal, identity, blob_endpoint, throttle=throttle)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as session:
-        world = World(base, store, declared, faults, journal, identity, session, latencies)
+        world = World(base, store, declared, faults, journal, identity, session, latencies, throttle)
         world.seed(*labs)
         try:
             yield world

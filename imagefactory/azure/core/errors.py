@@ -80,7 +80,7 @@ def from_azure(error: AzureError, subject: str, consequence: str = "", *, accoun
         status, code, message, account = 401, "AuthenticationFailed", str(error.message), ""
     elif isinstance(error, HttpResponseError):
         status, code = error.status_code or 0, error_code(error)
-        message = error.error.message if error.error and error.error.message else str(error.message)
+        message = str(error.error.message if error.error and error.error.message else error.message)
     return cloud_error(subject, message, status, code, consequence=consequence, account=account)
 
 

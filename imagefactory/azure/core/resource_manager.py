@@ -1,11 +1,13 @@
 """A thin client of Azure Resource Manager: get, list, post and long-running operations.
 
-Adds tokens, request ids and retries that honor Retry-After, and reads ARM's pages and errors. Sends its token to the
-resource manager only: builds or checks every URL, and follows no redirect. Does not know any resource type.
+Adds tokens, request ids and retries, and reads ARM's pages and errors. Returns responses as models of the caller.
+Sends its token to the resource manager only: builds or checks every URL, and follows no redirect. Does not know any
+resource type.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from types import TracebackType
@@ -15,15 +17,20 @@ from urllib.parse import quote, urlencode, urlsplit
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.pipeline import PipelineRequest, PipelineResponse, policies
 from azure.core.polling import AsyncLROPoller
+from azure.core.polling.base_polling import BadResponse
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.mgmt.core import AsyncARMPipelineClient
 from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
 from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
+from pydantic import ValidationError
 
+from imagefactory.azure.core.answers import Answer, Model, fitted, misfit
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure, not_found
+from imagefactory.azure.core.pacing import Pacing
 from imagefactory.azure.core.refusals import arm_absent
-from imagefactory.azure.core.retries import retries
+from imagefactory.azure.core.retries import retries, retry_after
+from imagefactory.configuration.pydantic_findings import finding_fact
 from imagefactory.plain_text import printable
 
 if TYPE_CHECKING:
@@ -32,10 +39,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 2.0
 """Between two polls of a long-running operation, if Azure sends no Retry-After."""
 RETRIES = 4
-"""Attempts after the first for 408, 429, 5xx and broken connections; azure-core waits up to 11 s in all, or as long as
-Retry-After says."""
+"""Attempts after the first for 408, 5xx and broken connections; azure-core waits up to 11 s in all, or as long as
+Retry-After says. 429 has no bound but time: see `pacing`."""
 
-_NO_JSON = "the response is not JSON"
+_MOST_PAGES = 10_000
+"""Pages of one collection, which can be as small as one item."""
 _PATH = re.compile(r"(/(?!\.\.?(/|$))[^/?#%\\\x00-\x1f\x7f]+)+")
 _UNQUOTED = "/!$&'()*+,;=:@"
 """Characters that are not escaped in a path (RFC 3986, pchar)."""
@@ -62,9 +70,11 @@ class ResourceManager:
             cloud.resource_manager,
             policies=[
                 _OwnOrigin(cloud.resource_manager),
+                _Json(),
                 policies.RequestIdPolicy(),
                 policies.UserAgentPolicy(sdk_moniker="imagefactory"),
-                retries(RETRIES),
+                retries(RETRIES, throttled=False),
+                Pacing(),
                 _Tokens(credential, cloud.scope),
             ],
         )
@@ -80,22 +90,29 @@ class ResourceManager:
         await self.credential.close()
 
     async def get(
-        self, path: str, api_version: str, *, subject: str, parameters: Mapping[str, str] | None = None
-    ) -> dict[str, Any] | None:
+        self,
+        path: str,
+        api_version: str,
+        model: type[Model],
+        *,
+        subject: str,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Model | None:
         """Return the resource at an ARM id, or None if it does not exist. Raises `CloudError`."""
         query = {**(parameters or {}), "api-version": api_version}
-        return await self._send("GET", self._url(path, query, subject), subject)
+        answer = await self._send("GET", self._url(path, query, subject), subject)
+        return None if answer is None else fitted(model, answer, subject, f"GET {path}")
 
-    async def post(self, path: str, api_version: str, *, subject: str) -> dict[str, Any]:
+    async def post(self, path: str, api_version: str, model: type[Model], *, subject: str) -> Model:
         """Return the response of an action without a body, such as listKeys. Raises `CloudError`, for 404 too."""
         answer = await self._send("POST", self._url(path, {"api-version": api_version}, subject), subject)
         if answer is None:
             raise not_found(subject)
-        return answer
+        return fitted(model, answer, subject, f"POST {path}")
 
     async def run(
-        self, method: str, path: str, api_version: str, *, subject: str, body: object = None
-    ) -> dict[str, Any] | None:
+        self, method: str, path: str, api_version: str, model: type[Model], *, subject: str, body: object = None
+    ) -> Model | None:
         """Start a long-running operation and wait until it finishes; return its result, or None for no such resource.
 
         Raises `CloudError`, also if the operation was accepted and failed.
@@ -112,21 +129,32 @@ class ResourceManager:
             polling: Any = AsyncARMPolling(POLL_SECONDS, **secure)
             result: Any = await AsyncLROPoller(self._client, begun, _content, polling).result()
         except AzureError as error:
-            raise from_azure(error, subject) from error
-        except ValueError as error:
-            raise cloud_error(subject, _NO_JSON) from error
-        return dict(result) if isinstance(result, dict) else {}
+            if isinstance(error.__cause__, BadResponse):
+                raise misfit(subject, f"{method} {path}", "its operation has no status") from error
+            raise _told(error, subject) from error
+        return fitted(model, {} if result is None else result, subject, f"{method} {path}")
 
     async def list(self, path: str, api_version: str, *, subject: str) -> list[dict[str, Any]] | None:
-        """Return all items of all pages of a collection, or None if its parent does not exist. Raises `CloudError`."""
+        """Return all items of all pages of a collection, or None if its parent does not exist. Raises `CloudError`.
+
+        Pass each item to `fitted`.
+        """
         items: list[dict[str, Any]] = []
         url = self._url(path, {"api-version": api_version}, subject)
+        read: set[str] = set()
         while url:
-            page = await self._send("GET", url, subject)
-            if page is None:
+            if url in read or len(read) == _MOST_PAGES:
+                fact = "its nextLink is that of a page before it" if url in read else f"more than {_MOST_PAGES} pages"
+                raise misfit(subject, f"GET {path}", fact)
+            read.add(url)
+            answer = await self._send("GET", url, subject)
+            if answer is None:
+                if len(read) > 1:
+                    raise misfit(subject, f"GET {path}", "its nextLink does not exist")
                 return None
-            items += page.get("value", [])
-            url = page.get("nextLink") or ""
+            page = fitted(_Page, answer, subject, f"GET {path}")
+            items += page.value
+            url = page.next_link or ""
         return items
 
     def _url(self, path: str, parameters: Mapping[str, str], subject: str) -> str:
@@ -139,24 +167,52 @@ class ResourceManager:
         try:
             answer = await self._client.send_request(HttpRequest(method, url), enforce_https=not self.cloud.loopback)
         except AzureError as error:
-            raise from_azure(error, subject) from error
+            raise _told(error, subject) from error
         if _is_absent(answer):
             return None
         if answer.status_code >= 300:
             raise _refusal(answer, subject)
-        try:
-            return dict(answer.json() if answer.content else {})
-        except (TypeError, ValueError) as error:
-            raise cloud_error(subject, _NO_JSON, answer.status_code) from error
+        return dict(answer.json() if answer.content else {})
+
+
+class _Page(Answer):
+    """A page of a collection."""
+
+    value: list[dict[str, Any]]
+    next_link: str | None = None
+
+
+class _Reason(Answer):
+    """Why Azure rejected a request."""
+
+    code: str | None = None
+    message: str | None = None
+
+
+class _Refusal(_Reason):
+    """The body of an error; some resource providers have no object `error` around it."""
+
+    error: _Reason | None = None
+
+
+class _Operation(Answer):
+    """What azure-core reads of any successful response while it polls."""
+
+    status: str = ""
+    resource_location: str | None = None
 
 
 def _refusal(answer: AsyncHttpResponse, subject: str) -> CloudError:
     try:
-        body: Any = answer.json() if answer.content else {}
-    except ValueError:
-        body = {}
-    refusal = body.get("error", body) if isinstance(body, dict) else {}
-    return cloud_error(subject, str(refusal.get("message", "")), answer.status_code, str(refusal.get("code", "")))
+        told = _Refusal.model_validate(answer.json() if answer.content else {})
+    except (ValueError, RecursionError):  # a page of a proxy, for example: the status says enough
+        told = _Refusal()
+    reason = told.error or told
+    return cloud_error(subject, reason.message or "", answer.status_code, reason.code or "")
+
+
+def _told(error: AzureError, subject: str) -> CloudError:
+    return misfit(subject, error.request, error.fact) if isinstance(error, _MisfitError) else from_azure(error, subject)
 
 
 def _is_absent(answer: AsyncHttpResponse) -> bool:
@@ -166,6 +222,40 @@ def _is_absent(answer: AsyncHttpResponse) -> bool:
 def _content(begun: Any) -> Any:
     answer = begun.http_response
     return answer.json() if answer.content else {}
+
+
+class _MisfitError(AzureError):
+    """A response is not as Azure documents it."""
+
+    def __init__(self, request: HttpRequest, fact: str) -> None:
+        super().__init__(fact)
+        self.request, self.fact = f"{request.method} {urlsplit(request.url).path}", fact
+
+
+class _Json(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+    """Rejects each successful response that is not a JSON object, or that azure-core could not poll by."""
+
+    def on_response(
+        self, request: PipelineRequest[HttpRequest], response: PipelineResponse[HttpRequest, AsyncHttpResponse]
+    ) -> None:
+        """See azure-core."""
+        answer = response.http_response
+        if answer.status_code >= 300:
+            return
+        if answer.headers.get("Retry-After") and retry_after(response) is None:
+            raise _MisfitError(request.http_request, "its Retry-After is neither a number nor a date")
+        if not answer.content:
+            return
+        try:
+            document = answer.json()
+            if b"\\u" in answer.content:  # fails for half of a surrogate pair, which is no text
+                json.dumps(document, ensure_ascii=False).encode()
+            _Operation.model_validate(document)
+        except ValidationError as problem:
+            raise _MisfitError(request.http_request, finding_fact(problem)) from None
+        except (ValueError, RecursionError):
+            fact = "it is HTML, not JSON" if answer.content.lstrip()[:1] == b"<" else "it is not JSON"
+            raise _MisfitError(request.http_request, fact) from None
 
 
 class _OwnOrigin(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):

@@ -12,6 +12,7 @@ from typing import Literal
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
+from imagefactory.azure.core.answers import Answer
 from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.access import Access
@@ -96,7 +97,7 @@ class StorageAccounts:
             return True
         with consequence(CLOSED):
             subject = f"storage account '{account_name(account_id)}'"
-            return await self._arm.get(account_id, API_VERSION, subject=subject) is not None
+            return await self._arm.get(account_id, API_VERSION, Answer, subject=subject) is not None
 
     async def send(self, request: HttpRequest, blob: BlobRef) -> AsyncHttpResponse:
         """Send a request to the URL of a blob's `access` and read the response. Raises `AzureError` too."""

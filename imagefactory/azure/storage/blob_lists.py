@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError
-from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobClient
 
+from imagefactory.azure.core.answers import misfit
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
 from imagefactory.azure.core.refusals import ABSENT, CHANGED, HELD, PENDING
 from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.listings import ListedBlob, listed
 from imagefactory.azure.storage.openers import account_name
 from imagefactory.observed.factory_blobs import StoredBlob
 
@@ -32,7 +33,7 @@ async def list_blobs(
     subject = f"{name}: container '{container}'"
     found: list[StoredBlob] = []
     try:
-        async for blob in client.list_blobs(include=["metadata", "copy"], results_per_page=5000):
+        async for blob in listed(client, subject):
             if len(found) == most:
                 remedy = "Delete the blobs that do not belong there"
                 raise cloud_error(subject, f"contains more than {most} blobs", remedy=remedy)
@@ -44,7 +45,7 @@ async def list_blobs(
     return found
 
 
-def metadata_of(blob: BlobProperties) -> dict[str, str]:
+def metadata_of(blob: ListedBlob) -> dict[str, str]:
     """Return a listed blob's metadata; the SDK has None for an empty value."""
     return {name: value or "" for name, value in (blob.metadata or {}).items()}
 
@@ -89,7 +90,10 @@ async def _etag(accounts: StorageAccounts, blob: StoredBlob) -> str | None:
     """Return the ETag that a blob has now; None if it does not exist."""
     client = await _client(accounts, blob)
     try:
-        return (await client.get_blob_properties()).etag.strip('"')
+        etag: object = (await client.get_blob_properties()).etag
+        if not isinstance(etag, str):
+            raise misfit(_subject(blob), f"HEAD {blob.container}/{blob.name}", '"ETag" is missing')
+        return etag.strip('"')
     except AzureError as error:
         if error_code(error) in ABSENT:
             return None
@@ -108,7 +112,7 @@ def _refused(error: AzureError, blob: StoredBlob) -> CloudError:
     return from_azure(error, _subject(blob), _KEPT, account=account_name(blob.account_id))
 
 
-def _stored(account_id: str, blob: BlobProperties) -> StoredBlob:
+def _stored(account_id: str, blob: ListedBlob) -> StoredBlob:
     return StoredBlob(
         account_id=account_id,
         container=blob.container,
@@ -117,5 +121,5 @@ def _stored(account_id: str, blob: BlobProperties) -> StoredBlob:
         etag=blob.etag.strip('"'),
         last_modified=blob.last_modified,
         metadata=metadata_of(blob),
-        held=blob.lease.state in {"leased", "breaking"} or blob.copy.status == "pending",
+        held=blob.lease.state in {"leased", "breaking"} or blob.written_by.status == "pending",
     )

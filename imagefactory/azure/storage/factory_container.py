@@ -11,13 +11,14 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from azure.core.exceptions import AzureError
-from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import ContainerClient
 
+from imagefactory.azure.core.answers import misfit
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
 from imagefactory.azure.core.refusals import ABSENT
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs, metadata_of
+from imagefactory.azure.storage.listings import ListedBlob, listed
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.catalog import Catalog, build_catalog, companions_to_read
 from imagefactory.images.companions import VhdBlob
@@ -43,9 +44,9 @@ async def read_catalog(accounts: StorageAccounts, factory: LabFacts) -> Catalog:
     container = service.get_container_client(CONTAINER)
     vhds: list[VhdBlob] = []
     documents: dict[str, int] = {}
-    manifests: dict[str, BlobProperties] = {}
+    manifests: dict[str, ListedBlob] = {}
     try:
-        async for blob in container.list_blobs(include=["metadata", "copy"], results_per_page=5000):
+        async for blob in listed(container, f"{subject}, container '{CONTAINER}'"):
             if blob.name.lower().endswith(".vhd"):
                 vhds.append(_vhd(blob))
             elif blob.name.lower().endswith(".json"):
@@ -84,22 +85,24 @@ async def _read(container: ContainerClient, name: str, size: int, gate: asyncio.
             return from_azure(problem, subject, consequence).diagnostic
         except CloudError as problem:
             return problem.diagnostic
+        except ValueError:  # how the SDK fails if Content-Range is missing or invalid
+            return misfit(subject, f"GET {CONTAINER}/{name}", "its range is invalid").so(consequence).diagnostic
 
 
-def _with_manifest(vhd: VhdBlob, manifest: BlobProperties | None) -> VhdBlob:
+def _with_manifest(vhd: VhdBlob, manifest: ListedBlob | None) -> VhdBlob:
     """Return the VHD with its manifest's metadata; an older manifest is that of a VHD that was replaced."""
     if manifest is None or manifest.last_modified < vhd.created:
         return vhd
     return replace(vhd, manifest=metadata_of(manifest))
 
 
-def _vhd(blob: BlobProperties) -> VhdBlob:
+def _vhd(blob: ListedBlob) -> VhdBlob:
     return VhdBlob(
         name=blob.name,
         length=blob.size,
         created=blob.creation_time,
         last_modified=blob.last_modified,
         metadata=metadata_of(blob),
-        blob_type=str(getattr(blob.blob_type, "value", blob.blob_type)),
-        copy_status=blob.copy.status,
+        blob_type=blob.blob_type.value,
+        copy_status=blob.written_by.status,
     )

@@ -7,7 +7,7 @@ the account's own: no client here follows a redirect. Does not decide which way 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient, ExponentialRet
 
 from imagefactory.aio.once import Once
 from imagefactory.aio.renewing import Lasting, Renewing, lasting
+from imagefactory.azure.core.answers import SDK_FAILURES, Answer, misfit
 from imagefactory.azure.core.clouds import LOOPBACK
 from imagefactory.azure.core.errors import cloud_error, consequence, from_azure
 from imagefactory.azure.core.refusals import remedy
@@ -48,7 +49,18 @@ RANGE_SAS_LIFE = timedelta(hours=1)
 CLOCK_SKEW = timedelta(minutes=15)
 """How far back the life of a SAS starts (Azure's advice for clocks that differ)."""
 
+_KEY_PARTS = ("value", "signed_oid", "signed_tid", "signed_start", "signed_expiry", "signed_service", "signed_version")
+"""Of a user delegation key: all that a SAS is made from (REST API, "Get User Delegation Key")."""
+
 CLOSED = "its blobs cannot be read or written"
+
+
+class _Key(Answer):
+    value: str
+
+
+class _Keys(Answer):
+    keys: list[_Key]
 
 
 def account_name(account_id: str) -> str:
@@ -63,11 +75,27 @@ def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
     return container, blob
 
 
-def primary_endpoint(resource: Mapping[str, Any]) -> str:
-    """Return the blob endpoint of a storage account as the resource manager shows it; empty: it does not."""
-    properties = resource.get("properties")
-    endpoints = properties.get("primaryEndpoints") if isinstance(properties, Mapping) else None
-    return str(endpoints.get("blob") or "") if isinstance(endpoints, Mapping) else ""
+class _Endpoints(Answer):
+    blob: str | None = None
+
+
+class _AccountProperties(Answer):
+    is_hns_enabled: bool | None = None
+    allowed_copy_scope: str | None = None
+    primary_endpoints: _Endpoints | None = None
+
+
+class Account(Answer):
+    """A storage account as the resource manager shows it."""
+
+    kind: str | None = None
+    properties: _AccountProperties | None = None
+
+    @property
+    def blob_endpoint(self) -> str:
+        """Its blob endpoint; empty: it is not shown."""
+        endpoints = self.properties and self.properties.primary_endpoints
+        return (endpoints and endpoints.blob) or ""
 
 
 class Opener(ABC):
@@ -233,8 +261,8 @@ class AccountOpener(Opener):
 
         async def ask() -> str:
             with consequence(CLOSED):
-                found = await self._arm.get(blob.account_id, API_VERSION, subject=f"storage account '{name}'")
-            return primary_endpoint(found or {})
+                found = await self._arm.get(blob.account_id, API_VERSION, Account, subject=f"storage account '{name}'")
+            return found.blob_endpoint if found else ""
 
         self.learn(blob.account_id, await self._asked.get(key, ask))
 
@@ -288,14 +316,19 @@ class Identity(AccountOpener):
     async def _delegation(self, account_id: str) -> Lasting[UserDelegationKey]:
         """Return the key of this identity that signs SAS for an account; it is renewed after half of its life."""
         service, now = await self.service(account_id), datetime.now(timezone.utc)
+        name, fact = account_name(account_id), "the service cannot be given access to its blobs"
+        subject = f"storage account '{name}'"
         try:
             key = await service.get_user_delegation_key(
                 now - CLOCK_SKEW, now + COPY_SAS_LIFE, retry_on_methods=frozenset({"POST"})
             )
+            complete = all(isinstance(getattr(key, part), str) for part in _KEY_PARTS)
         except AzureError as error:
-            name = account_name(account_id)
-            fact = "the service cannot be given access to its blobs"
-            raise from_azure(error, f"storage account '{name}'", fact, account=name) from error
+            raise from_azure(error, subject, fact, account=name) from error
+        except SDK_FAILURES:
+            complete = False
+        if not complete:
+            raise misfit(subject, "POST /?comp=userdelegationkey", "a part of the key is missing").so(fact)
         return Lasting(key, (now + COPY_SAS_LIFE / 2).timestamp(), (now + COPY_SAS_LIFE).timestamp())
 
 
@@ -340,11 +373,10 @@ class AccountKey(AccountOpener):
     async def _request_key(self, account_id: str) -> str:
         subject = f"storage account '{account_name(account_id)}'"
         with consequence(CLOSED):
-            answer = await self._arm.post(f"{account_id}/listKeys", API_VERSION, subject=subject)
-            try:
-                return str(answer["keys"][0]["value"])
-            except (KeyError, IndexError, TypeError):
-                raise cloud_error(subject, "Azure returned no key for it") from None
+            found = await self._arm.post(f"{account_id}/listKeys", API_VERSION, _Keys, subject=subject)
+            if not found.keys:
+                raise cloud_error(subject, "Azure returned no key for it")
+            return found.keys[0].value
 
 
 def _blob_sas(account: str, container: str, blob: str, **given: Any) -> str:
