@@ -9,12 +9,12 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError
 from azure.storage.blob.aio import BlobClient
 
-from imagefactory.azure.core.answers import misfit
 from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure
 from imagefactory.azure.core.refusals import ABSENT, CHANGED, HELD, PENDING
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.listings import ListedBlob, listed
 from imagefactory.azure.storage.openers import account_name
+from imagefactory.azure.storage.properties import read_properties
 from imagefactory.observed.factory_blobs import StoredBlob
 
 _KEPT = "it is not deleted"
@@ -90,10 +90,7 @@ async def _etag(accounts: StorageAccounts, blob: StoredBlob) -> str | None:
     """Return the ETag that a blob has now; None if it does not exist."""
     client = await _client(accounts, blob)
     try:
-        etag: object = (await client.get_blob_properties()).etag
-        if not isinstance(etag, str):
-            raise misfit(_subject(blob), f"HEAD {blob.container}/{blob.name}", '"ETag" is missing')
-        return etag.strip('"')
+        return (await read_properties(client)).etag.strip('"')
     except AzureError as error:
         if error_code(error) in ABSENT:
             return None

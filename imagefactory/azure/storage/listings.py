@@ -20,19 +20,21 @@ from imagefactory.azure.core.answers import SDK_FAILURES, fitted, misfit
 _PER_PAGE = 5000
 
 
-class _FromSdk(BaseModel):
+class FromSdk(BaseModel):
+    """Base of the models of values that the SDK returns."""
+
     model_config = ConfigDict(from_attributes=True, strict=True, frozen=True, arbitrary_types_allowed=True)
 
 
-class _Lease(_FromSdk):
+class _Lease(FromSdk):
     state: str
 
 
-class _Copy(_FromSdk):
+class _Copy(FromSdk):
     status: str | None
 
 
-class ListedBlob(_FromSdk):
+class ListedBlob(FromSdk):
     """A blob in a listing; what each has is documented in "List Blobs" of the Blob service's REST API."""
 
     name: str

@@ -13,6 +13,7 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 from azure.core.rest import HttpRequest
+from azure.storage.blob import BlobType
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory.aio.once import Once
@@ -20,6 +21,7 @@ from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, 
 from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, NOT_PENDING, PENDING, SOURCE_REFUSED
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
+from imagefactory.azure.storage.properties import read_properties
 from imagefactory.images.ranges import PAGE_BYTES, Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
@@ -46,17 +48,16 @@ class PageBlobs:
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
         """Return the blob's facts; None if blob, container or storage account is missing."""
         try:
-            client = await self._client(blob)
-            found = await client.get_blob_properties()
+            found = await read_properties(await self._client(blob))
         except (AzureError, CloudError) as error:
             if await self._is_absent(error, blob):
                 return None
             raise _refused(error, blob, "cannot determine whether it exists") from error
-        copy = found.copy
+        copy = found.written_by
         done, _, total = (copy.progress or "0/0").partition("/")
         return BlobFacts(
             length=found.size,
-            is_page_blob=getattr(found.blob_type, "value", found.blob_type) == "PageBlob",
+            is_page_blob=found.blob_type is BlobType.PAGEBLOB,
             created=found.creation_time or _UNKNOWN,
             etag=found.etag,
             metadata=dict(found.metadata or {}),
@@ -354,5 +355,5 @@ def _condition(overwrite_etag: str | None) -> dict[str, Any]:
 
 def _refused(error: AzureError | CloudError, blob: BlobRef, consequence: str) -> CloudError:
     if isinstance(error, CloudError):
-        return error
+        return error if error.diagnostic.consequence else error.so(consequence)
     return from_azure(error, blob.name, consequence, account=blob.account_id)

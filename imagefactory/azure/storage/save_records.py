@@ -26,6 +26,7 @@ from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
 from imagefactory.azure.storage.factory_container import CONTAINER
+from imagefactory.azure.storage.properties import read_properties
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.observed.arm_ids import DISK, STORAGE_ACCOUNT
 from imagefactory.observed.factory_blobs import NAME, RECORD, StoredBlob
@@ -163,7 +164,7 @@ class SaveRecords:
         renewing = asyncio.ensure_future(renew())
         held: Hold | None = None
         try:
-            about = await client.get_blob_properties(lease=lease)
+            about = await read_properties(client, lease=lease)
             held = Hold(guid, client, lease, about.metadata or {}, self._account_id)
             yield held
         except AzureError as error:
@@ -192,7 +193,7 @@ class SaveRecords:
             if error_code(error) not in EXISTS:
                 raise _refused(error, client, _NOT_RESERVED) from error
         try:
-            about = await client.get_blob_properties()
+            about = await read_properties(client)
         except AzureError as error:
             if error_code(error) == "BlobNotFound":
                 return await self.reserve(name, guid)
@@ -203,7 +204,7 @@ class SaveRecords:
         """End the reservation of a name by a save; that of another save is kept. Raises `CloudError`."""
         client = (await self._container()).get_blob_client(name + NAME)
         try:
-            about = await client.get_blob_properties()
+            about = await read_properties(client)
             if (about.metadata or {}).get("guid") == guid:
                 await client.delete_blob(etag=about.etag, match_condition=MatchConditions.IfNotModified)
         except AzureError as error:
