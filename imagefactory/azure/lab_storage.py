@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.storage.account_openers import API_VERSION, Account
 from imagefactory.azure.storage.accounts import StorageAccounts
-from imagefactory.azure.storage.openers import API_VERSION, Account
 from imagefactory.diagnostics import Diagnostic, Severity, error
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.observed.storage_accounts import AccountFacts

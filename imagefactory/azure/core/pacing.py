@@ -3,7 +3,8 @@
 Azure throttles by subscription, identity and kind of operation, with buckets of 250 reads (25 more each second), 200
 writes and 200 deletions (10 more each second); a request before Retry-After is over is rejected again
 (learn.microsoft.com, "Understand how Azure Resource Manager throttles requests"). So all requests of a subscription and
-kind wait together, and those that were rejected go first. A rejected request was not processed, whatever its method.
+kind wait together, and those that were rejected keep their places. A rejected request was not processed, whatever
+its method.
 """
 
 from __future__ import annotations

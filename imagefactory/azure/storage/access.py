@@ -1,6 +1,6 @@
 """What a request needs to read or write a blob, and the policy that adds a token to the requests of the SDK's clients.
 
-Does not create tokens or SAS: `openers` does.
+Does not create tokens or SAS: `account_openers` does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Storage accounts by their ARM id, as one run uses them: each opened in the way that the run has for it.
 
 `aad`: the run's own identity, by bearer token. `key`: the account's key. A managed disk that was lent: its SAS URL.
-`openers` has the three ways; this module only chooses.
+`account_openers` and `openers` have the three ways; this module only chooses.
 """
 
 from __future__ import annotations
@@ -16,16 +16,8 @@ from imagefactory.azure.core.answers import Answer
 from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.access import Access
-from imagefactory.azure.storage.openers import (
-    API_VERSION,
-    CLOSED,
-    AccountKey,
-    AccountOpener,
-    Identity,
-    Lent,
-    Opener,
-    account_name,
-)
+from imagefactory.azure.storage.account_openers import API_VERSION, AccountKey, AccountOpener, Identity
+from imagefactory.azure.storage.openers import CLOSED, Lent, Opener, account_name
 from imagefactory.observed.blobs import BlobRef
 
 REST_VERSION = "2021-08-06"

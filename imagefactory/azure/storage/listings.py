@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from azure.core.exceptions import DecodeError
 from azure.storage.blob import BlobType
@@ -34,12 +34,16 @@ class _Copy(FromSdk):
     status: str | None
 
 
+Size = Annotated[int, Field(ge=0, lt=2**63)]
+"""Bytes: Content-Length, a number of 64 bits."""
+
+
 class ListedBlob(FromSdk):
     """A blob in a listing; what each has is documented in "List Blobs" of the Blob service's REST API."""
 
     name: str
     container: str
-    size: int
+    size: Size
     etag: str
     last_modified: datetime
     creation_time: datetime

@@ -13,7 +13,7 @@ from azure.storage.blob.aio import BlobClient
 from pydantic import Field
 
 from imagefactory.azure.core.answers import SDK_FAILURES, fitted, misfit
-from imagefactory.azure.storage.listings import FromSdk
+from imagefactory.azure.storage.listings import FromSdk, Size
 
 
 class _Copy(FromSdk):
@@ -26,7 +26,7 @@ class _Copy(FromSdk):
 class BlobHead(FromSdk):
     """What "Get Blob Properties" of the Blob service's REST API returns; a disk has fewer properties."""
 
-    size: int
+    size: Size
     etag: str
     creation_time: datetime | None
     metadata: dict[str, str] | None
