@@ -288,12 +288,13 @@ def _resident() -> int:
 
 def run_ranges(sandbox: Sandbox, *, small: bool) -> list[dict[str, Any]]:
     """Run all measurements; return a table row for each. With `small`, sizes are too small to measure speed."""
-    scale, rounds, seconds = (1, 1, 0.5) if small else (8, 5, 8.0)
+    scale, rounds, seconds, account_mib = (1, 1, 0.1, 60.0) if small else (8, 5, 8.0, 300.0)
     blobs, copies = ((1, 2), (1,)) if small else ((1, 20, 200), (1, 100, 1000))
     rows: list[dict[str, Any]] = []
     rows += [{"measured": "least", **asdict(each)} for each in asyncio.run(measure_least(sandbox, scale))]
     rows += [
-        {"measured": "limit", **asdict(each)} for each in asyncio.run(measure_limits(sandbox, blobs, seconds, 300.0))
+        {"measured": "limit", **asdict(each)}
+        for each in asyncio.run(measure_limits(sandbox, blobs, seconds, account_mib))
     ]
     rows.append({"measured": "service", **asyncio.run(measure_against_service(sandbox, rounds, scale))})
     rows.append({"measured": "cpu per GiB", **asdict(asyncio.run(measure_cost(sandbox, rounds, scale)))})

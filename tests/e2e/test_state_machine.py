@@ -278,7 +278,7 @@ class Machine:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.randomized(seeds=(0, 2, 9, 25), steps=7)
+@pytest.mark.randomized(seeds=(2, 9), steps=7)
 def test_any_sequence_of_changes_and_faults_keeps_the_stack_sound_and_ends_at_the_plan(
     world: World, seed: int, steps: int
 ) -> None:
