@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ from imagefactory.azure.virtual_machines import delete_vm, factory_vms
 from imagefactory.configuration.labs_file import LabKey
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
+from tests.azure.entered import entered
 from tests.azure.mutations import bent_bodies
 from tests.azure.storage_world import Token
 from tests.azure.test_labs import ACCOUNT, image, lab
@@ -184,23 +186,18 @@ def stand_in() -> Iterator[StandIn]:
     loop = asyncio.new_event_loop()
     found = StandIn(loop)
 
-    async def live(ready: asyncio.Event, end: asyncio.Event) -> None:
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[None]:
         async with serving(found.answer) as found.url:
             cloud = Cloud(None, found.url, f"{found.url}/{{account}}")
             async with ResourceManager(cloud, Token()) as found.arm:
-                ready.set()
-                await end.wait()
+                yield
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resource_manager, "POLL_SECONDS", 0.0)
         patch.setattr(AsyncRetryPolicy, "get_backoff_time", lambda *_: 0.0)
-        ready, end = asyncio.Event(), asyncio.Event()
-        task = loop.create_task(live(ready, end))
-        loop.run_until_complete(ready.wait())
-        yield found
-        end.set()
-        loop.run_until_complete(task)
-    loop.close()
+        with entered(loop, connected()):
+            yield found
 
 
 def same(value: Any, valid: Any) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
@@ -25,6 +26,7 @@ from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import LabFacts
+from tests.azure.entered import entered
 from tests.azure.mutations import BODIES
 from tests.azure.storage_world import Token
 from tests.azure.test_labs import ACCOUNT
@@ -88,22 +90,17 @@ def stand_in() -> Iterator[StandIn]:
     loop = asyncio.new_event_loop()
     found = StandIn(loop, [])
 
-    async def live(ready: asyncio.Event, end: asyncio.Event) -> None:
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[None]:
         async with (
             serving(found.answer) as found.url,
             ResourceManager(Cloud(None, found.url, f"{found.url}/{{account}}"), Token()) as arm,
             StorageAccounts(arm) as found.accounts,
         ):
-            ready.set()
-            await end.wait()
+            yield
 
-    ready, end = asyncio.Event(), asyncio.Event()
-    task = loop.create_task(live(ready, end))
-    loop.run_until_complete(ready.wait())
-    yield found
-    end.set()
-    loop.run_until_complete(task)
-    loop.close()
+    with entered(loop, connected()):
+        yield found
 
 
 @st.composite
