@@ -26,7 +26,7 @@ async def main() -> None:
         raise stopped_by(error.diagnostics) from None
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.done)
+    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.recorded)
     log(plan.warnings)
     for line in plan.notes():
         pulumi.log.info(line)

@@ -18,7 +18,9 @@ import pulumi
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from imagefactory.configuration.pydantic_findings import finding_fact
+from imagefactory.images import tags as image_tags
 from imagefactory.plain_text import printable, redacted
+from imagefactory.planning.planned_images import Recorded
 
 COPY, CUSTOM_IMAGE, RELEASE = (
     "vhdcopy:index:VhdCopy",
@@ -68,10 +70,9 @@ class StackState:
         return frozenset(name for name, chain in self.chains.items() if CUSTOM_IMAGE in chain)
 
     @property
-    def done(self) -> dict[str, str]:
-        """File name of the factory's VHD by name of each chain that has all its resources."""
-        whole = ((name, chain) for name, chain in self.chains.items() if chain.keys() >= {COPY, CUSTOM_IMAGE, RELEASE})
-        return {name: str(chain[COPY].get("sourceUrl")).rpartition("/")[2] for name, chain in whole}
+    def recorded(self) -> dict[str, Recorded]:
+        """What the plan needs to know of each of `images`."""
+        return {name: _recorded(self.chains[name]) for name in self.images}
 
     def of_lab(self, label: str) -> list[str]:
         """Return the names of the images of a lab, without its label."""
@@ -97,6 +98,13 @@ class StackState:
                         raise _unread(f"the export of the stack is not valid: {name} has no {key}", _REMEDY)
                 chains.setdefault(name, {})[resource.type] = inputs
         return StackState(chains)
+
+
+def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
+    whole = chain.keys() >= {COPY, CUSTOM_IMAGE, RELEASE}
+    tags = chain[CUSTOM_IMAGE].get("tags")
+    attempt = image_tags.read(tags if isinstance(tags, dict) else None).attempt
+    return Recorded(attempt, str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None)
 
 
 def state_of(export: bytes) -> StackState:

@@ -22,7 +22,7 @@ from imagefactory.plain_text import printable
 from imagefactory.planning.account_rules import account_findings
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
-from imagefactory.planning.planned_images import LabPlan, PlannedImage
+from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded
 from imagefactory.planning.retention import retained
 from imagefactory.planning.retirement import Successors
 
@@ -99,13 +99,13 @@ def build_plan(
     labs: Mapping[LabKey, LabFacts | Diagnostic],
     policy: Policy,
     owned: Set[str] = frozenset(),
-    done: Mapping[str, str] | None = None,
+    recorded: Mapping[str, Recorded] | None = None,
 ) -> Plan:
     """Decide what each lab must contain. The result does not depend on the order of the inputs.
 
     `labs` has a value for each lab of the configuration: its facts, or why it could not be read. `owned` names the
     images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
-    `done` gives the VHD of each of them whose copy, image and release are all in the state.
+    `recorded` has what the state tells of each of them.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
@@ -116,7 +116,7 @@ def build_plan(
     _check_pins(policy, offered, catalog, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     names = {name.lower(): name.rpartition("/")[2] for name in owned}
-    done = {name.lower(): vhd for name, vhd in (done or {}).items()}
+    recorded = {name.lower(): each for name, each in (recorded or {}).items()}
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
     for lab in targets:
@@ -134,7 +134,7 @@ def build_plan(
                 found.omit(image, "the lab could not be read or cannot get images", lab.label)
             unread.append(lab)
             continue
-        plans.append(_lab_plan(lab, facts, wanted, names, done, factory, policy, found))
+        plans.append(_lab_plan(lab, facts, wanted, names, recorded, factory, policy, found))
     for image in offered:
         if any(lab.takes(image.image_path) for lab in targets):
             found.warnings += _reservations(image)
@@ -210,12 +210,12 @@ def _lab_plan(
     facts: LabFacts,
     wanted: Iterable[FactoryImage],
     names: Mapping[str, str],
-    done: Mapping[str, str],
+    recorded: Mapping[str, Recorded],
     factory: LabFacts,
     policy: Policy,
     found: _Findings,
 ) -> LabPlan:
-    """Return what a lab must contain; `names` and `done` are of the state, by `<label>/<name>` in lower case.
+    """Return what a lab must contain; `names` and `recorded` are of the state, by `<label>/<name>` in lower case.
 
     With `crossRegion: refuse`, a lab in another region keeps its images and gets no new ones.
     """
@@ -230,8 +230,10 @@ def _lab_plan(
         else:
             # Azure and the state may have a name in different case; another name would be another resource.
             key = f"{lab.label}/{place.name}".lower()
-            tags = image_tags.write(image, place.attempt)
-            is_done = done.get(key) == image.vhd_name
+            before = recorded.get(key, Recorded(attempt=1))
+            attempt = place.attempt and max(place.attempt, before.attempt + 1)
+            tags = image_tags.write(image, attempt)
+            is_done = before.vhd_name == image.vhd_name
             planned = PlannedImage(image, names.get(key, place.name), place.image_id, place.standing, tags, is_done)
             if refuses and not place.standing:
                 refused.append(planned)
@@ -259,7 +261,7 @@ def _place(lab: TargetLab, facts: LabFacts, image: FactoryImage) -> tuple[_Place
     if existing := _made_from(facts, image):
         if existing.usable:
             return _Place(existing.name, existing.id, standing=True), None
-        # The engine creates it again because a tag differs; after a refresh it would otherwise find no difference.
+        # The engine creates it again because a tag differs, from the state's as well: Azure may have an older one.
         remedy = "Delete it in the lab if the run fails with 'already existing'"
         subject, fact = f"custom image {existing.name} of lab {lab.label}", f"is in state {existing.state}"
         again = warning(subject, fact, "it is created again", remedy)

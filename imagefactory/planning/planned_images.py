@@ -49,6 +49,16 @@ class PlannedImage:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """A custom image as the stack's state has it."""
+
+    attempt: int
+    """Its tag Attempt, as of `ImageTags`: that of the last try, also if Azure never stored it."""
+    vhd_name: str | None = None
+    """File name of the factory's VHD; None: its copy, image and release are not all in the state."""
+
+
+@dataclass(frozen=True)
 class Retained:
     """A custom image that is in the state but not in the plan, and is kept for now."""
 

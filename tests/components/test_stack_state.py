@@ -43,14 +43,14 @@ UNREAD = r"^state: cannot read which images the stack contains; nothing is decla
 def test_an_export_out_of_shape_is_the_same_state_or_an_error(data: st.DataObject) -> None:
     """Never another exception, never fewer images; inputs that nothing depends on may be missing."""
     valid = state_of(json.dumps(EXPORT).encode())
-    assert len(valid.images) == len(valid.done) == 2
+    assert len(valid.images) == len(valid.recorded) == 2
     body = data.draw(bent_bodies(EXPORT, {"deployment", "resources"}))
     try:
         found = state_of(body)
     except pulumi.RunError as error:
         assert str(error).startswith("state: cannot read which images the stack contains; nothing is declared")
     else:
-        assert (found.images, found.done) == (valid.images, valid.done)
+        assert (found.images, found.recorded) == (valid.images, valid.recorded)
 
 
 @pytest.mark.parametrize("export", [b'{"version": 3}', b'{"version": 3, "deployment": {"manifest": {}}}'])

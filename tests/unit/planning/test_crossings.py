@@ -13,20 +13,26 @@ from imagefactory.configuration.stack_settings import CrossRegion, Policy
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.crossings import GIB, crossings, with_relays
 from imagefactory.planning.plan import Plan, build_plan
-from imagefactory.planning.planned_images import LabPlan, PlannedImage
+from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded
 from tests.unit.builders import catalog, configuration, facts, image, lab, standing
 
 FACTORY = facts("factory", region="westeurope")
 
 
 def plan_of(
-    labs: dict[str, LabFacts], cross_region: CrossRegion = "relay", done: Mapping[str, str] | None = None
+    labs: dict[str, LabFacts], cross_region: CrossRegion = "relay", recorded: Mapping[str, Recorded] | None = None
 ) -> Plan:
     """The plan of a factory with one image, which all labs get."""
     targets = [lab(name) for name in labs]
     known = {target.key: labs[target.name] for target in targets}
     return build_plan(
-        configuration(*targets), catalog(image()), FACTORY, known, Policy(cross_region=cross_region), frozenset(), done
+        configuration(*targets),
+        catalog(image()),
+        FACTORY,
+        known,
+        Policy(cross_region=cross_region),
+        frozenset(),
+        recorded,
     )
 
 
@@ -99,11 +105,12 @@ def test_a_lab_that_the_state_calls_done_is_no_relay() -> None:
     """Without a refresh nothing is copied for it, although its image is missing, so no release of its own would remove
     what others stage in its account. A VHD that the state does not know yet is copied."""
     labs = {name: in_region(name, "eastus") for name in "abc"}
-    done = {f"{lab('a').label}/{image().name}".upper(): image().vhd_name}
-    plan = plan_of(labs, done=done)
+    key = f"{lab('a').label}/{image().name}".upper()
+    plan = plan_of(labs, recorded={key: Recorded(1, image().vhd_name)})
     assert relays(plan) == {"a": None, "b": ("/accounts/b", 1), "c": ("/accounts/b", 1)}
     assert plan.crossings[0].labs == 2
-    assert relays(plan_of(labs, done=dict.fromkeys(done, "older.vhd"))) == dict.fromkeys("abc", ("/accounts/a", 2))
+    older = plan_of(labs, recorded={key: Recorded(1, "older.vhd")})
+    assert relays(older) == dict.fromkeys("abc", ("/accounts/a", 2))
 
 
 def test_direct_copies_are_made_once_per_account() -> None:

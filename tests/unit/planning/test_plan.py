@@ -19,7 +19,7 @@ from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.plan import Plan, build_plan
-from imagefactory.planning.planned_images import PlannedImage
+from imagefactory.planning.planned_images import PlannedImage, Recorded
 from tests.unit.builders import catalog, configuration, facts, image, lab, paths, standing
 
 UNREADABLE = error("lab team", "403", "", "grant")
@@ -53,6 +53,17 @@ def decided(plan: Plan) -> Plan:
 def texts(diagnostics: tuple[Diagnostic, ...]) -> str:
     """All diagnostics as one string."""
     return "\n".join(diagnostic.text() for diagnostic in diagnostics)
+
+
+@given(st.integers(1, 5), st.integers(1, 5))
+def test_a_failed_image_gets_a_tag_that_neither_the_lab_nor_the_state_has(there: int, before: int) -> None:
+    """Else the engine would find no difference: Azure may have an older tag than the state, or a newer one."""
+    target, failed = lab(), standing(state="Failed", attempt=there)
+    labs = {target.key: facts("team", failed)}
+    name = f"{target.label}/{failed.name}"
+    recorded = {name: Recorded(before)}
+    arguments = configuration(target), catalog(image()), facts("factory"), labs, Policy(), {name}, recorded
+    assert int(only(build_plan(*arguments)).tags["Attempt"]) > max(there, before)
 
 
 def test_a_lab_gets_what_its_selectors_match() -> None:
