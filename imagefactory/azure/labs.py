@@ -8,8 +8,9 @@ invalid image makes its whole lab unread. Does not say what follows from it: tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from imagefactory.azure.core.answers import Answer, Tags, fitted, label, misfit
@@ -84,6 +85,24 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
         fact = CUSTOM_IMAGE.fact(f"the id in the response to GET {image_id},", found.id)
         raise cloud_error(subject, f"{fact} of that name", remedy=NO_ID_REMEDY)
     return _image(own, found)
+
+
+async def settled_image(
+    arm: ResourceManager,
+    image_id: str,
+    delay: Callable[[float], float],
+    waits: Callable[[StandingImage], None] = lambda _: None,
+) -> StandingImage | None:
+    """Return the custom image at an ARM id once Azure has no operation in progress on it, or None.
+
+    `delay` gives the seconds to the next request from those since the first; `waits` is called before each wait.
+    Raises `CloudError`.
+    """
+    began = monotonic()
+    while (image := await find_image(arm, image_id)) and image.in_progress:
+        waits(image)
+        await asyncio.sleep(delay(monotonic() - began))
+    return image
 
 
 async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, Any]] | Diagnostic:

@@ -7,7 +7,6 @@ cannot be read is a `CloudError`, because nothing can be planned without it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,7 @@ from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.lab_storage import learn_endpoints, with_accounts
-from imagefactory.azure.labs import find_image, lab_facts
+from imagefactory.azure.labs import lab_facts, settled_image
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
 from imagefactory.azure.storage.page_blobs import PageBlobs
@@ -89,11 +88,7 @@ async def read_facts(
 async def wait_for_operation(settings: Settings, image_id: str) -> None:
     """Wait until Azure has no operation in progress on a custom image, by ARM id. Raises `ImageFactoryError`."""
     async with connect(settings) as (arm, _):
-        while True:
-            image = await find_image(arm, image_id)
-            if image is None or not image.in_progress:
-                return
-            await asyncio.sleep(POLL_SECONDS)
+        await settled_image(arm, image_id, lambda _: POLL_SECONDS)
 
 
 async def read_labs(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -165,20 +164,26 @@ def _serves(image: StandingImage, request: CopyRequest) -> bool:
     return image.state == "Succeeded" and image.holds(request.source.file_name, image.name)
 
 
+_UNKNOWN_IMAGE = "cannot determine whether it exists"
+
+
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
     """Return the custom image with an ARM id, or None. Raises `CloudError`."""
     # Imported here because the module loads the Azure SDK, which a preview does not need.
     from imagefactory.azure import labs
     from imagefactory.azure.core.errors import consequence
 
-    with consequence("cannot determine whether it exists"):
+    with consequence(_UNKNOWN_IMAGE):
         return await labs.find_image(arm, image_id)
 
 
 async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:
     """Return the custom image once the service has finished working on it, or None. Raises `CloudError`."""
-    began = monotonic()
-    while (image := await find_image(arm, image_id)) and image.in_progress:
+    from imagefactory.azure import labs
+    from imagefactory.azure.core.errors import consequence
+
+    def say(image: StandingImage) -> None:
         row.say(f"waiting for custom image '{image.name}', which is {image.state.lower()}")
-        await asyncio.sleep(poll_delay(monotonic() - began))
-    return image
+
+    with consequence(_UNKNOWN_IMAGE):
+        return await labs.settled_image(arm, image_id, poll_delay, say)
