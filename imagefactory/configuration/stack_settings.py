@@ -143,7 +143,7 @@ class Policy(_Section):
             examples=[{"Win2016/Datacenter.json": "Win2016_Datacenter-Jun-26-2026"}],
         ),
     ] = {}  # noqa: RUF012 - pydantic copies a default
-    """Image paths of which labs contain only one image, by its name, even if there are newer ones."""
+    """The one image that labs contain of an image path, by its name, even if there are newer ones."""
 
 
 class CopySettings(_Section):

@@ -54,7 +54,7 @@ class Totals:
         self.began = monotonic() if self.began is None else self.began
 
     def end(self, length: int, copied: int, kept: int) -> None:
-        """Note a finished copy of a VHD of `length` bytes: `copied` have data, of which `kept` are from before."""
+        """Note a finished copy of a VHD of `length` bytes: `copied` have data, and `kept` of those are from before."""
         self.copies += 1
         self.kept += kept
         self.empty += length - copied

@@ -231,7 +231,7 @@ def _os_type(vm: FactoryVm, disk: ManagedDisk) -> Literal["Windows", "Linux"]:
 
 
 def _check_readable(vm: FactoryVm, disk: ManagedDisk) -> None:
-    """Raise `_Unfit` for a disk that Azure would not let the storage service read, or of which no VM could be created.
+    """Raise `_Unfit` for a disk that the storage service may not read, or from which no VM could be created.
 
     Put Page From URL can pass on a SAS of a disk, but no token for disks, and reads it over the public network (Azure's
     documentation of disk exports: "Secure downloads and uploads with Microsoft Entra ID", "Restrict import/export

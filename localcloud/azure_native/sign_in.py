@@ -1,6 +1,6 @@
 """How the stand-in gets its tokens: by the variables that the genuine plugin reads, in its order.
 
-Supports OpenID Connect and the managed identity, of which the embedded cloud has endpoints; the managed identity also
+Supports OpenID Connect and the managed identity, which have endpoints in the embedded cloud; the managed identity also
 stands in for the Azure CLI, to which the genuine plugin turns if no method is selected. As in the genuine plugin
 (`auth_azidentity.go`), flags count only if they are `true`, and a request for an identity token only by the names of
 GitHub Actions. Does not cache tokens: `ArmClient` does.

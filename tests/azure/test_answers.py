@@ -1,6 +1,6 @@
 """Responses of the resource manager out of shape: each reader returns the same value, or an error names the request.
 
-A stand-in server returns valid responses, of which one is bent (`mutations`).
+A stand-in server returns valid responses, except one that is bent (`mutations`).
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ KNOWN = "its compute VM does not exist"
 
 @dataclass
 class StandIn:
-    """A resource manager with valid responses, of which one can be replaced."""
+    """A resource manager with valid responses; each can be replaced."""
 
     loop: asyncio.AbstractEventLoop
     bent: dict[str, bytes] = field(default_factory=dict)

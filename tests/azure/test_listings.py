@@ -1,6 +1,6 @@
 """Listings of the storage service out of shape: the same blobs, or an error that names the request.
 
-A stand-in server returns a valid listing of two pages, of which one is bent.
+A stand-in server returns a valid listing of two pages, one of them bent.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class PageBlobs:
         """Create an empty page blob of `length` bytes, with `generation` as its sequence number.
 
         It replaces the blob with `overwrite_etag`, if that is given. Returns False if another blob exists there.
-        Creates the container if it is missing, also while it is being deleted: `notice` is told of the wait.
+        Creates the container if it is missing, also while it is being deleted; shows the wait by `notice`.
         """
         create = partial(self._create, blob, length, metadata, generation, overwrite_etag)
         return await once_it_exists(create, _container_of(blob), notice)

@@ -134,7 +134,7 @@ class SaveRecords:
     ) -> AsyncIterator[Hold]:
         """Hold the lease on the record of a save; wait up to `patience` seconds for another run's lease.
 
-        Creates the container if it is missing, also while it is being deleted: `notice` is told of the wait.
+        Creates the container if it is missing, also while it is being deleted; shows the wait by `notice`.
 
         Raises `SaveHeld` if another run still holds it then, and `CloudError`. Within the block `SaveLost` is raised if
         the lease could not be renewed in time.
