@@ -6,14 +6,14 @@ import os
 import pulumi
 from pulumi.runtime import config
 
-from components.distribution import distribute, fail, log, stopped_by
+from components.distribution import current_stack, distribute, fail, log, stopped_by
 from components.lab_images import VhdSource
-from components.stack_state import read_stack_state
 from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.planning.plan import build_plan
+from imagefactory.state.pulumi_command import read_state
 
 
 async def main() -> None:
@@ -21,7 +21,7 @@ async def main() -> None:
     try:
         settings = parse_settings(config.CONFIG.get(), os.environ)
         configuration = load_configuration(settings.configuration, settings.labs)
-        facts, state = await asyncio.gather(gather_facts(settings, configuration), read_stack_state())
+        facts, state = await asyncio.gather(gather_facts(settings, configuration), read_state(current_stack()))
     except ConfigurationError as error:
         raise stopped_by(error.diagnostics) from None
     except ImageFactoryError as error:

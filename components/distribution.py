@@ -15,12 +15,12 @@ import pulumi
 import pulumi_azure_native as azure_native
 
 from components.lab_images import LabImages, VhdSource
-from components.stack_state import StackState
 from components.staged_vhd import PlanFailures, VhdCopyProvider
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.planning.plan import Plan
+from imagefactory.state.stack_state import StackState
 
 STACK_FRAMES = 7
 """Frames of a declaration's Python stack that the SDK reads: its own, and at least one of the program."""
@@ -69,6 +69,11 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
         tuple(resource for lab in labs.values() for resource in lab.declared),
         copier,
     )
+
+
+def current_stack() -> str:
+    """Return the stack of this run: `organization/project/stack`."""
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 def log(diagnostics: Iterable[Diagnostic]) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import devtestlab
 
-from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import wait_for_operation
@@ -25,6 +24,7 @@ from imagefactory.images.tags import DIGEST_TAG
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.planned_images import LabPlan, PlannedImage
+from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 
 NOT_COMPARED = [
     "author",

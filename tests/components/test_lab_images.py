@@ -13,7 +13,6 @@ from pulumi.runtime import mocks, rpc
 
 from components.distribution import distribute
 from components.lab_images import NOT_COMPARED, VhdSource
-from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.stack_settings import CopySettings, FactoryLab, Settings
@@ -23,6 +22,7 @@ from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.plan import Plan
 from imagefactory.planning.planned_images import LabPlan, PlannedImage, Relay, Retained
+from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
 SOURCE = VhdSource("https://factory.blob.core.windows.net/imagefactoryvhds", "/subscriptions/s/factory")

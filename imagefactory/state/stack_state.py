@@ -1,23 +1,20 @@
-"""Reads the stack's own state: the resources of each image, by resource name.
+"""The resources of each image in the state of a stack, by resource name.
 
-The program imports only images that are not in the state: an import option whose id differs from the id in the state,
-even in case, makes the engine delete the existing image (docs/adr/0009). It declares kept images with the inputs that
-the state has (docs/adr/0015). A program cannot read its state through the engine, so this module runs the CLI.
+The program declares only images that are in the state, and kept images with the inputs that the state has
+(docs/adr/0015, 0019). Parses what `pulumi stack export` prints; does not run it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pulumi
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from imagefactory.configuration.pydantic_findings import finding_fact
+from imagefactory.errors import ImageFactoryError
 from imagefactory.images import tags as image_tags
 from imagefactory.plain_text import printable, redacted
 from imagefactory.planning.planned_images import Recorded
@@ -27,6 +24,10 @@ COPY, CUSTOM_IMAGE, RELEASE = (
     "azure-native:devtestlab:CustomImage",
     "vhdcopy:index:StagedVhdRelease",
 )
+
+
+class StateError(ImageFactoryError):
+    """The state of the stack cannot be read or written."""
 
 
 class _Exported(BaseModel):
@@ -82,20 +83,20 @@ class StackState:
     def of(resources: Iterable[Mapping[str, Any]]) -> StackState:
         """Return the state from the resources that `pulumi stack export` prints (`deployment.resources`).
 
-        Raises `pulumi.RunError` if one does not have their form.
+        Raises `StateError` if one does not have their form.
         """
         chains: dict[str, dict[str, Mapping[str, Any]]] = {}
         try:
             found = _RESOURCES.validate_python(list(resources))
         except ValidationError as problem:
-            raise _unread(f"the export of the stack is not valid: resources{finding_fact(problem)}", _REMEDY) from None
+            raise unread(f"the export of the stack is not valid: resources{finding_fact(problem)}", _REMEDY) from None
         for resource in found:
             if resource.type in {COPY, CUSTOM_IMAGE, RELEASE} and not resource.delete:
                 name = resource.urn.rpartition("::")[2]
                 inputs = resource.inputs or {}
                 for key in _REQUIRED.get(resource.type, ()):
                     if not isinstance(inputs.get(key), str):
-                        raise _unread(f"the export of the stack is not valid: {name} has no {key}", _REMEDY)
+                        raise unread(f"the export of the stack is not valid: {name} has no {key}", _REMEDY)
                 chains.setdefault(name, {})[resource.type] = inputs
         return StackState(chains)
 
@@ -107,42 +108,32 @@ def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
     return Recorded(attempt, str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None)
 
 
-def state_of(export: bytes) -> StackState:
-    """Return the state from what `pulumi stack export` prints. Raises `pulumi.RunError`."""
+def parsed(export: bytes) -> dict[str, Any]:
+    """Return the document that `pulumi stack export` prints. Raises `StateError` if it does not have its form."""
     try:
         document = json.loads(export)
         json.dumps(document, ensure_ascii=False).encode()  # fails for half of a surrogate pair, which is no text
         found = _Export.model_validate(document)
     except ValidationError as problem:
-        raise _unread(f"the export of the stack is not valid: {finding_fact(problem)}", _REMEDY) from None
+        raise unread(f"the export of the stack is not valid: {finding_fact(problem)}", _REMEDY) from None
     except (ValueError, RecursionError):
-        raise _unread("the export of the stack is not JSON", _REMEDY) from None
+        raise unread("the export of the stack is not JSON", _REMEDY) from None
     if found.version is None and found.deployment is None:
-        raise _unread("the export of the stack is not valid: version and deployment are missing", _REMEDY)
-    return StackState.of(found.deployment.resources if found.deployment else ())
+        raise unread("the export of the stack is not valid: version and deployment are missing", _REMEDY)
+    return dict(document)
 
 
-async def read_stack_state() -> StackState:
-    """Return the state of the current stack. Raises `pulumi.RunError`."""
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *("pulumi", "stack", "export", "--stack", stack, "--non-interactive"),
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await process.communicate()
-    except FileNotFoundError:
-        raise _unread("the pulumi command is not on the PATH. Add it, then run again") from None
-    if process.returncode:
-        reason = errors.decode(errors="replace").strip().partition("\n")[0]
-        raise _unread(f"{reason.removeprefix('error: ')}. Fix that, then run again")
-    return state_of(output)
+def resources_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the resources of a document that `parsed` returned; empty for a stack that never ran."""
+    return list((document.get("deployment") or {}).get("resources") or ())
 
 
-def _unread(reason: str, remedy: str = "") -> pulumi.RunError:
+def state_of(export: bytes) -> StackState:
+    """Return the state from what `pulumi stack export` prints. Raises `StateError`."""
+    return StackState.of(resources_of(parsed(export)))
+
+
+def unread(reason: str, remedy: str = "") -> StateError:
+    """Return the error about a state that cannot be read."""
     fact = "state: cannot read which images the stack contains; nothing is declared or deleted"
-    return pulumi.RunError(printable(f"{fact}: {redacted(reason)}{remedy and f'. {remedy}'}"))
+    return StateError(printable(f"{fact}: {redacted(reason)}{remedy and f'. {remedy}'}"))

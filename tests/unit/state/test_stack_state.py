@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pulumi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.stack_state import COPY, CUSTOM_IMAGE, RELEASE, state_of
+from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StateError, state_of
 from tests.azure.mutations import bent_bodies
 
 URN = "urn:pulumi:dev::imagefactory::imagefactory:labs:LabImages${kind}::web@05d17100/{name}"
@@ -47,7 +46,7 @@ def test_an_export_out_of_shape_is_the_same_state_or_an_error(data: st.DataObjec
     body = data.draw(bent_bodies(EXPORT, {"deployment", "resources"}))
     try:
         found = state_of(body)
-    except pulumi.RunError as error:
+    except StateError as error:
         assert str(error).startswith("state: cannot read which images the stack contains; nothing is declared")
     else:
         assert (found.images, found.recorded) == (valid.images, valid.recorded)
@@ -73,5 +72,5 @@ def test_a_stack_that_never_ran_has_no_images(export: bytes) -> None:
 )
 def test_an_export_without_its_form_is_an_error(export: bytes) -> None:
     """Not a traceback, and not a stack without images."""
-    with pytest.raises(pulumi.RunError, match=UNREAD):
+    with pytest.raises(StateError, match=UNREAD):
         state_of(export)
