@@ -164,7 +164,7 @@ def _listed_image(resource: Mapping[str, Any], index: int, subject: str, request
     what = f"image '{name}'" if (name := label(resource)) else f"image {index + 1}"
     image = fitted(_Image, resource, subject, request, what)
     if id := CUSTOM_IMAGE.of(resource):
-        return _image(id, image)
+        return replace(_image(id, image), answer=resource)
     fact = CUSTOM_IMAGE.fact(f"the id of its {what} in the response to {request},", image.id)
     raise cloud_error(subject, f"{fact} of that name", remedy=NO_ID_REMEDY)
 

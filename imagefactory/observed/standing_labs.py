@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.diagnostics import Diagnostic
@@ -30,6 +32,8 @@ class StandingImage:
     """Tag SavedAt: when its VHD was saved, UTC; images of the older scripts have none."""
     created: datetime | None = None
     """properties.creationDate, UTC."""
+    answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The image as Azure returned it."""
 
     @property
     def in_progress(self) -> bool:

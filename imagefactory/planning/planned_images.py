@@ -56,6 +56,8 @@ class Recorded:
     """Its tag Attempt, as of `ImageTags`: that of the last try, also if Azure never stored it."""
     vhd_name: str | None = None
     """File name of the factory's VHD; None: its copy, image and release are not all in the state."""
+    resource_group: str = ""
+    """That of its lab, as the state has it."""
 
 
 @dataclass(frozen=True)

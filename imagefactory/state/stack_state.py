@@ -103,9 +103,13 @@ class StackState:
 
 def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
     whole = chain.keys() >= {COPY, CUSTOM_IMAGE, RELEASE}
-    tags = chain[CUSTOM_IMAGE].get("tags")
-    attempt = image_tags.read(tags if isinstance(tags, dict) else None).attempt
-    return Recorded(attempt, str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None)
+    inputs = chain[CUSTOM_IMAGE]
+    tags = inputs.get("tags")
+    return Recorded(
+        attempt=image_tags.read(tags if isinstance(tags, dict) else None).attempt,
+        vhd_name=str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None,
+        resource_group=inputs["resourceGroupName"],
+    )
 
 
 def parsed(export: bytes) -> dict[str, Any]:
