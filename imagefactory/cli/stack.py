@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from imagefactory.configuration.stack_settings import (
     FactoryLab,
@@ -58,6 +59,20 @@ def stack_settings(stack: str) -> Settings:
         fact = f"this folder does not contain {path}"
         raise ConfigurationError([error(f"stack '{stack}'", fact, "nothing is read or changed", remedy)])
     return settings_from_stack_file(path, os.environ)
+
+
+def project_name() -> str:
+    """Return the name of the Pulumi project in the working directory. Raises `ConfigurationError`."""
+    path = Path("Pulumi.yaml")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name = document.get("name") if isinstance(document, dict) else None
+    except (OSError, ValueError, yaml.YAMLError):
+        name = None
+    if isinstance(name, str) and name:
+        return name
+    fact, remedy = "cannot be read, or has no name", "Run the command in the folder of the Pulumi project"
+    raise ConfigurationError([error(path.name, fact, "nothing is read or changed", remedy)])
 
 
 def stacks_with_factory_of(stack: str) -> dict[str, Settings]:

@@ -58,6 +58,8 @@ class Recorded:
     """File name of the factory's VHD; None: its copy, image and release are not all in the state."""
     resource_group: str = ""
     """That of its lab, as the state has it."""
+    account_id: str = ""
+    """ARM id of the storage account that its VHD was staged in, in lower case; empty: unknown."""
 
 
 @dataclass(frozen=True)
