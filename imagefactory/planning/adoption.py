@@ -79,7 +79,7 @@ class AdoptionRules:
     other: str | None = None
     """A stack whose images are taken over, too."""
     retire: bool = False
-    """Whether images of the factory are taken over that the plan does not contain, so that the next run deletes them."""
+    """Whether images of the factory that the plan lacks are taken over, so that the next run deletes them."""
 
     def own(self, image: StandingImage) -> bool:
         """Return whether the tag says that this stack, or the other one, created it."""

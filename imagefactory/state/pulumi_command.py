@@ -58,9 +58,8 @@ def back_up(stack: str, exported: bytes, now: datetime) -> Path:
     path = BACKUPS / f"{stack}-{now:%Y%m%dT%H%M%S%fZ}.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Readable by its owner alone: a state can contain secrets, though encrypted.
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(exported)
+        path.touch(mode=0o600, exist_ok=False)  # a state can contain secrets, though encrypted
+        path.write_bytes(exported)
     except OSError as problem:
         fact = f"stack {stack}: its state cannot be backed up to {path} ({problem.strerror}); nothing is changed"
         raise StateError(printable(f"{fact}. Make the folder writable, then run again")) from None

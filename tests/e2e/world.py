@@ -37,6 +37,8 @@ RANGES = 4096
 STACK = "test"
 UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
 """`pulumi up` as the pipeline calls it."""
+VERBS = ("adopt",)
+"""What `imagefactory` does, not `pulumi`."""
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "imagefactory", "providers/__init__.py")
 """What of the checkout a project needs; a world is a project of its own, with its own configuration and stack."""
 PLUGIN = "providers/vhdcopy"
@@ -211,6 +213,10 @@ class World:
         """`pulumi preview`."""
         return self.pulumi("preview", *arguments)
 
+    def adopt(self, *arguments: str) -> Run:
+        """`imagefactory adopt`, however it ends; without a prompt."""
+        return self.pulumi("adopt", *(arguments or ("--yes",)))
+
     def destroy(self) -> Run:
         """`pulumi destroy`."""
         return self.pulumi("destroy", "--yes", "--skip-preview", "--parallel", "128")
@@ -235,8 +241,11 @@ class World:
         self.write_configuration()
         ensure_stack(self.folder, STACK, self.environment)
         use_environment(self.folder / ".venv", python)
+        command = ["pulumi", "--non-interactive", "--color", "never"]
+        if arguments[0] in VERBS:
+            command = [str(python), "-c", "from imagefactory.cli.main import main; main()"]
         return subprocess.Popen(
-            ["pulumi", "--non-interactive", "--color", "never", arguments[0], "--stack", STACK, *arguments[1:]],
+            [*command, arguments[0], "--stack", STACK, *arguments[1:]],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
