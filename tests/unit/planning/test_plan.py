@@ -288,7 +288,8 @@ def test_the_rules_hold_in_every_world(
         assert isinstance(answer, LabFacts) or any(
             diagnostic.severity is Severity.ERROR for diagnostic in plan.failures
         )
-        got = readable[target.label].images if target.label in readable else ()
+        plans = [readable[target.label]] if target.label in readable else []
+        got = [one for each in plans for one in (*each.images, *(left.planned for left in each.unadopted))]
         assert all(target.takes(one.image.image_path) for one in got)
         assert len({one.name.lower() for one in got}) == len(got)
         for path in {one.image.image_path for one in got}:
