@@ -91,6 +91,8 @@ class World:
     python: Path = COLD
     """Runs what ends by itself: the program, its plugin, the commands. What is killed runs in `COLD`."""
     subscription: str = field(default_factory=lambda: str(uuid.uuid4()))
+    stack: str = STACK
+    """The stack of the runs; a test may go on with another one, which has the same configuration and settings."""
     labs: dict[str, Lab] = field(default_factory=dict)
     wishes: dict[str, list[str]] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
@@ -239,13 +241,13 @@ class World:
 
     def _start(self, python: Path, *arguments: str) -> subprocess.Popen[str]:
         self.write_configuration()
-        ensure_stack(self.folder, STACK, self.environment)
+        ensure_stack(self.folder, self.stack, self.environment)
         use_environment(self.folder / ".venv", python)
         command = ["pulumi", "--non-interactive", "--color", "never"]
         if arguments[0] in VERBS:
             command = [str(python), "-c", "from imagefactory.cli.main import main; main()"]
         return subprocess.Popen(
-            [*command, arguments[0], "--stack", STACK, *arguments[1:]],
+            [*command, arguments[0], "--stack", self.stack, *arguments[1:]],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -262,7 +264,7 @@ class World:
 
     def state(self) -> dict[str, Any]:
         """The stack's deployment as the backend keeps it."""
-        (file,) = (self.folder / "stacks").rglob(f"stacks/*/{STACK}.json")
+        (file,) = (self.folder / "stacks").rglob(f"stacks/*/{self.stack}.json")
         return dict(json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"])
 
     # What the cloud holds.
@@ -376,7 +378,7 @@ class World:
             "imagefactory:factory": {"subscriptionId": self.subscription, "labName": self.factory.name},
             **{f"imagefactory:{name}": value for name, value in self.settings.items()},
         }
-        file = self.folder / f"Pulumi.{STACK}.yaml"
+        file = self.folder / f"Pulumi.{self.stack}.yaml"
         document = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
         whole = file.with_name(f"{uuid.uuid4()}.unfinished")  # another run of this world may read it meanwhile
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
