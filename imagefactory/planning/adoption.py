@@ -59,7 +59,7 @@ class Adoption:
 
     labs: tuple[LabAdoption, ...]
     failures: tuple[Diagnostic, ...] = ()
-    """Why labs could not be read."""
+    """Those of the plan, such as labs that could not be read: the next run reports them, too."""
 
     @property
     def moved(self) -> tuple[MovedLab, ...]:
@@ -151,9 +151,7 @@ def _lab_adoption(
         else:
             rule = _rule(lab, image, offers, catalog)
             when = kept.get(fold(image.name))
-            fate = (
-                f"{rule}; pulumi up keeps it until then: {when}" if when else f"{rule}; the next pulumi up deletes it"
-            )
+            fate = f"{rule}; " + (f"pulumi up keeps it for now: {when}" if when else "the next pulumi up deletes it")
             if rules.retire or rules.own(image):
                 findings.append(Finding("take over", image.name, image, fate))
             else:

@@ -75,8 +75,9 @@ class Planned:
 
     @property
     def changes(self) -> int:
-        """The number of images whose place in the state changes."""
-        return self.adoption.count("take over") + self.adoption.count("move")
+        """The number of images that are added to the state or change there."""
+        moved = sum(len(lab.names) for lab in self.adoption.moved)
+        return self.adoption.count("take over") + moved
 
 
 async def plan(request: AdoptRequest) -> Planned:
@@ -86,8 +87,7 @@ async def plan(request: AdoptRequest) -> Planned:
     facts, exported, other = await asyncio.gather(
         gather_facts(request.settings, configuration), export(request.stack.name), _other_export(request)
     )
-    document = parsed(exported)
-    found = _adoption(request, configuration, facts, document)
+    found = decide(request, configuration, facts, parsed(exported))
     found = _only(found, request.labs)
     return Planned(request, found, exported, other, tuple(_warnings(request, configuration, other)))
 
@@ -98,8 +98,9 @@ async def carry_out(planned: Planned) -> Planned:
     The other stack's images leave its state first: an image in two states could be deleted by one of them.
     """
     stack = planned.request.stack
-    if await export(stack.name) != planned.exported:
-        raise StateError(f"stack {stack.name}: its state changed meanwhile; nothing is taken over. Run again")
+    for name, before in ((stack.name, planned.exported), (planned.request.other, planned.other_exported)):
+        if name and before is not None and await export(name) != before:
+            raise StateError(f"stack {name}: its state changed meanwhile; nothing is taken over. Run again")
     taken = [Adopted(lab.label, lab.facts, image) for lab in planned.adoption.labs for image in lab.taken()]
     edited = _edited(planned.request, parsed(planned.exported), taken, planned.adoption.moved)
     backups = [back_up(stack.name, planned.exported, datetime.now(timezone.utc))]
@@ -113,9 +114,11 @@ async def carry_out(planned: Planned) -> Planned:
     return replace(planned, backups=tuple(backups))
 
 
-def _adoption(
+def decide(
     request: AdoptRequest, configuration: Configuration, facts: CloudFacts, document: Mapping[str, Any]
 ) -> Adoption:
+    """Return what becomes of the images in all labs, for a state as `pulumi stack export` prints it. Has no effects."""
+
     def planned(state: StackState, more: Set[str] = frozenset()) -> Plan:
         owned = state.images | more
         return build_plan(
