@@ -68,12 +68,13 @@ def test_an_image_that_the_factory_did_not_make_is_left_alone_and_named(world: W
 
 
 def test_a_failed_image_that_nothing_owns_is_named_with_its_remedy(world: World) -> None:
-    """The run tells which image to delete; once it is deleted the next run makes it."""
+    """Nothing is written to it; once it is deleted the next run makes it."""
     web = world.add_lab("web", "Win2016")
     (name,) = world.add_images((WINDOWS, 5))
     world.seed_standing(web, name, {"ImagePath": WINDOWS}, state="Failed")
     run = world.up()
-    assert run.code != 0 and name in run.output and "elete it" in run.output, run.output
+    assert run.code != 0 and name in run.output and "imagefactory adopt" in run.output, run.output
+    assert world.held(web) == {name: "Failed"}
     world.delete_image(web, name)
     world.serve()
     assert world.held(web) == {name: "Succeeded"}
