@@ -53,15 +53,19 @@ class Ownership:
         return named and self.name_of(lab, image.name) is None
 
 
+def named(image: StandingImage, stack: str) -> str:
+    """Return the name of the stack of an image as `--from` takes it in the project of `stack`."""
+    project, _, name = (image.stack or "").rpartition("/")
+    return name if project == stack.rpartition("/")[0] else f"organization/{image.stack}"
+
+
 def belongs_to_another(lab: TargetLab, image: StandingImage, ownership: Ownership) -> Diagnostic:
     """Return the warning about an image of another stack that is in the place of one that this stack wants."""
-    project, _, name = (image.stack or "").rpartition("/")
-    other = name if project == ownership.stack.rpartition("/")[0] else image.stack
     return warning(
         f"custom image {image.name} of lab {lab.label}",
         f"belongs to stack {image.stack} (its tag Stack), and the state of stack {ownership.name} does not contain it",
         "it is neither changed nor deleted by this stack, which creates none in its place",
-        f"Run imagefactory adopt --stack {ownership.name} --from {other} if this stack is to manage it",
+        f"Run imagefactory adopt --stack {ownership.name} --from {named(image, ownership.stack)} if this stack is to manage it",
     )
 
 
@@ -71,11 +75,10 @@ def not_in_the_state(plans: Iterable[LabPlan], ownership: Ownership) -> Diagnost
     if not found:
         return None
     labs = len({label for label, _ in found})
-    fact = f"does not contain {_count(len(found), 'image')} of the plan that already exist in {_count(labs, 'lab')}"
     return error(
         f"state of stack {ownership.name}",
-        f"{fact} ({_some(found)})",
-        "they are not changed and not managed; everything else is updated",
+        f"does not contain {_count(len(found), 'existing image')} in {_count(labs, 'lab')} ({_some(found)})",
+        "what the state does not contain is neither changed nor managed, and everything else is updated",
         f"Run imagefactory adopt --stack {ownership.name}, then pulumi up again",
     )
 

@@ -30,6 +30,7 @@ from imagefactory.state.edits import (
     StackName,
     leaving_ids,
     names_of,
+    unfinished_images,
     with_images,
     without_images,
 )
@@ -49,7 +50,7 @@ class AdoptRequest:
     labs: frozenset[str] = frozenset()
     """Labels or names in lower case; empty: all."""
     other: str | None = None
-    """The stack of the same project whose images are taken over, too."""
+    """The stack whose images are taken over, too: of the same project, or `organization/project/stack`."""
     other_settings: Settings | None = None
     """None: this folder has no file for that stack."""
     retire: bool = False
@@ -57,7 +58,8 @@ class AdoptRequest:
     @property
     def rules(self) -> AdoptionRules:
         """The rules for the plan."""
-        other = str(StackName(self.stack.project, self.other)) if self.other else None
+        *_, project, name = (self.stack.project, *(self.other or "").split("/"))
+        other = str(StackName(project, name)) if self.other else None
         return AdoptionRules(str(self.stack), other, self.retire)
 
 
@@ -101,7 +103,7 @@ async def carry_out(planned: Planned) -> Planned:
     for name, before in ((stack.name, planned.exported), (planned.request.other, planned.other_exported)):
         if name and before is not None and await export(name) != before:
             raise StateError(f"stack {name}: its state changed meanwhile; nothing is taken over. Run again")
-    taken = [Adopted(lab.label, lab.facts, image) for lab in planned.adoption.labs for image in lab.taken()]
+    taken = [Adopted(lab.label, lab.facts, image, name) for lab in planned.adoption.labs for name, image in lab.taken()]
     edited = _edited(planned.request, parsed(planned.exported), taken, planned.adoption.moved)
     backups = [back_up(stack.name, planned.exported, datetime.now(timezone.utc))]
     if planned.other_exported is not None and planned.request.other:
@@ -129,7 +131,16 @@ def decide(
     moved = planned(StackState.of(resources_of(document))).moved
     state = StackState.of(resources_of(_edited(request, document, moved=moved)))
     plan = planned(state, candidates(planned(state).labs, request.rules))
-    return adoption(plan, state.images, leaving_ids(document), moved, facts.catalog, request.settings, request.rules)
+    return adoption(
+        plan,
+        state.images,
+        unfinished_images(document),
+        leaving_ids(document),
+        moved,
+        facts.catalog,
+        request.settings,
+        request.rules,
+    )
 
 
 def _edited(

@@ -51,7 +51,7 @@ def cloud(*there: StandingImage, found: Any = None, group: str = "rg") -> CloudF
 def adopted(wish: AdoptRequest, seen: CloudFacts, document: dict[str, Any]) -> tuple[Adoption, dict[str, Any]]:
     """The decision, and the state after it is carried out."""
     found = decide(wish, configuration(TEAM), seen, document)
-    taken = [Adopted(each.label, each.facts, one) for each in found.labs for one in each.taken()]
+    taken = [Adopted(each.label, each.facts, one, name) for each in found.labs for name, one in each.taken()]
     provider = ProviderInputs("public", "3.29.0")
     return found, with_images(document, wish.stack, provider, taken, found.moved)
 
@@ -93,11 +93,11 @@ def test_each_image_has_one_fate_and_a_second_adoption_finds_nothing(
     there = {one.name: one for one in second}
     assert {one.name for one in team.findings} == (there.keys() - known) | (known - there.keys())
     assert len({one.name for one in team.findings}) == len(team.findings)
-    for one in team.taken():
+    for _, one in team.taken():
         assert one.image_path is not None and one.state != "Deleting"
         assert one.stack in {None, "images/dev", *(["images/prod"] if other else [])}
     names = {name.rpartition("/")[2] for name in StackState.of(resources_of(after)).images}
-    assert names == known | {one.name for one in team.taken()}
+    assert names == known | {name for name, _ in team.taken()}
     again, same = adopted(wish, seen, after)
     assert [*again.labs[0].taken()] == [] and same == after
 
