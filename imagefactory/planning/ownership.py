@@ -61,11 +61,12 @@ def named(image: StandingImage, stack: str) -> str:
 
 def belongs_to_another(lab: TargetLab, image: StandingImage, ownership: Ownership) -> Diagnostic:
     """Return the warning about an image of another stack that is in the place of one that this stack wants."""
+    command = f"imagefactory adopt --stack {ownership.name} --from {named(image, ownership.stack)}"
     return warning(
         f"custom image {image.name} of lab {lab.label}",
         f"belongs to stack {image.stack} (its tag Stack), and the state of stack {ownership.name} does not contain it",
         "it is neither changed nor deleted by this stack, which creates none in its place",
-        f"Run imagefactory adopt --stack {ownership.name} --from {named(image, ownership.stack)} if this stack is to manage it",
+        f"Run {command} if this stack is to manage it",
     )
 
 
