@@ -22,6 +22,7 @@ from imagefactory.plain_text import printable
 from imagefactory.planning.account_rules import account_findings
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
+from imagefactory.planning.lab_labels import in_state, with_labels
 from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded
 from imagefactory.planning.retention import retained
 from imagefactory.planning.retirement import Successors
@@ -114,9 +115,9 @@ def build_plan(
             found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
     offered = list(_offered(catalog, policy, found))
     _check_pins(policy, offered, catalog, found)
-    targets = sorted(configuration.labs, key=lambda lab: lab.label)
-    names = {name.lower(): name.rpartition("/")[2] for name in owned}
     recorded = {name.lower(): each for name, each in (recorded or {}).items()}
+    targets = sorted(with_labels(configuration.labs, labs, recorded), key=lambda lab: lab.label)
+    names = {name.lower(): name.rpartition("/")[2] for name in owned}
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
     for lab in targets:
@@ -132,7 +133,7 @@ def build_plan(
             found.failures.append(replace(facts, severity=Severity.ERROR, consequence=kept, location=place))
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot get images", lab.label)
-            unread.append(lab)
+            unread += in_state(lab, labs[lab.key], recorded)
             continue
         plans.append(_lab_plan(lab, facts, wanted, names, recorded, factory, policy, found))
     for image in offered:
@@ -146,7 +147,7 @@ def build_plan(
         found.add(diagnostic)
         threatened |= {one.image.id for one in at_risk}
     if catalog.images or not policy.allow_empty_factory:
-        successors = Successors(catalog, policy, offered)
+        successors = Successors(catalog, policy, offered, configuration.image_paths)
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
@@ -232,7 +233,8 @@ def _lab_plan(
             key = f"{lab.label}/{place.name}".lower()
             before = recorded.get(key, Recorded(attempt=1))
             attempt = place.attempt and max(place.attempt, before.attempt + 1)
-            tags = image_tags.write(image, attempt)
+            # In the case of the state: an update of an image that was deleted by hand would fail.
+            tags = image_tags.write(image if attempt else before.as_tagged(image), attempt)
             is_done = before.vhd_name == image.vhd_name
             planned = PlannedImage(image, names.get(key, place.name), place.image_id, place.standing, tags, is_done)
             if refuses and not place.standing:

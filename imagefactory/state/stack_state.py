@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.pydantic_findings import finding_fact
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images import tags as image_tags
@@ -104,11 +105,13 @@ class StackState:
 def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
     whole = chain.keys() >= {COPY, CUSTOM_IMAGE, RELEASE}
     inputs = chain[CUSTOM_IMAGE]
-    tags = inputs.get("tags")
+    given = inputs.get("tags")
+    tags = image_tags.read(given if isinstance(given, dict) else None)
     return Recorded(
-        attempt=image_tags.read(tags if isinstance(tags, dict) else None).attempt,
+        attempt=tags.attempt,
         vhd_name=str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None,
         resource_group=inputs["resourceGroupName"],
+        image_path=ImagePath.read(tags.image_path),
     )
 
 

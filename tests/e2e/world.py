@@ -117,13 +117,18 @@ class World:
         subscription: str | None = None,
         region: str = "westeurope",
         account: str | None = None,
+        group: str = Lab.group,
     ) -> Lab:
-        """A new lab, to which labs.json gives `paths` (none: it is not named there); `account` may be another lab's."""
-        lab = Lab(name, subscription or self.subscription, account or next(self.accounts))
-        self.labs[name] = lab
+        """A new lab, to which labs.json gives `paths` (none: it is not named there); `account` may be another lab's.
+
+        In another `group` than usual, its key is `<group>/<name>`, because a lab of that name may exist.
+        """
+        lab = Lab(name, subscription or self.subscription, account or next(self.accounts), group)
+        key = name if group == Lab.group else f"{group}/{name}"
+        self.labs[key] = lab
         self._seed_lab(lab, region)
         if paths:
-            self.wishes[name] = list(paths)
+            self.wishes[key] = list(paths)
         return lab
 
     def add_images(self, *wanted: tuple[str, int], size: int = 16 * MIB, allocated: int = 0) -> list[str]:
@@ -357,10 +362,7 @@ class World:
 
     def write_configuration(self) -> None:
         """The configuration folder and the stack's file, as a run would find them now."""
-        labs = [
-            {"SubscriptionId": self.labs[name].subscription, "LabName": name, "ImagePaths": paths}
-            for name, paths in self.wishes.items()
-        ]
+        labs = [self._entry(self.labs[key], paths) for key, paths in self.wishes.items()]
         (self.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
         settings = {
             "imagefactory:cloud": "custom",
@@ -372,6 +374,13 @@ class World:
         whole = file.with_name(f"{uuid.uuid4()}.unfinished")  # another run of this world may read it meanwhile
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
         whole.replace(file)
+
+    def _entry(self, lab: Lab, paths: list[str]) -> dict[str, object]:
+        """An entry of labs.json, with the resource group if another one has the lab's name."""
+        wanted = [self.labs[key] for key in self.wishes]
+        is_alone = sum((each.subscription, each.name) == (lab.subscription, lab.name) for each in wanted) == 1
+        group = {} if is_alone else {"ResourceGroup": lab.group}
+        return {"SubscriptionId": lab.subscription, "LabName": lab.name, **group, "ImagePaths": paths}
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         items: list[Any] = []
