@@ -362,7 +362,7 @@ class World:
 
     def write_configuration(self) -> None:
         """The configuration folder and the stack's file, as a run would find them now."""
-        labs = [self._entry(self.labs[key], paths) for key, paths in self.wishes.items()]
+        labs = [self.entry(self.labs[key], paths) for key, paths in self.wishes.items()]
         (self.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
         settings = {
             "imagefactory:cloud": "custom",
@@ -375,11 +375,11 @@ class World:
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
         whole.replace(file)
 
-    def _entry(self, lab: Lab, paths: list[str]) -> dict[str, object]:
-        """An entry of labs.json, with the resource group if another one has the lab's name."""
+    def entry(self, lab: Lab, paths: list[str]) -> dict[str, object]:
+        """An entry of labs.json, with an unusual resource group, or if another entry has the lab's name."""
         wanted = [self.labs[key] for key in self.wishes]
         is_alone = sum((each.subscription, each.name) == (lab.subscription, lab.name) for each in wanted) == 1
-        group = {} if is_alone else {"ResourceGroup": lab.group}
+        group = {} if is_alone and lab.group == Lab.group else {"ResourceGroup": lab.group}
         return {"SubscriptionId": lab.subscription, "LabName": lab.name, **group, "ImagePaths": paths}
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
