@@ -119,13 +119,9 @@ class World:
         account: str | None = None,
         group: str = Lab.group,
     ) -> Lab:
-        """A new lab, to which labs.json gives `paths` (none: it is not named there); `account` may be another lab's.
-
-        In another `group` than usual, its key is `<group>/<name>`, because a lab of that name may exist.
-        """
-        lab = Lab(name, subscription or self.subscription, account or next(self.accounts), group)
+        """A new lab, to which labs.json gives `paths` (none: it is not named there); `account` may be another lab's."""
         key = name if group == Lab.group else f"{group}/{name}"
-        self.labs[key] = lab
+        self.labs[key] = lab = Lab(name, subscription or self.subscription, account or next(self.accounts), group)
         self._seed_lab(lab, region)
         if paths:
             self.wishes[key] = list(paths)
@@ -376,10 +372,10 @@ class World:
         whole.replace(file)
 
     def entry(self, lab: Lab, paths: list[str]) -> dict[str, object]:
-        """An entry of labs.json, with an unusual resource group, or if another entry has the lab's name."""
-        wanted = [self.labs[key] for key in self.wishes]
-        is_alone = sum((each.subscription, each.name) == (lab.subscription, lab.name) for each in wanted) == 1
-        group = {} if is_alone and lab.group == Lab.group else {"ResourceGroup": lab.group}
+        """An entry of labs.json, with its resource group if that is unusual or another entry has the lab's name."""
+        named = [(self.labs[key].subscription, self.labs[key].name) for key in self.wishes]
+        told = lab.group != Lab.group or named.count((lab.subscription, lab.name)) > 1
+        group = {"ResourceGroup": lab.group} if told else {}
         return {"SubscriptionId": lab.subscription, "LabName": lab.name, **group, "ImagePaths": paths}
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
