@@ -95,9 +95,8 @@ async def read_labs(
     arm: ResourceManager, settings: Settings, configuration: Configuration | None
 ) -> tuple[LabFacts, Mapping[LabKey, LabFacts | Diagnostic]]:
     """Read the factory lab and its target labs. Raises `CloudError` if the factory lab cannot be read."""
-    own = settings.factory
     targets = [lab.key for lab in configuration.labs] if configuration else []
-    factory, labs = await lab_facts(arm, LabKey.of(own.subscription_id, own.lab_name, own.resource_group), targets)
+    factory, labs = await lab_facts(arm, settings.factory.key, targets)
     places: list[LabKey | None] = [None, *labs]
     found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
     factory = found[None]

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from imagefactory import __version__
+from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
 from imagefactory.cli.output import say, to_stderr
@@ -24,7 +25,7 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="Validate, save, list and prune golden images for Azure DevTest Labs.",
+    help="Validate, save, list, adopt and prune golden images for Azure DevTest Labs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(catalog)
 app.command()(save)
+app.command()(adopt)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(schema)

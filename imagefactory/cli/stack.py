@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from imagefactory.configuration.stack_settings import (
-    FactoryLab,
     Settings,
     factory_from_stack_file,
     settings_from_stack_file,
@@ -60,18 +60,25 @@ def stack_settings(stack: str) -> Settings:
     return settings_from_stack_file(path, os.environ)
 
 
+def project_name() -> str:
+    """Return the name of the Pulumi project in the working directory. Raises `ConfigurationError`."""
+    path = Path("Pulumi.yaml")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name = document.get("name") if isinstance(document, dict) else None
+    except (OSError, ValueError, yaml.YAMLError):
+        name = None
+    if isinstance(name, str) and name:
+        return name
+    fact, remedy = "cannot be read, or has no name", "Run the command in the folder of the Pulumi project"
+    raise ConfigurationError([error(path.name, fact, "nothing is read or changed", remedy)])
+
+
 def stacks_with_factory_of(stack: str) -> dict[str, Settings]:
     """Return the stacks of this folder with the factory of `stack`, that one first. Raises `ConfigurationError`."""
     found = {stack: stack_settings(stack)}
     for file in stack_files():
         name, factory = stack_name(file), factory_from_stack_file(file)
-        if name != stack and factory and _is_same(factory, found[stack].factory):
+        if name != stack and factory and factory.key.may_be(found[stack].factory.key):
             found[name] = settings_from_stack_file(file, os.environ)
     return found
-
-
-def _is_same(one: FactoryLab, other: FactoryLab) -> bool:
-    """Return whether two stacks may name the same lab; without a resource group a stack names any lab of that name."""
-    groups = {lab.resource_group.lower() for lab in (one, other) if lab.resource_group}
-    ids = {(lab.subscription_id.lower(), lab.lab_name.lower()) for lab in (one, other)}
-    return len(ids) == 1 and len(groups) <= 1

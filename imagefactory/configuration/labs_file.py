@@ -82,6 +82,11 @@ class LabKey(NamedTuple):
         """Return the key of a lab as a user wrote it."""
         return LabKey(subscription_id.lower(), lab_name.lower(), (resource_group or "").lower())
 
+    def may_be(self, other: LabKey) -> bool:
+        """Return whether both may mean the same lab: a resource group that is not given may be any."""
+        groups = {self.resource_group, other.resource_group} - {""}
+        return self[:2] == other[:2] and len(groups) < 2
+
     def label(self, resource_group: str = "") -> str:
         """Return the label of the lab: its name and 8 hex digits of the subscription's hash, such as `web@05d17100`.
 
@@ -231,15 +236,15 @@ def _identity_diagnostics(lab: TargetLab, earlier: list[TargetLab], location: Lo
     if not (lab.name and lab.subscription_id):
         return
     subject = f"lab {lab.name} of subscription {lab.subscription_id}"
-    namesakes = [other for other in earlier if other.key[:2] == lab.key[:2]]
-    if duplicate := next((other for other in namesakes if other.key == lab.key), None):
+    same = [other for other in earlier if other.key.may_be(lab.key)]
+    if duplicate := next((other for other in same if other.key == lab.key), None):
         fact = f"the lab is listed twice, first in line {duplicate.location.line}"
         yield error(subject, fact, "it is unknown which entry applies", "Merge both entries into one", location)
-    elif other := next((other for other in namesakes if not (other.resource_group and lab.resource_group)), None):
+    elif other := next(iter(same), None):
         fact = f"the lab is listed twice, first in line {other.location.line}, and one entry has no ResourceGroup"
         remedy = "Add ResourceGroup to both entries, or merge them into one if they mean the same lab"
         yield error(subject, fact, "it is unknown whether they mean the same lab", remedy, location)
-    elif other := next((other for other in earlier if other.label == lab.label and other not in namesakes), None):
+    elif other := next((other for other in earlier if other.label == lab.label and other.key[:2] != lab.key[:2]), None):
         fact = f"its short name {lab.label} is the same as that of the lab of subscription {other.subscription_id}"
         consequence = "the resources of both labs would have the same names"
         yield error(subject, fact, consequence, "Move one of them to another stack", location)

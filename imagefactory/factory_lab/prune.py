@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from imagefactory.aio.surely import surely
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.disk_access import DiskAccess
@@ -23,7 +24,6 @@ from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.factory_lab.prune_inputs import read_prune_inputs
-from imagefactory.factory_lab.save import surely
 from imagefactory.observed.factory_blobs import RECORD
 from imagefactory.planning.prune_plan import Deletion, PrunePlan, PruneRules, agreed_keep, keep_warnings, plan_prune
 from imagefactory.planning.retention import with_keep

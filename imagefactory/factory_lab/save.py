@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Protocol, TypeVar
 
+from imagefactory.aio.surely import surely
 from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.disk_access import DiskAccess
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -359,17 +360,3 @@ def disk_version(disk: ManagedDisk, etag: str) -> str:
     Different on each call if Azure does not return when the disk was last used, so that no earlier copy is resumed.
     """
     return f"{disk.released or uuid.uuid4()} {etag}"
-
-
-async def surely(work: Awaitable[Result]) -> Result:
-    """Wait until `work` finishes, even if this task is canceled meanwhile; then raise the cancellation."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as interruption:
-            cancelled = interruption
-    if cancelled and not task.exception():
-        raise cancelled
-    return task.result()

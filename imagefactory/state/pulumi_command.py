@@ -1,4 +1,4 @@
-"""Runs `pulumi stack export`: a program cannot read its state through the engine.
+"""Runs `pulumi stack export` and `pulumi stack import`: no program can read or write its state through the engine.
 
 Does not interpret the state.
 """
@@ -6,9 +6,18 @@ Does not interpret the state.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from imagefactory.state.stack_state import StackState, state_of, unread
+from imagefactory.aio.surely import surely
+from imagefactory.plain_text import printable, redacted
+from imagefactory.state.stack_state import StackState, StateError, state_of, unread
+
+BACKUPS = Path(".imagefactory", "backups")
 
 
 async def read_state(stack: str) -> StackState:
@@ -21,19 +30,56 @@ async def export(stack: str) -> bytes:
 
     Raises `StateError`.
     """
-    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
-        process = await asyncio.create_subprocess_exec(
-            *("pulumi", "stack", "export", "--stack", stack, "--non-interactive"),
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, errors = await process.communicate()
+        output, problem = await _run("export", "--stack", stack)
     except FileNotFoundError:
         raise unread("the pulumi command is not on the PATH. Add it, then run again") from None
-    if process.returncode:
-        reason = errors.decode(errors="replace").strip().partition("\n")[0]
-        raise unread(f"{reason.removeprefix('error: ')}. Fix that, then run again")
+    if problem is not None:
+        raise unread(f"{problem}. Fix that, then run again")
     return output
+
+
+async def write(stack: str, document: Mapping[str, Any], backup: Path) -> None:
+    """Replace the state of a stack in one step. Finishes it also if canceled meanwhile.
+
+    The backend rejects a state whose resources do not fit together, and one that another command has locked. Raises
+    `StateError`; then the state is as before.
+    """
+    work = _run("import", "--stack", stack, given=json.dumps(document).encode())
+    _, problem = await surely(work)
+    if problem is not None:
+        fact = f"stack {stack}: its state cannot be written, and is as before: {problem}"
+        remedy = f"Fix that, then run again (backup: {backup})"
+        raise StateError(printable(f"{redacted(fact)}. {remedy}"))
+
+
+def back_up(stack: str, exported: bytes, now: datetime) -> Path:
+    """Write the exported state to a new file below the working directory; return its path. Raises `StateError`."""
+    path = BACKUPS / f"{stack}-{now:%Y%m%dT%H%M%S%fZ}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=False)  # a state can contain secrets, though encrypted
+        path.write_bytes(exported)
+    except OSError as problem:
+        fact = f"stack {stack}: its state cannot be backed up to {path} ({problem.strerror}); nothing is changed"
+        raise StateError(printable(f"{fact}. Make the folder writable, then run again")) from None
+    return path
+
+
+async def _run(command: str, *arguments: str, given: bytes | None = None) -> tuple[bytes, str | None]:
+    """Run `pulumi stack <command>` in a session of its own, so that Ctrl-C does not reach it.
+
+    Return its output, and why it failed or None.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *("pulumi", "stack", command, *arguments, "--non-interactive"),
+        env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+        stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    output, errors = await process.communicate(given)
+    if not process.returncode:
+        return output, None
+    return output, errors.decode(errors="replace").strip().partition("\n")[0].removeprefix("error: ").rstrip(".")

@@ -31,6 +31,10 @@ class StateError(ImageFactoryError):
     """The state of the stack cannot be read or written."""
 
 
+class NoStack(StateError):
+    """The backend has no stack of that name."""
+
+
 class _Exported(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -105,13 +109,15 @@ class StackState:
 def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
     whole = chain.keys() >= {COPY, CUSTOM_IMAGE, RELEASE}
     inputs = chain[CUSTOM_IMAGE]
-    given = inputs.get("tags")
-    tags = image_tags.read(given if isinstance(given, dict) else None)
+    found = inputs.get("tags")
+    tags = image_tags.read(found if isinstance(found, dict) else None)
     return Recorded(
         attempt=tags.attempt,
         vhd_name=str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None,
         resource_group=inputs["resourceGroupName"],
         image_path=ImagePath.read(tags.image_path),
+        account_id=str(chain.get(COPY, {}).get("destinationAccountId", "")),
+        stack=tags.stack,
     )
 
 
@@ -143,4 +149,6 @@ def state_of(export: bytes) -> StackState:
 def unread(reason: str, remedy: str = "") -> StateError:
     """Return the error about a state that cannot be read."""
     fact = "state: cannot read which images the stack contains; nothing is declared or deleted"
-    return StateError(printable(f"{fact}: {redacted(reason)}{remedy and f'. {remedy}'}"))
+    # As the command words it: github.com/pulumi/pulumi, pkg/cmd/pulumi/stack (seen with 3.259).
+    kind = NoStack if reason.startswith("no stack named") else StateError
+    return kind(printable(f"{fact}: {redacted(reason)}{remedy and f'. {remedy}'}"))

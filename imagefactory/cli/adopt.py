@@ -1,0 +1,158 @@
+"""`imagefactory adopt`: takes images that stand in the labs over into the state of a stack.
+
+Parses the options, prompts, and renders plan and result. Does not plan or edit the state: `imagefactory.state.adopt`
+does.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagefactory.cli.interruption import Ended, run
+from imagefactory.cli.output import count, say
+from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, interrupt, show
+from imagefactory.cli.stack import AsJson, Stack, project_name, stack_files, stack_name, stack_settings
+from imagefactory.diagnostics import error
+from imagefactory.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from imagefactory.planning.adoption import LabAdoption
+    from imagefactory.state.adopt import Planned
+
+_NOTHING = "Interrupted; the state is as before."
+_DONE = {"take over": "taken over", "move": "moved"}
+
+
+def adopt(
+    stack: Stack,
+    lab: Annotated[
+        list[str] | None, typer.Option("--lab", metavar="NAME", help="Only this lab, by name or label (repeatable)")
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="STACK", help="Also take over images that this stack of the project created or has"
+        ),
+    ] = None,
+    retire: Annotated[
+        bool,
+        typer.Option(
+            "--retire",
+            help="Also take over the factory's images that the plan does not contain; pulumi up deletes them",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be taken over")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take over without a prompt")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take over images that exist in the labs into the state of the stack, without a request that changes them.
+
+    For labs that the PowerShell scripts filled, a state that was lost, a run that was killed and a lab that moved to
+    another resource group or subscription. Run it before `pulumi up`, which then copies nothing for these images and
+    leaves them as they are. Takes over images that the plan contains, and those that this stack created. Images that
+    the factory did not create, or that another stack created, are only shown.
+
+    Writes nothing to Azure. Changes the state in one step, after a backup to .imagefactory/backups. Works on a new
+    stack, too: adds the providers and components that the images need. If there is nothing to take over, changes
+    nothing.
+
+    Exit codes: 0 everything is taken over or you declined, 1 the state or the factory cannot be read, or the state
+    cannot be written, 2 wrong usage or configuration. Labs that cannot be read are reported and left for the next run.
+    """
+    _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
+    settings = stack_settings(stack)
+    from imagefactory.state import adopt as adopting
+    from imagefactory.state.edits import StackName
+
+    labs = frozenset(name.lower() for name in lab or ())
+    theirs = stack_settings(other) if other and other in map(stack_name, stack_files()) else None
+    request = adopting.AdoptRequest(StackName(project_name(), stack), settings, labs, other, theirs, retire)
+    planned = completed(run(adopting.plan(request)), _NOTHING)
+    if not as_json:
+        show(*_plan(planned))
+    ended = Ended(planned)
+    if planned.changes and not dry_run:
+        if not yes and not _confirmed(f"Take over {count(planned.changes, 'image')} into stack {stack}?"):
+            say("Nothing was taken over.")
+            return
+        ended = run(adopting.carry_out(planned), "finishing the change of the state")
+    finish(ended, _report, as_json=as_json, interrupted=_NOTHING)
+
+
+def _check_usage(*, dry_run: bool, yes: bool, as_json: bool) -> None:
+    if dry_run or yes or (sys.stdin.isatty() and not as_json):
+        return
+    fact = "--json cannot prompt" if as_json else "cannot prompt without a terminal"
+    remedy = "Pass --yes to take over without a prompt, or --dry-run to preview"
+    raise ConfigurationError([error("adopt", fact, "the state is not changed", remedy)])
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        interrupt(_NOTHING)
+
+
+def _plan(planned: Planned) -> list[Part]:
+    found = planned.adoption
+    rows = [(lab.label, one.name, one.action, one.reason) for lab in found.labs for one in lab.findings]
+    lines = [f"{lab.label}: moved here from {lab.moved.origin}." for lab in found.labs if lab.moved]
+    lines += [diagnostic.text() for diagnostic in (*found.failures, *planned.warnings)]
+    table = Table("Images that are not in the state as they stand", ("Lab", "Image", "Action", "Reason"), rows)
+    return [*([table] if rows else []), Lines([*lines, _totals(planned)])]
+
+
+def _totals(planned: Planned) -> str:
+    found = planned.adoption
+    if not planned.changes:
+        return "Nothing to take over: the state has all images that this stack manages."
+    left = [f"{found.count(action)} {action}" for action in ("foreign", "not wanted", "gone") if found.count(action)]
+    labs = sum(any(one.action in _DONE for one in lab.findings) for lab in found.labs)
+    images = f"{count(planned.changes, 'image')} to take over in {count(labs, 'lab')}"
+    return f"{images}{'; ' if left else ''}{', '.join(left)}."
+
+
+def _report(planned: Planned) -> Report:
+    """Return the findings and what was done as data; as text only what was done, because the plan was shown before."""
+    document = {
+        "stack": str(planned.request.stack),
+        "adopted": bool(planned.backups),
+        "labs": [_lab(lab) for lab in planned.adoption.labs],
+        "images": planned.changes,
+        "backups": [path.as_posix() for path in planned.backups],
+        "warnings": [warning.message() for warning in planned.warnings],
+        "failures": [failure.message() for failure in planned.adoption.failures],
+    }
+    lines = []
+    if planned.backups:
+        lines = [f"Took over {count(planned.changes, 'image')}. The state before is in {_names(planned.backups)}."]
+    return Report(document, [Lines(lines)])
+
+
+def _lab(lab: LabAdoption) -> dict[str, object]:
+    moved = lab.moved
+    return {
+        "lab": lab.label,
+        "id": lab.facts.id,
+        "movedFrom": moved and {"subscriptionId": moved.old_subscription_id, "resourceGroup": moved.old_resource_group},
+        "images": [
+            {
+                "name": one.name,
+                "id": one.image.id if one.image else None,
+                "imagePath": one.image.image_path if one.image else None,
+                "state": one.image.state if one.image else None,
+                "action": one.action,
+                "reason": one.reason or None,
+            }
+            for one in lab.findings
+        ],
+    }
+
+
+def _names(paths: tuple[Path, ...]) -> str:
+    return " and ".join(path.as_posix() for path in paths)

@@ -1,0 +1,183 @@
+"""Adoption: reads the labs, the factory and the state of a stack, decides, and edits the state in one step.
+
+Writes nothing to Azure. Backs the state up first. Does not decide what is taken over: `imagefactory.planning.adoption`
+does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.azure.observe import CloudFacts, gather_facts
+from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.pydantic_findings import nearest
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.diagnostics import Diagnostic, error, warning
+from imagefactory.errors import ConfigurationError
+from imagefactory.planning.adoption import Adoption, AdoptionRules, adoption, candidates
+from imagefactory.planning.moved_labs import MovedLab
+from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.state.edits import (
+    Adopted,
+    ProviderInputs,
+    StackName,
+    leaving_ids,
+    names_of,
+    with_images,
+    without_images,
+)
+from imagefactory.state.pulumi_command import back_up, export, write
+from imagefactory.state.stack_state import NoStack, StackState, StateError, parsed, resources_of
+
+PUBLIC = "public"
+"""azure-native's `environment` if the program passes none."""
+
+
+@dataclass(frozen=True)
+class AdoptRequest:
+    """What to take over: the stack, its settings, and the options of the command."""
+
+    stack: StackName
+    settings: Settings
+    labs: frozenset[str] = frozenset()
+    """Labels or names in lower case; empty: all."""
+    other: str | None = None
+    """The stack of the same project whose images are taken over, too."""
+    other_settings: Settings | None = None
+    """None: this folder has no file for that stack."""
+    retire: bool = False
+
+    @property
+    def rules(self) -> AdoptionRules:
+        """The rules for the plan."""
+        other = str(StackName(self.stack.project, self.other)) if self.other else None
+        return AdoptionRules(str(self.stack), other, self.retire)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What adoption would do, and the states that it is based on, as exported."""
+
+    request: AdoptRequest
+    adoption: Adoption
+    exported: bytes
+    other_exported: bytes | None = None
+    warnings: tuple[Diagnostic, ...] = ()
+    backups: tuple[Path, ...] = ()
+    """The files with the states as they were before; empty: nothing was changed."""
+
+    @property
+    def changes(self) -> int:
+        """The number of images that are added to the state or change there."""
+        moved = sum(len(lab.names) for lab in self.adoption.moved)
+        return self.adoption.count("take over") + moved
+
+
+async def plan(request: AdoptRequest) -> Planned:
+    """Read everything and decide. Raises `ImageFactoryError`."""
+    configuration = load_configuration(request.settings.configuration, request.settings.labs)
+    _check_labs(request, configuration)
+    facts, exported, other = await asyncio.gather(
+        gather_facts(request.settings, configuration), export(request.stack.name), _other_export(request)
+    )
+    found = decide(request, configuration, facts, parsed(exported))
+    found = _only(found, request.labs)
+    return Planned(request, found, exported, other, tuple(_warnings(request, configuration, other)))
+
+
+async def carry_out(planned: Planned) -> Planned:
+    """Edit the state. Raises `StateError`, also if it changed since `plan`.
+
+    The other stack's images leave its state first: an image in two states could be deleted by one of them.
+    """
+    stack = planned.request.stack
+    for name, before in ((stack.name, planned.exported), (planned.request.other, planned.other_exported)):
+        if name and before is not None and await export(name) != before:
+            raise StateError(f"stack {name}: its state changed meanwhile; nothing is taken over. Run again")
+    taken = [Adopted(lab.label, lab.facts, image) for lab in planned.adoption.labs for image in lab.taken()]
+    edited = _edited(planned.request, parsed(planned.exported), taken, planned.adoption.moved)
+    backups = [back_up(stack.name, planned.exported, datetime.now(timezone.utc))]
+    if planned.other_exported is not None and planned.request.other:
+        document = parsed(planned.other_exported)
+        leaving = names_of(document, {one.image.id.lower() for one in taken})
+        if leaving:
+            backups.append(back_up(planned.request.other, planned.other_exported, datetime.now(timezone.utc)))
+            await write(planned.request.other, without_images(document, leaving), backups[-1])
+    await write(stack.name, edited, backups[0])
+    return replace(planned, backups=tuple(backups))
+
+
+def decide(
+    request: AdoptRequest, configuration: Configuration, facts: CloudFacts, document: Mapping[str, Any]
+) -> Adoption:
+    """Return what becomes of the images in all labs, for a state as `pulumi stack export` prints it. Has no effects."""
+
+    def planned(state: StackState, more: Set[str] = frozenset()) -> Plan:
+        owned = state.images | more
+        return build_plan(
+            *(configuration, facts.catalog, facts.factory, facts.labs, request.settings, owned, state.recorded),
+            stack=str(request.stack),
+        )
+
+    moved = planned(StackState.of(resources_of(document))).moved
+    state = StackState.of(resources_of(_edited(request, document, moved=moved)))
+    plan = planned(state, candidates(planned(state).labs, request.rules))
+    return adoption(plan, state.images, leaving_ids(document), moved, facts.catalog, request.settings, request.rules)
+
+
+def _edited(
+    request: AdoptRequest,
+    document: Mapping[str, Any],
+    images: Iterable[Adopted] = (),
+    moved: Iterable[MovedLab] = (),
+) -> dict[str, Any]:
+    provider = ProviderInputs(
+        cloud_of(request.settings).name or PUBLIC, importlib.metadata.version("pulumi-azure-native")
+    )
+    return with_images(document, request.stack, provider, images, moved)
+
+
+def _check_labs(request: AdoptRequest, configuration: Configuration) -> None:
+    names = {name for lab in configuration.labs for name in (lab.name.lower(), lab.label, lab.key.label())}
+    for unknown in sorted(request.labs - names):
+        meant = nearest(unknown, names)
+        remedy = f"Write {meant}" if meant else "Write a name from labs.json"
+        raise ConfigurationError([error(f"lab '{unknown}'", "is not in labs.json", "nothing is taken over", remedy)])
+
+
+def _warnings(request: AdoptRequest, configuration: Configuration, other: bytes | None) -> Iterator[Diagnostic]:
+    if request.other is None:
+        return
+    subject = f"stack {request.other}"
+    if other is None:
+        fact, harm = "does not exist in this backend", "its state is not changed"
+        yield warning(subject, fact, harm, "If it is in another backend, remove the labs from its labs.json first")
+    if request.other_settings is None:
+        return
+    theirs = load_configuration(request.other_settings.configuration, request.other_settings.labs)
+    for lab in sorted(theirs.labs, key=lambda lab: lab.key):
+        if any(lab.key.may_be(own.key) for own in configuration.labs):
+            fact = f"serves lab {lab.key.lab_name} as well"
+            harm = "it would take the images over again"
+            yield warning(subject, fact, harm, f"Remove the lab from its {request.other_settings.labs}", lab.location)
+
+
+def _only(found: Adoption, labs: frozenset[str]) -> Adoption:
+    if not labs:
+        return found
+    return replace(found, labs=tuple(lab for lab in found.labs if labs & {lab.label.lower(), lab.facts.name.lower()}))
+
+
+async def _other_export(request: AdoptRequest) -> bytes | None:
+    """Return the state of the other stack; None: there is none, because the stack was removed or renamed."""
+    try:
+        return await export(request.other) if request.other else None
+    except NoStack:
+        return None
