@@ -156,7 +156,7 @@ def _edited(
 
 
 def _check_labs(request: AdoptRequest, configuration: Configuration) -> None:
-    names = {name for lab in configuration.labs for name in (lab.name.lower(), lab.label.lower())}
+    names = {name for lab in configuration.labs for name in (lab.name.lower(), lab.label, lab.key.label())}
     for unknown in sorted(request.labs - names):
         meant = nearest(unknown, names)
         remedy = f"Write {meant}" if meant else "Write a name from labs.json"
@@ -173,11 +173,11 @@ def _warnings(request: AdoptRequest, configuration: Configuration, other: bytes 
     if request.other_settings is None:
         return
     theirs = load_configuration(request.other_settings.configuration, request.other_settings.labs)
-    for lab in sorted({lab.key for lab in configuration.labs} & {lab.key for lab in theirs.labs}):
-        fact = f"serves lab {lab.lab_name} as well"
-        harm = "it would take the images over again"
-        place = next(one.location for one in theirs.labs if one.key == lab)
-        yield warning(subject, fact, harm, f"Remove the lab from its {request.other_settings.labs}", place)
+    for lab in sorted(theirs.labs, key=lambda lab: lab.key):
+        if any(lab.key.may_be(own.key) for own in configuration.labs):
+            fact = f"serves lab {lab.key.lab_name} as well"
+            harm = "it would take the images over again"
+            yield warning(subject, fact, harm, f"Remove the lab from its {request.other_settings.labs}", lab.location)
 
 
 def _only(found: Adoption, labs: frozenset[str]) -> Adoption:
