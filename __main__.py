@@ -6,7 +6,7 @@ import os
 import pulumi
 from pulumi.runtime import config
 
-from components.distribution import current_stack, distribute, fail, log, stopped_by
+from components.distribution import announce, current_stack, distribute, fail, own_stack, stopped_by
 from components.lab_images import VhdSource
 from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
@@ -26,10 +26,10 @@ async def main() -> None:
         raise stopped_by(error.diagnostics) from None
     except ImageFactoryError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = build_plan(configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.recorded)
-    log(plan.warnings)
-    for line in plan.notes():
-        pulumi.log.info(line)
+    plan = build_plan(
+        configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.recorded, own_stack()
+    )
+    announce(plan)
     distribution = distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, state)
     pulumi.export("labs", distribution.outputs)
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])

@@ -20,6 +20,7 @@ from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.planning.plan import Plan
+from imagefactory.planning.planned_images import LabPlan
 from imagefactory.state.stack_state import StackState
 
 STACK_FRAMES = 7
@@ -37,11 +38,12 @@ class Distribution:
 
 
 def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
-    """Declare the images of every lab: planned ones, and kept ones as the state has them."""
+    """Declare the images of every lab: planned ones, and kept ones as the state has them. Nothing is imported: the
+    engine may write to what it imports (docs/adr/0019)."""
     copier = VhdCopyProvider("vhdcopy", settings)
     plans = {lab.label: lab for lab in plan.labs}
     subscriptions = {lab.label: lab.facts.subscription_id.lower() for lab in plan.labs}
-    kept = {lab.label: [image.name for image in lab.retained] for lab in plan.labs}
+    kept = {lab.label: [*(image.name for image in lab.retained), *_begun(lab, state)] for lab in plan.labs}
     for unread in plan.unread:
         if names := state.of_lab(unread.label):
             subscriptions[unread.label], kept[unread.label] = unread.key.subscription_id, names
@@ -71,9 +73,28 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
     )
 
 
+def _begun(lab: LabPlan, state: StackState) -> list[str]:
+    """Return the names of images that are left undeclared, of which the state has other resources, such as a copy that
+    an earlier run made: without them the engine would delete a staged VHD that Azure may be reading."""
+    undeclared = {image.name.lower() for image in (*(one.image for one in lab.unadopted), *lab.foreign)}
+    return [name for name in state.of_lab(lab.label) if name.lower() in undeclared]
+
+
+def announce(plan: Plan) -> None:
+    """Log the warnings and notes of a plan."""
+    log(plan.warnings)
+    for line in plan.notes():
+        pulumi.log.info(line)
+
+
 def current_stack() -> str:
     """Return the stack of this run: `organization/project/stack`."""
-    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    return f"{pulumi.get_organization()}/{own_stack()}"
+
+
+def own_stack() -> str:
+    """Return the stack of this run as tags name it: `project/stack`."""
+    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 def log(diagnostics: Iterable[Diagnostic]) -> None:

@@ -82,6 +82,12 @@ class LabImages(pulumi.ComponentResource):
         self._label, self._source, self._settings, self._state = label, source, settings, state
         self.declared: list[pulumi.Resource] = []
         self.images = {image.name: self._chain(plan.facts, image) for image in plan.images} if plan else {}
+        for one in plan.unadopted if plan else ():
+            self.images[one.image.name] = {
+                "id": one.image.id,
+                "imagePath": str(one.planned.image.image_path),
+                "state": one.image.state,
+            }
         for name in kept:
             self._as_in_state(f"{label}/{name}")
         self.register_outputs({})
@@ -136,7 +142,10 @@ class LabImages(pulumi.ComponentResource):
                 os_type=image.os_type,
                 sys_prep=image.generalized and image.os_type == "Windows",
             ),
-            opts=pulumi.ResourceOptions.merge(child, self._image_options(name, planned)),
+            # No delete-before-replace: with continue-on-error the engine hangs if that delete fails (docs/adr).
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(ignore_changes=NOT_COMPARED if planned.standing else None)
+            ),
         )
         release = StagedVhdRelease(
             name,
@@ -176,10 +185,3 @@ class LabImages(pulumi.ComponentResource):
         """
         service = cloud_of(self._settings).endpoint_of(account_name(account_id).lower(), endpoint)
         return f"{service}/{STAGING_CONTAINER}/{image.vhd_name}"
-
-    def _image_options(self, name: str, planned: PlannedImage) -> pulumi.ResourceOptions:
-        if planned.standing:
-            import_id = None if name in self._state.images else planned.image_id
-            return pulumi.ResourceOptions(import_=import_id, ignore_changes=NOT_COMPARED)
-        # No delete-before-replace: with continue-on-error the engine hangs if that delete fails (docs/adr).
-        return pulumi.ResourceOptions()

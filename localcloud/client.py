@@ -117,6 +117,23 @@ class CloudClient:
         given = {key: value for key, value in changes.items() if value is not None}
         self._call("PATCH", "virtual-machines", {**machine, **given})
 
+    def set_answers(
+        self, custom_image_answers: str = "recorded", *, policy_tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Set the form of answers about custom images ("recorded", "published") until the cloud stops.
+
+        `policy_tags` are tags that a policy adds to every image.
+        """
+        answers = {"customImageAnswers": custom_image_answers, "policyTags": dict(policy_tags or {})}
+        self._call("PUT", "answers", answers)
+
+    def move_lab(
+        self, subscription: str, group: str, lab: str, *, to_group: str, to_subscription: str | None = None
+    ) -> None:
+        """Move a lab with its account and images to another resource group, also of another subscription."""
+        target = {"toResourceGroup": to_group} | ({"toSubscriptionId": to_subscription} if to_subscription else {})
+        self._call("POST", "move-lab", {"subscriptionId": subscription, "resourceGroup": group, "lab": lab, **target})
+
     def calls(self) -> list[dict[str, Any]]:
         """Return the journal: service, method, path, status and time (`at`) of each call, oldest first."""
         return list(self._call("GET", "calls"))

@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from localcloud.account_facts import AccountFacts
+from localcloud.arm.answers import Answers
 from localcloud.arm.errors import ArmError
 from localcloud.arm.virtual_machines import MachineChange
 from localcloud.blobs.authorization import SignIn
@@ -23,6 +24,17 @@ from localcloud.seed import SeedError, parse_seed, problems
 
 if TYPE_CHECKING:
     from localcloud.server import Cloud
+
+
+class LabMove(Document):
+    """A lab, and where it moves to; `toSubscriptionId` omitted: within its subscription."""
+
+    subscription_id: str
+    resource_group: str
+    lab: str
+    to_resource_group: str
+    to_subscription_id: str | None = None
+
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _RULES = TypeAdapter(list[FaultRule])
@@ -53,6 +65,10 @@ def add_control_routes(app: web.Application, cloud: Cloud) -> None:
         await cloud.change_machine(change := MachineChange.model_validate(body))
         return change.to_json()
 
+    async def post_move(body: object) -> Any:
+        cloud.move_lab(move := LabMove.model_validate(body))
+        return move.to_json()
+
     async def delete_calls(_: object) -> Any:
         cloud.journal.clear()
         return []
@@ -66,6 +82,8 @@ def add_control_routes(app: web.Application, cloud: Cloud) -> None:
         ("GET", "latencies", _get(lambda: cloud.latencies.to_json())),
         ("PUT", "latencies", _set(Latencies, cloud.set_latencies)),
         ("PUT", "limits", _set(Limits, cloud.set_limits)),
+        ("PUT", "answers", _set(Answers, cloud.set_answers)),
+        ("POST", "move-lab", post_move),
         ("PUT", "sign-in", _set(SignIn, cloud.set_sign_in)),
         ("PATCH", "storage-accounts", patch_accounts),
         ("PATCH", "virtual-machines", patch_machine),

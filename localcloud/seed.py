@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from localcloud.account_facts import AccountFacts
+from localcloud.arm.answers import Answers
 from localcloud.fault_rules import Document, FaultRule, Latencies
 
 MIB = 1024 * 1024
@@ -37,7 +38,9 @@ AccountName = Annotated[str, AfterValidator(_account_name)]
 
 
 class SeedImage(Document):
-    """An existing custom image of a lab, like those of the PowerShell image factory."""
+    """An existing custom image of a lab, like those of the PowerShell image factory.
+
+    It is as the document says: nothing in it need be what a PUT could have made."""
 
     name: str
     tags: dict[str, str] = Field(default_factory=dict)
@@ -46,6 +49,12 @@ class SeedImage(Document):
     vhd_url: str | None = None
     os_type: Literal["Windows", "Linux"] = "Windows"
     provisioning_state: str = "Succeeded"
+    location: str | None = None
+    """Shown in every answer about the image, also where Azure shows none."""
+    system_data: dict[str, Any] | None = None
+    properties: dict[str, Any] = Field(default_factory=dict)
+    """More ARM properties, merged in as given, such as `customImagePlan` or `creationDate`. With `vhd`, `vm`,
+    `managedImageId` or `managedSnapshotId` in it the image has no source but those."""
 
 
 class SeedDisk(Document):
@@ -175,6 +184,7 @@ class SeedDocument(Document):
     account_facts: dict[AccountName, AccountFacts] = Field(default_factory=dict)
     """What storage accounts are like, by name; the others are ordinary."""
     latencies: Latencies | None = None
+    answers: Answers | None = None
     faults: list[FaultRule] = Field(default_factory=list)
 
     def accounts(self) -> list[str]:

@@ -21,7 +21,9 @@ import aiohttp
 from aiohttp import web
 
 from localcloud.account_facts import AccountFacts, facts_of
+from localcloud.arm.answers import Answers
 from localcloud.arm.app import TOKEN_PATH, build_app
+from localcloud.arm.errors import resource_not_found
 from localcloud.arm.identity import Identity
 from localcloud.arm.store import ArmStore, StoreError
 from localcloud.arm.throttling import Throttle
@@ -33,7 +35,7 @@ from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.blobs.front import BlobFront
 from localcloud.blobs.limits import Limits, Turnstile
 from localcloud.blobs.seeding import FACTORY_CONTAINER, MissingDisk, seed_disks, seed_images, write_text
-from localcloud.control import add_control_routes
+from localcloud.control import LabMove, add_control_routes
 from localcloud.fault_rules import Faults, Journal, Latencies
 from localcloud.private_files import read_private, write_private
 from localcloud.seed import SeedDocument, SeedError, SeedFactoryImage
@@ -157,6 +159,17 @@ class Cloud:
         self.turnstile.set(limits)
         self._throttle.set(limits.buckets)
 
+    def set_answers(self, answers: Answers) -> None:
+        """Set the form of answers about custom images until the cloud stops."""
+        self._store.answers = answers
+
+    def move_lab(self, move: LabMove) -> None:
+        """Move a lab to another resource group or subscription. Raises ArmError."""
+        lab = self._store.find_lab(move.subscription_id, move.resource_group, move.lab)
+        if lab is None:
+            raise resource_not_found("Microsoft.DevTestLab/labs", move.lab, move.resource_group)
+        self._store.move(lab, move.to_resource_group, move.to_subscription_id or lab.subscription_id)
+
     def set_sign_in(self, sign_in: SignIn) -> None:
         """Set the rules of authentication until the cloud stops."""
         self._authorization.keyless = frozenset(sign_in.keyless_accounts)
@@ -241,6 +254,8 @@ class Cloud:
                 self.set_accounts(document.account_facts)
             if document.latencies is not None:
                 self.set_latencies(document.latencies)
+            if document.answers is not None:
+                self.set_answers(document.answers)
             self.faults.add(document.faults)
             if (images or disks) and not has_mke2fs():
                 _log.warning("mke2fs: is missing; the disks have no filesystem. Install e2fsprogs.")

@@ -74,6 +74,7 @@ def fresh_cloud(cloud: CloudClient) -> Iterator[CloudClient]:
         cloud.clear_faults()
         cloud.set_latencies({})
         cloud.set_limits({})
+        cloud.set_answers()
         cloud.set_sign_in()
         cloud.clear_calls()
 

@@ -207,4 +207,5 @@ def _image(id: ArmId, image: _Image) -> StandingImage:
         vhd_url=image.properties.vhd.image_name if image.properties.vhd else None,
         saved_at=tags.saved_at,
         created=only_reading(image.properties.creation_date),
+        stack=tags.stack,
     )

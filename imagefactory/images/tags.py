@@ -6,6 +6,7 @@ case-insensitively, and the owner of a lab can write any value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,7 +22,11 @@ DIGEST_TAG = "Digest"
 """The digest of all ranges of the VHD. Only a copy by ranges has it, and only after it finishes, so `write` does not
 write it."""
 
-_IMAGE_PATH, _SOURCE_VHD, _SAVED_AT, _ATTEMPT = "ImagePath", "SourceVhd", "SavedAt", "Attempt"
+_IMAGE_PATH, _SOURCE_VHD, _SAVED_AT, _ATTEMPT, _STACK = "ImagePath", "SourceVhd", "SavedAt", "Attempt", "Stack"
+
+_STACK_FORM = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
+"""`project/stack`, of what Pulumi accepts as a name of either. So a tag of that name with another meaning is ignored,
+and a message with a command contains no text that a shell would interpret."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,21 @@ class ImageTags:
     """When that VHD was saved, UTC; None: missing or invalid."""
     attempt: int
     """The number of this attempt to create the image."""
+    stack: str | None = None
+    """The stack (`project/stack`) that created the image; None: missing, or not of that form."""
 
 
-def write(image: FactoryImage, attempt: int | None = None) -> dict[str, str]:
-    """Return the tags of a custom image created from a factory image; pass `attempt` from the second attempt on."""
+def write(image: FactoryImage, attempt: int | None = None, stack: str = "") -> dict[str, str]:
+    """Return the tags of a custom image created from a factory image; pass `attempt` from the second attempt on.
+
+    `stack`: `project/stack`; empty: no such tag.
+    """
     tags = {
         _IMAGE_PATH: str(image.image_path),
         _SOURCE_VHD: image.vhd_name,
         _SAVED_AT: image.saved_at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         **_lineage(image.lineage),
+        **_fitting({_STACK: stack}),
     }
     return tags if attempt is None else {**tags, _ATTEMPT: str(attempt)}
 
@@ -58,6 +69,7 @@ def read(tags: Mapping[str, object] | None) -> ImageTags:
         values.get(_SOURCE_VHD.lower()),
         only_reading(values.get(_SAVED_AT.lower())),
         int(attempt) if attempt.isdecimal() else 1,
+        stack if _STACK_FORM.fullmatch(stack := values.get(_STACK.lower(), "")) else None,
     )
 
 
@@ -67,11 +79,16 @@ def by_lower_name(tags: Mapping[str, object] | None) -> dict[str, str]:
 
 
 def _lineage(lineage: Lineage) -> dict[str, str]:
-    """Return what is known and fits into a tag (Azure rejects an image with a longer one); a VM by its name."""
+    """Return what is known and fits into a tag; a VM by its name."""
     values = {
         "SourceVm": lineage.vm.rpartition("/")[2],
         "SourceDisk": lineage.disk,
         "Commit": lineage.commit,
         "PipelineRun": lineage.pipeline_run,
     }
-    return {tag: value for tag, value in values.items() if 0 < len(value) <= MAX_TAG_VALUE}
+    return _fitting(values)
+
+
+def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that have a value which fits: Azure rejects an image with a longer one."""
+    return {tag: value for tag, value in tags.items() if 0 < len(value) <= MAX_TAG_VALUE}

@@ -32,6 +32,8 @@ class StandingImage:
     """Tag SavedAt: when its VHD was saved, UTC; images of the older scripts have none."""
     created: datetime | None = None
     """properties.creationDate, UTC."""
+    stack: str | None = None
+    """Tag Stack: the stack (`project/stack`) that created it; images of earlier versions have none."""
     answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The image as Azure returned it."""
 

@@ -6,7 +6,7 @@ create.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from imagefactory.configuration.image_paths import ImagePath
@@ -14,11 +14,12 @@ from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.ownership import Ownership
 
 
 @dataclass(frozen=True)
 class HeldImage:
-    """A custom image in a target lab that has the tag ImagePath or is in the state."""
+    """A custom image in a target lab that is in the state, or has the tag ImagePath and is of no other stack."""
 
     lab: TargetLab
     image: StandingImage
@@ -49,15 +50,18 @@ class HeldImage:
         return self.path is None or self.lab.takes(self.path)
 
 
-def held_images(labs: Iterable[tuple[TargetLab, LabFacts]], owned: Set[str]) -> tuple[HeldImage, ...]:
-    """Return the images in the labs, by lab and name, that have the tag or are in `owned` (`<label>/<name>`)."""
-    names = {name.lower(): name for name in owned}
+def held_images(labs: Iterable[tuple[TargetLab, LabFacts]], ownership: Ownership) -> tuple[HeldImage, ...]:
+    """Return the images in the labs, by lab and name, that are in the state, or have the tag and are of no other stack.
+
+    An image of another stack is never deleted by this one. It still counts as a newer image of its path in
+    `retirement`, because users of the lab can use it.
+    """
     held = (
-        HeldImage(lab, image, (name or image.name).rpartition("/")[2], name is not None)
+        HeldImage(lab, image, name or image.name, name is not None)
         for lab, facts in labs
         for image in facts.images
-        for name in (names.get(f"{lab.label}/{image.name}".lower()),)
-        if image.image_path is not None or name
+        for name in (ownership.name_of(lab, image.name),)
+        if name or (image.image_path is not None and not ownership.is_foreign(lab, image))
     )
     return tuple(sorted(held, key=lambda one: (one.lab.label, one.image.name.lower(), one.image.id)))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
-from imagefactory.configuration.image_names import name_beside
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.loading import Configuration
@@ -22,7 +21,9 @@ from imagefactory.plain_text import printable
 from imagefactory.planning.account_rules import account_findings
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
-from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded
+from imagefactory.planning.ownership import Ownership, not_in_the_state
+from imagefactory.planning.places import NoPlace, Place, place_of
+from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
 from imagefactory.planning.retention import retained
 from imagefactory.planning.retirement import Successors
 
@@ -100,12 +101,14 @@ def build_plan(
     policy: Policy,
     owned: Set[str] = frozenset(),
     recorded: Mapping[str, Recorded] | None = None,
+    stack: str = "",
 ) -> Plan:
     """Decide what each lab must contain. The result does not depend on the order of the inputs.
 
     `labs` has a value for each lab of the configuration: its facts, or why it could not be read. `owned` names the
     images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
-    `recorded` has what the state tells of each of them.
+    `recorded` has what the state tells of each of them. `stack` is `project/stack`, the tag of the images that are
+    created; empty: they get no such tag, and no existing image counts as another stack's.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
@@ -115,8 +118,7 @@ def build_plan(
     offered = list(_offered(catalog, policy, found))
     _check_pins(policy, offered, catalog, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
-    names = {name.lower(): name.rpartition("/")[2] for name in owned}
-    recorded = {name.lower(): each for name, each in (recorded or {}).items()}
+    ownership = Ownership.of(owned, recorded, stack)
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
     for lab in targets:
@@ -134,13 +136,13 @@ def build_plan(
                 found.omit(image, "the lab could not be read or cannot get images", lab.label)
             unread.append(lab)
             continue
-        plans.append(_lab_plan(lab, facts, wanted, names, recorded, factory, policy, found))
+        plans.append(_lab_plan(lab, facts, wanted, ownership, factory, policy, found))
     for image in offered:
         if any(lab.takes(image.image_path) for lab in targets):
             found.warnings += _reservations(image)
         else:
             found.omit(image, "no lab uses its image path")
-    held = held_images(((plan.lab, plan.facts) for plan in plans), owned)
+    held = held_images(((plan.lab, plan.facts) for plan in plans), ownership)
     threatened: set[str] = set()
     for diagnostic, at_risk in unsafe_deletions(catalog, held):
         found.add(diagnostic)
@@ -150,6 +152,8 @@ def build_plan(
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
+    if outside := not_in_the_state(plans, ownership):
+        found.add(outside)
     lab_plans = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
     return Plan(
         lab_plans,
@@ -209,91 +213,51 @@ def _lab_plan(
     lab: TargetLab,
     facts: LabFacts,
     wanted: Iterable[FactoryImage],
-    names: Mapping[str, str],
-    recorded: Mapping[str, Recorded],
+    ownership: Ownership,
     factory: LabFacts,
     policy: Policy,
     found: _Findings,
 ) -> LabPlan:
-    """Return what a lab must contain; `names` and `recorded` are of the state, by `<label>/<name>` in lower case.
+    """Return what a lab must contain. An image that exists and is not in the state is never among its images.
 
     With `crossRegion: refuse`, a lab in another region keeps its images and gets no new ones.
     """
     refuses = policy.cross_region == "refuse" and facts.region_key != factory.region_key
     images: list[PlannedImage] = []
     refused: list[PlannedImage] = []
+    unadopted: list[Unadopted] = []
+    foreign: list[StandingImage] = []
     for image in wanted:
-        place, diagnostic = _place(lab, facts, image)
-        if place is None:
-            reason = "the lab has an image of that name that the factory did not create"
-            found.omit(image, name_warning(image).fact if image.name_problem else reason, lab.label)
+        place, diagnostic = place_of(lab, facts, image, ownership)
+        if isinstance(place, NoPlace):
+            found.omit(image, place.reason, lab.label)
+            foreign += [place.foreign] if place.foreign else []
         else:
-            # Azure and the state may have a name in different case; another name would be another resource.
-            key = f"{lab.label}/{place.name}".lower()
-            before = recorded.get(key, Recorded(attempt=1))
-            attempt = place.attempt and max(place.attempt, before.attempt + 1)
-            tags = image_tags.write(image, attempt)
-            is_done = before.vhd_name == image.vhd_name
-            planned = PlannedImage(image, names.get(key, place.name), place.image_id, place.standing, tags, is_done)
+            planned = _planned(lab, image, place, ownership)
             if refuses and not place.standing:
                 refused.append(planned)
                 continue
-            images.append(planned)
+            if place.unadopted:
+                unadopted.append(Unadopted(place.unadopted, planned))
+            else:
+                images.append(planned)
         if diagnostic:
             found.add(diagnostic)
     if refused:
         _refuse(lab, facts, factory, refused, found)
-    return LabPlan(lab.label, lab, facts, tuple(images))
+    return LabPlan(lab.label, lab, facts, tuple(images), unadopted=tuple(unadopted), foreign=tuple(foreign))
 
 
-@dataclass(frozen=True)
-class _Place:
-    """The name and id of a factory image in a lab."""
-
-    name: str
-    image_id: str
-    standing: bool = False
-    attempt: int | None = None
-
-
-def _place(lab: TargetLab, facts: LabFacts, image: FactoryImage) -> tuple[_Place | None, Diagnostic | None]:
-    """Return the place of the image, considering the existing images, or None; and a diagnostic about it, or None."""
-    if existing := _made_from(facts, image):
-        if existing.usable:
-            return _Place(existing.name, existing.id, standing=True), None
-        # The engine creates it again because a tag differs, from the state's as well: Azure may have an older one.
-        remedy = "Delete it in the lab if the run fails with 'already existing'"
-        subject, fact = f"custom image {existing.name} of lab {lab.label}", f"is in state {existing.state}"
-        again = warning(subject, fact, "it is created again", remedy)
-        return _Place(existing.name, _image_id(facts, existing.name), attempt=existing.attempt + 1), again
-    if image.name_problem:
-        return None, None
-    by_name = {fold(each.name): each for each in facts.images}
-    beside = name_beside(image.name, image.vhd_name)
-    existing = by_name.get(fold(image.name))
-    if existing is None:
-        return _Place(image.name, _image_id(facts, image.name)), None
-    subject = f"custom image {existing.name} of lab {lab.label}"
-    if existing.image_path is not None and fold(beside) not in by_name:
-        fact = f"was created from {existing.source_vhd}, but the factory image of that name is {image.vhd_name}"
-        consequence = f"the factory image is created as {beside}, and {existing.name} is deleted by a run after that"
-        return _Place(beside, _image_id(facts, beside)), warning(
-            subject, fact, consequence, "No action needed if intended"
-        )
-    fact = "has no ImagePath tag, so the factory did not create it"
-    consequence = "it is not changed, and the factory image of that name is not distributed to this lab"
-    return None, error(subject, fact, consequence, "Rename or delete it in the lab")
-
-
-def _image_id(facts: LabFacts, name: str) -> str:
-    return f"{facts.id}/customimages/{name}"
-
-
-def _made_from(facts: LabFacts, image: FactoryImage) -> StandingImage | None:
-    """Return the lab's image of that VHD; of several a usable one, preferably of the same name; None if missing."""
-    images = (each for each in facts.images if each.holds(image.vhd_name, image.name))
-    order = sorted(images, key=lambda each: (not each.usable, fold(each.name) != fold(image.name), each.id))
-    return order[0] if order else None
+def _planned(lab: TargetLab, image: FactoryImage, place: Place, ownership: Ownership) -> PlannedImage:
+    # Azure and the state may have a name in different case; another name would be another resource.
+    name = ownership.name_of(lab, place.name) or place.name
+    before = ownership.record_of(lab, name)
+    attempt = place.attempt and max(place.attempt, before.attempt + 1)
+    is_done = before.vhd_name == image.vhd_name
+    # Tags that differ from the state's would update an image that needs none, if a user deleted it in the lab.
+    stack = ownership.stack if attempt or not is_done else before.stack
+    tags = image_tags.write(image, attempt, stack or "")
+    return PlannedImage(image, name, place.image_id, place.standing, tags, is_done)
 
 
 def _empty(policy: Policy, plans: Iterable[LabPlan], *, is_held: bool) -> Diagnostic:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.companions import FactoryImage
-from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PlannedImage:
     image_id: str
     """ARM id; exactly as listed if the image exists."""
     standing: bool
-    """Whether it already exists in the lab, finished or in progress, and is adopted."""
+    """Whether it already exists in the lab, finished or in progress."""
     tags: Mapping[str, str]
     done: bool = False
     """Whether the state has all its resources, so that a run does nothing for it even if the image is missing in the
@@ -60,6 +60,8 @@ class Recorded:
     """That of its lab, as the state has it."""
     account_id: str = ""
     """ARM id of the storage account that its VHD was staged in, in lower case; empty: unknown."""
+    stack: str | None = None
+    """Its tag Stack, as of `ImageTags`."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,16 @@ class Retained:
 
 
 @dataclass(frozen=True)
+class Unadopted:
+    """A wanted image that exists in its lab and that the state does not contain, so that it is not declared: the engine
+    would write to it. `imagefactory adopt` adds it to the state."""
+
+    image: StandingImage
+    planned: PlannedImage
+    """What the plan contains once the image is in the state; `standing` is false if it failed."""
+
+
+@dataclass(frozen=True)
 class LabPlan:
     """What one lab, which could be read, must contain."""
 
@@ -81,3 +93,7 @@ class LabPlan:
     facts: LabFacts
     images: tuple[PlannedImage, ...]
     retained: tuple[Retained, ...] = ()
+    unadopted: tuple[Unadopted, ...] = ()
+    """Wanted images that are not in `images`, because they exist and the state does not contain them."""
+    foreign: tuple[StandingImage, ...] = ()
+    """Images of other stacks in the place of wanted ones."""

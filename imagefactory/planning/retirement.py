@@ -1,7 +1,8 @@
 """Which images that are no longer in the plan are kept in their lab, and why.
 
-Applies the rule that an image is deleted from a lab only after its successors exist there. Does not decide which images
-a lab gets: `imagefactory.planning.plan` does.
+Applies the rule that an image is deleted from a lab only after its successors exist there. They may be another stack's,
+or not be in the state: users of the lab can use them. Does not decide which images a lab gets:
+`imagefactory.planning.plan` does.
 """
 
 from __future__ import annotations
@@ -59,9 +60,12 @@ class Successors:
             return "its tag ImagePath is missing or invalid, so its successors are unknown"
         succeeded = [each for each in plan.facts.images if each.state == "Succeeded"]
         ids = {each.id for each in succeeded}
-        finished = {each.image.vhd_name for each in plan.images if each.standing and each.image_id in ids}
-        names = {each.image.vhd_name: each.name for each in plan.images}
+        planned = (*plan.images, *(each.planned for each in plan.unadopted))
+        finished = {each.image.vhd_name for each in planned if each.standing and each.image_id in ids}
+        names = {each.image.vhd_name: each.name for each in planned}
         wanted = [each for each in self._wanted.get(path, []) if each.vhd_name in names or each.name_problem is None]
+        foreign = [each for each in plan.foreign if each.id in ids]
+        finished |= {each.vhd_name for each in wanted if any(one.holds(each.vhd_name, each.name) for one in foreign)}
         missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
         newer = sum(each.path == path and self._age(each) > self._age(image) for each in succeeded)
         keep = None if path in self._policy.pins else self._policy.keep

@@ -81,7 +81,8 @@ def staging_needs(
             being_read |= {_read(lab, image) for image in lab.images if image.in_progress and image.vhd_url}
         for lab_plan in build_plan(stack.configuration, catalog, factory, stack.labs, stack.policy).labs:
             states = {image.id: image.state for image in lab_plan.facts.images}
-            for planned in lab_plan.images:
+            # Without their states and names the stacks own nothing here, so all that exists and is wanted is unadopted.
+            for planned in (*lab_plan.images, *(each.planned for each in lab_plan.unadopted)):
                 known.add(user_of(planned.image_id))
                 if not (planned.standing and states.get(planned.image_id) == "Succeeded"):
                     to_be_made.add(user_of(planned.image_id))

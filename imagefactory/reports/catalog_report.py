@@ -18,6 +18,7 @@ from imagefactory.images.catalog import BlobDiagnostic, Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.deletion_guard import HeldImage, held_images
+from imagefactory.planning.ownership import Ownership
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _held(labs: Iterable[ReportedLab]) -> tuple[Mapping[str, list[HeldImage]], M
     by_vhd: dict[str, list[HeldImage]] = defaultdict(list)
     by_name: dict[str, list[HeldImage]] = defaultdict(list)
     readable = ((one.lab, one.found) for one in labs if isinstance(one.found, LabFacts))
-    for held in held_images(readable, frozenset()):
+    for held in held_images(readable, Ownership()):
         if held.image.source_vhd is None:
             by_name[held.image.name.lower()].append(held)
         else:

@@ -108,12 +108,14 @@ class StackState:
 def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
     whole = chain.keys() >= {COPY, CUSTOM_IMAGE, RELEASE}
     inputs = chain[CUSTOM_IMAGE]
-    tags = inputs.get("tags")
+    found = inputs.get("tags")
+    tags = image_tags.read(found if isinstance(found, dict) else None)
     return Recorded(
-        attempt=image_tags.read(tags if isinstance(tags, dict) else None).attempt,
+        attempt=tags.attempt,
         vhd_name=str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None,
         resource_group=inputs["resourceGroupName"],
         account_id=str(chain.get(COPY, {}).get("destinationAccountId", "")),
+        stack=tags.stack,
     )
 
 

@@ -1,9 +1,11 @@
 """Custom images: validation of a PUT, creation, update and deletion.
 
 Implements the rules of DevTest Labs (API version 2018-09-15): a new image has a valid name; the VHD is in the lab's own
-storage account, is a complete fixed VHD in a page blob, and must exist until the image is created. Two rules are not
-published and assumed: a PUT during another operation is 409 `AnotherOperationInProgress`, and a PUT with another VHD
-recreates the image. Does not handle HTTP; reads blobs through `BlobAccess`.
+storage account, is a complete fixed VHD in a page blob, and must exist until the image is created. Recorded: the
+service fills in an author where a PUT has none. Users report `CannotSetProperty` for a PUT that changes where a
+standing image came from. Assumed: its status 400, and what counts as such a change (`_change_of_source`); that a PUT on
+a failed image creates it again; that an empty author is none, and that an update without one keeps it; that a PUT
+during another operation is 409 `AnotherOperationInProgress`. Does not handle HTTP; reads blobs through `BlobAccess`.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from aiohttp import ClientError
 from imagefactory.images.vhd_footer import FOOTER_BYTES, footer_problem
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import Operations, Work, retry_headers
-from localcloud.arm.store import ArmStore, CustomImage, Fault, Lab, new_properties
+from localcloud.arm.store import SOURCES, ArmStore, CustomImage, Fault, Lab, new_properties
 from localcloud.blobs.access import BlobAccess
 from localcloud.fault_rules import Latencies
 
+_SETTABLE = {*SOURCES, "author", "customImagePlan", "dataDiskStorageInfo", "description", "isPlanAuthorized"}
 _OS_TYPES = ("Windows", "Linux", "None")
+_MADE = ("managedImageId", "managedSnapshotId")
 _LISTABLE = re.compile(r"[^<>*%&:\\?/#\x00-\x1f]{1,80}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}(?<![-.])")
 """The rule in `_RULE`, read strictly: letters of other scripts are none, as the documentation has it."""
@@ -32,17 +36,11 @@ _RULE = r"^[^_\W][\w-._]{0,79}(?<![-.])$"
 
 @dataclass(frozen=True)
 class Wanted:
-    """The image that a PUT requests; `given` are its properties as received."""
+    """The image that a PUT requests; `given` are its properties as received, those that a PUT can set."""
 
     given: dict[str, Any]
     tags: dict[str, str] | None
     location: str | None
-
-    @property
-    def vhd(self) -> Mapping[str, Any]:
-        """The VHD that the image is created from."""
-        vhd: Mapping[str, Any] = self.given["vhd"]
-        return vhd
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,24 @@ def parse_wanted(name: str, body: object) -> Wanted:
     if not isinstance(body, dict) or not isinstance(body.get("properties"), dict):
         raise invalid("The request content is not a custom image: it must be a JSON object with 'properties'.")
     properties, tags, location = body["properties"], body.get("tags"), body.get("location")
-    if "vm" in properties or "vhd" not in properties:
-        raise invalid("The embedded cloud makes custom images of VHDs: give 'properties.vhd', not 'properties.vm'.")
-    vhd = properties["vhd"]
+    properties = {key: value for key, value in properties.items() if value is not None}
+    if not properties.keys() & SOURCES:
+        raise invalid(f"'properties' must have one of {', '.join(sorted(SOURCES))}.")
+    if "vhd" in properties:
+        _check_vhd(properties["vhd"])
+    if "vm" in properties and not isinstance(properties["vm"], dict):
+        raise invalid("'properties.vm' must be an object.")
+    for text in ("author", "description", "managedImageId", "managedSnapshotId"):
+        if not isinstance(properties.get(text, ""), str):
+            raise invalid(f"'properties.{text}' must be text.")
+    if not (tags is None or (isinstance(tags, dict) and all(isinstance(each, str) for each in tags.values()))):
+        raise invalid("'tags' must be an object of texts.")
+    if not (location is None or isinstance(location, str)):
+        raise invalid("'location' must be text.")
+    return Wanted({key: value for key, value in properties.items() if key in _SETTABLE}, tags, location)
+
+
+def _check_vhd(vhd: object) -> None:
     if not isinstance(vhd, dict) or vhd.get("osType") not in _OS_TYPES:
         raise invalid(f"'properties.vhd.osType' must be one of {', '.join(_OS_TYPES)}.")
     if not isinstance(vhd.get("sysPrep", False), bool):
@@ -72,15 +85,6 @@ def parse_wanted(name: str, body: object) -> Wanted:
         raise invalid(f"'properties.vhd.sysPrep' must be false for a {vhd['osType']} VHD: only Windows is sysprepped.")
     if not isinstance(vhd.get("imageName", ""), str):
         raise invalid("'properties.vhd.imageName' must be the URL of a VHD.")
-    for text in ("author", "description"):
-        if not isinstance(properties.get(text, ""), str):
-            raise invalid(f"'properties.{text}' must be text.")
-    if not (tags is None or (isinstance(tags, dict) and all(isinstance(each, str) for each in tags.values()))):
-        raise invalid("'tags' must be an object of texts.")
-    if not (location is None or isinstance(location, str)):
-        raise invalid("'location' must be text.")
-    kept = {key: properties[key] for key in ("vhd", "author", "description") if key in properties}
-    return Wanted(kept, tags, location)
 
 
 class CustomImages:
@@ -98,7 +102,9 @@ class CustomImages:
         self._latencies, self._endpoint = latencies, endpoint
 
     async def put(self, lab: Lab, name: str, wanted: Wanted, fault: Fault | None) -> Started:
-        """Create or update an image; a creation fails with `fault`, if given. Raises ArmError."""
+        """Create or update an image; a creation fails with `fault`, if given. Raises ArmError.
+
+        A PUT on an image that stands never creates it again."""
         existing = lab.images.get(name.lower())
         if existing is not None and existing.operation is not None:
             raise ArmError(
@@ -107,13 +113,19 @@ class CustomImages:
                 f"Another operation is in progress on the custom image '{existing.name}' ({existing.state}).",
                 retry_headers(self._store.operations[existing.operation]),
             )
-        if existing is not None and existing.state == "Succeeded" and fault is None and _same_vhd(existing, wanted):
+        if existing is not None and existing.state == "Succeeded":
+            if changed := _change_of_source(existing.properties, wanted.given):
+                text = f"Cannot set or update property '{changed}' of the custom image '{existing.name}'."
+                raise ArmError(400, "CannotSetProperty", text)
             self._update(existing, wanted)
             return Started(existing, existing.state, None)
         if existing is None and not _NAME.fullmatch(name):
             raise _invalid_name()
-        self._check_account(lab, wanted.vhd.get("imageName", ""))
-        image = CustomImage(name, new_properties(wanted.given), "Creating", wanted.tags, wanted.location)
+        if "vhd" not in wanted.given or "vm" in wanted.given:
+            raise invalid("The embedded cloud makes custom images of VHDs: give 'properties.vhd', not 'properties.vm'.")
+        self._check_account(lab, wanted.given["vhd"].get("imageName", ""))
+        given = {key: value for key, value in wanted.given.items() if key not in _MADE}
+        image = CustomImage(name, new_properties(given), "Creating", wanted.tags, wanted.location)
         lab.images[name.lower()] = image
         return await self._start(lab, image, self._latencies().image_create_seconds, fault)
 
@@ -157,8 +169,9 @@ class CustomImages:
         return Work(check, check, settle)  # the VHD must exist until the image is created
 
     def _update(self, image: CustomImage, wanted: Wanted) -> None:
-        kept = {key: value for key, value in image.properties.items() if key not in ("author", "description")}
-        image.properties = kept | wanted.given
+        kept = {key: value for key, value in image.properties.items() if key != "description"}
+        author = wanted.given.get("author") or kept.get("author")
+        image.properties = {**kept, **wanted.given, **({"author": author} if author else {})}
         image.tags, image.location = wanted.tags, wanted.location
         self._store.changed()
 
@@ -202,8 +215,20 @@ def _invalid_name() -> ArmError:
     return ArmError(400, "InvalidParameter", text)
 
 
-def _same_vhd(image: CustomImage, wanted: Wanted) -> bool:
-    def facts(vhd: Mapping[str, Any]) -> tuple[Any, ...]:
-        return vhd.get("imageName"), vhd.get("osType"), bool(vhd.get("sysPrep"))
+def _change_of_source(standing: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """Return the property by which a PUT would change where a standing image came from: another VHD, OS type or state
+    of it, another VM, another kind of source, or another resource than the one that Azure made of it."""
+    sources = [_source(wanted), _source(standing)]
+    if sources[0] != sources[1]:
+        return str(sources[0][0])
+    made = (key for key in _MADE if key in wanted)
+    return next((key for key in made if wanted[key].lower() != str(standing.get(key, "")).lower()), None)
 
-    return facts(image.properties["vhd"]) == facts(wanted.vhd)
+
+def _source(properties: Mapping[str, Any]) -> tuple[Any, ...]:
+    vhd, vm = properties.get("vhd"), properties.get("vm")
+    if vhd:
+        return "vhd", vhd.get("imageName"), vhd.get("osType"), bool(vhd.get("sysPrep"))
+    if vm:
+        return "vm", str(vm.get("sourceVmId", "")).lower()
+    return next(((key, str(properties[key]).lower()) for key in _MADE if properties.get(key)), ("vhd",))

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localcloud.arm.answers import Answers
+from localcloud.arm.errors import ArmError
 from localcloud.arm.machines import Disk, VirtualMachine, seeded_machine, timestamp
 from localcloud.blobs.disk_access import Grant
 from localcloud.private_files import write_private
@@ -24,6 +26,10 @@ from localcloud.seed import SeedImage, SeedSubscription, SeedVirtualMachine
 Fault = dict[str, str]
 """The error that an operation ends with: its `code` and `message`."""
 
+SOURCES = {"vhd", "vm", "managedImageId", "managedSnapshotId"}
+"""The properties of an image that say what it is made from, or what Azure made of that."""
+AUTHOR = "someone@example.com"
+"""What the service fills in for an image without author: who made it, by sign-in name (recorded of a user)."""
 SAVE_DELAY_SECONDS = 0.5
 OPERATION_LIFE_SECONDS = 3600.0
 """How long a finished operation can still be polled."""
@@ -36,7 +42,7 @@ class StoreError(Exception):
 @dataclass
 class CustomImage:
     """A custom image. `properties` are those that ARM returns, except the provisioning state; `operation` names the
-    active creation or deletion, if any."""
+    active creation or deletion, if any; `extras` is what a seed puts beside the properties in every answer."""
 
     name: str
     properties: dict[str, Any]
@@ -44,6 +50,7 @@ class CustomImage:
     tags: dict[str, str] | None = None
     location: str | None = None
     operation: str | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,19 +103,23 @@ class Lab:
             "location": self.region,
         }
 
-    def image_to_arm(self, image: CustomImage, state: str) -> dict[str, Any]:
-        """Return an image in provisioning state `state` as ARM's JSON, with its id in DevTest Labs' casing."""
+    def image_to_arm(self, image: CustomImage, state: str, answers: Answers) -> dict[str, Any]:
+        """Return an image in provisioning state `state` as ARM's JSON."""
         body: dict[str, Any] = {
             "properties": {**image.properties, "provisioningState": state},
             "id": f"{self.id}/customimages/{image.name}",
             "name": image.name,
             "type": "Microsoft.DevTestLab/labs/customImages",
         }
-        if image.location is not None:
-            body["location"] = image.location
-        if image.tags is not None:
-            body["tags"] = image.tags
-        return body
+        if answers.custom_image_answers == "published":
+            body["id"] = (
+                f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+                f"/providers/Microsoft.DevTestLab/labs/{self.name}/customimages/{image.name}"
+            )
+            body["location"] = image.location or self.region
+        if image.tags is not None or answers.policy_tags:
+            body["tags"] = {**(image.tags or {}), **answers.policy_tags}
+        return {**body, **image.extras}
 
     def backing(self, image: str, generalized: bool) -> dict[str, str]:
         """Return the resource that Azure creates an image from: a managed image if generalized, else a snapshot."""
@@ -148,6 +159,8 @@ class ArmStore:
     subscriptions: set[str] = field(default_factory=set)
     labs: dict[tuple[str, str, str], Lab] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
+    """Not saved: as recorded after each start."""
     grants: dict[str, Grant] = field(default_factory=dict)
     """Access to disks by grant id; every check of a SAS reads this same mapping."""
     _saving: asyncio.TimerHandle | None = None
@@ -244,6 +257,24 @@ class ArmStore:
         """Return the subscription id as declared, found case-insensitively."""
         return next((each for each in self.subscriptions if each.lower() == subscription.lower()), None)
 
+    def move(self, lab: Lab, group: str, subscription: str) -> None:
+        """Move a lab and all in it to another resource group, also of another subscription, which need not exist.
+
+        Every id changes, no name does. Its storage account moves with it; to other labs that use that account it stays
+        where it was. Raises ArmError (409) if a lab of that name is there."""
+        target = self.find_subscription(subscription) or subscription
+        if self.find_lab(target, group, lab.name) is not None:
+            text = f"The resource group '{group}' has a lab of the name '{lab.name}'."
+            raise ArmError(409, "ResourceMoveFailed", text)
+        before = f"/subscriptions/{lab.subscription_id}/resourcegroups/{lab.resource_group}/"
+        self.labs = {key: each for key, each in self.labs.items() if each is not lab}
+        self.subscriptions.add(target)
+        lab.subscription_id, lab.resource_group = target, group
+        for image in lab.images.values():
+            image.properties = _moved(image.properties, before, f"/subscriptions/{target}/resourcegroups/{group}/")
+        self._put(lab)
+        self.changed()
+
     def find_account(self, subscription: str, group: str, name: str) -> Lab | None:
         """Return the first lab that uses the storage account."""
         wanted = (subscription.lower(), group.lower())
@@ -285,15 +316,31 @@ def _operation(saved: Mapping[str, Any]) -> Operation:
 
 def new_properties(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return an image's properties with those that the service adds on creation."""
-    return {**given, "creationDate": timestamp(), "uniqueIdentifier": str(uuid.uuid4())}
+    added = {"creationDate": timestamp(), "uniqueIdentifier": str(uuid.uuid4())}
+    return {**given, "author": given.get("author") or AUTHOR, **added}
+
+
+def _moved(value: Any, before: str, after: str) -> Any:
+    """Return a value of JSON with the ids that begin with `before`, in any casing, begun with `after`."""
+    if isinstance(value, dict):
+        return {key: _moved(each, before, after) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_moved(each, before, after) for each in value]
+    begins = isinstance(value, str) and value.lower().startswith(before.lower())
+    return after + value[len(before) :] if begins else value
 
 
 def _seeded(lab: Lab, seed: SeedImage) -> CustomImage:
-    vhd: dict[str, Any] = {"osType": seed.os_type, "sysPrep": seed.os_type == "Windows"}
-    if seed.vhd_url is not None:
-        vhd["imageName"] = seed.vhd_url
+    properties: dict[str, Any] = {}
+    if not seed.properties.keys() & SOURCES:
+        vhd: dict[str, Any] = {"osType": seed.os_type, "sysPrep": seed.os_type == "Windows"}
+        properties["vhd"] = vhd if seed.vhd_url is None else {**vhd, "imageName": seed.vhd_url}
+        if seed.provisioning_state == "Succeeded":
+            properties |= lab.backing(seed.name, vhd["sysPrep"])
     given = {"author": seed.author, "description": seed.description}
-    properties = new_properties({"vhd": vhd, **{key: value for key, value in given.items() if value is not None}})
-    if seed.provisioning_state == "Succeeded":
-        properties |= lab.backing(seed.name, vhd["sysPrep"])
-    return CustomImage(seed.name, properties, seed.provisioning_state, dict(seed.tags) or None)
+    told = {key: value for key, value in given.items() if value is not None}
+    properties = {**new_properties(properties), **told, **seed.properties}
+    extras: dict[str, Any] = {} if seed.location is None else {"location": seed.location}
+    if seed.system_data is not None:
+        extras["systemData"] = seed.system_data
+    return CustomImage(seed.name, properties, seed.provisioning_state, dict(seed.tags) or None, extras=extras)

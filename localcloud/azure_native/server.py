@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -176,7 +177,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         client = self._client()
         try:
             body = custom_image.request_body(inputs)
-            return await client.put(path, API_VERSION, body, seconds or DEFAULT_TIMEOUT_SECONDS)
+            made = await client.put(path, API_VERSION, body, seconds or DEFAULT_TIMEOUT_SECONDS)
+            with suppress(AzureError):  # the genuine plugin reads once more, and keeps what it has if that fails
+                if (after := await client.get(path, API_VERSION)).status == 200:
+                    return after.body
+            return made
         except UnfinishedError as error:
             state, message = None, str(error)
             try:

@@ -19,9 +19,9 @@ from imagefactory.configuration.stack_settings import CopySettings, FactoryLab, 
 from imagefactory.diagnostics import Location
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.blobs import STAGING_CONTAINER
-from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.plan import Plan
-from imagefactory.planning.planned_images import LabPlan, PlannedImage, Relay, Retained
+from imagefactory.planning.planned_images import LabPlan, PlannedImage, Relay, Retained, Unadopted
 from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
@@ -87,12 +87,21 @@ def planned(image: FactoryImage, *, standing: bool = False) -> PlannedImage:
     return PlannedImage(image, image.name, f"/labs/x/customimages/{image.name}", standing, {"ImagePath": "p"})
 
 
-def declared(plan: Plan, state: StackState = EMPTY, settings: Settings = SETTINGS, preview: bool = False) -> Recorder:
+def declared(
+    plan: Plan,
+    state: StackState = EMPTY,
+    settings: Settings = SETTINGS,
+    preview: bool = False,
+    outputs: list[Any] | None = None,
+) -> Recorder:
+    """What is registered for a plan; the stack output `labs` is added to `outputs`."""
     recorder = Recorder(preview)
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     def program() -> None:
-        distribute(plan, SOURCE, settings, state)
+        found = distribute(plan, SOURCE, settings, state).outputs
+        if outputs is not None:
+            outputs.append(found)
 
     # Pulumi's mocks need a current event loop of the thread, and earlier asynchronous tests leave none.
     loop = asyncio.new_event_loop()
@@ -157,22 +166,50 @@ def test_each_subscription_has_one_azure_native_provider(two_labs: Recorder) -> 
     assert [inputs["subscriptionId"] for inputs in providers.values()] == [SUBSCRIPTION]
 
 
-@pytest.mark.parametrize(
-    ("standing", "in_state", "imported"), [(True, False, True), (True, True, False), (False, False, False)]
-)
-def test_only_an_existing_image_that_is_not_in_the_state_is_imported(
-    standing: bool, in_state: bool, imported: bool
-) -> None:
-    """By the id that the service lists; an import of an image in the state would delete it."""
+@pytest.mark.parametrize("standing", [True, False])
+@pytest.mark.parametrize("in_state", [True, False])
+def test_nothing_is_ever_imported(standing: bool, in_state: bool) -> None:
+    """The engine may write to what it imports; of an existing image, nothing but its place is compared."""
     plan = lab_plan("web", planned(factory_image("one"), standing=standing))
     state = StackState({f"{plan.label}/one": {CUSTOM_IMAGE: {}}} if in_state else {})
     recorder = declared(Plan((plan,)), state)
-    (image,) = (args for args in recorder.registered if args.typ == "azure-native:devtestlab:CustomImage")
-    assert image.resource_id == ("/labs/x/customimages/one" if imported else "")
+    assert CUSTOM_IMAGE in {args.typ for args in recorder.registered}
+    assert [args.resource_id for args in recorder.registered if args.resource_id] == []
+
+
+def left_out(name: str, state: str = "Succeeded") -> StandingImage:
+    return StandingImage(f"/labs/x/customImages/{name}", name, state, "Win2016/Datacenter.json", None, None)
+
+
+@pytest.mark.parametrize("of_another_stack", [True, False])
+def test_of_an_image_that_is_left_out_only_what_the_state_has_is_declared(of_another_stack: bool) -> None:
+    """A copy of an earlier run stays as it is: Azure may be reading the staged VHD. The image is not declared."""
+    image = left_out("ONE", "Creating")
+    plan = lab_plan("web", planned(factory_image("two")))
+    if of_another_stack:
+        plan = replace(plan, foreign=(image,))
+    else:
+        plan = replace(plan, unadopted=(Unadopted(image, planned(factory_image("ONE"), standing=True)),))
+    state = StackState({f"{plan.label}/one": {COPY: CHAIN[COPY]}, f"{plan.label}/else": {COPY: CHAIN[COPY]}})
+    recorder = declared(Plan((plan,)), state)
+    assert set(recorder.of(CUSTOM_IMAGE)) == set(recorder.of(RELEASE)) == {f"{plan.label}/two"}
+    assert set(recorder.of(COPY)) == {f"{plan.label}/two", f"{plan.label}/one"}
+    assert recorder.of(COPY)[f"{plan.label}/one"] == CHAIN[COPY]
+
+
+def test_the_outputs_of_a_lab_have_the_images_that_are_left_out() -> None:
+    """With the state that Azure lists, so that no consumer of the outputs takes them for lost."""
+    image = left_out("one", "Failed")
+    plan = replace(lab_plan("web"), unadopted=(Unadopted(image, planned(factory_image("one"))),))
+    outputs: list[Any] = []
+    declared(Plan((plan,)), outputs=outputs)
+    assert outputs == [
+        {plan.label: {"one": {"id": image.id, "imagePath": "Win2016/Datacenter.json", "state": "Failed"}}}
+    ]
 
 
 def test_no_input_of_an_existing_image_is_compared_except_its_place(two_labs: Recorder) -> None:
-    """If an import differs in an input that is compared, it fails or changes the image."""
+    """A difference in an input that is compared would update or replace the image."""
     place = {"labName", "name", "resourceGroupName"}
     for inputs in two_labs.of("azure-native:devtestlab:CustomImage").values():
         assert set(inputs) - place <= set(NOT_COMPARED)

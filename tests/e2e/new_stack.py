@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-_FILES: dict[Path, bytes] = {}
-_LINES: dict[str, object] = {}
-"""What `pulumi stack init` wrote: files below the backend's folder, and lines in the stack's file."""
+_FILES: dict[str, dict[Path, bytes]] = {}
+_LINES: dict[str, dict[str, object]] = {}
+"""What `pulumi stack init` wrote for each stack: files below the backend's folder, and lines in the stack's file."""
 
 
 def ensure_stack(folder: Path, stack: str, environment: Mapping[str, str]) -> None:
@@ -19,14 +19,16 @@ def ensure_stack(folder: Path, stack: str, environment: Mapping[str, str]) -> No
     if any(stacks.rglob(f"{stack}.json")):
         return
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if _FILES:
-        for path, content in _FILES.items():
+    if stack in _FILES:
+        for path, content in _FILES[stack].items():
             (stacks / path).parent.mkdir(parents=True, exist_ok=True)
             (stacks / path).write_bytes(content)
-        file.write_text(yaml.safe_dump({**document, **_LINES}), encoding="utf-8")
+        file.write_text(yaml.safe_dump({**document, **_LINES[stack]}), encoding="utf-8")
         return
+    others = set(stacks.rglob("*"))
     init = ["pulumi", "stack", "init", stack, "--no-select"]
     subprocess.run(init, cwd=folder, env=environment, check=True, capture_output=True)
-    _FILES.update({path.relative_to(stacks): path.read_bytes() for path in stacks.rglob("*") if path.is_file()})
+    files = (path for path in stacks.rglob("*") if path.is_file() and path not in others)
+    _FILES[stack] = {path.relative_to(stacks): path.read_bytes() for path in files}
     written = yaml.safe_load(file.read_text(encoding="utf-8"))
-    _LINES.update({name: value for name, value in written.items() if name not in document})
+    _LINES[stack] = {name: value for name, value in written.items() if name not in document}

@@ -15,7 +15,7 @@ import subprocess
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import yaml
 from azure.storage.blob import BlobServiceClient, generate_blob_sas
 
 from localcloud.client import CloudClient
+from tests.e2e import cloud_calls
 from tests.e2e.new_stack import ensure_stack
 from tests.warm.python import COLD, use_environment
 
@@ -91,6 +92,8 @@ class World:
     python: Path = COLD
     """Runs what ends by itself: the program, its plugin, the commands. What is killed runs in `COLD`."""
     subscription: str = field(default_factory=lambda: str(uuid.uuid4()))
+    stack: str = STACK
+    """The stack of the runs; a test may go on with another one, which has the same configuration and settings."""
     labs: dict[str, Lab] = field(default_factory=dict)
     wishes: dict[str, list[str]] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
@@ -188,6 +191,17 @@ class World:
         """Custom images in the lab, as a seed document describes them."""
         self._seed_lab(lab, images=images)
 
+    def move_lab(self, lab: Lab, *, group: str | None = None, subscription: str | None = None) -> Lab:
+        """The lab moves with its account and images to another resource group or subscription; returns it there."""
+        moved = replace(lab, group=group or lab.group, subscription=subscription or lab.subscription)
+        place = {"to_group": moved.group, "to_subscription": moved.subscription}
+        self.cloud.move_lab(lab.subscription, lab.group, lab.name, **place)
+        if lab == self.factory:
+            self.factory = moved
+        else:
+            self.labs[lab.name] = moved
+        return moved
+
     def put_image(self, lab: Lab, name: str, vhd_url: str) -> None:
         """Begin to make a custom image from a VHD, as somebody else."""
         vhd = {"imageName": vhd_url, "osType": "Windows", "sysPrep": True}
@@ -239,13 +253,13 @@ class World:
 
     def _start(self, python: Path, *arguments: str) -> subprocess.Popen[str]:
         self.write_configuration()
-        ensure_stack(self.folder, STACK, self.environment)
+        ensure_stack(self.folder, self.stack, self.environment)
         use_environment(self.folder / ".venv", python)
         command = ["pulumi", "--non-interactive", "--color", "never"]
         if arguments[0] in VERBS:
             command = [str(python), "-c", "from imagefactory.cli.main import main; main()"]
         return subprocess.Popen(
-            [*command, arguments[0], "--stack", STACK, *arguments[1:]],
+            [*command, arguments[0], "--stack", self.stack, *arguments[1:]],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -262,7 +276,7 @@ class World:
 
     def state(self) -> dict[str, Any]:
         """The stack's deployment as the backend keeps it."""
-        (file,) = (self.folder / "stacks").rglob(f"stacks/*/{STACK}.json")
+        (file,) = (self.folder / "stacks").rglob(f"stacks/*/{self.stack}.json")
         return dict(json.loads(file.read_text(encoding="utf-8"))["checkpoint"]["latest"])
 
     # What the cloud holds.
@@ -314,19 +328,11 @@ class World:
 
     def copies(self) -> int:
         """How many staged VHDs were begun in this world's target labs since the journal was cleared."""
-        accounts = {lab.account for lab in self.labs.values()}
-        return sum(
-            1
-            for call in self.cloud.calls()
-            if call["service"] == "blob"
-            and call["method"] == "PUT"
-            and f"{STAGING_CONTAINER}/" in call["path"]
-            and call["path"].split("/")[1] in accounts
-            and "comp=" not in call["path"]
-            and "restype=" not in call["path"]
-            and call["path"].partition("?")[0].endswith(".vhd")
-            and call["status"] in {201, 202}
-        )
+        return cloud_calls.copies(self.cloud, STAGING_CONTAINER, (lab.account for lab in self.labs.values()))
+
+    def writes(self, lab: Lab) -> list[tuple[str, str, int]]:
+        """The calls that write custom images of a lab since the journal was cleared: method, image, status (0: cut)."""
+        return cloud_calls.writes(self.cloud, lab.id)
 
     def service(self, lab: Lab) -> BlobServiceClient:
         """The blob service of a lab's storage account, with its key."""
@@ -373,34 +379,18 @@ class World:
         (self.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
         settings = {
             "imagefactory:cloud": "custom",
-            "imagefactory:factory": {"subscriptionId": self.subscription, "labName": self.factory.name},
+            "imagefactory:factory": {"subscriptionId": self.factory.subscription, "labName": self.factory.name},
             **{f"imagefactory:{name}": value for name, value in self.settings.items()},
         }
-        file = self.folder / f"Pulumi.{STACK}.yaml"
+        file = self.folder / f"Pulumi.{self.stack}.yaml"
         document = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
         whole = file.with_name(f"{uuid.uuid4()}.unfinished")  # another run of this world may read it meanwhile
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
         whole.replace(file)
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        items: list[Any] = []
-        url = f"{path}?api-version=2018-09-15"
-        while url:
-            answer = self.request(method, url, body)
-            answer.raise_for_status()
-            page: dict[str, Any] = answer.json() if answer.content else {}
-            items += page.get("value", [])
-            url = page.get("nextLink", "")
-        return {**page, "value": items} if "value" in page else page
+        return cloud_calls.whole(self.cloud, method, path, body)
 
     def request(self, method: str, target: str, body: Any = None) -> requests.Response:
         """One call of the resource manager; `target` is a path with its query, or a link that it gave."""
-        status = self.cloud.status()
-        token = requests.get(
-            status["identityEndpoint"],
-            params={"api-version": "2019-08-01", "resource": status["resourceManager"]},
-            headers={"X-IDENTITY-HEADER": status["identityHeader"]},
-            timeout=10,
-        ).json()["access_token"]
-        url = target if target.startswith("http") else f"{status['resourceManager']}{target}"
-        return requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        return cloud_calls.request(self.cloud, method, target, body)

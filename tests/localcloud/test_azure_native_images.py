@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2
 
+from localcloud.arm.answers import Answers
 from localcloud.azure_native.property_values import read, write
 from tests.localcloud.arm_world import World, blob_endpoint, lab, lab_path
 from tests.localcloud.azure_native_plugin import (
@@ -109,6 +110,43 @@ async def test_an_import_reads_the_inputs_from_the_response(plugin: Plugin, worl
     }
     error = await fails(plugin.stub.Read(provider_pb2.ReadRequest(urn=URN, id=lab_path())))
     assert f"failed to parse '{lab_path()}'" in error.details()
+
+
+@pytest.mark.parametrize("form", ["recorded", "published"])
+async def test_an_import_of_an_answer_without_location_leads_to_a_put(
+    plugin: Plugin, world: World, form: Literal["recorded", "published"]
+) -> None:
+    """The trap of an import, as seen of the genuine plugin: Check fills in the location, Diff finds it added
+    (`[diff: +location]`), and the update is a PUT on an image that was only to be taken over. With a location in the
+    answer nothing differs; without it neither does the second run, whose inputs have one."""
+    world.store.answers = Answers(custom_image_answers=form)
+    world.seed(lab("Other", images=[{"name": "Win-A", "vhdUrl": "http://x/y.vhd"}]))
+    resource = f"{lab_path('Other')}/customimages/Win-A"
+    imported = await plugin.stub.Read(provider_pb2.ReadRequest(urn=URN, id=resource))
+    old = read(imported.inputs)
+    wanted = {key: value for key, value in old.items() if key != "location"}
+    new = read((await plugin.check(wanted, old)).inputs)
+    diff = await plugin.diff(old, new, read(imported.properties))
+    added = {path: each.kind for path, each in diff.detailedDiff.items()}
+    assert added == ({"location": provider_pb2.PropertyDiff.ADD} if form == "recorded" else {})
+    request = provider_pb2.UpdateRequest(urn=URN, id=resource, olds=imported.properties, news=write(new))
+    updated = await plugin.stub.Update(request)
+    assert [call.status for call in world.journal.calls() if call.method == "PUT"] == [200]
+    assert ("location" in read(updated.properties)) == (form == "published")
+    again = read((await plugin.check(wanted, new)).inputs)
+    assert not (await plugin.diff(new, again, read(updated.properties))).detailedDiff
+
+
+async def test_the_image_is_read_once_more_after_a_create_and_an_update(plugin: Plugin, world: World) -> None:
+    """As the genuine plugin does: the last call is a GET of the image, whose failure changes nothing."""
+    inputs = image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))
+    created = await plugin.create(inputs)
+    assert [call.method for call in world.journal.calls()[-2:]] == ["GET", "GET"], "the poller's, and one more"
+    world.fault({"method": "GET", "path": "/customimages/", "action": {"status": 403, "code": "AuthorizationFailed"}})
+    request = provider_pb2.UpdateRequest(urn=URN, id=created.id, olds=created.properties, news=write(inputs))
+    updated = await plugin.stub.Update(request)
+    assert [(call.method, call.status) for call in world.journal.calls()[-2:]] == [("PUT", 200), ("GET", 403)]
+    assert updated.properties == created.properties
 
 
 async def test_a_delete_finishes_when_the_image_is_deleted(plugin: Plugin, world: World) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from localcloud.arm.custom_images import CustomImages, parse_wanted
 from localcloud.arm.routes.responses import accepted, injected_fault, json_body, operation_headers, page
 from localcloud.arm.routes.routing import IN_SUBSCRIPTION, LAB, Parts, Route, find_child, find_lab
-from localcloud.arm.store import ArmStore
+from localcloud.arm.store import ArmStore, CustomImage, Lab
 
 _NAMESPACE = "Microsoft.DevTestLab"
 
@@ -43,20 +45,20 @@ class LabRoutes:
     async def list_images(self, request: web.Request, parts: Parts) -> web.Response:
         """The custom images of a lab, paged."""
         lab = find_lab(self._store, parts)
-        return page(request, {key: lab.image_to_arm(image, image.state) for key, image in lab.images.items()})
+        return page(request, {key: self._shown(lab, image) for key, image in lab.images.items()})
 
     async def get_image(self, _: web.Request, parts: Parts) -> web.Response:
         """One custom image."""
         lab = find_lab(self._store, parts)
         image = find_child(lab, "customImages", lab.images, parts["image"])
-        return web.json_response(lab.image_to_arm(image, image.state))
+        return web.json_response(self._shown(lab, image))
 
     async def put_image(self, request: web.Request, parts: Parts) -> web.Response:
         """Create or update a custom image; a creation is a long-running operation."""
         lab = find_lab(self._store, parts)
         wanted = parse_wanted(parts["image"], await json_body(request))
         started = await self._images.put(lab, parts["image"], wanted, injected_fault(request))
-        body = lab.image_to_arm(started.image, started.state)
+        body = lab.image_to_arm(started.image, started.state, self._store.answers)
         if started.operation is None:
             return web.json_response(body)
         operation = self._store.operations[started.operation]
@@ -70,3 +72,6 @@ class LabRoutes:
         if started is None or started.operation is None:
             return web.Response(status=204)
         return accepted(request, _NAMESPACE, lab, started.operation, self._store.operations[started.operation])
+
+    def _shown(self, lab: Lab, image: CustomImage) -> dict[str, Any]:
+        return lab.image_to_arm(image, image.state, self._store.answers)

@@ -20,10 +20,15 @@ FACTORY = facts("factory", region="westeurope")
 
 
 def plan_of(
-    labs: dict[str, LabFacts], cross_region: CrossRegion = "relay", recorded: Mapping[str, Recorded] | None = None
+    labs: dict[str, LabFacts],
+    cross_region: CrossRegion = "relay",
+    recorded: Mapping[str, Recorded] | None = None,
+    *,
+    in_state: bool = True,
 ) -> Plan:
-    """The plan of a factory with one image, which all labs get."""
+    """The plan of a factory with one image, which all labs get; the state has the images that exist, or none."""
     targets = [lab(name) for name in labs]
+    owned = {f"{target.label}/{one.name}" for target in targets for one in labs[target.name].images if in_state}
     known = {target.key: labs[target.name] for target in targets}
     return build_plan(
         configuration(*targets),
@@ -31,7 +36,7 @@ def plan_of(
         FACTORY,
         known,
         Policy(cross_region=cross_region),
-        frozenset(),
+        owned,
         recorded,
     )
 
@@ -99,6 +104,14 @@ def test_an_existing_image_is_neither_relay_nor_copied() -> None:
     there = replace(in_region("a", "eastus"), images=(standing(),))
     plan = plan_of({"a": there, "b": in_region("b", "eastus"), "c": in_region("c", "eastus")})
     assert relays(plan) == {"a": None, "b": ("/accounts/b", 1), "c": ("/accounts/b", 1)}
+
+
+@pytest.mark.parametrize("state", ["Succeeded", "Creating", "Failed"])
+def test_an_image_that_is_not_in_the_state_reads_no_relay(state: str) -> None:
+    """Nothing is copied for it, so a relay that waited for its copy would never be deleted."""
+    there = replace(in_region("c", "eastus"), images=(standing(state=state),))
+    plan = plan_of({"c": there, "a": in_region("a", "eastus"), "b": in_region("b", "eastus")}, in_state=False)
+    assert relays(plan) == dict.fromkeys("ab", ("/accounts/a", 1)) and plan.crossings[0].labs == 2
 
 
 def test_a_lab_that_the_state_calls_done_is_no_relay() -> None:

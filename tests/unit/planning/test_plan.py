@@ -28,7 +28,7 @@ UNREADABLE = error("lab team", "403", "", "grant")
 def planned(
     found: Catalog, *there: StandingImage, target: TargetLab | None = None, policy: Policy | None = None, **changes: Any
 ) -> Plan:
-    """The plan for the lab `team`, which has these images."""
+    """The plan for the lab `team`, which has these images; they are all in the state."""
     target = target or lab()
     return build_plan(
         configuration(target),
@@ -36,7 +36,13 @@ def planned(
         facts("factory"),
         {target.key: facts("team", *there, **changes)},
         policy or Policy(),
+        owned(target, *there),
     )
+
+
+def owned(target: TargetLab, *there: StandingImage) -> frozenset[str]:
+    """The names in the state of the images that the factory made."""
+    return frozenset(f"{target.label}/{each.name}" for each in there if each.image_path)
 
 
 def only(plan: Plan) -> PlannedImage:
@@ -131,7 +137,7 @@ def test_of_two_images_of_one_name_the_newest_is_distributed_with_a_warning() ->
     assert "1.vhd" in texts(plan.warnings)
 
 
-def test_an_existing_image_is_adopted_with_the_id_and_name_that_azure_lists() -> None:
+def test_an_existing_image_of_the_state_is_planned_with_the_id_and_name_that_azure_lists() -> None:
     """Also without the tag SourceVhd (older scripts), and while it is being created."""
     for changes in ({}, {"source_vhd": "image.vhd"}, {"state": "Creating"}, {"state": "Updating"}):
         there = standing("IMAGE", **changes)
@@ -143,12 +149,12 @@ def test_an_existing_image_is_adopted_with_the_id_and_name_that_azure_lists() ->
     ("changes", "told"),
     [
         ({"source_vhd": "other.vhd"}, "created as image-"),
-        ({"state": "Failed"}, "already existing"),
+        ({"state": "Failed"}, "is in state Failed; it is created again"),
         ({"state": "Deleting"}, "Deleting"),
     ],
 )
 def test_an_image_of_another_vhd_or_in_a_bad_state_is_recreated(changes: dict[str, str], told: str) -> None:
-    """It is not adopted, but planned."""
+    """It is planned as one that does not exist."""
     plan = planned(catalog(image("image")), standing("image", **changes))
     assert only(plan).standing is False
     assert told in texts(plan.warnings)
@@ -168,8 +174,8 @@ def test_an_image_in_the_state_counts_even_without_its_tag() -> None:
     """If a user removed the tags, the engine would still delete it, so an empty factory is a failure."""
     there = facts("team", standing("Mine", image_path=None))
     worlds = [
-        build_plan(configuration(lab()), catalog(), facts("factory"), {lab().key: there}, Policy(), owned)
-        for owned in (frozenset(), frozenset({f"{lab().label}/Mine"}))
+        build_plan(configuration(lab()), catalog(), facts("factory"), {lab().key: there}, Policy(), names)
+        for names in (frozenset(), frozenset({f"{lab().label}/Mine"}))
     ]
     assert worlds[0].failures == ()
     assert "allowEmptyFactory" in texts(worlds[1].failures)
@@ -282,7 +288,8 @@ def test_the_rules_hold_in_every_world(
         assert isinstance(answer, LabFacts) or any(
             diagnostic.severity is Severity.ERROR for diagnostic in plan.failures
         )
-        got = readable[target.label].images if target.label in readable else ()
+        plans = [readable[target.label]] if target.label in readable else []
+        got = [one for each in plans for one in (*each.images, *(left.planned for left in each.unadopted))]
         assert all(target.takes(one.image.image_path) for one in got)
         assert len({one.name.lower() for one in got}) == len(got)
         for path in {one.image.image_path for one in got}:

@@ -1,0 +1,65 @@
+"""Calls of the embedded cloud's resource manager by a test, and what its journal has of the calls of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import requests
+
+from localcloud.client import CloudClient
+
+VERSION = "2018-09-15"
+
+
+def request(cloud: CloudClient, method: str, target: str, body: Any = None) -> requests.Response:
+    """One call of the resource manager; `target` is a path with its query, or a link that it gave."""
+    status = cloud.status()
+    token = requests.get(
+        status["identityEndpoint"],
+        params={"api-version": "2019-08-01", "resource": status["resourceManager"]},
+        headers={"X-IDENTITY-HEADER": status["identityHeader"]},
+        timeout=10,
+    ).json()["access_token"]
+    url = target if target.startswith("http") else f"{status['resourceManager']}{target}"
+    return requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+
+
+def whole(cloud: CloudClient, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON of a call that succeeds; of a list, all pages in one."""
+    items: list[Any] = []
+    url = f"{path}?api-version={VERSION}"
+    while url:
+        answer = request(cloud, method, url, body)
+        answer.raise_for_status()
+        page: dict[str, Any] = answer.json() if answer.content else {}
+        items += page.get("value", [])
+        url = page.get("nextLink", "")
+    return {**page, "value": items} if "value" in page else page
+
+
+def copies(cloud: CloudClient, container: str, accounts: Iterable[str]) -> int:
+    """How many VHDs were begun in `container` of these storage accounts since the journal was cleared."""
+    owners = set(accounts)
+    return sum(
+        1
+        for call in cloud.calls()
+        if call["service"] == "blob"
+        and call["method"] == "PUT"
+        and f"{container}/" in call["path"]
+        and call["path"].split("/")[1] in owners
+        and "comp=" not in call["path"]
+        and "restype=" not in call["path"]
+        and call["path"].partition("?")[0].endswith(".vhd")
+        and call["status"] in {201, 202}
+    )
+
+
+def writes(cloud: CloudClient, lab_id: str) -> list[tuple[str, str, int]]:
+    """The calls that write custom images of a lab since the journal was cleared: method, image, status (0: cut)."""
+    images = f"{lab_id}/customimages/".lower()
+    return [
+        (call["method"], call["path"][len(images) :].partition("?")[0], call["status"])
+        for call in cloud.calls()
+        if call["method"] in {"PUT", "PATCH", "POST", "DELETE"} and call["path"].lower().startswith(images)
+    ]
