@@ -143,8 +143,9 @@ def _lab_adoption(
             continue
         elif reason := rules.foreign(image):
             findings.append(Finding("foreign", image.name, image, reason))
-        elif image.id.lower() in leaving:
-            findings.append(Finding("not wanted", image.name, image, "the next pulumi up deletes it"))
+        elif image.state == "Deleting" or image.id.lower() in leaving:
+            why = "Azure is deleting it" if image.state == "Deleting" else "the next pulumi up deletes it"
+            findings.append(Finding("not wanted", image.name, image, why))
         elif image.id.lower() in wanted:
             findings.append(Finding("take over", image.name, image, _state(image)))
         else:
@@ -166,7 +167,9 @@ def _lab_adoption(
 
 
 def _state(image: StandingImage) -> str:
-    return "" if image.state == "Succeeded" else f"in state {image.state}"
+    if image.state == "Succeeded":
+        return ""
+    return f"in state {image.state}{'' if image.in_progress else ': pulumi up creates it again'}"
 
 
 def _rule(lab: LabPlan, image: StandingImage, offers: Mapping[str, str], catalog: Catalog) -> str:

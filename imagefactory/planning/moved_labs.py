@@ -57,7 +57,7 @@ class MovedLab:
         """Return the error of a run; `command` is what carries the state over."""
         fact = f"was moved here from {self.origin}, and the state has {len(self.names)} of its images under the old ids"
         consequence = "nothing is distributed to it, and its images are kept"
-        remedy = f"Run {command}, then run again"
+        remedy = f"Run {command}, then pulumi up again"
         return error(f"lab {self.label}", fact, consequence, remedy, self.lab.location)
 
 
@@ -78,7 +78,8 @@ def moved_labs(
             accounts = {recorded[name].account_id for name in names} - {""}
             same = {account.rpartition("/")[2].lower() for account in accounts} == {facts.storage_account.lower()}
             if label == lab.label and (same or not accounts):
-                left = [name for name in names if recorded[name].resource_group.lower() != facts.resource_group.lower()]
+                here = {"", facts.resource_group.lower()}
+                left = [name for name in names if recorded[name].resource_group.lower() not in here]
                 subscription = lab.subscription_id
             elif label not in named and _lab_name(label) == lab.key.lab_name and same:
                 left, subscription = names, min(accounts).split("/")[2]

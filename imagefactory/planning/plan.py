@@ -21,6 +21,7 @@ from imagefactory.plain_text import printable
 from imagefactory.planning.account_rules import account_findings
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
+from imagefactory.planning.moved_labs import MovedLab, moved_labs
 from imagefactory.planning.ownership import Ownership, not_in_the_state
 from imagefactory.planning.places import NoPlace, Place, place_of
 from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
@@ -53,6 +54,8 @@ class Plan:
     warnings: tuple[Diagnostic, ...] = ()
     failures: tuple[Diagnostic, ...] = ()
     crossings: tuple[Crossing, ...] = ()
+    moved: tuple[MovedLab, ...] = ()
+    """Labs that moved since the state was written; they are among the `unread` ones."""
 
     def retained(self) -> list[dict[str, str]]:
         """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
@@ -119,11 +122,14 @@ def build_plan(
     _check_pins(policy, offered, catalog, found)
     targets = sorted(configuration.labs, key=lambda lab: lab.label)
     ownership = Ownership.of(owned, recorded, stack)
+    known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
+    moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
     for lab in targets:
         wanted = [image for image in offered if lab.takes(image.image_path)]
-        facts = labs[lab.key]
+        left = [one for one in moved if one.lab is lab]
+        facts = left[0].diagnostic(f"imagefactory adopt --stack {ownership.name}") if left else labs[lab.key]
         if isinstance(facts, LabFacts):
             findings = list(account_findings(lab, facts))
             found.warnings += (each for each in findings if each.severity is not Severity.ERROR)
@@ -134,7 +140,7 @@ def build_plan(
             found.failures.append(replace(facts, severity=Severity.ERROR, consequence=kept, location=place))
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot get images", lab.label)
-            unread.append(lab)
+            unread += (lab, *(one.kept for one in left))
             continue
         plans.append(_lab_plan(lab, facts, wanted, ownership, factory, policy, found))
     for image in offered:
@@ -162,6 +168,7 @@ def build_plan(
         tuple(found.warnings),
         tuple(found.failures),
         crossings(lab_plans, factory),
+        moved,
     )
 
 

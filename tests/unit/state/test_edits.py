@@ -31,14 +31,15 @@ EMPTY: dict[str, Any] = {"version": 3, "deployment": {"manifest": {"version": "v
 
 def answered(name: str, lab: LabFacts, **more: Any) -> Adopted:
     """An image that Azure lists as recorded: without a location."""
+    image_id = f"{lab.id}/customimages/{name}"
     answer = {
-        "id": f"{lab.id}/customimages/{name}",
+        "id": image_id,
         "name": name,
         "tags": {"ImagePath": "Win2016/Datacenter.json"},
         "etag": "x",
         "properties": {"provisioningState": "Succeeded", "author": None, "creationDate": "2026", **more},
     }
-    return Adopted(f"{lab.name}@1", lab, replace(standing(name), id=answer["id"], answer=answer))
+    return Adopted(f"{lab.name}@1", lab, replace(standing(name), id=image_id, answer=answer))
 
 
 def whole(document: dict[str, Any]) -> bool:
