@@ -115,7 +115,7 @@ def test_recovering_from_a_killed_run(dev: World) -> None:
     """The engine and all of its processes are killed while Azure creates an image: the lock stays, and the image."""
     web = dev.add_lab("web", "Win2016")
     (name,) = dev.add_images((WINDOWS, 5))
-    dev.cloud.set_latencies({"imageSeconds": 4})
+    dev.cloud.set_latencies({"imageCreateSeconds": 4})
     process = dev.start(*UP)
     while name not in dev.held(web):
         assert process.poll() is None, process.communicate()[0]
