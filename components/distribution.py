@@ -39,7 +39,7 @@ class Distribution:
 
 def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
     """Declare the images of every lab: planned ones, and kept ones as the state has them. Nothing is imported: the
-    engine may write to what it imports (docs/adr/0019)."""
+    engine may write to what it imports."""
     copier = VhdCopyProvider("vhdcopy", settings)
     plans = {lab.label: lab for lab in plan.labs}
     subscriptions = {lab.label: lab.facts.subscription_id.lower() for lab in plan.labs}

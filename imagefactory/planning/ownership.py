@@ -71,11 +71,10 @@ def not_in_the_state(plans: Iterable[LabPlan], ownership: Ownership) -> Diagnost
     if not found:
         return None
     labs = len({label for label, _ in found})
-    fact = f"does not contain {_count(len(found), 'image')} of the plan that already exist in {_count(labs, 'lab')}"
     return error(
         f"state of stack {ownership.name}",
-        f"{fact} ({_some(found)})",
-        "they are not changed and not managed; everything else is updated",
+        f"does not contain {_count(len(found), 'existing image')} in {_count(labs, 'lab')} ({_some(found)})",
+        "what the state does not contain is neither changed nor managed, and everything else is updated",
         f"Run imagefactory adopt --stack {ownership.name}, then pulumi up again",
     )
 

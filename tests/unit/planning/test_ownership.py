@@ -62,12 +62,12 @@ def test_all_images_that_are_not_in_the_state_are_one_failure_on_one_line() -> N
     plan = build_plan(configuration(*labs), found, facts("factory"), there, Policy(), stack=OWN)
     (failure,) = plan.failures
     assert failure.text() == (
-        "error: state of stack dev: does not contain 4 images of the plan that already exist in 2 labs (such as x of"
-        f" lab {labs[0].label} and y of lab {labs[0].label}); they are not changed and not managed; everything else is"
-        " updated. Run imagefactory adopt --stack dev, then pulumi up again."
+        f"error: state of stack dev: does not contain 4 existing images in 2 labs (such as x of lab {labs[0].label} and"
+        f" y of lab {labs[0].label}); what the state does not contain is neither changed nor managed, and everything"
+        " else is updated. Run imagefactory adopt --stack dev, then pulumi up again."
     )
     (failure,) = planned(catalog(image("x")), standing("x")).failures
-    assert f"1 image of the plan that already exist in 1 lab (x of lab {TEAM.label})" in failure.text()
+    assert f"does not contain 1 existing image in 1 lab (x of lab {TEAM.label});" in failure.text()
 
 
 def test_names_of_the_state_may_differ_in_case() -> None:
