@@ -195,8 +195,10 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.mark.engine
 @pytest.mark.timeout(900)
-def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_leaves_no_process(fresh: Path) -> None:
-    """With one command each, in a copy that was never set up."""
+def test_up_fills_the_labs_from_nothing_changes_nothing_the_second_time_and_heals_and_down_leaves_no_process(
+    fresh: Path,
+) -> None:
+    """With one command each, in a copy that was never set up. After the state was lost, `up` takes over all images."""
     first = dev(fresh, "up")
     assert first.returncode == 0, first.stdout + first.stderr
     table = first.stdout
@@ -227,6 +229,11 @@ def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_lea
         "Nothing to take over: the state has all images that this stack manages."
     ]
     assert not any(f"{word}" in second.stdout for word in (" created", " updated", " replaced", " deleted"))
+
+    shutil.rmtree(Checkout(fresh).stacks)
+    third = dev(fresh, "up")
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert "Took over 9 images." in third.stdout and "VHDs copied" not in third.stdout
 
     assert processes_of(fresh)
     down = dev(fresh, "down")
