@@ -23,6 +23,7 @@ from tests.command_lines import ROOT, commands, unknown_words
 
 PIPELINE = ROOT / "azure-pipelines.yml"
 FACTORY_PIPELINE = ROOT / "pipelines" / "factory.yml"
+BOTH = ("pulumi", "imagefactory")
 SCHEMA = "vendor/azure-pipelines.json"
 PULL_REQUEST = "eq(variables['Build.Reason'], 'PullRequest')"
 FROM_MAIN = "and(ne(variables['Build.Reason'], 'PullRequest'), eq(variables['Build.SourceBranch'], 'refs/heads/main'))"
@@ -253,13 +254,12 @@ def test_each_stack_has_a_file_with_the_labs_file_that_the_pipeline_validates() 
         assert stack["labs"] == settings.get("imagefactory:labs", "labs.json")
 
 
-def run_step(
-    text: str, folder: Path, body: str, program: str = "pulumi", **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a step's script in bash, with a fake `program` that records its arguments and runs `body`."""
-    fake = folder / program
-    fake.write_text(f'#!/bin/bash\necho "$@" >>"{folder}/calls"\n{body}\n', "utf-8")
-    fake.chmod(0o755)
+def run_step(text: str, folder: Path, body: str, *programs: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a step's script in bash, with fake `programs` (default: pulumi) that record what was typed and run `body`."""
+    for program in programs or ("pulumi",):
+        fake = folder / program
+        fake.write_text(f'#!/bin/bash\necho "${{0##*/}} $@" >>"{folder}/calls"\n{body}\n', "utf-8")
+        fake.chmod(0o755)
     bash = shutil.which("bash")
     assert bash
     path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -269,24 +269,36 @@ def run_step(
     )
 
 
-@pytest.mark.parametrize(("codes", "calls", "code"), [("0", 1, 0), ("255 0", 2, 0), ("255 3", 2, 3)])
-def test_a_failed_up_runs_again_without_refresh(codes: str, calls: int, code: int, tmp_path: Path) -> None:
-    """The exit code of the second run is that of the step."""
+@pytest.mark.parametrize(
+    ("codes", "calls", "code"), [("0 0", 2, 0), ("0 255 0", 3, 0), ("0 255 3", 3, 3), ("1 0", 2, 1), ("1 255 3", 3, 3)]
+)
+def test_main_adopts_images_first_and_a_failed_up_runs_again_without_refresh(
+    codes: str, calls: int, code: int, tmp_path: Path
+) -> None:
+    """The exit code of the last run is that of the step; a failed `adopt` stops no run, and fails the step."""
     text = next(script(step) for _, step in steps(expanded("main")) if "pulumi up" in script(step))
-    done = run_step(text, tmp_path, f'codes=({codes}); exit "${{codes[$(wc -l <"{tmp_path}/calls") - 1]}}"')
+    body = f'codes=({codes}); exit "${{codes[$(wc -l <"{tmp_path}/calls") - 1]}}"'
+    done = run_step(text, tmp_path, body, *BOTH)
     called = (tmp_path / "calls").read_text("utf-8").splitlines()
     assert (len(called), done.returncode) == (calls, code)
-    assert ["--refresh" in call for call in called] == [True, False][:calls]
+    assert called[0] == "imagefactory adopt --stack dev --yes"
+    assert ["--refresh" in call for call in called[1:]] == [True, False][: calls - 1]
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_a_preview_is_shown_on_the_page_of_the_run_and_keeps_its_exit_code(code: int, tmp_path: Path) -> None:
-    """A reviewer sees it without the log; a failed preview fails the step."""
+@pytest.mark.parametrize("codes", ["0 0", "0 1", "1 0", "1 1"])
+def test_a_preview_is_shown_on_the_page_of_the_run_and_keeps_its_exit_code(codes: str, tmp_path: Path) -> None:
+    """A reviewer sees without the log what would be taken over and what would be created; either one, if it fails,
+    fails the step, and `adopt` only reads."""
     preview, show = previews(expanded("pull request"))[0]
-    done = run_step(script(preview), tmp_path, f"echo '+ one image'; echo '```'; exit {code}")
-    assert done.returncode == code and done.stdout == "+ one image\n```\n"
+    exit_code = f'"${{codes[$(wc -l <"{tmp_path}/calls") - 1]}}"'
+    body = f"""codes=({codes}); echo "+ ${{0##*/}}"; echo '```'; exit {exit_code}"""
+    done = run_step(script(preview), tmp_path, body, *BOTH)
+    assert done.returncode == int("1" in codes) and done.stdout == "+ imagefactory\n```\n+ pulumi\n```\n"
+    adopt, *_ = (tmp_path / "calls").read_text("utf-8").splitlines()
+    assert adopt == "imagefactory adopt --stack dev --dry-run"
     report = tmp_path / "preview-dev.md"
-    assert report.read_text("utf-8") == "## pulumi preview of dev\n\n    + one image\n    ```\n"
+    shown = "    + imagefactory\n    ```\n    + pulumi\n    ```\n"
+    assert report.read_text("utf-8") == f"## pulumi preview of dev\n\n{shown}"
     assert run_step(script(show), tmp_path, "exit 9").stdout == f"##vso[task.uploadsummary]{report}\n"
     assert show["condition"] == "succeededOrFailed()"
 
@@ -315,10 +327,10 @@ def test_no_text_from_a_lab_is_a_command_to_the_agent(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         body = f"printf '%s\\n' {shlex.quote(HOSTILE)}; printf '%s\\n' {shlex.quote(HOSTILE)} >&2; exit 3"
-        program = "pulumi" if "pulumi" in script(step) else "imagefactory"
-        done = run_step(script(step), folder, body, program, KEEP="2", BUILD_ARTIFACTSTAGINGDIRECTORY=str(folder))
+        done = run_step(script(step), folder, body, *BOTH, KEEP="2", BUILD_ARTIFACTSTAGINGDIRECTORY=str(folder))
         assert done.returncode == 3, script(step)
-        assert done.stdout == SHOWN * (4 if "up" in step["displayName"] else 2) and done.stderr == ""
+        runs = len((folder / "calls").read_text("utf-8").splitlines())
+        assert done.stdout == SHOWN * 2 * runs and done.stderr == ""
         assert not agent_commands(done.stdout)
         assert all(SHOWN.splitlines()[0] in report.read_text("utf-8") for report in folder.glob("*.md"))
 

@@ -46,6 +46,10 @@ class _LocalShell:
         """Run in the user's terminal and return the exit code."""
         return run_in_foreground([program, *arguments], cwd=self.checkout.root, env=self.env)
 
+    def imagefactory(self, command: str, *options: str) -> int:
+        """Run a command of the image factory on the stack and return the exit code."""
+        return self.run(self.checkout.venv / "bin" / "imagefactory", command, "--stack", STACK, *options)
+
     def run_quietly(self, title: str, *arguments: str, remedy: str) -> None:
         """Run pulumi. Raises SetupError if it fails."""
         with Step(title) as step:
@@ -61,13 +65,18 @@ class _LocalShell:
 
 
 def up(checkout: Checkout) -> int:
-    """Save the factory's VMs and update the local stack, on the embedded cloud. Return the engine's exit code."""
+    """Save the factory's VMs, adopt images that exist in the labs, and update the local stack, on the embedded cloud.
+
+    Return the engine's exit code.
+    """
     shell = _LocalShell(checkout)
     if stack_file(checkout) is None:
         remedy = f"Delete {checkout.stacks} if you do not need its stacks, then run the same command again"
         shell.run_quietly("Create the stack", "stack", "init", STACK, remedy=remedy)
-    if shell.run(checkout.venv / "bin" / "imagefactory", "save", "--stack", STACK):
+    if shell.imagefactory("save"):
         say("Not all VMs of the factory lab were saved; the saved ones are distributed.")
+    if shell.imagefactory("adopt", "--yes"):
+        say("Existing images cannot be taken over into the state (see above); everything else is updated.")
     if shell.run(shell.pulumi, "preview", *OPTIONS, "--suppress-outputs"):
         say("The preview reported errors (see above); labs and images without errors are updated.")
     # With its own preview, `up` stops before it updates any lab.

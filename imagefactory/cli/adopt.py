@@ -49,19 +49,20 @@ def adopt(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take over without a prompt")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take over images that exist in the labs into the state of the stack, without a request that changes them.
+    """Take over images that exist in the labs into the state of the stack.
 
     For labs that the PowerShell scripts filled, a state that was lost, a run that was killed and a lab that moved to
     another resource group or subscription. Run it before `pulumi up`, which then copies nothing for these images and
     leaves them as they are. Takes over images that the plan contains, and those that this stack created. Images that
-    the factory did not create, or that another stack created, are only shown.
+    the factory did not create, or that another stack created, are only shown. Labs that cannot be read are reported and
+    left for the next run.
 
     Writes nothing to Azure. Changes the state in one step, after a backup to .imagefactory/backups. Works on a new
     stack, too: adds the providers and components that the images need. If there is nothing to take over, changes
     nothing.
 
     Exit codes: 0 everything is taken over or you declined, 1 the state or the factory cannot be read, or the state
-    cannot be written, 2 wrong usage or configuration. Labs that cannot be read are reported and left for the next run.
+    cannot be written, 2 wrong usage or configuration.
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
     settings = stack_settings(stack)

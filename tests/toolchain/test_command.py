@@ -16,6 +16,7 @@ from localcloud.client import CloudClient
 from toolchain import main, stack
 from toolchain.checkout import Checkout
 from toolchain.errors import SetupError
+from toolchain.setup.engine import Engine
 
 ROOT = Checkout.here().root
 
@@ -158,6 +159,34 @@ def test_the_last_table_has_a_row_for_each_image_and_for_each_lab_without_images
     assert [word for word in words if word not in printed.stdout] == []
 
 
+def test_up_adopts_after_the_save_and_before_the_preview_and_continues_if_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a run after a kill recovers by itself; the exit code is that of the update."""
+    typed: list[list[str]] = []
+
+    def run(command: list[str | Path], **_: object) -> int:
+        typed.append([Path(command[0]).name, *map(str, command[1:])])
+        return int("adopt" in command)
+
+    monkeypatch.setattr(stack, "run_in_foreground", run)
+    monkeypatch.setattr(stack, "set_up", lambda checkout: Engine(checkout.root, "3.0.0"))
+    monkeypatch.setattr(stack, "start_cloud", lambda checkout: {})
+    for name in ("tool_variables", "cloud_variables"):
+        monkeypatch.setattr(stack, name, lambda *_: {})
+    monkeypatch.setattr(stack, "stack_file", lambda checkout: checkout.root)
+    monkeypatch.setattr(stack, "_show_labs", lambda shell: None)
+    assert stack.up(Checkout(tmp_path)) == 0
+    assert [command[:2] for command in typed] == [
+        ["imagefactory", "save"],
+        ["imagefactory", "adopt"],
+        ["pulumi", "preview"],
+        ["pulumi", "up"],
+    ]
+    assert typed[1][2:] == ["--stack", "local", "--yes"]
+    assert "Existing images cannot be taken over into the state (see above)" in capsys.readouterr().err
+
+
 def processes_of(folder: Path) -> list[str]:
     """Return the command lines that contain the path of the folder."""
     listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
@@ -166,8 +195,10 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.mark.engine
 @pytest.mark.timeout(900)
-def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_leaves_no_process(fresh: Path) -> None:
-    """With one command each, in a copy that was never set up."""
+def test_up_fills_the_labs_from_nothing_changes_nothing_the_second_time_and_heals_and_down_leaves_no_process(
+    fresh: Path,
+) -> None:
+    """With one command each, in a copy that was never set up. After the state was lost, `up` takes over all images."""
     first = dev(fresh, "up")
     assert first.returncode == 0, first.stdout + first.stderr
     table = first.stdout
@@ -194,7 +225,15 @@ def test_up_from_nothing_fills_the_labs_a_second_up_changes_nothing_and_down_lea
     second = dev(fresh, "up")
     assert second.returncode == 0, second.stdout + second.stderr
     assert "unchanged" in second.stdout and second.stdout.count("already saved") == 2
+    assert [line for line in second.stdout.splitlines() if "take over" in line] == [
+        "Nothing to take over: the state has all images that this stack manages."
+    ]
     assert not any(f"{word}" in second.stdout for word in (" created", " updated", " replaced", " deleted"))
+
+    shutil.rmtree(Checkout(fresh).stacks)
+    third = dev(fresh, "up")
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert "Took over 9 images." in third.stdout and "VHDs copied" not in third.stdout
 
     assert processes_of(fresh)
     down = dev(fresh, "down")

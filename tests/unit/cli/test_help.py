@@ -22,7 +22,7 @@ OPTIONS = [
     for option in command.params
     if option.name not in OF_TYPER
 ]
-IMPERATIVES = ("Check", "Delete", "List", "Save", "Validate", "Write")
+IMPERATIVES = ("Check", "Delete", "List", "Save", "Take over", "Validate", "Write")
 
 
 @pytest.mark.parametrize("command", [GROUP, *SUBCOMMANDS.values()], ids=lambda command: command.name)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -30,9 +30,23 @@ from imagefactory.images.catalog import build_catalog
 from imagefactory.images.companions import DataDisk, companion_bytes
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.adoption import Action, Adoption, Finding, LabAdoption
+from imagefactory.planning.moved_labs import MovedLab
 from imagefactory.planning.prune_plan import PruneRules
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
-from tests.unit.builders import NOON, catalog, entry, facts, image, lab, standing, vhd, write_configuration
+from imagefactory.state.adopt import AdoptRequest, Planned
+from tests.unit.builders import (
+    NOON,
+    SUBSCRIPTION,
+    catalog,
+    entry,
+    facts,
+    image,
+    lab,
+    standing,
+    vhd,
+    write_configuration,
+)
 from tests.unit.cli.conftest import Verb
 from tests.unit.cli.test_verbs import cleaned
 from tests.unit.planning.prunes import files, keeping, plan
@@ -153,6 +167,23 @@ def test_every_json_key_of_save_is_documented(verb: Verb) -> None:
     told = verb("save", "--json", instead={"imagefactory.factory_lab.save_run.run": run})
     check_keys("save", told.document)
     check_results("save", "vms[].result", {one["result"] for one in told.document["vms"]})
+
+
+def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
+    """With a lab that moved; every action is a documented one."""
+    found = facts("team", standing("old"))
+    moved = MovedLab(lab("team"), found, "team@1", SUBSCRIPTION, "before", ("old",))
+    findings = tuple(Finding(action, "old", found.images[0], "why") for action in get_args(Action))
+    adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,))
+
+    async def planning(request: AdoptRequest) -> Planned:
+        return Planned(request, adoption, b"", warnings=(DIAGNOSTIC,), backups=(Path("before.json"),))
+
+    Path("Pulumi.yaml").write_text("name: imagefactory\nruntime: python\n", "utf-8")
+    told = verb("adopt", "--dry-run", "--json", instead={"imagefactory.state.adopt.plan": planning})
+    check_keys("adopt", told.document)
+    actions = {one["action"] for each in told.document["labs"] for one in each["images"]}
+    check_results("adopt", "labs[].images[].action", actions)
 
 
 def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:
