@@ -1,8 +1,9 @@
 """Sequences of changes and faults drawn from a seed: whatever happens, the stack stays sound and ends at the plan.
 
-Each run is that of a pipeline: adopt, then up. After every step: the state is usable, no image is lost that the plan wants and the cloud could give, nothing is deleted
-that was not retired, and no lab has lost its last good image of a path that it still lists. Once the faults end, two
-runs reach the plan: the first creates what is missing, the second retires what has its successors.
+Each run is that of a pipeline: adopt, then up. After every step: the state is usable, no image is lost that the plan
+wants and the cloud could give, nothing is deleted that was not retired, no standing image is written to by adopt, and
+no lab has lost its last good image of a path that it still lists. Once the faults end, two runs reach the plan: the
+first creates what is missing, the second retires what has its successors.
 """
 
 from __future__ import annotations
