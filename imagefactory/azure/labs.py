@@ -59,19 +59,20 @@ class _Image(Answer):
 
 
 async def lab_facts(
-    arm: ResourceManager, factory: tuple[LabKey, str | None], targets: Mapping[LabKey, str | None]
+    arm: ResourceManager, factory: LabKey, targets: Iterable[LabKey]
 ) -> tuple[LabFacts | Diagnostic, dict[LabKey, LabFacts | Diagnostic]]:
     """Return the factory lab without its images, and each target lab with them, or why it cannot be read.
 
     A lab must be in its resource group, if one is given; a target may have the factory's name in another group.
     """
-    subscriptions = sorted({key.subscription_id for key in (factory[0], *targets)})
+    targets = tuple(targets)
+    subscriptions = sorted({key.subscription_id for key in (factory, *targets)})
     listed = dict(zip(subscriptions, await asyncio.gather(*(_labs_of(arm, s) for s in subscriptions)), strict=True))
-    found = {key: _choose(key, group, listed[key.subscription_id]) for key, group in targets.items()}
+    found = {key: _choose(key, listed[key.subscription_id]) for key in targets}
     labs = [(key, lab) for key, lab in found.items() if not isinstance(lab, Diagnostic)]
-    complete = await asyncio.gather(*(_with_images(arm, lab) for _, lab in labs))
+    complete = await asyncio.gather(*(_with_images(arm, key, lab) for key, lab in labs))
     found |= {key: facts for (key, _), facts in zip(labs, complete, strict=True)}
-    return _choose(*factory, listed[factory[0].subscription_id]), found
+    return _choose(factory, listed[factory.subscription_id]), found
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
@@ -126,18 +127,22 @@ def _labs_path(subscription: str) -> str:
     return f"/subscriptions/{subscription}/providers/Microsoft.DevTestLab/labs"
 
 
-def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Diagnostic) -> LabFacts | Diagnostic:
+def _subject(key: LabKey, name: str) -> str:
+    """Return the lab's name for diagnostics, with the resource group that tells it from a lab of the same name."""
+    return f"lab '{name}'" + (f" of resource group '{key.resource_group}'" if key.resource_group else "")
+
+
+def _choose(key: LabKey, labs: Iterable[dict[str, Any]] | Diagnostic) -> LabFacts | Diagnostic:
     """Return the only lab of that name (and group); a diagnostic if there is none or more than one."""
     if isinstance(labs, Diagnostic):
         return labs
     named = [(LAB.of(lab), lab) for lab in labs if label(lab).lower() == key.lab_name]
-    matches = [
-        (id, lab) for id, lab in named if group is None or id is None or id.resource_group.lower() == group.lower()
-    ]
+    matches = [(id, lab) for id, lab in named if id is None or key.resource_group in {"", id.resource_group.lower()}]
     if len(matches) == 1:
         return _lab(key, *matches[0])
     subject = f"lab '{key.lab_name}'"
-    where = f"subscription {key.subscription_id}" + (f", resource group '{group}'" if group else "")
+    where = f"subscription {key.subscription_id}"
+    where += f", resource group '{key.resource_group}'" if key.resource_group else ""
     if matches:
         groups = ", ".join(sorted(id.resource_group if id else "(unknown)" for id, _ in matches))
         fact = f"exists in {len(matches)} resource groups of {where}: {groups}"
@@ -147,8 +152,8 @@ def _choose(key: LabKey, group: str | None, labs: Iterable[dict[str, Any]] | Dia
     return error(subject, fact, "", remedy)
 
 
-async def _with_images(arm: ResourceManager, lab: LabFacts) -> LabFacts | Diagnostic:
-    subject, path = f"lab '{lab.name}'", f"{lab.id}/customimages"
+async def _with_images(arm: ResourceManager, key: LabKey, lab: LabFacts) -> LabFacts | Diagnostic:
+    subject, path = _subject(key, lab.name), f"{lab.id}/customimages"
     try:
         listed = await arm.list(path, API_VERSION, subject=subject)
         if listed is None:
@@ -172,7 +177,7 @@ def _listed_image(resource: Mapping[str, Any], index: int, subject: str, request
 def _lab(key: LabKey, id: ArmId | None, resource: Mapping[str, Any]) -> LabFacts | Diagnostic:
     """Return a lab as listed, without images; a diagnostic if its id (None) or its storage account's is invalid."""
     name, request = label(resource), f"GET {_labs_path(key.subscription_id)}"
-    subject = f"lab '{name}'"
+    subject = _subject(key, name)
     try:
         lab = fitted(_Lab, resource, subject, request)
     except CloudError as refusal:

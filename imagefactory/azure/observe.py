@@ -80,7 +80,7 @@ async def read_facts(
     """
     factory, labs = await read_labs(arm, settings, configuration)
     learn_endpoints(accounts, (factory, *labs.values()))
-    catalog = await read_catalog(accounts, factory)
+    catalog = (await read_catalog(accounts, factory)).in_case_of(configuration.image_paths if configuration else ())
     container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
     return CloudFacts(factory, container_url, catalog, labs)
 
@@ -95,9 +95,8 @@ async def read_labs(
     arm: ResourceManager, settings: Settings, configuration: Configuration | None
 ) -> tuple[LabFacts, Mapping[LabKey, LabFacts | Diagnostic]]:
     """Read the factory lab and its target labs. Raises `CloudError` if the factory lab cannot be read."""
-    factory_key = LabKey(settings.factory.subscription_id.lower(), settings.factory.lab_name.lower())
-    targets = {lab.key: lab.resource_group for lab in configuration.labs} if configuration else {}
-    factory, labs = await lab_facts(arm, (factory_key, settings.factory.resource_group), targets)
+    targets = [lab.key for lab in configuration.labs] if configuration else []
+    factory, labs = await lab_facts(arm, settings.factory.key, targets)
     places: list[LabKey | None] = [None, *labs]
     found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
     factory = found[None]

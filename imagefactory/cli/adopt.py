@@ -103,8 +103,7 @@ def _plan(planned: Planned) -> list[Part]:
     found = planned.adoption
     rows = [(lab.label, one.name, one.action, one.reason) for lab in found.labs for one in lab.findings]
     lines = [f"{lab.label}: moved here from {lab.moved.origin}." for lab in found.labs if lab.moved]
-    lines += [f"Not read: {failure.message()}" for failure in found.failures]
-    lines += [warning.message() for warning in planned.warnings]
+    lines += [diagnostic.text() for diagnostic in (*found.failures, *planned.warnings)]
     table = Table("Images that are not in the state as they stand", ("Lab", "Image", "Action", "Reason"), rows)
     return [*([table] if rows else []), Lines([*lines, _totals(planned)])]
 

@@ -16,6 +16,7 @@ from imagefactory.cli.output import count, to_stderr
 from imagefactory.cli.page_file import check_page_file, write_page
 from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
+from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.lineage import Lineage, short_commit
 from imagefactory.planning.deletion_guard import HeldImage
 from imagefactory.reports.catalog_report import CatalogReport, ReportedImage, size_text
@@ -81,8 +82,7 @@ def _document(report: CatalogReport) -> dict[str, object]:
     }
     if report.labs is not None:
         document["unreadLabs"] = [
-            {"lab": lab.name, "subscriptionId": lab.subscription_id, "reason": diagnostic.message()}
-            for lab, diagnostic in report.unread_labs
+            {**_lab(lab), "reason": diagnostic.message()} for lab, diagnostic in report.unread_labs
         ]
     return document
 
@@ -113,13 +113,12 @@ def _image(one: ReportedImage, with_labs: bool) -> dict[str, object]:
     return document
 
 
-def _holder(held: HeldImage) -> dict[str, str]:
-    return {
-        "lab": held.lab.name,
-        "subscriptionId": held.lab.subscription_id,
-        "image": held.image.name,
-        "state": held.image.state,
-    }
+def _holder(held: HeldImage) -> dict[str, str | None]:
+    return {**_lab(held.lab), "image": held.image.name, "state": held.image.state}
+
+
+def _lab(lab: TargetLab) -> dict[str, str | None]:
+    return {"lab": lab.name, "subscriptionId": lab.subscription_id, "resourceGroup": lab.resource_group}
 
 
 def _text(report: CatalogReport) -> list[Part]:

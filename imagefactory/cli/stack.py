@@ -13,7 +13,6 @@ import typer
 import yaml
 
 from imagefactory.configuration.stack_settings import (
-    FactoryLab,
     Settings,
     factory_from_stack_file,
     settings_from_stack_file,
@@ -80,13 +79,6 @@ def stacks_with_factory_of(stack: str) -> dict[str, Settings]:
     found = {stack: stack_settings(stack)}
     for file in stack_files():
         name, factory = stack_name(file), factory_from_stack_file(file)
-        if name != stack and factory and _is_same(factory, found[stack].factory):
+        if name != stack and factory and factory.key.may_be(found[stack].factory.key):
             found[name] = settings_from_stack_file(file, os.environ)
     return found
-
-
-def _is_same(one: FactoryLab, other: FactoryLab) -> bool:
-    """Return whether two stacks may name the same lab; without a resource group a stack names any lab of that name."""
-    groups = {lab.resource_group.lower() for lab in (one, other) if lab.resource_group}
-    ids = {(lab.subscription_id.lower(), lab.lab_name.lower()) for lab in (one, other)}
-    return len(ids) == 1 and len(groups) <= 1

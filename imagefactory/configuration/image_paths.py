@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -43,8 +44,24 @@ class ImagePath:
             raise ValueError("names neither a file nor a folder")
         return cls(parts)
 
+    @classmethod
+    def read(cls, text: str | None) -> ImagePath | None:
+        """Parse a path of a tag; None: it is missing or invalid."""
+        try:
+            return cls.parse(text or "")
+        except ValueError:
+            return None
+
     def __str__(self) -> str:
         return "/".join(self.parts)
+
+
+def own_case(paths: Iterable[ImagePath]) -> dict[ImagePath, ImagePath]:
+    """Return the paths, each by itself: looking up a path in any letter case returns the first one that equals it."""
+    found: dict[ImagePath, ImagePath] = {}
+    for path in paths:
+        found.setdefault(path, path)
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Does not access Azure, and uses only the paths of the golden images.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -66,10 +67,34 @@ _FIX = "or run `imagefactory validate --fix`"
 
 
 class LabKey(NamedTuple):
-    """The identity of a lab, in lower case because Azure compares both case-insensitively."""
+    """The identity of a lab, in lower case because Azure compares all of it case-insensitively.
+
+    The name of a lab is unique in a resource group, not in a subscription.
+    """
 
     subscription_id: str
     lab_name: str
+    resource_group: str = ""
+    """Empty: not given."""
+
+    @staticmethod
+    def of(subscription_id: str, lab_name: str, resource_group: str | None) -> LabKey:
+        """Return the key of a lab as a user wrote it."""
+        return LabKey(subscription_id.lower(), lab_name.lower(), (resource_group or "").lower())
+
+    def may_be(self, other: LabKey) -> bool:
+        """Return whether both may mean the same lab: a resource group that is not given may be any."""
+        groups = {self.resource_group, other.resource_group} - {""}
+        return self[:2] == other[:2] and len(groups) < 2
+
+    def label(self, resource_group: str = "") -> str:
+        """Return the label of the lab: its name and 8 hex digits of the subscription's hash, such as `web@05d17100`.
+
+        With a resource group, it is that of a lab which shares name and subscription with another one, such as
+        `web.group@05d17100`: no lab name has a full stop.
+        """
+        subscription = hashlib.sha256(self.subscription_id.encode()).hexdigest()[:8]
+        return f"{self.lab_name}{resource_group and f'.{resource_group.lower()}'}@{subscription}"
 
 
 @dataclass(frozen=True)
@@ -81,17 +106,17 @@ class TargetLab:
     resource_group: str | None
     selectors: tuple[Selector, ...]
     location: Location
+    label: str = ""
+    """A short, stable name for Pulumi resources and reports; by default without the resource group."""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.key.label())
 
     @property
     def key(self) -> LabKey:
         """The identity of the lab, whatever the case in the file."""
-        return LabKey(self.subscription_id.lower(), self.name.lower())
-
-    @property
-    def label(self) -> str:
-        """A short, stable name for Pulumi resources: the lab name and 8 hex digits of the subscription's hash."""
-        subscription = hashlib.sha256(self.key.subscription_id.encode()).hexdigest()[:8]
-        return f"{self.key.lab_name}@{subscription}"
+        return LabKey.of(self.subscription_id, self.name, self.resource_group)
 
     def takes(self, image_path: ImagePath) -> bool:
         """Return whether an entry of ImagePaths matches the image path."""
@@ -157,7 +182,11 @@ def read_labs(
         )
         diagnostics += _identity_diagnostics(lab, labs, document.location((*steps, "LabName")))
         labs.append(lab)
-    return tuple(labs), diagnostics
+    namesakes = Counter(lab.key.label() for lab in labs)
+    told_apart = (
+        replace(lab, label=lab.key.label(lab.key.resource_group)) if namesakes[lab.label] > 1 else lab for lab in labs
+    )
+    return tuple(told_apart), diagnostics
 
 
 def _text(entry: dict[str, object], key: str) -> str:
@@ -207,11 +236,15 @@ def _identity_diagnostics(lab: TargetLab, earlier: list[TargetLab], location: Lo
     if not (lab.name and lab.subscription_id):
         return
     subject = f"lab {lab.name} of subscription {lab.subscription_id}"
-    duplicate = next((other for other in earlier if other.key == lab.key), None)
-    if duplicate:
+    same = [other for other in earlier if other.key.may_be(lab.key)]
+    if duplicate := next((other for other in same if other.key == lab.key), None):
         fact = f"the lab is listed twice, first in line {duplicate.location.line}"
         yield error(subject, fact, "it is unknown which entry applies", "Merge both entries into one", location)
-    elif other := next((other for other in earlier if other.label == lab.label), None):
+    elif other := next(iter(same), None):
+        fact = f"the lab is listed twice, first in line {other.location.line}, and one entry has no ResourceGroup"
+        remedy = "Add ResourceGroup to both entries, or merge them into one if they mean the same lab"
+        yield error(subject, fact, "it is unknown whether they mean the same lab", remedy, location)
+    elif other := next((other for other in earlier if other.label == lab.label and other.key[:2] != lab.key[:2]), None):
         fact = f"its short name {lab.label} is the same as that of the lab of subscription {other.subscription_id}"
         consequence = "the resources of both labs would have the same names"
         yield error(subject, fact, consequence, "Move one of them to another stack", location)

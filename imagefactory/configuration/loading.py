@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagefactory.configuration.golden_images import GoldenImage, find_golden_images
+from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonDocument, JsonError, encode_as, parse_json
 from imagefactory.configuration.labs_file import KEYS, TargetLab, read_labs, tolerated
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
@@ -27,6 +28,11 @@ class Configuration:
     labs: tuple[TargetLab, ...]
     golden_images: tuple[GoldenImage, ...]
     warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def image_paths(self) -> tuple[ImagePath, ...]:
+        """The image paths of the golden images."""
+        return tuple(image.path for image in self.golden_images)
 
 
 def load_configuration(
@@ -69,12 +75,15 @@ def load_configuration(
 
 def load_golden_images(directory: Path, labs_file: str = "labs.json") -> tuple[GoldenImage, ...]:
     """Read only the golden images; none if the folder is missing. Raises ConfigurationError if one has an error."""
-    golden_images, diagnostics = find_golden_images(
-        _image_root(directory), frozenset({_any_case(directory / labs_file)})
-    )
+    golden_images, diagnostics = _golden_images(directory, labs_file)
     if errors := [diagnostic for diagnostic in diagnostics if diagnostic.severity is Severity.ERROR]:
         raise ConfigurationError(errors)
     return tuple(golden_images)
+
+
+def find_image_paths(directory: Path, labs_file: str = "labs.json") -> tuple[ImagePath, ...]:
+    """Return the image paths of the golden images, also of those with an error; none if the folder is missing."""
+    return tuple(image.path for image in _golden_images(directory, labs_file)[0])
 
 
 def fix_labs_file(directory: Path, labs_file: str = "labs.json") -> int:
@@ -102,6 +111,10 @@ def fix_labs_file(directory: Path, labs_file: str = "labs.json") -> int:
         remedy = "Check the permissions of the file and its folder"
         raise ConfigurationError([error("labs file", fact, "it is not corrected", remedy, location)]) from None
     return len(places)
+
+
+def _golden_images(directory: Path, labs_file: str) -> tuple[list[GoldenImage], list[Diagnostic]]:
+    return find_golden_images(_image_root(directory), frozenset({_any_case(directory / labs_file)}))
 
 
 def _image_root(directory: Path) -> Path:

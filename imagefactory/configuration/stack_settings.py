@@ -18,6 +18,7 @@ from pydantic_core import PydanticKnownError
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
+from imagefactory.configuration.labs_file import LabKey
 from imagefactory.configuration.pydantic_findings import (
     LabName,
     ResourceGroup,
@@ -103,6 +104,11 @@ class FactoryLab(_Section):
     subscription_id: SubscriptionId
     lab_name: LabName
     resource_group: ResourceGroup = None
+
+    @property
+    def key(self) -> LabKey:
+        """The identity of the lab."""
+        return LabKey.of(self.subscription_id, self.lab_name, self.resource_group)
 
 
 class Endpoints(_Section):

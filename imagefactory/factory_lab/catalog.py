@@ -10,7 +10,7 @@ from datetime import datetime
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.observe import read_checked_facts
-from imagefactory.configuration.loading import load_configuration
+from imagefactory.configuration.loading import find_image_paths, load_configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 
@@ -24,5 +24,7 @@ async def read(settings: Settings, now: datetime, *, with_labs: bool) -> Catalog
     async with connect(settings) as (arm, accounts):
         with consequence("the catalog is not shown"):
             facts = await read_checked_facts(arm, accounts, settings, configuration)
-    labs = configuration.labs if configuration else None
-    return report_catalog(facts.catalog, facts.factory.name, now, labs, facts.labs)
+    if configuration:
+        return report_catalog(facts.catalog, facts.factory.name, now, configuration.labs, facts.labs)
+    catalog = facts.catalog.in_case_of(find_image_paths(settings.configuration, settings.labs))
+    return report_catalog(catalog, facts.factory.name, now)

@@ -79,6 +79,7 @@ async def read_prune_inputs(
         checks = (vhds_to_check(catalog, one.policy, factory, one.configuration.labs, one.labs) for one in plans)
         return chain.from_iterable(checks)
 
+    catalog = catalog.in_case_of(chain.from_iterable(configuration.image_paths for _, configuration in stacks))
     # As the stacks' plans: an image that they leave out must not count as the newest one here.
     place = BlobRef(factory.storage_account_id or "", container_url)
     catalog = await check_vhds(PageBlobs(accounts), catalog, place, unchecked)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from imagefactory.configuration.image_paths import fold
+from imagefactory.configuration.image_paths import ImagePath, fold, own_case
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.companions import FactoryImage, VhdBlob, metadata_image, parse_companion, stem
 from imagefactory.images.disk_layout import DiskLayout
@@ -47,6 +47,12 @@ class Catalog:
     def warnings(self) -> tuple[Diagnostic, ...]:
         """The notes of the images, and about VHDs that could not be checked."""
         return (*(image.note for image in self.images if image.note), *self.unchecked)
+
+    def in_case_of(self, paths: Iterable[ImagePath]) -> Catalog:
+        """Return the catalog with image paths as golden images have them (`paths`), whatever case companions have."""
+        own = own_case(paths)
+        images = (replace(image, image_path=own.get(image.image_path, image.image_path)) for image in self.images)
+        return replace(self, images=tuple(images))
 
     def with_layouts(self, found: Mapping[str, DiskLayout | Diagnostic]) -> Catalog:
         """Return the catalog with what was found in VHDs (by name): invalid ones are left out, with the reason.

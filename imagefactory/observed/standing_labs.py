@@ -55,10 +55,7 @@ class StandingImage:
     @property
     def path(self) -> ImagePath | None:
         """The tag ImagePath; None: it is missing or invalid."""
-        try:
-            return ImagePath.parse(self.image_path or "")
-        except ValueError:
-            return None
+        return ImagePath.read(self.image_path)
 
     def holds(self, vhd_name: str, name: str) -> bool:
         """Return whether the factory created it from that VHD; images of the older scripts match by their name."""

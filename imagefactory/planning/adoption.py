@@ -16,6 +16,7 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.moved_labs import MovedLab
+from imagefactory.planning.ownership import named
 from imagefactory.planning.plan import Plan
 from imagefactory.planning.planned_images import LabPlan
 from imagefactory.planning.retention import retained
@@ -46,11 +47,11 @@ class LabAdoption:
     findings: tuple[Finding, ...]
     moved: MovedLab | None = None
 
-    def taken(self) -> Iterator[StandingImage]:
-        """Yield the images to add to the state."""
+    def taken(self) -> Iterator[tuple[str, StandingImage]]:
+        """Yield the images to add to the state, each with its name there."""
         for finding in self.findings:
             if finding.action == "take over" and finding.image:
-                yield finding.image
+                yield finding.name, finding.image
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Adoption:
 
     labs: tuple[LabAdoption, ...]
     failures: tuple[Diagnostic, ...] = ()
-    """Why labs could not be read."""
+    """Those of the plan, such as labs that could not be read: the next run reports them, too."""
 
     @property
     def moved(self) -> tuple[MovedLab, ...]:
@@ -90,8 +91,8 @@ class AdoptionRules:
         if image.image_path is None:
             return "it has no ImagePath tag, so the factory did not create it"
         if image.stack is not None and not self.own(image):
-            other = image.stack.rpartition("/")[2]
-            return f"it belongs to stack {image.stack}; `imagefactory adopt --from {other}` takes it over"
+            command = f"imagefactory adopt --from {named(image, self.stack)}"
+            return f"it belongs to stack {image.stack}; `{command}` takes it over"
         return ""
 
 
@@ -103,6 +104,7 @@ def candidates(labs: Iterable[LabPlan], rules: AdoptionRules) -> Set[str]:
 def adoption(
     plan: Plan,
     owned: Collection[str],
+    unfinished: Set[str],
     leaving: Set[str],
     moved: Iterable[MovedLab],
     catalog: Catalog,
@@ -111,13 +113,17 @@ def adoption(
 ) -> Adoption:
     """Return what becomes of each image. `plan` is that of a state with `owned` and all `candidates`.
 
-    `leaving` are the ids, in lower case, of images that the state is about to delete: they are not taken over.
+    `unfinished` are those of `owned` whose creation the engine did not see finish: it would put them again, so they are
+    taken over once Azure has them. `leaving` are the ids, in lower case, of images that the state is about to delete:
+    they are not taken over.
     """
     offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, policy)}
-    known = {name.lower() for name in owned}
+    begun = {name.lower(): name.rpartition("/")[2] for name in unfinished}
+    known = {name.lower() for name in owned} - begun.keys()
     by_label = {lab.label: lab for lab in moved}
     labs = (
-        _lab_adoption(lab, known, owned, leaving, by_label.get(lab.label), offers, catalog, rules) for lab in plan.labs
+        _lab_adoption(lab, known, begun, owned, leaving, by_label.get(lab.label), offers, catalog, rules)
+        for lab in plan.labs
     )
     return Adoption(tuple(labs), tuple(plan.failures))
 
@@ -125,6 +131,7 @@ def adoption(
 def _lab_adoption(
     lab: LabPlan,
     known: Set[str],
+    begun: Mapping[str, str],
     owned: Collection[str],
     leaving: Set[str],
     moved: MovedLab | None,
@@ -139,8 +146,11 @@ def _lab_adoption(
     for image in sorted(lab.facts.images, key=lambda image: (fold(image.name), image.id)):
         if fold(image.name) in carried:
             findings.append(Finding("move", image.name, image, "its id changed with its lab's"))
-        elif f"{lab.label}/{image.name}".lower() in known:
+        elif (key := f"{lab.label}/{image.name}".lower()) in known:
             continue
+        elif key in begun:
+            if image.usable:
+                findings.append(Finding("take over", begun[key], image, "an earlier run did not see Azure finish it"))
         elif reason := rules.foreign(image):
             findings.append(Finding("foreign", image.name, image, reason))
         elif image.state == "Deleting" or image.id.lower() in leaving:
@@ -151,9 +161,7 @@ def _lab_adoption(
         else:
             rule = _rule(lab, image, offers, catalog)
             when = kept.get(fold(image.name))
-            fate = (
-                f"{rule}; pulumi up keeps it until then: {when}" if when else f"{rule}; the next pulumi up deletes it"
-            )
+            fate = f"{rule}; " + (f"pulumi up keeps it for now: {when}" if when else "the next pulumi up deletes it")
             if rules.retire or rules.own(image):
                 findings.append(Finding("take over", image.name, image, fate))
             else:

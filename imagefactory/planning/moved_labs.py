@@ -47,7 +47,7 @@ class MovedLab:
     @property
     def kept(self) -> TargetLab:
         """The lab as the state has it."""
-        return replace(self.lab, subscription_id=self.old_subscription_id)
+        return replace(self.lab, subscription_id=self.old_subscription_id, label=self.old_label)
 
     def standing(self, name: str) -> StandingImage | None:
         """Return the image of that name in the lab."""

@@ -53,15 +53,20 @@ class Ownership:
         return named and self.name_of(lab, image.name) is None
 
 
+def named(image: StandingImage, stack: str) -> str:
+    """Return the name of the stack of an image as `--from` takes it in the project of `stack`."""
+    project, _, name = (image.stack or "").rpartition("/")
+    return name if project == stack.rpartition("/")[0] else f"organization/{image.stack}"
+
+
 def belongs_to_another(lab: TargetLab, image: StandingImage, ownership: Ownership) -> Diagnostic:
     """Return the warning about an image of another stack that is in the place of one that this stack wants."""
-    project, _, name = (image.stack or "").rpartition("/")
-    other = name if project == ownership.stack.rpartition("/")[0] else image.stack
+    command = f"imagefactory adopt --stack {ownership.name} --from {named(image, ownership.stack)}"
     return warning(
         f"custom image {image.name} of lab {lab.label}",
         f"belongs to stack {image.stack} (its tag Stack), and the state of stack {ownership.name} does not contain it",
         "it is neither changed nor deleted by this stack, which creates none in its place",
-        f"Run imagefactory adopt --stack {ownership.name} --from {other} if this stack is to manage it",
+        f"Run {command} if this stack is to manage it",
     )
 
 

@@ -44,9 +44,9 @@ def place_of(
     lab: TargetLab, facts: LabFacts, image: FactoryImage, ownership: Ownership
 ) -> tuple[Place | NoPlace, Diagnostic | None]:
     """Return the place of the image, or why it has none; and a diagnostic about it, or None."""
-    by_name = {fold(each.name): each for each in facts.images}
     existing = _made_from(lab, facts, image, ownership)
-    named = existing or (by_name.get(fold(image.name)) if image.name_problem is None else None)
+    by_name = {} if existing or image.name_problem else {fold(each.name): each for each in facts.images}
+    named = existing or by_name.get(fold(image.name))
     if named and ownership.is_foreign(lab, named):
         reason = f"custom image {named.name} of the lab belongs to stack {named.stack}"
         return NoPlace(reason, named), belongs_to_another(lab, named, ownership)

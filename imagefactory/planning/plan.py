@@ -21,6 +21,7 @@ from imagefactory.plain_text import printable
 from imagefactory.planning.account_rules import account_findings
 from imagefactory.planning.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
+from imagefactory.planning.lab_labels import in_state, with_labels
 from imagefactory.planning.moved_labs import MovedLab, moved_labs
 from imagefactory.planning.ownership import Ownership, not_in_the_state
 from imagefactory.planning.places import NoPlace, Place, place_of
@@ -120,8 +121,8 @@ def build_plan(
             found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
     offered = list(_offered(catalog, policy, found))
     _check_pins(policy, offered, catalog, found)
-    targets = sorted(configuration.labs, key=lambda lab: lab.label)
     ownership = Ownership.of(owned, recorded, stack)
+    targets = sorted(with_labels(configuration.labs, labs, ownership.recorded), key=lambda lab: lab.label)
     known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
     moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
     plans: list[LabPlan] = []
@@ -140,7 +141,7 @@ def build_plan(
             found.failures.append(replace(facts, severity=Severity.ERROR, consequence=kept, location=place))
             for image in wanted:
                 found.omit(image, "the lab could not be read or cannot get images", lab.label)
-            unread += (lab, *(one.kept for one in left))
+            unread += (*in_state(lab, labs[lab.key], ownership.recorded), *(one.kept for one in left))
             continue
         plans.append(_lab_plan(lab, facts, wanted, ownership, factory, policy, found))
     for image in offered:
@@ -154,7 +155,7 @@ def build_plan(
         found.add(diagnostic)
         threatened |= {one.image.id for one in at_risk}
     if catalog.images or not policy.allow_empty_factory:
-        successors = Successors(catalog, policy, offered)
+        successors = Successors(catalog, policy, offered, configuration.image_paths)
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
@@ -262,8 +263,9 @@ def _planned(lab: TargetLab, image: FactoryImage, place: Place, ownership: Owner
     attempt = place.attempt and max(place.attempt, before.attempt + 1)
     is_done = before.vhd_name == image.vhd_name
     # Tags that differ from the state's would update an image that needs none, if a user deleted it in the lab.
-    stack = ownership.stack if attempt or not is_done else before.stack
-    tags = image_tags.write(image, attempt, stack or "")
+    is_kept = is_done and not attempt
+    stack = before.stack if is_kept else ownership.stack
+    tags = image_tags.write(before.as_tagged(image) if is_kept else image, attempt, stack or "")
     return PlannedImage(image, name, place.image_id, place.standing, tags, is_done)
 
 

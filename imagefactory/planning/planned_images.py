@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -62,6 +63,13 @@ class Recorded:
     """ARM id of the storage account that its VHD was staged in, in lower case; empty: unknown."""
     stack: str | None = None
     """Its tag Stack, as of `ImageTags`."""
+    image_path: ImagePath | None = None
+    """Its tag ImagePath; None: missing or invalid."""
+
+    def as_tagged(self, image: FactoryImage) -> FactoryImage:
+        """Return its factory image with the image path in the letter case of the tag, so that the tag stays."""
+        path = self.image_path if self.image_path == image.image_path else None
+        return replace(image, image_path=path or image.image_path)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 
-from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.image_paths import ImagePath, fold, own_case
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import AHEAD, FactoryImage
@@ -22,10 +22,15 @@ _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class Successors:
-    """The successors of images that are deleted: `wanted` are the factory images that labs must contain."""
+    """The successors of images that are deleted: `wanted` are the factory images that labs must contain.
 
-    def __init__(self, catalog: Catalog, policy: Policy, wanted: Iterable[FactoryImage]) -> None:
-        self._policy = policy
+    `paths` are the image paths of the golden images, for texts.
+    """
+
+    def __init__(
+        self, catalog: Catalog, policy: Policy, wanted: Iterable[FactoryImage], paths: Iterable[ImagePath] = ()
+    ) -> None:
+        self._policy, self._own_case = policy, own_case(paths)
         self._wanted: dict[ImagePath, list[FactoryImage]] = {}
         for image in wanted:
             self._wanted.setdefault(image.image_path, []).append(image)
@@ -46,8 +51,13 @@ class Successors:
             if one.owned and one.lab is plan.lab and one.wanted and one.image.id.lower() not in planned
         ]
         reasons = ((one, self._reason(plan, one.image, threatened)) for one in leaving)
-        found = (Retained(one.name, one.image.image_path or "", reason) for one, reason in reasons if reason)
+        found = (Retained(one.name, self._image_path(one), reason) for one, reason in reasons if reason)
         return tuple(sorted(found, key=lambda one: (one.name.lower(), one.name)))
+
+    def _image_path(self, one: HeldImage) -> str:
+        """Return its image path in the letter case of the golden image, else as its tag has it."""
+        own = self._own_case.get(one.path) if one.path else None
+        return str(own) if own else one.image.image_path or ""
 
     def _reason(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
         """Return why the image is kept; empty if it can be deleted."""

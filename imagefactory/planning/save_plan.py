@@ -173,6 +173,7 @@ def _save(
     with_data_disks: bool,
 ) -> Save:
     image_path = _image_path(vm)
+    template = golden.get(image_path)
     disk = _ready_disk(vm)
     data_disks = vm.data_disks if with_data_disks else {}
     for each in (disk, *data_disks.values()):
@@ -181,11 +182,11 @@ def _save(
             remedy = f"Wait for expiry, or revoke it: az disk revoke-access --ids {each.id}"
             raise _unready(vm, fact, remedy)
         _check_readable(vm, each)
-    generalized, os_state_source = _os_state(vm, golden.get(image_path))
+    generalized, os_state_source = _os_state(vm, template)
     return Save(
         vm=vm,
         disk=disk,
-        image_path=image_path,
+        image_path=template.path if template else image_path,
         os_type=_os_type(vm, disk),
         generalized=generalized,
         os_state_source=os_state_source,

@@ -78,9 +78,12 @@ class CatalogReport:
         return tuple((one.lab, one.found) for one in self.labs or () if isinstance(one.found, Diagnostic))
 
     def lab_name(self, lab: TargetLab) -> str:
-        """Return the lab's name, with its subscription if the report has several labs of that name."""
-        namesakes = sum(one.lab.key.lab_name == lab.key.lab_name for one in self.labs or ())
-        return lab.name if namesakes < 2 else f"{lab.name} ({lab.subscription_id})"
+        """Return the lab's name, with its subscription and resource group as far as labs of that name differ in it."""
+        others = [one.lab.key for one in self.labs or () if one.lab.key.lab_name == lab.key.lab_name]
+        beside = [key for key in others if key.subscription_id == lab.key.subscription_id]
+        place = [lab.subscription_id] if len(beside) < len(others) else []
+        place += [lab.resource_group] if lab.resource_group and len(beside) > 1 else []
+        return f"{lab.name} ({', '.join(place)})" if place else lab.name
 
 
 def report_catalog(

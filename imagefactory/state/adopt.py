@@ -30,6 +30,7 @@ from imagefactory.state.edits import (
     StackName,
     leaving_ids,
     names_of,
+    unfinished_images,
     with_images,
     without_images,
 )
@@ -49,7 +50,7 @@ class AdoptRequest:
     labs: frozenset[str] = frozenset()
     """Labels or names in lower case; empty: all."""
     other: str | None = None
-    """The stack of the same project whose images are taken over, too."""
+    """The stack whose images are taken over, too: of the same project, or `organization/project/stack`."""
     other_settings: Settings | None = None
     """None: this folder has no file for that stack."""
     retire: bool = False
@@ -57,7 +58,8 @@ class AdoptRequest:
     @property
     def rules(self) -> AdoptionRules:
         """The rules for the plan."""
-        other = str(StackName(self.stack.project, self.other)) if self.other else None
+        *_, project, name = (self.stack.project, *(self.other or "").split("/"))
+        other = str(StackName(project, name)) if self.other else None
         return AdoptionRules(str(self.stack), other, self.retire)
 
 
@@ -75,8 +77,9 @@ class Planned:
 
     @property
     def changes(self) -> int:
-        """The number of images whose place in the state changes."""
-        return self.adoption.count("take over") + self.adoption.count("move")
+        """The number of images that are added to the state or change there."""
+        moved = sum(len(lab.names) for lab in self.adoption.moved)
+        return self.adoption.count("take over") + moved
 
 
 async def plan(request: AdoptRequest) -> Planned:
@@ -86,8 +89,7 @@ async def plan(request: AdoptRequest) -> Planned:
     facts, exported, other = await asyncio.gather(
         gather_facts(request.settings, configuration), export(request.stack.name), _other_export(request)
     )
-    document = parsed(exported)
-    found = _adoption(request, configuration, facts, document)
+    found = decide(request, configuration, facts, parsed(exported))
     found = _only(found, request.labs)
     return Planned(request, found, exported, other, tuple(_warnings(request, configuration, other)))
 
@@ -98,9 +100,10 @@ async def carry_out(planned: Planned) -> Planned:
     The other stack's images leave its state first: an image in two states could be deleted by one of them.
     """
     stack = planned.request.stack
-    if await export(stack.name) != planned.exported:
-        raise StateError(f"stack {stack.name}: its state changed meanwhile; nothing is taken over. Run again")
-    taken = [Adopted(lab.label, lab.facts, image) for lab in planned.adoption.labs for image in lab.taken()]
+    for name, before in ((stack.name, planned.exported), (planned.request.other, planned.other_exported)):
+        if name and before is not None and await export(name) != before:
+            raise StateError(f"stack {name}: its state changed meanwhile; nothing is taken over. Run again")
+    taken = [Adopted(lab.label, lab.facts, image, name) for lab in planned.adoption.labs for name, image in lab.taken()]
     edited = _edited(planned.request, parsed(planned.exported), taken, planned.adoption.moved)
     backups = [back_up(stack.name, planned.exported, datetime.now(timezone.utc))]
     if planned.other_exported is not None and planned.request.other:
@@ -113,9 +116,11 @@ async def carry_out(planned: Planned) -> Planned:
     return replace(planned, backups=tuple(backups))
 
 
-def _adoption(
+def decide(
     request: AdoptRequest, configuration: Configuration, facts: CloudFacts, document: Mapping[str, Any]
 ) -> Adoption:
+    """Return what becomes of the images in all labs, for a state as `pulumi stack export` prints it. Has no effects."""
+
     def planned(state: StackState, more: Set[str] = frozenset()) -> Plan:
         owned = state.images | more
         return build_plan(
@@ -126,7 +131,16 @@ def _adoption(
     moved = planned(StackState.of(resources_of(document))).moved
     state = StackState.of(resources_of(_edited(request, document, moved=moved)))
     plan = planned(state, candidates(planned(state).labs, request.rules))
-    return adoption(plan, state.images, leaving_ids(document), moved, facts.catalog, request.settings, request.rules)
+    return adoption(
+        plan,
+        state.images,
+        unfinished_images(document),
+        leaving_ids(document),
+        moved,
+        facts.catalog,
+        request.settings,
+        request.rules,
+    )
 
 
 def _edited(
@@ -142,7 +156,7 @@ def _edited(
 
 
 def _check_labs(request: AdoptRequest, configuration: Configuration) -> None:
-    names = {name for lab in configuration.labs for name in (lab.name.lower(), lab.label.lower())}
+    names = {name for lab in configuration.labs for name in (lab.name.lower(), lab.label, lab.key.label())}
     for unknown in sorted(request.labs - names):
         meant = nearest(unknown, names)
         remedy = f"Write {meant}" if meant else "Write a name from labs.json"
@@ -159,11 +173,11 @@ def _warnings(request: AdoptRequest, configuration: Configuration, other: bytes 
     if request.other_settings is None:
         return
     theirs = load_configuration(request.other_settings.configuration, request.other_settings.labs)
-    for lab in sorted({lab.key for lab in configuration.labs} & {lab.key for lab in theirs.labs}):
-        fact = f"serves lab {lab.lab_name} as well"
-        harm = "it would take the images over again"
-        place = next(one.location for one in theirs.labs if one.key == lab)
-        yield warning(subject, fact, harm, f"Remove the lab from its {request.other_settings.labs}", place)
+    for lab in sorted(theirs.labs, key=lambda lab: lab.key):
+        if any(lab.key.may_be(own.key) for own in configuration.labs):
+            fact = f"serves lab {lab.key.lab_name} as well"
+            harm = "it would take the images over again"
+            yield warning(subject, fact, harm, f"Remove the lab from its {request.other_settings.labs}", lab.location)
 
 
 def _only(found: Adoption, labs: frozenset[str]) -> Adoption:

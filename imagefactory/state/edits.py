@@ -70,11 +70,15 @@ class ProviderInputs:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A custom image to add: the label of its lab, the lab, and the image as Azure listed it."""
+    """A custom image to add: the label of its lab, the lab, and the image as Azure listed it.
+
+    The state may have it under a name in another case.
+    """
 
     label: str
     lab: LabFacts
     image: StandingImage
+    name: str
 
 
 class _State:
@@ -90,7 +94,7 @@ class _State:
         return {**self._document, "deployment": deployment}
 
     def add_image(self, adopted: Adopted) -> None:
-        kind, name = f"{COMPONENT}${CUSTOM_IMAGE}", f"{adopted.label}/{adopted.image.name}"
+        kind, name = f"{COMPONENT}${CUSTOM_IMAGE}", f"{adopted.label}/{adopted.name}"
         image: Resource = {
             "urn": self._stack.urn(kind, name),
             "custom": True,
@@ -101,8 +105,12 @@ class _State:
             "parent": self.component(adopted.label),
             "provider": self.azure_native(adopted.lab.subscription_id),
         }
-        if image["urn"] not in self._by_urn:
+        known = self._by_urn.get(image["urn"])
+        if known is None:
             self.resources.append(image)
+        elif known.pop("initErrors", None):
+            # The engine updates, so puts again, what it did not see finish.
+            known |= {key: image[key] for key in ("id", "outputs")}
 
     def azure_native(self, subscription_id: str) -> str:
         """Return the reference to the provider of a subscription; add it if it is missing."""
@@ -197,6 +205,15 @@ def names_of(document: Document, ids: Set[str]) -> frozenset[str]:
         each["urn"].rpartition("::")[2]
         for each in resources_of(document)
         if each["type"] == CUSTOM_IMAGE and str(each.get("id")).lower() in ids
+    )
+
+
+def unfinished_images(document: Document) -> frozenset[str]:
+    """Return the names (`<label>/<name>`) of the images whose creation or update the engine did not see finish."""
+    return frozenset(
+        each["urn"].rpartition("::")[2]
+        for each in resources_of(document)
+        if each["type"] == CUSTOM_IMAGE and each.get("initErrors") and not each.get("delete")
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.pydantic_findings import finding_fact
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images import tags as image_tags
@@ -114,6 +115,7 @@ def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
         attempt=tags.attempt,
         vhd_name=str(chain[COPY].get("sourceUrl")).rpartition("/")[2] if whole else None,
         resource_group=inputs["resourceGroupName"],
+        image_path=ImagePath.read(tags.image_path),
         account_id=str(chain.get(COPY, {}).get("destinationAccountId", "")),
         stack=tags.stack,
     )

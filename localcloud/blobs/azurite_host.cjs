@@ -1,7 +1,7 @@
 /*
  * Azurite's blob service, with what Azure has and Azurite lacks: copies that take time, stay pending, fail and are
  * aborted; copies that do not share their page table with their source; Put Page From URL (pages_from_url.cjs); digests
- * of ranges (range_digests.cjs); accounts added while it runs.
+ * of ranges (range_digests.cjs); accounts added while it runs. It also starts and reads faster (savings.cjs).
  *
  *   node azurite_host.cjs <azurite>/dist/src/blob/main.js <front port> <Azurite's own options>
  *
@@ -18,6 +18,7 @@ const { createRequire } = require("node:module");
 const [, , entry, frontPort, ...options] = process.argv;
 const ownPort = options[options.indexOf("--blobPort") + 1];
 const load = (name) => require(join(dirname(entry), name)).default;
+require("./savings.cjs")(entry);
 
 const Store = load("persistence/LokiBlobMetadataStore.js").prototype;
 const Handler = load("handlers/BlobHandler.js").prototype;

@@ -95,7 +95,7 @@ VALID: dict[str, Any] = {
 
 async def _labs(arm: ResourceManager) -> Any:
     keys = [LabKey(SUBSCRIPTION, name) for name in ("good", "bad")]
-    return await lab_facts(arm, (keys[0], None), dict.fromkeys(keys))
+    return await lab_facts(arm, keys[0], keys)
 
 
 async def _grant(arm: ResourceManager) -> Any:

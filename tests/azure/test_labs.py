@@ -49,7 +49,7 @@ async def read(
         answers[f"GET {lab(name)['id']}/customimages"] = {"value": (images or {}).get(name, [])}
     keys = {name: LabKey(SUBSCRIPTION, name) for name in ("good", "bad")}
     async with connected(answers) as arm:
-        _, found = await lab_facts(arm, (keys["good"], None), dict.fromkeys(keys.values()))
+        _, found = await lab_facts(arm, keys["good"], keys.values())
     return {name: found[key] for name, key in keys.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -31,10 +31,10 @@ async def facts_of(world: World) -> CloudFacts:
     return await gather_facts(settings_of(world), None)
 
 
-async def labs_of(world: World, wanted: Mapping[LabKey, str | None]) -> dict[LabKey, LabFacts | Diagnostic]:
+async def labs_of(world: World, wanted: Iterable[LabKey]) -> dict[LabKey, LabFacts | Diagnostic]:
     cloud = cloud_of(settings_of(world))
     async with ResourceManager(cloud, credential(cloud)) as arm:
-        return (await lab_facts(arm, (LabKey(world.subscription, world.factory.name), None), wanted))[1]
+        return (await lab_facts(arm, LabKey(world.subscription, world.factory.name), wanted))[1]
 
 
 def reads_of_companions(world: World) -> int:
@@ -78,7 +78,7 @@ async def test_labs_are_found_over_all_pages_with_one_listing_per_subscription(w
     ]
     world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": entries}]})
     world.cloud.clear_calls()
-    wanted = {LabKey(world.subscription, name): None for name in ("many000", "many119")}
+    wanted = [LabKey(world.subscription, name) for name in ("many000", "many119")]
     found = await labs_of(world, wanted)
     assert all(isinstance(facts, LabFacts) for facts in found.values())
     listings = [call for call in world.cloud.calls() if re.search(r"microsoft\.devtestlab/labs\?", call["path"], re.I)]
@@ -86,18 +86,39 @@ async def test_labs_are_found_over_all_pages_with_one_listing_per_subscription(w
     assert 1 < len(listings) < 10 and single == []
 
 
+def seed_twins(world: World) -> None:
+    """Two labs named `twin`, in the resource groups `Red` and `blue`, each with an image."""
+    for group in ("Red", "blue"):
+        place = {"name": "twin", "resourceGroup": group, "region": "westeurope", "storageAccount": None}
+        entry = {**place, "images": [{"name": f"of-{group}", "osType": "Linux"}]}
+        world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": [entry]}]})
+
+
 async def test_a_lab_of_two_resource_groups_needs_its_resource_group(world: World) -> None:
     """Without it, a diagnostic names both groups."""
-    for group in ("red", "blue"):
-        entry = {"name": "twin", "resourceGroup": group, "region": "westeurope", "storageAccount": None}
-        world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": [entry]}]})
+    seed_twins(world)
     key = LabKey(world.subscription, "twin")
-    diagnostic = (await labs_of(world, {key: None}))[key]
+    diagnostic = (await labs_of(world, [key]))[key]
     assert (
-        isinstance(diagnostic, Diagnostic) and "blue, red" in diagnostic.fact and "ResourceGroup" in diagnostic.remedy
+        isinstance(diagnostic, Diagnostic) and "Red, blue" in diagnostic.fact and "ResourceGroup" in diagnostic.remedy
     )
-    found = (await labs_of(world, {key: "RED"}))[key]
-    assert isinstance(found, LabFacts) and found.resource_group == "red"
+
+
+async def test_two_labs_of_one_name_are_read_each_with_its_own_images(world: World) -> None:
+    """With one listing of their subscription; if one cannot be read, its diagnostic names its resource group."""
+    seed_twins(world)
+    red, blue = keys = [LabKey.of(world.subscription, "Twin", group) for group in ("RED", "blue")]
+    world.cloud.clear_calls()
+    found = await labs_of(world, keys)
+    held = {one.resource_group: [image.name for image in one.images] for one in found.values() if one}  # type: ignore[union-attr]
+    assert held == {"Red": ["of-Red"], "blue": ["of-blue"]}
+    listings = [call for call in world.cloud.calls() if re.search(r"microsoft\.devtestlab/labs\?", call["path"], re.I)]
+    assert len(listings) == 1
+    refusal = {"status": 403, "code": "AuthorizationFailed"}
+    world.cloud.set_faults([{"service": "arm", "path": "resourcegroups/blue/.*customimages", "action": refusal}])
+    found = await labs_of(world, keys)
+    assert isinstance(found[red], LabFacts)
+    assert isinstance(told := found[blue], Diagnostic) and told.subject == "lab 'twin' of resource group 'blue'"
 
 
 async def test_a_target_of_the_factorys_name_in_another_group_is_not_the_factory(world: World) -> None:
@@ -107,9 +128,10 @@ async def test_a_target_of_the_factorys_name_in_another_group_is_not_the_factory
         [{"service": "arm", "path": "resourcegroups/factory/.*customimages", "action": {"status": 403, "code": "No"}}]
     )
     world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, "labs": [entry]}]})
-    key, cloud = LabKey(world.subscription, world.factory.name), cloud_of(settings_of(world))
+    own, key = (LabKey(world.subscription, world.factory.name, group) for group in ("factory", "other"))
+    cloud = cloud_of(settings_of(world))
     async with ResourceManager(cloud, credential(cloud)) as arm:
-        factory, labs = await lab_facts(arm, (key, "factory"), {key: "other"})
+        factory, labs = await lab_facts(arm, own, [key])
     target = labs[key]
     assert isinstance(factory, LabFacts) and factory.resource_group == "factory"
     assert isinstance(target, LabFacts) and target.resource_group == "other"

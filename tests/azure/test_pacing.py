@@ -148,7 +148,7 @@ async def test_300_labs_are_read_within_azures_limits(size: int, per_second: int
     keys = {name: LabKey(subscription, name) for name in names}
     cloud = cloud_of(settings_of(world))
     async with ResourceManager(cloud, credential(cloud)) as arm:
-        factory, found = await lab_facts(arm, (keys["lab000"], None), dict.fromkeys(keys.values()))
+        factory, found = await lab_facts(arm, keys["lab000"], keys.values())
     assert isinstance(factory, LabFacts)
     for name, key in keys.items():
         facts = found[key]

@@ -11,7 +11,7 @@ from tests.e2e.world import STACK, World
 
 pytestmark = pytest.mark.engine
 
-WINDOWS, CORE = "Win2016/Datacenter.json", "Win2019 (Core), EN/IIS+SQL.json"
+ODD, WINDOWS, CORE = "win2016/DATACENTER.json", "Win2016/Datacenter.json", "Win2019 (Core), EN/IIS+SQL.json"
 
 
 def test_an_image_whose_name_azure_rejects_is_left_out_before_any_copy_and_kept_where_it_stands(world: World) -> None:
@@ -38,3 +38,27 @@ def test_an_image_whose_name_azure_rejects_is_left_out_before_any_copy_and_kept_
     assert [image["name"] for image in document["images"]] == [good]
     ((name, reason),) = [(left["name"], left["reason"]) for left in document["leftOut"]]
     assert name == world.images[rejected] and rejected in reason and "it contains ' '" in reason
+
+
+def test_a_stack_does_not_change_when_its_image_paths_get_another_letter_case(world: World) -> None:
+    """Images keep names and tags, also one that was deleted by hand; new ones get the tag in the new case."""
+    web = world.add_lab("web", "Win2016")
+    kept, gone = world.add_images((ODD, 5), (ODD, 6))
+    world.serve()
+    before = world.image(web, kept)
+    world.delete_image(web, gone)
+    golden = world.folder / "Configuration" / "GoldenImages"
+    (golden / ODD).rename(golden / "DATACENTER.json")
+    (golden / "win2016").rmdir()
+    (golden / "Win2016").mkdir()
+    (golden / "DATACENTER.json").rename(golden / WINDOWS)
+    for run in (world.preview(), world.up()):
+        assert run.only_unchanged, run.output
+    assert world.image(web, kept) == before and set(world.held(web)) == {kept}
+    outputs = json.loads(world.pulumi("stack", "output", "--json").output)
+    (images,) = outputs["labs"].values()
+    assert {image["imagePath"] for image in images.values()} == {WINDOWS}
+    data = world.add_lab("data", "Win2016")
+    world.serve("--refresh")
+    assert {world.image(data, name)["tags"]["ImagePath"] for name in (kept, gone)} == {WINDOWS}
+    assert set(world.held(web)) == {kept, gone} and world.image(web, kept) == before

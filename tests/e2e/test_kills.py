@@ -53,6 +53,7 @@ def test_a_killed_engine_is_followed_by_an_up_that_moves_the_rest(world: World, 
         for everything in draw.sample((True, False), 2):
             kill_an_up(world, draw.randrange(1, 24), draw.random() / PIECES_PER_SECOND, everything)
             kills.append((recorded(world), len(page_writes(world))))
+        assert world.adopt().code == 0
         world.up()
         where, vhd = f"seed {seed}, image {day}", world.images[name]
         content = world.bytes_of(world.factory, FACTORY_CONTAINER, vhd)

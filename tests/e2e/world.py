@@ -122,13 +122,14 @@ class World:
         subscription: str | None = None,
         region: str = "westeurope",
         account: str | None = None,
+        group: str = Lab.group,
     ) -> Lab:
         """A new lab, to which labs.json gives `paths` (none: it is not named there); `account` may be another lab's."""
-        lab = Lab(name, subscription or self.subscription, account or next(self.accounts))
-        self.labs[name] = lab
+        key = name if group == Lab.group else f"{group}/{name}"
+        self.labs[key] = lab = Lab(name, subscription or self.subscription, account or next(self.accounts), group)
         self._seed_lab(lab, region)
         if paths:
-            self.wishes[name] = list(paths)
+            self.wishes[key] = list(paths)
         return lab
 
     def add_images(self, *wanted: tuple[str, int], size: int = 16 * MIB, allocated: int = 0) -> list[str]:
@@ -372,10 +373,7 @@ class World:
 
     def write_configuration(self) -> None:
         """The configuration folder and the stack's file, as a run would find them now."""
-        labs = [
-            {"SubscriptionId": self.labs[name].subscription, "LabName": name, "ImagePaths": paths}
-            for name, paths in self.wishes.items()
-        ]
+        labs = [self.entry(self.labs[key], paths) for key, paths in self.wishes.items()]
         (self.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
         settings = {
             "imagefactory:cloud": "custom",
@@ -387,6 +385,13 @@ class World:
         whole = file.with_name(f"{uuid.uuid4()}.unfinished")  # another run of this world may read it meanwhile
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
         whole.replace(file)
+
+    def entry(self, lab: Lab, paths: list[str]) -> dict[str, object]:
+        """An entry of labs.json, with its resource group if that is unusual or another entry has the lab's name."""
+        named = [(self.labs[key].subscription, self.labs[key].name) for key in self.wishes]
+        told = lab.group != Lab.group or named.count((lab.subscription, lab.name)) > 1
+        group = {"ResourceGroup": lab.group} if told else {}
+        return {"SubscriptionId": lab.subscription, "LabName": lab.name, **group, "ImagePaths": paths}
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return cloud_calls.whole(self.cloud, method, path, body)

@@ -239,7 +239,7 @@ def test_labs_are_read_on_request_and_one_that_cannot_be_read_is_reported(world_
     run = catalog(world_with_labs, "--json", "--labs")
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
-    lab = {"lab": "web-team", "subscriptionId": world_with_labs.subscription}
+    lab = {"lab": "web-team", "subscriptionId": world_with_labs.subscription, "resourceGroup": None}
     assert {image["name"]: image["heldBy"] for image in document["images"]} == {
         "Ubuntu_Jammy-Jun-10-2026": [{**lab, "image": "[red]other", "state": "Creating"}],
         "Win2016_Datacenter-Jun-6-2026": [],

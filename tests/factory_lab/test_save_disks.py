@@ -64,6 +64,7 @@ def test_a_disk_whose_ranges_azure_lists_only_in_parts_is_saved(world: FactoryWo
     run = world.save()
     assert run.code == 0, run.stdout
     assert [rule["hits"] for rule in world.cloud.faults()] == [1]
+    world.cloud.clear_faults()  # the SDK that the test reads with lists ranges, too, and would try again for a minute
     assert is_complete(world)
 
 

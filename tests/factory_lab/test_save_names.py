@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+import shutil
+from urllib.parse import quote, unquote
 
 from imagefactory.configuration.image_names import MAX_LENGTH, name_problem
 from tests.e2e.world import FACTORY_CONTAINER
@@ -31,6 +32,34 @@ def test_a_vm_of_any_image_path_is_saved_under_a_name_that_labs_accept(world: Fa
     lab = world.add_lab("web", "Win2019 (Core), EN", "Win2019", "C++", "Win2016")
     world.serve()
     assert set(world.held(lab)) == set(names.values())
+
+
+def test_an_image_has_the_letter_case_of_its_golden_image_whatever_the_tag_of_its_vm(world: FactoryWorld) -> None:
+    """In its name, companion, metadata and custom image, and in the reports of save, catalog and prune."""
+    odd = "win2016\\datacenter.JSON"
+    (earlier,) = world.add_images((odd.replace("\\", "/"), 5))  # a companion of an earlier version or of the scripts
+    shutil.rmtree(world.folder / "Configuration" / "GoldenImages" / "win2016")
+    world.add_vm("plain")
+    world.add_vm("odd", None, tags={"ImagePath": odd})
+    saved = world.save()
+    assert saved.code == 0, saved.stderr
+    names = {str(saved.row(vm)["image"]) for vm in ("plain", "odd")}
+    assert names == {today("Win2016_Datacenter"), today("Win2016_Datacenter", "A")}
+    assert {saved.row(vm)["imagePath"] for vm in ("plain", "odd")} == {WINDOWS}
+    assert {world.companions()[name]["imagePath"] for name in names} == {WINDOWS.replace("/", "\\")}
+    vhd = str(saved.row("odd")["vhd"])
+    assert unquote(world.blobs()[vhd]["imagepath"]) == WINDOWS
+    lab = world.add_lab("web", "Win2016")
+    for options in ((), ("--labs",)):
+        listed = world.command("catalog", "--json", *options).document["images"]
+        assert {image["name"]: image["imagePath"] for image in listed} == dict.fromkeys((*names, earlier), WINDOWS)
+    pruned = world.command("prune", "--json", "--dry-run", "--keep", "1").document
+    told = {one["imagePath"] for one in (*pruned["deletions"], *pruned["kept"]) if one["name"] in {*names, earlier}}
+    assert told == {WINDOWS}
+    world.serve()
+    assert {name: world.image(lab, name)["tags"]["ImagePath"] for name in world.held(lab)} == dict.fromkeys(
+        (*names, earlier), WINDOWS
+    )
 
 
 def test_a_save_that_an_older_version_began_under_a_name_that_azure_rejects_gets_another(world: FactoryWorld) -> None:

@@ -51,6 +51,16 @@ def test_a_range_is_read_with_its_md5_or_its_crc64(pair: Pair) -> None:
     assert read(pair, f"bytes={4 * MIB}-{8 * MIB - 1}", md5="true").headers["Content-MD5"] == md5(bytes(4 * MIB))
 
 
+def test_the_crc64_is_right_for_any_length_and_across_empty_and_written_pages(pair: Pair) -> None:
+    """The emulator takes several bytes a step; what is before `content` and after it reads as zeros."""
+    around = bytes(4096) + pair.content + bytes(70_000)
+    for first, last in ((4096, 4096), (4097, 4103), (4099, 4111), (1, len(around) - 2)):
+        start = MIB - 4096 + first
+        answer = read(pair, f"bytes={start}-{start + last - first}", crc64="true")
+        assert answer.content == around[first : last + 1]
+        assert answer.headers["x-ms-content-crc64"] == crc64(around[first : last + 1])
+
+
 @pytest.mark.parametrize("name", ["md5", "crc64"])
 def test_more_than_4_mib_has_no_digest(pair: Pair, name: str) -> None:
     """400, even without a range."""

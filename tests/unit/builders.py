@@ -31,6 +31,12 @@ components = words.filter(lambda word: word.strip() and word not in {".", ".."} 
 image_paths = st.lists(components, min_size=1, max_size=4).map("/".join)
 
 
+def in_any_case(text: str) -> st.SearchStrategy[str]:
+    """The text with each letter in either case."""
+    letters = (st.sampled_from([each, each.swapcase()]) for each in text)
+    return st.tuples(*letters).map("".join)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

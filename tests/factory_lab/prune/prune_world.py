@@ -47,10 +47,7 @@ class PruneWorld:
 
     def stack(self, name: str = STACK, **settings: object) -> Path:
         """Write a stack of this factory; `labs` names its labs file."""
-        labs = [
-            {"SubscriptionId": lab.subscription, "LabName": lab.name, "ImagePaths": self.world.wishes[lab.name]}
-            for lab in self.world.labs.values()
-        ]
+        labs = [self.world.entry(lab, self.world.wishes[key]) for key, lab in self.world.labs.items()]
         (self.world.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
         values = {
             "cloud": "custom",

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imagefactory.configuration.labs_file import LabKey
 from imagefactory.configuration.loading import Configuration, load_configuration, load_golden_images
 from imagefactory.diagnostics import Severity
 from imagefactory.errors import ConfigurationError
@@ -39,7 +40,7 @@ def test_a_labs_file_of_the_old_scripts_is_read(tmp_path: Path, name: str, encod
     found = load_configuration(tmp_path)
     assert [str(image.path) for image in found.golden_images] == ["Ubuntu/Jammy.json", "Win2016/Datacenter.json"]
     (lab,) = found.labs
-    assert (lab.name, lab.resource_group, lab.key) == ("team", "rg", (SUBSCRIPTION.lower(), "team"))
+    assert (lab.name, lab.resource_group, lab.key) == ("team", "rg", LabKey(SUBSCRIPTION.lower(), "team", "rg"))
     assert all(lab.takes(image.path) for image in found.golden_images)
     assert found.warnings == ()
 
@@ -244,6 +245,44 @@ def test_labels_distinguish_labs_of_one_name_and_a_collision_is_rejected(
     assert len(labels) == 2
     monkeypatch.setattr(hashlib, "sha256", lambda _text: sha256(b"same"))
     assert any("is the same as that of the lab of subscription" in line for line in refused(tmp_path))
+
+
+def test_two_labs_of_one_name_in_two_resource_groups_have_labels_with_their_groups(tmp_path: Path) -> None:
+    """A lab of another subscription, or of another name, needs no telling apart."""
+    twins = [entry(ResourceGroup="Rg-A"), entry(LabName="TEAM", ResourceGroup="rg-ü.(2)")]
+    others = [entry(LabName="other", ResourceGroup="rg"), entry(SubscriptionId="3" * 8 + "-3333" * 3 + "-" + "3" * 12)]
+    write_configuration(tmp_path, {"Labs": [*twins, *others]}, GOLDEN[0])
+    labs = load_configuration(tmp_path).labs
+    ours, theirs = (sha256(lab.subscription_id.lower().encode()).hexdigest()[:8] for lab in labs[2:])
+    names = [f"team.rg-a@{ours}", f"team.rg-ü.(2)@{ours}", f"other@{ours}", f"team@{theirs}"]
+    assert [lab.label for lab in labs] == names and len({lab.key for lab in labs}) == 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({}, {}, "the lab is listed twice, first in line 4; .*Merge both"),
+        ({"ResourceGroup": "rg"}, {"ResourceGroup": "RG"}, "the lab is listed twice, first in line 4; .*Merge both"),
+        (
+            {"ResourceGroup": "rg"},
+            {},
+            "first in line 4, and one entry has no ResourceGroup; .*Add ResourceGroup to both",
+        ),
+        (
+            {},
+            {"ResourceGroup": "rg"},
+            "first in line 4, and one entry has no ResourceGroup; .*Add ResourceGroup to both",
+        ),
+    ],
+)
+def test_entries_that_may_mean_the_same_lab_are_rejected(
+    tmp_path: Path, first: dict[str, str], second: dict[str, str], told: str
+) -> None:
+    """Without a resource group on both, nobody can say which lab an entry means."""
+    document = {"$schema": "x", "Labs": [entry(**first), entry(LabName="TEAM", **second)]}
+    text = json.dumps(document).replace('"Labs": [', '"Labs":\n\n\n[').replace("}, {", "},\n{")
+    (line,) = refused(write_configuration(tmp_path, text, GOLDEN[0]))
+    assert re.match(rf"labs.json:5:\d+: error: lab TEAM of subscription .*{told}", line)
 
 
 json_values = st.recursive(

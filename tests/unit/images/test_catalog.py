@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.diagnostics import Diagnostic, error
-from imagefactory.images.catalog import build_catalog, companions_to_read
+from imagefactory.images.catalog import Catalog, build_catalog, companions_to_read
 from imagefactory.images.companions import companion_metadata
-from tests.unit.builders import MIB, NOON, companion, image, vhd
+from tests.unit.builders import MIB, NOON, companion, image, in_any_case, vhd
 
 
 def test_images_come_newest_first() -> None:
@@ -21,6 +22,19 @@ def test_images_come_newest_first() -> None:
     documents = {f"{name}.json": companion(f"{name}.vhd", timestamp=text) for name, text in times.items()}
     found = build_catalog([vhd(f"{name}.vhd") for name in times], documents)
     assert [one.vhd_name for one in found.images] == ["b.vhd", "a.vhd", "c.vhd"]
+
+
+any_case = st.lists(st.sampled_from(["Win2016/Datacenter.json", "Büro/Straße.json"]).flatmap(in_any_case), max_size=5)
+
+
+@given(any_case, any_case)
+def test_image_paths_have_the_letter_case_of_the_golden_image(written: list[str], golden: list[str]) -> None:
+    """If several differ only in case, that of the first one; without golden image, that of the companion."""
+    found = Catalog(tuple(image(f"n{number}", path) for number, path in enumerate(written)))
+    paths = [ImagePath.parse(path) for path in golden]
+    for before, after in zip(found.images, found.in_case_of(paths).images, strict=True):
+        own = next((path for path in paths if path == before.image_path), before.image_path)
+        assert str(after.image_path) == str(own) and after == before
 
 
 @pytest.mark.parametrize(

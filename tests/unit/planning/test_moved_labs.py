@@ -82,3 +82,14 @@ def test_another_lab_in_another_subscription_did_not_move() -> None:
     both = [lab("team"), lab("team", subscription_id=OTHER)]
     labels = frozenset(each.label for each in both)
     assert list(moved_labs([(both[1], where)], {f"{old}/a": recorded()}, labels)) == []
+
+
+def test_a_lab_that_shares_its_name_moved_although_its_label_names_its_new_group() -> None:
+    """It is kept under the label that the state has."""
+    key = lab("team").key
+    target = replace(lab("team"), resource_group="new", label=key.label("new"))
+    state = {f"{key.label('rg')}/a": recorded("rg"), f"{key.label('twin')}/a": recorded("twin", "twinacc")}
+    named = frozenset({target.label, key.label("twin")})
+    (moved,) = moved_labs([(target, replace(here(), resource_group="new"))], state, named)
+    assert (moved.old_label, moved.label) == (key.label("rg"), key.label("new"))
+    assert (moved.kept.label, moved.old_subscription_id) == (moved.old_label, SUBSCRIPTION)

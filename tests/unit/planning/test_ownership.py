@@ -111,7 +111,7 @@ def test_an_image_of_another_stack_is_a_warning_and_an_omission(source: str | No
 
 def test_a_stack_of_another_project_is_named_with_its_project() -> None:
     """Names of stacks are compared exactly."""
-    for stack, told in (("web/dev", "--from web/dev "), ("images/Dev", "--from Dev ")):
+    for stack, told in (("web/dev", "--from organization/web/dev "), ("images/Dev", "--from Dev ")):
         (warning,) = planned(catalog(image("image")), standing("image", stack=stack)).warnings
         assert told in warning.text()
 

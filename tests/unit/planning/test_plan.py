@@ -20,7 +20,7 @@ from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.plan import Plan, build_plan
 from imagefactory.planning.planned_images import PlannedImage, Recorded
-from tests.unit.builders import catalog, configuration, facts, image, lab, paths, standing
+from tests.unit.builders import catalog, configuration, facts, image, in_any_case, lab, paths, standing
 
 UNREADABLE = error("lab team", "403", "", "grant")
 
@@ -59,6 +59,20 @@ def decided(plan: Plan) -> Plan:
 def texts(diagnostics: tuple[Diagnostic, ...]) -> str:
     """All diagnostics as one string."""
     return "\n".join(diagnostic.text() for diagnostic in diagnostics)
+
+
+@given(in_any_case("Win2016/Datacenter.json"), st.sampled_from([None, "Succeeded", "Failed"]))
+def test_the_tag_of_an_image_in_the_state_changes_only_if_the_image_is_created_again(
+    tag: str, state: str | None
+) -> None:
+    """An image that was deleted by hand is not updated, because its staged VHD is deleted."""
+    target, there = lab(), [standing(state=state)] if state else []
+    before = {f"{target.label}/image": Recorded(1, "image.vhd", "rg", image_path=ImagePath.parse(tag))}
+    labs = {target.key: facts("team", *there)}
+    plan = build_plan(configuration(target), catalog(image()), facts("factory"), labs, Policy(), before.keys(), before)
+    own = "Win2016/Datacenter.json"
+    assert only(plan).tags["ImagePath"] == (own if state == "Failed" else tag)
+    assert str(only(plan).image.image_path) == own
 
 
 @given(st.integers(1, 5), st.integers(1, 5))

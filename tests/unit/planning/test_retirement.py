@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefactory.configuration.golden_images import GoldenImage
 from imagefactory.configuration.image_names import name_beside
 from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
@@ -40,6 +43,16 @@ def held(name: str, **changes: Any) -> StandingImage:
 
 
 OLD, NEW = image("old", age=9), image("new", age=1)
+
+
+def test_a_retained_image_is_told_with_the_path_of_its_golden_image() -> None:
+    """In its letter case; without golden image, as its tag has it."""
+    there = {TEAM.key: facts("team", held("old", image_path="win2016\\DATACENTER.json"))}
+    golden, state = GoldenImage(ImagePath.parse(PATH), Path("x")), {f"{TEAM.label}/old"}
+    for defined, told in (((), "win2016\\DATACENTER.json"), ((golden,), PATH)):
+        configured = Configuration((TEAM,), defined)
+        plan = build_plan(configured, catalog(NEW), facts("factory"), there, Policy(keep=1), state)
+        assert [one["imagePath"] for one in plan.retained()] == [told]
 
 
 def test_the_image_that_an_empty_factory_is_said_to_keep_is_kept() -> None:

@@ -17,7 +17,7 @@ from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.factory_vms import FactoryVm
 from imagefactory.planning.save_plan import Save, SavePlan, plan_saves
-from tests.unit.builders import catalog
+from tests.unit.builders import catalog, in_any_case
 from tests.unit.planning.vms import disk, saved, vm, vms
 
 PATH = ImagePath.parse("Win2016/Datacenter.json")
@@ -54,6 +54,15 @@ def test_a_finished_vm_is_saved_with_all_its_facts() -> None:
     disk_facts = ("/disks/golden-os", "unique-golden-os")
     assert save.lineage == Lineage(machine.id, *disk_facts, "abc", "https://run", "some day")
     assert save.vhd_name == f"{save.guid}.vhd"
+
+
+@given(in_any_case(str(PATH)), st.sampled_from("/\\"))
+def test_an_image_path_has_the_letter_case_of_the_golden_image(tag: str, separator: str) -> None:
+    """Whatever the tag of the VM has; the path of a golden image that does not exist is as in the tag."""
+    written = tag.replace("/", separator)
+    assert str(only(planned(vm(tags={"imagepath": written}))).image_path) == str(PATH)
+    other = only(planned(vm(tags={"imagepath": f"Other{separator}{written}"})))
+    assert str(other.image_path) == f"Other/{tag}"
 
 
 def test_the_files_of_a_disk_have_the_same_names_in_every_run_and_those_of_another_disk_differ() -> None:

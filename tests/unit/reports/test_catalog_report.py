@@ -88,6 +88,17 @@ def test_labs_with_the_same_name_show_their_subscription() -> None:
     ]
 
 
+def test_labs_with_the_same_name_and_subscription_show_their_resource_group() -> None:
+    """With the subscription, if a third lab of the name is in another one."""
+    twins = [replace(lab("web"), resource_group=group) for group in ("red", "Blue")]
+    report = report_catalog(catalog(), "factory", NOON, twins, {one.key: PROBLEM for one in twins})
+    assert [report.lab_name(one) for one in twins] == ["web (red)", "web (Blue)"]
+    labs = [*twins, replace(lab("web", subscription_id="other"), resource_group="green")]
+    report = report_catalog(catalog(), "factory", NOON, labs, {one.key: PROBLEM for one in labs})
+    own = twins[0].subscription_id
+    assert [report.lab_name(one) for one in labs] == [f"web ({own}, red)", f"web ({own}, Blue)", "web (other)"]
+
+
 def test_skipped_blobs_include_vhds_with_broken_companions_and_warnings_come_from_the_images() -> None:
     """Skipped blobs are sorted by name."""
     noted = replace(image("a"), note=PROBLEM)

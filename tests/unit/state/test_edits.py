@@ -18,6 +18,7 @@ from imagefactory.state.edits import (
     StackName,
     leaving_ids,
     names_of,
+    unfinished_images,
     with_images,
     without_images,
 )
@@ -39,7 +40,7 @@ def answered(name: str, lab: LabFacts, **more: Any) -> Adopted:
         "etag": "x",
         "properties": {"provisioningState": "Succeeded", "author": None, "creationDate": "2026", **more},
     }
-    return Adopted(f"{lab.name}@1", lab, replace(standing(name), id=image_id, answer=answer))
+    return Adopted(f"{lab.name}@1", lab, replace(standing(name), id=image_id, answer=answer), name)
 
 
 def whole(document: dict[str, Any]) -> bool:
@@ -174,6 +175,20 @@ def test_removed_images_leave_with_their_copies_and_nothing_else() -> None:
     after = without_images(state, {"web@1/a"})
     assert StackState.of(resources_of(after)).images == {"web@1/b"} and whole(after)
     assert len(resources_of(after)) == len(resources_of(state)) - 1
+
+
+def test_an_image_whose_creation_the_engine_did_not_see_finish_is_finished_in_the_state() -> None:
+    """With what Azure has now, so that the engine does not put it again; under the name that the state has."""
+    web = facts("web")
+    state = with_images(EMPTY, STACK, PROVIDER, [answered("a", web)], ())
+    image = resources_of(state)[-1]
+    image |= {"initErrors": ["context canceled"], "outputs": {}, "id": "/asked/for"}
+    assert unfinished_images(state) == {"web@1/a"}
+    after = with_images(state, STACK, PROVIDER, [replace(answered("A", web), name="a")], ())
+    finished = resources_of(after)[-1]
+    assert "initErrors" not in finished and finished["outputs"]["provisioningState"] == "Succeeded"
+    assert finished["id"].endswith("/A") and finished["inputs"] == image["inputs"]
+    assert len(resources_of(after)) == len(resources_of(state)) and unfinished_images(after) == frozenset()
 
 
 def test_resources_that_are_being_deleted_are_neither_added_to_nor_overlooked() -> None:
