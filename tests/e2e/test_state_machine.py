@@ -1,6 +1,6 @@
 """Sequences of changes and faults drawn from a seed: whatever happens, the stack stays sound and ends at the plan.
 
-After every step: the state is usable, no image is lost that the plan wants and the cloud could give, nothing is deleted
+Each run is that of a pipeline: adopt, then up. After every step: the state is usable, no image is lost that the plan wants and the cloud could give, nothing is deleted
 that was not retired, and no lab has lost its last good image of a path that it still lists. Once the faults end, two
 runs reach the plan: the first creates what is missing, the second retires what has its successors.
 """
@@ -8,6 +8,7 @@ runs reach the plan: the first creates what is missing, the second retires what 
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,12 @@ class Machine:
         """Images whose VHD no lab can get."""
         self.regions = {"web": "westeurope", "data": self.draw.choice(REGIONS)}
         self.pins: dict[str, str] = {}
+        self.lost = False
+        """Whether the state was lost once, so that nobody knows of what was staged before."""
+        self.forgotten: set[str] = set()
+        """Labs that left labs.json before their images were known in the state: nobody will delete these."""
+        self.unknown: set[str] = set()
+        """Labs whose images the state does not know, or not at their place, until the next adoption."""
         self.story: list[str] = []
         self.keep = self.draw.choice((None, 1, 2))
         if self.keep:
@@ -99,7 +106,12 @@ class Machine:
         elif len(self.world.labs) < 4:
             name = f"lab{len(self.world.labs)}"
             region = self.draw.choice(REGIONS)
-            shared = [lab for other, lab in self.world.labs.items() if self.regions[other] == region]
+            here = ("labs", self.world.subscription)
+            shared = [
+                lab
+                for other, lab in self.world.labs.items()
+                if self.regions[other] == region and (lab.group, lab.subscription) == here
+            ]
             account = self.draw.choice(shared).account if shared and self.draw.random() < 0.3 else None
             self.regions[name] = region
             self.world.add_lab(name, *self.draw.choice(WISHES), region=region, account=account)
@@ -133,6 +145,25 @@ class Machine:
                 self.world.delete_image(self.world.labs[name], image)
             self.by_hand.add((name, vhd))
             self.note("delete by hand", f"{name}/{image}")
+
+    def lab_moves(self) -> None:
+        """A lab is moved to another resource group or subscription, with its account, if no other lab shares it."""
+        name = self.draw.choice(sorted(self.world.labs))
+        lab = self.world.labs[name]
+        if sum(other.account == lab.account for other in self.world.labs.values()) == 1 and not self.faults:
+            kept = self.draw.random() < 0.5
+            subscription = lab.subscription if kept else str(uuid.UUID(int=self.draw.getrandbits(128), version=4))
+            self.world.move_lab(lab, group=f"group{self.draw.randrange(1000)}", subscription=subscription)
+            self.unknown.add(name)
+            self.note("move", f"{name} to another {'resource group' if kept else 'subscription'}")
+
+    def state_is_lost(self) -> None:
+        """The whole state is gone."""
+        if self.draw.random() < 0.5:
+            self.world.lose_state()
+            self.lost = True
+            self.unknown |= set(self.world.labs)
+            self.note("lose", "the state")
 
     def copy_fails(self) -> None:
         """Ranges of one image are refused in one lab's account."""
@@ -217,14 +248,30 @@ class Machine:
                 self.image_comes, self.image_is_retired, self.image_is_rebuilt, self.image_is_damaged,
                 self.pin_changes, self.lab_is_added, self.lab_is_removed, self.lab_cannot_be_read,
                 self.image_is_deleted_by_hand, self.copy_fails, self.image_fails, self.storage_refuses,
-                self.delete_fails, self.faults_end,
+                self.delete_fails, self.faults_end, self.lab_moves, self.state_is_lost,
             ]  # fmt: skip
             self.draw.choice(actions)()
         self.world.settings["pins"] = self.pins
         refresh = not self.unreadable and self.draw.random() < 0.4
+        self.adopt()
         run = self.world.up(*(["--refresh"] if refresh else []))
         self.note("up" + " --refresh" * refresh, run.code)
         self.check(run, before, refresh)
+
+    def adopt(self) -> None:
+        """What stands and is in no state is taken over, without a write."""
+        self.forgotten |= self.unknown - set(self.world.wishes)
+        self.forgotten -= set(self.world.wishes)
+        self.unknown &= self.unreadable
+        before = len(self.writes())
+        run = self.world.adopt()
+        assert run.code == 0 and len(self.writes()) == before, "\n".join([*self.story, run.output])
+        if "Took over" in run.output:
+            self.note("adopt", run.output.partition("Took over ")[2].partition(".")[0])
+
+    def writes(self) -> list[tuple[str, str, int]]:
+        """All writes of custom images."""
+        return [write for lab in self.world.labs.values() for write in self.world.writes(lab)]
 
     def check(self, run: Run, before: dict[str, dict[str, tuple[str, str]]], refreshed: bool) -> None:
         """What must hold after every run."""
@@ -252,7 +299,7 @@ class Machine:
             assert not missing, f"{name} lacks {missing}\n{told}"
         if self.unreadable & set(self.world.wishes):
             assert run.code != 0, told
-        if run.code == 0:
+        if run.code == 0 and not self.lost:
             left = {name: self.world.staged(lab) for name, lab in self.world.labs.items() if self.world.staged(lab)}
             assert not left, f"staged VHDs that no resource will release: {left}\n{told}"
 
@@ -261,19 +308,23 @@ class Machine:
         self.faults_end()
         for image in sorted(self.damaged & self.world.images.keys()):
             self.world.rebuild(image)
+        self.adopt()
         run = self.world.up("--refresh")
         told = "\n".join([*self.story, run.output])
         assert run.code == 0, told
+        self.adopt()
         run = self.world.up()
         assert run.code == 0, f"{told}\n{run.output}"
         covered = {path for path, _ in (self.world.origins[image] for image in self.world.images)}
         for name, lab in self.world.labs.items():
+            if name in self.forgotten:
+                continue
             held = self.held(lab)
             assert len(held) == len(self.world.held(lab)), f"{name} has images that did not succeed\n{told}"
             # What the factory no longer has any image of is kept.
             left = {vhd for vhd, (path, _) in held.items() if path not in covered and self.listed(name, path)}
             assert held.keys() - left == self.wanted(name), f"{name}\n{told}\n{run.output}"
-            assert self.world.staged(lab) == [], f"{name}\n{told}"
+            assert self.lost or self.world.staged(lab) == [], f"{name}\n{told}"
         assert self.world.up().only_unchanged, told
 
 
