@@ -46,9 +46,7 @@ PLUGIN = "providers/vhdcopy"
 """The plugin, which looks for its environment two folders above its own: file by file, so that it finds the world's."""
 MIB = 1024 * 1024
 
-_CHANGE = re.compile(
-    r"^\s+(?:[^\s\w]+ )?(\d+) (created|updated|deleted|replaced|imported|unchanged|to \w+)", re.MULTILINE
-)
+_CHANGE = re.compile(r"(?m)^\s+(?:[^\s\w]+ )?(\d+) (created|updated|deleted|replaced|imported|unchanged|to \w+)")
 
 
 @dataclass(frozen=True)
