@@ -15,7 +15,7 @@ import typer
 from imagefactory.cli.interruption import Ended, run
 from imagefactory.cli.output import count, say
 from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, interrupt, show
-from imagefactory.cli.stack import AsJson, Stack, project_name, stack_files, stack_name, stack_settings
+from imagefactory.cli.stack import AsJson, Stack, project_name, stacks_with_factory_of
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 
@@ -65,13 +65,13 @@ def adopt(
     cannot be written, 2 wrong usage or configuration.
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
-    settings = stack_settings(stack)
+    settings, *_ = (stacks := stacks_with_factory_of(stack)).values()
     from imagefactory.state import adopt as adopting
     from imagefactory.state.edits import StackName
 
     labs = frozenset(name.lower() for name in lab or ())
-    theirs = stack_settings(other) if other and other in map(stack_name, stack_files()) else None
-    request = adopting.AdoptRequest(StackName(project_name(), stack), settings, labs, other, theirs, retire)
+    siblings = {name: each for name, each in stacks.items() if name != stack}
+    request = adopting.AdoptRequest(StackName(project_name(), stack), settings, labs, other, siblings, retire)
     planned = completed(run(adopting.plan(request)), _NOTHING)
     if not as_json:
         show(*_plan(planned))

@@ -7,7 +7,7 @@ the plan contains and what the stack itself created. Does not edit the state: `i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from imagefactory.configuration.image_paths import fold
@@ -79,6 +79,8 @@ class AdoptionRules:
     stack: str
     other: str | None = None
     """A stack whose images are taken over, too."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Images in the states of further stacks: their ids in lower case -> name of the stack."""
     retire: bool = False
     """Whether images of the factory that the plan lacks are taken over, so that the next run deletes them."""
 
@@ -90,6 +92,8 @@ class AdoptionRules:
         """Return why the image is not this stack's; empty: it may be."""
         if image.image_path is None:
             return "it has no ImagePath tag, so the factory did not create it"
+        if holder := self.held.get(image.id.lower()):
+            return f"the state of stack {holder} has it; `imagefactory adopt --from {holder}` takes it over"
         if image.stack is not None and not self.own(image):
             command = f"imagefactory adopt --from {named(image, self.stack)}"
             return f"it belongs to stack {image.stack}; `{command}` takes it over"

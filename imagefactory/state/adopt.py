@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import CloudFacts, gather_facts
+from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.loading import Configuration, load_configuration
 from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_settings import Settings
@@ -28,6 +29,7 @@ from imagefactory.state.edits import (
     Adopted,
     ProviderInputs,
     StackName,
+    image_ids,
     leaving_ids,
     names_of,
     unfinished_images,
@@ -51,16 +53,15 @@ class AdoptRequest:
     """Labels or names in lower case; empty: all."""
     other: str | None = None
     """The stack whose images are taken over, too: of the same project, or `organization/project/stack`."""
-    other_settings: Settings | None = None
-    """None: this folder has no file for that stack."""
+    siblings: Mapping[str, Settings] = field(default_factory=dict)
+    """The other stacks of this folder that have the same factory."""
     retire: bool = False
 
-    @property
-    def rules(self) -> AdoptionRules:
-        """The rules for the plan."""
+    def rules(self, held: Mapping[str, str]) -> AdoptionRules:
+        """Return the rules for the plan; `held` are images in the states of further stacks, by id."""
         *_, project, name = (self.stack.project, *(self.other or "").split("/"))
         other = str(StackName(project, name)) if self.other else None
-        return AdoptionRules(str(self.stack), other, self.retire)
+        return AdoptionRules(str(self.stack), other, held, self.retire)
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,16 @@ async def plan(request: AdoptRequest) -> Planned:
     """Read everything and decide. Raises `ImageFactoryError`."""
     configuration = load_configuration(request.settings.configuration, request.settings.labs)
     _check_labs(request, configuration)
-    facts, exported, other = await asyncio.gather(
-        gather_facts(request.settings, configuration), export(request.stack.name), _other_export(request)
+    further = [name for name in request.siblings if name != request.other and _shared(request, configuration, name)]
+    facts, exported, other, held = await asyncio.gather(
+        gather_facts(request.settings, configuration),
+        export(request.stack.name),
+        _export_if_any(request.other),
+        asyncio.gather(*map(_export_if_any, further)),
     )
-    found = decide(request, configuration, facts, parsed(exported))
+    states = {name: parsed(each) for name, each in zip(further, held, strict=True) if each}
+    elsewhere = {image: name for name, document in states.items() for image in image_ids(document)}
+    found = decide(request, configuration, facts, parsed(exported), elsewhere)
     found = _only(found, request.labs)
     return Planned(request, found, exported, other, tuple(_warnings(request, configuration, other)))
 
@@ -117,9 +124,17 @@ async def carry_out(planned: Planned) -> Planned:
 
 
 def decide(
-    request: AdoptRequest, configuration: Configuration, facts: CloudFacts, document: Mapping[str, Any]
+    request: AdoptRequest,
+    configuration: Configuration,
+    facts: CloudFacts,
+    document: Mapping[str, Any],
+    held: Mapping[str, str],
 ) -> Adoption:
-    """Return what becomes of the images in all labs, for a state as `pulumi stack export` prints it. Has no effects."""
+    """Return what becomes of the images in all labs, for a state as `pulumi stack export` prints it. Has no effects.
+
+    `held` are the ids, in lower case, of images in the states of further stacks, with the stack.
+    """
+    rules = request.rules(held)
 
     def planned(state: StackState, more: Set[str] = frozenset()) -> Plan:
         owned = state.images | more
@@ -130,7 +145,7 @@ def decide(
 
     moved = planned(StackState.of(resources_of(document))).moved
     state = StackState.of(resources_of(_edited(request, document, moved=moved)))
-    plan = planned(state, candidates(planned(state).labs, request.rules))
+    plan = planned(state, candidates(planned(state).labs, rules))
     return adoption(
         plan,
         state.images,
@@ -139,7 +154,7 @@ def decide(
         moved,
         facts.catalog,
         request.settings,
-        request.rules,
+        rules,
     )
 
 
@@ -170,14 +185,18 @@ def _warnings(request: AdoptRequest, configuration: Configuration, other: bytes 
     if other is None:
         fact, harm = "does not exist in this backend", "its state is not changed"
         yield warning(subject, fact, harm, "If it is in another backend, remove the labs from its labs.json first")
-    if request.other_settings is None:
-        return
-    theirs = load_configuration(request.other_settings.configuration, request.other_settings.labs)
-    for lab in sorted(theirs.labs, key=lambda lab: lab.key):
-        if any(lab.key.may_be(own.key) for own in configuration.labs):
-            fact = f"serves lab {lab.key.lab_name} as well"
-            harm = "it would take the images over again"
-            yield warning(subject, fact, harm, f"Remove the lab from its {request.other_settings.labs}", lab.location)
+    for lab in _shared(request, configuration, request.other):
+        fact = f"serves lab {lab.name} as well"
+        remedy = f"Remove the lab from its {request.siblings[request.other].labs}"
+        yield warning(subject, fact, "it would take the images over again", remedy, lab.location)
+
+
+def _shared(request: AdoptRequest, configuration: Configuration, other: str) -> list[TargetLab]:
+    """Return the labs of the configuration that another stack of this folder serves, too, as that one lists them."""
+    if (settings := request.siblings.get(other)) is None:
+        return []
+    theirs = load_configuration(settings.configuration, settings.labs).labs
+    return [lab for lab in theirs if any(lab.key.may_be(own.key) for own in configuration.labs)]
 
 
 def _only(found: Adoption, labs: frozenset[str]) -> Adoption:
@@ -186,9 +205,9 @@ def _only(found: Adoption, labs: frozenset[str]) -> Adoption:
     return replace(found, labs=tuple(lab for lab in found.labs if labs & {lab.label.lower(), lab.facts.name.lower()}))
 
 
-async def _other_export(request: AdoptRequest) -> bytes | None:
-    """Return the state of the other stack; None: there is none, because the stack was removed or renamed."""
+async def _export_if_any(stack: str | None) -> bytes | None:
+    """Return the state of another stack; None: there is none, because it was not created, removed or renamed."""
     try:
-        return await export(request.other) if request.other else None
+        return await export(stack) if stack else None
     except NoStack:
         return None

@@ -199,6 +199,11 @@ def without_images(document: Document, names: Iterable[str]) -> dict[str, Any]:
     return {**document, "deployment": {**(document.get("deployment") or {}), "resources": resources}}
 
 
+def image_ids(document: Document) -> frozenset[str]:
+    """Return the ids, in lower case, of all images."""
+    return frozenset(str(each.get("id")).lower() for each in resources_of(document) if each["type"] == CUSTOM_IMAGE)
+
+
 def names_of(document: Document, ids: Set[str]) -> frozenset[str]:
     """Return the names (`<label>/<name>`) of the images with these ids, in lower case."""
     return frozenset(

@@ -50,7 +50,7 @@ def cloud(*there: StandingImage, found: Any = None, group: str = "rg") -> CloudF
 
 def adopted(wish: AdoptRequest, seen: CloudFacts, document: dict[str, Any]) -> tuple[Adoption, dict[str, Any]]:
     """The decision, and the state after it is carried out."""
-    found = decide(wish, configuration(TEAM), seen, document)
+    found = decide(wish, configuration(TEAM), seen, document, {})
     taken = [Adopted(each.label, each.facts, one, name) for each in found.labs for name, one in each.taken()]
     provider = ProviderInputs("public", "3.29.0")
     return found, with_images(document, wish.stack, provider, taken, found.moved)
@@ -151,3 +151,12 @@ def test_labs_that_cannot_be_read_are_left_for_the_next_time() -> None:
     decision, after = adopted(request(), seen, EMPTY)
     assert decision.labs == () and "is hidden" in decision.failures[0].message()
     assert resources_of(after) == []
+
+
+def test_an_image_in_the_state_of_a_further_stack_is_foreign() -> None:
+    """It may have no tag: earlier versions wrote none."""
+    seen = cloud(standing("a"), found=catalog(image("a")))
+    held = {f"{facts('team').id}/customimages/a".lower(): "prod"}
+    found = decide(request(), configuration(TEAM), seen, EMPTY, held)
+    reason = "the state of stack prod has it; `imagefactory adopt --from prod` takes it over"
+    assert fates(found) == {"a": ("foreign", reason)}
