@@ -49,7 +49,8 @@ async def write(stack: str, document: Mapping[str, Any], backup: Path) -> None:
     _, problem = await surely(work)
     if problem is not None:
         fact = f"stack {stack}: its state cannot be written, and is as before: {problem}"
-        remedy = f"Fix that, then run again (backup: {backup})"
+        locked = f"If no other pulumi command runs, unlock it with pulumi cancel --stack {stack}; then run again"
+        remedy = locked if "locked" in problem else f"Fix that, then run again (backup: {backup})"
         raise StateError(printable(f"{redacted(fact)}. {remedy}"))
 
 

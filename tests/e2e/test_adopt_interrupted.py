@@ -1,0 +1,99 @@
+"""`imagefactory adopt` that is killed, interrupted or locked out: the state is as before or complete, never between."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import uuid
+from contextlib import suppress
+
+import pytest
+
+from tests.e2e.test_kills import family
+from tests.e2e.world import World
+
+pytestmark = pytest.mark.engine
+
+WINDOWS = "Win2016/Datacenter.json"
+
+
+def full_of_images(world: World) -> list[str]:
+    """A lab that the scripts filled; a stack that never ran. Returns the names of the images."""
+    web = world.add_lab("web", "Win2016")
+    names = world.add_images(*((WINDOWS, day) for day in range(1, 6)))
+    seeds = ({"name": name, "tags": {"ImagePath": WINDOWS}, "osType": "Windows"} for name in names)
+    world.seed_images(web, *seeds)
+    return names
+
+
+def adopted(world: World) -> int:
+    """The number of images in the state."""
+    return sum(each["type"].endswith(":CustomImage") for each in (world.state() or {}).get("resources", ()))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.randomized(seeds=(3,), steps=4)
+def test_a_killed_adoption_leaves_the_state_as_it_was_or_complete(world: World, seed: int, steps: int) -> None:
+    """At random moments, with all processes; the next one finishes, and no image gets a write or a copy."""
+    draw = random.Random(seed)
+    names = full_of_images(world)
+    world.adopt("--dry-run")
+    for _ in range(steps):
+        process = world.start("adopt", "--yes")
+        time.sleep(draw.uniform(0.5, 4))
+        for pid in family(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        world.pulumi("cancel", "--yes")
+        assert adopted(world) in {0, len(names)}
+    run = world.adopt()
+    assert run.code == 0 and adopted(world) == len(names), run.output
+    assert world.serve().changes["updated"] == 0
+    assert world.serve("--refresh").only_unchanged and "Nothing to take over" in world.adopt().output
+    (web,) = world.labs.values()
+    assert world.writes(web) == [] and world.copies() == 0
+
+
+def test_ctrl_c_ends_with_130_and_leaves_the_state_as_it_was_or_complete(world: World) -> None:
+    """Before or during the change; no lock is left."""
+    names = full_of_images(world)
+    world.adopt("--dry-run")
+    process = world.start("adopt", "--yes")
+    time.sleep(1.5)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "Traceback" not in output and process.returncode in {130, -signal.SIGINT}, output
+    assert adopted(world) in {0, len(names)}
+    assert not [*(world.folder / "stacks").rglob("locks/**/*.json")]
+    assert world.adopt().code == 0 and adopted(world) == len(names)
+
+
+def test_a_locked_stack_is_named_with_its_remedy_and_stays_as_it_is(world: World) -> None:
+    """As a killed run leaves it."""
+    names = full_of_images(world)
+    world.adopt("--dry-run")
+    locks = world.folder / "stacks" / ".pulumi" / "locks" / "organization" / "imagefactory" / "test"
+    lock = locks / f"{uuid.uuid4()}.json"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text('{"pid": 1, "username": "me", "hostname": "here", "timestamp": "2026-11-27T00:00:00Z"}', "utf-8")
+    run = world.adopt()
+    assert run.code == 1 and "Traceback" not in run.output
+    assert "pulumi cancel --stack test" in run.output and "is as before" in run.output, run.output
+    assert adopted(world) == 0
+    assert world.pulumi("cancel", "--yes").code == 0
+    assert world.adopt().code == 0 and adopted(world) == len(names)
+
+
+def test_wrong_use_is_named_and_changes_nothing(world: World) -> None:
+    """A lab that is not in labs.json, no terminal to prompt on; a stack that does not exist is only said."""
+    full_of_images(world)
+    run = world.adopt("--yes", "--lab", "wbe")
+    assert run.code == 2 and "lab 'wbe': is not in labs.json" in run.output and "Write web" in run.output, run.output
+    run = world.adopt("--lab", "web")
+    assert run.code == 2 and "cannot prompt without a terminal" in run.output, run.output
+    assert adopted(world) == 0
+    run = world.adopt("--yes", "--from", "nobody", "--lab", "WEB")
+    assert run.code == 0 and "stack nobody: does not exist in this backend" in run.output, run.output
