@@ -75,3 +75,26 @@ def test_a_lab_whose_twin_comes_later_is_unchanged(world: World) -> None:
     run = world.up()
     assert run.code != 0 and "exists in 2 resource groups of" in run.output, run.output
     assert resources(world) == after and set(world.held(twin)) == {windows}, "the entry left names neither of them"
+
+
+def test_a_lab_with_a_twin_that_moved_is_kept_and_carried_over_to_its_new_label(world: World) -> None:
+    """Its label names the new group. Nothing is written to it, and its twin is unchanged."""
+    first, twin = world.add_lab("web", "Win2016"), world.add_lab("web", "Win2016", group="other")
+    (windows,) = world.add_images((WINDOWS, 5))
+    world.serve()
+    before = {urn: id for urn, id in resources(world).items() if label(twin, with_group=True) in urn}
+    first = world.move_lab(first, group="New")
+    world.cloud.clear_calls()
+    run = world.up()
+    assert run.code != 0 and "was moved here from resource group labs" in run.output, run.output
+    assert "deleted" not in run.changes, run.output
+    adopted = world.adopt()
+    assert adopted.code == 0, adopted.output
+    run = world.serve()
+    assert "deleted" not in run.changes and world.copies() == 0, run.output
+    assert world.writes(first) == world.writes(twin) == []
+    assert world.up().only_unchanged
+    labels = {urn.rpartition("::")[2].partition("/")[0] for urn in resources(world)}
+    assert labels == {label(first, with_group=True), label(twin, with_group=True)}
+    assert before.items() <= resources(world).items()
+    assert set(world.held(first)) == set(world.held(twin)) == {windows}

@@ -371,7 +371,7 @@ class World:
 
     def write_configuration(self) -> None:
         """The configuration folder and the stack's file, as a run would find them now."""
-        labs = [self.entry(self.labs[key], paths) for key, paths in self.wishes.items()]
+        labs = [self.entry(key) for key in self.wishes]
         (self.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
         settings = {
             "imagefactory:cloud": "custom",
@@ -384,12 +384,11 @@ class World:
         whole.write_text(yaml.safe_dump({**document, "config": settings}), encoding="utf-8")
         whole.replace(file)
 
-    def entry(self, lab: Lab, paths: list[str]) -> dict[str, object]:
-        """An entry of labs.json, with its resource group if that is unusual or another entry has the lab's name."""
-        named = [(self.labs[key].subscription, self.labs[key].name) for key in self.wishes]
-        told = lab.group != Lab.group or named.count((lab.subscription, lab.name)) > 1
-        group = {"ResourceGroup": lab.group} if told else {}
-        return {"SubscriptionId": lab.subscription, "LabName": lab.name, **group, "ImagePaths": paths}
+    def entry(self, key: str) -> dict[str, object]:
+        """An entry of labs.json; with the resource group if the key has it, or that of another entry for a namesake."""
+        lab, twins = self.labs[key], [other for other in self.wishes if other.endswith(f"/{key}")]
+        own = {"LabName": key.rpartition("/")[2]} | ({"ResourceGroup": lab.group} if twins or "/" in key else {})
+        return {"SubscriptionId": lab.subscription, **own, "ImagePaths": self.wishes[key]}
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return cloud_calls.whole(self.cloud, method, path, body)

@@ -47,7 +47,7 @@ class PruneWorld:
 
     def stack(self, name: str = STACK, **settings: object) -> Path:
         """Write a stack of this factory; `labs` names its labs file."""
-        labs = [self.world.entry(lab, self.world.wishes[key]) for key, lab in self.world.labs.items()]
+        labs = [self.world.entry(key) for key in self.world.labs]
         (self.world.folder / "Configuration" / "labs.json").write_text(json.dumps({"Labs": labs}), encoding="utf-8")
         values = {
             "cloud": "custom",
