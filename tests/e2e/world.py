@@ -87,7 +87,7 @@ class World:
     accounts: Iterator[str]
     folder: Path
     python: Path = COLD
-    """Runs what ends by itself: the program, its plugin, the commands. What is killed runs in `COLD`."""
+    """Runs the program, its plugin and the commands; a signal or a kill ends what it runs."""
     subscription: str = field(default_factory=lambda: str(uuid.uuid4()))
     labs: dict[str, Lab] = field(default_factory=dict)
     wishes: dict[str, list[str]] = field(default_factory=dict)
@@ -217,7 +217,7 @@ class World:
 
     def pulumi(self, *arguments: str, timeout: float = 110) -> Run:
         """A pulumi command on this world's stack."""
-        process = self._start(self.python, *arguments)
+        process = self.start(*arguments)
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -229,12 +229,9 @@ class World:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A pulumi command in its own process group, not waited for: it may be killed."""
-        return self._start(COLD, *arguments)
-
-    def _start(self, python: Path, *arguments: str) -> subprocess.Popen[str]:
         self.write_configuration()
         ensure_stack(self.folder, STACK, self.environment)
-        use_environment(self.folder / ".venv", python)
+        use_environment(self.folder / ".venv", self.python)
         return subprocess.Popen(
             ["pulumi", "--non-interactive", "--color", "never", arguments[0], "--stack", STACK, *arguments[1:]],
             cwd=self.folder,
