@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.test_kills import family
 from tests.e2e.world import World
+from tests.warm.python import COLD
 
 pytestmark = pytest.mark.engine
 
@@ -38,6 +39,7 @@ def adopted(world: World) -> int:
 def test_a_killed_adoption_leaves_the_state_as_it_was_or_complete(world: World, seed: int, steps: int) -> None:
     """At random moments, with all processes; the next one finishes, and no image gets a write or a copy."""
     draw = random.Random(seed)
+    world.python = COLD  # so that everything that it starts is of its family
     names = full_of_images(world)
     world.adopt("--dry-run")
     for _ in range(steps):

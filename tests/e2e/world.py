@@ -88,7 +88,7 @@ class World:
     accounts: Iterator[str]
     folder: Path
     python: Path = COLD
-    """Runs what ends by itself: the program, its plugin, the commands. What is killed runs in `COLD`."""
+    """Runs the program, its plugin and the commands; a signal or a kill ends what it runs."""
     subscription: str = field(default_factory=lambda: str(uuid.uuid4()))
     stack: str = STACK
     """The stack of the runs; a test may go on with another one, which has the same configuration and settings."""
@@ -236,7 +236,7 @@ class World:
 
     def pulumi(self, *arguments: str, timeout: float = 110) -> Run:
         """A pulumi command on this world's stack."""
-        process = self._start(self.python, *arguments)
+        process = self.start(*arguments)
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -248,15 +248,12 @@ class World:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A pulumi command in its own process group, not waited for: it may be killed."""
-        return self._start(COLD, *arguments)
-
-    def _start(self, python: Path, *arguments: str) -> subprocess.Popen[str]:
         self.write_configuration()
         ensure_stack(self.folder, self.stack, self.environment)
-        use_environment(self.folder / ".venv", python)
+        use_environment(self.folder / ".venv", self.python)
         command = ["pulumi", "--non-interactive", "--color", "never"]
         if arguments[0] in VERBS:
-            command = [str(python), "-c", "from imagefactory.cli.main import main; main()"]
+            command = [str(self.python), "-c", "from imagefactory.cli.main import main; main()"]
         return subprocess.Popen(
             [*command, arguments[0], "--stack", self.stack, *arguments[1:]],
             cwd=self.folder,

@@ -93,7 +93,7 @@ class FactoryWorld(World):
 
     def command(self, *arguments: str, variables: Mapping[str, str] | None = None, timeout: float = 100) -> Ended:
         """Run a subcommand of `imagefactory` on this world's stack."""
-        process = self._launch(self.words(*arguments, python=self.python), variables)
+        process = self.launch(*arguments, variables=variables)
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -106,7 +106,7 @@ class FactoryWorld(World):
 
     def launch(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a subcommand without waiting for it; it can be killed."""
-        return self._launch(self.words(*arguments), variables)
+        return self._launch(self.words(*arguments, python=self.python), variables)
 
     def _launch(
         self, command: Sequence[str | Path], variables: Mapping[str, str] | None = None

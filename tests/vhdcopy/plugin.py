@@ -13,7 +13,6 @@ import grpc.aio
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
 
-from tests.warm.python import COLD
 from toolchain.checkout import Checkout
 
 COPY, RELEASE = "vhdcopy:index:VhdCopy", "vhdcopy:index:StagedVhdRelease"
@@ -86,6 +85,8 @@ class Plugin:
     async def kill(self) -> None:
         """kill -9."""
         self.process.kill()
+        assert self.process.stdout is not None
+        await self.process.stdout.read()  # nothing of it runs any more, nor what a warm interpreter runs for it
         await self.process.wait()
 
 
@@ -98,7 +99,7 @@ def endpoints(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running(environment: Mapping[str, str], python: Path = COLD) -> AsyncIterator[Plugin]:
+async def running(environment: Mapping[str, str], python: Path) -> AsyncIterator[Plugin]:
     """A provider process with its own engine log, configured for the session's cloud; ended at the end."""
     async with started(environment, python) as plugin:
         await plugin.configure(endpoints(environment))
@@ -106,7 +107,7 @@ async def running(environment: Mapping[str, str], python: Path = COLD) -> AsyncI
 
 
 @asynccontextmanager
-async def started(environment: Mapping[str, str], python: Path = COLD) -> AsyncIterator[Plugin]:
+async def started(environment: Mapping[str, str], python: Path) -> AsyncIterator[Plugin]:
     """The same, and nobody has configured it yet."""
     sink = EngineLogSink()
     engine = grpc.aio.server()

@@ -41,7 +41,7 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
         inputs = inputs_of(world, lab)
         total = 26 if not fresh else fresh // PIECE_BYTES
         moment = draw.randrange(total)
-        async with running(shell) as first:
+        async with running(shell, python) as first:
             creating = asyncio.ensure_future(unanswered(first, inputs))
             while len(writes(world, lab)) < moment and not creating.done():  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.02)

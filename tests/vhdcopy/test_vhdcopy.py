@@ -251,7 +251,7 @@ async def test_a_killed_provider_leaves_a_copy_that_the_next_one_takes_up(
     """After kill -9 the next provider goes on with the same staged VHD, and starts no other."""
     inputs = inputs_of(world)
     world.cloud.set_latencies({"pageSeconds": 2})
-    async with running(shell) as first:
+    async with running(shell, python) as first:
         creating = asyncio.ensure_future(failure_of(first.create(COPY, inputs)))
         await until(world, copies=1)
         await first.kill()

@@ -158,13 +158,13 @@ class PruneWorld:
 
     def prune(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> Ended:
         """Run the command, by default at a time when all blobs are old."""
-        done = self._start(self.command(*arguments, now=now, stack=stack, python=self.world.python))
+        done = self.start(*arguments, now=now, stack=stack)
         out, err = done.communicate(timeout=60)
         return Ended(done.returncode, out, err)
 
     def start(self, *arguments: str, now: datetime | None = None, stack: str = STACK) -> subprocess.Popen[str]:
         """Start the command, without a terminal; it can be killed."""
-        return self._start(self.command(*arguments, now=now, stack=stack))
+        return self._start(self.command(*arguments, now=now, stack=stack, python=self.world.python))
 
     def _start(self, command: Sequence[str | Path]) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -1,11 +1,12 @@
-"""`imagefactory validate` and `imagefactory schema`, run like users and pipelines run them."""
+"""`imagefactory validate` and `imagefactory schema`, by their entry point."""
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import jsonschema
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefactory.cli.main import main
 from imagefactory.cli.validate import azure_line, github_line
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.diagnostics import Diagnostic, Location, Severity
@@ -25,15 +27,26 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run the command in its own process, like the entry point in pyproject.toml."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from imagefactory.cli.main import main; main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    """Run the command in this process, as the entry point does, with its own streams and folder."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["imagefactory", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+    return subprocess.CompletedProcess(arguments, int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def _handlers(handlers: None) -> None:
+    """A command that runs in this process leaves no handler of signals behind."""
 
 
 def test_a_clean_configuration_exits_0() -> None:
-    """Here the sample configuration of this repository, with the default options."""
-    done = run("validate")
+    """Here the sample configuration of this repository, with the default options, in a process of its own."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from imagefactory.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "validate"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "Configuration: 2 labs, 4 golden images, 0 errors, 0 warnings\n"
 
