@@ -69,6 +69,33 @@ def test_a_signal_ends_the_command(interpreter: Path, number: signal.Signals) ->
     process.stdout.close()
 
 
+def test_an_isolated_command_does_not_see_its_folder(interpreter: Path, tmp_path: Path) -> None:
+    """With -I, neither the folder nor PYTHONPATH is where modules are looked for: so azure-native is started."""
+    code = "import os, sys; print({'', os.getcwd()} & set(sys.path), sys.argv)"
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(tmp_path)}
+    command = [interpreter, "-I", "-c", code, "an argument"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "set() ['-c', 'an argument']\n"
+
+
+def test_a_command_ends_with_the_process_that_started_it(python: Path) -> None:
+    """Plugins look whether their engine runs; in the warm interpreter they are no children of it."""
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('asked to end')))"
+    code += "; print('begun', flush=True); time.sleep(60)"
+    starter = subprocess.Popen(
+        ["sh", "-c", '"$0" -c "$1" & read line', python, code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdin is not None and starter.stdout is not None
+    assert starter.stdout.readline() == "begun\n"
+    starter.stdin.close()
+    assert starter.stdout.read() == "asked to end\n"
+    starter.stdout.close()
+    starter.wait()
+
+
 def test_the_projects_own_code_is_not_imported_in_advance(python: Path) -> None:
     """A command runs what the checkout contains when it starts."""
     code = "import sys; print([name for name in sys.modules if name.startswith(('imagefactory', 'components'))])"

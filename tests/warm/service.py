@@ -10,6 +10,7 @@ import ctypes
 import gc
 import importlib
 import io
+import itertools
 import json
 import os
 import runpy
@@ -26,17 +27,24 @@ LIBRARIES = (
     "azure.core.pipeline.transport",
     "azure.identity",
     "azure.identity.aio",
+    "azure.mgmt.core.policies",
+    "azure.mgmt.core.polling.async_arm_polling",
     "azure.storage.blob",
     "azure.storage.blob.aio",
+    "google.protobuf.json_format",
     "grpc.aio",
+    "gzip",
     "jsonschema",
     "pulumi",
     "pulumi.runtime",
     "pulumi_azure_native",
     "pulumi_azure_native.devtestlab",
     "pydantic",
-    "pydantic.types",
+    "pydantic.alias_generators",
+    "pydantic.dataclasses",
+    "pydantic.functional_validators",
     "pydantic.json_schema",
+    "pydantic.types",
     "rich.console",
     "rich.progress",
     "rich.table",
@@ -53,6 +61,7 @@ def serve(path: str) -> Callable[[], None]:
     """Serve commands at a socket until standard input ends. Returns in a child only: the command to run there."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    importlib.import_module("pydantic").create_model("Any")  # what the first model imports
     if threading.active_count() > 1:
         sys.exit("a library starts threads when it is imported: a child would not have them")
     gc.collect()
@@ -119,11 +128,12 @@ def _run(keeper: int, command: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(command["environment"])
     sys.executable, *arguments = command["arguments"]
-    unbuffered = arguments[0] == "-u"
+    flags = list(itertools.takewhile({"-u", "-I"}.__contains__, arguments))
+    unbuffered, isolated = "-u" in flags, "-I" in flags
     sys.stdin, sys.stdout, sys.stderr = open(0, encoding="utf-8"), _text(1, unbuffered), _text(2, unbuffered)  # noqa: SIM115
-    what, *rest = arguments[unbuffered:]
+    what, *rest = arguments[len(flags) :]
     path = os.environ.get("PYTHONPATH", "")
-    sys.path[:1] = [""] + path.split(os.pathsep) * bool(path)
+    sys.path[:1] = [] if isolated else [""] + path.split(os.pathsep) * bool(path)
     if what == "-c":
         sys.argv = ["-c", *rest[1:]]
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - that is what -c asks for
