@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.warm.python import COLD
+from toolchain.checkout import Checkout
 
 REPORT = """\
 import os, sys
@@ -73,8 +75,14 @@ def test_an_isolated_command_does_not_see_its_folder(interpreter: Path, tmp_path
     """With -I, neither the folder nor PYTHONPATH is where modules are looked for: so azure-native is started."""
     code = "import os, sys; print({'', os.getcwd()} & set(sys.path), sys.argv)"
     environment = {"PATH": os.defpath, "PYTHONPATH": str(tmp_path)}
-    command = [interpreter, "-I", "-c", code, "an argument"]
-    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [interpreter, "-I", "-c", code, "an argument"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert run.stdout == "set() ['-c', 'an argument']\n"
 
 
@@ -101,3 +109,20 @@ def test_the_projects_own_code_is_not_imported_in_advance(python: Path) -> None:
     code = "import sys; print([name for name in sys.modules if name.startswith(('imagefactory', 'components'))])"
     run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("way", ["as it is", "elsewhere", "changed"])
+def test_a_command_runs_the_code_of_its_folder_as_it_is_now(interpreter: Path, tmp_path: Path, way: str) -> None:
+    """The checkout's own by links, another copy of it, or a copy of which one file was changed meanwhile."""
+    root, package = Checkout.here().root, tmp_path / "imagefactory"
+    if way == "as it is":
+        package.symlink_to(root / "imagefactory")
+    else:
+        shutil.copytree(root / "imagefactory", package)
+    if way == "changed":
+        with (package / "errors.py").open("a", encoding="utf-8") as file:
+            file.write("NEW = True\n")
+    code = "from imagefactory import errors; import os; print(os.path.realpath(errors.__file__), 'NEW' in vars(errors))"
+    run = subprocess.run([interpreter, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    folder = root if way == "as it is" else tmp_path
+    assert run.stdout == f"{folder / 'imagefactory' / 'errors.py'} {way == 'changed'}\n"

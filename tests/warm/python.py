@@ -1,7 +1,7 @@
 """An interpreter for the tests that starts with the installed libraries imported, where that can be had; and an engine.
 
 Importing them takes most of the time of a short command, and the tests start hundreds. Does not change what a command
-runs: the project's own code is loaded by each process.
+runs: the project's own code is that of the checkout from which the command would load it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A Python process that has imported the installed libraries, and forks a child for each command that a test starts.
 
-Run as a script with the path of a Unix socket. A child imports the project's own code itself, so it runs what the
-checkout contains now. Ends when its standard input ends. Linux only. `tests.warm.client` is the other side.
+Run as a script with the path of a Unix socket. The project's own code is loaded too, but a child gets it only where it
+would load the same files, unchanged: it runs what its checkout contains now. Ends when its standard input ends. Linux
+only. `tests.warm.client` is the other side.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import io
 import itertools
 import json
@@ -19,7 +23,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 LIBRARIES = (
@@ -52,9 +58,60 @@ LIBRARIES = (
     "yaml",
 )
 """What takes long to import and does not read the environment while it is imported."""
+OWN_LIBRARIES = (
+    "components.distribution",
+    "imagefactory.cli.main",
+    "imagefactory.sdk_messages",
+    "localcloud.azure_native.server",
+    "providers.vhdcopy.server",
+    "toolchain.languagehost.server",
+)
+OWN = ("components", "imagefactory", "localcloud", "providers", "toolchain")
 LIMIT = 4 * 1024 * 1024
 """More bytes than a command with its environment has."""
 _PR_SET_PDEATHSIG = 1
+
+
+class OwnCode(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """The project's modules, for a command that finds the same files by its own path, and as they were when loaded."""
+
+    def __init__(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        sys.path.insert(0, root)
+        for name in OWN_LIBRARIES:
+            importlib.import_module(name)
+        sys.path.remove(root)
+        names = [name for name in sys.modules if name.partition(".")[0] in OWN]
+        self._modules = {name: sys.modules.pop(name) for name in names}
+        self._files = {str(module.__file__): _version(str(module.__file__)) for module in self._modules.values()}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Answer for the first package of the project that a command imports, and then never again."""
+        if name not in OWN:
+            return None
+        sys.meta_path.remove(self)
+        specs = {own: importlib.machinery.PathFinder.find_spec(own) for own in OWN}
+        found = {own: os.path.realpath(str(spec.origin)) for own, spec in specs.items() if spec}
+        if name not in found or any(self._modules[own].__file__ != file for own, file in found.items()):
+            return None
+        if any(_version(file) != version for file, version in self._files.items()):
+            return None
+        sys.modules.update({name: module for name, module in self._modules.items() if name.partition(".")[0] in found})
+        self._spec = self._modules[name].__spec__
+        return importlib.util.spec_from_loader(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self._modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
+
+
+def _version(file: str) -> tuple[int, int]:
+    state = os.stat(file)  # noqa: PTH116
+    return state.st_mtime_ns, state.st_size
 
 
 def serve(path: str) -> Callable[[], None]:
@@ -62,6 +119,7 @@ def serve(path: str) -> Callable[[], None]:
     for name in LIBRARIES:
         importlib.import_module(name)
     importlib.import_module("pydantic").create_model("Any")  # what the first model imports
+    sys.meta_path.insert(0, OwnCode())
     if threading.active_count() > 1:
         sys.exit("a library starts threads when it is imported: a child would not have them")
     gc.collect()
