@@ -71,6 +71,14 @@ def test_a_signal_ends_the_command(interpreter: Path, number: signal.Signals) ->
     process.stdout.close()
 
 
+def test_threads_and_what_is_to_do_at_exit_end_before_the_command_does(interpreter: Path) -> None:
+    """Nothing that was written is lost, also without a line's end; the exit code is that of the command."""
+    code = "import atexit, sys, threading, time; atexit.register(print, 'at exit', end='', flush=False)"
+    code += "; threading.Thread(target=lambda: (time.sleep(0.2), print('thread', end=' '))).start(); sys.exit(259)"
+    run = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr, run.returncode) == ("thread at exit", "", 3)
+
+
 def test_an_isolated_command_does_not_see_its_folder(interpreter: Path, tmp_path: Path) -> None:
     """With -I, neither the folder nor PYTHONPATH is where modules are looked for: so azure-native is started."""
     code = "import os, sys; print({'', os.getcwd()} & set(sys.path), sys.argv)"
