@@ -10,16 +10,22 @@ from typing import Any
 from aiohttp import web
 
 from localcloud.arm.errors import ArmError, invalid, resource_not_found
+from localcloud.arm.identity import OBJECT
 from localcloud.arm.machines import Disk, VirtualMachine
 from localcloud.arm.routes.responses import accepted, injected_fault, json_body, page
 from localcloud.arm.routes.routing import GROUP, LAB, Parts, Route, find_child, find_lab
-from localcloud.arm.store import ArmStore, Lab
+from localcloud.arm.store import AUTHOR, ArmStore, Lab
 from localcloud.arm.virtual_machines import LONGEST_ACCESS_SECONDS, VirtualMachines
 from localcloud.blobs.disk_access import DiskAccess
 
 GIB = 1024**3
 _LAB = "Microsoft.DevTestLab"
 _COMPUTE = "Microsoft.Compute"
+_GALLERY = {
+    "Linux": {"offer": "0001-com-ubuntu-server-jammy", "publisher": "canonical", "sku": "22_04-lts"},
+    "Windows": {"offer": "WindowsServer", "publisher": "MicrosoftWindowsServer", "sku": "2022-datacenter"},
+}
+"""What the machines of labs were made from, by their operating system."""
 
 
 class ComputeRoutes:
@@ -123,14 +129,24 @@ def _lab_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "ownerObjectId": "",
         "ownerUserPrincipalName": "",
-        "createdByUserId": "",
-        "createdByUser": "",
+        "createdByUserId": OBJECT.replace("-", ""),
+        "createdByUser": AUTHOR,
         "createdDate": machine.created,
         "computeId": machine.compute_id(lab.subscription_id),
         "osType": machine.os_type,
-        "allowClaim": False,
+        "size": "Standard_DS1_v2",
+        "userName": "someone",
+        "isAuthenticationWithSshKey": False,
+        "labSubnetName": f"Dtl{lab.name}Subnet",
+        "labVirtualNetworkId": f"{lab.id}/virtualnetworks/dtl{lab.name.lower()}",
+        "disallowPublicIpAddress": True,
+        "artifactDeploymentStatus": {"artifactsApplied": 0, "totalArtifacts": 0},
+        "galleryImageReference": {**_GALLERY[machine.os_type], "osType": machine.os_type, "version": "latest"},
+        "networkInterface": {},
+        "allowClaim": True,
         "storageType": "Standard",
         "virtualMachineCreationSource": "FromGalleryImage",
+        "lastKnownPowerState": "Running" if machine.power_state == "running" else "Stopped",
         "provisioningState": machine.provisioning_state,
         "uniqueIdentifier": machine.unique_identifier,
     }
