@@ -43,7 +43,6 @@ DELIBERATE: list[tuple[str, tuple[str, ...], str]] = [
     ("with content-length", tuple(RECORD), "added by the HTTP server"),
     ("with date", tuple(RECORD), "added by the HTTP server"),
     ("with server", tuple(RECORD), "added by the HTTP server"),
-    ("with content-type", ("DELETE image",), "added by the HTTP server"),
     ("with content-type", ("poll deletion", "GET virtual machine"), "recorded of the first poll"),
     ("with cache-control", TRIMMED, "recorded of the PUT"),
     ("with expires", TRIMMED, "recorded of the PUT"),
