@@ -13,17 +13,20 @@ from azure.storage.blob import BlobClient, BlobType, generate_blob_sas
 
 from localcloud.client import CloudClient
 from localcloud.vhd import MIB, footer
-from tests.clients.azcopy.program import AzCopy, missing
+from tests.clients.azcopy.program import RUNS_HERE, AzCopy
 from tests.e2e.world import World
 from tests.vhdcopy.copying import copier_of, copy_image, source_blob, staged_blob
+
+pytestmark = pytest.mark.skipif(not RUNS_HERE, reason="the package has AzCopy for Linux on x86-64 only")
 
 
 @pytest.fixture
 def azcopy(tmp_path: Path) -> AzCopy:
     """AzCopy, in a folder of the test."""
-    if lack := missing():
-        pytest.skip(lack)
-    return AzCopy(tmp_path / "azcopy")
+    program = AzCopy(tmp_path / "azcopy")
+    if problem := program.problem():
+        pytest.skip(f"AzCopy cannot run on this machine: {problem}")
+    return program
 
 
 @pytest.fixture

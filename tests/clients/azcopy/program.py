@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -24,53 +23,53 @@ from toolchain.setup.node import find_node, install_packages, package_files
 SOURCE = Path(__file__).parent
 BINARY = Path("node_modules", "@azure-tools", "azcopy-linux", "dist", "bin", "azcopy_linux_amd64")
 SECRETS, STAND_IN = "libsecret-1.so.0", "libglib-2.0.so.0"
+RUNS_HERE = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-def missing() -> str | None:
-    """Return what this machine lacks to run AzCopy; None if it can run it."""
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return "AzCopy cannot run here: its package is for Linux on x86-64 only"
-    if shutil.which("ldd") is None:
-        return "AzCopy cannot run here: the GNU C library is missing"
-    absent = [name for name, path in _libraries().items() if path is None and name != SECRETS]
-    return f"AzCopy cannot run here: {', '.join(absent)} is missing" if absent else None
-
-
-@dataclass(frozen=True)
 class AzCopy:
     """AzCopy with its folder for logs, plans and everything else that it writes."""
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._program = folder, _installed()
+        (folder / "lib").mkdir(parents=True)
+        libraries = _libraries(self._program)
+        if libraries.get(SECRETS) is None and (path := libraries.get(STAND_IN)):
+            (folder / "lib" / SECRETS).symlink_to(path)
+
+    def problem(self) -> str | None:
+        """Return why this machine cannot run it, in the words of the machine: such as the missing library."""
+        ended = self._run("--version")
+        return None if ended.returncode == 0 else ended.stdout.strip()
 
     def copy(self, way: str, source: str | Path, target: str | Path, *options: str) -> None:
         """Copy one file or blob; `way` is `BlobLocal`, `LocalBlob` or `BlobBlob`.
 
         Fails unless AzCopy says that the copy is complete, and if it leaves the signature of a SAS."""
-        (self.folder / "lib").mkdir(parents=True, exist_ok=True)
-        libraries = _libraries()
-        if libraries[SECRETS] is None and not (link := self.folder / "lib" / SECRETS).exists():
-            link.symlink_to(str(libraries[STAND_IN]))
-        ended = subprocess.run(
-            [_installed(), "copy", source, target, "--from-to", way, *options, "--output-level", "essential"],
-            env={
-                "HOME": str(self.folder),
-                "LD_LIBRARY_PATH": str(self.folder / "lib"),
-                "AZCOPY_LOG_LOCATION": str(self.folder / "logs"),
-                "AZCOPY_JOB_PLAN_LOCATION": str(self.folder / "plans"),
-                "AZCOPY_DISABLE_SYSLOG": "true",
-                "AZCOPY_CONCURRENCY_VALUE": "4",
-                "NO_PROXY": "127.0.0.1",
-            },
+        ended = self._run("copy", source, target, "--from-to", way, *options, "--output-level", "essential")
+        files = [file for name in ("logs", "plans") for file in (self._folder / name).iterdir()]
+        written = ended.stdout + "".join(file.read_text(errors="replace") for file in files)
+        assert ended.returncode == 0 and "Final Job Status: Completed\n" in ended.stdout, written
+        for signature in re.findall(r"sig=([^&]+)", f"{source}&{target}"):
+            assert signature not in written and unquote(signature) not in written
+
+    def _run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "HOME": str(self._folder),
+            "LD_LIBRARY_PATH": str(self._folder / "lib"),
+            "AZCOPY_LOG_LOCATION": str(self._folder / "logs"),
+            "AZCOPY_JOB_PLAN_LOCATION": str(self._folder / "plans"),
+            "AZCOPY_DISABLE_SYSLOG": "true",
+            "AZCOPY_CONCURRENCY_VALUE": "4",
+        }
+        return subprocess.run(
+            [self._program, *arguments],
+            env=environment,
+            cwd=self._folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        files = [file for name in ("logs", "plans") for file in (self.folder / name).iterdir()]
-        written = ended.stdout + "".join(file.read_text(errors="replace") for file in files)
-        assert ended.returncode == 0 and "Final Job Status: Completed\n" in ended.stdout, written
-        for signature in re.findall(r"sig=([^&]+)", f"{source}&{target}"):
-            assert signature not in written and unquote(signature) not in written
 
 
 def _installed() -> Path:
@@ -81,9 +80,10 @@ def _installed() -> Path:
     return install_once(cache_folder() / f"azcopy-{digest(*package_files(SOURCE))}", make) / BINARY
 
 
-def _libraries() -> dict[str, str | None]:
-    """Return where the loader finds each library of AzCopy."""
-    listed = subprocess.run(
-        ["ldd", _installed()], stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "LC_ALL": "C"}
-    ).stdout
+def _libraries(program: Path) -> dict[str, str | None]:
+    """Return where the loader finds each library of the program; nothing without GNU's loader."""
+    if shutil.which("ldd") is None:
+        return {}
+    environment = {**os.environ, "LC_ALL": "C"}
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False, env=environment).stdout
     return {name: None if path == "not" else path for name, path in re.findall(r"(\S+) => (\S+)", listed)}
