@@ -30,17 +30,27 @@ def account_findings(lab: TargetLab, facts: LabFacts) -> Iterator[Diagnostic]:
         )
         yield error(subject, f"{_named(account)} cannot contain page blobs", _SKIPPED, remedy, lab.location)
     elif account:
-        yield from _warnings(subject, account, lab)
+        if retired := retired_kind(subject, account, lab):
+            yield retired
+        if narrow := narrow_copy_scope(subject, account, lab):
+            yield narrow
 
 
-def _warnings(subject: str, account: AccountFacts, lab: TargetLab) -> Iterator[Diagnostic]:
+def retired_kind(subject: str, account: AccountFacts, lab: TargetLab | None = None) -> Diagnostic | None:
+    """Return the warning about an account of a kind that Azure retires."""
     if account.kind == "Storage":  # general-purpose v1
         fact = f"{_named(account)} is of a kind that Azure retires"
-        yield warning(subject, fact, "", f"Upgrade it: {_upgrade(account)}", lab.location)
+        return warning(subject, fact, "", f"Upgrade it: {_upgrade(account)}", lab and lab.location)
+    return None
+
+
+def narrow_copy_scope(subject: str, account: AccountFacts, lab: TargetLab | None = None) -> Diagnostic | None:
+    """Return the warning about an account that not every account may copy to."""
     if account.allowed_copy_scope == "PrivateLink":
         fact = f"{_named(account)} permits copies from accounts with a private link to its own network only"
         remedy = "Give the factory's storage account such a link (see docs/operations.md#labs-behind-firewalls)"
-        yield warning(subject, fact, "copies from the factory may be refused", remedy, lab.location)
+        return warning(subject, fact, "copies from the factory may be refused", remedy, lab and lab.location)
+    return None
 
 
 def _upgrade(account: AccountFacts) -> str:
