@@ -16,6 +16,7 @@ from imagefactory import __version__
 from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
+from imagefactory.cli.doctor import doctor
 from imagefactory.cli.output import say, to_stderr
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
@@ -25,12 +26,13 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="Validate, save, list, adopt and prune golden images for Azure DevTest Labs.",
+    help="Validate, check, save, list, adopt and prune golden images for Azure DevTest Labs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 app.command()(validate)
+app.command()(doctor)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)

@@ -73,21 +73,15 @@ SAVER = Role(
         f"{_COMPUTE}/locations/diskOperations/read",
     ),
 )
-BLOB_READER = Role(
-    "Storage Blob Data Reader",
-    (f"{_CONTAINERS}/read", f"{_STORAGE}/blobServices/generateUserDelegationKey/action"),
-    (f"{_BLOBS}/read",),
-)
-"""What is used of the built-in role."""
 BLOB_CONTRIBUTOR = Role(
     "Storage Blob Data Contributor",
-    (
-        f"{_CONTAINERS}/read",
-        f"{_CONTAINERS}/write",
-        f"{_STORAGE}/blobServices/generateUserDelegationKey/action",
-    ),
-    (f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/add/action", f"{_BLOBS}/delete"),
+    (f"{_CONTAINERS}/write",),
+    (f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete"),
 )
-"""What is used of the built-in role."""
+"""What is used of the built-in role: the container of staged VHDs, and the blobs in it."""
+DELEGATION_KEY = Role("Storage Blob Data Reader", (f"{_STORAGE}/blobServices/generateUserDelegationKey/action",))
+"""What the service's own copy needs of it in addition to reading: the key that signs a SAS."""
+ASKING = "Microsoft.Authorization/permissions/read"
+"""Without it nothing can be told about the others."""
 CUSTOM = (READER, DISTRIBUTOR, STORAGE_KEYS, SAVER)
 """The roles that docs/operations.md defines."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from imagefactory.configuration.labs_file import TargetLab
-from imagefactory.diagnostics import Diagnostic, error, warning
+from imagefactory.diagnostics import Diagnostic, Location, error, warning
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.observed.storage_accounts import AccountFacts
 
@@ -30,26 +30,26 @@ def account_findings(lab: TargetLab, facts: LabFacts) -> Iterator[Diagnostic]:
         )
         yield error(subject, f"{_named(account)} cannot contain page blobs", _SKIPPED, remedy, lab.location)
     elif account:
-        if retired := retired_kind(subject, account, lab):
+        if retired := retired_kind(subject, account, lab.location):
             yield retired
-        if narrow := narrow_copy_scope(subject, account, lab):
+        if narrow := narrow_copy_scope(subject, account, lab.location):
             yield narrow
 
 
-def retired_kind(subject: str, account: AccountFacts, lab: TargetLab | None = None) -> Diagnostic | None:
+def retired_kind(subject: str, account: AccountFacts, location: Location | None) -> Diagnostic | None:
     """Return the warning about an account of a kind that Azure retires."""
     if account.kind == "Storage":  # general-purpose v1
         fact = f"{_named(account)} is of a kind that Azure retires"
-        return warning(subject, fact, "", f"Upgrade it: {_upgrade(account)}", lab and lab.location)
+        return warning(subject, fact, "", f"Upgrade it: {_upgrade(account)}", location)
     return None
 
 
-def narrow_copy_scope(subject: str, account: AccountFacts, lab: TargetLab | None = None) -> Diagnostic | None:
+def narrow_copy_scope(subject: str, account: AccountFacts, location: Location | None) -> Diagnostic | None:
     """Return the warning about an account that not every account may copy to."""
     if account.allowed_copy_scope == "PrivateLink":
         fact = f"{_named(account)} permits copies from accounts with a private link to its own network only"
         remedy = "Give the factory's storage account such a link (see docs/operations.md#labs-behind-firewalls)"
-        return warning(subject, fact, "copies from the factory may be refused", remedy, lab and lab.location)
+        return warning(subject, fact, "copies from the factory may be refused", remedy, location)
     return None
 
 

@@ -1,14 +1,15 @@
-"""Whether blobs of an account can be read, and written: the smallest request of each kind. Does not judge the answer."""
+"""Whether blobs of an account can be read, and written: the smallest request of each. Does not judge the answer."""
 
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 
 from azure.core.exceptions import AzureError
 
 from imagefactory.aio.surely import surely
 from imagefactory.azure.core.answers import SDK_FAILURES, misfit
-from imagefactory.azure.core.errors import cloud_error, error_code, from_azure
+from imagefactory.azure.core.errors import CloudError, error_code, from_azure
 from imagefactory.azure.core.refusals import ABSENT
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.openers import account_name
@@ -46,10 +47,17 @@ async def write_and_delete(accounts: StorageAccounts, account_id: str, container
 
     async def probe() -> None:
         try:
-            if not await pages.create(blob, PAGE_BYTES, {}, 0):
-                raise cloud_error(blob.name, "another blob of that name exists", remedy="Run again")
-        finally:
-            if found := await pages.facts(blob):
-                await pages.delete(blob, etag=found.etag)
+            await pages.create(blob, PAGE_BYTES, {}, 0)
+        except CloudError as refusal:
+            if refusal.status:
+                raise
+            with suppress(CloudError):  # what matters is that there was no response to the write
+                await delete()
+            raise
+        await delete()
+
+    async def delete() -> None:
+        if found := await pages.facts(blob):
+            await pages.delete(blob, etag=found.etag)
 
     await surely(probe())
