@@ -105,12 +105,13 @@ class Probes:
 
         Raises `CloudError`.
         """
-        what = f"{scope.rpartition('/')[2]}"
+        what = scope.rpartition("/")[2]
         try:
             found = await read_permissions(self.arm, scope, f"permissions on {what}")
         except CloudError as refusal:
-            found_out = of_diagnostic(subject, name, refusal.diagnostic)
-            return Check(subject, name, "unknown", found_out.fact, f"Grant {READER.name}, which may ask ({_ROLES})")
+            told = of_diagnostic(subject, name, refusal.diagnostic)
+            remedy = f"Grant {READER.name}, which may ask ({_ROLES})" if refusal.status == 403 else told.remedy
+            return Check(subject, name, "unknown", told.fact, remedy)
         if missing := role.missing(found):
             grant = f"Grant the role {role.name} on {what} ({_ROLES})"
             return Check(subject, name, lacking, f"not permitted on {what}: {', '.join(missing)}", grant)

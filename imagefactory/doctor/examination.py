@@ -130,7 +130,7 @@ def _configuration(settings: Settings) -> tuple[Configuration | None, list[Check
     except ConfigurationError as problem:
         return None, [of_diagnostic(STACK, name, each) for each in problem.diagnostics]
     checks = [of_diagnostic(STACK, name, each) for each in found.warnings]
-    fact = f"{len(found.labs)} labs, {len(found.golden_images)} golden images"
+    fact = f"valid; labs: {len(found.labs)}, golden images: {len(found.golden_images)}"
     return found, [*checks, Check(STACK, name, "ok", fact)]
 
 
@@ -192,11 +192,16 @@ async def _signed_in(
     for each in subjects:
         if each.account_id:
             by_account.setdefault(each.account_id.lower(), []).append(each)
-    catalog, found, written = await asyncio.gather(
-        _catalog(accounts, factory),
-        asyncio.gather(*(_subject(probes, each, factory, by_account, request) for each in subjects)),
-        asyncio.gather(*(_written(probes, each) for each in by_account.values() if request.writes)),
-    )
+    writes = [asyncio.ensure_future(_written(probes, each)) for each in by_account.values() if request.writes]
+    try:
+        catalog, found, written = await asyncio.gather(
+            _catalog(accounts, factory),
+            asyncio.gather(*(_subject(probes, each, factory, by_account, request) for each in subjects)),
+            asyncio.gather(*writes),
+        )
+    finally:
+        if writes:  # a canceled `gather` does not wait for them
+            await asyncio.wait(writes)
     checks = [*early, *(check for each in (*found, *written) for check in each)]
     if isinstance(catalog, Check):
         return [*checks, catalog], None

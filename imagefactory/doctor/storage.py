@@ -54,7 +54,9 @@ def account_checks(
     if narrow:
         yield of_diagnostic(subject, SCOPE, narrow)
     else:
-        fact = "copies from accounts of the same tenant" if account.allowed_copy_scope == "AAD" else "copies from any"
+        fact = (
+            "copies from accounts of its tenant" if account.allowed_copy_scope == "AAD" else "copies from any account"
+        )
         yield Check(subject, SCOPE, "ok", f"{account.name} permits {fact}")
 
 

@@ -46,7 +46,7 @@ class AuthorizationRoutes:
 
     def routes(self) -> list[Route]:
         """Return the supported calls."""
-        permissions = _SUBSCRIPTION + r"(?P<below>/.+)?/providers/microsoft\.authorization/permissions"
+        permissions = _SUBSCRIPTION + r"(?P<below>.*)/providers/microsoft\.authorization/permissions"
         return [
             Route("subscriptions", "get", "GET", _SUBSCRIPTION, self.get_subscription),
             Route("permissions", "list", "GET", permissions, self.list_permissions),
