@@ -38,7 +38,7 @@ def doctor(
 
     Writes nothing without --write-probe.
 
-    Exit codes: 0 nothing would fail, 1 something would fail, 2 wrong usage or settings.
+    Exit codes: 0 nothing would fail, 1 something would fail, 2 wrong usage or configuration.
     """
     settings = stack_settings(stack)
     project = project_name()

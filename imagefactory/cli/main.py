@@ -26,7 +26,7 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="Validate, check, save, list, adopt and prune golden images for Azure DevTest Labs.",
+    help="Validate, check, save, list, adopt and prune images for Azure DevTest Labs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -84,8 +84,8 @@ def test_labs_that_cannot_be_read_are_found(world: DoctorWorld) -> None:
     }
     assert "not found in subscription" in found.check(world.label("ghost"), "lab")["fact"]
     assert "AuthorizationFailed" in found.check(world.label("refuses"), "lab")["fact"]
-    subscription = found.check("stack", "subscription 99999999-0000-4000-8000-000000000000")
-    assert subscription["result"] == "failure" and "cannot see it" in subscription["fact"]
+    unknown = found.check("stack", "subscription 99999999-0000-4000-8000-000000000000")
+    assert unknown["result"] == "failure" and "cannot see it" in unknown["fact"]
     assert found.check(world.web, "read blobs")["result"] == "ok"
 
 

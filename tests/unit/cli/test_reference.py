@@ -23,6 +23,7 @@ from imagefactory.configuration.labs_file import LabKey, LabsFile
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.copying.pacing import REQUESTS_IN_FLIGHT
 from imagefactory.diagnostics import Diagnostic, warning
+from imagefactory.doctor.checks import ORDER, Check
 from imagefactory.factory_lab.prune import PruneReport
 from imagefactory.factory_lab.save import SaveOutcome
 from imagefactory.factory_lab.save_run import SaveReport
@@ -184,6 +185,22 @@ def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
     check_keys("adopt", told.document)
     actions = {one["action"] for each in told.document["labs"] for one in each["images"]}
     check_results("adopt", "labs[].images[].action", actions)
+
+
+def test_every_json_key_of_doctor_is_documented(verb: Verb) -> None:
+    """Every result is a documented one, and in the table."""
+    checks = [Check("stack", f"check {result}", result, "fact", "Remedy") for result in ORDER]
+
+    async def examining(*_: Any) -> list[Check]:
+        return checks
+
+    Path("Pulumi.yaml").write_text("name: imagefactory\nruntime: python\n", "utf-8")
+    told = verb("doctor", "--json", instead={"imagefactory.doctor.examination.examine": examining})
+    assert told.code == 1
+    check_keys("doctor", told.document)
+    check_results("doctor", "checks[].result", {one["result"] for one in told.document["checks"]})
+    shown = verb("doctor", instead={"imagefactory.doctor.examination.examine": examining})
+    assert shown.code == 1 and all(check.name in shown.out for check in checks if check.result != "ok")
 
 
 def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:

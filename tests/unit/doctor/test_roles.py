@@ -32,9 +32,7 @@ def test_what_is_missing_is_what_no_assignment_has(lacking: set[str], conditiona
     """In the order of the role; an exception of one assignment takes nothing from another."""
     role, exceptions = BLOB_CONTRIBUTOR, tuple(sorted(lacking))
     everything = Permission(("*",), exceptions, ("*",), exceptions, conditional)
-    assert role.missing([everything]) == [
-        action for action in (*role.actions, *role.data_actions) if action in lacking
-    ]
+    assert role.missing([everything]) == [action for action in (*role.actions, *role.data_actions) if action in lacking]
     assert role.missing([everything, Permission(("*",), (), ("*",))]) == []
     assert role.missing([]) == [*role.actions, *role.data_actions]
     assert role.is_conditional([everything]) == (conditional or bool(lacking))
