@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagefactory.state.adopt import Planned
 
 _NOTHING = "Interrupted; the state is as before."
+_COMPLETE = "Interrupted; the change of the state is complete."
 _DONE = {"take over": "taken over", "move": "moved"}
 
 
@@ -81,7 +82,7 @@ def adopt(
             say("Nothing was taken over.")
             return
         ended = run(adopting.carry_out(planned), "finishing the change of the state")
-    finish(ended, _report, as_json=as_json, interrupted=_NOTHING)
+    finish(ended, _report, as_json=as_json, interrupted=_NOTHING if ended.result is None else _COMPLETE)
 
 
 def _check_usage(*, dry_run: bool, yes: bool, as_json: bool) -> None:

@@ -180,7 +180,7 @@ def _lab_adoption(
 
 def _state(image: StandingImage) -> str:
     if image.state == "Succeeded":
-        return ""
+        return "the plan contains it"
     return f"in state {image.state}{'' if image.in_progress else ': pulumi up creates it again'}"
 
 

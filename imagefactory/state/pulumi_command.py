@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from imagefactory.aio.surely import surely
 from imagefactory.plain_text import printable, redacted
 from imagefactory.state.stack_state import StackState, StateError, state_of, unread
 
@@ -40,13 +39,12 @@ async def export(stack: str) -> bytes:
 
 
 async def write(stack: str, document: Mapping[str, Any], backup: Path) -> None:
-    """Replace the state of a stack in one step. Finishes it also if canceled meanwhile.
+    """Replace the state of a stack in one step.
 
     The backend rejects a state whose resources do not fit together, and one that another command has locked. Raises
     `StateError`; then the state is as before.
     """
-    work = run("stack", "import", "--stack", stack, given=json.dumps(document).encode())
-    _, problem = await surely(work)
+    _, problem = await run("stack", "import", "--stack", stack, given=json.dumps(document).encode())
     if problem is not None:
         fact = f"stack {stack}: its state cannot be written, and is as before: {problem}"
         locked = f"If no other pulumi command runs, unlock it with pulumi cancel --stack {stack}; then run again"
@@ -83,7 +81,7 @@ async def run(*words: str, given: bytes | None = None) -> tuple[bytes, str | Non
     try:
         output, errors = await process.communicate(given)
     finally:
-        if process.returncode is None:  # canceled; what writes is not (see `write`)
+        if process.returncode is None and given is None:  # canceled, and it only reads
             process.kill()
     if not process.returncode:
         return output, None
