@@ -20,7 +20,7 @@ from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from imagefactory.planning.adoption import LabAdoption
+    from imagefactory.planning.labs.adoption import LabAdoption
     from imagefactory.state.adopt import Planned
 
 _NOTHING = "Interrupted; the state is as before."

@@ -18,7 +18,7 @@ from imagefactory.cli.report import Lines, Part, Report, Table, completed, finis
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.lineage import Lineage, short_commit
-from imagefactory.planning.deletion_guard import HeldImage
+from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.reports.catalog_report import CatalogReport, ReportedImage, size_text
 
 _INTERRUPTED = "Interrupted; nothing was written."

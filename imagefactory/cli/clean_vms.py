@@ -18,7 +18,7 @@ from imagefactory.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from imagefactory.factory_lab.clean import CleanReport
-    from imagefactory.planning.clean_plan import Deletion
+    from imagefactory.planning.factory.clean_plan import Deletion
 
 _FAILED = {"failed", "interrupted"}
 _BELOW = {*_FAILED, "reported"}

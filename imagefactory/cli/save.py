@@ -19,7 +19,7 @@ from imagefactory.cli.stack import AsJson, Stack, stack_settings
 from imagefactory.configuration.image_paths import fold
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.lineage import of_pipeline
-from imagefactory.planning.save_plan import Save, Skipped
+from imagefactory.planning.factory.save_plan import Save, Skipped
 
 if TYPE_CHECKING:
     from imagefactory.copying.copier import Progress

@@ -15,7 +15,7 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.tags import IGNORE_TAG, IMAGE_PATH_TAG
 from imagefactory.observed.factory_vms import FactoryVm
-from imagefactory.planning.save_plan import save_guid, used_since, used_warning
+from imagefactory.planning.factory.save_plan import save_guid, used_since, used_warning
 
 _KEPT = "it is kept"
 

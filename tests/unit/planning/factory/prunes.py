@@ -19,9 +19,9 @@ from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.factory_blobs import StoredBlob
-from imagefactory.planning.prune_plan import PrunePlan, PruneRules, plan_prune
+from imagefactory.planning.factory.prune_plan import PrunePlan, PruneRules, plan_prune
+from imagefactory.planning.factory.staging_needs import StagedVhd, StagingNeeds
 from imagefactory.planning.retention import largest_keep
-from imagefactory.planning.staging_needs import StagedVhd, StagingNeeds
 from tests.unit.builders import NOON, catalog, image, paths
 
 ACCOUNT = "/storage/factory"

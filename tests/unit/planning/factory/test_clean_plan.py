@@ -14,10 +14,10 @@ from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.factory_vms import FactoryVm
-from imagefactory.planning.clean_plan import CleanPlan, plan_clean
-from imagefactory.planning.save_plan import plan_saves, save_guid
+from imagefactory.planning.factory.clean_plan import CleanPlan, plan_clean
+from imagefactory.planning.factory.save_plan import plan_saves, save_guid
 from tests.unit.builders import NOON, catalog
-from tests.unit.planning.vms import disk, saved, vm, vms
+from tests.unit.planning.factory.vms import disk, saved, vm, vms
 
 
 def reason(plan: CleanPlan) -> str:

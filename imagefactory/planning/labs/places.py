@@ -14,7 +14,7 @@ from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.catalog import name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.ownership import Ownership, belongs_to_another
+from imagefactory.planning.labs.ownership import Ownership, belongs_to_another
 
 
 @dataclass(frozen=True)

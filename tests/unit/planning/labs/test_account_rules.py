@@ -9,7 +9,7 @@ import pytest
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Severity, warning
 from imagefactory.observed.storage_accounts import AccountFacts
-from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.labs.plan import Plan, build_plan
 from tests.unit.builders import catalog, configuration, facts, image, lab
 
 

@@ -18,8 +18,8 @@ from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.plan import Plan, build_plan
-from imagefactory.planning.planned_images import PlannedImage, Recorded
+from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.labs.planned_images import PlannedImage, Recorded
 from tests.unit.builders import catalog, configuration, facts, image, in_any_case, lab, paths, standing
 
 UNREADABLE = error("lab team", "403", "", "grant")

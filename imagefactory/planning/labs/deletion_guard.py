@@ -14,7 +14,7 @@ from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.ownership import Ownership
+from imagefactory.planning.labs.ownership import Ownership
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.disk_layout import DiskLayout
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.plan import Plan, build_plan
-from imagefactory.planning.vhd_checks import vhds_to_check
+from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.labs.vhd_checks import vhds_to_check
 from tests.unit.builders import catalog, configuration, facts, image, lab, standing
 
 FACTORY = facts("factory")

@@ -13,7 +13,7 @@ from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.staging_needs import StackPlan
+from imagefactory.planning.factory.staging_needs import StackPlan
 
 
 @dataclass(frozen=True)

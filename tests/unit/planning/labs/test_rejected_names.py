@@ -8,7 +8,7 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import StandingImage
-from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.planning.retention import claims
 from imagefactory.reports.catalog_report import report_catalog
 from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing

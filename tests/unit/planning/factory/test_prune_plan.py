@@ -15,12 +15,12 @@ from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
-from imagefactory.planning.deletion_guard import HeldImage
-from imagefactory.planning.prune_plan import PruneRules, keep_warnings
+from imagefactory.planning.factory.prune_plan import PruneRules, keep_warnings
+from imagefactory.planning.factory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
+from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.retention import largest_keep
-from imagefactory.planning.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 from tests.unit.builders import catalog, configuration, facts, image, lab, standing
-from tests.unit.planning.prunes import JUNK, LATER, NOBODY, Factory, blob, factories, files, keeping, plan
+from tests.unit.planning.factory.prunes import JUNK, LATER, NOBODY, Factory, blob, factories, files, keeping, plan
 
 
 @given(factories())

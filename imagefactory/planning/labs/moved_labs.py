@@ -13,7 +13,7 @@ from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.planned_images import Recorded
+from imagefactory.planning.labs.planned_images import Recorded
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from imagefactory.errors import ConfigurationError
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import companion_name, stem
 from imagefactory.observed.factory_blobs import SavedFiles, StoredBlob, allocated, saved_files
-from imagefactory.planning.last_good import LastGood
+from imagefactory.planning.factory.last_good import LastGood
+from imagefactory.planning.factory.staging_needs import StagedVhd, StagingNeeds
 from imagefactory.planning.retention import Claim, claims, largest_keep
-from imagefactory.planning.staging_needs import StagedVhd, StagingNeeds
 
 Kind = Literal["image", "unfinished save", "staged VHD", "left-over"]
 

@@ -16,9 +16,9 @@ from imagefactory.configuration.labs_file import KEYS, LabKey, TargetLab, read_l
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, Severity, error
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.lab_labels import in_state, with_labels
-from imagefactory.planning.plan import build_plan
-from imagefactory.planning.planned_images import Recorded
+from imagefactory.planning.labs.lab_labels import in_state, with_labels
+from imagefactory.planning.labs.plan import build_plan
+from imagefactory.planning.labs.planned_images import Recorded
 from tests.unit.builders import SUBSCRIPTION, catalog, configuration, entry, facts, image
 
 OTHER = "33333333-3333-3333-3333-333333333333"

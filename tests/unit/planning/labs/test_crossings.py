@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.stack_settings import CrossRegion, Policy
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.crossings import GIB, crossings, with_relays
-from imagefactory.planning.plan import Plan, build_plan
-from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded
+from imagefactory.planning.labs.crossings import GIB, crossings, with_relays
+from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded
 from tests.unit.builders import catalog, configuration, facts, image, lab, standing
 
 FACTORY = facts("factory", region="westeurope")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.moved_labs import MovedLab, moved_labs
-from imagefactory.planning.planned_images import Recorded
+from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
+from imagefactory.planning.labs.planned_images import Recorded
 from tests.unit.builders import SUBSCRIPTION, facts, lab
 
 OTHER = SUBSCRIPTION.replace("2", "3")

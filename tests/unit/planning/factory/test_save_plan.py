@@ -16,9 +16,9 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.factory_vms import FactoryVm
-from imagefactory.planning.save_plan import Save, SavePlan, plan_saves
+from imagefactory.planning.factory.save_plan import Save, SavePlan, plan_saves
 from tests.unit.builders import catalog, in_any_case
-from tests.unit.planning.vms import disk, saved, vm, vms
+from tests.unit.planning.factory.vms import disk, saved, vm, vms
 
 PATH = ImagePath.parse("Win2016/Datacenter.json")
 

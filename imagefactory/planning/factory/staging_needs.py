@@ -15,7 +15,7 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.factory_blobs import StoredBlob
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.plan import build_plan
+from imagefactory.planning.labs.plan import build_plan
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import StandingImage
-from imagefactory.planning.plan import Plan, build_plan
-from imagefactory.planning.planned_images import Recorded
-from imagefactory.planning.staging_needs import StackPlan, staging_needs
+from imagefactory.planning.factory.staging_needs import StackPlan, staging_needs
+from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.labs.planned_images import Recorded
 from tests.unit.builders import catalog, configuration, facts, image, lab, paths, standing
 
 OWN, OTHER = "images/dev", "images/prod"

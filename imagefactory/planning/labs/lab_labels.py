@@ -13,7 +13,7 @@ from dataclasses import replace
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.planned_images import Recorded
+from imagefactory.planning.labs.planned_images import Recorded
 
 
 def with_labels(

@@ -18,7 +18,7 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.observed.standing_labs import StandingImage
-from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.labs.plan import Plan, build_plan
 from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
 
 TEAM = lab("team", ["Win2016"])

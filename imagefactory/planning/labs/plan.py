@@ -18,16 +18,16 @@ from imagefactory.images.catalog import Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
-from imagefactory.planning.account_rules import account_findings
-from imagefactory.planning.crossings import Crossing, crossings, with_relays
-from imagefactory.planning.deletion_guard import held_images, unsafe_deletions
-from imagefactory.planning.lab_labels import in_state, with_labels
-from imagefactory.planning.moved_labs import MovedLab, moved_labs
-from imagefactory.planning.ownership import Ownership, not_in_the_state
-from imagefactory.planning.places import NoPlace, Place, place_of
-from imagefactory.planning.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
+from imagefactory.planning.labs.account_rules import account_findings
+from imagefactory.planning.labs.crossings import Crossing, crossings, with_relays
+from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deletions
+from imagefactory.planning.labs.lab_labels import in_state, with_labels
+from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
+from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
+from imagefactory.planning.labs.places import NoPlace, Place, place_of
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
+from imagefactory.planning.labs.retirement import Successors
 from imagefactory.planning.retention import retained
-from imagefactory.planning.retirement import Successors
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.plain_text import printable
-from imagefactory.planning.planned_images import LabPlan, PlannedImage, Relay
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Relay
 
 GIB = 1024**3
 

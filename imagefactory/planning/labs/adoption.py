@@ -15,10 +15,10 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.moved_labs import MovedLab
-from imagefactory.planning.ownership import named
-from imagefactory.planning.plan import Plan
-from imagefactory.planning.planned_images import LabPlan
+from imagefactory.planning.labs.moved_labs import MovedLab
+from imagefactory.planning.labs.ownership import named
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.retention import retained
 
 Action = Literal["take over", "move", "not wanted", "foreign", "gone"]

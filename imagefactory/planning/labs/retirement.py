@@ -2,7 +2,7 @@
 
 Applies the rule that an image is deleted from a lab only after its successors exist there. They may be another stack's,
 or not be in the state: users of the lab can use them. Does not decide which images a lab gets:
-`imagefactory.planning.plan` does.
+`imagefactory.planning.labs.plan` does.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import AHEAD, FactoryImage
 from imagefactory.observed.standing_labs import StandingImage
-from imagefactory.planning.deletion_guard import HeldImage
-from imagefactory.planning.planned_images import LabPlan, Retained
+from imagefactory.planning.labs.deletion_guard import HeldImage
+from imagefactory.planning.labs.planned_images import LabPlan, Retained
 
 _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
 

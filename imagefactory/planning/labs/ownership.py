@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.observed.standing_labs import StandingImage
-from imagefactory.planning.planned_images import LabPlan, Recorded, Unadopted
+from imagefactory.planning.labs.planned_images import LabPlan, Recorded, Unadopted
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from imagefactory.diagnostics import error
 from imagefactory.images.catalog import newest_first
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import StandingImage
-from imagefactory.planning.last_good import LastGood, last_good
-from imagefactory.planning.prune_plan import PruneRules
-from imagefactory.planning.staging_needs import StackPlan
+from imagefactory.planning.factory.last_good import LastGood, last_good
+from imagefactory.planning.factory.prune_plan import PruneRules
+from imagefactory.planning.factory.staging_needs import StackPlan
 from tests.unit.builders import catalog, configuration, facts, image, lab, standing
-from tests.unit.planning.prunes import files, keeping, plan
+from tests.unit.planning.factory.prunes import files, keeping, plan
 
 DATACENTER = ImagePath.parse("Win2016/Datacenter.json")
 
