@@ -12,8 +12,8 @@ from typing import NoReturn, TypeVar
 
 import typer
 
-from imagefactory.cli.interruption import Ended
-from imagefactory.cli.output import say, show_document, show_table, to_stderr
+from imagefactory.cli.terminal.interruption import Ended
+from imagefactory.cli.terminal.output import say, show_document, show_table, to_stderr
 
 Result = TypeVar("Result")
 

@@ -1,6 +1,6 @@
 """Ctrl-C and termination: the first signal cancels the command, which cleans up; the second one ends the process.
 
-Does not print reports or choose exit codes: `imagefactory.cli.report` does.
+Does not print reports or choose exit codes: `imagefactory.cli.terminal.report` does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from imagefactory.cli.output import to_stderr
+from imagefactory.cli.terminal.output import to_stderr
 
 Result = TypeVar("Result")
 

@@ -12,7 +12,7 @@ from time import monotonic
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from imagefactory.cli.output import plain_console, say
+from imagefactory.cli.terminal.output import plain_console, say
 from imagefactory.copying.copier import Progress as Copied
 from imagefactory.copying.totals import describe
 from imagefactory.plain_text import printable

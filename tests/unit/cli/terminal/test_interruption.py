@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from imagefactory.cli.interruption import Ended, run
+from imagefactory.cli.terminal.interruption import Ended, run
 
 
 @pytest.mark.usefixtures("handlers")
