@@ -14,7 +14,7 @@ LAB = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/labs/providers/Microsoft.De
 def shown(cloud: CloudClient, scope: str) -> list[list[str]]:
     """The actions of each role at a scope."""
     path = f"{scope}/providers/Microsoft.Authorization/permissions?api-version=2022-04-01"
-    return [each["actions"] for each in request(cloud, "GET", path).json()["value"]]
+    return [each["actions"] for each in request(cloud.status(), "GET", path).json()["value"]]
 
 
 def test_roles_count_at_their_scope_and_below(fresh_cloud: CloudClient) -> None:
@@ -32,7 +32,7 @@ def test_roles_count_at_their_scope_and_below(fresh_cloud: CloudClient) -> None:
 def test_a_subscription_shows_its_tenant(fresh_cloud: CloudClient) -> None:
     """And its state."""
     fresh_cloud.seed({"subscriptions": [{"subscriptionId": SUBSCRIPTION, "labs": []}]})
-    found = request(fresh_cloud, "GET", f"/subscriptions/{SUBSCRIPTION}?api-version=2022-12-01").json()
+    found = request(fresh_cloud.status(), "GET", f"/subscriptions/{SUBSCRIPTION}?api-version=2022-12-01").json()
     assert (found["state"], found["subscriptionId"]) == ("Enabled", SUBSCRIPTION)
 
 
