@@ -80,6 +80,7 @@ def fresh_cloud(cloud: CloudClient) -> Iterator[CloudClient]:
         cloud.set_limits({})
         cloud.set_answers()
         cloud.set_sign_in()
+        cloud.set_permissions()
         cloud.clear_calls()
 
     reset()
