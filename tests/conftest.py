@@ -44,9 +44,9 @@ SPARE_ACCOUNTS = 600
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first, so that at the end no worker waits for another's last long test."""
 
-    def rank(item: pytest.Item) -> tuple[float, bool]:
+    def rank(item: pytest.Item) -> tuple[float, bool, bool]:
         limit = item.get_closest_marker("timeout")
-        return -limit.args[0] if limit else 0.0, item.get_closest_marker("engine") is None
+        return -limit.args[0] if limit else 0.0, item.get_closest_marker("engine") is None, "unit" in item.path.parts
 
     items.sort(key=rank)
 
