@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,14 +73,16 @@ def warm_engine(environment: Mapping[str, str], python: Path) -> Mapping[str, st
         return environment
     checkout, folder = Checkout.here(), python.parents[1] / "engine"
     if not folder.exists():
-        folder.mkdir()
-        install(folder, python, locked_version(checkout, "pulumi-azure-native"))
+        place = Path(tempfile.mkdtemp(dir=folder.parent))
+        install(place, python, locked_version(checkout, "pulumi-azure-native"))
         engine, host = checkout.bin / "pulumi", checkout.bin / HOST
         if shutil.which("pulumi", path=environment["PATH"]) == str(engine):
-            _link(engine, folder / engine.name)
+            _link(engine, place / engine.name)
             script = host.read_text("utf-8").replace(str(checkout.python), str(python))
-            (folder / HOST).write_text(script, "utf-8")
-            (folder / HOST).chmod(0o755)
+            (place / HOST).write_text(script, "utf-8")
+            (place / HOST).chmod(0o755)
+        with suppress(OSError):  # another thread's is there
+            place.rename(folder)
     path = os.pathsep.join((str(folder), environment["PATH"]))
     return {**environment, "PATH": path, "PULUMI_HOME": str(folder)}
 
