@@ -130,7 +130,8 @@ def test_a_command_runs_the_code_of_its_folder_as_it_is_now(interpreter: Path, t
     if way == "changed":
         with (package / "errors.py").open("a", encoding="utf-8") as file:
             file.write("NEW = True\n")
-    code = "from imagefactory import errors; import os; print(os.path.realpath(errors.__file__), 'NEW' in vars(errors))"
+    code = "import imagefactory.errors as errors, imagefactory.diagnostics, os; assert imagefactory.errors is errors; "
+    code += "print(os.path.realpath(errors.__file__), 'NEW' in vars(errors))"
     run = subprocess.run([interpreter, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     folder = root if way == "as it is" else tmp_path
     assert run.stdout == f"{folder / 'imagefactory' / 'errors.py'} {way == 'changed'}\n"

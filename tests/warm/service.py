@@ -105,25 +105,26 @@ class OwnCode(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Answer for the first package of the project that a command imports, and then never again."""
+        """Answer for the first package of the project that a command imports: all come with it, or none."""
         if name not in OWN:
             return None
-        sys.meta_path.remove(self)
         specs = {own: importlib.machinery.PathFinder.find_spec(own) for own in OWN}
-        found = {own: os.path.realpath(str(spec.origin)) for own, spec in specs.items() if spec}
-        if name not in found or any(self._modules[own].__file__ != file for own, file in found.items()):
-            return None
-        if any(_version(file) != version for file, version in self._files.items()):
-            return None
-        sys.modules.update({name: module for name, module in self._modules.items() if name.partition(".")[0] in found})
-        self._spec = self._modules[name].__spec__
-        return importlib.util.spec_from_loader(name, self, is_package=True)
+        self._found = {own: os.path.realpath(str(spec.origin)) for own, spec in specs.items() if spec}
+        same_files = all(self._modules[own].__file__ == file for own, file in self._found.items())
+        if name in self._found and same_files and all(_version(file) == self._files[file] for file in self._files):
+            return importlib.util.spec_from_loader(name, self, is_package=True)
+        sys.meta_path.remove(self)
+        return None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        return self._modules[spec.name]
+        module = self._modules[spec.name]
+        self._spec = module.__spec__
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
+        sys.meta_path.remove(self)
         module.__spec__ = self._spec
+        sys.modules.update({name: own for name, own in self._modules.items() if name.partition(".")[0] in self._found})
 
 
 def _version(file: str) -> tuple[int, int]:
