@@ -12,7 +12,7 @@ from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.errors import ConfigurationError, ImageFactoryError
-from imagefactory.planning.plan import build_plan
+from imagefactory.planning.labs.plan import build_plan
 from imagefactory.state.pulumi_command import read_state
 
 

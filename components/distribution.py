@@ -19,8 +19,8 @@ from components.staged_vhd import PlanFailures, VhdCopyProvider
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Severity
-from imagefactory.planning.plan import Plan
-from imagefactory.planning.planned_images import LabPlan
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.state.stack_state import StackState
 
 STACK_FRAMES = 7

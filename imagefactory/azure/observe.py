@@ -27,7 +27,7 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.vhd_checks import vhds_to_check
+from imagefactory.planning.labs.vhd_checks import vhds_to_check
 
 POLL_SECONDS = 2.0
 """Between two requests for the state of a custom image."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagefactory.cli.interruption import Ended, run
-from imagefactory.cli.output import count, say
-from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.cli.stack import AsJson, Stack, project_name, stacks_with_factory_of
+from imagefactory.cli.terminal.interruption import Ended, run
+from imagefactory.cli.terminal.output import count, say
+from imagefactory.cli.terminal.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from imagefactory.planning.adoption import LabAdoption
+    from imagefactory.planning.labs.adoption import LabAdoption
     from imagefactory.state.adopt import Planned
 
 _NOTHING = "Interrupted; the state is as before."

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagefactory.cli.interruption import run
-from imagefactory.cli.output import count
-from imagefactory.cli.report import Lines, Report, Table, finish
 from imagefactory.cli.stack import AsJson, Stack, project_name, stack_settings
+from imagefactory.cli.terminal.interruption import run
+from imagefactory.cli.terminal.output import count
+from imagefactory.cli.terminal.report import Lines, Report, Table, finish
 
 if TYPE_CHECKING:
     from imagefactory.doctor.checks import Check

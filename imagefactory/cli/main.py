@@ -1,7 +1,7 @@
 """The application `imagefactory`, and the mapping of exceptions to exit codes.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage or configuration (1 for the errors that `validate` finds), and 128 plus
-the signal's number if interrupted (see `imagefactory.cli.report`).
+the signal's number if interrupted (see `imagefactory.cli.terminal.report`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
 from imagefactory.cli.doctor import doctor
-from imagefactory.cli.output import say, to_stderr
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.validate import validate
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 

@@ -37,7 +37,7 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.edits import StackName
 from imagefactory.state.stack_state import StackState
 

@@ -10,7 +10,7 @@ from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.doctor.checks import FACTORY, Check, of_diagnostic
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.observed.storage_accounts import AccountFacts
-from imagefactory.planning.account_rules import account_findings, narrow_copy_scope
+from imagefactory.planning.labs.account_rules import account_findings, narrow_copy_scope
 
 ACCOUNT, NETWORK, KEYS, SCOPE = "storage account", "network rules", "shared keys", "copy scope"
 _FIREWALLS = "docs/operations.md#labs-behind-firewalls"

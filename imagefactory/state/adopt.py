@@ -1,7 +1,6 @@
 """Adoption: reads the labs, the factory and the state of a stack, decides, and edits the state in one step.
 
-Writes nothing to Azure. Backs the state up first. Does not decide what is taken over: `imagefactory.planning.adoption`
-does.
+Writes nothing to Azure. Backs the state up first. `imagefactory.planning.labs.adoption` decides what is taken over.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.errors import ConfigurationError
-from imagefactory.planning.adoption import Adoption, AdoptionRules, adoption, candidates
-from imagefactory.planning.moved_labs import MovedLab
-from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.labs.adoption import Adoption, AdoptionRules, adoption, candidates
+from imagefactory.planning.labs.moved_labs import MovedLab
+from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.edits import (
     Adopted,
     ProviderInputs,

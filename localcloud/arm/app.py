@@ -41,6 +41,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 CONTROL_PREFIX = "/local/"
 TOKEN_PATH = "/msi/token"  # noqa: S105 - the path that returns tokens, not a token
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)", re.IGNORECASE)
+_ALWAYS = {"Cache-Control": "no-cache", "Expires": "-1", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff"}
+"""Headers of every answer (recorded)."""
 _REMAINING = web.RequestKey("remaining", dict[str, str])
 """The headers that say how many calls are left."""
 _NAMESPACE = re.compile(r".*/providers/([^/]+)/", re.IGNORECASE)
@@ -160,7 +162,7 @@ def _responding(faults: Faults, journal: Journal, identity: Identity) -> Middlew
                 request.transport.abort()
             return web.Response()
         journal.record("arm", request.method, target, response.status)
-        response.headers.update(request.get(_REMAINING, {}))
+        response.headers.update(_ALWAYS | request.get(_REMAINING, {}))
         response.headers["Date"] = formatdate(time.time() + identity.ahead, usegmt=True)
         response.headers["x-ms-request-id"] = response.headers["x-ms-correlation-request-id"] = str(uuid.uuid4())
         return response

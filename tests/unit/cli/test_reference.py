@@ -31,9 +31,9 @@ from imagefactory.images.catalog import build_catalog
 from imagefactory.images.companions import DataDisk, companion_bytes
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.adoption import Action, Adoption, Finding, LabAdoption
-from imagefactory.planning.moved_labs import MovedLab
-from imagefactory.planning.prune_plan import PruneRules
+from imagefactory.planning.factory.prune_plan import PruneRules
+from imagefactory.planning.labs.adoption import Action, Adoption, Finding, LabAdoption
+from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.state.adopt import AdoptRequest, Planned
 from tests.unit.builders import (
@@ -50,9 +50,9 @@ from tests.unit.builders import (
 )
 from tests.unit.cli.conftest import Verb
 from tests.unit.cli.test_verbs import cleaned
-from tests.unit.planning.prunes import files, keeping, plan
-from tests.unit.planning.test_save_plan import planned
-from tests.unit.planning.vms import vm
+from tests.unit.planning.factory.prunes import files, keeping, plan
+from tests.unit.planning.factory.test_save_plan import planned
+from tests.unit.planning.factory.vms import vm
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
