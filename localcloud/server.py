@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class Cloud:
         self._store, self._ports = store, ports
         self._latencies_file = state / "latencies.json"
         self._latencies = Latencies.model_validate(read_private(self._latencies_file))
+        self._latencies_changed = asyncio.Event()
         self._accounts = Accounts(state / "accounts.json")
         self._facts_file = state / "account-facts.json"
         self._facts = {name: AccountFacts.model_validate(each) for name, each in read_private(self._facts_file).items()}
@@ -106,6 +107,7 @@ class Cloud:
                 self._authorization,
                 self.faults,
                 lambda: self._latencies,
+                self._pause,
                 self.turnstile,
                 self.journal,
             )
@@ -153,9 +155,15 @@ class Cloud:
         return self._latencies
 
     def set_latencies(self, latencies: Latencies) -> None:
-        """Set the latencies."""
+        """Set the latencies; page writes that wait according to the previous ones wait no longer."""
         self._latencies = latencies
+        self._latencies_changed.set()
+        self._latencies_changed = asyncio.Event()
         write_private(self._latencies_file, latencies.to_json())
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._latencies_changed.wait(), seconds)
 
     def set_limits(self, limits: Limits) -> None:
         """Set the limits of page writes and of calls to the resource manager until the cloud stops."""

@@ -34,6 +34,9 @@ settings.load_profile("suite")
 settings.register_profile("few", settings.get_profile("suite"), max_examples=20)
 settings.register_profile("many", settings.get_profile("suite"), max_examples=1000)
 
+SHORT_LIFE = {"GOGC": "off", "GOMEMLIMIT": "512MiB"}
+"""For Go: an engine of the tests ends before it needs the memory that it would look for."""
+
 SPARE_ACCOUNTS = 600
 """Storage accounts declared in advance, so that the blob emulator never restarts for a test's fresh ones."""
 
@@ -41,9 +44,9 @@ SPARE_ACCOUNTS = 600
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first, so that at the end no worker waits for another's last long test."""
 
-    def rank(item: pytest.Item) -> tuple[float, bool]:
+    def rank(item: pytest.Item) -> tuple[float, bool, bool]:
         limit = item.get_closest_marker("timeout")
-        return -limit.args[0] if limit else 0.0, item.get_closest_marker("engine") is None
+        return -limit.args[0] if limit else 0.0, item.get_closest_marker("engine") is None, "unit" in item.path.parts
 
     items.sort(key=rank)
 
@@ -89,7 +92,8 @@ def fresh_cloud(cloud: CloudClient) -> Iterator[CloudClient]:
 def shell(cloud: CloudClient, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a shell for the session's cloud: engine, plugins, endpoints, identity."""
     checkout = Checkout.here()
-    return {**os.environ, **tool_variables(checkout, ensure_engine(checkout)), **cloud_variables(cloud.status())}
+    engine = tool_variables(checkout, ensure_engine(checkout))
+    return {**os.environ, **engine, **cloud_variables(cloud.status()), **SHORT_LIFE}
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.warm.python import COLD
+from toolchain.checkout import Checkout
 
 REPORT = """\
 import os, sys
@@ -69,8 +71,66 @@ def test_a_signal_ends_the_command(interpreter: Path, number: signal.Signals) ->
     process.stdout.close()
 
 
+def test_threads_and_what_is_to_do_at_exit_end_before_the_command_does(interpreter: Path) -> None:
+    """Nothing that was written is lost, also without a line's end; the exit code is that of the command."""
+    code = "import atexit, sys, threading, time; atexit.register(print, 'at exit', end='', flush=False)"
+    code += "; threading.Thread(target=lambda: (time.sleep(0.2), print('thread', end=' '))).start(); sys.exit(259)"
+    run = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr, run.returncode) == ("thread at exit", "", 3)
+
+
+def test_an_isolated_command_does_not_see_its_folder(interpreter: Path, tmp_path: Path) -> None:
+    """With -I, neither the folder nor PYTHONPATH is where modules are looked for: so azure-native is started."""
+    code = "import os, sys; print({'', os.getcwd()} & set(sys.path), sys.argv)"
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(
+        [interpreter, "-I", "-c", code, "an argument"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "set() ['-c', 'an argument']\n"
+
+
+def test_a_command_ends_with_the_process_that_started_it(python: Path) -> None:
+    """Plugins look whether their engine runs; in the warm interpreter they are no children of it."""
+    code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('asked to end')))"
+    code += "; print('begun', flush=True); time.sleep(60)"
+    starter = subprocess.Popen(
+        ["sh", "-c", '"$0" -c "$1" & read line', python, code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert starter.stdin is not None and starter.stdout is not None
+    assert starter.stdout.readline() == "begun\n"
+    starter.stdin.close()
+    assert starter.stdout.read() == "asked to end\n"
+    starter.stdout.close()
+    starter.wait()
+
+
 def test_the_projects_own_code_is_not_imported_in_advance(python: Path) -> None:
     """A command runs what the checkout contains when it starts."""
     code = "import sys; print([name for name in sys.modules if name.startswith(('imagefactory', 'components'))])"
     run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("way", ["as it is", "elsewhere", "changed"])
+def test_a_command_runs_the_code_of_its_folder_as_it_is_now(interpreter: Path, tmp_path: Path, way: str) -> None:
+    """The checkout's own by links, another copy of it, or a copy of which one file was changed meanwhile."""
+    root, package = Checkout.here().root, tmp_path / "imagefactory"
+    if way == "as it is":
+        package.symlink_to(root / "imagefactory")
+    else:
+        shutil.copytree(root / "imagefactory", package)
+    if way == "changed":
+        with (package / "errors.py").open("a", encoding="utf-8") as file:
+            file.write("NEW = True\n")
+    code = "from imagefactory import errors; import os; print(os.path.realpath(errors.__file__), 'NEW' in vars(errors))"
+    run = subprocess.run([interpreter, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    folder = root if way == "as it is" else tmp_path
+    assert run.stdout == f"{folder / 'imagefactory' / 'errors.py'} {way == 'changed'}\n"

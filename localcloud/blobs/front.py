@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -37,13 +37,14 @@ class BlobFront:
         authorization: Authorization,
         faults: Faults,
         latencies: Callable[[], Latencies],
+        pause: Callable[[float], Awaitable[None]],
         turnstile: Turnstile,
         journal: Journal,
     ) -> None:
         self._session = session
         self._azurite = f"http://{LOOPBACK}:{azurite_port}"
         self._authorization, self._turnstile = authorization, turnstile
-        self._faults, self._latencies, self._journal = faults, latencies, journal
+        self._faults, self._latencies, self._pause, self._journal = faults, latencies, pause, journal
         self._deleted: dict[str, float] = {}
         """When a deleted container can be created again, on the event loop's clock, by its path."""
 
@@ -76,8 +77,10 @@ class BlobFront:
         wait = self._turnstile.wait(now, target.partition("?")[0], span[1])
         if wait is None:
             return False
-        if (seconds := wait + self._latencies().page_seconds) > 0:
-            await asyncio.sleep(seconds)
+        if wait > 0:
+            await asyncio.sleep(wait)
+        if (seconds := self._latencies().page_seconds) > 0:
+            await self._pause(seconds)
         return True
 
     async def _authorize(self, request: web.BaseRequest, action: Action) -> web.StreamResponse:

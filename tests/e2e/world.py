@@ -28,7 +28,7 @@ from azure.storage.blob import BlobServiceClient, generate_blob_sas
 from localcloud.client import CloudClient
 from tests.e2e import cloud_calls
 from tests.e2e.new_stack import ensure_stack
-from tests.warm.python import COLD, use_environment
+from tests.warm.python import COLD, use_environment, warm_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY_CONTAINER = "imagefactoryvhds"
@@ -261,7 +261,7 @@ class World:
         return subprocess.Popen(
             [*command, arguments[0], "--stack", self.stack, *arguments[1:]],
             cwd=self.folder,
-            env=self.environment,
+            env=warm_engine(self.environment, self.python),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

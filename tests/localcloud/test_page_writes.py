@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -259,3 +260,17 @@ def test_no_blob_and_no_account_exceeds_its_limits(writes: list[tuple[float, str
         for key in {"/".join(blob.split("/")[: share + 1]) for _, blob, _ in done}:
             total = sum(length for _, blob, length in done if blob.startswith(key))
             assert total <= rate * (max(end for end, blob, _ in done if blob.startswith(key)) + 1e-9)
+
+
+def test_a_change_of_latencies_ends_the_waits_that_have_begun(pair: Pair) -> None:
+    """The write, which would wait longer than its client does, is done at once."""
+    watch = {"service": "blob", "method": "PUT", "path": "comp=page", "nth": 1000, "action": {"status": 500}}
+    pair.cloud.set_faults([watch])
+    pair.cloud.set_latencies({"pageSeconds": 600})
+    with ThreadPoolExecutor() as executor:
+        writing = executor.submit(pair.write)
+        while pair.cloud.faults()[0]["seen"] == 0:
+            time.sleep(0.05)
+        assert not writing.done()
+        pair.cloud.set_latencies({})
+        assert writing.result().status_code == 201

@@ -1,15 +1,21 @@
 """A Python process that has imported the installed libraries, and forks a child for each command that a test starts.
 
-Run as a script with the path of a Unix socket. A child imports the project's own code itself, so it runs what the
-checkout contains now. Ends when its standard input ends. Linux only. `tests.warm.client` is the other side.
+Run as a script with the path of a Unix socket. The project's own code is loaded too, but a child gets it only where it
+would load the same files, unchanged: it runs what its checkout contains now. Ends when its standard input ends. Linux
+only. `tests.warm.client` is the other side.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import io
+import itertools
 import json
 import os
 import runpy
@@ -18,7 +24,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 LIBRARIES = (
@@ -26,17 +34,24 @@ LIBRARIES = (
     "azure.core.pipeline.transport",
     "azure.identity",
     "azure.identity.aio",
+    "azure.mgmt.core.policies",
+    "azure.mgmt.core.polling.async_arm_polling",
     "azure.storage.blob",
     "azure.storage.blob.aio",
+    "google.protobuf.json_format",
     "grpc.aio",
+    "gzip",
     "jsonschema",
     "pulumi",
     "pulumi.runtime",
     "pulumi_azure_native",
     "pulumi_azure_native.devtestlab",
     "pydantic",
-    "pydantic.types",
+    "pydantic.alias_generators",
+    "pydantic.dataclasses",
+    "pydantic.functional_validators",
     "pydantic.json_schema",
+    "pydantic.types",
     "rich.console",
     "rich.progress",
     "rich.table",
@@ -44,15 +59,84 @@ LIBRARIES = (
     "yaml",
 )
 """What takes long to import and does not read the environment while it is imported."""
+OWN_LIBRARIES = (
+    "components.distribution",
+    "imagefactory.cli.main",
+    "imagefactory.sdk_messages",
+    "localcloud.azure_native.server",
+    "providers.vhdcopy.server",
+    "toolchain.languagehost.server",
+)
+OWN = ("components", "imagefactory", "localcloud", "providers", "toolchain")
 LIMIT = 4 * 1024 * 1024
 """More bytes than a command with its environment has."""
 _PR_SET_PDEATHSIG = 1
+
+
+_ends: list[int] = []
+"""The exit code of the command, once that is known."""
+
+
+@atexit.register  # the first one, before a library registers another: so it is the last that is done at exit
+def _skip_finalization() -> None:
+    """Exit now: taking apart all that was imported would take longer than most commands."""
+    if _ends:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            return  # the interpreter reports it
+        os._exit(_ends[0])
+
+
+class OwnCode(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """The project's modules, for a command that finds the same files by its own path, and as they were when loaded."""
+
+    def __init__(self) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        sys.path.insert(0, root)
+        for name in OWN_LIBRARIES:
+            importlib.import_module(name)
+        sys.path.remove(root)
+        names = [name for name in sys.modules if name.partition(".")[0] in OWN]
+        self._modules = {name: sys.modules.pop(name) for name in names}
+        self._files = {str(module.__file__): _version(str(module.__file__)) for module in self._modules.values()}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Answer for the first package of the project that a command imports, and then never again."""
+        if name not in OWN:
+            return None
+        sys.meta_path.remove(self)
+        specs = {own: importlib.machinery.PathFinder.find_spec(own) for own in OWN}
+        found = {own: os.path.realpath(str(spec.origin)) for own, spec in specs.items() if spec}
+        if name not in found or any(self._modules[own].__file__ != file for own, file in found.items()):
+            return None
+        if any(_version(file) != version for file, version in self._files.items()):
+            return None
+        sys.modules.update({name: module for name, module in self._modules.items() if name.partition(".")[0] in found})
+        self._spec = self._modules[name].__spec__
+        return importlib.util.spec_from_loader(name, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self._modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
+
+
+def _version(file: str) -> tuple[int, int]:
+    state = os.stat(file)  # noqa: PTH116
+    return state.st_mtime_ns, state.st_size
 
 
 def serve(path: str) -> Callable[[], None]:
     """Serve commands at a socket until standard input ends. Returns in a child only: the command to run there."""
     for name in LIBRARIES:
         importlib.import_module(name)
+    importlib.import_module("pydantic").create_model("Any")  # what the first model imports
+    sys.meta_path.insert(0, OwnCode())
     if threading.active_count() > 1:
         sys.exit("a library starts threads when it is imported: a child would not have them")
     gc.collect()
@@ -119,11 +203,12 @@ def _run(keeper: int, command: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(command["environment"])
     sys.executable, *arguments = command["arguments"]
-    unbuffered = arguments[0] == "-u"
+    flags = list(itertools.takewhile({"-u", "-I"}.__contains__, arguments))
+    unbuffered, isolated = "-u" in flags, "-I" in flags
     sys.stdin, sys.stdout, sys.stderr = open(0, encoding="utf-8"), _text(1, unbuffered), _text(2, unbuffered)  # noqa: SIM115
-    what, *rest = arguments[unbuffered:]
+    what, *rest = arguments[len(flags) :]
     path = os.environ.get("PYTHONPATH", "")
-    sys.path[:1] = [""] + path.split(os.pathsep) * bool(path)
+    sys.path[:1] = [] if isolated else [""] + path.split(os.pathsep) * bool(path)
     if what == "-c":
         sys.argv = ["-c", *rest[1:]]
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - that is what -c asks for
@@ -147,4 +232,9 @@ def _text(number: int, unbuffered: bool) -> TextIO:
 
 if __name__ == "__main__":
     # The command runs at the top level: its exceptions, its exit code and what is to do at exit are the interpreter's.
-    serve(sys.argv[1])()
+    try:
+        serve(sys.argv[1])()
+        _ends.append(0)
+    except SystemExit as end:
+        _ends.append(end.code & 0xFF if isinstance(end.code, int) else int(end.code is not None))
+        raise
