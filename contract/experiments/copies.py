@@ -1,0 +1,36 @@
+"""Copy Blob between accounts, as `copy: {method: service}` uses it: pending, aborted, deleted."""
+
+from __future__ import annotations
+
+from contract.bench import MIB, Bench
+from contract.experiments.disk_access import opened
+from contract.registry import ASSUMED, PUBLISHED, experiment
+
+
+@experiment("copies: pending and aborted", creates="copies of an empty managed disk of 32 GiB, aborted", minutes=5, cents=1)
+def copies(bench: Bench) -> None:
+    """What a pending copy shows, what a write to it and its deletion answer, what aborting leaves, and what aborting
+    answers when nothing is pending. The source is a managed disk, so that the copy takes a while."""
+    box = bench.container("copies")
+    path = f"{box}/copy"
+    with opened(bench) as sas, bench.place.slow():
+        started = bench.must(bench.blob("PUT", path, {"x-ms-copy-source": sas, "x-ms-meta-kept": "1"}), 202)
+        bench.saw("Copy Blob", started, PUBLISHED)
+        shown = bench.blob("HEAD", path)
+        told = {name: shown.headers.get(f"x-ms-{name}") for name in ("copy-status", "meta-kept", "blob-type")}
+        bench.saw("HEAD while it is pending", None, ASSUMED, status=shown.status, **told)
+        bench.saw("a write to it", bench.put_page(path, 0, b"\x5a" * 512), PUBLISHED)
+        bench.saw("DELETE while it is pending", bench.blob("DELETE", path), ASSUMED)
+        abort = {"x-ms-copy-action": "abort"}
+        query = {"comp": "copy", "copyid": started.headers.get("x-ms-copy-id", "")}
+        bench.saw("abort", bench.blob("PUT", path, abort, **query), PUBLISHED)
+        after = bench.blob("HEAD", path)
+        told = {name: after.headers.get(f"x-ms-{name}") for name in ("copy-status", "meta-kept")}
+        length = after.headers.get("content-length")
+        bench.saw("HEAD after abort", None, ASSUMED, status=after.status, length=length, **told)
+        bench.saw("abort again", bench.blob("PUT", path, abort, **query), PUBLISHED)
+    bench.page_blob(f"{box}/source", MIB)
+    source = {"x-ms-copy-source": f"{bench.place.blob}/{box}/missing"}
+    bench.saw("a missing source", bench.blob("PUT", f"{box}/second", source), PUBLISHED)
+    bearer = {"x-ms-copy-source": f"{bench.place.blob}/{box}/source"}
+    bench.saw("a source of the same account", bench.blob("PUT", f"{box}/third", bearer), PUBLISHED, body=False)
