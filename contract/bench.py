@@ -148,9 +148,9 @@ class Bench:
         return self.wire.send(method, url, scope, given, data)
 
     def container(self, part: str) -> str:
-        """Create a container; return its name."""
+        """Create a container unless this run has it; return its name."""
         name = self.name(part)
-        self.must(self.blob("PUT", name, restype="container"), 201)
+        self.must(self.blob("PUT", name, restype="container"), 201, 409)
         return name
 
     def page_blob(self, path: str, size: int, **pages: bytes) -> str:

@@ -28,7 +28,13 @@ _SECRET = re.compile(r"sas|key|token|signature|secret|value$", re.IGNORECASE)
 _TEXTS = frozenset(("message", "Message"))
 _NOISE = frozenset(
     f"x-ms-{name}"
-    for name in ("request-id", "correlation-request-id", "routing-request-id", "client-request-id", "operation-identifier")
+    for name in (
+        "request-id",
+        "correlation-request-id",
+        "routing-request-id",
+        "client-request-id",
+        "operation-identifier",
+    )
 )
 _SHOWN = frozenset(
     ("azure-asyncoperation", "location", "retry-after", "retry-after-ms", "etag", "content-md5", "content-range")
@@ -104,6 +110,10 @@ class Forms:
                 return f"{{time, {len(match[1] or '')} decimals, {'offset' if (match[2] or '')[:1] in '+-' else match[2]}}}"
         shown = self._replaced(text)
         return shown if _PLAIN.fullmatch(shown) else "{text}"
+
+    def message(self, text: str) -> str:
+        """Return a message of this project with the names replaced; it contains nothing that must not be shown."""
+        return self._replaced(text)
 
     def _url(self, url: str) -> str:
         path, _, query = url.partition("?")

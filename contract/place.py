@@ -74,13 +74,17 @@ def find_place(wire: Wire, settings: Settings, lab: str, subscription: str | Non
     cloud = cloud_of(settings)
     where = subscription or settings.factory.subscription_id
     found = []
-    url = f"{cloud.resource_manager}/subscriptions/{where}/providers/Microsoft.DevTestLab/labs?api-version={LAB_VERSION}"
+    url = (
+        f"{cloud.resource_manager}/subscriptions/{where}/providers/Microsoft.DevTestLab/labs?api-version={LAB_VERSION}"
+    )
     while url:
         page = _read(wire, cloud, url)
         found += [each for each in page.json["value"] if LAB.of(each)]
         url = page.json.get("nextLink") or ""
         if url and not url.startswith(f"{cloud.resource_manager}/"):
-            raise ContractError(f"subscription {where}: the list of labs continues at another host; nothing was changed.")
+            raise ContractError(
+                f"subscription {where}: the list of labs continues at another host; nothing was changed."
+            )
     labs = [each for each in found if each["name"].lower() == lab.lower()]
     labs = [each for each in labs if group is None or each["id"].split("/")[4].lower() == group.lower()]
     if len(labs) != 1:

@@ -9,16 +9,18 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import requests
+from azure.core.exceptions import AzureError
 
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.credentials import credential
+from imagefactory.errors import ImageFactoryError
 
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 _RENEWED_SECONDS = 300
@@ -73,10 +75,16 @@ class Tokens:
         self._kept: dict[str, tuple[str, float]] = {}
 
     def __call__(self, scope: str) -> str:
-        """Return a token. Raises CredentialError, or azure-core's ClientAuthenticationError."""
+        """Return a token. Raises ContractError."""
         token, expires = self._kept.get(scope, ("", 0.0))
         if expires - time.time() < _RENEWED_SECONDS:
-            token, expires = self._kept[scope] = asyncio.run(self._new(scope))
+            try:
+                token, expires = self._kept[scope] = asyncio.run(self._new(scope))
+            except ImageFactoryError as error:
+                raise ContractError(str(error)) from error
+            except AzureError as error:
+                fact = f"no token for {scope} ({type(error).__name__})"
+                raise ContractError(f"authentication: {fact}. Sign in again (docs/setup.md).") from error
         return token
 
     async def _new(self, scope: str) -> tuple[str, float]:
@@ -106,11 +114,10 @@ class Wire:
 
     @contextmanager
     def reading(self, url: str) -> Iterator[Iterator[bytes]]:
-        """Open a GET without a token, such as that of a SAS, and yield the body in chunks as they are read.
-
-        Raises ContractError, also while reading."""
+        """Open a GET without a token, such as that of a SAS, and yield the body in chunks as they are read; they end
+        early if the connection breaks. Raises ContractError if there is no answer."""
         with self._sent("GET", url, None, None, b"", stream=True) as (_, response):
-            yield iter(response.iter_content(_CHUNK))
+            yield _chunks(response)
 
     @contextmanager
     def _sent(
@@ -142,3 +149,8 @@ class Wire:
                 yield request, response
         except requests.RequestException as error:
             raise ContractError(f"{request}: no answer ({type(error).__name__})") from None
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    with suppress(requests.RequestException):
+        yield from response.iter_content(_CHUNK)

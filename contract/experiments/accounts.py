@@ -49,10 +49,14 @@ def tokens(bench: Bench) -> None:
     bench.saw("no authorization", bench.wire.send("GET", url, None, headers), PUBLISHED, body=False)
     invalid = {**headers, "Authorization": "Bearer invalid"}
     bench.saw("an invalid token", bench.wire.send("GET", url, None, invalid), PUBLISHED, body=False)
-    bench.saw("a token of another audience", bench.wire.send("GET", url, place.cloud.scope, headers), PUBLISHED, body=False)
+    bench.saw(
+        "a token of another audience", bench.wire.send("GET", url, place.cloud.scope, headers), PUBLISHED, body=False
+    )
     start, expiry = (datetime.now(timezone.utc) + timedelta(hours=hours) for hours in (-1, 1))
     body = _KEY_REQUEST.format(start=f"{start:%Y-%m-%dT%H:%M:%SZ}", expiry=f"{expiry:%Y-%m-%dT%H:%M:%SZ}")
-    key = bench.blob("POST", "", {"Content-Type": "application/xml"}, body.encode(), restype="service", comp="userdelegationkey")
+    key = bench.blob(
+        "POST", "", {"Content-Type": "application/xml"}, body.encode(), restype="service", comp="userdelegationkey"
+    )
     fields = [] if key.xml is None else sorted(each.tag for each in key.xml)
     bench.saw("a user delegation key", key, PUBLISHED, body=False, fields=fields)
 

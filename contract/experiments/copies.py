@@ -7,7 +7,9 @@ from contract.experiments.disk_access import opened
 from contract.registry import ASSUMED, PUBLISHED, experiment
 
 
-@experiment("copies: pending and aborted", creates="copies of an empty managed disk of 32 GiB, aborted", minutes=5, cents=1)
+@experiment(
+    "copies: pending and aborted", creates="copies of an empty managed disk of 32 GiB, aborted", minutes=5, cents=1
+)
 def copies(bench: Bench) -> None:
     """What a pending copy shows, what a write to it and its deletion answer, what aborting leaves, and what aborting
     answers when nothing is pending. The source is a managed disk, so that the copy takes a while."""

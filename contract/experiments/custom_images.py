@@ -6,7 +6,9 @@ from contract.bench import MIB, Bench
 from contract.registry import ASSUMED, PUBLISHED, RECORDED, experiment
 
 
-@experiment("images: create and change", creates="2 page blobs of 32 MiB (512 bytes written), 1 custom image", minutes=15)
+@experiment(
+    "images: create and change", creates="2 page blobs of 32 MiB (512 bytes written), 1 custom image", minutes=15
+)
 def create(bench: Bench) -> None:
     """What the first PUT, its polling and GET answer, with or without `location`, and what a PUT on a standing image
     answers: the same one, one with changed tags after the VHD is gone, one without tags or author, with an empty

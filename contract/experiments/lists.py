@@ -70,7 +70,9 @@ def blobs(bench: Bench) -> None:
     bench.saw("the first page", first, PUBLISHED, body=False, blobs=_blob_names(first))
     root = first.xml
     one = root.find("Blobs/Blob") if root is not None else None
-    fields = [] if one is None else sorted(each.tag for part in ("Properties", "Metadata") for each in one.find(part) or ())
+    fields = (
+        [] if one is None else sorted(each.tag for part in ("Properties", "Metadata") for each in one.find(part) or ())
+    )
     bench.saw("a blob in the list", None, PUBLISHED, fields=fields)
     marker = (root.findtext("NextMarker") if root is not None else "") or ""
     bench.must(bench.blob("DELETE", f"{box}/d"), 202)

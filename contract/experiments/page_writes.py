@@ -76,7 +76,9 @@ def conditions(bench: Bench) -> None:
         bench.saw(f"fails: {what}", from_url(bench, target, source, **bearer, **headers), PUBLISHED)
     for action, number in (("update", "5"), ("max", "3"), ("increment", None)):
         given = {"x-ms-sequence-number-action": action} | ({"x-ms-blob-sequence-number": number} if number else {})
-        bench.saw(f"sequence number: {action}", bench.blob("PUT", target, given, comp="properties"), PUBLISHED, body=False)
+        bench.saw(
+            f"sequence number: {action}", bench.blob("PUT", target, given, comp="properties"), PUBLISHED, body=False
+        )
     before = bench.blob("HEAD", target).headers
     answer = from_url(bench, target, source, **bearer, x_ms_if_sequence_number_le="6", If_Match=before["etag"])
     after = bench.blob("HEAD", target).headers
