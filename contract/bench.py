@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from contract.forms import Forms
 from contract.place import VERSIONS, Place
-from contract.registry import Source
+from contract.sources import Source
 from contract.wire import STORAGE_SCOPE, Answer, ContractError, Wire
 
 MIB = 1024 * 1024
@@ -72,16 +72,15 @@ class Bench:
         body: object = None,
         *,
         versions: str = "labs",
-        headers: Mapping[str, str] | None = None,
-        **query: str,
+        query: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send a call to the resource manager, by path or by URL of an answer; wait while it throttles."""
         url = path if path.startswith("http") else f"{self.place.cloud.resource_manager}{path}"
         if not url.startswith(f"{self.place.cloud.resource_manager}/"):
             raise ContractError(f"{method}: the service named a URL of another host; no token is sent there")
         if "api-version=" not in url:
-            url += ("&" if "?" in url else "?") + urlencode({"api-version": VERSIONS[versions], **query})
-        given = {"Content-Type": "application/json", **(headers or {})}
+            url += ("&" if "?" in url else "?") + urlencode({"api-version": VERSIONS[versions], **(query or {})})
+        given = {"Content-Type": "application/json"}
         data = b"" if body is None else json.dumps(body).encode()
         for _ in range(_ATTEMPTS):
             answer = self.wire.send(method, url, self.place.cloud.scope, given, data)
@@ -110,17 +109,17 @@ class Bench:
         """Return the path of a custom image."""
         return f"{self.place.lab_id}/customimages/{quote(name, safe='')}"
 
-    def put_image(self, name: str, vhd: str, *, tags: Mapping[str, str] | None = None, **more: Any) -> Answer:
-        """PUT a custom image of a Linux VHD; `more` are properties, those of `vhd` in its object."""
-        source = {"imageName": vhd, "osType": "Linux", "sysPrep": False, **more.pop("vhd", {})}
+    def put_image(self, name: str, url: str, *, tags: Mapping[str, str] | None = None, **more: Any) -> Answer:
+        """PUT a custom image of the Linux VHD at a URL; `more` are properties, those of `vhd` in its object."""
+        source = {"imageName": url, "osType": "Linux", "sysPrep": False, **more.pop("vhd", {})}
         body: dict[str, Any] = {"properties": {"vhd": source, **more}}
         if tags is not None:
             body["tags"] = dict(tags)
         return self.arm("PUT", self.image_path(name), body)
 
-    def image(self, name: str, vhd: str, **more: Any) -> Answer:
+    def image(self, name: str, url: str, **more: Any) -> Answer:
         """Create a custom image and wait until it stands; return the first answer. Raises ContractError."""
-        first = self.must(self.put_image(name, vhd, **more), 200, 201)
+        first = self.must(self.put_image(name, url, **more), 200, 201)
         last = self.ended(first)
         if last is not first and (last.json or {}).get("status") != "Succeeded":
             raise ContractError(f"custom image {name}: was not created ({(last.json or {}).get('error')})")

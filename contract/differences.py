@@ -19,9 +19,8 @@ def differences(expected: Mapping[str, Any], observed: Mapping[str, Any]) -> lis
         if "notModelled" in one and "notModelled" in other:
             continue
         if one.get("failed") != other.get("failed"):
-            found.append(
-                _difference(name, "", "failed", other.get("failed", _ABSENT), one.get("failed", _ABSENT), None)
-            )
+            failures = other.get("failed", _ABSENT), one.get("failed", _ABSENT)
+            found.append(_difference(name, "", "failed", *failures, None))
         answers, wanted = one.get("observations", {}), other.get("observations", {})
         for what in dict.fromkeys((*wanted, *answers)):
             if "failed" in one and what not in answers:

@@ -22,25 +22,18 @@ _FORMS = (
     (re.compile(r"[A-Za-z0-9+/]{11}="), "8 bytes, base64"),
     (re.compile(r"[A-Za-z0-9+/]{22}=="), "16 bytes, base64"),
 )
-_PLAIN = re.compile(r"[\w .,:;=/{}()'\"+$?&*<>-]{0,100}")
+_PLAIN = re.compile(r"[\w.,:;=/{}()'\"+$?&*<>\[\]-]{0,400}|[\w .,:;=/{}()'\"+$?&*<>-]{0,100}")
+_LONG = re.compile(r"[A-Za-z0-9+=]{32,}")
+"""What no name, state or code has, but signatures and keys."""
 _PEOPLE = frozenset(("author", "createdbyuser", "createdbyuserid", "ownerobjectid", "owneruserprincipalname"))
 _SECRET = re.compile(r"sas|key|token|signature|secret|value$", re.IGNORECASE)
 _TEXTS = frozenset(("message", "Message"))
-_NOISE = frozenset(
-    f"x-ms-{name}"
-    for name in (
-        "request-id",
-        "correlation-request-id",
-        "routing-request-id",
-        "client-request-id",
-        "operation-identifier",
-    )
+_NOISE = re.compile(r"x-ms-(version|ratelimit-.*|operation-identifier|(.*-)?request-id)")
+"""Headers that differ in every answer, or are not the subject of an experiment."""
+_SHOWN = re.compile(
+    r"azure-asyncoperation|location|retry-after(-ms)?|etag|content-(md5|range|type)|last-modified|www-authenticate"
 )
-_SHOWN = frozenset(
-    ("azure-asyncoperation", "location", "retry-after", "retry-after-ms", "etag", "content-md5", "content-range")
-    + ("content-type", "last-modified", "www-authenticate")
-)
-_NUMBERS = ("retry-after", "x-ms-ratelimit-")
+_NUMBERS = frozenset(("retry-after", "retry-after-ms", "x-ms-blob-content-length"))
 _KEPT_PARAMETERS = frozenset(("api-version", "monitor", "$top"))
 
 
@@ -64,7 +57,7 @@ class Forms:
         headers = {
             name: self.header(name, value)
             for name, value in sorted(answer.headers.items())
-            if name in _SHOWN or (name.startswith("x-ms-") and name not in _NOISE)
+            if _SHOWN.fullmatch(name) or (name.startswith("x-ms-") and not _NOISE.fullmatch(name))
         }
         shown["headers"] = headers
         if body and answer.content:
@@ -81,7 +74,10 @@ class Forms:
 
     def header(self, name: str, value: str) -> str:
         """Return the form of a header."""
-        return "{number}" if name.startswith(_NUMBERS) and value.isdigit() else self.text(value)
+        if name == "www-authenticate":
+            scheme, _, parameters = value.partition(" ")
+            return " ".join([scheme, *re.findall(r"(\w+)=", parameters)])
+        return "{number}" if name in _NUMBERS and value.isdigit() else self.text(value)
 
     def value(self, value: Any, key: str = "") -> Any:
         """Return the form of a value of JSON; `key` is its name."""
@@ -107,9 +103,10 @@ class Forms:
             if match := pattern.fullmatch(text):
                 if name != "time":
                     return f"{{{name}}}"
-                return f"{{time, {len(match[1] or '')} decimals, {'offset' if (match[2] or '')[:1] in '+-' else match[2]}}}"
+                zone = match[2] or "no zone"
+                return f"{{time, {len(match[1] or '')} decimals, {'offset' if zone[0] in '+-' else zone}}}"
         shown = self._replaced(text)
-        return shown if _PLAIN.fullmatch(shown) else "{text}"
+        return shown if _PLAIN.fullmatch(shown) and not _LONG.search(shown) else "{text}"
 
     def message(self, text: str) -> str:
         """Return a message of this project with the names replaced; it contains nothing that must not be shown."""
@@ -128,7 +125,8 @@ class Forms:
 
     def _replaced(self, text: str) -> str:
         for pattern, actual, shown in self._names:
-            text = pattern.sub(lambda found: shown if found[0] == actual else f"{shown[:-1]}, other case}}", text)
+            other = f"{shown[:-1]}, other case}}"
+            text = pattern.sub(lambda found, is_=actual, as_=shown, or_=other: as_ if found[0] == is_ else or_, text)
         text = _GUID.sub("{guid}", text)
         return re.sub(r"\b\d{8}-\{guid\}", "{date}-{guid}", text)
 

@@ -55,7 +55,7 @@ def find(bench: Bench) -> Found:
         found.grants = state == "ActiveSAS"
     marker = ""
     while True:
-        query = {"comp": "list", "prefix": "contract-"} | ({"marker": marker} if marker else {})
+        query: dict[str, Any] = {"comp": "list", "prefix": "contract-", **({"marker": marker} if marker else {})}
         page = bench.must(bench.blob("GET", "", **query), 200).xml
         names = [] if page is None else [each.text or "" for each in page.iterfind("Containers/Container/Name")]
         found.containers += [name for name in names if _OWN.match(name)]

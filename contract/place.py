@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from contract.wire import Answer, ContractError, Wire
 from imagefactory.azure.core.clouds import Cloud, cloud_of
 from imagefactory.azure.labs import API_VERSION as LAB_VERSION
-from imagefactory.azure.storage.accounts import REST_VERSION
 from imagefactory.azure.storage.account_openers import API_VERSION as STORAGE_VERSION
+from imagefactory.azure.storage.accounts import REST_VERSION
 from imagefactory.azure.virtual_machines import COMPUTE_VERSION, DISK_VERSION
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.observed.arm_ids import LAB, STORAGE_ACCOUNT

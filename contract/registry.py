@@ -5,17 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from contract.bench import Bench
-
-Source = Literal["recorded", "published", "assumed", "measured"]
-"""Where an expected answer comes from: seen on Azure's wire by others, documented, a guess, or seen by a run."""
-RECORDED: Source = "recorded"
-PUBLISHED: Source = "published"
-ASSUMED: Source = "assumed"
-MEASURED: Source = "measured"
+from contract.bench import Bench
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Any
 from contract.bench import Bench
 from contract.leftovers import clean
 from contract.place import VERSIONS, Place
-from contract.registry import MEASURED, Experiment
+from contract.registry import Experiment
+from contract.sources import MEASURED
 from contract.wire import ContractError, Wire
 
 

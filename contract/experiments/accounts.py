@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from contract.bench import Bench
-from contract.registry import ASSUMED, PUBLISHED, RECORDED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED, RECORDED
 from contract.wire import STORAGE_SCOPE, Answer
 
 _KEY_REQUEST = (

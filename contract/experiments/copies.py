@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contract.bench import MIB, Bench
 from contract.experiments.disk_access import opened
-from contract.registry import ASSUMED, PUBLISHED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED
 
 
 @experiment(
@@ -19,12 +22,14 @@ def copies(bench: Bench) -> None:
         started = bench.must(bench.blob("PUT", path, {"x-ms-copy-source": sas, "x-ms-meta-kept": "1"}), 202)
         bench.saw("Copy Blob", started, PUBLISHED)
         shown = bench.blob("HEAD", path)
-        told = {name: shown.headers.get(f"x-ms-{name}") for name in ("copy-status", "meta-kept", "blob-type")}
+        told: dict[str, Any] = {
+            name: shown.headers.get(f"x-ms-{name}") for name in ("copy-status", "meta-kept", "blob-type")
+        }
         bench.saw("HEAD while it is pending", None, ASSUMED, status=shown.status, **told)
         bench.saw("a write to it", bench.put_page(path, 0, b"\x5a" * 512), PUBLISHED)
         bench.saw("DELETE while it is pending", bench.blob("DELETE", path), ASSUMED)
         abort = {"x-ms-copy-action": "abort"}
-        query = {"comp": "copy", "copyid": started.headers.get("x-ms-copy-id", "")}
+        query: dict[str, Any] = {"comp": "copy", "copyid": started.headers.get("x-ms-copy-id", "")}
         bench.saw("abort", bench.blob("PUT", path, abort, **query), PUBLISHED)
         after = bench.blob("HEAD", path)
         told = {name: after.headers.get(f"x-ms-{name}") for name in ("copy-status", "meta-kept")}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from contract.bench import MIB, Bench
-from contract.registry import ASSUMED, PUBLISHED, RECORDED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED, RECORDED
 
 
 @experiment(
@@ -29,7 +32,8 @@ def create(bench: Bench) -> None:
     bench.saw("changed tags after the VHD is gone", changed, ASSUMED)
     bench.saw("its operation", bench.ended(changed), ASSUMED)
     bench.saw("GET with changed tags", bench.arm("GET", bench.image_path(name)), ASSUMED)
-    for what, more in (("no author and no tags", {}), ("an empty author", {"author": ""})):
+    authors: dict[str, dict[str, Any]] = {"no author and no tags": {}, "an empty author": {"author": ""}}
+    for what, more in authors.items():
         bench.ended(bench.put_image(name, vhd, **more))
         kept = (bench.arm("GET", bench.image_path(name)).json or {}).get("properties", {})
         facts = {"authorKept": kept.get("author") == "somebody", "descriptionKept": "description" in kept}
@@ -55,7 +59,7 @@ def create(bench: Bench) -> None:
 
 @experiment("images: delete", creates="1 page blob of 32 MiB, 1 custom image", minutes=10)
 def delete(bench: Bench) -> None:
-    """What DELETE, its polling, a second DELETE and a GET afterwards answer. The engine takes 204 and 404 as deleted."""
+    """What DELETE, its polling, a second DELETE and a GET afterwards answer. The engine takes 404 as deleted."""
     name = bench.name("deleted")
     box = bench.container("delete")
     bench.image(name, bench.vhd(f"{box}/deleted.vhd"))
@@ -107,7 +111,10 @@ def generation(bench: Bench) -> None:
     them. `save` and previews warn that images count as generation 1, and leave data disks out."""
     name = bench.name("generation")
     box = bench.container("generation")
-    more = {"vhd": {"hyperVGeneration": "V2", "securityType": "TrustedLaunch"}, "hyperVGeneration": "V2"}
+    more: dict[str, Any] = {
+        "vhd": {"hyperVGeneration": "V2", "securityType": "TrustedLaunch"},
+        "hyperVGeneration": "V2",
+    }
     vhd = bench.vhd(f"{box}/generation.vhd")
     first = bench.put_image(name, vhd, **more, dataDiskStorageInfo=[{"lun": "0", "imageName": vhd}])
     bench.saw("PUT", first, ASSUMED, body=False)

@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from contract.bench import MIB, Bench, span
 from contract.experiments.page_writes import from_url
-from contract.registry import ASSUMED, PUBLISHED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED
 from contract.wire import Answer
 
 _COST = 1.0
@@ -104,7 +105,7 @@ def grants(bench: Bench) -> None:
     bench.saw("a second grant", second, ASSUMED)
     other = sas_of(bench, second) if second.status in (200, 202) else ""
     bench.saw("its SAS", None, ASSUMED, same=other == sas)
-    reads = {"first": _read(bench, sas).status, "second": _read(bench, other).status if other else None}
+    reads: dict[str, Any] = {"first": _read(bench, sas).status, "second": _read(bench, other).status if other else None}
     bench.saw("reading with both", None, ASSUMED, **reads)
     bench.saw("revoke", revoke(bench, disk), PUBLISHED)
     reads = {"first": _read(bench, sas).status, "second": _read(bench, other).status if other else None}

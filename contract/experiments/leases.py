@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contract.bench import MIB, Bench
-from contract.experiments.page_writes import from_url
-from contract.registry import PUBLISHED, experiment
-from contract.wire import STORAGE_SCOPE, Answer
+from contract.experiments.page_writes import bearer_source, from_url
+from contract.registry import experiment
+from contract.sources import PUBLISHED
+from contract.wire import Answer
 
 _ID, _OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 _PAGE = b"\x5a" * 512
@@ -36,7 +37,7 @@ def leases(bench: Bench) -> None:
     bench.saw("write without it", bench.put_page(path, 0, _PAGE), PUBLISHED)
     bench.saw("write with another", bench.put_page(path, 0, _PAGE, x_ms_lease_id=_OTHER), PUBLISHED)
     bench.saw("write with it", bench.put_page(path, 0, _PAGE, x_ms_lease_id=_ID), PUBLISHED)
-    bearer = {"x_ms_copy_source_authorization": bench.wire.token(STORAGE_SCOPE)}
+    bearer = bearer_source(bench)
     bench.saw("write from a URL without it", from_url(bench, path, source, **bearer), PUBLISHED)
     bench.saw("write from a URL with it", from_url(bench, path, source, **bearer, x_ms_lease_id=_ID), PUBLISHED)
     bench.saw("metadata without it", bench.blob("PUT", path, {"x-ms-meta-a": "1"}, comp="metadata"), PUBLISHED)

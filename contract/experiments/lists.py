@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from contract.bench import Bench
-from contract.registry import ASSUMED, PUBLISHED, RECORDED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED, RECORDED
 from contract.wire import Answer
 
 
 @experiment("lists: labs", creates="nothing")
 def labs(bench: Bench) -> None:
-    """How the list of labs and GET show this lab: casing of ids, fields. The program finds labs by name in this list."""
+    """How the list of labs and GET show this lab: casing of ids, fields. The program finds labs by name in it."""
     place = bench.place
     url = f"/subscriptions/{place.subscription}/providers/Microsoft.DevTestLab/labs"
     answer, ids = bench.arm("GET", url), [place.lab_id.lower()]
@@ -28,8 +29,8 @@ def labs(bench: Bench) -> None:
 
 @experiment("lists: custom images", creates="1 page blob of 32 MiB, 5 custom images", minutes=20)
 def images(bench: Bench) -> None:
-    """The order of a list of custom images, casing of its ids, `$top` and `nextLink`, `$top=0`, whether an image that is
-    being created is listed, and what the next page shows after an image of it was deleted and another was created.
+    """The order of a list of custom images, casing of its ids, `$top` and `nextLink`, `$top=0`, whether an image that
+    is being created is listed, and what the next page shows after an image of it was deleted and another was created.
     The program reads all pages, and takes what is missing in them as deleted."""
     path = f"{bench.place.lab_id}/customimages"
     box = bench.container("lists")
@@ -43,10 +44,10 @@ def images(bench: Bench) -> None:
     bench.saw("LIST", whole, ASSUMED, body=False, order=parts, nextLink="nextLink" in (whole.json or {}))
     mine = [each for each in (whole.json or {}).get("value", []) if each["name"] == bench.name("C")]
     bench.saw("an image in LIST", None, RECORDED, shown=bench.forms.value(mine))
-    first = bench.arm("GET", path, **{"$top": "2"})
+    first = bench.arm("GET", path, query={"$top": "2"})
     link = str((first.json or {}).get("nextLink", ""))
     bench.saw("$top=2", first, ASSUMED, body=False, images=_names(bench, first), nextLink=bench.forms.text(link))
-    bench.saw("$top=0", bench.arm("GET", path, **{"$top": "0"}), ASSUMED, body=False)
+    bench.saw("$top=0", bench.arm("GET", path, query={"$top": "0"}), ASSUMED, body=False)
     bench.ended(bench.arm("DELETE", bench.image_path(bench.name("d"))))
     with bench.place.slow():
         creating = bench.put_image(bench.name("e"), vhd)
@@ -60,12 +61,12 @@ def images(bench: Bench) -> None:
 
 @experiment("lists: blobs and containers", creates="1 container with 5 empty blobs")
 def blobs(bench: Bench) -> None:
-    """Pages of a list of blobs, its order, what it includes of metadata and copies, and what the next page shows after a
-    blob of it was deleted and others were created. `prune` and the plan read the factory's container so."""
+    """Pages of a list of blobs, its order, what it includes of metadata and copies, and what the next page shows after
+    a blob of it was deleted and others were created. `prune` and the plan read the factory's container so."""
     box = bench.container("blobs")
     for name in ("b", "C", "a", "d"):
         bench.must(bench.blob("PUT", f"{box}/{name}", {"x-ms-blob-type": "BlockBlob", "x-ms-meta-Mixed": "1"}), 201)
-    query = {"restype": "container", "comp": "list", "include": "metadata,copy", "maxresults": "2"}
+    query: dict[str, Any] = {"restype": "container", "comp": "list", "include": "metadata,copy", "maxresults": "2"}
     first = bench.must(bench.blob("GET", box, **query), 200)
     bench.saw("the first page", first, PUBLISHED, body=False, blobs=_blob_names(first))
     root = first.xml

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contract.bench import Bench
 from contract.experiments.disk_access import grant, revoke, sas_of
-from contract.registry import ASSUMED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED
 from contract.wire import Answer, ContractError
 
 _VM = "1 custom image, 1 lab VM (Standard_B1s) for some minutes"

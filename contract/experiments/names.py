@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contract.bench import Bench
-from contract.registry import ASSUMED, PUBLISHED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED
 
 
 @experiment("names: custom images", creates="nothing: each PUT names a VHD of another account")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contract.bench import MIB, Bench, span
-from contract.registry import ASSUMED, PUBLISHED, RECORDED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED, RECORDED
 from contract.wire import Answer
 
 _FILL = b"\x5a"
@@ -45,8 +46,8 @@ def lists(bench: Bench) -> None:
 
 @experiment("page ranges: digests of Get Blob", creates="1 page blob of 8 MiB")
 def digests(bench: Bench) -> None:
-    """Which digest Get Blob returns for up to 4 MiB, and what it answers for more, without a range, and for both digests
-    together. Where a write returned no CRC64, it is asked for so; the MD5s of a manifest come from it."""
+    """Which digest Get Blob returns for up to 4 MiB, and what it answers for more, without a range, and for both
+    digests together. Where a write returned no CRC64, it is asked for so; the MD5s of a manifest come from it."""
     path = f"{bench.container('ranges-md5')}/blob"
     bench.page_blob(path, 8 * MIB, at0=_FILL * 512)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Any
 
 from contract.bench import MIB, Bench, dashed, span
-from contract.registry import ASSUMED, PUBLISHED, RECORDED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED, RECORDED
 from contract.wire import STORAGE_SCOPE, Answer
 
 _WRONG_ETAG, _WRONG_MD5, _WRONG_CRC64 = '"0x8D0000000000000"', "AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAA="
@@ -24,7 +26,8 @@ def from_url(bench: Bench, to: str, source: str, *, offset: int = 0, length: int
     return bench.blob("PUT", to, {**given, **dashed(headers)}, comp="page")
 
 
-def _bearer(bench: Bench) -> dict[str, str]:
+def bearer_source(bench: Bench) -> dict[str, Any]:
+    """Return the header with which the source of a page write is read as this identity."""
     return {"x_ms_copy_source_authorization": bench.wire.token(STORAGE_SCOPE)}
 
 
@@ -39,15 +42,18 @@ def digests(bench: Bench) -> None:
     verified with the CRC64, what is read from a relay with the MD5."""
     box = bench.container("digests")
     source = bench.page_blob(f"{box}/source", 8 * MIB, at0=_FILL * 65536)
-    target, bearer = f"{box}/target", _bearer(bench)
+    target, bearer = f"{box}/target", bearer_source(bench)
     bench.page_blob(target, 8 * MIB)
     for what, length in (("512 bytes", 512), ("64 KiB", 65536), ("4 MiB", 4 * MIB)):
         bench.saw(what, from_url(bench, target, source, length=length, **bearer), RECORDED)
-    right = {**bearer, "x_ms_source_content_md5": _md5(_FILL * 512)}
+    right: dict[str, Any] = {**bearer, "x_ms_source_content_md5": _md5(_FILL * 512)}
     answer = from_url(bench, target, source, **right)
     same = answer.headers.get("content-md5") == _md5(_FILL * 512)
     bench.saw("the right MD5", answer, RECORDED, contentMd5IsTheGiven=same)
-    wrong = {"MD5": {"x_ms_source_content_md5": _WRONG_MD5}, "CRC64": {"x_ms_source_content_crc64": _WRONG_CRC64}}
+    wrong: dict[str, dict[str, Any]] = {
+        "MD5": {"x_ms_source_content_md5": _WRONG_MD5},
+        "CRC64": {"x_ms_source_content_crc64": _WRONG_CRC64},
+    }
     for what, header in wrong.items():
         bench.saw(f"a wrong {what}", from_url(bench, target, source, **bearer, **header), RECORDED)
     read = bench.blob("GET", target, {"x-ms-range": "bytes=0-65535"})
@@ -60,9 +66,9 @@ def conditions(bench: Bench) -> None:
     page write changes ETag and sequence number. The copier writes with the source's ETag."""
     box = bench.container("conditions")
     source = bench.page_blob(f"{box}/source", MIB, at0=_FILL * 512)
-    target, bearer = f"{box}/target", _bearer(bench)
+    target, bearer = f"{box}/target", bearer_source(bench)
     bench.page_blob(target, MIB)
-    failing = {
+    failing: dict[str, dict[str, Any]] = {
         "source If-Match": {"x_ms_source_if_match": _WRONG_ETAG},
         "source If-None-Match": {"x_ms_source_if_none_match": bench.blob("HEAD", f"{box}/source").headers["etag"]},
         "source If-Unmodified-Since": {"x_ms_source_if_unmodified_since": "Sat, 01 Jan 2000 00:00:00 GMT"},
@@ -88,26 +94,26 @@ def conditions(bench: Bench) -> None:
 
 @experiment("page writes: limits and refusals", creates="2 page blobs of 8 MiB")
 def refusals(bench: Bench) -> None:
-    """What is answered to ranges that are too long, unaligned, or beyond a blob, and to sources that are missing, cannot
-    be read, or are not page blobs, with or without `x-ms-copy-source-status-code` and `-error-code`. The copier
+    """What is answered to ranges that are too long, unaligned, or beyond a blob, and to sources that are missing,
+    cannot be read, or are not page blobs, with or without `x-ms-copy-source-status-code` and `-error-code`. The copier
     decides by status and code whether it retries, gets another token, or gives up."""
     box = bench.container("refusals")
     source = bench.page_blob(f"{box}/source", 8 * MIB, at0=_FILL * 512)
-    target, bearer = f"{box}/target", _bearer(bench)
+    target, bearer = f"{box}/target", bearer_source(bench)
     bench.page_blob(target, 8 * MIB)
     bench.must(bench.blob("PUT", f"{box}/block", {"x-ms-blob-type": "BlockBlob"}, _FILL * 1024), 201)
     bench.saw("more than 4 MiB", from_url(bench, target, source, length=4 * MIB + 512, **bearer), PUBLISHED)
     bench.saw("unaligned", from_url(bench, target, source, offset=100, length=512, **bearer), PUBLISHED)
-    other = {"x_ms_source_range": span(0, 1024)}
+    other: dict[str, Any] = {"x_ms_source_range": span(0, 1024)}
     bench.saw("ranges of two lengths", from_url(bench, target, source, **bearer, **other), PUBLISHED)
-    beyond = {"x_ms_source_range": span(8 * MIB, 512)}
+    beyond: dict[str, Any] = {"x_ms_source_range": span(8 * MIB, 512)}
     bench.saw("beyond the source", from_url(bench, target, source, **bearer, **beyond), ASSUMED)
     beyond = {"x_ms_range": span(8 * MIB, 512)}
     bench.saw("beyond the destination", from_url(bench, target, source, **bearer, **beyond), ASSUMED)
     bench.saw("a missing source", from_url(bench, target, f"{source}x", **bearer), ASSUMED)
     bench.saw("a block blob as source", from_url(bench, target, f"{bench.place.blob}/{box}/block", **bearer), ASSUMED)
     bench.saw("no access to the source", from_url(bench, target, source), PUBLISHED)
-    bad = {"x_ms_copy_source_authorization": "Bearer invalid"}
+    bad: dict[str, Any] = {"x_ms_copy_source_authorization": "Bearer invalid"}
     bench.saw("an invalid token for the source", from_url(bench, target, source, **bad), ASSUMED)
     unsigned = f"{source}?sv=2021-08-06&sr=b&sp=r&se=2020-01-01T00:00:00Z&sig=AAAA"
     bench.saw("an expired SAS for the source", from_url(bench, target, unsigned), PUBLISHED)
