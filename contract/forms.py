@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
@@ -23,7 +24,7 @@ _FORMS = (
     (re.compile(r"[A-Za-z0-9+/]{22}=="), "16 bytes, base64"),
 )
 _PLAIN = re.compile(r"[\w.,:;=/{}()'\"+$?&*<>\[\]-]{0,400}|[\w .,:;=/{}()'\"+$?&*<>-]{0,100}")
-_LONG = re.compile(r"[A-Za-z0-9+=]{32,}")
+_LONG = re.compile(r"(?=[A-Za-z+=]*\d)[A-Za-z0-9+=]{32,}")
 """What no name, state or code has, but signatures and keys."""
 _PEOPLE = frozenset(("author", "createdbyuser", "createdbyuserid", "ownerobjectid", "owneruserprincipalname"))
 _SECRET = re.compile(r"sas|key|token|signature|secret|value$", re.IGNORECASE)
@@ -125,10 +126,13 @@ class Forms:
 
     def _replaced(self, text: str) -> str:
         for pattern, actual, shown in self._names:
-            other = f"{shown[:-1]}, other case}}"
-            text = pattern.sub(lambda found, is_=actual, as_=shown, or_=other: as_ if found[0] == is_ else or_, text)
+            text = pattern.sub(partial(_placeholder, actual, shown), text)
         text = _GUID.sub("{guid}", text)
         return re.sub(r"\b\d{8}-\{guid\}", "{date}-{guid}", text)
+
+
+def _placeholder(actual: str, shown: str, found: re.Match[str]) -> str:
+    return shown if found[0] == actual else f"{shown[:-1]}, other case}}"
 
 
 def _tree(element: ElementTree.Element) -> Any:

@@ -22,9 +22,8 @@ def copies(bench: Bench) -> None:
         started = bench.must(bench.blob("PUT", path, {"x-ms-copy-source": sas, "x-ms-meta-kept": "1"}), 202)
         bench.saw("Copy Blob", started, PUBLISHED)
         shown = bench.blob("HEAD", path)
-        told: dict[str, Any] = {
-            name: shown.headers.get(f"x-ms-{name}") for name in ("copy-status", "meta-kept", "blob-type")
-        }
+        headers = ("copy-status", "meta-kept", "blob-type")
+        told: dict[str, Any] = {name: shown.headers.get(f"x-ms-{name}") for name in headers}
         bench.saw("HEAD while it is pending", None, ASSUMED, status=shown.status, **told)
         bench.saw("a write to it", bench.put_page(path, 0, b"\x5a" * 512), PUBLISHED)
         bench.saw("DELETE while it is pending", bench.blob("DELETE", path), ASSUMED)

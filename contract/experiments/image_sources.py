@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from contract.bench import Bench
-from contract.registry import ASSUMED, PUBLISHED, experiment
+from contract.registry import experiment
+from contract.sources import ASSUMED, PUBLISHED
 
 
 @experiment("images: refused sources", creates="1 block blob, up to 9 custom images that fail", minutes=15)
