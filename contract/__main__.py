@@ -76,7 +76,7 @@ def _on_azure(options: argparse.Namespace, chosen: Sequence[Experiment]) -> int:
     _show_plan(place, chosen, found, to_stderr_only=options.json)
     if not _confirmed(options, place, found, asks=asks):
         return 2
-    if not options.yes and input("Run them? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not options.yes and _asked("Run them? [y/N] ").lower() not in ("y", "yes"):
         to_stderr(f"Not run; {_NOTHING}.")
         return 0
     return _perform(options, place, wire, chosen)
@@ -104,11 +104,18 @@ def _confirmed(options: argparse.Namespace, place: Place, found: Found, *, asks:
     given = options.confirm_lab
     if given is None and asks:
         to_stderr(f"{fact}; no run deletes them.")
-        given = input("Type the name of the lab to use it anyway: ").strip()
+        given = _asked("Type the name of the lab to use it anyway: ")
     if given is not None and given.lower() == place.lab.lower():
         return True
     to_stderr(f"contract: {fact}; {_NOTHING}. Name another lab, or pass --confirm-lab {place.lab}.")
     return False
+
+
+def _asked(question: str) -> str:
+    try:
+        return input(question).strip()
+    except EOFError:
+        return ""
 
 
 def _perform(options: argparse.Namespace, place: Place, wire: Wire, chosen: Sequence[Experiment]) -> int:

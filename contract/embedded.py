@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import requests
+
 from contract.place import Place, find_place
-from contract.wire import Tokens, Wire
-from imagefactory.azure.core.clouds import cloud_of
+from contract.wire import Wire
 from imagefactory.configuration.stack_settings import parse_settings
 from toolchain.checkout import Checkout
 from toolchain.private_cloud import PrivateCloud, private_cloud
@@ -60,11 +61,9 @@ def embedded() -> Iterator[tuple[Place, Wire, PrivateCloud]]:
 def connected(cloud: PrivateCloud) -> tuple[Place, Wire]:
     """Return the place in a running embedded cloud, and a wire to it. Raises ContractError."""
     variables = cloud_variables(cloud.client.status())
-    os.environ.update(variables)
-    settings = parse_settings(
-        {"cloud": "custom", "factory": {"subscriptionId": SUBSCRIPTION, "labName": "none"}}, variables
-    )
-    wire = Wire(Tokens(cloud_of(settings)))
+    factory = {"subscriptionId": SUBSCRIPTION, "labName": "none"}
+    settings = parse_settings({"cloud": "custom", "factory": factory}, variables)
+    wire = Wire(partial(_token, variables))
     place = find_place(wire, settings, LAB, None, None)
     machine = f"{place.lab_id}/virtualmachines/deleted"
 
@@ -86,3 +85,11 @@ def connected(cloud: PrivateCloud) -> tuple[Place, Wire]:
 def _property(wire: Wire, place: Place, path: str, version: str, name: str) -> Any:
     url = f"{place.cloud.resource_manager}{path}?api-version={version}"
     return wire.send("GET", url, place.cloud.scope).json["properties"][name]
+
+
+def _token(variables: Mapping[str, str], scope: str) -> str:
+    """Return a token of the cloud's managed identity; the environment of this process stays as it is."""
+    query = {"api-version": "2019-08-01", "resource": scope.removesuffix("/.default")}
+    headers = {"X-IDENTITY-HEADER": variables["IDENTITY_HEADER"]}
+    answer = requests.get(variables["IDENTITY_ENDPOINT"], params=query, headers=headers, timeout=30)
+    return str(answer.json()["access_token"])

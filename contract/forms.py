@@ -24,7 +24,7 @@ _FORMS = (
     (re.compile(r"[A-Za-z0-9+/]{22}=="), "16 bytes, base64"),
 )
 _PLAIN = re.compile(r"[\w.,:;=/{}()'\"+$?&*<>\[\]-]{0,400}|[\w .,:;=/{}()'\"+$?&*<>-]{0,100}")
-_LONG = re.compile(r"(?=[A-Za-z+=]*\d)[A-Za-z0-9+=]{32,}")
+_LONG = re.compile(r"(?=[A-Za-z+=]*\d)[A-Za-z0-9+=]{24,}|[A-Za-z0-9+/]{20,}=")
 """What no name, state or code has, but signatures and keys."""
 _PEOPLE = frozenset(("author", "createdbyuser", "createdbyuserid", "ownerobjectid", "owneruserprincipalname"))
 _SECRET = re.compile(r"sas|key|token|signature|secret|value$", re.IGNORECASE)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from contract.bench import Bench
 from contract.wire import Answer, ContractError
@@ -46,7 +47,10 @@ def find(bench: Bench) -> Found:
             else:
                 found.others.append(str(each["name"]))
     if place.disk is None:
-        for each in _listed(bench, f"{place.group_id}/providers/Microsoft.Compute/disks", "disks"):
+        disks = f"{place.group_id}/providers/Microsoft.Compute/disks"
+        # Where disks cannot be listed, a run could not create one either.
+        may = bench.arm("GET", disks, versions="disks").status not in (403, 404)
+        for each in _listed(bench, disks, "disks") if may else ():
             # A lab VM's disk, which can be in the same group, goes with its machine.
             if _OWN.match(str(each["name"])) and not each.get("managedBy") and DISK.of(each):
                 found.disks.append(str(each["id"]))
@@ -93,7 +97,7 @@ def clean(bench: Bench, say: Callable[[str], None]) -> list[str]:
     _await(bench, attempt, started)
     started = []
     for image in found.images:
-        if answer := attempt(image, lambda image=image: bench.arm("DELETE", image)):  # type: ignore[misc]
+        if answer := attempt(image, lambda image=image: bench.arm("DELETE", quote(image, safe="/"))):  # type: ignore[misc]
             started.append((image, answer))
     _await(bench, attempt, started)
     started = []

@@ -24,7 +24,9 @@ def run(
     An experiment that fails is reported, and the next ones are performed. Cleans up also if it is interrupted, and then
     raises KeyboardInterrupt. Raises ContractError if the place cannot be listed."""
     number, found = secrets.token_hex(4), {}
-    left: list[str] = clean(Bench(place, wire, number), say)
+    for each_left in clean(Bench(place, wire, number), say):
+        say(each_left)
+    left: list[str] = []
     throttled: list[dict[str, Any]] = []
     try:
         for each in experiments:
@@ -34,9 +36,7 @@ def run(
             throttled += bench.throttled
     finally:
         say("Cleaning up (press Ctrl-C to stop; the next run cleans up then).")
-        left = clean(Bench(place, wire, number), say)
-        for each_left in left:
-            say(each_left)
+        left = _cleaned(Bench(place, wire, number), say)
     report = {
         "date": datetime.now(timezone.utc).date().isoformat(),
         "cloud": place.name,
@@ -48,6 +48,16 @@ def run(
         "left": left,
     }
     return report, left
+
+
+def _cleaned(bench: Bench, say: Callable[[str], None]) -> list[str]:
+    try:
+        left = clean(bench, say)
+    except ContractError as error:
+        left = [f"lab {bench.place.lab}: cannot be listed ({error}). Run the contract again to clean up."]
+    for each in left:
+        say(each)
+    return left
 
 
 def _performed(bench: Bench, experiment: Experiment) -> dict[str, Any]:

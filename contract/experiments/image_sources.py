@@ -6,7 +6,7 @@ from typing import Any
 
 from contract.bench import Bench
 from contract.registry import experiment
-from contract.sources import ASSUMED, PUBLISHED
+from contract.sources import ASSUMED, PUBLISHED, Source
 
 
 @experiment("images: refused sources", creates="1 block blob, up to 9 custom images that fail", minutes=15)
@@ -29,7 +29,7 @@ def sources(bench: Bench) -> None:
         "no URL": "first.vhd",
     }
     for number, (what, url) in enumerate(urls.items()):
-        source = PUBLISHED if what == "another account" else ASSUMED
+        source: Source = PUBLISHED if what == "another account" else ASSUMED
         _put(bench, number, what, {"vhd": {"imageName": url, "osType": "Linux", "sysPrep": False}}, source)
     bodies: dict[str, dict[str, Any]] = {
         "an unknown OS type": {"vhd": {"imageName": urls["another account"], "osType": "Other", "sysPrep": False}},
@@ -40,7 +40,7 @@ def sources(bench: Bench) -> None:
         _put(bench, number, what, properties, ASSUMED)
 
 
-def _put(bench: Bench, number: int, what: str, properties: dict[str, Any], source: Any) -> None:
+def _put(bench: Bench, number: int, what: str, properties: dict[str, Any], source: Source) -> None:
     answer = bench.arm("PUT", bench.image_path(bench.name(f"source{number}")), {"properties": properties})
     bench.saw(what, answer, source, body=answer.status >= 400)
     if answer.status in (200, 201):
