@@ -23,13 +23,18 @@ def disk_of(bench: Bench) -> str:
         return bench.place.disk
     disk = f"{bench.place.group_id}/providers/Microsoft.Compute/disks/{bench.name('disk')}"
     if bench.arm("GET", disk, versions="disks").status != 200:
-        body = {
-            "location": bench.place.region,
-            "sku": {"name": "Standard_LRS"},
-            "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 32},
-        }
-        bench.ended(bench.must(bench.arm("PUT", disk, body, versions="disks"), 200, 201, 202))
+        create_disk(bench, disk)
     return disk
+
+
+def create_disk(bench: Bench, disk: str, **properties: str) -> None:
+    """Create an empty disk. Raises ContractError, also if that is not permitted."""
+    body = {
+        "location": bench.place.region,
+        "sku": {"name": "Standard_LRS"},
+        "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 32, **properties},
+    }
+    bench.ended(bench.must(bench.arm("PUT", disk, body, versions="disks"), 200, 201, 202))
 
 
 def grant(bench: Bench, disk: str, seconds: int = 3600, **body: Any) -> Answer:
@@ -207,3 +212,27 @@ def deletion(bench: Bench) -> None:
         bench.saw("DELETE while access is active", answer, PUBLISHED)
         if answer.status == 202:
             bench.saw("its operation, ended", bench.ended(answer), PUBLISHED)
+
+
+@experiment(
+    "disks: network policies",
+    creates="2 empty managed disks of 32 GiB (Standard HDD)",
+    minutes=5,
+    cents=2 * _COST,
+    not_modelled="the resource manager of the embedded cloud creates no disks; the control API sets these policies",
+)
+def policies(bench: Bench) -> None:
+    """What granting access to a disk with `networkAccessPolicy` DenyAll answers, and what reading one with
+    `publicNetworkAccess` Disabled does with a valid SAS. `save` names the policy as the reason if it fails."""
+    closed = {"DenyAll": {"networkAccessPolicy": "DenyAll"}, "Disabled": {"publicNetworkAccess": "Disabled"}}
+    for what, properties in closed.items():
+        disk = f"{bench.place.group_id}/providers/Microsoft.Compute/disks/{bench.name(what.lower())}"
+        create_disk(bench, disk, **properties)
+        answer = grant(bench, disk)
+        bench.saw(f"{what}: grant", answer, ASSUMED)
+        if answer.status == 202:
+            ended = bench.ended(answer)
+            bench.saw(f"{what}: its operation, ended", ended, ASSUMED)
+            if (ended.json or {}).get("status") == "Succeeded":
+                bench.saw(f"{what}: reading", _read(bench, sas_of(bench, answer)), PUBLISHED)
+            revoke(bench, disk)

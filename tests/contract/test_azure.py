@@ -11,7 +11,7 @@ from contract.embedded import LAB
 from tests.contract.place import AZURE, CONFIRMED, Spare
 from tests.factory_lab.terminal import Terminal
 
-ONLY = ("--only", "leases", "--only", "disks: grants")
+ONLY = ("--only", "leases", "--only", "disks: refused")
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,12 @@ def test_a_run_writes_the_report_with_differences(spare: Spare, tmp_path: Path) 
     report = json.loads((tmp_path / "contract.json").read_text("utf-8"))
     assert json.loads(done.stdout) == report and done.returncode == 1
     assert report["cloud"] == "custom" and report["apiVersions"]["labs"] == "2018-09-15" and report["date"][:2] == "20"
-    leases, disks = report["experiments"]["leases: of a blob"], report["experiments"]["disks: grants"]
+    leases, disks = report["experiments"]["leases: of a blob"], report["experiments"]["disks: refused grants"]
     assert {each["source"] for each in leases["observations"].values()} == {"measured"}
     assert disks["failed"].startswith("PUT ") and "Microsoft.Compute/disks/{run}-disk: returned 404" in disks["failed"]
-    assert [(each["experiment"], each["where"]) for each in report["differences"]] == [("disks: grants", "failed")]
+    assert [(each["experiment"], each["where"]) for each in report["differences"]] == [
+        ("disks: refused grants", "failed")
+    ]
 
 
 def test_a_terminal_sees_the_plan_and_can_decline(spare: Spare, tmp_path: Path) -> None:
