@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = [each for each in EXPERIMENTS.values() if _matches(each.name, options.only)]
     if not chosen:
         parser.error(f"--only: no experiment has it in its name; {_NOTHING}")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.azure:
             return _on_azure(options, chosen)
