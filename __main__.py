@@ -6,13 +6,13 @@ import os
 import pulumi
 from pulumi.runtime import config
 
-from components.distribution import announce, current_stack, distribute, fail, own_stack, stopped_by
+from components.distribution import announce, current_stack, distribute, fail, own_stack, stopped_by, with_doctor
 from components.lab_images import VhdSource
 from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.errors import ConfigurationError, ImageFactoryError
-from imagefactory.planning.plan import build_plan
+from imagefactory.planning.labs.plan import build_plan
 from imagefactory.state.pulumi_command import read_state
 
 
@@ -25,7 +25,7 @@ async def main() -> None:
     except ConfigurationError as error:
         raise stopped_by(error.diagnostics) from None
     except ImageFactoryError as error:
-        raise pulumi.RunError(str(error)) from None
+        raise pulumi.RunError(with_doctor(str(error))) from None
     plan = build_plan(
         configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.recorded, own_stack()
     )
@@ -34,7 +34,7 @@ async def main() -> None:
     pulumi.export("labs", distribution.outputs)
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
     pulumi.export("retained", plan.retained())
-    await fail(plan.failures, distribution)
+    await fail(plan, distribution)
 
 
 pulumi.run(main)

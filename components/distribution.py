@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ from components.staged_vhd import PlanFailures, VhdCopyProvider
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Severity
-from imagefactory.planning.plan import Plan
-from imagefactory.planning.planned_images import LabPlan
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.state.stack_state import StackState
 
 STACK_FRAMES = 7
@@ -111,19 +111,25 @@ def stopped_by(diagnostics: Iterable[Diagnostic]) -> pulumi.RunError:
     return pulumi.RunError(last.placed())
 
 
-async def fail(failures: Sequence[Diagnostic], distribution: Distribution) -> None:
+def with_doctor(message: str) -> str:
+    """Return a message about what could not be read, with the command that finds out what else would fail."""
+    return f"{message.rstrip(' .')}. Run imagefactory doctor --stack {pulumi.get_stack()} to see all that is missing"
+
+
+async def fail(plan: Plan, distribution: Distribution) -> None:
     """Log the failures of a plan, if any, and fail the run once all declared resources are done.
 
     Does not raise an exception: the engine would then delete nothing, so a failure in one lab would keep the retired
     images of all labs (docs/adr/0015).
     """
-    if not failures:
+    if not plan.failures:
         return
-    log(failures)
+    log(plan.failures)
     done = (resource.urn.future(with_unknowns=True) for resource in distribution.resources)
     await asyncio.gather(*done, return_exceptions=True)
-    parts = "1 part" if len(failures) == 1 else f"{len(failures)} parts"
+    parts = "1 part" if len(plan.failures) == 1 else f"{len(plan.failures)} parts"
     summary = f"{parts} of the plan could not be carried out (see the errors above); the rest was"
+    summary = with_doctor(summary) if plan.unread else summary
     PlanFailures("plan", summary, pulumi.ResourceOptions(provider=distribution.copier))
 
 

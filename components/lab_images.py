@@ -23,7 +23,7 @@ from imagefactory.images.companions import FactoryImage
 from imagefactory.images.tags import DIGEST_TAG
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.planned_images import LabPlan, PlannedImage
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage
 from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 
 NOT_COMPARED = [

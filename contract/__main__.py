@@ -20,8 +20,8 @@ from contract.registry import EXPERIMENTS, Experiment
 from contract.run import run
 from contract.wire import ContractError, Tokens, Wire
 from imagefactory.azure.core.clouds import cloud_of
-from imagefactory.cli.output import count, show_document, show_table, to_stderr
 from imagefactory.cli.stack import stack_settings
+from imagefactory.cli.terminal.output import count, show_document, show_table, to_stderr
 from imagefactory.errors import ImageFactoryError
 from toolchain.contract_options import add_options
 from toolchain.errors import SetupError

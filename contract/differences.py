@@ -46,5 +46,8 @@ def _compared(expected: Any, observed: Any, path: str) -> Iterator[tuple[str, An
         for key in dict.fromkeys((*expected, *observed)):
             inner = f"{path}.{key}" if path else str(key)
             yield from _compared(expected.get(key, _ABSENT), observed.get(key, _ABSENT), inner)
+    elif isinstance(expected, list) and isinstance(observed, list) and len(expected) == len(observed):
+        for number, (left, right) in enumerate(zip(expected, observed, strict=True)):
+            yield from _compared(left, right, f"{path}[{number}]")
     elif expected != observed:
         yield path, expected, observed

@@ -24,6 +24,10 @@ class AccountFacts(Settings):
     public_network_access: Literal["Enabled", "Disabled"] = "Enabled"
     default_action: Literal["Allow", "Deny"] = "Allow"
     """`networkAcls.defaultAction`; no rule of the account allows the callers of the embedded cloud."""
+    bypass: str = "AzureServices"
+    """`networkAcls.bypass`; the embedded cloud itself needs none to read a VHD."""
+    allow_shared_key_access: bool | None = None
+    """As ARM shows it; null: true. That keys are rejected is set by `keylessAccounts`."""
     allowed_copy_scope: Literal["AAD", "PrivateLink"] | None = None
     disabled: bool = False
     """Whether the account is disabled, as all of a disabled subscription are."""
@@ -44,10 +48,12 @@ class AccountFacts(Settings):
         """Return what ARM shows beside the endpoints: top-level values and properties."""
         properties: dict[str, Any] = {
             "publicNetworkAccess": self.public_network_access,
-            "networkAcls": {"bypass": "AzureServices", "defaultAction": self.default_action},
+            "networkAcls": {"bypass": self.bypass, "defaultAction": self.default_action},
         }
         if self.is_hns_enabled:
             properties["isHnsEnabled"] = True
+        if self.allow_shared_key_access is not None:
+            properties["allowSharedKeyAccess"] = self.allow_shared_key_access
         if self.allowed_copy_scope:
             properties["allowedCopyScope"] = self.allowed_copy_scope
         tier = self.sku.partition("_")[0]

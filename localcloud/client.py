@@ -127,6 +127,10 @@ class CloudClient:
         answers = {"customImageAnswers": custom_image_answers, "policyTags": dict(policy_tags or {})}
         self._call("PUT", "answers", answers)
 
+    def set_permissions(self, *assignments: Mapping[str, object]) -> None:
+        """Set the roles that the permissions API shows until the cloud stops; none: everything is permitted."""
+        self._call("PUT", "permissions", {"assignments": assignments} if assignments else {})
+
     def move_lab(
         self, subscription: str, group: str, lab: str, *, to_group: str, to_subscription: str | None = None
     ) -> None:

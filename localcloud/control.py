@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from localcloud.account_facts import AccountFacts
 from localcloud.arm.answers import Answers
 from localcloud.arm.errors import ArmError
+from localcloud.arm.routes.authorization import Assignments
 from localcloud.arm.virtual_machines import MachineChange
 from localcloud.blobs.authorization import SignIn
 from localcloud.blobs.limits import Limits
@@ -83,6 +84,7 @@ def add_control_routes(app: web.Application, cloud: Cloud) -> None:
         ("PUT", "latencies", _set(Latencies, cloud.set_latencies)),
         ("PUT", "limits", _set(Limits, cloud.set_limits)),
         ("PUT", "answers", _set(Answers, cloud.set_answers)),
+        ("PUT", "permissions", _set(Assignments, cloud.set_assignments)),
         ("POST", "move-lab", post_move),
         ("PUT", "sign-in", _set(SignIn, cloud.set_sign_in)),
         ("PATCH", "storage-accounts", patch_accounts),

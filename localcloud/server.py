@@ -25,6 +25,7 @@ from localcloud.arm.answers import Answers
 from localcloud.arm.app import TOKEN_PATH, build_app
 from localcloud.arm.errors import resource_not_found
 from localcloud.arm.identity import Identity
+from localcloud.arm.routes.authorization import Assignments
 from localcloud.arm.store import ArmStore, StoreError
 from localcloud.arm.throttling import Throttle
 from localcloud.arm.virtual_machines import MachineChange, change_machine
@@ -75,6 +76,7 @@ class Cloud:
         self._disks = DiskAccess(store.grants, self._identity.key)
         self._authorization = Authorization(self._accounts, self._identity, self._disks, facts_of(self._facts))
         self.turnstile, self._throttle = Turnstile(), Throttle()
+        self._assignments = [*Assignments().assignments]
         self._azurite = Azurite(ports["azurite"], ports["blob"], None if options.in_memory else state / "blobs")
         self._seeding = asyncio.Lock()
         self._progress: dict[str, int] | None = None
@@ -117,6 +119,7 @@ class Cloud:
                 self._blobs.endpoint,
                 facts_of(self._facts),
                 throttle=self._throttle,
+                assignments=self._assignments,
             )
             add_control_routes(app, self)
             await _listen(
@@ -162,6 +165,10 @@ class Cloud:
     def set_answers(self, answers: Answers) -> None:
         """Set the form of answers about custom images until the cloud stops."""
         self._store.answers = answers
+
+    def set_assignments(self, given: Assignments) -> None:
+        """Set the roles that the permissions API shows until the cloud stops."""
+        self._assignments[:] = given.assignments
 
     def move_lab(self, move: LabMove) -> None:
         """Move a lab to another resource group or subscription. Raises ArmError."""

@@ -29,9 +29,10 @@ from toolchain.shell import cloud_variables, tool_variables
 __all__ = ["pytest_addoption", "pytest_generate_tests", "pytest_itemcollected", "pytest_runtest_makereport"]
 
 # How long an example takes depends on who else uses the machine.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 settings.load_profile("suite")
 settings.register_profile("few", settings.get_profile("suite"), max_examples=20)
+settings.register_profile("many", settings.get_profile("suite"), max_examples=1000)
 
 SPARE_ACCOUNTS = 600
 """Storage accounts declared in advance, so that the blob emulator never restarts for a test's fresh ones."""
@@ -76,6 +77,7 @@ def fresh_cloud(cloud: CloudClient) -> Iterator[CloudClient]:
         cloud.set_limits({})
         cloud.set_answers()
         cloud.set_sign_in()
+        cloud.set_permissions()
         cloud.clear_calls()
 
     reset()

@@ -22,7 +22,11 @@ PYTHON_LOCKS = (
     "toolchain/setup/go.txt",
     "toolchain/setup/node.txt",
 )
-NPM_LOCKS = ("localcloud/azurite/package-lock.json", "tests/reports/browser/package-lock.json")
+NPM_LOCKS = (
+    "localcloud/azurite/package-lock.json",
+    "tests/clients/azcopy/package-lock.json",
+    "tests/reports/browser/package-lock.json",
+)
 GO_MODULES = "toolchain/setup/engine_build/go.mod"
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home|work|tmp)/\w")
 """A path that exists only on the author's machine."""

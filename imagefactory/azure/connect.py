@@ -13,11 +13,16 @@ from imagefactory.configuration.stack_settings import Settings
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[tuple[ResourceManager, StorageAccounts]]:
-    """Open the resource manager and the storage accounts of a stack. Raises `CredentialError`."""
+async def connect(
+    settings: Settings, limit: float | None = None
+) -> AsyncIterator[tuple[ResourceManager, StorageAccounts]]:
+    """Open the resource manager and the storage accounts of a stack. Raises `CredentialError`.
+
+    `limit` is that of `ResourceManager`.
+    """
     cloud = cloud_of(settings)
     async with (
-        ResourceManager(cloud, credential(cloud)) as arm,
+        ResourceManager(cloud, credential(cloud), limit) as arm,
         StorageAccounts(arm, settings.storage_auth, settings.storage_api_version) as accounts,
     ):
         yield arm, accounts

@@ -68,10 +68,16 @@ async def _account(arm: ResourceManager, account_id: str) -> AccountFacts | Diag
 
 def _facts(name: str, account: Account) -> AccountFacts:
     told = account.properties
+    rules = told and told.network_acls
+    is_public = not told or told.public_network_access in (None, "Enabled")
     return AccountFacts(
         name=name,
         kind=account.kind or "",
         is_hierarchical=told is not None and told.is_hns_enabled is True,
         allowed_copy_scope=(told and told.allowed_copy_scope) or "",
         blob_endpoint=account.blob_endpoint,
+        region=account.location or "",
+        is_closed=not is_public or bool(rules and rules.default_action == "Deny"),
+        trusts_azure=not rules or rules.bypass is None or "AzureServices" in rules.bypass,
+        allows_keys=not told or told.allow_shared_key_access is not False,
     )

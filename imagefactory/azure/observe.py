@@ -27,7 +27,7 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.vhd_checks import vhds_to_check
+from imagefactory.planning.labs.vhd_checks import vhds_to_check
 
 POLL_SECONDS = 2.0
 """Between two requests for the state of a custom image."""
@@ -95,11 +95,18 @@ async def read_labs(
     arm: ResourceManager, settings: Settings, configuration: Configuration | None
 ) -> tuple[LabFacts, Mapping[LabKey, LabFacts | Diagnostic]]:
     """Read the factory lab and its target labs. Raises `CloudError` if the factory lab cannot be read."""
+    factory, labs = await find_labs(arm, settings, configuration)
+    if isinstance(factory, Diagnostic):
+        raise CloudError(replace(factory, subject=f"factory: {factory.subject}"))
+    return factory, labs
+
+
+async def find_labs(
+    arm: ResourceManager, settings: Settings, configuration: Configuration | None
+) -> tuple[LabFacts | Diagnostic, Mapping[LabKey, LabFacts | Diagnostic]]:
+    """Return the factory lab and its target labs, each as its facts or why it cannot be read."""
     targets = [lab.key for lab in configuration.labs] if configuration else []
     factory, labs = await lab_facts(arm, settings.factory.key, targets)
     places: list[LabKey | None] = [None, *labs]
     found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
-    factory = found[None]
-    if isinstance(factory, Diagnostic):
-        raise CloudError(replace(factory, subject=f"factory: {factory.subject}"))
-    return factory, {key: found[key] for key in labs}
+    return found[None], {key: found[key] for key in labs}

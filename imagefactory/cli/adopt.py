@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagefactory.cli.interruption import Ended, run
-from imagefactory.cli.output import count, say
-from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.cli.stack import AsJson, Stack, project_name, stacks_with_factory_of
+from imagefactory.cli.terminal.interruption import Ended, run
+from imagefactory.cli.terminal.output import count, say
+from imagefactory.cli.terminal.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from imagefactory.planning.adoption import LabAdoption
+    from imagefactory.planning.labs.adoption import LabAdoption
     from imagefactory.state.adopt import Planned
 
 _NOTHING = "Interrupted; the state is as before."
+_COMPLETE = "Interrupted; the change of the state is complete."
 _DONE = {"take over": "taken over", "move": "moved"}
 
 
@@ -81,7 +82,7 @@ def adopt(
             say("Nothing was taken over.")
             return
         ended = run(adopting.carry_out(planned), "finishing the change of the state")
-    finish(ended, _report, as_json=as_json, interrupted=_NOTHING)
+    finish(ended, _report, as_json=as_json, interrupted=_NOTHING if ended.result is None else _COMPLETE)
 
 
 def _check_usage(*, dry_run: bool, yes: bool, as_json: bool) -> None:

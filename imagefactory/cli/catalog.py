@@ -11,14 +11,14 @@ from typing import Annotated
 
 import typer
 
-from imagefactory.cli.interruption import run
-from imagefactory.cli.output import count, to_stderr
-from imagefactory.cli.page_file import check_page_file, write_page
-from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
+from imagefactory.cli.terminal.interruption import run
+from imagefactory.cli.terminal.output import count, to_stderr
+from imagefactory.cli.terminal.page_file import check_page_file, write_page
+from imagefactory.cli.terminal.report import Lines, Part, Report, Table, completed, finish
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.lineage import Lineage, short_commit
-from imagefactory.planning.deletion_guard import HeldImage
+from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.reports.catalog_report import CatalogReport, ReportedImage, size_text
 
 _INTERRUPTED = "Interrupted; nothing was written."

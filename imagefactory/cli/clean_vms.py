@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from imagefactory.cli.interruption import run
-from imagefactory.cli.output import to_stderr
-from imagefactory.cli.report import Lines, Report, Table, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
+from imagefactory.cli.terminal.interruption import run
+from imagefactory.cli.terminal.output import to_stderr
+from imagefactory.cli.terminal.report import Lines, Report, Table, finish
 from imagefactory.configuration.image_paths import fold
 from imagefactory.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from imagefactory.factory_lab.clean import CleanReport
-    from imagefactory.planning.clean_plan import Deletion
+    from imagefactory.planning.factory.clean_plan import Deletion
 
 _FAILED = {"failed", "interrupted"}
 _BELOW = {*_FAILED, "reported"}

@@ -1,7 +1,7 @@
 """The application `imagefactory`, and the mapping of exceptions to exit codes.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage or configuration (1 for the errors that `validate` finds), and 128 plus
-the signal's number if interrupted (see `imagefactory.cli.report`).
+the signal's number if interrupted (see `imagefactory.cli.terminal.report`).
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from imagefactory import __version__
 from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
-from imagefactory.cli.output import say, to_stderr
+from imagefactory.cli.doctor import doctor
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.validate import validate
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="Validate, save, list, adopt and prune golden images for Azure DevTest Labs.",
+    help="Validate, check, save, list, adopt and prune images for Azure DevTest Labs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 app.command()(validate)
+app.command()(doctor)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)

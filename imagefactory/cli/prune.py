@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagefactory.cli.interruption import Ended, run
-from imagefactory.cli.output import count, say, to_stderr
-from imagefactory.cli.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.cli.stack import AsJson, Stack, stacks_with_factory_of
+from imagefactory.cli.terminal.interruption import Ended, run
+from imagefactory.cli.terminal.output import count, say, to_stderr
+from imagefactory.cli.terminal.report import Lines, Part, Report, Table, completed, finish, interrupt, show
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 

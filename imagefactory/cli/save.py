@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagefactory.cli.interruption import run
-from imagefactory.cli.progress import CopyProgress, copy_progress
-from imagefactory.cli.report import Lines, Report, Table, finish
 from imagefactory.cli.stack import AsJson, Stack, stack_settings
+from imagefactory.cli.terminal.interruption import run
+from imagefactory.cli.terminal.progress import CopyProgress, copy_progress
+from imagefactory.cli.terminal.report import Lines, Report, Table, finish
 from imagefactory.configuration.image_paths import fold
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.lineage import of_pipeline
-from imagefactory.planning.save_plan import Save, Skipped
+from imagefactory.planning.factory.save_plan import Save, Skipped
 
 if TYPE_CHECKING:
     from imagefactory.copying.copier import Progress

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from imagefactory.cli.output import say
+from imagefactory.cli.terminal.output import say
 from imagefactory.configuration.schema import SCHEMA_FILE, labs_schema
 from imagefactory.diagnostics import Location, error
 from imagefactory.errors import ImageFactoryError

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from imagefactory.cli.output import command_agent, count, say, show_document
+from imagefactory.cli.terminal.output import command_agent, count, say, show_document
 from imagefactory.configuration.loading import fix_labs_file, load_configuration
 from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.errors import ConfigurationError

@@ -1,6 +1,6 @@
 """Deletion of factory VMs whose images are saved: in parallel, and each VM on its own if others fail.
 
-Keeps a VM whose disks were used after planning. Does not choose VMs: `imagefactory.planning.clean_plan` does.
+Keeps a VM whose disks were used after planning. Does not choose VMs: `imagefactory.planning.factory.clean_plan` does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from imagefactory.diagnostics import error
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.tags import IMAGE_PATH_TAG
 from imagefactory.observed.factory_vms import FactoryVm
-from imagefactory.planning.clean_plan import CleanPlan, Deletion, plan_clean
+from imagefactory.planning.factory.clean_plan import CleanPlan, Deletion, plan_clean
 
 MAX_CONCURRENT = 20
 

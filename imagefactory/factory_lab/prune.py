@@ -2,7 +2,7 @@
 
 Deletes only what is unchanged since planning: checks the VHDs first, then deletes each blob by its ETag. Meanwhile it
 holds the lease on the save's record, so that no save resumes, and it revokes access that a terminated save left active
-before it deletes the record. Does not choose what to delete: `imagefactory.planning.prune_plan` does.
+before it deletes the record. Does not choose what to delete: `imagefactory.planning.factory.prune_plan` does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.factory_lab.prune_inputs import read_prune_inputs
 from imagefactory.observed.factory_blobs import RECORD
-from imagefactory.planning.prune_plan import Deletion, PrunePlan, PruneRules, agreed_keep, keep_warnings, plan_prune
+from imagefactory.planning.factory.prune_plan import (
+    Deletion,
+    PrunePlan,
+    PruneRules,
+    agreed_keep,
+    keep_warnings,
+    plan_prune,
+)
 from imagefactory.planning.retention import with_keep
 
 MAX_CONCURRENT = 16

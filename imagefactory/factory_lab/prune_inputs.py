@@ -30,9 +30,9 @@ from imagefactory.images.ranges_manifest import manifest_name
 from imagefactory.observed.blobs import STAGING_CONTAINER, BlobRef
 from imagefactory.observed.factory_blobs import StoredBlob
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.last_good import LastGood, last_good
-from imagefactory.planning.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
-from imagefactory.planning.vhd_checks import vhds_to_check
+from imagefactory.planning.factory.last_good import LastGood, last_good
+from imagefactory.planning.factory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
+from imagefactory.planning.labs.vhd_checks import vhds_to_check
 
 MOST_STAGED = 10_000
 """Blobs to read from a lab's container, at most: two pages. A run stages a few; a lab's owner can add millions."""

@@ -43,7 +43,7 @@ from imagefactory.images.ranges_manifest import Manifest
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.factory_blobs import UNFINISHED
 from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
-from imagefactory.planning.save_plan import Save, used_since, used_warning
+from imagefactory.planning.factory.save_plan import Save, used_since, used_warning
 
 Result = TypeVar("Result")
 

@@ -30,7 +30,7 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.factory_lab.save import FactoryStorage, SaveOutcome, Saver, Watcher
 from imagefactory.images.lineage import Lineage
 from imagefactory.images.tags import IMAGE_PATH_TAG
-from imagefactory.planning.save_plan import SavePlan, plan_saves
+from imagefactory.planning.factory.save_plan import SavePlan, plan_saves
 
 
 @dataclass(frozen=True)

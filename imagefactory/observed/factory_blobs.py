@@ -1,7 +1,7 @@
 """Listed blobs, and which blobs of the factory's container belong together.
 
 Defines the names of the files of a save: all start with one stem, the VHD's name without its suffix. Does not list
-blobs (`imagefactory.azure`) and does not decide which are deleted (`imagefactory.planning.prune_plan`).
+blobs (`imagefactory.azure`) and does not decide which are deleted (`imagefactory.planning.factory.prune_plan`).
 """
 
 from __future__ import annotations

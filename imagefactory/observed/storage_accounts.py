@@ -18,6 +18,13 @@ class AccountFacts:
     """AAD or PrivateLink; empty: any source."""
     blob_endpoint: str = ""
     """primaryEndpoints.blob."""
+    region: str = ""
+    is_closed: bool = False
+    """Whether it denies requests from public networks, but for exceptions (publicNetworkAccess, networkAcls)."""
+    trusts_azure: bool = True
+    """Whether trusted services of Azure are excepted (networkAcls.bypass), such as DevTest Labs."""
+    allows_keys: bool = True
+    """allowSharedKeyAccess; null counts as true, which is documented."""
 
     @property
     def holds_page_blobs(self) -> bool:

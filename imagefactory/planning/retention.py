@@ -2,7 +2,7 @@
 
 Defines one ranking for two users: the plan offers labs what the policy of their stack requires, and `prune` keeps what
 the policy of any stack requires. So `prune` never deletes an image that a plan offers. Does not consider labs: which
-images are kept in a lab for now is decided by `imagefactory.planning.retirement`.
+images are kept in a lab for now is decided by `imagefactory.planning.labs.retirement`.
 """
 
 from __future__ import annotations

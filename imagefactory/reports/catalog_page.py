@@ -41,8 +41,8 @@ def catalog_page(report: CatalogReport) -> str:
 
 
 def is_link(url: str) -> bool:
-    """Return whether a URL from elsewhere may become a link: complete, https, and without a user name."""
-    if not _URL.fullmatch(url):
+    """Return whether a URL from elsewhere may become a link: complete, https, without a user name, shown unchanged."""
+    if not _URL.fullmatch(url) or printable(url) != url:
         return False
     try:
         return bool(urlsplit(url).hostname)

@@ -17,8 +17,8 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import BlobDiagnostic, Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.deletion_guard import HeldImage, held_images
-from imagefactory.planning.ownership import Ownership
+from imagefactory.planning.labs.deletion_guard import HeldImage, held_images
+from imagefactory.planning.labs.ownership import Ownership
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Adoption: reads the labs, the factory and the state of a stack, decides, and edits the state in one step.
 
-Writes nothing to Azure. Backs the state up first. Does not decide what is taken over: `imagefactory.planning.adoption`
-does.
+Writes nothing to Azure. Backs the state up first. `imagefactory.planning.labs.adoption` decides what is taken over.
 """
 
 from __future__ import annotations
@@ -9,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from imagefactory.aio.surely import surely
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import CloudFacts, gather_facts
 from imagefactory.configuration.labs_file import TargetLab
@@ -22,9 +23,9 @@ from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.errors import ConfigurationError
-from imagefactory.planning.adoption import Adoption, AdoptionRules, adoption, candidates
-from imagefactory.planning.moved_labs import MovedLab
-from imagefactory.planning.plan import Plan, build_plan
+from imagefactory.planning.labs.adoption import Adoption, AdoptionRules, adoption, candidates
+from imagefactory.planning.labs.moved_labs import MovedLab
+from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.edits import (
     Adopted,
     ProviderInputs,
@@ -102,9 +103,10 @@ async def plan(request: AdoptRequest) -> Planned:
 
 
 async def carry_out(planned: Planned) -> Planned:
-    """Edit the state. Raises `StateError`, also if it changed since `plan`.
+    """Edit the state; if canceled while it is written, finish first.
 
-    The other stack's images leave its state first: an image in two states could be deleted by one of them.
+    The other stack's images leave its state before: an image in two states could be deleted by one of them. Raises
+    `StateError`, also if a state changed since `plan`.
     """
     stack = planned.request.stack
     for name, before in ((stack.name, planned.exported), (planned.request.other, planned.other_exported)):
@@ -112,14 +114,19 @@ async def carry_out(planned: Planned) -> Planned:
             raise StateError(f"stack {name}: its state changed meanwhile; nothing is taken over. Run again")
     taken = [Adopted(lab.label, lab.facts, image, name) for lab in planned.adoption.labs for name, image in lab.taken()]
     edited = _edited(planned.request, parsed(planned.exported), taken, planned.adoption.moved)
-    backups = [back_up(stack.name, planned.exported, datetime.now(timezone.utc))]
+    writes = [(stack.name, planned.exported, edited)]
     if planned.other_exported is not None and planned.request.other:
         document = parsed(planned.other_exported)
-        leaving = names_of(document, {one.image.id.lower() for one in taken})
-        if leaving:
-            backups.append(back_up(planned.request.other, planned.other_exported, datetime.now(timezone.utc)))
-            await write(planned.request.other, without_images(document, leaving), backups[-1])
-    await write(stack.name, edited, backups[0])
+        if leaving := names_of(document, {one.image.id.lower() for one in taken}):
+            writes.insert(0, (planned.request.other, planned.other_exported, without_images(document, leaving)))
+    backups = [back_up(name.replace("/", "."), exported, datetime.now(timezone.utc)) for name, exported, _ in writes]
+
+    async def write_all() -> None:
+        for (name, _, state), backup in zip(writes, backups, strict=True):
+            await write(name, state, backup)
+
+    with suppress(asyncio.CancelledError):  # not before it is done
+        await surely(write_all())
     return replace(planned, backups=tuple(backups))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.moved_labs import MovedLab
+from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, resources_of
 
 API_VERSION = "2018-09-15"

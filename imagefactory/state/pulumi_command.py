@@ -1,4 +1,4 @@
-"""Runs `pulumi stack export` and `pulumi stack import`: no program can read or write its state through the engine.
+"""Runs the pulumi command, such as `pulumi stack export`: no program can read its state through the engine.
 
 Does not interpret the state.
 """
@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from imagefactory.aio.surely import surely
 from imagefactory.plain_text import printable, redacted
 from imagefactory.state.stack_state import StackState, StateError, state_of, unread
 
@@ -31,7 +30,7 @@ async def export(stack: str) -> bytes:
     Raises `StateError`.
     """
     try:
-        output, problem = await _run("export", "--stack", stack)
+        output, problem = await run("stack", "export", "--stack", stack)
     except FileNotFoundError:
         raise unread("the pulumi command is not on the PATH. Add it, then run again") from None
     if problem is not None:
@@ -40,13 +39,12 @@ async def export(stack: str) -> bytes:
 
 
 async def write(stack: str, document: Mapping[str, Any], backup: Path) -> None:
-    """Replace the state of a stack in one step. Finishes it also if canceled meanwhile.
+    """Replace the state of a stack in one step.
 
     The backend rejects a state whose resources do not fit together, and one that another command has locked. Raises
     `StateError`; then the state is as before.
     """
-    work = _run("import", "--stack", stack, given=json.dumps(document).encode())
-    _, problem = await surely(work)
+    _, problem = await run("stack", "import", "--stack", stack, given=json.dumps(document).encode())
     if problem is not None:
         fact = f"stack {stack}: its state cannot be written, and is as before: {problem}"
         locked = f"If no other pulumi command runs, unlock it with pulumi cancel --stack {stack}; then run again"
@@ -67,20 +65,24 @@ def back_up(stack: str, exported: bytes, now: datetime) -> Path:
     return path
 
 
-async def _run(command: str, *arguments: str, given: bytes | None = None) -> tuple[bytes, str | None]:
-    """Run `pulumi stack <command>` in a session of its own, so that Ctrl-C does not reach it.
+async def run(*words: str, given: bytes | None = None) -> tuple[bytes, str | None]:
+    """Run `pulumi <words>` in a session of its own, so that Ctrl-C does not reach it.
 
-    Return its output, and why it failed or None.
+    Return its output, and why it failed or None. Raises `FileNotFoundError`.
     """
     process = await asyncio.create_subprocess_exec(
-        *("pulumi", "stack", command, *arguments, "--non-interactive"),
+        *("pulumi", *words, "--non-interactive"),
         env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
         stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    output, errors = await process.communicate(given)
+    try:
+        output, errors = await process.communicate(given)
+    finally:
+        if process.returncode is None and given is None:  # canceled, and it only reads
+            process.kill()
     if not process.returncode:
         return output, None
     return output, errors.decode(errors="replace").strip().partition("\n")[0].removeprefix("error: ").rstrip(".")

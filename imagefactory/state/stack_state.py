@@ -18,7 +18,7 @@ from imagefactory.configuration.pydantic_findings import finding_fact
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images import tags as image_tags
 from imagefactory.plain_text import printable, redacted
-from imagefactory.planning.planned_images import Recorded
+from imagefactory.planning.labs.planned_images import Recorded
 
 COPY, CUSTOM_IMAGE, RELEASE = (
     "vhdcopy:index:VhdCopy",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from email.utils import formatdate
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -20,6 +22,7 @@ from localcloud.arm.errors import ArmError, check_version
 from localcloud.arm.federation import Federation
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.operations import Operations
+from localcloud.arm.routes.authorization import Assignment, AuthorizationRoutes
 from localcloud.arm.routes.compute import ComputeRoutes
 from localcloud.arm.routes.labs import LabRoutes
 from localcloud.arm.routes.operations import OperationRoutes
@@ -38,6 +41,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 CONTROL_PREFIX = "/local/"
 TOKEN_PATH = "/msi/token"  # noqa: S105 - the path that returns tokens, not a token
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)", re.IGNORECASE)
+_ALWAYS = {"Cache-Control": "no-cache", "Expires": "-1", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff"}
+"""Headers of every answer (recorded)."""
 _REMAINING = web.RequestKey("remaining", dict[str, str])
 """The headers that say how many calls are left."""
 _NAMESPACE = re.compile(r".*/providers/([^/]+)/", re.IGNORECASE)
@@ -54,6 +59,7 @@ def build_app(
     account_facts: FactsOf = lambda _: ORDINARY,
     *,
     throttle: Throttle | None = None,
+    assignments: list[Assignment] | None = None,
 ) -> web.Application:
     """Return the resource manager over `store`; it saves the store when it stops.
 
@@ -68,9 +74,10 @@ def build_app(
         *ComputeRoutes(store, machines, access).routes(),
         *OperationRoutes(store, access, blob_endpoint).routes(),
         *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
+        *AuthorizationRoutes(store, assignments or []).routes(),
     )
     manager = _ResourceManager(store, identity, routes, throttle or Throttle())
-    app = web.Application(middlewares=[_responding(faults, journal)], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[_responding(faults, journal, identity)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, manager.get_token)
     Federation(identity).add_routes(app)
     app.router.add_route("*", "/{path:subscriptions/.*|providers/.*}", manager.dispatch)
@@ -126,7 +133,7 @@ class _ResourceManager:
         )
 
 
-def _responding(faults: Faults, journal: Journal) -> Middleware:
+def _responding(faults: Faults, journal: Journal, identity: Identity) -> Middleware:
     """Apply fault rules first; add request ids and a journal entry to each response, ARM's error body to each error."""
 
     @web.middleware
@@ -155,7 +162,8 @@ def _responding(faults: Faults, journal: Journal) -> Middleware:
                 request.transport.abort()
             return web.Response()
         journal.record("arm", request.method, target, response.status)
-        response.headers.update(request.get(_REMAINING, {}))
+        response.headers.update(_ALWAYS | request.get(_REMAINING, {}))
+        response.headers["Date"] = formatdate(time.time() + identity.ahead, usegmt=True)
         response.headers["x-ms-request-id"] = response.headers["x-ms-correlation-request-id"] = str(uuid.uuid4())
         return response
 

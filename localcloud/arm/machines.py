@@ -16,8 +16,8 @@ from localcloud.seed import PowerState, SeedVirtualMachine
 
 
 def timestamp() -> str:
-    """Return the current time as ARM writes it."""
-    return datetime.now(timezone.utc).isoformat()
+    """Return the current time as ARM writes it: with the ticks of .NET, 7 decimals (recorded)."""
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}0+00:00"
 
 
 @dataclass
@@ -79,7 +79,7 @@ class VirtualMachine:
 
 
 def seeded_machine(lab: str, seed: SeedVirtualMachine) -> VirtualMachine:
-    """Return a new machine in a resource group of its own, as DevTest Labs creates them."""
+    """Return a new machine in a resource group of its own: the lab's name with 13 digits, as recorded."""
     now = timestamp()
     os_disk = Disk(f"{seed.name}_OsDisk_1_{uuid.uuid4().hex}", seed.size_bytes, None, new_container(), now)
     data = [
@@ -90,7 +90,7 @@ def seeded_machine(lab: str, seed: SeedVirtualMachine) -> VirtualMachine:
         name=seed.name,
         os_type=seed.os_type,
         created=now,
-        group=f"{lab}-{seed.name}-{secrets.randbelow(900_000) + 100_000}",
+        group=f"{lab}{secrets.randbelow(9 * 10**12) + 10**12}",
         disks=[os_disk, *data],
         state=seed.provisioning_state,
         power_state=seed.power_state,

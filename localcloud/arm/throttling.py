@@ -2,8 +2,9 @@
 
 Another bucket, 15 times as large and as fast, counts the calls of all identities (learn.microsoft.com, "Understand how
 Azure Resource Manager throttles requests"). The cloud has one identity. Code and message of a rejected call, and the
-headers with what is left, are as users and recordings show them. Assumed: Retry-After is the time until the next token,
-a second at least. Not imitated: the limits of the resource providers.
+headers with what is left, are as users and recordings show them. Without a limit the headers are those recorded of a
+caller at rest; of reads they had the global count only. Assumed: Retry-After is the time until the next token, a second
+at least. Not imitated: the limits of the resource providers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from localcloud.fault_rules import Document
 
 _GLOBAL = 15
 _KINDS = {"GET": "read", "HEAD": "read", "DELETE": "delete"}
+_REMAINING = "x-ms-ratelimit-remaining-subscription-"
+_AT_REST = {
+    "read": {f"{_REMAINING}global-reads": "7499"},
+    "write": {f"{_REMAINING}writes": "399", f"{_REMAINING}global-writes": "5999"},
+    "delete": {f"{_REMAINING}deletes": "399", f"{_REMAINING}global-deletes": "5999"},
+}
 
 
 class Bucket(Document):
@@ -57,7 +64,7 @@ class Throttle:
         """Count a call; return the headers with what is left. Raises ArmError (429) if nothing is."""
         kind, now = _KINDS.get(method, "write"), self._clock()
         if (bucket := self._buckets.get(kind)) is None:
-            return {}
+            return _AT_REST[kind]
         all_callers = Bucket(size=_GLOBAL * bucket.size, per_second=_GLOBAL * bucket.per_second)
         full = [_Tokens(each, each.size, now) for each in (bucket, all_callers)]
         both = self._tokens.setdefault((subscription.lower(), kind), full)
@@ -68,9 +75,8 @@ class Throttle:
                 raise _throttled(subscription, kind, math.ceil((1 - tokens.left) / tokens.bucket.per_second))
         for tokens in both:
             tokens.left -= 1
-        name = "x-ms-ratelimit-remaining-subscription-"
         own, total = (str(int(tokens.left)) for tokens in both)
-        return {f"{name}{kind}s": own, f"{name}global-{kind}s": total}
+        return {f"{_REMAINING}{kind}s": own, f"{_REMAINING}global-{kind}s": total}
 
 
 def _throttled(subscription: str, kind: str, seconds: int) -> ArmError:

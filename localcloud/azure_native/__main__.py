@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from localcloud.azure_native.sdk_messages import load_messages_without_sdk
+from imagefactory.sdk_messages import load_messages_without_sdk
 
 _ENGINE_POLL_SECONDS = 2.0
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]

@@ -156,7 +156,8 @@ class ArmClient:
                 response = await self._exchange(method, url, body)
             except (ClientError, asyncio.TimeoutError) as error:
                 if last:
-                    raise AzureError(f"{method} {url}: no response ({type(error).__name__}: {error})") from error
+                    place = url.partition("?")[0]  # the query of an operation's URL is signed
+                    raise AzureError(f"{method} {place}: no response ({type(error).__name__}: {error})") from error
                 await self._sleep(RETRY_SECONDS * 2**attempt)
                 continue
             retry = response.status in _RETRIED or (

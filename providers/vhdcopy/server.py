@@ -23,6 +23,7 @@ from pulumi.runtime.proto import provider_pb2 as pb
 
 from imagefactory import __version__
 from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.core.errors import CloudError
 from imagefactory.configuration.stack_settings import CopyOptions
 from imagefactory.copying.totals import Totals
 from imagefactory.errors import ImageFactoryError
@@ -227,9 +228,16 @@ async def _resource(urn: str, context: Context) -> Resource[Any]:
 def _message(error: BaseException | None) -> str:
     """Return the message of an error for the user; for an unexpected one with its type, for a report."""
     if isinstance(error, ImageFactoryError):
-        return str(error)
+        return f"{error} Run imagefactory doctor to see all that is missing." if _is_denied(error) else str(error)
     what = printable(redacted(f"{type(error).__name__} ({error})"))
     return f"vhdcopy: unexpected {what}; the VHD is not staged. Run again; if the error persists, report it"
+
+
+def _is_denied(error: BaseException | None) -> bool:
+    """Return whether Azure denied a request: a sign-in, role or network rule is missing."""
+    while error and not (isinstance(error, CloudError) and error.status in {401, 403}):
+        error = error.__cause__
+    return error is not None
 
 
 async def _abort_keeping(kept: Kept, context: Context) -> NoReturn:

@@ -210,7 +210,7 @@ def same(value: Any, valid: Any) -> bool:
             return same(value.diagnostic, None)
         if type(value) is not type(valid):
             return False
-        names = list(value.__dataclass_fields__)
+        names = [name for name, field in value.__dataclass_fields__.items() if field.compare]
         return all(
             same(getattr(value, name), getattr(valid, name)) or getattr(value, name) == ABSENT.get(name, value)
             for name in names

@@ -20,8 +20,8 @@ from imagefactory.diagnostics import Location
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.plan import Plan
-from imagefactory.planning.planned_images import LabPlan, PlannedImage, Relay, Retained, Unadopted
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Relay, Retained, Unadopted
 from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"

@@ -52,7 +52,8 @@ def test_no_secret_passes(secret: str, key: str) -> None:
 
 
 values = st.recursive(
-    st.none() | st.integers() | st.text(max_size=3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner)
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner) | st.lists(inner),
 )
 
 

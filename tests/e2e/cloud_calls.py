@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import requests
@@ -12,9 +12,8 @@ from localcloud.client import CloudClient
 VERSION = "2018-09-15"
 
 
-def request(cloud: CloudClient, method: str, target: str, body: Any = None) -> requests.Response:
-    """One call of the resource manager; `target` is a path with its query, or a link that it gave."""
-    status = cloud.status()
+def request(status: Mapping[str, Any], method: str, target: str, body: Any = None) -> requests.Response:
+    """One call of the resource manager of a cloud with that status; `target` is a path with its query, or a link."""
     token = requests.get(
         status["identityEndpoint"],
         params={"api-version": "2019-08-01", "resource": status["resourceManager"]},
@@ -25,12 +24,12 @@ def request(cloud: CloudClient, method: str, target: str, body: Any = None) -> r
     return requests.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"}, timeout=10)
 
 
-def whole(cloud: CloudClient, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def whole(status: Mapping[str, Any], method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The JSON of a call that succeeds; of a list, all pages in one."""
     items: list[Any] = []
     url = f"{path}?api-version={VERSION}"
     while url:
-        answer = request(cloud, method, url, body)
+        answer = request(status, method, url, body)
         answer.raise_for_status()
         page: dict[str, Any] = answer.json() if answer.content else {}
         items += page.get("value", [])

@@ -175,7 +175,7 @@ def test_another_stacks_images_are_taken_over_on_demand_and_both_states_survive(
     world.stack = "second"
     world.wishes = {"shared": ["Win2016"]}
     world.cloud.clear_calls()
-    assert "belongs to stack imagefactory/test" in world.adopt().output
+    assert "the state of stack test has it" in world.adopt().output
     run = world.adopt("--yes", "--from", first)
     assert run.code == 0 and "Took over 1 image" in run.output, run.output
     world.serve()

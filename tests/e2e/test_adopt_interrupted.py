@@ -7,12 +7,13 @@ import random
 import signal
 import time
 import uuid
+from collections import Counter
 from contextlib import suppress
 
 import pytest
 
 from tests.e2e.test_kills import family
-from tests.e2e.world import World
+from tests.e2e.world import UP, World
 from tests.warm.python import COLD
 
 pytestmark = pytest.mark.engine
@@ -57,6 +58,38 @@ def test_a_killed_adoption_leaves_the_state_as_it_was_or_complete(world: World, 
     assert world.serve("--refresh").only_unchanged and "Nothing to take over" in world.adopt().output
     (web,) = world.labs.values()
     assert world.writes(web) == [] and world.copies() == 0
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_an_up_that_is_killed_with_all_it_started_is_healed_by_the_next_adoption(
+    world: World, checkpoints: bool
+) -> None:
+    """Whether the engine wrote the state meanwhile or not: each image is put once, and nothing staged is left."""
+    if not checkpoints:
+        world.environment = {**world.environment, "PULUMI_SKIP_CHECKPOINTS": "true"}
+    labs = [world.add_lab(name, "Win2016") for name in ("web", "data")]
+    world.add_images(*((WINDOWS, day) for day in range(1, 7)))
+    world.cloud.set_latencies({"imageCreateSeconds": 1})
+    process = world.start(*UP, "--parallel", "3")
+    while sum(state == "Succeeded" for lab in labs for state in world.held(lab).values()) < 4:
+        assert process.poll() is None
+        time.sleep(0.2)
+    for pid in family(process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    world.cloud.set_latencies({})
+    world.pulumi("cancel", "--yes")
+    standing = {(lab.name, name) for lab in labs for name in world.held(lab)}
+    run = world.adopt()
+    assert run.code == 0 and "Traceback" not in run.output, run.output
+    if not checkpoints:
+        assert f"Took over {len(standing)} images" in run.output
+    world.serve()
+    for lab in labs:
+        assert world.held(lab) == dict.fromkeys(world.images, "Succeeded") and world.staged(lab) == []
+        assert Counter(world.writes(lab)) == Counter(("PUT", name, 201) for name in world.images)
+    assert world.serve("--refresh").only_unchanged and world.up().only_unchanged
 
 
 def test_ctrl_c_ends_with_130_and_leaves_the_state_as_it_was_or_complete(world: World) -> None:

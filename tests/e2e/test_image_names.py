@@ -19,6 +19,7 @@ def test_an_image_whose_name_azure_rejects_is_left_out_before_any_copy_and_kept_
     web, data = world.add_lab("web", "Win2016", "Win2019 (Core), EN"), world.add_lab("data", CORE, "Win2016")
     rejected, good = world.add_images((CORE, 5), (WINDOWS, 6))
     world.seed_standing(web, rejected, {"ImagePath": CORE.replace("/", "\\")})
+    assert world.adopt().code == 0
     preview = world.preview()
     assert preview.code == 0 and f"factory image {rejected}: Azure would reject" in preview.output, preview.output
     world.cloud.clear_calls()

@@ -15,15 +15,18 @@ pytestmark = pytest.mark.engine
 
 @pytest.mark.parametrize("command", [("preview", "--diff"), ("up", "--yes", "--skip-preview", "--diff")])
 def test_no_tag_and_no_name_is_a_command_after_the_pipelines_filter(world: World, command: tuple[str, ...]) -> None:
-    """The program's own lines hold none before it either; what the engine prints of an image in the lab does."""
+    """The program's own lines hold none before it either; what the engine prints of an image that it deletes does."""
     web = world.add_lab("web", "Win2016")
-    (name,) = world.add_images(("Win2016/Datacenter.json", 5))
-    world.seed_standing(web, name, {"ImagePath": "Win2016/Datacenter.json", "Owner": SET_VARIABLE})
+    world.add_images(("Win2016/Datacenter.json", 5))
+    world.serve()
+    world.seed_standing(web, "old", {"ImagePath": "Win2016/Datacenter.json", "Owner": SET_VARIABLE})
     unfinished = f"{SET_VARIABLE}.vhd"
     world.service(world.factory).get_blob_client(FACTORY_CONTAINER, unfinished).create_page_blob(512)
+    adopted = world.adopt("--yes", "--retire")
+    assert adopted.code == 0 and not agent_commands(adopted.output), adopted.output
     run = world.pulumi(*command)
     assert run.code == 0, run.output
-    assert {line.split()[0] for line in agent_commands(run.output)} == {"Owner"}, "the engine's own diff"
+    assert {line.lstrip(" -").split()[0] for line in agent_commands(run.output)} == {"Owner"}, "the engine's own diff"
     assert "warning: VHD # #vso[task.setvariable" in run.output
     filtered = subprocess.run(
         [sys.executable, "-m", "imagefactory.neutral"],

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,9 @@ class World:
     """Name of each factory image -> file name of its VHD."""
     origins: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Name of each factory image that ever was -> image path and day."""
+
+    services: dict[str, BlobServiceClient] = field(default_factory=dict)
+    """By storage account."""
 
     def __post_init__(self) -> None:
         self.factory = Lab("factory", self.subscription, next(self.accounts), "factory")
@@ -297,16 +301,10 @@ class World:
 
     def readable_url(self, lab: Lab, container: str, name: str) -> str:
         """A blob's URL with a SAS for an hour, made with the account's key."""
-        keys = {each["name"]: each["key"] for each in self.cloud.status()["storageAccounts"]}
-        sas = generate_blob_sas(
-            lab.account,
-            container,
-            name,
-            account_key=keys[lab.account],
-            permission="r",
-            expiry=datetime.now(timezone.utc) + timedelta(hours=1),
-        )
-        return f"{self.service(lab).get_blob_client(container, name).url}?{sas}"
+        blob = self.service(lab).get_blob_client(container, name)
+        key, end = blob.credential.account_key, datetime.now(timezone.utc) + timedelta(hours=1)
+        sas = generate_blob_sas(lab.account, container, name, account_key=key, permission="r", expiry=end)
+        return f"{blob.url}?{sas}"
 
     def factory_digest(self) -> str:
         """A digest of everything that was saved in the factory's container: names, contents, metadata.
@@ -332,9 +330,11 @@ class World:
 
     def service(self, lab: Lab) -> BlobServiceClient:
         """The blob service of a lab's storage account, with its key."""
-        accounts = {each["name"]: each for each in self.cloud.status()["storageAccounts"]}
-        account = accounts[lab.account]
-        return BlobServiceClient(account["blobEndpoint"], {"account_name": lab.account, "account_key": account["key"]})
+        if lab.account not in self.services:
+            account = next(each for each in self.status["storageAccounts"] if each["name"] == lab.account)
+            credential = {"account_name": lab.account, "account_key": account["key"]}
+            self.services[lab.account] = BlobServiceClient(account["blobEndpoint"], credential)
+        return self.services[lab.account]
 
     def sources(self, lab: Lab) -> dict[str, tuple[str, str]]:
         """The images of the factory that stand whole in a lab: VHD that each was made from -> image path, name."""
@@ -388,8 +388,13 @@ class World:
         return {"SubscriptionId": lab.subscription, **own, "ImagePaths": self.wishes[key]}
 
     def _arm(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        return cloud_calls.whole(self.cloud, method, path, body)
+        return cloud_calls.whole(self.status, method, path, body)
+
+    @cached_property
+    def status(self) -> dict[str, Any]:
+        """The status of the cloud, which is long: its endpoints, identity, storage accounts and keys do not change."""
+        return self.cloud.status()
 
     def request(self, method: str, target: str, body: Any = None) -> requests.Response:
         """One call of the resource manager; `target` is a path with its query, or a link that it gave."""
-        return cloud_calls.request(self.cloud, method, target, body)
+        return cloud_calls.request(self.status, method, target, body)

@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 
 from imagefactory.factory_lab.clean import delete_all
-from imagefactory.planning.clean_plan import Deletion
+from imagefactory.planning.factory.clean_plan import Deletion
 from tests.azure.test_virtual_machines import DISK, VM, connected
 from tests.factory_lab.factory_world import UBUNTU, FactoryWorld
-from tests.unit.planning.vms import disk, saved, vm
+from tests.unit.planning.factory.vms import disk, saved, vm
 
 
 def test_saved_vms_are_deleted_and_the_others_kept(world: FactoryWorld) -> None:

@@ -15,7 +15,7 @@ from imagefactory.factory_lab.save import disk_version
 from tests.e2e.world import FACTORY_CONTAINER, MIB
 from tests.factory_lab.factory_world import Ended, FactoryWorld
 from tests.factory_lab.test_save_interrupted import COMPANION, MARK, REFUSED
-from tests.unit.planning.vms import disk
+from tests.unit.planning.factory.vms import disk
 
 DATA_DISK = {"lun": 2, "sizeBytes": 16 * MIB, "allocatedBytes": 2 * MIB}
 NEVER = {"delaySeconds": 60, "drop": True}

@@ -177,6 +177,16 @@ async def test_a_persistent_error_has_arms_code(plugin: Plugin, world: World) ->
     assert [call.status for call in world.journal.calls() if call.method == "PUT"] == [429] * 4
 
 
+async def test_an_error_does_not_contain_the_signed_query_of_an_operation(plugin: Plugin, world: World) -> None:
+    """If no poll is answered, the error names the operation only by its path."""
+    world.fault({"path": "/operations/", "action": {"drop": True}})
+    error = await fails(plugin.create(image_inputs(world.blobs.put_vhd("targetone", "a.vhd"))))
+    (poll, *_) = (call.path for call in world.journal.calls() if "/operations/" in call.path)
+    path, _, query = poll.partition("?")
+    told = f"{error.details()} {init_failed(error).reasons}"
+    assert path in told and query not in told and "&s=" not in told
+
+
 async def test_an_unknown_existence_is_an_error(plugin: Plugin, world: World) -> None:
     """Without permission to read, the PUT is not sent."""
     world.fault({"method": "GET", "path": "/customimages/", "action": {"status": 403, "code": "AuthorizationFailed"}})

@@ -154,10 +154,10 @@ def test_the_form_of_answers_is_set_by_a_seed_and_by_a_call(fresh_cloud: CloudCl
     document = {"subscriptions": [{"subscriptionId": SUBSCRIPTION, "labs": [lab("Answering", images=images)]}]}
     path = f"{lab_path('Answering')}/customimages/golden"
     fresh_cloud.seed({**document, "answers": {"customImageAnswers": "published", "policyTags": {"cost": "lab"}}})
-    shown = whole(fresh_cloud, "GET", path)
+    shown = whole(fresh_cloud.status(), "GET", path)
     assert (shown["location"], shown["tags"]) == ("westeurope", {"cost": "lab"})
     fresh_cloud.set_answers(policy_tags={"cost": "none"})
-    shown = whole(fresh_cloud, "GET", path)
+    shown = whole(fresh_cloud.status(), "GET", path)
     assert ("location" in shown, shown["tags"]) == (False, {"cost": "none"})
     fresh_cloud.set_answers()
-    assert not {"location", "tags"} & whole(fresh_cloud, "GET", path).keys()
+    assert not {"location", "tags"} & whole(fresh_cloud.status(), "GET", path).keys()

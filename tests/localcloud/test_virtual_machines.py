@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ async def test_a_lab_lists_its_machines(factory: World) -> None:
     assert (properties["osType"], properties["notes"]) == ("Windows", "Golden")
     assert (properties["provisioningState"], properties["createdDate"][:2]) == ("Succeeded", "20")
     group = properties["computeId"].split("/")[4]
-    assert group.startswith("Target-win-a-") and group != "RG-One"
+    assert re.fullmatch(r"Target\d{13}", group)
     _, listed, _ = await factory.call("GET", MACHINES)
     assert listed["value"] == [found]
 
@@ -259,7 +260,7 @@ async def test_a_machine_is_not_deleted_while_a_disk_is_read(factory: World) -> 
     path = await os_disk(factory)
     await grant(factory, path)
     status, _, headers = await factory.call("DELETE", f"{MACHINES}/win-a")
-    assert status == 202 and headers["location"]
+    assert status == 202
     ended = await factory.ended(headers)
     assert (ended["status"], ended["error"]["code"]) == ("Failed", "OperationNotAllowed")
     _, found, _ = await factory.call("GET", f"{MACHINES}/win-a")

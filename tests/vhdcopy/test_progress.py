@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.cli.progress import copy_progress
+from imagefactory.cli.terminal.progress import copy_progress
 from imagefactory.copying.copier import LONGEST_WAIT, SHORTEST_WAIT, Progress, poll_delay
 from imagefactory.copying.totals import GIB, KIB, MIB, Totals, describe, size
 from providers.vhdcopy.progress import LIVE_SECONDS, EngineLog, Row

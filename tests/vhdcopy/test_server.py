@@ -1,8 +1,10 @@
-"""The provider's servicer in this process: what a cancellation reaches, and its response."""
+"""The provider's servicer in this process: what a cancellation reaches, and its response; and what the plugin loads."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any, NoReturn
 
 import grpc
@@ -12,6 +14,7 @@ from pulumi.runtime.proto import provider_pb2
 from providers.vhdcopy import server
 from providers.vhdcopy.progress import EngineLog
 from providers.vhdcopy.resource import Inputs
+from toolchain.checkout import Checkout
 
 KIND = "vhdcopy:index:VhdCopy"
 URN = f"urn:pulumi:test::imagefactory::imagefactory:labs:LabImages${KIND}::web@1/image"
@@ -68,3 +71,12 @@ async def test_ctrl_c_reaches_a_deletion_that_waits(monkeypatch: pytest.MonkeyPa
         await deletion
     assert answer.value.args[0] is grpc.StatusCode.CANCELLED
     await servicer.close()
+
+
+def test_the_plugin_loads_the_sdks_messages_and_not_the_sdk() -> None:
+    """Every preview and every run starts it; the SDK would be half of what it imports."""
+    start = "import atexit, runpy, sys; atexit.register(lambda: print(*sys.modules)); "
+    start += "runpy.run_path(sys.argv.pop(), {}, '__main__')"
+    command = [sys.executable, "-c", start, str(Checkout.here().root / "providers" / "vhdcopy")]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    assert "pulumi.runtime.proto.provider_pb2_grpc" in loaded and "pulumi.output" not in loaded

@@ -13,7 +13,7 @@ if __name__ == "__main__":
     # Replaces this file's own folder.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     try:
-        from localcloud.azure_native.sdk_messages import load_messages_without_sdk
+        from imagefactory.sdk_messages import load_messages_without_sdk
 
         load_messages_without_sdk()
         from toolchain.languagehost.server import serve

@@ -7,6 +7,7 @@ resource type.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from azure.mgmt.core.polling.async_arm_polling import AsyncARMPolling
 from pydantic import ValidationError
 
 from imagefactory.azure.core.answers import Answer, Model, fitted, misfit
+from imagefactory.azure.core.clock import Clock
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure, not_found
 from imagefactory.azure.core.pacing import Pacing
@@ -63,9 +65,12 @@ def resource_url(resource_manager: str, path: str, parameters: Mapping[str, str]
 class ResourceManager:
     """An open connection to one cloud's resource manager. Use as `async with`."""
 
-    def __init__(self, cloud: Cloud, credential: AsyncTokenCredential) -> None:
+    def __init__(self, cloud: Cloud, credential: AsyncTokenCredential, limit: float | None = None) -> None:
+        """`limit` is how many seconds a request that reads may take, with all its attempts; None: no such limit."""
         self.cloud = cloud
         self.credential = credential
+        self.clock = Clock()
+        self._limit = limit
         self._client: AsyncARMPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncARMPipelineClient(
             cloud.resource_manager,
             policies=[
@@ -75,6 +80,7 @@ class ResourceManager:
                 policies.UserAgentPolicy(sdk_moniker="imagefactory"),
                 retries(RETRIES, throttled=False),
                 Pacing(),
+                self.clock,
                 _Tokens(credential, cloud.scope),
             ],
         )
@@ -165,7 +171,10 @@ class ResourceManager:
 
     async def _send(self, method: str, url: str, subject: str) -> dict[str, Any] | None:
         try:
-            answer = await self._client.send_request(HttpRequest(method, url), enforce_https=not self.cloud.loopback)
+            sent = self._client.send_request(HttpRequest(method, url), enforce_https=not self.cloud.loopback)
+            answer = await asyncio.wait_for(sent, self._limit)
+        except asyncio.TimeoutError:
+            raise cloud_error(subject, f"no response from Azure within {self._limit:g} s") from None
         except AzureError as error:
             raise _told(error, subject) from error
         if _is_absent(answer):

@@ -65,16 +65,25 @@ class _Endpoints(Answer):
     blob: str | None = None
 
 
+class _NetworkRules(Answer):
+    default_action: str | None = None
+    bypass: str | None = None
+
+
 class _AccountProperties(Answer):
     is_hns_enabled: bool | None = None
     allowed_copy_scope: str | None = None
     primary_endpoints: _Endpoints | None = None
+    public_network_access: str | None = None
+    network_acls: _NetworkRules | None = None
+    allow_shared_key_access: bool | None = None
 
 
 class Account(Answer):
     """A storage account as the resource manager shows it."""
 
     kind: str | None = None
+    location: str | None = None
     properties: _AccountProperties | None = None
 
     @property

@@ -1,6 +1,6 @@
 """The blobs of a container as a listing returns them, and their deletion if they have not changed since.
 
-Does not decide which ones are deleted: `imagefactory.planning.prune_plan` does.
+Does not decide which ones are deleted: `imagefactory.planning.factory.prune_plan` does.
 """
 
 from __future__ import annotations

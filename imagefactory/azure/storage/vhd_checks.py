@@ -1,7 +1,7 @@
 """The footers and partition tables of the factory's VHDs, before they are copied.
 
 Sends two small requests per VHD, for up to 32 VHDs at a time, and returns the catalog without invalid VHDs. Does not
-choose the VHDs: `imagefactory.planning.vhd_checks` does.
+choose the VHDs: `imagefactory.planning.labs.vhd_checks` does.
 """
 
 from __future__ import annotations

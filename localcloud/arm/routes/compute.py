@@ -10,16 +10,23 @@ from typing import Any
 from aiohttp import web
 
 from localcloud.arm.errors import ArmError, invalid, resource_not_found
+from localcloud.arm.identity import OBJECT
 from localcloud.arm.machines import Disk, VirtualMachine
 from localcloud.arm.routes.responses import accepted, injected_fault, json_body, page
 from localcloud.arm.routes.routing import GROUP, LAB, Parts, Route, find_child, find_lab
-from localcloud.arm.store import ArmStore, Lab
+from localcloud.arm.store import AUTHOR, ArmStore, Lab
 from localcloud.arm.virtual_machines import LONGEST_ACCESS_SECONDS, VirtualMachines
 from localcloud.blobs.disk_access import DiskAccess
 
 GIB = 1024**3
 _LAB = "Microsoft.DevTestLab"
 _COMPUTE = "Microsoft.Compute"
+_SIZE = "Standard_DS1_v2"
+_GALLERY = {
+    "Linux": {"offer": "0001-com-ubuntu-server-jammy", "publisher": "canonical", "sku": "22_04-lts"},
+    "Windows": {"offer": "WindowsServer", "publisher": "MicrosoftWindowsServer", "sku": "2022-datacenter"},
+}
+"""What the machines of labs were made from, by their operating system."""
 
 
 class ComputeRoutes:
@@ -48,13 +55,14 @@ class ComputeRoutes:
     async def list_machines(self, request: web.Request, parts: Parts) -> web.Response:
         """The virtual machines of a lab, paged."""
         lab = find_lab(self._store, parts)
-        return page(request, {key: _lab_machine(lab, machine) for key, machine in lab.machines.items()})
+        expanded = _expands(request)
+        return page(request, {key: _lab_machine(lab, machine, expanded) for key, machine in lab.machines.items()})
 
-    async def get_machine(self, _: web.Request, parts: Parts) -> web.Response:
+    async def get_machine(self, request: web.Request, parts: Parts) -> web.Response:
         """One virtual machine of a lab."""
         lab = find_lab(self._store, parts)
         machine = find_child(lab, "virtualMachines", lab.machines, parts["machine"])
-        return web.json_response(_lab_machine(lab, machine))
+        return web.json_response(_lab_machine(lab, machine, _expands(request)))
 
     async def delete_machine(self, request: web.Request, parts: Parts) -> web.Response:
         """Delete a virtual machine, a long-running operation; 204 if the machine does not exist."""
@@ -119,23 +127,40 @@ def _bad(parameter: str, message: str) -> ArmError:
     return ArmError(400, "InvalidParameter", f"The value of parameter {parameter} is invalid. {message}")
 
 
-def _lab_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
+def _expands(request: web.Request) -> bool:
+    """Return whether the answer shall contain the compute VM (`$expand=properties($expand=computeVm)`)."""
+    return "computevm" in request.query.get("$expand", "").lower()
+
+
+def _lab_machine(lab: Lab, machine: VirtualMachine, expanded: bool) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "ownerObjectId": "",
         "ownerUserPrincipalName": "",
-        "createdByUserId": "",
-        "createdByUser": "",
+        "createdByUserId": OBJECT.replace("-", ""),
+        "createdByUser": AUTHOR,
         "createdDate": machine.created,
         "computeId": machine.compute_id(lab.subscription_id),
         "osType": machine.os_type,
-        "allowClaim": False,
+        "size": _SIZE,
+        "userName": "someone",
+        "isAuthenticationWithSshKey": False,
+        "labSubnetName": f"Dtl{lab.name}Subnet",
+        "labVirtualNetworkId": f"{lab.id}/virtualnetworks/dtl{lab.name.lower()}",
+        "disallowPublicIpAddress": True,
+        "artifactDeploymentStatus": {"artifactsApplied": 0, "totalArtifacts": 0},
+        "galleryImageReference": {**_GALLERY[machine.os_type], "osType": machine.os_type, "version": "latest"},
+        "networkInterface": {},
+        "allowClaim": True,
         "storageType": "Standard",
         "virtualMachineCreationSource": "FromGalleryImage",
+        "lastKnownPowerState": "Running" if machine.power_state == "running" else "Stopped",
         "provisioningState": machine.provisioning_state,
         "uniqueIdentifier": machine.unique_identifier,
     }
     if machine.notes is not None:
         properties["notes"] = machine.notes
+    if expanded:
+        properties["computeVm"] = _expanded(lab, machine)
     body: dict[str, Any] = {
         "properties": properties,
         "id": f"{lab.id}/virtualmachines/{machine.name}",
@@ -144,6 +169,24 @@ def _lab_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
         "location": lab.region,
     }
     return {**body, "tags": machine.tags} if machine.tags else body
+
+
+def _expanded(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:
+    """Return the compute VM as an expanded lab VM shows it (published)."""
+    os_disk, *data_disks = ((disk, machine.disk_id(lab.subscription_id, disk)) for disk in machine.disks)
+    return {
+        "statuses": [
+            {"code": each["code"], "displayStatus": each["displayStatus"]}
+            for each in _instance_view(machine)["statuses"]
+        ],
+        "osType": machine.os_type,
+        "vmSize": _SIZE,
+        "osDiskId": os_disk[1],
+        "dataDiskIds": [id for _, id in data_disks],
+        "dataDisks": [
+            {"name": disk.name, "managedDiskId": id, "diskSizeGiB": _gigabytes(disk)} for disk, id in data_disks
+        ],
+    }
 
 
 def _compute_machine(lab: Lab, machine: VirtualMachine) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from localcloud.arm.errors import ArmError
 from localcloud.arm.operations import retry_headers
+from localcloud.arm.routes.responses import signature
 from localcloud.arm.routes.routing import IN_SUBSCRIPTION, Parts, Route
 from localcloud.arm.store import ArmStore, Operation
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
@@ -31,7 +32,7 @@ class OperationRoutes:
 
     async def get_lab_operation(self, request: web.Request, parts: Parts) -> web.Response:
         """The state of an operation of DevTest Labs."""
-        operation = self._operation(parts)
+        operation = self._operation(request, parts)
         if operation.ended is None:
             status: dict[str, Any] = {"status": "Running"}
         elif operation.fault is None:
@@ -42,7 +43,7 @@ class OperationRoutes:
 
     async def get_compute_operation(self, request: web.Request, parts: Parts) -> web.Response:
         """The state of an operation of Compute, with its result."""
-        operation, output = self._operation(parts), None
+        operation, output = self._operation(request, parts), None
         if (grant := operation.grant) is not None:
             endpoint = self._blob_endpoint(DISK_ACCOUNT)
             output = {"accessSAS": self._access.url(endpoint, grant.container, grant.id)}
@@ -59,10 +60,12 @@ class OperationRoutes:
                 status["properties"] = {"output": output}
         return _response(request, operation, status, output)
 
-    def _operation(self, parts: Parts) -> Operation:
+    def _operation(self, request: web.Request, parts: Parts) -> Operation:
         operation = self._store.operations.get(parts["operation"])
         if operation is None:
             raise ArmError(404, "OperationNotFound", f"The operation '{parts['operation']}' was not found.")
+        if not signature(parts["operation"], operation).items() <= dict(request.query).items():
+            raise ArmError(403, "AuthorizationFailed", "The URL of the operation is not the one that was given.")
         return operation
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +18,7 @@ from localcloud.arm.store import Fault, Lab, Operation
 from localcloud.fault_rules import OperationFailure
 
 PAGE_SIZE = 50
+_FIRST_TICK = datetime(1, 1, 1, tzinfo=timezone.utc)
 FAILS = web.RequestKey("fails", OperationFailure)
 """How the operation that this request starts must fail, by a fault rule."""
 
@@ -60,12 +64,25 @@ def operation_headers(
 ) -> dict[str, str]:
     """Return the headers that say where and when to poll an operation."""
     path = f"/subscriptions/{lab.subscription_id}/providers/{namespace}/locations/{lab.region}"
-    url = f"{origin(request)}{path}/operations/{name}?api-version={request.query['api-version']}"
+    query = urlencode({"api-version": request.query["api-version"], **signature(name, operation)})
+    url = f"{origin(request)}{path}/operations/{name}?{query}"
     return {"Azure-AsyncOperation": url, **retry_headers(operation)}
 
 
+def signature(name: str, operation: Operation) -> dict[str, str]:
+    """Return the rest of the query of an operation's URL, in the recorded form: time in ticks of .NET, certificate,
+    signature, digest; some 3,100 characters. It proves nothing here, but has to be sent as it was given."""
+
+    def letters(bytes_: int) -> str:
+        return urlsafe_b64encode(hashlib.shake_256(name.encode()).digest(bytes_)).decode().rstrip("=")
+
+    ticks = (datetime.fromtimestamp(operation.began, timezone.utc) - _FIRST_TICK).total_seconds() * 10**7
+    return {"t": str(int(ticks)), "c": f"MII{letters(2025)}", "s": letters(256), "h": letters(32)}
+
+
 def accepted(request: web.Request, namespace: str, lab: Lab, name: str, operation: Operation) -> web.Response:
-    """Return 202 for a call that started an operation."""
+    """Return 202 for a call that started an operation; DevTest Labs gives no `Location` (recorded)."""
     headers = operation_headers(request, namespace, lab, name, operation)
-    monitor = headers["Azure-AsyncOperation"].replace("?", "?monitor=true&")
-    return web.Response(status=202, headers={**headers, "Location": monitor})
+    if namespace != "Microsoft.DevTestLab":
+        headers["Location"] = headers["Azure-AsyncOperation"].replace("?", "?monitor=true&")
+    return web.Response(status=202, headers=headers)

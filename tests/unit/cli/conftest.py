@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from imagefactory.cli.interruption import SIGNALS
 from imagefactory.cli.main import main
+from imagefactory.cli.terminal.interruption import SIGNALS
 from tests.unit.builders import SUBSCRIPTION
 
 STACK = "dev"

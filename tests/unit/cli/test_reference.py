@@ -23,6 +23,7 @@ from imagefactory.configuration.labs_file import LabKey, LabsFile
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.copying.pacing import REQUESTS_IN_FLIGHT
 from imagefactory.diagnostics import Diagnostic, warning
+from imagefactory.doctor.checks import ORDER, Check
 from imagefactory.factory_lab.prune import PruneReport
 from imagefactory.factory_lab.save import SaveOutcome
 from imagefactory.factory_lab.save_run import SaveReport
@@ -30,9 +31,9 @@ from imagefactory.images.catalog import build_catalog
 from imagefactory.images.companions import DataDisk, companion_bytes
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.adoption import Action, Adoption, Finding, LabAdoption
-from imagefactory.planning.moved_labs import MovedLab
-from imagefactory.planning.prune_plan import PruneRules
+from imagefactory.planning.factory.prune_plan import PruneRules
+from imagefactory.planning.labs.adoption import Action, Adoption, Finding, LabAdoption
+from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.state.adopt import AdoptRequest, Planned
 from tests.unit.builders import (
@@ -49,9 +50,9 @@ from tests.unit.builders import (
 )
 from tests.unit.cli.conftest import Verb
 from tests.unit.cli.test_verbs import cleaned
-from tests.unit.planning.prunes import files, keeping, plan
-from tests.unit.planning.test_save_plan import planned
-from tests.unit.planning.vms import vm
+from tests.unit.planning.factory.prunes import files, keeping, plan
+from tests.unit.planning.factory.test_save_plan import planned
+from tests.unit.planning.factory.vms import vm
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -184,6 +185,22 @@ def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
     check_keys("adopt", told.document)
     actions = {one["action"] for each in told.document["labs"] for one in each["images"]}
     check_results("adopt", "labs[].images[].action", actions)
+
+
+def test_every_json_key_of_doctor_is_documented(verb: Verb) -> None:
+    """Every result is a documented one, and in the table."""
+    checks = [Check("stack", f"check {result}", result, "fact", "Remedy") for result in ORDER]
+
+    async def examining(*_: Any) -> list[Check]:
+        return checks
+
+    Path("Pulumi.yaml").write_text("name: imagefactory\nruntime: python\n", "utf-8")
+    told = verb("doctor", "--json", instead={"imagefactory.doctor.examination.examine": examining})
+    assert told.code == 1
+    check_keys("doctor", told.document)
+    check_results("doctor", "checks[].result", {one["result"] for one in told.document["checks"]})
+    shown = verb("doctor", instead={"imagefactory.doctor.examination.examine": examining})
+    assert shown.code == 1 and all(check.name in shown.out for check in checks if check.result != "ok")
 
 
 def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:

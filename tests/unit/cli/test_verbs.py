@@ -21,15 +21,15 @@ from imagefactory.factory_lab.clean import CleanReport
 from imagefactory.factory_lab.prune import DeletionOutcome, PruneReport
 from imagefactory.factory_lab.save import SaveOutcome, Watcher
 from imagefactory.factory_lab.save_run import SaveReport, SaveRequest
-from imagefactory.planning.clean_plan import CleanPlan, Deletion, Kept
-from imagefactory.planning.prune_plan import PrunePlan, PruneRules
-from imagefactory.planning.save_plan import SavePlan
+from imagefactory.planning.factory.clean_plan import CleanPlan, Deletion, Kept
+from imagefactory.planning.factory.prune_plan import PrunePlan, PruneRules
+from imagefactory.planning.factory.save_plan import SavePlan
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from tests.unit.builders import NOON, catalog, image
 from tests.unit.cli.conftest import Verb
-from tests.unit.planning.prunes import files, keeping, plan
-from tests.unit.planning.test_save_plan import planned
-from tests.unit.planning.vms import saved, vm
+from tests.unit.planning.factory.prunes import files, keeping, plan
+from tests.unit.planning.factory.test_save_plan import planned
+from tests.unit.planning.factory.vms import saved, vm
 
 
 def terminate() -> None:

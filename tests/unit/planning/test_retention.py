@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.stack_settings import Policy
-from imagefactory.planning.plan import build_plan
+from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.retention import claims, retained, with_keep
 from tests.unit.builders import catalog, configuration, facts, image, lab
-from tests.unit.planning.prunes import Factory, factories
+from tests.unit.planning.factory.prunes import Factory, factories
 
 EVERYTHING = lab(selectors=("Win2016", "Ubuntu", "Win2016Core"))
 WINDOWS = ImagePath.parse("Win2016/Datacenter.json")

@@ -115,6 +115,7 @@ def test_an_image_path_of_any_text_is_shown(text: str) -> None:
 @given(texts)
 @example("javascript:alert(1)")
 @example("//elsewhere/")
+@example("##")
 def test_a_url_becomes_a_link_only_if_it_is_https(url: str) -> None:
     """Otherwise it is text."""
     for run in (url, f"https://run/{url}"):

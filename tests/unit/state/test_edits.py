@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.moved_labs import MovedLab
+from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.state.edits import (
     Adopted,
     ProviderInputs,

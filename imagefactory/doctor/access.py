@@ -1,0 +1,175 @@
+"""Checks of what the identity may do: sign-in, clock, subscriptions, permissions by scope, blobs read and written.
+
+Each check is independent: what fails or takes too long is its own check's result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from imagefactory.azure.core.errors import CloudError
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.core.signed_in import is_default_chain, method_of, signed_in
+from imagefactory.azure.permissions import read_permissions, read_subscription
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.probes import can_list, write_and_delete
+from imagefactory.doctor.checks import FACTORY, STACK, Check, Outcome, of_diagnostic
+from imagefactory.doctor.roles import (
+    BLOB_CONTRIBUTOR,
+    DELEGATION_KEY,
+    DISTRIBUTOR,
+    READER,
+    SAVER,
+    STORAGE_KEYS,
+    Role,
+)
+from imagefactory.errors import ImageFactoryError
+from imagefactory.plain_text import printable, redacted
+
+REQUEST_SECONDS = 12.0
+"""How long one request may take; the steps that wait for each other then end within a minute."""
+WARN_SECONDS, FAIL_SECONDS = 60.0, 300.0
+"""How far the clocks may differ. Microsoft Entra ID tolerates 5 minutes in the lifetime of a token ("Access tokens"); a
+SAS of this project starts 15 minutes early, and its end counts by Azure's clock."""
+READ, WRITE = "read blobs", "write blobs"
+
+_ROLES = "see docs/operations.md#roles"
+
+
+async def guarded(subject: str, name: str, work: Awaitable[Check], limit: float = REQUEST_SECONDS) -> Check:
+    """Return the check that `work` returns, or that it failed, or was not done within `limit` seconds."""
+    try:
+        return await asyncio.wait_for(work, limit)
+    except asyncio.TimeoutError:
+        return Check(subject, name, "unknown", f"no answer within {limit:g} s", "Run again")
+    except CloudError as refusal:
+        found = of_diagnostic(subject, name, refusal.diagnostic)
+        return found if refusal.status else Check(subject, name, "unknown", found.fact, found.remedy)
+    except ImageFactoryError as problem:
+        return Check(subject, name, "failure", str(problem), "Fix that")
+    except Exception as problem:
+        # A check that is wrong hides no other one.
+        fact = printable(redacted(f"unexpected {type(problem).__name__} ({problem})"))
+        return Check(subject, name, "unknown", fact, "Run again; if the error persists, report it")
+
+
+async def check_sign_in(arm: ResourceManager) -> Check:
+    """Return who is signed in, and how. Raises `CloudError`."""
+    who, method = await signed_in(arm.credential, arm.cloud.scope), method_of(arm.credential)
+    if is_default_chain(arm.credential):
+        fact = f"{who.text() or 'unknown identity'}, by {method}, in which azure-native may choose another way"
+        remedy = "Set the ARM_* variables of one way (docs/reference.md#sign-in-variables)"
+        return Check(STACK, "sign-in", "warning", fact, remedy)
+    return Check(STACK, "sign-in", "ok", f"{who.text() or 'unknown identity'}, by {method}, as azure-native")
+
+
+def clock_check(ahead: float | None) -> Check:
+    """Return whether the clocks of Azure and of this machine agree."""
+    name, remedy = "clock", "Set the clock of this machine (for example, turn on NTP)"
+    if ahead is None:
+        return Check(STACK, name, "unknown", "no response of Azure told its time")
+    differ = f"this machine's clock is {abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} Azure's"
+    if abs(ahead) > FAIL_SECONDS:
+        return Check(STACK, name, "failure", f"{differ}, so tokens and SAS are rejected", remedy)
+    if abs(ahead) > WARN_SECONDS:
+        return Check(STACK, name, "warning", differ, remedy)
+    return Check(STACK, name, "ok", differ)
+
+
+async def check_subscription(arm: ResourceManager, subscription_id: str) -> Check:
+    """Return whether the subscription is found and enabled. Raises `CloudError`."""
+    name, found = f"subscription {subscription_id}", await read_subscription(arm, subscription_id)
+    if found is None:
+        fact, remedy = "does not exist, or this identity cannot see it", f"Check its id; {READER.name} ({_ROLES})"
+        return Check(STACK, name, "failure", fact, remedy)
+    if found.state not in (None, "Enabled"):
+        result: Outcome = "failure" if found.state in {"Disabled", "Deleted"} else "warning"
+        return Check(STACK, name, result, f"its state is {found.state}", "Enable the subscription, or pay what is due")
+    return Check(STACK, name, "ok", f"{found.display_name or 'found'}, tenant {found.tenant_id or 'unknown'}")
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The checks at one scope (a subscription, lab or account) for a subject."""
+
+    arm: ResourceManager
+    accounts: StorageAccounts
+    uses_keys: bool
+    serves_copies: bool
+    """Whether the service makes the copies (`copy.method: service`)."""
+
+    async def permission(self, subject: str, name: str, scope: str, role: Role, lacking: Outcome = "failure") -> Check:
+        """Return whether the identity may do all of a role at a scope; `lacking` is the result if it may not.
+
+        Raises `CloudError`.
+        """
+        what = scope.rpartition("/")[2]
+        try:
+            found = await read_permissions(self.arm, scope, f"permissions on {what}")
+        except CloudError as refusal:
+            told = of_diagnostic(subject, name, refusal.diagnostic)
+            remedy = f"Grant {READER.name}, which may ask ({_ROLES})" if refusal.status == 403 else told.remedy
+            return Check(subject, name, "unknown", told.fact, remedy)
+        if missing := role.missing(found):
+            grant = f"Grant the role {role.name} on {what} ({_ROLES})"
+            return Check(subject, name, lacking, f"not permitted on {what}: {', '.join(missing)}", grant)
+        if role.is_conditional(found):
+            fact = f"all of {role.name} is permitted on {what}, part of it under a condition that is not evaluated"
+            return Check(subject, name, "warning", fact, "Check the condition of the role assignment")
+        return Check(subject, name, "ok", f"all of {role.name} is permitted on {what}")
+
+    async def read(self, subject: str, account_id: str, container: str) -> Check:
+        """Return whether blobs can be read, by a listing. Raises `CloudError`."""
+        exists = await can_list(self.accounts, account_id, container)
+        return Check(
+            subject, READ, "ok", f"container {container} {'can be listed' if exists else 'does not exist yet'}"
+        )
+
+    async def may_write(self, subject: str, account_id: str) -> Check:
+        """Return whether blobs can be written, by the roles. Raises `CloudError`."""
+        untried = "not tried (--write-probe tries it)"
+        if self.uses_keys:
+            return Check(subject, WRITE, "ok", f"an account key permits it; {untried}")
+        found = await self.permission(subject, WRITE, account_id, BLOB_CONTRIBUTOR)
+        return replace(found, fact=f"{found.fact}; {untried}") if found.result == "ok" else found
+
+    async def write(self, account_id: str, container: str) -> Check:
+        """Write a blob and delete it. Raises `CloudError`."""
+        await write_and_delete(self.accounts, account_id, container)
+        return Check("", WRITE, "ok", "a page blob of 512 bytes was written and deleted")
+
+    def at_subscription(self, subscription_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
+        """Return the checks of a subscription, by name."""
+        scope, name = f"/subscriptions/{subscription_id}", f"permissions on subscription {subscription_id}"
+        return {
+            f"subscription {subscription_id}": lambda: check_subscription(self.arm, subscription_id),
+            name: lambda: self.permission(STACK, name, scope, READER),
+        }
+
+    def at_lab(self, subject: str, lab_id: str, subscription_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
+        """Return the checks of the permissions on a lab, by name; on the factory they concern a save only."""
+        if subject != FACTORY:
+            name = "permissions on the lab"
+            return {name: lambda: self.permission(subject, name, lab_id, DISTRIBUTOR)}
+        name, scope = "permissions to save", f"/subscriptions/{subscription_id}"
+        return {name: lambda: self.permission(subject, name, scope, SAVER, "warning")}
+
+    def at_account(self, subject: str, account_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
+        """Return the checks of the permissions on a storage account but for blobs, by name."""
+        if self.uses_keys:
+            name = "permission to read keys"
+            return {name: lambda: self.permission(subject, name, account_id, STORAGE_KEYS)}
+        if self.serves_copies and subject == FACTORY:
+            name = "permission to sign a SAS"
+            return {name: lambda: self.permission(subject, name, account_id, DELEGATION_KEY)}
+        return {}
+
+
+def of_writing(subject: str, check: Check) -> Check:
+    """Return the check of a write for a subject: a factory that cannot be written to serves its labs all the same."""
+    if subject != FACTORY or check.result != "failure":
+        return replace(check, subject=subject)
+    fact = f"{check.fact}; the first copy of an image cannot leave its ranges manifest there, nor can images be saved"
+    return Check(FACTORY, check.name, "warning", fact, check.remedy)

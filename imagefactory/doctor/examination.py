@@ -1,0 +1,308 @@
+"""All checks of a stack, side by side, within a minute. Writes nothing, but for the probes that are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from imagefactory.azure.connect import connect
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.lab_storage import learn_endpoints
+from imagefactory.azure.observe import find_labs
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
+from imagefactory.configuration.labs_file import LabKey, TargetLab
+from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.diagnostics import Diagnostic, Location
+from imagefactory.doctor.access import (
+    READ,
+    REQUEST_SECONDS,
+    WRITE,
+    Probes,
+    check_sign_in,
+    clock_check,
+    guarded,
+    of_writing,
+)
+from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered
+from imagefactory.doctor.stack import check_state
+from imagefactory.doctor.storage import account_checks, lab_check
+from imagefactory.doctor.tools import check_tools
+from imagefactory.errors import ConfigurationError, ImageFactoryError
+from imagefactory.images.catalog import Catalog
+from imagefactory.observed.blobs import STAGING_CONTAINER
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.state.edits import StackName
+from imagefactory.state.stack_state import StackState, StateError, state_of
+
+_LABS_SECONDS = 24.0
+"""How long reading all labs may take: lists, images and accounts, one after the other, each with its own limit."""
+_CATALOG_SECONDS = 15.0
+_TOOLS_SECONDS = 30.0
+_NAMED = 3
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to examine."""
+
+    stack: StackName
+    settings: Settings
+    writes: bool = False
+    """Whether a blob is written to each account and deleted again."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was read of Azure, for the plan."""
+
+    factory: LabFacts
+    labs: Mapping[LabKey, LabFacts | Diagnostic]
+    catalog: Catalog
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A lab or the factory, which has the label `FACTORY`, and the container that matters in its account."""
+
+    lab: TargetLab
+    facts: LabFacts | Diagnostic
+    container: str
+
+    @property
+    def account_id(self) -> str | None:
+        """None: it has no account, or could not be read."""
+        return self.facts.storage_account_id if isinstance(self.facts, LabFacts) else None
+
+
+async def examine(request: Request) -> list[Check]:
+    """Return all checks in their order. Raises nothing."""
+    configuration, found = _configuration(request.settings)
+    tools = asyncio.ensure_future(_all(check_tools(), "tools"))
+    state = asyncio.ensure_future(_state(request.stack))
+    try:
+        checks, seen = await _cloud(request, configuration)
+        stated, exported = await state
+        found += [*await tools, *stated, *_foreign_options(request.stack), *checks]
+        if configuration and seen:
+            found += _planned(request, configuration, seen, exported, found)
+        elif configuration:
+            fact = "not known, because labs, factory or catalog cannot be read"
+            found.append(Check(STACK, "images not in the state", "unknown", fact))
+    finally:
+        for task in (tools, state):
+            task.cancel()
+    return ordered(found)
+
+
+async def _all(work: Awaitable[list[Check]], name: str) -> list[Check]:
+    try:
+        return await asyncio.wait_for(work, _TOOLS_SECONDS)
+    except asyncio.TimeoutError:
+        return [Check(STACK, name, "unknown", f"no answer within {_TOOLS_SECONDS:g} s", "Run again")]
+
+
+async def _state(stack: StackName) -> tuple[list[Check], StackState | None]:
+    try:
+        checks, exported = await asyncio.wait_for(check_state(stack), _TOOLS_SECONDS)
+        missing = any("has no stack" in check.fact for check in checks)
+        return checks, StackState() if missing else None if exported is None else state_of(exported)
+    except asyncio.TimeoutError:
+        fact = f"pulumi did not read the state within {_TOOLS_SECONDS:g} s"
+        return [Check(STACK, "state backend", "unknown", fact, "Run again")], None
+    except StateError as problem:
+        return [Check(STACK, "state backend", "failure", str(problem))], None
+
+
+def _configuration(settings: Settings) -> tuple[Configuration | None, list[Check]]:
+    name = settings.labs
+    try:
+        found = load_configuration(settings.configuration, name)
+    except ConfigurationError as problem:
+        return None, [of_diagnostic(STACK, name, each) for each in problem.diagnostics]
+    checks = [of_diagnostic(STACK, name, each) for each in found.warnings]
+    fact = f"valid; labs: {len(found.labs)}, golden images: {len(found.golden_images)}"
+    return found, [*checks, Check(STACK, name, "ok", fact)]
+
+
+def _foreign_options(stack: StackName) -> Iterator[Check]:
+    """Yield options of azure-native in the stack file, which the program and the plugin do not read."""
+    try:
+        document = yaml.safe_load(Path(f"Pulumi.{stack.name}.yaml").read_text(encoding="utf-8"))
+        names = [name for name in document.get("config") or () if str(name).startswith("azure-native:")]
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
+        return
+    if names:
+        fact = f"Pulumi.{stack.name}.yaml has {', '.join(map(str, names))}, which only azure-native reads"
+        yield Check(STACK, "sign-in options", "warning", fact, "Set ARM_* variables instead, which all of them read")
+
+
+async def _cloud(request: Request, configuration: Configuration | None) -> tuple[list[Check], Seen | None]:
+    try:
+        async with connect(request.settings, REQUEST_SECONDS) as (arm, accounts):
+            sign_in = await guarded(STACK, "sign-in", check_sign_in(arm))
+            if sign_in.result in {"failure", "unknown"}:
+                return [sign_in, _unread("nobody is signed in")], None
+            checks, seen = await _signed_in(request, configuration, arm, accounts)
+            return [sign_in, clock_check(arm.clock.ahead), *checks], seen
+    except ImageFactoryError as problem:
+        return [Check(STACK, "sign-in", "failure", str(problem)), _unread("nobody is signed in")], None
+
+
+def _unread(why: str) -> Check:
+    return Check(STACK, "labs and storage", "unknown", f"not checked, because {why}", "Fix that, then run again")
+
+
+async def _signed_in(
+    request: Request, configuration: Configuration | None, arm: ResourceManager, accounts: StorageAccounts
+) -> tuple[list[Check], Seen | None]:
+    settings = request.settings
+    probes = Probes(arm, accounts, settings.storage_auth == "key", settings.copying.method == "service")
+    targets = configuration.labs if configuration else ()
+    subscriptions = sorted({settings.factory.key.subscription_id, *(lab.key.subscription_id for lab in targets)})
+    (factory, labs), early = await asyncio.gather(
+        _labs(arm, settings, configuration),
+        asyncio.gather(
+            *(
+                guarded(STACK, name, ask())
+                for subscription in subscriptions
+                for name, ask in probes.at_subscription(subscription).items()
+            )
+        ),
+    )
+    if factory is None:
+        return [*early, _unread(f"the labs could not be read within {_LABS_SECONDS:g} s")], None
+    learn_endpoints(accounts, (factory, *labs.values()))
+    stack_file = Location(f"Pulumi.{request.stack.name}.yaml")
+    own = TargetLab(settings.factory.subscription_id, settings.factory.lab_name, None, (), stack_file, FACTORY)
+    subjects = [
+        _Subject(own, factory, CONTAINER),
+        *(_Subject(lab, labs[lab.key], STAGING_CONTAINER) for lab in targets),
+    ]
+    by_account: dict[str, list[_Subject]] = {}
+    for each in subjects:
+        if each.account_id:
+            by_account.setdefault(each.account_id.lower(), []).append(each)
+    writes = [asyncio.ensure_future(_written(probes, each)) for each in by_account.values() if request.writes]
+    try:
+        catalog, found, written = await asyncio.gather(
+            _catalog(accounts, factory),
+            asyncio.gather(*(_subject(probes, each, factory, by_account, request) for each in subjects)),
+            asyncio.gather(*writes),
+        )
+    finally:
+        if writes:  # a canceled `gather` does not wait for them
+            await asyncio.wait(writes)
+    checks = [*early, *(check for each in (*found, *written) for check in each)]
+    if isinstance(catalog, Check):
+        return [*checks, catalog], None
+    return checks, Seen(factory, labs, catalog) if isinstance(factory, LabFacts) and catalog else None
+
+
+async def _labs(
+    arm: ResourceManager, settings: Settings, configuration: Configuration | None
+) -> tuple[LabFacts | Diagnostic | None, Mapping[LabKey, LabFacts | Diagnostic]]:
+    try:
+        return await asyncio.wait_for(find_labs(arm, settings, configuration), _LABS_SECONDS)
+    except asyncio.TimeoutError:
+        return None, {}
+
+
+async def _catalog(accounts: StorageAccounts, factory: LabFacts | Diagnostic) -> Catalog | Check | None:
+    """Return the catalog, or why it cannot be read; None if that follows from another check."""
+    if isinstance(factory, Diagnostic) or not factory.storage_account_id:
+        return None
+    found: list[Catalog] = []
+
+    async def read() -> Check:
+        found.append(await read_catalog(accounts, factory))
+        return Check(FACTORY, "catalog", "ok", f"{len(found[0].images)} images")
+
+    check = await guarded(FACTORY, "catalog", read(), _CATALOG_SECONDS)
+    return found[0] if found else check
+
+
+async def _subject(
+    probes: Probes,
+    about: _Subject,
+    factory: LabFacts | Diagnostic,
+    by_account: Mapping[str, Sequence[_Subject]],
+    request: Request,
+) -> list[Check]:
+    """Return the checks of one lab, or of the factory, but for what is written."""
+    subject, facts, account_id = about.lab.label, about.facts, about.account_id
+    found = lab_check(subject, facts, factory)
+    if isinstance(facts, Diagnostic):
+        return [found]
+    asked = dict(probes.at_lab(subject, facts.id, facts.subscription_id))
+    if account_id:
+        asked |= {READ: lambda: probes.read(subject, account_id, about.container)}
+        asked |= {} if request.writes else {WRITE: lambda: probes.may_write(subject, account_id)}
+        asked |= probes.at_account(subject, account_id)
+    checks = await asyncio.gather(*(guarded(subject, name, ask()) for name, ask in asked.items()))
+    checks = [of_writing(subject, each) if each.name == WRITE else each for each in checks]
+    readable = next((each for each in checks if each.name == READ), found)
+    sharing = [each.lab.label for each in by_account.get((account_id or "").lower(), ()) if each is not about]
+    return [found, *account_checks(subject, about.lab, facts, sharing, readable, uses_keys=probes.uses_keys), *checks]
+
+
+async def _written(probes: Probes, sharing: Sequence[_Subject]) -> list[Check]:
+    """Write to an account; return the check for each subject that has it."""
+    first = sharing[0]
+    check = await guarded("", WRITE, probes.write(first.account_id or "", first.container))
+    return [of_writing(each.lab.label, check) for each in sharing]
+
+
+def _planned(
+    request: Request,
+    configuration: Configuration,
+    seen: Seen,
+    state: StackState | None,
+    before: Sequence[Check],
+) -> Iterator[Check]:
+    """Yield what a plan says of the images that exist, and its failures that no check before it has."""
+    name = "images not in the state"
+    if state is None:
+        yield Check(STACK, name, "unknown", "not known, because the state cannot be read", "Fix that, then run again")
+        return
+    plan = build_plan(
+        configuration,
+        seen.catalog.in_case_of(configuration.image_paths),
+        seen.factory,
+        seen.labs,
+        request.settings,
+        state.images,
+        state.recorded,
+        str(request.stack),
+    )
+    labels = {lab.key: lab.label for lab in configuration.labs}
+    command = f"imagefactory adopt --stack {request.stack.name}"
+    found = [of_diagnostic(labels[one.lab.key], "place", one.diagnostic(command)) for one in plan.moved]
+    found += _standing(plan, labels, command, name)
+    yield from found
+    told = "\n".join(check.fact for check in (*before, *found))
+    for failure in plan.failures:
+        if failure.fact not in told and failure.subject != f"state of stack {request.stack.name}":
+            yield of_diagnostic(STACK, "plan", failure)
+
+
+def _standing(plan: Plan, labels: Mapping[LabKey, str], command: str, name: str) -> Iterator[Check]:
+    for lab in plan.labs:
+        names = [one.image.name for one in lab.unadopted]
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            fact = (
+                f"{', '.join(names[:_NAMED])}{more} exist and are not in the state, so a run neither changes them nor"
+            )
+            yield Check(labels[lab.lab.key], name, "failure", f"{fact} ends well", f"Run {command}")
+        else:
+            yield Check(labels[lab.lab.key], name, "ok", "none")

@@ -1,0 +1,196 @@
+"""Which custom images that stand in the labs the state takes over, and what becomes of the others.
+
+Reads two plans: that of the present state, and that of the state with all images of the factory in it. Takes over what
+the plan contains and what the stack itself created. Does not edit the state: `imagefactory.state.edits` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Literal
+
+from imagefactory.configuration.image_paths import fold
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import Diagnostic
+from imagefactory.images.catalog import Catalog
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.labs.moved_labs import MovedLab
+from imagefactory.planning.labs.ownership import named
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.labs.planned_images import LabPlan
+from imagefactory.planning.retention import retained
+
+Action = Literal["take over", "move", "not wanted", "foreign", "gone"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A custom image and what adoption does with it; only those with `take over` and `move` are changed in the state.
+
+    `gone`: the state has it, the lab does not.
+    """
+
+    action: Action
+    name: str
+    image: StandingImage | None
+    """None: it does not exist."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class LabAdoption:
+    """The findings of one lab that could be read; without those images that the state has already."""
+
+    label: str
+    facts: LabFacts
+    findings: tuple[Finding, ...]
+    moved: MovedLab | None = None
+
+    def taken(self) -> Iterator[tuple[str, StandingImage]]:
+        """Yield the images to add to the state, each with its name there."""
+        for finding in self.findings:
+            if finding.action == "take over" and finding.image:
+                yield finding.name, finding.image
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What `imagefactory adopt` shows and does."""
+
+    labs: tuple[LabAdoption, ...]
+    failures: tuple[Diagnostic, ...] = ()
+    """Those of the plan, such as labs that could not be read: the next run reports them, too."""
+
+    @property
+    def moved(self) -> tuple[MovedLab, ...]:
+        """The labs whose ids change in the state."""
+        return tuple(lab.moved for lab in self.labs if lab.moved)
+
+    def count(self, action: Action) -> int:
+        """Return the number of findings."""
+        return sum(finding.action == action for lab in self.labs for finding in lab.findings)
+
+
+@dataclass(frozen=True)
+class AdoptionRules:
+    """Whose images a stack takes over. Stacks are named `project/stack`."""
+
+    stack: str
+    other: str | None = None
+    """A stack whose images are taken over, too."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Images in the states of further stacks: their ids in lower case -> name of the stack."""
+    retire: bool = False
+    """Whether images of the factory that the plan lacks are taken over, so that the next run deletes them."""
+
+    def own(self, image: StandingImage) -> bool:
+        """Return whether the tag says that this stack, or the other one, created it."""
+        return image.stack in {self.stack, self.other} - {None}
+
+    def foreign(self, image: StandingImage) -> str:
+        """Return why the image is not this stack's; empty: it may be."""
+        if image.image_path is None:
+            return "it has no ImagePath tag, so the factory did not create it"
+        if holder := self.held.get(image.id.lower()):
+            return f"the state of stack {holder} has it; `imagefactory adopt --from {holder}` takes it over"
+        if image.stack is not None and not self.own(image):
+            command = f"imagefactory adopt --from {named(image, self.stack)}"
+            return f"it belongs to stack {image.stack}; `{command}` takes it over"
+        return ""
+
+
+def candidates(labs: Iterable[LabPlan], rules: AdoptionRules) -> Set[str]:
+    """Return the names (`<label>/<image>`) of all images in the labs that could be taken over."""
+    return {f"{lab.label}/{image.name}" for lab in labs for image in lab.facts.images if not rules.foreign(image)}
+
+
+def adoption(
+    plan: Plan,
+    owned: Collection[str],
+    unfinished: Set[str],
+    leaving: Set[str],
+    moved: Iterable[MovedLab],
+    catalog: Catalog,
+    policy: Policy,
+    rules: AdoptionRules,
+) -> Adoption:
+    """Return what becomes of each image. `plan` is that of a state with `owned` and all `candidates`.
+
+    `unfinished` are those of `owned` whose creation the engine did not see finish: it would put them again, so they are
+    taken over once Azure has them. `leaving` are the ids, in lower case, of images that the state is about to delete:
+    they are not taken over.
+    """
+    offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, policy)}
+    begun = {name.lower(): name.rpartition("/")[2] for name in unfinished}
+    known = {name.lower() for name in owned} - begun.keys()
+    by_label = {lab.label: lab for lab in moved}
+    labs = (
+        _lab_adoption(lab, known, begun, owned, leaving, by_label.get(lab.label), offers, catalog, rules)
+        for lab in plan.labs
+    )
+    return Adoption(tuple(labs), tuple(plan.failures))
+
+
+def _lab_adoption(
+    lab: LabPlan,
+    known: Set[str],
+    begun: Mapping[str, str],
+    owned: Collection[str],
+    leaving: Set[str],
+    moved: MovedLab | None,
+    offers: Mapping[str, str],
+    catalog: Catalog,
+    rules: AdoptionRules,
+) -> LabAdoption:
+    wanted = {image.image_id.lower() for image in lab.images}
+    kept = {fold(one.name): one.reason for one in lab.retained}
+    carried = {fold(name) for name in moved.names} if moved else set()
+    findings = []
+    for image in sorted(lab.facts.images, key=lambda image: (fold(image.name), image.id)):
+        if fold(image.name) in carried:
+            findings.append(Finding("move", image.name, image, "its id changed with its lab's"))
+        elif (key := f"{lab.label}/{image.name}".lower()) in known:
+            continue
+        elif key in begun:
+            if image.usable:
+                findings.append(Finding("take over", begun[key], image, "an earlier run did not see Azure finish it"))
+        elif reason := rules.foreign(image):
+            findings.append(Finding("foreign", image.name, image, reason))
+        elif image.state == "Deleting" or image.id.lower() in leaving:
+            why = "Azure is deleting it" if image.state == "Deleting" else "the next pulumi up deletes it"
+            findings.append(Finding("not wanted", image.name, image, why))
+        elif image.id.lower() in wanted:
+            findings.append(Finding("take over", image.name, image, _state(image)))
+        else:
+            rule = _rule(lab, image, offers, catalog)
+            when = kept.get(fold(image.name))
+            fate = f"{rule}; " + (f"pulumi up keeps it for now: {when}" if when else "the next pulumi up deletes it")
+            if rules.retire or rules.own(image):
+                findings.append(Finding("take over", image.name, image, fate))
+            else:
+                findings.append(Finding("not wanted", image.name, image, f"{rule}; it stays as it is"))
+    standing = {fold(image.name) for image in lab.facts.images}
+    names = sorted(name.rpartition("/")[2] for name in owned if name.lower().startswith(f"{lab.label}/".lower()))
+    gone = [name for name in (*names, *(moved.names if moved else ())) if fold(name) not in standing]
+    again = "the state has it, the lab does not; `pulumi up --refresh` creates it again if the plan contains it"
+    findings += [Finding("gone", name, None, again) for name in dict.fromkeys(gone)]
+    return LabAdoption(lab.label, lab.facts, tuple(findings), moved)
+
+
+def _state(image: StandingImage) -> str:
+    if image.state == "Succeeded":
+        return "the plan contains it"
+    return f"in state {image.state}{'' if image.in_progress else ': pulumi up creates it again'}"
+
+
+def _rule(lab: LabPlan, image: StandingImage, offers: Mapping[str, str], catalog: Catalog) -> str:
+    """Return why the plan does not contain the image."""
+    if image.path is None:
+        return "its tag ImagePath is invalid"
+    if not lab.lab.takes(image.path):
+        return f"labs.json does not give the lab {image.path}"
+    made_from = next((one for one in catalog.images if image.holds(one.vhd_name, one.name)), None)
+    if made_from is None:
+        return "its VHD is not in the factory"
+    return offers.get(made_from.vhd_name) or "another image in the lab is from the same VHD"

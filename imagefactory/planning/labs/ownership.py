@@ -1,0 +1,93 @@
+"""Whose the existing images are: of this stack, of another stack, or of none.
+
+The state decides, and the tag Stack of images that it does not contain. Does not decide what follows: `places` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.diagnostics import Diagnostic, error, warning
+from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.labs.planned_images import LabPlan, Recorded, Unadopted
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """A stack and its state. Names are compared case-insensitively: Azure and the state may have different cases."""
+
+    stack: str = ""
+    """`project/stack`; empty: unknown, and no image counts as another stack's."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """`<label>/<image>` in lower case -> name of the image in the state."""
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)
+    """What the state tells of each of them, by the same keys."""
+
+    @staticmethod
+    def of(owned: Set[str], recorded: Mapping[str, Recorded] | None = None, stack: str = "") -> Ownership:
+        """Return the ownership from the names (`<label>/<image>`) of the images in the state."""
+        return Ownership(
+            stack,
+            {name.lower(): name.rpartition("/")[2] for name in owned},
+            {name.lower(): each for name, each in (recorded or {}).items()},
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of the stack, without its project."""
+        return self.stack.rpartition("/")[2]
+
+    def name_of(self, lab: TargetLab, image: str) -> str | None:
+        """Return the name that the state has for an image of a lab; None: the state does not contain it."""
+        return self.names.get(f"{lab.label}/{image}".lower())
+
+    def record_of(self, lab: TargetLab, image: str) -> Recorded:
+        """Return what the state tells of an image of a lab; that of a first attempt if it does not contain it."""
+        return self.recorded.get(f"{lab.label}/{image}".lower(), Recorded(attempt=1))
+
+    def is_foreign(self, lab: TargetLab, image: StandingImage) -> bool:
+        """Return whether an existing image is another stack's: what the state contains is own, whatever its tag."""
+        named = bool(self.stack) and image.stack not in {None, self.stack}
+        return named and self.name_of(lab, image.name) is None
+
+
+def named(image: StandingImage, stack: str) -> str:
+    """Return the name of the stack of an image as `--from` takes it in the project of `stack`."""
+    project, _, name = (image.stack or "").rpartition("/")
+    return name if project == stack.rpartition("/")[0] else f"organization/{image.stack}"
+
+
+def belongs_to_another(lab: TargetLab, image: StandingImage, ownership: Ownership) -> Diagnostic:
+    """Return the warning about an image of another stack that is in the place of one that this stack wants."""
+    command = f"imagefactory adopt --stack {ownership.name} --from {named(image, ownership.stack)}"
+    return warning(
+        f"custom image {image.name} of lab {lab.label}",
+        f"belongs to stack {image.stack} (its tag Stack), and the state of stack {ownership.name} does not contain it",
+        "it is neither changed nor deleted by this stack, which creates none in its place",
+        f"Run {command} if this stack is to manage it",
+    )
+
+
+def not_in_the_state(plans: Iterable[LabPlan], ownership: Ownership) -> Diagnostic | None:
+    """Return the one failure about all images of all labs that exist and that the state does not contain, if any."""
+    found = [(plan.label, one) for plan in plans for one in plan.unadopted]
+    if not found:
+        return None
+    labs = len({label for label, _ in found})
+    return error(
+        f"state of stack {ownership.name}",
+        f"does not contain {_count(len(found), 'existing image')} in {_count(labs, 'lab')} ({_some(found)})",
+        "what the state does not contain is neither changed nor managed, and everything else is updated",
+        f"Run imagefactory adopt --stack {ownership.name}, then pulumi up again",
+    )
+
+
+def _some(found: Sequence[tuple[str, Unadopted]]) -> str:
+    named = [f"{one.image.name} of lab {label}" for label, one in found[:2]]
+    return " and ".join(named) if len(found) < 3 else f"such as {named[0]} and {named[1]}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

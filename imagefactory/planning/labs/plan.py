@@ -1,0 +1,296 @@
+"""The plan: which images each lab must contain, and why others are skipped.
+
+Derives it from catalog, labs and policy. Has no side effects: programs and reports read the same value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+
+from imagefactory.configuration.image_paths import fold
+from imagefactory.configuration.labs_file import LabKey, TargetLab
+from imagefactory.configuration.loading import Configuration
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import Diagnostic, Severity, error, warning
+from imagefactory.images import tags as image_tags
+from imagefactory.images.catalog import Catalog, name_warning
+from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.plain_text import printable
+from imagefactory.planning.labs.account_rules import account_findings
+from imagefactory.planning.labs.crossings import Crossing, crossings, with_relays
+from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deletions
+from imagefactory.planning.labs.lab_labels import in_state, with_labels
+from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
+from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
+from imagefactory.planning.labs.places import NoPlace, Place, place_of
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
+from imagefactory.planning.labs.retirement import Successors
+from imagefactory.planning.retention import retained
+
+
+@dataclass(frozen=True)
+class Omission:
+    """A factory image that a lab (its label; None: no lab) does not get, and why."""
+
+    lab: str | None
+    image: str | None
+    image_path: str
+    reason: str
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the omission for the stack's outputs; the lab is null if no lab gets the image."""
+        return {"lab": self.lab, "image": self.image, "imagePath": self.image_path, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do for each lab. If there are `failures`, the run carries out the rest and then fails."""
+
+    labs: tuple[LabPlan, ...]
+    unread: tuple[TargetLab, ...] = ()
+    """Labs that could not be read or cannot get images: they are kept as in the state."""
+    omissions: tuple[Omission, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+    failures: tuple[Diagnostic, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
+    moved: tuple[MovedLab, ...] = ()
+    """Labs that moved since the state was written; they are among the `unread` ones."""
+
+    def retained(self) -> list[dict[str, str]]:
+        """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
+        return [
+            {"lab": lab.label, "image": one.name, "imagePath": printable(one.image_path), "reason": one.reason}
+            for lab in self.labs
+            for one in lab.retained
+        ]
+
+    def notes(self) -> Iterator[str]:
+        """Yield one line for each cross-region copy, each Linux disk found with a GPT, and the images kept for now."""
+        yield from (crossing.text() for crossing in self.crossings)
+        planned = {one.image.vhd_name: one.image for lab in self.labs for one in lab.images}
+        for _, image in sorted(planned.items()):
+            if image.partition_table == "GPT" and image.generation != "V2":
+                fact = f"its {image.os_type} disk has a GPT, so its VMs start only if it has a boot loader for BIOS too"
+                yield printable(f"factory image {image.name}: {fact}")
+        for lab in self.labs:
+            reasons: dict[str, list[str]] = {}
+            for one in lab.retained:
+                reasons.setdefault(one.reason, []).append(one.name)
+            for reason, names in reasons.items():
+                yield printable(f"{lab.label}: keeps {', '.join(names)}: {reason}")
+
+
+@dataclass
+class _Findings:
+    """What the rules collect in addition to the images."""
+
+    omissions: list[Omission] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
+    failures: list[Diagnostic] = field(default_factory=list)
+
+    def omit(self, image: FactoryImage, reason: str, lab: str | None = None) -> None:
+        self.omissions.append(Omission(lab, image.name, str(image.image_path), reason))
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        (self.failures if diagnostic.severity is Severity.ERROR else self.warnings).append(diagnostic)
+
+
+def build_plan(
+    configuration: Configuration,
+    catalog: Catalog,
+    factory: LabFacts,
+    labs: Mapping[LabKey, LabFacts | Diagnostic],
+    policy: Policy,
+    owned: Set[str] = frozenset(),
+    recorded: Mapping[str, Recorded] | None = None,
+    stack: str = "",
+) -> Plan:
+    """Decide what each lab must contain. The result does not depend on the order of the inputs.
+
+    `labs` has a value for each lab of the configuration: its facts, or why it could not be read. `owned` names the
+    images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
+    `recorded` has what the state tells of each of them. `stack` is `project/stack`, the tag of the images that are
+    created; empty: they get no such tag, and no existing image counts as another stack's.
+    """
+    found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
+    found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
+    for left_out in catalog.left_out:
+        if left_out.image:
+            found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
+    offered = list(_offered(catalog, policy, found))
+    _check_pins(policy, offered, catalog, found)
+    ownership = Ownership.of(owned, recorded, stack)
+    targets = sorted(with_labels(configuration.labs, labs, ownership.recorded), key=lambda lab: lab.label)
+    known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
+    moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
+    plans: list[LabPlan] = []
+    unread: list[TargetLab] = []
+    for lab in targets:
+        wanted = [image for image in offered if lab.takes(image.image_path)]
+        left = [one for one in moved if one.lab is lab]
+        facts = left[0].diagnostic(f"imagefactory adopt --stack {ownership.name}") if left else labs[lab.key]
+        if isinstance(facts, LabFacts):
+            findings = list(account_findings(lab, facts))
+            found.warnings += (each for each in findings if each.severity is not Severity.ERROR)
+            facts = next((each for each in findings if each.severity is Severity.ERROR), facts)
+        if isinstance(facts, Diagnostic):
+            kept = facts.consequence or "nothing is distributed to it, and its images are kept"
+            place = facts.location or lab.location
+            found.failures.append(replace(facts, severity=Severity.ERROR, consequence=kept, location=place))
+            for image in wanted:
+                found.omit(image, "the lab could not be read or cannot get images", lab.label)
+            unread += (*in_state(lab, labs[lab.key], ownership.recorded), *(one.kept for one in left))
+            continue
+        plans.append(_lab_plan(lab, facts, wanted, ownership, factory, policy, found))
+    for image in offered:
+        if any(lab.takes(image.image_path) for lab in targets):
+            found.warnings += _reservations(image)
+        else:
+            found.omit(image, "no lab uses its image path")
+    held = held_images(((plan.lab, plan.facts) for plan in plans), ownership)
+    threatened: set[str] = set()
+    for diagnostic, at_risk in unsafe_deletions(catalog, held):
+        found.add(diagnostic)
+        threatened |= {one.image.id for one in at_risk}
+    if catalog.images or not policy.allow_empty_factory:
+        successors = Successors(catalog, policy, offered, configuration.image_paths)
+        plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
+    if not catalog.images:
+        found.add(_empty(policy, plans, is_held=bool(held)))
+    if outside := not_in_the_state(plans, ownership):
+        found.add(outside)
+    lab_plans = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
+    return Plan(
+        lab_plans,
+        tuple(unread),
+        tuple(found.omissions),
+        tuple(found.warnings),
+        tuple(found.failures),
+        crossings(lab_plans, factory),
+        moved,
+    )
+
+
+def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[FactoryImage]:
+    """Yield the images that labs can get; report the others."""
+    for offer in retained(catalog, policy):
+        image = offer.image
+        if offer.duplicate:
+            subject = f"factory image {image.name} ({image.vhd_name})"
+            fact = f"a newer image, {offer.duplicate.vhd_name}, has the same name"
+            remedy = "Delete one of them from the factory, or rename it"
+            found.warnings.append(warning(subject, fact, "the older image is not distributed", remedy))
+        if offer.reason:
+            found.omit(image, offer.reason)
+        else:
+            yield image
+
+
+def _check_pins(policy: Policy, offered: list[FactoryImage], catalog: Catalog, found: _Findings) -> None:
+    held = {image.image_path for image in offered}
+    invalid = {fold(left_out.image.name) for left_out in catalog.left_out if left_out.image}
+    for path, name in sorted(policy.pins.items()):
+        if path not in held:
+            fact = f"{path} is pinned to {name}, which is not in the factory"
+            if fold(name) in invalid:
+                fact = f"{path} is pinned to {name}, whose VHD is invalid"
+            consequence = "labs keep their images of that path and get no other one"
+            remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
+            found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
+
+
+def _reservations(image: FactoryImage) -> Iterator[Diagnostic]:
+    """Yield warnings about what DevTest Labs rejects, or ignores: its API supports no generations and data disks."""
+    subject = f"factory image {image.name}"
+    if image.name_problem:
+        yield name_warning(image)
+    if image.generation == "V2":
+        table = f" and has a partition table of type {image.partition_table}" if image.partition_table else ""
+        fact = f"its disk is Hyper-V generation 2{table}, which DevTest Labs cannot set for a VHD"
+        consequence = "its image is created as generation 1, and its VMs may not start"
+        yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
+    if image.data_disks:
+        fact = f"was saved with {len(image.data_disks)} data disks, but DevTest Labs creates images from one VHD"
+        consequence = "labs get only its OS disk"
+        yield warning(subject, fact, consequence, "Put what VMs need on the OS disk, or attach the disks manually")
+
+
+def _lab_plan(
+    lab: TargetLab,
+    facts: LabFacts,
+    wanted: Iterable[FactoryImage],
+    ownership: Ownership,
+    factory: LabFacts,
+    policy: Policy,
+    found: _Findings,
+) -> LabPlan:
+    """Return what a lab must contain. An image that exists and is not in the state is never among its images.
+
+    With `crossRegion: refuse`, a lab in another region keeps its images and gets no new ones.
+    """
+    refuses = policy.cross_region == "refuse" and facts.region_key != factory.region_key
+    images: list[PlannedImage] = []
+    refused: list[PlannedImage] = []
+    unadopted: list[Unadopted] = []
+    foreign: list[StandingImage] = []
+    for image in wanted:
+        place, diagnostic = place_of(lab, facts, image, ownership)
+        if isinstance(place, NoPlace):
+            found.omit(image, place.reason, lab.label)
+            foreign += [place.foreign] if place.foreign else []
+        else:
+            planned = _planned(lab, image, place, ownership)
+            if refuses and not place.standing:
+                refused.append(planned)
+                continue
+            if place.unadopted:
+                unadopted.append(Unadopted(place.unadopted, planned))
+            else:
+                images.append(planned)
+        if diagnostic:
+            found.add(diagnostic)
+    if refused:
+        _refuse(lab, facts, factory, refused, found)
+    return LabPlan(lab.label, lab, facts, tuple(images), unadopted=tuple(unadopted), foreign=tuple(foreign))
+
+
+def _planned(lab: TargetLab, image: FactoryImage, place: Place, ownership: Ownership) -> PlannedImage:
+    # Azure and the state may have a name in different case; another name would be another resource.
+    name = ownership.name_of(lab, place.name) or place.name
+    before = ownership.record_of(lab, name)
+    attempt = place.attempt and max(place.attempt, before.attempt + 1)
+    is_done = before.vhd_name == image.vhd_name
+    # Tags that differ from the state's would update an image that needs none, if a user deleted it in the lab.
+    is_kept = is_done and not attempt
+    stack = before.stack if is_kept else ownership.stack
+    tags = image_tags.write(before.as_tagged(image) if is_kept else image, attempt, stack or "")
+    return PlannedImage(image, name, place.image_id, place.standing, tags, is_done)
+
+
+def _empty(policy: Policy, plans: Iterable[LabPlan], *, is_held: bool) -> Diagnostic:
+    """Return the diagnostic about a factory without images; `is_held`: labs have images of the factory."""
+    fact = "has no image to distribute"
+    if not is_held:
+        return warning("factory", fact, "nothing is distributed", "Save a factory image")
+    if policy.allow_empty_factory:
+        consequence = "the images in the labs are deleted, because allowEmptyFactory is true"
+        return warning("factory", fact, consequence, "Unset imagefactory:allowEmptyFactory if this is not intended")
+    kept = next((f" (such as {one.name} of lab {plan.label})" for plan in plans for one in plan.retained), "")
+    consequence = f"labs keep their newest Succeeded images of each image path in labs.json{kept}"
+    remedy = "Check the factory's container, or set imagefactory:allowEmptyFactory to true to delete them too"
+    return error("factory", fact, consequence, remedy)
+
+
+def _refuse(
+    lab: TargetLab, facts: LabFacts, factory: LabFacts, refused: Iterable[PlannedImage], found: _Findings
+) -> None:
+    """Report the images that a lab in another region does not get."""
+    names = ", ".join(sorted(image.name for image in refused))
+    fact = f"is in {facts.region}, the factory in {factory.region}, and {names} is missing"
+    consequence = "crossRegion is refuse, so the lab gets no new images and keeps those that they would replace"
+    remedy = "Set imagefactory:crossRegion to relay or direct, or remove the lab from labs.json"
+    found.failures.append(error(f"lab {lab.label}", fact, consequence, remedy, lab.location))
+    for image in refused:
+        found.omit(image.image, "its VHD would be copied to another region (setting crossRegion)", lab.label)

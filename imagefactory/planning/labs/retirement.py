@@ -1,0 +1,95 @@
+"""Which images that are no longer in the plan are kept in their lab, and why.
+
+Applies the rule that an image is deleted from a lab only after its successors exist there. They may be another stack's,
+or not be in the state: users of the lab can use them. Does not decide which images a lab gets:
+`imagefactory.planning.labs.plan` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timezone
+
+from imagefactory.configuration.image_paths import ImagePath, fold, own_case
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.images.catalog import Catalog
+from imagefactory.images.companions import AHEAD, FactoryImage
+from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.labs.deletion_guard import HeldImage
+from imagefactory.planning.labs.planned_images import LabPlan, Retained
+
+_UNDATED = datetime.min.replace(tzinfo=timezone.utc)
+
+
+class Successors:
+    """The successors of images that are deleted: `wanted` are the factory images that labs must contain.
+
+    `paths` are the image paths of the golden images, for texts.
+    """
+
+    def __init__(
+        self, catalog: Catalog, policy: Policy, wanted: Iterable[FactoryImage], paths: Iterable[ImagePath] = ()
+    ) -> None:
+        self._policy, self._own_case = policy, own_case(paths)
+        self._wanted: dict[ImagePath, list[FactoryImage]] = {}
+        for image in wanted:
+            self._wanted.setdefault(image.image_path, []).append(image)
+        self._saved_at: Mapping[str, datetime] = {
+            key: image.saved_at for image in catalog.images for key in (image.vhd_name, fold(image.name))
+        }
+
+    def retained(self, plan: LabPlan, held: Iterable[HeldImage], threatened: Collection[str]) -> tuple[Retained, ...]:
+        """Return the images of one lab that are kept although they are not in its plan, by name.
+
+        Considers only the images of `held` that are in the state, because the engine deletes no other. `threatened` are
+        the ids of images whose factory image may exist but cannot be read.
+        """
+        planned = {image.image_id.lower() for image in plan.images}
+        leaving = [
+            one
+            for one in held
+            if one.owned and one.lab is plan.lab and one.wanted and one.image.id.lower() not in planned
+        ]
+        reasons = ((one, self._reason(plan, one.image, threatened)) for one in leaving)
+        found = (Retained(one.name, self._image_path(one), reason) for one, reason in reasons if reason)
+        return tuple(sorted(found, key=lambda one: (one.name.lower(), one.name)))
+
+    def _image_path(self, one: HeldImage) -> str:
+        """Return its image path in the letter case of the golden image, else as its tag has it."""
+        own = self._own_case.get(one.path) if one.path else None
+        return str(own) if own else one.image.image_path or ""
+
+    def _reason(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
+        """Return why the image is kept; empty if it can be deleted."""
+        if image.id in threatened:
+            return "it may be from a VHD whose companion cannot be read"
+        if image.state != "Succeeded":
+            return ""
+        path = image.path
+        if path is None:
+            return "its tag ImagePath is missing or invalid, so its successors are unknown"
+        succeeded = [each for each in plan.facts.images if each.state == "Succeeded"]
+        ids = {each.id for each in succeeded}
+        planned = (*plan.images, *(each.planned for each in plan.unadopted))
+        finished = {each.image.vhd_name for each in planned if each.standing and each.image_id in ids}
+        names = {each.image.vhd_name: each.name for each in planned}
+        wanted = [each for each in self._wanted.get(path, []) if each.vhd_name in names or each.name_problem is None]
+        foreign = [each for each in plan.foreign if each.id in ids]
+        finished |= {each.vhd_name for each in wanted if any(one.holds(each.vhd_name, each.name) for one in foreign)}
+        missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
+        newer = sum(each.path == path and self._age(each) > self._age(image) for each in succeeded)
+        keep = None if path in self._policy.pins else self._policy.keep
+        if (wanted and not missing) or (keep is not None and newer >= keep):
+            return ""
+        if missing:
+            return f"the lab must first have {', '.join(missing)} in state Succeeded"
+        return "the factory has no image of its path to replace it"
+
+    def _age(self, image: StandingImage) -> tuple[datetime, str]:
+        """Return when its VHD was saved, from the factory, else from its tag; without tag, or if the tag is more than
+        `AHEAD` after the creation of the image, when Azure created the image."""
+        key = fold(image.name) if image.source_vhd is None else image.source_vhd
+        tagged = image.saved_at
+        if tagged and image.created and tagged - image.created > AHEAD:
+            tagged = None
+        return self._saved_at.get(key) or tagged or image.created or _UNDATED, fold(image.name)

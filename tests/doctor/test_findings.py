@@ -1,0 +1,165 @@
+"""Each fault of labs, storage and permissions is a row of its own subject, and hides no other check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imagefactory.doctor.roles import BLOB_CONTRIBUTOR, DISTRIBUTOR, READER, SAVER, Role
+from tests.doctor.doctor_world import DoctorWorld
+from tests.e2e.world import Lab
+
+pytestmark = pytest.mark.engine
+
+
+def refused(path: str, service: str = "arm", code: str = "AuthorizationFailed", **more: Any) -> dict[str, Any]:
+    """A fault rule: 403."""
+    return {"service": service, "path": path, "action": {"status": 403, "code": code}, **more}
+
+
+def role(scope: str, given: Role, *without: str, **more: Any) -> dict[str, Any]:
+    """A role assignment for the embedded cloud."""
+    actions = [each for each in given.actions if each not in without]
+    data = [each for each in given.data_actions if each not in without]
+    return {"scope": scope, "actions": actions, "dataActions": data, **more}
+
+
+def account_id(lab: Lab) -> str:
+    """The ARM id of a lab's storage account."""
+    return f"{lab.id.partition('/providers/')[0]}/providers/Microsoft.Storage/storageAccounts/{lab.account}"
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "result", "part"),
+    [
+        ({"kind": "BlockBlobStorage"}, "storage account", "failure", "cannot contain page blobs"),
+        ({"isHnsEnabled": True}, "storage account", "failure", "hierarchical namespace"),
+        ({"kind": "Storage"}, "storage account", "warning", "retires"),
+        ({"allowedCopyScope": "PrivateLink"}, "copy scope", "warning", "private link"),
+    ],
+)
+def test_an_account_of_the_wrong_kind_is_found(
+    world: DoctorWorld, facts: dict[str, Any], name: str, result: str, part: str
+) -> None:
+    """The fact names the account, the remedy what to change."""
+    world.cloud.set_storage_account(world.labs["web"].account, **facts)
+    found = world.doctor()
+    assert found.not_ok() == [(world.web, name, result)]
+    check = found.check(world.web, name)
+    assert part in check["fact"] and world.labs["web"].account in check["fact"] and check["remedy"]
+
+
+def test_network_rules_that_keep_this_machine_out_are_found(world: DoctorWorld) -> None:
+    """By the rules and by the attempt to read; a closed account that admits this machine is fine."""
+    world.cloud.set_storage_account(world.labs["web"].account, defaultAction="Deny")
+    found = world.doctor()
+    assert found.not_ok() == [(world.web, "network rules", "failure"), (world.web, "read blobs", "failure")]
+    assert "labs-behind-firewalls" in found.check(world.web, "network rules")["remedy"]
+
+
+def test_shared_keys_matter_only_with_account_keys(world: DoctorWorld) -> None:
+    """With `aad` they may be forbidden; with `key` the lab could not be served."""
+    account = world.labs["web"].account
+    world.cloud.set_storage_account(account, allowSharedKeyAccess=False)
+    world.cloud.set_sign_in(keyless_accounts=[account])
+    assert world.doctor().not_ok() == []
+    world.settings["storageAuth"] = "key"
+    found = world.doctor()
+    assert found.not_ok() == [(world.web, "shared keys", "failure"), (world.web, "read blobs", "failure")]
+    assert "storageAuth to aad" in found.check(world.web, "shared keys")["remedy"]
+
+
+def test_labs_that_cannot_be_read_are_found(world: DoctorWorld) -> None:
+    """One that does not exist, one of an unknown subscription, two that refuse."""
+    for name in ("refuses", "cut"):
+        world.add_lab(name, "Win2016")
+    for name, subscription in (("ghost", world.subscription), ("lost", "99999999-0000-4000-8000-000000000000")):
+        world.labs[name] = Lab(name, subscription, "none")
+        world.wishes[name] = ["Win2016"]
+    world.cloud.set_faults([refused("labs/refuses/customimages"), refused("labs/cut/", code="Gone")])
+    found = world.doctor()
+    assert {each for each in found.not_ok() if each[0] != "stack"} == {
+        (world.label(name), "lab", "failure") for name in ("ghost", "lost", "refuses", "cut")
+    }
+    assert "not found in subscription" in found.check(world.label("ghost"), "lab")["fact"]
+    assert "AuthorizationFailed" in found.check(world.label("refuses"), "lab")["fact"]
+    unknown = found.check("stack", "subscription 99999999-0000-4000-8000-000000000000")
+    assert unknown["result"] == "failure" and "cannot see it" in unknown["fact"]
+    assert found.check(world.web, "read blobs")["result"] == "ok"
+
+
+def test_a_factory_that_does_not_exist_is_found(world: DoctorWorld) -> None:
+    """The labs are checked all the same."""
+    world.settings["factory"] = {"subscriptionId": world.subscription, "labName": "elsewhere"}
+    found = world.doctor()
+    assert ("factory", "lab", "failure") in found.not_ok()
+    assert found.check(world.web, "read blobs")["result"] == "ok"
+
+
+def test_each_missing_action_is_named(world: DoctorWorld) -> None:
+    """Of the subscription, the lab and its storage account; what only a save needs is a warning."""
+    web, scope = world.labs["web"], f"/subscriptions/{world.subscription}"
+    missing = ("Microsoft.DevTestLab/labs/customImages/write", "Microsoft.Storage/storageAccounts/read")
+    blobs = BLOB_CONTRIBUTOR.data_actions
+    world.cloud.set_permissions(
+        role(scope, READER, *missing),
+        role(web.id, DISTRIBUTOR, *missing),
+        role(account_id(web), BLOB_CONTRIBUTOR, blobs[1]),
+    )
+    found = world.doctor()
+    subscription = f"permissions on subscription {world.subscription}"
+    assert found.not_ok() == [
+        ("stack", subscription, "failure"),
+        ("factory", "permissions to save", "warning"),
+        ("factory", "write blobs", "warning"),
+        (world.web, "permissions on the lab", "failure"),
+        (world.web, "write blobs", "failure"),
+    ]
+    for subject, name, action, others in (
+        ("stack", subscription, missing[1], READER.actions),
+        (world.web, "permissions on the lab", missing[0], DISTRIBUTOR.actions),
+        (world.web, "write blobs", blobs[1], blobs),
+    ):
+        check = found.check(subject, name)
+        assert check["fact"].endswith(f": {action}"), check
+        assert not any(each in check["fact"] for each in others if each != action)
+        assert "docs/operations.md#roles" in check["remedy"]
+    assert all(each in found.check("factory", "permissions to save")["fact"] for each in SAVER.actions[1:3])
+
+
+def test_a_permission_with_a_condition_is_a_warning(world: DoctorWorld) -> None:
+    """Conditions are not evaluated."""
+    world.cloud.set_permissions({"actions": ["*"]}, {"dataActions": ["*"], "condition": "@Resource[x] == 'y'"})
+    found = world.doctor()
+    assert (world.web, "write blobs", "warning") in found.not_ok() and found.ended.code == 0
+
+
+def test_permissions_that_may_not_be_asked_for_are_unknown(world: DoctorWorld) -> None:
+    """That is no failure: a distribution does not ask for them."""
+    world.cloud.set_faults([refused("Microsoft.Authorization/permissions")])
+    found = world.doctor()
+    assert {result for *_, result in found.not_ok()} == {"unknown"} and found.ended.code == 0
+    assert found.check(world.web, "permissions on the lab")["result"] == "unknown"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--write-probe",)])
+def test_blobs_that_cannot_be_read_or_written_are_found(world: DoctorWorld, arguments: tuple[str, ...]) -> None:
+    """Azure's code is in the fact, the role in the remedy. Without a probe, nothing is tried."""
+    code, account = "AuthorizationPermissionMismatch", world.labs["web"].account
+    world.cloud.set_faults(
+        [
+            refused(f"^/{world.factory.account}/", "blob", code),
+            refused(f"^/{account}/.*(imagefactory-doctor|restype=container$)", "blob", code, method="PUT"),
+        ]
+    )
+    found = world.doctor(*arguments)
+    expected = {("factory", "read blobs", "failure")}
+    expected |= {("factory", "write blobs", "warning"), (world.web, "write blobs", "failure")} if arguments else set()
+    assert set(found.not_ok()) - {("factory", "catalog", "failure"), ("stack", *UNPLANNED)} == expected
+    for subject, name, _ in expected:
+        check = found.check(subject, name)
+        assert code in check["fact"] and "Storage Blob Data" in check["remedy"], check
+
+
+UNPLANNED = ("images not in the state", "unknown")

@@ -1,0 +1,151 @@
+"""Checks as values: order, summary, exit code, and what a check that cannot finish becomes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefactory.azure.core.errors import cloud_error
+from imagefactory.azure.core.signed_in import SignedIn, signed_in
+from imagefactory.doctor.access import clock_check, guarded
+from imagefactory.doctor.checks import FACTORY, ORDER, STACK, Check, ordered, summarized, would_fail
+from imagefactory.doctor.stack import lock
+from imagefactory.doctor.tools import compared
+from imagefactory.errors import ImageFactoryError
+from imagefactory.state.edits import StackName
+
+CHECKS = st.lists(
+    st.builds(
+        Check,
+        st.sampled_from((STACK, FACTORY, "a@1", "b@2", "c@3")),
+        st.sampled_from(("lab", "clock")),
+        st.sampled_from(ORDER),
+        st.just("fact"),
+    )
+)
+
+
+@given(CHECKS)
+def test_the_worst_comes_first_in_each_group_and_among_labs(checks: list[Check]) -> None:
+    """The stack and the factory precede the labs; no check is lost, and none is in two places."""
+    found = ordered(checks)
+    assert sorted(map(repr, found)) == sorted(map(repr, checks))
+    subjects = list(dict.fromkeys(check.subject for check in found))
+    worst = {}
+    for subject in subjects:
+        places = [index for index, check in enumerate(found) if check.subject == subject]
+        assert places == list(range(places[0], places[0] + len(places)))
+        own = [ORDER.index(found[index].result) for index in places]
+        assert own == sorted(own)
+        worst[subject] = own[0]
+    assert [each for each in subjects if "@" not in each] == [each for each in (STACK, FACTORY) if each in subjects]
+    labs = [each for each in subjects if "@" in each]
+    assert subjects[-len(labs) :] == labs or not labs
+    assert labs == sorted(labs, key=lambda subject: (worst[subject], subject))
+
+
+@given(CHECKS)
+def test_the_summary_shows_each_problem_and_counts_the_rest(checks: list[Check]) -> None:
+    """The numbers add up; the exit code follows from failures alone."""
+    shown = list(summarized(ordered(checks)))
+    assert sum(number for _, number in shown) == len(checks)
+    assert [check for check, _ in shown if check.result != "ok"] == [c for c in ordered(checks) if c.result != "ok"]
+    assert would_fail(checks) == any(check.result == "failure" for check in checks)
+
+
+async def _never() -> Check:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def _fails(problem: Exception) -> Check:
+    raise problem
+
+
+async def test_a_check_that_fails_or_does_not_end_is_a_row() -> None:
+    """Never an exception, also for a mistake of the program; no secret is in it."""
+    late = await guarded("a@1", "lab", _never(), 0)
+    assert late.result == "unknown" and "no answer within 0 s" in late.fact
+    refused = await guarded("a@1", "lab", _fails(cloud_error("lab", "no", 403, "Forbidden")))
+    assert refused.result == "failure" and "403 Forbidden" in refused.fact and "role" in refused.remedy
+    silent = await guarded("a@1", "lab", _fails(cloud_error("lab", "no response")))
+    assert silent.result == "unknown"
+    assert (await guarded("a@1", "lab", _fails(ImageFactoryError("no account")))).fact == "no account"
+    wrong = await guarded("a@1", "lab", _fails(KeyError("https://a/b?sig=secret")))
+    assert wrong.result == "unknown" and "KeyError" in wrong.fact and "secret" not in wrong.fact
+
+
+@pytest.mark.parametrize(
+    ("ahead", "result", "part"),
+    [
+        (None, "unknown", "no response"),
+        (-1.5, "ok", "2 s ahead of"),
+        (60, "ok", "60 s behind"),
+        (61, "warning", "61 s behind"),
+        (-300, "warning", "300 s ahead of"),
+        (-301, "failure", "301 s ahead of"),
+    ],
+)
+def test_clocks_that_differ_are_judged_by_their_difference(ahead: float | None, result: str, part: str) -> None:
+    """In both directions."""
+    check = clock_check(ahead)
+    assert check.result == result and part in check.fact
+
+
+@pytest.mark.parametrize(
+    ("found", "order"), [("v3.259.0", 0), ("3.258.12", -1), ("3.1000.0-dev", 1), ("4.0.0", 1), ("next", None)]
+)
+def test_versions_are_compared_by_their_numbers(found: str, order: int | None) -> None:
+    """Not as text."""
+    assert compared(found, "3.259.0") == order
+
+
+def test_the_least_version_is_that_of_the_setup() -> None:
+    """docs/setup.md names it."""
+    from pathlib import Path
+
+    from imagefactory.doctor.tools import LEAST_CLI
+
+    assert f"\n{LEAST_CLI} or newer" in (Path(__file__).parents[3] / "docs" / "setup.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("where", ["azblob://states?storage_account=x", "https://api.pulumi.com", ""])
+def test_locks_of_other_backends_are_unknown(where: str) -> None:
+    """Only a folder is looked into."""
+    assert lock(where, StackName("project", "dev")).result == "unknown"
+
+
+class _Credential:
+    def __init__(self, token: str) -> None:
+        self.token, self.expires_on = token, 0
+
+    async def get_token(self, *_: str) -> _Credential:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        (f"e30.eyJ0aWQiOiAidCIsICJvaWQiOiAibyIsICJhenAiOiAiYSJ9.{'x' * 9}", SignedIn("t", "o", "a")),
+        ("e30.eyJ0aWQiOiA3fQ.x", SignedIn()),
+        ("e30.W10.x", SignedIn()),
+        ("e30.%%%.x", SignedIn()),
+        ("opaque", SignedIn()),
+    ],
+)
+async def test_the_claims_of_a_token_are_read_if_it_has_any(token: str, expected: SignedIn) -> None:
+    """A client must not rely on the form of a token."""
+    found = await signed_in(_Credential(token), "scope")  # type: ignore[arg-type]
+    assert found == expected and token not in found.text()
+
+
+@given(st.text(), st.binary())
+def test_no_token_makes_the_claims_fail(text: str, body: bytes) -> None:
+    """Whatever it is."""
+    import base64
+
+    for token in (text, f"a.{text}.c", f"a.{base64.urlsafe_b64encode(body).decode()}.c"):
+        asyncio.run(signed_in(_Credential(token), "scope")).text()  # type: ignore[arg-type]
