@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from contract.__main__ import main
 from contract.embedded import LAB
 from tests.contract.place import AZURE, CONFIRMED, Spare
 from tests.factory_lab.terminal import Terminal
 
 ONLY = ("--only", "leases", "--only", "disks: refused")
+
+
+@pytest.fixture
+def here(spare: Spare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory of this process, which has no terminal and signs in to the place."""
+    for name, value in spare.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    before = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(
@@ -27,17 +43,21 @@ ONLY = ("--only", "leases", "--only", "disks: refused")
         (("--yes", "--lab", "missing"), "has 0 labs named missing; nothing was changed. Check --lab"),
     ],
 )
-def test_nothing_is_changed_without_consent(spare: Spare, tmp_path: Path, options: tuple[str, ...], told: str) -> None:
+def test_nothing_is_changed_without_consent(
+    spare: Spare, here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str
+) -> None:
     """Without a terminal it takes --yes, and a lab with things of others takes its name once more."""
-    done = spare.run(spare.stack(tmp_path), *AZURE, *options)
-    assert done.returncode == 2 and told in done.stderr, done.stderr
-    assert spare.writes() == [] and list(tmp_path.iterdir()) == [tmp_path / "Pulumi.spare.yaml"]
+    spare.stack(here)
+    assert main([*AZURE[3:], *options]) == 2
+    assert told in capsys.readouterr().err
+    assert spare.writes() == [] and list(here.iterdir()) == [here / "Pulumi.spare.yaml"]
 
 
-def test_the_factory_lab_is_refused(spare: Spare, tmp_path: Path) -> None:
+def test_the_factory_lab_is_refused(spare: Spare, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """However it is confirmed."""
-    done = spare.run(spare.stack(tmp_path, factory=LAB.lower()), *CONFIRMED)
-    assert done.returncode == 2 and "is the factory lab of the stack; nothing was changed." in done.stderr
+    spare.stack(here, factory=LAB.lower())
+    assert main(CONFIRMED[3:]) == 2
+    assert "is the factory lab of the stack; nothing was changed." in capsys.readouterr().err
     assert spare.writes() == []
 
 
