@@ -120,7 +120,7 @@ def refusals(bench: Bench) -> None:
     unsigned = f"{source}?sv=2021-08-06&sr=b&sp=r&se=2020-01-01T00:00:00Z&sig=AAAA"
     bench.saw("an expired SAS for the source", from_url(bench, target, unsigned), PUBLISHED)
     bench.saw("a missing destination", from_url(bench, f"{box}/missing", source, **bearer), PUBLISHED)
-    bench.saw("a block blob as destination", from_url(bench, f"{box}/block", source, **bearer), ASSUMED)
+    bench.saw("a block blob as destination", from_url(bench, f"{box}/block", source, **bearer), PUBLISHED)
 
 
 @experiment("page writes: Put Page", creates="1 page blob of 8 MiB")
