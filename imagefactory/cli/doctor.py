@@ -63,7 +63,8 @@ def _report(stack: str, checks: Sequence[Check], *, verbose: bool) -> Report:
         "wouldFail": would_fail(checks),
         "checks": [check.to_dict() for check in checks],
     }
-    total = ", ".join(f"{numbers[result]} {result}" for result in ORDER if numbers[result])
+    counted = {"failure": count(numbers["failure"], "failure"), "warning": count(numbers["warning"], "warning")}
+    total = ", ".join(counted.get(result, f"{numbers[result]} {result}") for result in ORDER if numbers[result])
     table = Table("", ("Subject", "Check", "Result", "Remedy"), _rows(checks, verbose=verbose))
     return Report(document, [table, Lines([f"{count(len(checks), 'check')}: {total}."])], would_fail(checks))
 

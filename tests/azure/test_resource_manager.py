@@ -287,6 +287,41 @@ async def test_a_later_operation_link_is_not_followed_elsewhere() -> None:
     assert servers.strayed == []
 
 
+def dropped(request: web.BaseRequest, _: str) -> web.Response:
+    """No response at all."""
+    assert request.transport
+    request.transport.abort()
+    return web.Response()
+
+
+@pytest.mark.parametrize(
+    "poll",
+    [
+        lambda _, __: web.json_response({"error": {"code": "AuthorizationFailed", "message": "no"}}, status=403),
+        lambda _, __: web.json_response({"status": "Failed", "error": {"code": "Conflict", "message": "no"}}),
+        lambda _, __: web.Response(status=200, text="<html>"),
+        lambda _, __: web.Response(status=500),
+        dropped,
+    ],
+)
+async def test_the_signed_query_of_an_operation_is_sent_but_never_told(
+    poll: Callable[[web.BaseRequest, str], web.Response], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Azure signs these URLs, with a certificate in the query (recorded): they are in no error and no log."""
+    caplog.set_level("DEBUG")
+
+    def start(request: web.BaseRequest, _: str) -> web.Response:
+        url = f"http://{request.host}/operation?api-version=1&c=MII&s=SIGNATURE"
+        return web.Response(status=202, headers={"Azure-AsyncOperation": url})
+
+    async with two_servers({"/act": start, "/operation": poll}) as servers:
+        with pytest.raises(CloudError) as caught:
+            await servers.arm.run("DELETE", "/act", "1", Answer, subject="it")
+    assert servers.home[1] == "GET /operation?api-version=1&c=MII&s=SIGNATURE"
+    logged = [each.getMessage() for each in caplog.records if each.name != "aiohttp.access"]  # that is the server's log
+    assert "SIGNATURE" not in f"{caught.value} {logged}"
+
+
 async def test_an_operation_with_a_result_that_is_not_json_is_an_error() -> None:
     """Not a traceback."""
     answers: Answers = {

@@ -114,6 +114,14 @@ async def test_the_embedded_cloud_answers_as_recorded_of_azure() -> None:
     assert len(declared) == len(set(declared))
 
 
+def test_a_difference_of_any_kind_is_found() -> None:
+    """What is missing, what is added, and what has another form or type; at any depth."""
+    recorded = {"a": 1, "b": "{guid}", "c": {"d": 1}, "e": {"f": {}}, "g": True}
+    answered = {"b": "x", "c": {"d": 1.0, "h": None}, "e": {"f": []}, "g": 1}
+    found = ["without a", "other b: 'x'", "other c.d: 1.0", "with c.h", "other e.f: []", "other g: 1"]
+    assert list(compare(recorded, answered)) == found
+
+
 async def test_the_url_of_an_operation_must_be_sent_as_it_was_given(world: World) -> None:
     """Without its signature, or with another, it is refused."""
     body = image_body(world.blobs.put_vhd("targetone", "a.vhd"))
