@@ -8,6 +8,7 @@
   * CopyError (`imagefactory.copying.copier`): a copy cannot be finished
     * RelayLost: the relay of a copy is missing or cannot be read
   * StateError (`imagefactory.state.stack_state`): the state of the stack cannot be read or written
+    * NoStack: the backend has no stack of that name
   * ManifestError (`imagefactory.images.ranges_manifest`): a ranges manifest is invalid
 
 The exceptions that are caught where they are expected, and never reach the user, are next to the code that raises them:

@@ -14,7 +14,17 @@ import pytest
 from tests.command_lines import ROOT, commands, unknown_words
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-CODE = ("benchmarks", "components", "imagefactory", "localcloud", "pipelines", "providers", "tests", "toolchain")
+CODE = (
+    "benchmarks",
+    "components",
+    "contract",
+    "imagefactory",
+    "localcloud",
+    "pipelines",
+    "providers",
+    "tests",
+    "toolchain",
+)
 """Folders with comments and messages that name documents."""
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"<|\.\.\.|\w\|\w|…")

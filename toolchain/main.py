@@ -12,7 +12,9 @@ from pathlib import Path
 from toolchain.checkout import Checkout
 from toolchain.checks import test
 from toolchain.cloud import cloud_status, emulator_variables, run_cloud, start_cloud
+from toolchain.contract_options import add_options
 from toolchain.errors import SetupError
+from toolchain.processes import run_in_foreground
 from toolchain.progress import say
 from toolchain.setup.environment import ensure_environment, stamp_file
 from toolchain.shell import SHELLS, cloud_variables, render, tool_variables
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         for_pytest = list(arguments[2:] if arguments[1:2] == ["--"] else arguments[1:])
         arguments = arguments[:1]
     options = _parser().parse_args(arguments)
-    options.pytest = for_pytest
+    options.pytest, options.given = for_pytest, list(arguments[1:])
     checkout = Checkout.here()
     try:
         return int(COMMANDS[options.command](checkout, options))
@@ -77,6 +79,15 @@ def _parser() -> argparse.ArgumentParser:
         "`dev.py test tests/unit`, `dev.py test -k relay -x`, `dev.py test tests/azure -n 4 --durations=20` (the 20 "
         "slowest). Exit code: 0, or that of the first failure.",
     ).usage = "dev.py test [PYTEST ARGUMENT ...]"
+    contract = _command(
+        commands,
+        "contract",
+        "Run experiments on the service: on the embedded cloud, or with --azure on a spare lab",
+        "Asks the service itself what it answers and compares with contract/expected.json. With --azure: shows first "
+        "what will be created and its rough cost, asks, deletes all of it, and writes contract.json. Exit code: 0 as "
+        "expected, 1 a difference, a failed experiment or something that could not be deleted, 2 wrong usage.",
+    )
+    add_options(contract)
     _command(commands, "setup", "Set up Python environment, Pulumi engine, plugins, Node.js and Azurite")
     env = _command(
         commands,
@@ -137,10 +148,18 @@ def _cloud(checkout: Checkout, options: argparse.Namespace) -> int:
     return run_cloud(checkout, options.action, ["--json"] if options.action == "status" and options.json else [])
 
 
+def _contract(checkout: Checkout, options: argparse.Namespace) -> int:
+    ensure_environment(checkout)
+    # In the user's folder: it contains the stack files, and gets contract.json.
+    env = {**os.environ, "PYTHONPATH": str(checkout.root)}
+    return run_in_foreground([checkout.python, "-m", "contract", *options.given], cwd=Path.cwd(), env=env)
+
+
 COMMANDS = {
     "up": lambda checkout, options: up(checkout),
     "down": lambda checkout, options: down(checkout),
     "test": lambda checkout, options: test(checkout, options.pytest),
+    "contract": _contract,
     "setup": _setup,
     "env": _env,
     "cloud": _cloud,

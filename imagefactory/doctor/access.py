@@ -15,7 +15,7 @@ from imagefactory.azure.core.signed_in import is_default_chain, method_of, signe
 from imagefactory.azure.permissions import read_permissions, read_subscription
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.probes import can_list, write_and_delete
-from imagefactory.doctor.checks import FACTORY, STACK, Check, Outcome, of_diagnostic
+from imagefactory.doctor.checks import FACTORY, STACK, Check, Outcome, of_diagnostic, too_late, unexpected
 from imagefactory.doctor.roles import (
     BLOB_CONTRIBUTOR,
     DELEGATION_KEY,
@@ -26,9 +26,8 @@ from imagefactory.doctor.roles import (
     Role,
 )
 from imagefactory.errors import ImageFactoryError
-from imagefactory.plain_text import printable, redacted
 
-REQUEST_SECONDS = 12.0
+REQUEST_SECONDS = 10.0
 """How long one request may take; the steps that wait for each other then end within a minute."""
 WARN_SECONDS, FAIL_SECONDS = 60.0, 300.0
 """How far the clocks may differ. Microsoft Entra ID tolerates 5 minutes in the lifetime of a token ("Access tokens"); a
@@ -43,16 +42,14 @@ async def guarded(subject: str, name: str, work: Awaitable[Check], limit: float 
     try:
         return await asyncio.wait_for(work, limit)
     except asyncio.TimeoutError:
-        return Check(subject, name, "unknown", f"no answer within {limit:g} s", "Run again")
+        return too_late(subject, name, limit)
     except CloudError as refusal:
         found = of_diagnostic(subject, name, refusal.diagnostic)
         return found if refusal.status else Check(subject, name, "unknown", found.fact, found.remedy)
     except ImageFactoryError as problem:
         return Check(subject, name, "failure", str(problem), "Fix that")
     except Exception as problem:
-        # A check that is wrong hides no other one.
-        fact = printable(redacted(f"unexpected {type(problem).__name__} ({problem})"))
-        return Check(subject, name, "unknown", fact, "Run again; if the error persists, report it")
+        return unexpected(subject, name, problem)
 
 
 async def check_sign_in(arm: ResourceManager) -> Check:

@@ -52,6 +52,17 @@ def of_diagnostic(subject: str, name: str, found: Diagnostic) -> Check:
     return Check(subject, name, result, f"{about}: {facts}", found.remedy)
 
 
+def unexpected(subject: str, name: str, problem: Exception) -> Check:
+    """Return a mistake of the program as a check: it hides no other one."""
+    fact = f"unexpected {type(problem).__name__} ({problem})"
+    return Check(subject, name, "unknown", _plain(fact), "Run again; if the error persists, report it")
+
+
+def too_late(subject: str, name: str, seconds: float) -> Check:
+    """Return the check that was not done within so many seconds."""
+    return Check(subject, name, "unknown", f"no answer within {seconds:g} s", "Run again")
+
+
 def ordered(checks: Iterable[Check]) -> list[Check]:
     """Return the checks by subject, the stack and the factory first, then labs by their worst result and label.
 

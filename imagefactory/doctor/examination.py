@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import yaml
 
@@ -30,7 +29,7 @@ from imagefactory.doctor.access import (
     guarded,
     of_writing,
 )
-from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered
+from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered, too_late, unexpected
 from imagefactory.doctor.stack import check_state
 from imagefactory.doctor.storage import account_checks, lab_check
 from imagefactory.doctor.tools import check_tools
@@ -40,15 +39,13 @@ from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.edits import StackName
-from imagefactory.state.stack_state import StackState, StateError, state_of
+from imagefactory.state.stack_state import StackState
 
-_LABS_SECONDS = 24.0
+_LABS_SECONDS = 32.0
 """How long reading all labs may take: lists, images and accounts, one after the other, each with its own limit."""
 _CATALOG_SECONDS = 15.0
 _TOOLS_SECONDS = 30.0
 _NAMED = 3
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -87,14 +84,14 @@ class _Subject:
 async def examine(request: Request) -> list[Check]:
     """Return all checks in their order. Raises nothing."""
     configuration, found = _configuration(request.settings)
-    tools = asyncio.ensure_future(_all(check_tools(), "tools"))
+    tools = asyncio.ensure_future(_tools())
     state = asyncio.ensure_future(_state(request.stack))
     try:
         checks, seen = await _cloud(request, configuration)
-        stated, exported = await state
+        stated, recorded = await state
         found += [*await tools, *stated, *_foreign_options(request.stack), *checks]
         if configuration and seen:
-            found += _planned(request, configuration, seen, exported, found)
+            found += _planned(request, configuration, seen, recorded, found)
         elif configuration:
             fact = "not known, because labs, factory or catalog cannot be read"
             found.append(Check(STACK, "images not in the state", "unknown", fact))
@@ -104,23 +101,22 @@ async def examine(request: Request) -> list[Check]:
     return ordered(found)
 
 
-async def _all(work: Awaitable[list[Check]], name: str) -> list[Check]:
+async def _tools() -> list[Check]:
     try:
-        return await asyncio.wait_for(work, _TOOLS_SECONDS)
+        return await asyncio.wait_for(check_tools(), _TOOLS_SECONDS)
     except asyncio.TimeoutError:
-        return [Check(STACK, name, "unknown", f"no answer within {_TOOLS_SECONDS:g} s", "Run again")]
+        return [too_late(STACK, "tools", _TOOLS_SECONDS)]
+    except Exception as problem:
+        return [unexpected(STACK, "tools", problem)]
 
 
 async def _state(stack: StackName) -> tuple[list[Check], StackState | None]:
     try:
-        checks, exported = await asyncio.wait_for(check_state(stack), _TOOLS_SECONDS)
-        missing = any("has no stack" in check.fact for check in checks)
-        return checks, StackState() if missing else None if exported is None else state_of(exported)
+        return await asyncio.wait_for(check_state(stack), _TOOLS_SECONDS)
     except asyncio.TimeoutError:
-        fact = f"pulumi did not read the state within {_TOOLS_SECONDS:g} s"
-        return [Check(STACK, "state backend", "unknown", fact, "Run again")], None
-    except StateError as problem:
-        return [Check(STACK, "state backend", "failure", str(problem))], None
+        return [too_late(STACK, "state backend", _TOOLS_SECONDS)], None
+    except Exception as problem:
+        return [unexpected(STACK, "state backend", problem)], None
 
 
 def _configuration(settings: Settings) -> tuple[Configuration | None, list[Check]]:
@@ -156,6 +152,8 @@ async def _cloud(request: Request, configuration: Configuration | None) -> tuple
             return [sign_in, clock_check(arm.clock.ahead), *checks], seen
     except ImageFactoryError as problem:
         return [Check(STACK, "sign-in", "failure", str(problem)), _unread("nobody is signed in")], None
+    except Exception as problem:
+        return [unexpected(STACK, "labs and storage", problem)], None
 
 
 def _unread(why: str) -> Check:

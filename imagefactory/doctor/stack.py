@@ -18,29 +18,30 @@ from imagefactory.doctor.checks import STACK, Check
 from imagefactory.plain_text import redacted
 from imagefactory.state.edits import StackName
 from imagefactory.state.pulumi_command import export, run
-from imagefactory.state.stack_state import NoStack, StateError, parsed, resources_of, state_of
+from imagefactory.state.stack_state import NoStack, StackState, StateError, parsed, resources_of
 
 _NAMED = 3
 """How many resources a check names."""
 
 
-async def check_state(stack: StackName) -> tuple[list[Check], bytes | None]:
-    """Return the checks, and the state as exported; None: it cannot be read. Raises nothing."""
+async def check_state(stack: StackName) -> tuple[list[Check], StackState | None]:
+    """Return the checks, and the state, empty if the stack does not exist; None: it cannot be read."""
     told, problem = await run("whoami", "--json") if shutil.which("pulumi") else (b"", "missing")
     where = "" if problem else _url(told)
     try:
-        exported = await export(stack.name)
-        document = parsed(exported)
-        images = len(state_of(exported).images)
+        document = parsed(await export(stack.name))
+        state = StackState.of(resources_of(document))
     except NoStack:
         remedy = f"pulumi stack init {stack.name}"
-        return [Check(STACK, "state backend", "failure", f"{where or 'it'} has no stack {stack.name}", remedy)], None
+        return [
+            Check(STACK, "state backend", "failure", f"{where or 'it'} has no stack {stack.name}", remedy)
+        ], StackState()
     except StateError as refusal:
         remedy = "See docs/setup.md#3-sign-in for PULUMI_BACKEND_URL and what it needs"
         return [Check(STACK, "state backend", "failure", str(refusal), remedy)], None
-    fact = f"{where or 'it'} is readable; the state has {images} images"
+    fact = f"{where or 'it'} is readable; the state has {len(state.images)} images"
     checks = [Check(STACK, "state backend", "ok", fact), lock(where, stack), *left_over(document, stack)]
-    return checks, exported
+    return checks, state
 
 
 def lock(where: str, stack: StackName) -> Check:

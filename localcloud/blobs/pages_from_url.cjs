@@ -122,6 +122,7 @@ module.exports = function install({ load, find, wrapHandler }) {
     }
     const destination = find(this.metadataStore, request);
     if (!destination) throw errors.getBlobNotFound(context.contextId);
+    if (destination.properties.blobType !== "PageBlob") throw errors.getBlobInvalidBlobType(context.contextId);
     if (to.end >= destination.properties.contentLength) throw errors.getInvalidPageRange(context.contextId);
     // Checks the conditions and allocates the pages; the loop then sets each part.
     const zeros = { id: ZERO_EXTENT_ID, offset: 0, count: to.end - to.start + 1 };

@@ -163,3 +163,12 @@ def test_blobs_that_cannot_be_read_or_written_are_found(world: DoctorWorld, argu
 
 
 UNPLANNED = ("images not in the state", "unknown")
+
+
+def test_a_lab_that_does_not_respond_delays_no_other(world: DoctorWorld) -> None:
+    """Its check says so; the others are done."""
+    world.add_lab("mute", "Win2016")
+    world.cloud.set_faults([{"service": "arm", "path": "labs/mute/customimages", "action": {"delaySeconds": 15}}])
+    found = world.doctor()
+    assert found.not_ok() == [(world.label("mute"), "lab", "failure")]
+    assert "no response from Azure within" in found.check(world.label("mute"), "lab")["fact"]

@@ -136,6 +136,14 @@ def test_an_invalid_range_is_rejected(pair: Pair, offset: int, length: int) -> N
     assert pair.write(offset, length).status_code == 416
 
 
+def test_only_a_page_blob_has_pages_to_write(pair: Pair) -> None:
+    """A block blob is rejected with 409 and kept (documentation of the blob service's error codes)."""
+    pair.target.delete_blob()
+    pair.target.upload_blob(b"kept", blob_type="BlockBlob")
+    assert code(pair.write(0, 512)) == (409, "InvalidBlobType")
+    assert pair.target.download_blob().readall() == b"kept"
+
+
 def test_tokens_authorize_both_sides(pair: Pair) -> None:
     """An invalid token, or one for another audience, is rejected as in Azure."""
     assert code(pair.write(Authorization="Bearer nonsense")) == (401, "InvalidAuthenticationInfo")

@@ -57,7 +57,7 @@ def fresh(tmp_path: Path) -> Iterator[Path]:
 
 def test_help_down_and_status_set_nothing_up(fresh: Path) -> None:
     """They work in a copy that was never set up."""
-    assert {"up", "down", "test", "env", "cloud"} <= set(dev(fresh, "--help").stdout.split())
+    assert {"up", "down", "test", "contract", "env", "cloud"} <= set(dev(fresh, "--help").stdout.split())
     down = dev(fresh, "down")
     assert down.returncode == 0
     assert "nothing to destroy" in down.stderr and "nothing to stop" in down.stderr
