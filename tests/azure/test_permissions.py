@@ -25,15 +25,17 @@ LAB = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DevTestLab/labs/web
 
 @asynccontextmanager
 async def answering(document: Any, limit: float | None = None, **headers: str) -> AsyncIterator[ResourceManager]:
-    """A resource manager that always responds with this document; None: never."""
+    """A resource manager that always responds with this document; None: not before the test ends."""
+    over = asyncio.Event()
 
     async def respond(_: web.BaseRequest) -> web.Response:
         if document is None:
-            await asyncio.Event().wait()
+            await over.wait()
         return web.json_response(document, headers=headers)
 
     async with serving(respond) as url, ResourceManager(Cloud(None, url, ""), Token(), limit) as arm:
         yield arm
+        over.set()
 
 
 async def test_each_role_is_a_permission_and_missing_lists_are_empty() -> None:

@@ -20,6 +20,7 @@ from tests.unit.state.test_adopt import answered, request
 STANDIN = """#!/bin/sh
 stack=$4
 if [ -e "$STATES/$stack.fails-$2" ]; then cat "$STATES/$stack.fails-$2" >&2; exit 1; fi
+if [ -e "$STATES/$stack.slow-$2" ]; then touch "$STATES/$stack.begun-$2"; sleep 0.5; fi
 if [ "$2" = export ]; then cat "$STATES/$stack"; else cat >"$STATES/$stack"; fi
 """
 """Stands in for the command: a state is a file, and a file beside it is the error of the next command."""
@@ -95,6 +96,21 @@ def test_a_state_that_changed_since_it_was_read_is_not_replaced(states: Path) ->
             asyncio.run(carry_out(wish))
         assert {each: (states / each).read_bytes() for each in ("dev", "prod")} == {**before, stack: changed}
         assert not BACKUPS.exists()
+
+
+async def test_a_write_that_is_canceled_is_finished_first(states: Path) -> None:
+    """Both states of a hand-over, and the result is told."""
+    mine = await carry_out(planned(states))
+    (states / "prod").write_bytes((states / "dev").read_bytes().replace(b"urn:pulumi:dev", b"urn:pulumi:prod"))
+    (states / "dev").write_text(json.dumps(EMPTY), "utf-8")
+    (states / "prod.slow-import").touch()
+    task = asyncio.ensure_future(carry_out(planned(states, "prod")))
+    while not (states / "prod.begun-import").exists():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    done = await task
+    assert len(images(states, "dev")) == 1 and images(states, "prod") == []
+    assert len(mine.backups) == 1 and len(done.backups) == 2
 
 
 def test_a_hand_over_that_fails_half_way_leaves_the_image_in_no_state(states: Path) -> None:
