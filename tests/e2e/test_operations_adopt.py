@@ -130,7 +130,7 @@ def test_recovering_from_a_killed_run(dev: World) -> None:
 
 
 def test_moving_a_lab(dev: World) -> None:
-    """To another resource group; `test_adopt` has the subscription. Before, a run names the command and keeps images."""
+    """To another group; `test_adopt` has the subscription. Before it, a run names the command and keeps the images."""
     web = dev.add_lab("web", "Win2016")
     dev.add_images((WINDOWS, 5), (WINDOWS, 6))
     dev.serve()
