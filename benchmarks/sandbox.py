@@ -88,7 +88,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Factory:
-    """A factory lab with images, all of which every target lab should contain."""
+    """A factory lab whose images every target lab should contain."""
 
     subscription: str
     images: int

@@ -74,8 +74,8 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
 
 
 def _begun(lab: LabPlan, state: StackState) -> list[str]:
-    """Return the names of images that are left undeclared, of which the state has other resources, such as a copy that
-    an earlier run made: without them the engine would delete a staged VHD that Azure may be reading."""
+    """Return the names of undeclared images that have other resources in the state, such as a copy from an earlier run:
+    without them the engine would delete a staged VHD that Azure may be reading."""
     undeclared = {image.name.lower() for image in (*(one.image for one in lab.unadopted), *lab.foreign)}
     return [name for name in state.of_lab(lab.label) if name.lower() in undeclared]
 

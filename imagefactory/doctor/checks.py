@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,8 @@ ORDER: tuple[Outcome, ...] = ("failure", "unknown", "warning", "ok")
 """The worst first."""
 STACK, FACTORY = "stack", "factory"
 """The subjects that are no labs; a lab's is its label, which contains @."""
+NAMED = 3
+"""How many names a fact has, at most."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +104,9 @@ def _badness(check: Check) -> int:
 
 def _plain(text: str) -> str:
     return printable(redacted(text)).rstrip(" .")
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

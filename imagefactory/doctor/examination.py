@@ -29,7 +29,7 @@ from imagefactory.doctor.access import (
     guarded,
     of_writing,
 )
-from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered, too_late, unexpected
+from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered, some, too_late, unexpected
 from imagefactory.doctor.stack import check_state
 from imagefactory.doctor.storage import account_checks, lab_check
 from imagefactory.doctor.tools import check_tools
@@ -45,7 +45,6 @@ _LABS_SECONDS = 32.0
 """How long reading all labs may take: lists, images and accounts, one after the other, each with its own limit."""
 _CATALOG_SECONDS = 15.0
 _TOOLS_SECONDS = 30.0
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -297,10 +296,7 @@ def _standing(plan: Plan, labels: Mapping[LabKey, str], command: str, name: str)
     for lab in plan.labs:
         names = [one.image.name for one in lab.unadopted]
         if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            fact = (
-                f"{', '.join(names[:_NAMED])}{more} exist and are not in the state, so a run neither changes them nor"
-            )
-            yield Check(labels[lab.lab.key], name, "failure", f"{fact} ends well", f"Run {command}")
+            fact = f"{some(names)} exist and are not in the state, so a run neither changes them nor ends well"
+            yield Check(labels[lab.lab.key], name, "failure", fact, f"Run {command}")
         else:
             yield Check(labels[lab.lab.key], name, "ok", "none")

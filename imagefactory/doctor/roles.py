@@ -82,6 +82,6 @@ BLOB_CONTRIBUTOR = Role(
 DELEGATION_KEY = Role("Storage Blob Data Reader", (f"{_STORAGE}/blobServices/generateUserDelegationKey/action",))
 """What the service's own copy needs of it in addition to reading: the key that signs a SAS."""
 ASKING = "Microsoft.Authorization/permissions/read"
-"""Without it nothing can be told about the others."""
+"""Without it, the other permissions cannot be read."""
 CUSTOM = (READER, DISTRIBUTOR, STORAGE_KEYS, SAVER)
 """The roles that docs/operations.md defines."""

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from imagefactory.doctor.checks import STACK, Check
+from imagefactory.doctor.checks import STACK, Check, some
 from imagefactory.plain_text import redacted
 from imagefactory.state.edits import StackName
 from imagefactory.state.pulumi_command import export, run
-from imagefactory.state.stack_state import NoStack, StackState, StateError, parsed, resources_of
-
-_NAMED = 3
-"""How many resources a check names."""
+from imagefactory.state.stack_state import NoStack, StackState, StateError, name_in, parsed, resources_of
 
 
 async def check_state(stack: StackName) -> tuple[list[Check], StackState | None]:
@@ -64,7 +61,7 @@ def left_over(document: Mapping[str, Any], stack: StackName) -> Iterator[Check]:
     """Yield what earlier runs left in a state that `parsed` returned."""
     pending = list((document.get("deployment") or {}).get("pending_operations") or ())
     if pending:
-        names = _some([_urn(each.get("resource")) for each in pending if isinstance(each, dict)])
+        names = some([_urn(each.get("resource")) for each in pending if isinstance(each, dict)])
         fact = f"{len(pending)} operations of a run that was killed did not finish as far as the state knows ({names})"
         remedy = f"pulumi refresh --clear-pending-creates --yes --stack {stack.name}"
         yield Check(STACK, "pending operations", "warning", fact, remedy)
@@ -72,7 +69,7 @@ def left_over(document: Mapping[str, Any], stack: StackName) -> Iterator[Check]:
         yield Check(STACK, "pending operations", "ok", "none")
     unfinished = [_urn(each) for each in resources_of(document) if each.get("initErrors")]
     if unfinished:
-        fact = f"{len(unfinished)} resources are unfinished ({_some(unfinished)})"
+        fact = f"{len(unfinished)} resources are unfinished ({some(unfinished)})"
         yield Check(STACK, "unfinished resources", "warning", fact, "None needed: the next run tries again")
     else:
         yield Check(STACK, "unfinished resources", "ok", "none")
@@ -107,9 +104,4 @@ def _holder(file: Path) -> str:
 
 def _urn(resource: object) -> str:
     urn = resource.get("urn") if isinstance(resource, dict) else None
-    return str(urn).rpartition("::")[2]
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return name_in(str(urn))

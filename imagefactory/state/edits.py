@@ -14,7 +14,7 @@ from typing import Any
 
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.labs.moved_labs import MovedLab
-from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, resources_of
+from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, name_in, resources_of
 
 API_VERSION = "2018-09-15"
 """The only version of custom images that azure-native knows."""
@@ -160,7 +160,7 @@ class _State:
         component, provider = self.component(moved.label), self.azure_native(moved.facts.subscription_id)
         renamed = {self._stack.urn(COMPONENT, moved.old_label): component}
         for each in self.resources:
-            kind, name = each["type"], each["urn"].rpartition("::")[2]
+            kind, name = each["type"], name_in(each["urn"])
             if kind not in {COPY, CUSTOM_IMAGE, RELEASE} or not name.startswith(f"{moved.old_label}/"):
                 continue
             image = name.rpartition("/")[2]
@@ -194,7 +194,7 @@ def without_images(document: Document, names: Iterable[str]) -> dict[str, Any]:
     resources = [
         each
         for each in resources_of(document)
-        if each["type"] not in {COPY, CUSTOM_IMAGE, RELEASE} or each["urn"].rpartition("::")[2] not in left
+        if each["type"] not in {COPY, CUSTOM_IMAGE, RELEASE} or name_in(each["urn"]) not in left
     ]
     return {**document, "deployment": {**(document.get("deployment") or {}), "resources": resources}}
 
@@ -207,7 +207,7 @@ def image_ids(document: Document) -> frozenset[str]:
 def names_of(document: Document, ids: Set[str]) -> frozenset[str]:
     """Return the names (`<label>/<name>`) of the images with these ids, in lower case."""
     return frozenset(
-        each["urn"].rpartition("::")[2]
+        name_in(each["urn"])
         for each in resources_of(document)
         if each["type"] == CUSTOM_IMAGE and str(each.get("id")).lower() in ids
     )
@@ -216,7 +216,7 @@ def names_of(document: Document, ids: Set[str]) -> frozenset[str]:
 def unfinished_images(document: Document) -> frozenset[str]:
     """Return the names (`<label>/<name>`) of the images whose creation or update the engine did not see finish."""
     return frozenset(
-        each["urn"].rpartition("::")[2]
+        name_in(each["urn"])
         for each in resources_of(document)
         if each["type"] == CUSTOM_IMAGE and each.get("initErrors") and not each.get("delete")
     )

@@ -97,7 +97,7 @@ class StackState:
             raise unread(f"the export of the stack is not valid: resources{finding_fact(problem)}", _REMEDY) from None
         for resource in found:
             if resource.type in {COPY, CUSTOM_IMAGE, RELEASE} and not resource.delete:
-                name = resource.urn.rpartition("::")[2]
+                name = name_in(resource.urn)
                 inputs = resource.inputs or {}
                 for key in _REQUIRED.get(resource.type, ()):
                     if not isinstance(inputs.get(key), str):
@@ -139,6 +139,11 @@ def parsed(export: bytes) -> dict[str, Any]:
 def resources_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the resources of a document that `parsed` returned; empty for a stack that never ran."""
     return list((document.get("deployment") or {}).get("resources") or ())
+
+
+def name_in(urn: str) -> str:
+    """Return the name of the resource with that URN; that of an image's resources is `<label>/<image>`."""
+    return urn.rpartition("::")[2]
 
 
 def state_of(export: bytes) -> StackState:

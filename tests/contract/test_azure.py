@@ -62,7 +62,7 @@ def test_the_factory_lab_is_refused(spare: Spare, here: Path, capsys: pytest.Cap
 
 
 def test_a_run_writes_the_report_with_differences(spare: Spare, tmp_path: Path) -> None:
-    """Date, cloud and API versions; every answer is marked as measured; a disk that may not be created is told."""
+    """Date, cloud and API versions; every answer is marked as measured; a disk that may not be created is reported."""
     done = spare.run(spare.stack(tmp_path), *CONFIRMED, "--json", *ONLY)
     report = json.loads((tmp_path / "contract.json").read_text("utf-8"))
     assert json.loads(done.stdout) == report and done.returncode == 1

@@ -148,7 +148,7 @@ def test_an_image_that_azure_fails_to_make_is_made_by_the_next_up(world: World) 
     assert world.held(web) == {good: "Succeeded", bad: "Succeeded"}
     assert world.copies() == 0 and world.staged(web) == []
     assert world.up().only_unchanged
-    assert world.held(web) == {good: "Succeeded", bad: "Succeeded"}, "the mended image is not imported over itself"
+    assert world.held(web) == {good: "Succeeded", bad: "Succeeded"}, "the image is not created once more"
 
 
 def test_a_failed_image_is_made_anew_also_after_a_refresh(world: World) -> None:

@@ -67,7 +67,7 @@ def test_a_broken_newest_image_leaves_labs_with_the_one_before_it(world: World) 
 
 
 def test_a_windows_disk_with_a_gpt_is_told_before_it_is_copied(world: World) -> None:
-    """The companion says nothing of a generation; a Linux disk with one is told as what it is."""
+    """The companion has no generation; a Linux disk with one is reported as such."""
     web = world.add_lab("web", "Win2016", "Ubuntu")
     windows, linux = world.add_images((WINDOWS, 5), (UBUNTU, 5))
     for name in (windows, linux):

@@ -50,7 +50,7 @@ def test_two_labs_of_one_name_are_both_served(world: World) -> None:
 
 
 def test_a_lab_whose_twin_comes_later_is_unchanged(world: World) -> None:
-    """Only the twin is created. A twin that cannot be read, or cannot be told from the other lab, keeps its images."""
+    """Only the twin is created. A twin that cannot be read, or not be distinguished, keeps its images."""
     first = world.add_lab("web", "Win2016")
     (windows,) = world.add_images((WINDOWS, 5))
     world.serve()

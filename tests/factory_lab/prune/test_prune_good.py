@@ -65,7 +65,7 @@ def test_the_newest_image_that_is_succeeded_in_a_lab_is_kept_if_newer_ones_faile
     assert "and 1 more" in reasons[good.vhd_name]
     assert "image path in lab web@" in reasons[good_old] and "more" not in reasons[good_old]
     for each in (lab, second):
-        factory.world.seed_standing(each, "mended", {"ImagePath": WINDOWS, "SourceVhd": bad.vhd_name})
+        factory.world.seed_standing(each, "repaired", {"ImagePath": WINDOWS, "SourceVhd": bad.vhd_name})
     again = factory.prune("--yes", "--keep", "1", "--json").results()
     assert again == {good.name: "deleted"}, "the earlier good image is deleted by the next run"
 
