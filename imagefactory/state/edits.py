@@ -260,6 +260,8 @@ def _move_resource(resource: Resource, moved: MovedLab, name: str) -> None:
         inputs |= {"labName": moved.facts.name, "resourceGroupName": moved.facts.resource_group}
         if standing:
             resource["outputs"] = _outputs(standing)
+            if standing.usable:
+                resource.pop("initErrors", None)  # the engine would put the image again
         return
     # The provider vhdcopy keeps ids in lower case.
     inputs["imageId"] = image_id.lower()

@@ -138,6 +138,8 @@ def test_a_lab_that_moved_keeps_its_images_under_their_new_label_and_ids() -> No
     provider = next(each["provider"] for each in resources_of(state) if each["type"] == CUSTOM_IMAGE)
     state = without_images(state, {"web@1/y"})
     state["deployment"]["resources"] += chain("web@1", "a", old, provider) + chain("web@1", "gone", old, provider)
+    for each in resources_of(state):
+        each["initErrors"] = ["context canceled"]
     other = SUBSCRIPTION.replace("2", "3")
     place = old.id.replace(SUBSCRIPTION, other).replace("/rg/", "/new/")
     there = answered("a", replace(old, id=place)).image
@@ -161,6 +163,7 @@ def test_a_lab_that_moved_keeps_its_images_under_their_new_label_and_ids() -> No
     assert one[COPY]["destinationAccountId"] == one[RELEASE]["accountId"] == account.format(other).lower()
     assert (one[CUSTOM_IMAGE]["resourceGroupName"], one[CUSTOM_IMAGE]["location"]) == ("new", "westeurope")
     images = {each["urn"].rpartition("/")[2]: each for each in resources_of(after) if each["type"] == CUSTOM_IMAGE}
+    assert [name for name, each in images.items() if "initErrors" not in each] == ["a"]
     assert images["a"]["id"] == there.id and images["gone"]["id"].startswith(place)
     assert other in images["a"]["provider"] and SUBSCRIPTION in images["x"]["provider"]
     again = replace(moved, old_label=target.label, old_subscription_id=other)
