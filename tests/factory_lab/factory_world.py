@@ -19,7 +19,9 @@ from urllib.parse import unquote
 import requests
 from azure.storage.blob import BlobLeaseClient
 
-from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, World
+from imagefactory.images.ranges_manifest import parse_manifest
+from imagefactory.observed.factory_blobs import UNFINISHED
+from tests.e2e.world import FACTORY_CONTAINER, MIB, RANGES, STACK, World
 from tests.warm.python import COLD
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
@@ -210,12 +212,25 @@ class FactoryWorld(World):
 
     def moved(self) -> int:
         """Return the bytes written in ranges to the factory's container since the journal was cleared."""
+        return sum(call["length"] for call in self._range_writes())
+
+    def written(self) -> set[int]:
+        """Return the offsets of the ranges written to the factory's container since the journal was cleared.
+
+        A request that an interrupted run left may be among them: the service finishes it.
+        """
+        return {call["offset"] for call in self._range_writes()}
+
+    def recorded(self) -> set[int]:
+        """Return the offsets of the ranges that the record of the only unfinished VHD lists."""
+        (name,) = [name for name in self.blobs() if name.endswith(UNFINISHED)]
+        record = parse_manifest(self.bytes_of(self.factory, FACTORY_CONTAINER, name), RANGES)
+        return {part.offset for part in record.ranges}
+
+    def _range_writes(self) -> list[dict[str, Any]]:
         place = f"/{self.factory.account}/{FACTORY_CONTAINER}/"
-        return sum(
-            call["length"]
-            for call in self.cloud.calls()
-            if call["path"].startswith(place) and call.get("length") and call["status"] == 201
-        )
+        calls = self.cloud.calls()
+        return [each for each in calls if each["path"].startswith(place) and each["length"] and each["status"] == 201]
 
     def record_names(self) -> set[str]:
         """Return the image names that unfinished saves reserve."""
