@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import RootModel
+
 from imagefactory.azure.core.answers import Answer, Tags, fitted, label
 from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.core.resource_manager import ResourceManager
@@ -22,6 +24,10 @@ from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinit
 from imagefactory.observed.standing_labs import LabFacts
 
 API_VERSION = "2024-03-03"
+
+
+class _AsAnswered(RootModel[dict[str, Any]]):
+    """Any JSON object."""
 
 
 class _Gallery(Answer):
@@ -97,12 +103,13 @@ async def gallery_facts(
     place = gallery_id(settings, factory)
     subject = f"gallery '{place.rpartition('/')[2]}'"
     try:
-        found = await arm.get(place, API_VERSION, Answer, subject=subject, raw=True)
-        if found is None and settings.id:
+        answer = await arm.get(place, API_VERSION, _AsAnswered, subject=subject)
+        if answer is None and settings.id:
             remedy = "Check imagefactory:gallery.id, and that the identity has the Reader role there"
             return error(subject, "does not exist, or this identity cannot see it", _KEPT, remedy)
-        if found is None:
+        if answer is None:
             return GalleryFacts(place, settings.region or factory.region_key, exists=False)
+        found = answer.root
         id = _id(GALLERY, found, subject)
         gallery = fitted(_Gallery, found, subject, f"GET {place}")
         listed = await arm.list(f"{id.text}/images", API_VERSION, subject=subject) or []

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.image_paths import ImagePath, fold
 
 
 def region_key(region: str) -> str:
@@ -102,9 +102,19 @@ class GalleryFacts:
         return self.id.rpartition("/")[2]
 
     @property
+    def sources(self) -> frozenset[str]:
+        """File names of the VHDs of its versions that are finished or in progress."""
+        return frozenset(each.source_vhd for one in self.definitions for each in one.versions if each.usable)
+
+    @property
     def region_key(self) -> str:
         """Its region in comparable form."""
         return region_key(self.region)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its resource group and name in comparable form."""
+        return fold(self.resource_group), fold(self.name)
 
     @property
     def subscription_id(self) -> str:

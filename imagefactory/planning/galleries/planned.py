@@ -146,6 +146,9 @@ class RecordedGallery:
     labs: Mapping[str, RecordedLab] = field(default_factory=dict)
     """By label."""
 
+    places: frozenset[tuple[str, str]] = frozenset()
+    """Resource groups and names of the galleries that its resources belong to, in comparable form: one, if any."""
+
     @property
     def holds_images(self) -> bool:
         """Whether it has anything but the gallery itself."""

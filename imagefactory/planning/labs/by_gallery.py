@@ -46,6 +46,8 @@ def with_gallery(
     """Return the plan of the gallery, and what it reports; None: there is none, or it could not be read."""
     if gallery is None and recorded.holds_images:
         gallery = _unnamed()
+    if isinstance(gallery, GalleryFacts) and (others := recorded.places - {gallery.place}):
+        gallery = _another(gallery, others)
     if gallery is None or isinstance(gallery, Diagnostic):
         return None, GalleryFindings(diagnostics=[gallery] if gallery else [])
     read = {plan.label: plan for plan in plans}
@@ -68,6 +70,16 @@ def _replaced(plan: LabPlan) -> frozenset[ImagePath]:
     ids = {image.id for image in plan.facts.images if image.state == "Succeeded"}
     there = {image.image.image_path for image in plan.images if image.image_id in ids}
     return frozenset(there - {image.image.image_path for image in plan.images if image.image_id not in ids})
+
+
+def _another(gallery: GalleryFacts, others: Iterable[tuple[str, str]]) -> Diagnostic:
+    names = ", ".join(f"{name} of resource group {group}" for group, name in sorted(others))
+    return error(
+        "setting imagefactory:gallery",
+        f"names gallery {gallery.name} of resource group {gallery.resource_group}, but the state has {names}",
+        "both galleries and what labs offer of them stay as they are",
+        "Name that one; to change the gallery, first deliver all images as customImage and run pulumi up",
+    )
 
 
 def _unnamed() -> Diagnostic:
