@@ -119,6 +119,12 @@ async def gallery_facts(
     return GalleryFacts(id.text, gallery.location, definitions=tuple(definitions), answer=found)
 
 
+async def is_in_progress(arm: ResourceManager, version_id: str) -> bool:
+    """Return whether Azure has an operation in progress on a version, by ARM id. Raises `CloudError`."""
+    found = await arm.get(version_id, API_VERSION, _AsAnswered, subject=f"gallery version '{version_id}'")
+    return found is not None and _version(found.root, "gallery", f"GET {version_id}").in_progress
+
+
 _KEPT = "nothing is delivered by it, and what labs offer of it stays"
 
 

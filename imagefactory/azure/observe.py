@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from imagefactory.azure.compute_galleries import gallery_facts
+from imagefactory.azure.compute_galleries import gallery_facts, is_in_progress
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
@@ -98,6 +98,15 @@ async def wait_for_operation(settings: Settings, image_id: str) -> None:
     """Wait until Azure has no operation in progress on a custom image, by ARM id. Raises `ImageFactoryError`."""
     async with connect(settings) as (arm, _):
         await settled_image(arm, image_id, lambda _: POLL_SECONDS)
+
+
+async def wait_for_version(settings: Settings, version_id: str) -> None:
+    """Wait until Azure has no operation in progress on a gallery version, by ARM id. Raises `ImageFactoryError`."""
+    async with connect(settings) as (arm, _):
+        while True:
+            if not await is_in_progress(arm, version_id):
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def read_labs(

@@ -53,6 +53,7 @@ class _Resource(_Exported):
     urn: str = Field(pattern="^urn:pulumi:")
     type: str
     delete: bool = False
+    id: str = ""
     inputs: dict[str, Any] | None = None
 
 
@@ -88,6 +89,8 @@ class StackState:
     chains: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     gallery: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     """The inputs of the resources of the Compute Gallery: type -> resource name -> inputs."""
+    gallery_subscription: str = ""
+    """The subscription of that gallery, in lower case; empty: the state has none of its resources."""
 
     @property
     def images(self) -> frozenset[str]:
@@ -124,6 +127,7 @@ class StackState:
         """
         chains: dict[str, dict[str, Mapping[str, Any]]] = {}
         gallery: dict[str, dict[str, Mapping[str, Any]]] = {}
+        subscription = ""
         try:
             found = _RESOURCES.validate_python(list(resources))
         except ValidationError as problem:
@@ -139,7 +143,9 @@ class StackState:
                     chains.setdefault(name, {})[resource.type] = inputs
                 else:
                     gallery.setdefault(resource.type, {})[name] = inputs
-        return StackState(chains, gallery)
+                    place = str(inputs["galleryId"]) if resource.type == LAB_GALLERY else resource.id
+                    subscription = place.split("/")[2].lower() if place.count("/") > 2 else subscription
+        return StackState(chains, gallery, subscription)
 
 
 def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:

@@ -121,7 +121,7 @@ class _Rules:
         """Return definition and version of an image; None: it is reported as left out."""
         made = self._made_from(image)
         traits = Traits.of_standing(made[0]) if made else Traits.of(image)
-        name = made[0].name if made else self._own_name(definition_name(image.image_path, traits))
+        name = self._own_name(made[0].name if made else definition_name(image.image_path, traits))
         definition = self._definition(image, name, traits, definitions)
         if definition is None:
             return None
@@ -177,7 +177,7 @@ class _Rules:
                 return None
             path = ImagePath.read(standing.image_path) or image.image_path
             tags = self._definition_tags(path, standing.stack or self.stack)
-            return PlannedDefinition(standing.name, path, traits, standing.identifier, tags, standing=True)
+            return PlannedDefinition(name, path, traits, standing.identifier, tags, standing=True)
         triple = identifier(self.settings.publisher, name, traits)
         if holder := self._triples.get(_folded(triple)):
             fact = f"would have the identifier {'/'.join(triple)} of definition {holder}"
@@ -192,9 +192,9 @@ class _Rules:
         return image_tags.of_definition(path, stack)
 
     def _own_name(self, name: str) -> str:
-        """Return a name as the gallery, else the state, writes it."""
+        """Return a name as the state, else the gallery, writes it."""
         standing = self.standing.get(fold(name))
-        return standing.name if standing else self.recorded.definitions.get(fold(name), name)
+        return self.recorded.definitions.get(fold(name), standing.name if standing else name)
 
     def _versions(self, name: str) -> tuple[StandingVersion, ...]:
         standing = self.standing.get(fold(name))
