@@ -82,7 +82,8 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
     return Distribution(
         {label: lab.images for label, lab in labs.items() if label in plans},
         {key: each for one in galleries for key, each in one.versions.items()},
-        tuple(resource for each in (*labs.values(), *galleries) for resource in each.declared),
+        tuple(resource for lab in labs.values() for resource in lab.declared)
+        + tuple(resource for one in galleries for resource in one.declared),
         copier,
     )
 

@@ -50,7 +50,7 @@ DEFINITION_NOT_COMPARED = [
     "releaseNoteUri",
     "tags",
 ]
-VERSION_NOT_COMPARED = ["location", "restore", "safetyProfile", "securityProfile", "storageProfile", "tags"]
+VERSION_NOT_COMPARED = ["location", "restore", "securityProfile", "storageProfile", "tags"]
 """Inputs of an existing resource that are not compared: a difference would update or replace what may be another
 client's work. The regions of a version, their replicas and the end of its life are compared."""
 
@@ -92,7 +92,7 @@ class ImageGallery(pulumi.ComponentResource):
             self._definitions[fold(definition.name)] = self._definition(plan.facts, definition)
         self._keep(DEFINITION, *plan.kept)
         for version in plan.versions:
-            self._version(plan.facts, version, options)
+            self._image_version(plan.facts, version, options)
         self._keep(VERSION, *(one.key for one in plan.retained))
         for lab in plan.labs:
             self._offer(plan.facts, lab)
@@ -141,11 +141,11 @@ class ImageGallery(pulumi.ComponentResource):
         self.declared.append(definition)
         return definition
 
-    def _version(self, facts: GalleryFacts, planned: PlannedVersion, options: GallerySettings) -> None:
+    def _image_version(self, facts: GalleryFacts, planned: PlannedVersion, options: GallerySettings) -> None:
         image = planned.image
         disks = [
-            compute.GalleryDataDiskImageArgs(lun=disk.lun, source=self._disk(disk.vhd_name))
-            for disk in image.data_disks
+            compute.GalleryDataDiskImageArgs(lun=each.lun, source=self._disk(each.vhd_name))
+            for each in image.data_disks
         ]
         version = compute.GalleryImageVersion(
             planned.key,
@@ -168,6 +168,10 @@ class ImageGallery(pulumi.ComponentResource):
                     for region in planned.regions
                 ],
                 end_of_life_date=_end_of_life(planned, options),
+            ),
+            # Otherwise Azure refuses an update that drops a region.
+            safety_profile=compute.GalleryImageVersionSafetyProfileArgs(
+                allow_deletion_of_replicated_locations=True,
             ),
             tags=dict(planned.tags),
             opts=self._child(
