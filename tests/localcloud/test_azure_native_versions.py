@@ -32,6 +32,11 @@ API = {"version": "2024-03-03"}
 @pytest_asyncio.fixture
 async def url(plugin: Plugin, world: World) -> str:
     """The URL of a VHD in the gallery's region; the gallery and the definition for its versions exist."""
+    return await prepared(plugin, world)
+
+
+async def prepared(plugin: Plugin, world: World) -> str:
+    """Create gallery and definition; return the URL of a VHD."""
     await plugin.create(gallery_inputs(), GALLERY_URN)
     await plugin.create(image_inputs(), IMAGE_URN)
     world.journal.clear()
@@ -185,10 +190,11 @@ async def test_a_delete_waits_and_is_refused_while_something_is_inside(plugin: P
             await delete(urn, path)
 
 
-async def test_a_creation_outlives_its_tokens(plugin: Plugin, world: World, url: str) -> None:
+async def test_a_creation_outlives_its_tokens(plugin: Plugin, world: World) -> None:
     """Replication takes an hour, a token may last ten minutes: one that would end within five is renewed before the
     next poll."""
     world.identity.lifetime = 299.0
+    url = await prepared(plugin, world)
     world.slow(gallery_replication_seconds=0.1)
     world.blobs.readable.clear()  # the cloud cannot read the VHD yet, so its operation is asked for again and again
     creation = asyncio.ensure_future(plugin.create(version_inputs(url), VERSION_URN))
