@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta, timezone
 
 import pulumi
-from pulumi_azure_native import compute
+from pulumi_azure_native import compute  # lazy: read at its first use, so only by a program that declares a gallery
 
 from components.lab_gallery import LabGallery
 from components.lab_images import VhdSource
