@@ -1,4 +1,4 @@
-"""Labs and galleries of one test in the embedded cloud, and what the cloud has of them, for the tests of `LabGallery`."""
+"""Labs and galleries of one test in the embedded cloud, and what it has of them, for the tests of `LabGallery`."""
 
 from __future__ import annotations
 
