@@ -25,7 +25,7 @@ def found(inputs: dict[str, Any], name: str = GALLERY) -> tuple[str, dict[str, A
     return id, inputs, outputs
 
 
-GONE = ("", {}, {})
+GONE: tuple[str, dict[str, Any], dict[str, Any]] = ("", {}, {})
 
 
 async def test_a_refresh_finds_what_the_state_has(labs: GalleryLabs, plugin: Plugin) -> None:
