@@ -5,7 +5,7 @@ Defines names and types of inputs and outputs. Does not implement it: `providers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 import pulumi
 
@@ -16,7 +16,7 @@ class LabGallery(pulumi.CustomResource):
     """The Compute Gallery that a lab has attached, and the definitions of it that users of the lab can use.
 
     `lab_id` is the lab's ARM id as listed, `location` its region, `attachment_name` the name of a new attachment (None:
-    the gallery's name). Declare it with a dependency on the definitions, because a lab lists only existing ones.
+    the gallery's name). `definitions` resolves once they exist, because a lab lists only existing ones.
     """
 
     attachmentId: pulumi.Output[str]
@@ -29,18 +29,20 @@ class LabGallery(pulumi.CustomResource):
         lab_id: str,
         location: str,
         gallery_id: pulumi.Input[str],
-        definitions: Iterable[Definition],
+        definitions: Awaitable[Iterable[Definition]],
         attachment_name: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        async def listed() -> list[dict[str, str]]:
+            known = await definitions
+            return [{"name": each.name, "osType": each.os_type, "imageType": each.image_type} for each in known]
+
         inputs = {
             "labId": lab_id,
             "location": location,
             "name": attachment_name,
             "galleryId": gallery_id,
-            "definitions": [
-                {"name": each.name, "osType": each.os_type, "imageType": each.image_type} for each in definitions
-            ],
+            "definitions": listed(),
             "attachmentId": None,
         }
         super().__init__("vhdcopy:index:LabGallery", name, inputs, opts)

@@ -6,12 +6,21 @@ module Az.DevTestLabs2, which names the resource of a definition like the defini
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from imagefactory.azure.core.answers import Answer, Tags, fitted, label
-from imagefactory.azure.core.errors import not_found
+from imagefactory.azure.core.errors import CloudError, not_found
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.configuration.image_paths import fold
+from imagefactory.diagnostics import Diagnostic
 from imagefactory.observed.lab_galleries import Attachment, Definition, LabDefinition
+from imagefactory.observed.standing_gallery import AttachedGallery
+from imagefactory.observed.standing_labs import LabFacts
+
+Key = TypeVar("Key")
 
 API_VERSION = "2018-10-15-preview"
 
@@ -53,6 +62,33 @@ async def definitions(arm: ResourceManager, lab_id: str, attachment: str) -> tup
     """Return the definitions that a lab lists of a gallery; none if it is not attached. Raises `CloudError`."""
     found = await _list(arm, f"{_path(lab_id, attachment)}/sharedimages", _SharedImage, _lab(lab_id))
     return tuple(map(_definition, found or ()))
+
+
+async def with_galleries(
+    arm: ResourceManager, labs: Mapping[Key, LabFacts | Diagnostic]
+) -> dict[Key, LabFacts | Diagnostic]:
+    """Return the same labs with the galleries that they have attached; a lab of which they cannot be read is a
+    `Diagnostic`."""
+    return dict(zip(labs, await asyncio.gather(*(_with_galleries(arm, lab) for lab in labs.values())), strict=True))
+
+
+async def _with_galleries(arm: ResourceManager, lab: LabFacts | Diagnostic) -> LabFacts | Diagnostic:
+    if isinstance(lab, Diagnostic):
+        return lab
+    try:
+        found = await attachments(arm, lab.id) or ()
+        listed = await asyncio.gather(*(definitions(arm, lab.id, each.name) for each in found))
+    except CloudError as refusal:
+        return refusal.diagnostic
+    attached = (
+        AttachedGallery(
+            f"{_path(lab.id, each.name)}",
+            each.gallery_id,
+            frozenset(fold(one.definition.name) for one in its if one.enabled or each.allows_all),
+        )
+        for each, its in zip(found, listed, strict=True)
+    )
+    return replace(lab, galleries=tuple(attached))
 
 
 async def attach(arm: ResourceManager, lab_id: str, attachment: Attachment) -> None:

@@ -65,6 +65,8 @@ class ArmType:
 
 
 GALLERY = ArmType("Microsoft.Compute/galleries", (_COMPUTE,))
+GALLERY_IMAGE = ArmType("Microsoft.Compute/galleries/images", (_COMPUTE, _COMPUTE))
+GALLERY_VERSION = ArmType("Microsoft.Compute/galleries/images/versions", (_COMPUTE, _COMPUTE, r"\d+\.\d+\.\d+"))
 DISK = ArmType("Microsoft.Compute/disks", (_COMPUTE,))
 VIRTUAL_MACHINE = ArmType("Microsoft.Compute/virtualMachines", (_COMPUTE,))
 LAB = ArmType("Microsoft.DevTestLab/labs", (_LAB,))

@@ -1,3 +1,1 @@
-"""Decisions on Compute Galleries: what is written, given what exists.
-
-Pure functions of observed values; `imagefactory.azure` sends the requests."""
+"""The Compute Gallery of a stack: its definitions, versions and regions, and what each lab offers of it."""
