@@ -20,6 +20,9 @@ from components.staged_vhd import VhdCopyProvider
 from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.observed.lab_galleries import Definition
 
+async def existing(wanted):
+    return [Definition(each["name"], each["osType"], each["imageType"]) for each in wanted]
+
 copier = VhdCopyProvider("vhdcopy", parse_settings(pulumi.runtime.config.CONFIG.get(), os.environ))
 for name, wanted in json.loads(pathlib.Path("galleries.json").read_text()).items():
     pulumi.export(name, LabGallery(
@@ -27,7 +30,7 @@ for name, wanted in json.loads(pathlib.Path("galleries.json").read_text()).items
         lab_id=wanted["labId"],
         location=wanted["location"],
         gallery_id=wanted["galleryId"],
-        definitions=[Definition(each["name"], each["osType"], each["imageType"]) for each in wanted["definitions"]],
+        definitions=existing(wanted["definitions"]),
         opts=pulumi.ResourceOptions(provider=copier, import_=wanted.get("import")),
     ).attachmentId)
 """
