@@ -22,7 +22,7 @@ from localcloud.arm.errors import ArmError, check_version
 from localcloud.arm.federation import Federation
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.operations import Operations
-from localcloud.arm.routes.authorization import Assignment, AuthorizationRoutes
+from localcloud.arm.routes.authorization import Assignments, AuthorizationRoutes
 from localcloud.arm.routes.compute import ComputeRoutes
 from localcloud.arm.routes.labs import LabRoutes
 from localcloud.arm.routes.operations import OperationRoutes
@@ -59,7 +59,7 @@ def build_app(
     account_facts: FactsOf = lambda _: ORDINARY,
     *,
     throttle: Throttle | None = None,
-    assignments: list[Assignment] | None = None,
+    assignments: Callable[[], Assignments] = Assignments,
 ) -> web.Application:
     """Return the resource manager over `store`; it saves the store when it stops.
 
@@ -74,7 +74,7 @@ def build_app(
         *ComputeRoutes(store, machines, access).routes(),
         *OperationRoutes(store, access, blob_endpoint).routes(),
         *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
-        *AuthorizationRoutes(store, assignments or []).routes(),
+        *AuthorizationRoutes(store, assignments).routes(),
     )
     manager = _ResourceManager(store, identity, routes, throttle or Throttle())
     app = web.Application(middlewares=[_responding(faults, journal, identity)], client_max_size=MAX_BODY_BYTES)

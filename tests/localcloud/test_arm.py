@@ -122,7 +122,7 @@ async def test_the_error_for_an_unsupported_call_lists_the_supported_calls(world
         f"The embedded cloud does not answer PATCH {lab_path()}. It answers for labs (list, get), custom images (list, "
         "get, put, delete), a lab's virtual machines (list, get, delete), compute virtual machines (get), disks (get, "
         "beginGetAccess, endGetAccess), operations, storage accounts (get, listKeys), resource groups of labs (get), "
-        "subscriptions (get) and permissions (list)."
+        "subscriptions (get), permissions (list) and deny assignments (list)."
     )
 
 
