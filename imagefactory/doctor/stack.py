@@ -37,7 +37,15 @@ async def check_state(stack: StackName, cloud: Cloud) -> tuple[list[Check], Stac
         remedy = "See docs/setup.md#3-sign-in for PULUMI_BACKEND_URL and what it needs"
         if (container := state_container(url)) is None or problem == "missing":
             return [Check(STACK, "state backend", "failure", str(refusal), remedy)], None
-        checks = [Check(STACK, "state backend", "failure", str(refusal), f"{data_role(container)}. {remedy}")]
+        checks = [
+            Check(
+                STACK,
+                "state backend",
+                "failure",
+                str(refusal),
+                f"{remedy}. If access is denied: {data_role(container)}",
+            )
+        ]
         return [*checks, await check_lock(url, stack, cloud, readable=False)], None
     fact = f"{where or 'it'} is readable; the state has {len(state.images)} images"
     checks = [

@@ -145,7 +145,7 @@ async def test_locks_are_read_by_each_way_that_pulumi_has(state: AzureState, in_
     endpoint = state.container.primary_endpoint.rpartition("/")[0]
     whole = f"AccountName={state.account};AccountKey={state.key};BlobEndpoint={endpoint}"
     cloud = cloud_of(stack_settings(state.world.stack))
-    ways = (
+    ways: tuple[dict[str, str], ...] = (
         state.key_variables,
         {"AZURE_STORAGE_SAS_TOKEN": sas},
         {"AZURE_STORAGE_CONNECTION_STRING": whole},
@@ -206,7 +206,11 @@ def backend(world: DoctorWorld, folder: Path, url: str, listed: object) -> Exami
 @pytest.mark.parametrize(
     ("listed", "result", "part"),
     [
-        ([{"name": "test", "updateInProgress": True}, {"name": "other"}], "failure", "update of the stack is in progress"),
+        (
+            [{"name": "test", "updateInProgress": True}, {"name": "other"}],
+            "failure",
+            "update of the stack is in progress",
+        ),
         ([{"name": "team/imagefactory/test", "updateInProgress": False}], "ok", "no update"),
         ([{"name": "test", "current": True}], "ok", "no update"),
         ([{"name": "a/test"}, {"name": "b/test", "updateInProgress": True}], "unknown", "2 stacks of this name"),

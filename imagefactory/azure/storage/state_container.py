@@ -8,6 +8,7 @@ chain, and this module with the run's identity, whose token it sends to hosts of
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ SCHEME = "azblob"
 _DOMAIN = "blob.core.windows.net"
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 """What Go's strconv.ParseBool reads as true."""
+_HOST = re.compile(r"[a-z0-9.-]+")
+"""A host that all parsers of URLs see alike."""
 _LARGEST = 64 * 1024
 _UNREAD = "it is not known whether the state is locked"
 
@@ -68,7 +71,7 @@ class StateContainer:
         """Whether its host is one of Azure, or of this machine."""
         host = urlsplit(self.endpoint).hostname or ""
         zones = [cloud.blob_endpoint.rpartition("{account}")[2] for cloud in CLOUDS.values()]
-        return host in LOOPBACK or host.endswith((*zones, ".blob.storage.azure.net"))
+        return host in LOOPBACK or (bool(_HOST.fullmatch(host)) and host.endswith((*zones, ".blob.storage.azure.net")))
 
 
 def state_container(url: str, environment: Mapping[str, str] = os.environ) -> StateContainer | None:
@@ -81,33 +84,32 @@ def state_container(url: str, environment: Mapping[str, str] = os.environ) -> St
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
     except ValueError:
         return None
-    variables = {name: environment.get(f"AZURE_STORAGE_{name}", "") for name in ("ACCOUNT", "KEY", "SAS_TOKEN")}
-    connection = environment.get("AZURE_STORAGE_CONNECTION_STRING") or environment.get(
-        "AZURE_STORAGEBLOB_CONNECTIONSTRING", ""
-    )
+    connections = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGEBLOB_CONNECTIONSTRING")
+    connection = next((environment[name] for name in connections if environment.get(name)), "")
     told = dict(part.split("=") for part in connection.split(";") if part.count("=") == 1)
 
     def setting(parameter: str, variable: str, otherwise: str = "") -> str:
-        value = given.get(parameter, environment.get(f"AZURE_STORAGE_{variable}", ""))
+        value = given.get(parameter, environment.get(variable, ""))
         return value or (otherwise if parameter not in given else "")
 
-    account = setting("storage_account", "ACCOUNT", told.get("AccountName", ""))
-    domain = setting("domain", "DOMAIN") or _DOMAIN
-    protocol = setting("protocol", "PROTOCOL", told.get("DefaultEndpointsProtocol", "")) or "https"
+    account = setting("storage_account", "AZURE_STORAGE_ACCOUNT", told.get("AccountName", ""))
+    domain = setting("domain", "AZURE_STORAGE_DOMAIN") or _DOMAIN
+    protocol = setting("protocol", "AZURE_STORAGE_PROTOCOL", told.get("DefaultEndpointsProtocol", "")) or "https"
     if parts.scheme != SCHEME or not account or not parts.netloc:
         return None
-    if domain.startswith(("127.0.0.1", "localhost")) or setting("localemu", "IS_LOCAL_EMULATOR") in _TRUE:
+    if domain.startswith(("127.0.0.1", "localhost")) or setting("localemu", "AZURE_STORAGE_IS_LOCAL_EMULATOR") in _TRUE:
         endpoint = f"{protocol}://{domain}/{account}"
-    elif setting("cdn", "IS_CDN") in _TRUE:
+    elif setting("cdn", "AZURE_STORAGE_IS_CDN") in _TRUE:
         endpoint = f"{protocol}://{domain}"
     else:
         endpoint = f"{protocol}://{account}.{domain}"
     folder = unquote(parts.path).lstrip("/")
     way: dict[str, str] = {}
-    if variables["ACCOUNT"] and variables["KEY"]:
-        way = {"key": variables["KEY"], "key_account": variables["ACCOUNT"]}
-    elif variables["SAS_TOKEN"]:
-        way = {"sas": variables["SAS_TOKEN"]}
+    own, key = environment.get("AZURE_STORAGE_ACCOUNT"), environment.get("AZURE_STORAGE_KEY")
+    if own and key:
+        way = {"key": key, "key_account": own}
+    elif sas := environment.get("AZURE_STORAGE_SAS_TOKEN"):
+        way = {"sas": sas}
     elif connection:
         way = {"connection": connection}
     prefix = folder if folder.endswith("/") or not folder else f"{folder}/"
