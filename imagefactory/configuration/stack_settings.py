@@ -163,6 +163,10 @@ class GallerySettings(_Section):
         Field(description="Standard_LRS, Standard_ZRS or Premium_LRS"),
     ] = "Standard_LRS"
     """Storage account type of the replicas."""
+    replica_price: Annotated[
+        float | None, Field(ge=0, strict=False, description="a price per GiB and month", examples=[0.05])
+    ] = None
+    """What a GiB of a replica costs a month, for the plan's cost line, in any currency; None: it names no cost."""
     end_of_life_days: Annotated[int | None, Field(ge=1, description="a number of days, at least 1", examples=[180])] = (
         None
     )

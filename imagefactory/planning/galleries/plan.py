@@ -93,6 +93,8 @@ def plan_gallery(
         lab_plans,
         tuple(sorted(offers.kept)),
         tuple(sorted(unadopted, key=lambda part: fold(part.key))),
+        settings.replicas,
+        settings.replica_price,
     )
     if outside := _not_in_the_state(plan, stack):
         rules.found.diagnostics.append(outside)
