@@ -16,7 +16,7 @@ from imagefactory.azure.core.answers import Answer, Tags, fitted, label
 from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.labs import NO_ID_REMEDY
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.tags import read
 from imagefactory.observed.arm_ids import GALLERY, GALLERY_IMAGE, GALLERY_VERSION, ArmId, ArmType

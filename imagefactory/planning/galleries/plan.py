@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath, fold
-from imagefactory.configuration.stack_settings import GallerySettings, Policy
+from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images import tags as image_tags
 from imagefactory.images.companions import FactoryImage
@@ -93,6 +94,8 @@ def plan_gallery(
         lab_plans,
         tuple(sorted(offers.kept)),
         tuple(sorted(unadopted, key=lambda part: fold(part.key))),
+        settings.replicas,
+        settings.replica_price,
     )
     if outside := _not_in_the_state(plan, stack):
         rules.found.diagnostics.append(outside)

@@ -246,6 +246,10 @@ class GalleryPlan:
     kept_labs: tuple[str, ...] = ()
     """Labels of labs whose part of the state is kept as it is: they could not be read, or have another gallery."""
     unadopted: tuple[UnadoptedPart, ...] = ()
+    replicas: int = 1
+    """Per version and region."""
+    price: float | None = None
+    """Of a GiB of a replica and month; None: not set."""
 
 
 def attached_of(facts: LabFacts, gallery_id: str) -> AttachedGallery | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
@@ -11,6 +11,7 @@ from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.plain_text import printable
 from imagefactory.planning.galleries.lab_offers import available
 from imagefactory.planning.galleries.plan import GalleryFindings, plan_gallery
 from imagefactory.planning.galleries.planned import GalleryLab, GalleryPlan, RecordedGallery
@@ -63,6 +64,26 @@ def with_gallery(
     ]
     unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
     return plan_gallery(gallery, labs, policy, recorded, stack, unsafe)
+
+
+def deliveries(plans: Iterable[LabPlan]) -> Iterator[str]:
+    """Yield for each lab a line for each way, with its images and the reason; none for what goes the default way."""
+    for plan in plans:
+        found: dict[str, list[str]] = {}
+        for way in plan.routes:
+            if way.as_custom_image and not way.by_gallery and not plan.lab.delivery:
+                continue
+            found.setdefault(f"{_WAYS[way.as_custom_image, way.by_gallery]} ({way.reason})", []).append(way.image.name)
+        for way_and_why, names in found.items():
+            yield printable(f"{plan.label}: {way_and_why}: {', '.join(names)}")
+
+
+_WAYS = {
+    (True, True): "as custom images and by the gallery",
+    (True, False): "as custom images",
+    (False, True): "by the gallery",
+    (False, False): "not delivered",
+}
 
 
 def _replaced(plan: LabPlan) -> frozenset[ImagePath]:

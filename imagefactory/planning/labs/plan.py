@@ -20,8 +20,9 @@ from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
 from imagefactory.planning.galleries.planned import GalleryPlan, RecordedGallery
+from imagefactory.planning.galleries.replicas import replica_note
 from imagefactory.planning.labs.account_rules import account_findings
-from imagefactory.planning.labs.by_gallery import NO_GALLERY, available_by, placed_labs, with_gallery
+from imagefactory.planning.labs.by_gallery import NO_GALLERY, available_by, deliveries, placed_labs, with_gallery
 from imagefactory.planning.labs.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deletions
 from imagefactory.planning.labs.delivery import delivery_of, reservations, routes, without_gallery
@@ -76,8 +77,12 @@ class Plan:
         ]
 
     def notes(self) -> Iterator[str]:
-        """Yield one line for each cross-region copy, each Linux disk found with a GPT, and the images kept for now."""
+        """Yield one line for each cross-region copy, each way to a lab, the replicas of the gallery, each Linux disk found
+        with a GPT, and the images kept for now."""
         yield from (crossing.text() for crossing in self.crossings)
+        if self.gallery:
+            yield from deliveries(self.labs)
+            yield from filter(None, [replica_note(self.gallery)])
         planned = {one.image.vhd_name: one.image for lab in self.labs for one in lab.images}
         for _, image in sorted(planned.items()):
             if image.partition_table == "GPT" and image.generation != "V2":
@@ -89,6 +94,8 @@ class Plan:
                 reasons.setdefault(one.reason, []).append(one.name)
             for reason, names in reasons.items():
                 yield printable(f"{lab.label}: keeps {', '.join(names)}: {reason}")
+        for version in self.gallery.retained if self.gallery else ():
+            yield printable(f"gallery: keeps {version.key}: {version.reason}")
 
 
 @dataclass
