@@ -155,7 +155,7 @@ class ImageGallery(pulumi.ComponentResource):
             gallery_image_name=planned.definition,
             gallery_name=facts.name,
             resource_group_name=facts.resource_group,
-            location=facts.region,
+            location=facts.version_region,
             storage_profile=compute.GalleryImageVersionStorageProfileArgs(
                 os_disk_image=compute.GalleryOSDiskImageArgs(source=self._disk(image.vhd_name)),
                 data_disk_images=disks or None,
