@@ -48,7 +48,7 @@ class _Round:
 def compare_deliveries(
     sandbox: Sandbox, labs: int, image_paths: int, rounds: int, parallel: int, say: Callable[[str], None]
 ) -> list[Delivery]:
-    """Deliver one image of each of `image_paths` golden images to `labs` new labs, both ways in turn, `rounds` times."""
+    """Deliver an image of each of `image_paths` golden images to `labs` new labs, both ways in turn, `rounds` times."""
     factory = sandbox.factory(image_paths)
     found: dict[Way, list[_Round]] = {"customImage": [], "gallery": []}
     for number in range(rounds):
