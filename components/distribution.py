@@ -34,15 +34,15 @@ class Distribution:
 
     outputs: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
     """Id, image path and state, by lab label and image name."""
-    versions: dict[str, dict[str, pulumi.Input[str]]]
-    """The same of the versions in the gallery, by `<definition>/<version>`."""
+    offers: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
+    """The same of the versions that labs offer of the gallery, by lab label and `<definition>/<version>`."""
     resources: tuple[pulumi.Resource, ...]
     copier: VhdCopyProvider
 
     def export_gallery(self) -> None:
-        """Export the versions as the stack output `gallery`, if there are any."""
-        if self.versions:
-            pulumi.export("gallery", self.versions)
+        """Export what labs offer of the gallery as the stack output `gallery`, if there is anything."""
+        if self.offers:
+            pulumi.export("gallery", self.offers)
 
 
 def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
@@ -81,7 +81,7 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
         ]
     return Distribution(
         {label: lab.images for label, lab in labs.items() if label in plans},
-        {key: each for one in galleries for key, each in one.versions.items()},
+        {label: offered for one in galleries for label, offered in one.offers.items()},
         tuple(resource for lab in labs.values() for resource in lab.declared)
         + tuple(resource for one in galleries for resource in one.declared),
         copier,

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from datetime import timedelta, timezone
 
 import pulumi
-from pulumi_azure_native import compute
+from pulumi_azure_native import compute  # lazy: read at its first use, so only by a program that declares a gallery
 
 from components.lab_gallery import LabGallery
 from components.lab_images import VhdSource
 from components.staged_vhd import as_in_state
 from imagefactory.azure.observe import wait_for_version
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import fold
-from imagefactory.configuration.stack_settings import GallerySettings, Settings
+from imagefactory.configuration.stack_settings import Settings
 from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.lab_galleries import Definition
 from imagefactory.observed.standing_gallery import GalleryFacts
@@ -74,8 +75,9 @@ class ImageGallery(pulumi.ComponentResource):
         super().__init__("imagefactory:galleries:ImageGallery", "gallery", None, options)
         self._source, self._settings, self._state = source, settings, state
         self.declared: list[pulumi.Resource] = []
-        self.versions: dict[str, dict[str, pulumi.Input[str]]] = {}
-        """Id, image path and state, by `<definition>/<version>`."""
+        self.offers: dict[str, dict[str, dict[str, pulumi.Input[str]]]] = {}
+        """Id, image path and state of the versions that labs offer, by lab label and `<definition>/<version>`."""
+        self._versions: dict[str, dict[str, pulumi.Input[str]]] = {}
         self._definitions: dict[str, compute.GalleryImage] = {}
         self._gallery: compute.Gallery | None = None
         if plan:
@@ -153,7 +155,7 @@ class ImageGallery(pulumi.ComponentResource):
             gallery_image_name=planned.definition,
             gallery_name=facts.name,
             resource_group_name=facts.resource_group,
-            location=facts.region,
+            location=facts.version_region,
             storage_profile=compute.GalleryImageVersionStorageProfileArgs(
                 os_disk_image=compute.GalleryOSDiskImageArgs(source=self._disk(image.vhd_name)),
                 data_disk_images=disks or None,
@@ -180,7 +182,7 @@ class ImageGallery(pulumi.ComponentResource):
             ),
         )
         self.declared.append(version)
-        self.versions[planned.key] = {
+        self._versions[planned.key] = {
             "id": version.id,
             "imagePath": str(image.image_path),
             "state": version.provisioning_state,
@@ -218,6 +220,10 @@ class ImageGallery(pulumi.ComponentResource):
         return planned.name
 
     def _offer(self, facts: GalleryFacts, lab: LabGalleryPlan) -> None:
+        names = {fold(one.name) for one in lab.definitions}
+        self.offers[lab.label] = {
+            key: version for key, version in self._versions.items() if fold(key.rpartition("/")[0]) in names
+        }
         gallery_id: pulumi.Input[str] = self._gallery.id if self._gallery and not facts.exists else facts.id
         self.declared.append(
             LabGallery(

@@ -40,12 +40,16 @@ class CloudClient:
             ) from None
 
     def status(self) -> dict[str, Any]:
-        """Return endpoints, identity, storage accounts with keys, labs, and disks with active access."""
+        """Return endpoints, identity, storage accounts with keys, labs, galleries, and disks with active access."""
         return dict(self._call("GET", "status"))
 
     def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Add the contents of a seed document; return when all of it exists."""
         return dict(self._call("POST", "seed", document))
+
+    def seed_galleries(self, subscription: str, *galleries: Mapping[str, Any]) -> None:
+        """Add Compute Galleries, with their definitions and versions, to a subscription."""
+        self.seed({"subscriptions": [{"subscriptionId": subscription, "galleries": list(galleries)}]})
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the active fault rules, with `seen` and `hits`."""

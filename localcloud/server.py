@@ -234,6 +234,10 @@ class Cloud:
                 }
                 for lab in labs
             ],
+            "galleries": [
+                {"id": each.id, "region": each.region, "labs": self._store.labs_of(each)}
+                for each in self._store.galleries.values()
+            ],
             "diskAccess": [
                 {"disk": machine.disk_id(lab.subscription_id, disk), "grants": grants}
                 for lab, machine in self._store.all_machines()

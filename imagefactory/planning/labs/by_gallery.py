@@ -67,10 +67,12 @@ def with_gallery(
 
 
 def deliveries(plans: Iterable[LabPlan]) -> Iterator[str]:
-    """Yield for each lab a line for each way, with its images and the reason."""
+    """Yield for each lab a line for each way, with its images and the reason; none for what goes the default way."""
     for plan in plans:
         found: dict[str, list[str]] = {}
         for way in plan.routes:
+            if way.as_custom_image and not way.by_gallery and not plan.lab.delivery:
+                continue
             found.setdefault(f"{_WAYS[way.as_custom_image, way.by_gallery]} ({way.reason})", []).append(way.image.name)
         for way_and_why, names in found.items():
             yield printable(f"{plan.label}: {way_and_why}: {', '.join(names)}")
