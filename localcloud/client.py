@@ -131,9 +131,18 @@ class CloudClient:
         answers = {"customImageAnswers": custom_image_answers, "policyTags": dict(policy_tags or {})}
         self._call("PUT", "answers", answers)
 
-    def set_permissions(self, *assignments: Mapping[str, object]) -> None:
-        """Set the roles that the permissions API shows until the cloud stops; none: everything is permitted."""
-        self._call("PUT", "permissions", {"assignments": assignments} if assignments else {})
+    def set_permissions(
+        self,
+        *assignments: Mapping[str, object],
+        deny: Sequence[Mapping[str, object]] = (),
+        subscriptions: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """Set the roles that the permissions API shows until the cloud stops; none: everything is permitted.
+
+        `deny` are the deny assignments, `subscriptions` the tenants of subscriptions by id.
+        """
+        roles = {"assignments": assignments} if assignments else {}
+        self._call("PUT", "permissions", {**roles, "denyAssignments": deny, "subscriptions": subscriptions or {}})
 
     def move_lab(
         self, subscription: str, group: str, lab: str, *, to_group: str, to_subscription: str | None = None

@@ -25,7 +25,8 @@ from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.errors import ConfigurationError
 from imagefactory.planning.labs.adoption import Adoption, AdoptionRules, adoption, candidates
 from imagefactory.planning.labs.moved_labs import MovedLab
-from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.state.current_plan import current_plan
 from imagefactory.state.edits import (
     Adopted,
     ProviderInputs,
@@ -144,11 +145,7 @@ def decide(
     rules = request.rules(held)
 
     def planned(state: StackState, more: Set[str] = frozenset()) -> Plan:
-        owned = state.images | more
-        return build_plan(
-            *(configuration, facts.catalog, facts.factory, facts.labs, request.settings, owned, state.recorded),
-            stack=str(request.stack),
-        )
+        return current_plan(configuration, facts, request.settings, state, str(request.stack), more)
 
     moved = planned(StackState.of(resources_of(document))).moved
     state = StackState.of(resources_of(_edited(request, document, moved=moved)))

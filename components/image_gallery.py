@@ -1,0 +1,257 @@
+"""`ImageGallery`: the Compute Gallery of a stack, its definitions and versions, and what each lab offers of it.
+
+Does not decide what the gallery contains: the plan does. In the engine's state, what a lab offers depends on no
+definition: if one of several failed, that state would be invalid (docs/adr/0002). The program waits for them instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta, timezone
+
+import pulumi
+from pulumi_azure_native import compute  # lazy: read at its first use, so only by a program that declares a gallery
+
+from components.lab_gallery import LabGallery
+from components.lab_images import VhdSource
+from components.staged_vhd import as_in_state
+from imagefactory.azure.observe import wait_for_version
+from imagefactory.configuration.gallery_settings import GallerySettings
+from imagefactory.configuration.image_paths import fold
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.errors import ImageFactoryError
+from imagefactory.observed.lab_galleries import Definition
+from imagefactory.observed.standing_gallery import GalleryFacts
+from imagefactory.planning.galleries.planned import (
+    GalleryPlan,
+    LabGalleryPlan,
+    PlannedDefinition,
+    PlannedVersion,
+    attached_of,
+)
+from imagefactory.state.stack_state import DEFINITION, GALLERY, LAB_GALLERY, VERSION, StackState
+
+GALLERY_NOT_COMPARED = ["description", "identity", "location", "sharingProfile", "softDeletePolicy", "tags"]
+DEFINITION_NOT_COMPARED = [
+    "allowUpdateImage",
+    "architecture",
+    "description",
+    "disallowed",
+    "endOfLifeDate",
+    "eula",
+    "features",
+    "hyperVGeneration",
+    "identifier",
+    "location",
+    "osState",
+    "osType",
+    "privacyStatementUri",
+    "purchasePlan",
+    "recommended",
+    "releaseNoteUri",
+    "tags",
+]
+VERSION_NOT_COMPARED = ["location", "restore", "securityProfile", "storageProfile", "tags"]
+"""Inputs of an existing resource that are not compared: a difference would update or replace what may be another
+client's work. The regions of a version, their replicas and the end of its life are compared."""
+
+
+class ImageGallery(pulumi.ComponentResource):
+    """The gallery of a stack."""
+
+    def __init__(
+        self,
+        plan: GalleryPlan | None,
+        source: VhdSource,
+        settings: Settings,
+        state: StackState,
+        providers: Mapping[str, pulumi.ProviderResource],
+    ) -> None:
+        """Declare what `plan` contains (None: the gallery could not be read), and what is kept as the state has it.
+
+        `providers` are those of the packages azure-native, for the subscription of the gallery, and vhdcopy.
+        """
+        options = pulumi.ResourceOptions(providers=dict(providers))
+        super().__init__("imagefactory:galleries:ImageGallery", "gallery", None, options)
+        self._source, self._settings, self._state = source, settings, state
+        self.declared: list[pulumi.Resource] = []
+        self.offers: dict[str, dict[str, dict[str, pulumi.Input[str]]]] = {}
+        """Id, image path and state of the versions that labs offer, by lab label and `<definition>/<version>`."""
+        self._versions: dict[str, dict[str, pulumi.Input[str]]] = {}
+        self._definitions: dict[str, compute.GalleryImage] = {}
+        self._gallery: compute.Gallery | None = None
+        if plan:
+            self._declare(plan, settings.gallery or GallerySettings(id=plan.facts.id))
+        else:
+            for kind in (GALLERY, DEFINITION, VERSION, LAB_GALLERY):
+                self._keep(kind, *state.gallery.get(kind, {}))
+        self.register_outputs({})
+
+    def _declare(self, plan: GalleryPlan, options: GallerySettings) -> None:
+        if plan.is_managed and not any(part.key == "" for part in plan.unadopted):
+            self._gallery = self._managed(plan.facts)
+        for definition in plan.definitions:
+            self._definitions[fold(definition.name)] = self._definition(plan.facts, definition)
+        self._keep(DEFINITION, *plan.kept)
+        for version in plan.versions:
+            self._image_version(plan.facts, version, options)
+        self._keep(VERSION, *(one.key for one in plan.retained))
+        for lab in plan.labs:
+            self._offer(plan.facts, lab)
+        self._keep(LAB_GALLERY, *plan.kept_labs)
+
+    def _keep(self, kind: str, *names: str) -> None:
+        """Declare resources as the state has them, so that nothing of them is changed or deleted."""
+        for name in names:
+            if (inputs := self._state.gallery.get(kind, {}).get(name)) is not None:
+                self.declared.append(as_in_state(kind, name, inputs, pulumi.ResourceOptions(parent=self)))
+
+    def _child(self, *needed: pulumi.Resource | None, ignored: list[str] | None = None) -> pulumi.ResourceOptions:
+        depends_on = [each for each in needed if each]
+        return pulumi.ResourceOptions(parent=self, depends_on=depends_on, ignore_changes=ignored)
+
+    def _managed(self, facts: GalleryFacts) -> compute.Gallery:
+        name = next(iter(self._state.gallery.get(GALLERY, {})), facts.name)
+        gallery = compute.Gallery(
+            name,
+            gallery_name=facts.name,
+            resource_group_name=facts.resource_group,
+            location=facts.region,
+            opts=self._child(ignored=GALLERY_NOT_COMPARED if facts.exists else None),
+        )
+        self.declared.append(gallery)
+        return gallery
+
+    def _definition(self, facts: GalleryFacts, planned: PlannedDefinition) -> compute.GalleryImage:
+        publisher, offer, sku = planned.identifier
+        traits = planned.traits
+        trusted = compute.GalleryImageFeatureArgs(name="SecurityType", value="TrustedLaunchSupported")
+        definition = compute.GalleryImage(
+            planned.name,
+            gallery_image_name=planned.name,
+            gallery_name=facts.name,
+            resource_group_name=facts.resource_group,
+            location=facts.region,
+            identifier=compute.GalleryImageIdentifierArgs(publisher=publisher, offer=offer, sku=sku),
+            os_type=compute.OperatingSystemTypes(traits.os_type),
+            os_state=compute.OperatingSystemStateTypes(traits.os_state),
+            hyper_v_generation=traits.generation,
+            features=[trusted] if traits.trusted_launch else None,
+            tags=dict(planned.tags),
+            opts=self._child(self._gallery, ignored=DEFINITION_NOT_COMPARED if planned.standing else None),
+        )
+        self.declared.append(definition)
+        return definition
+
+    def _image_version(self, facts: GalleryFacts, planned: PlannedVersion, options: GallerySettings) -> None:
+        image = planned.image
+        disks = [
+            compute.GalleryDataDiskImageArgs(lun=each.lun, source=self._disk(each.vhd_name))
+            for each in image.data_disks
+        ]
+        version = compute.GalleryImageVersion(
+            planned.key,
+            gallery_image_version_name=self._settled(facts, planned),
+            gallery_image_name=planned.definition,
+            gallery_name=facts.name,
+            resource_group_name=facts.resource_group,
+            location=facts.version_region,
+            storage_profile=compute.GalleryImageVersionStorageProfileArgs(
+                os_disk_image=compute.GalleryOSDiskImageArgs(source=self._disk(image.vhd_name)),
+                data_disk_images=disks or None,
+            ),
+            publishing_profile=compute.GalleryImageVersionPublishingProfileArgs(
+                target_regions=[
+                    compute.TargetRegionArgs(
+                        name=region,
+                        regional_replica_count=options.replicas,
+                        storage_account_type=options.storage_type,
+                    )
+                    for region in planned.regions
+                ],
+                end_of_life_date=_end_of_life(planned, options),
+            ),
+            # Otherwise Azure refuses an update that drops a region.
+            safety_profile=compute.GalleryImageVersionSafetyProfileArgs(
+                allow_deletion_of_replicated_locations=True,
+            ),
+            tags=dict(planned.tags),
+            opts=self._child(
+                self._definitions.get(fold(planned.definition)),
+                ignored=VERSION_NOT_COMPARED if planned.standing else None,
+            ),
+        )
+        self.declared.append(version)
+        self._versions[planned.key] = {
+            "id": version.id,
+            "imagePath": str(image.image_path),
+            "state": version.provisioning_state,
+        }
+
+    def _disk(self, vhd_name: str) -> compute.GalleryDiskImageSourceArgs:
+        source = self._source
+        return compute.GalleryDiskImageSourceArgs(
+            storage_account_id=source.account_id, uri=f"{source.container_url}/{vhd_name}"
+        )
+
+    def _settled(self, facts: GalleryFacts, planned: PlannedVersion) -> pulumi.Input[str]:
+        """Return the version's name; in an update, once Azure has finished an operation on it that an earlier run
+        started, because Azure refuses a second one until then."""
+        existing = next(
+            (
+                version
+                for definition in facts.definitions
+                if fold(definition.name) == fold(planned.definition)
+                for version in definition.versions
+                if version.name == planned.name
+            ),
+            None,
+        )
+        if pulumi.runtime.is_dry_run() or existing is None or not existing.in_progress:
+            return planned.name
+        return self._after_operation(planned, existing.id)
+
+    async def _after_operation(self, planned: PlannedVersion, version_id: str) -> str:
+        pulumi.log.info(f"gallery version {planned.key}: waiting for Azure's operation on it", self)
+        try:
+            await wait_for_version(self._settings, version_id)
+        except ImageFactoryError as problem:
+            pulumi.log.warn(f"gallery version {planned.key}: {problem}", self)
+        return planned.name
+
+    def _offer(self, facts: GalleryFacts, lab: LabGalleryPlan) -> None:
+        names = {fold(one.name) for one in lab.definitions}
+        self.offers[lab.label] = {
+            key: version for key, version in self._versions.items() if fold(key.rpartition("/")[0]) in names
+        }
+        gallery_id: pulumi.Input[str] = self._gallery.id if self._gallery and not facts.exists else facts.id
+        self.declared.append(
+            LabGallery(
+                lab.label,
+                lab_id=lab.facts.id,
+                location=lab.facts.region,
+                gallery_id=gallery_id,
+                attachment_name=lab.attachment,
+                definitions=self._usable(facts, lab),
+                opts=self._child(),
+            )
+        )
+
+    async def _usable(self, facts: GalleryFacts, lab: LabGalleryPlan) -> list[Definition]:
+        """Return what the lab offers, without definitions that this run was to create and could not."""
+        attached = attached_of(lab.facts, facts.id)
+        enabled = attached.enabled if attached else frozenset()
+        found = []
+        for one in lab.definitions:
+            declared = self._definitions.get(fold(one.name))
+            is_there = declared is None or fold(one.name) in enabled or pulumi.runtime.is_dry_run()
+            if is_there or (declared and await declared.id.is_known()):
+                found.append(Definition(one.name, one.traits.os_type, one.traits.os_state))
+        return found
+
+
+def _end_of_life(planned: PlannedVersion, options: GallerySettings) -> str | None:
+    if options.end_of_life_days is None:
+        return None
+    end = planned.image.saved_at.astimezone(timezone.utc) + timedelta(days=options.end_of_life_days)
+    return end.strftime("%Y-%m-%dT%H:%M:%SZ")
