@@ -48,7 +48,8 @@ class Forms:
             for actual, shown in ordered
             if actual
         ]
-        self._names.insert(0, (re.compile(re.escape(run), re.IGNORECASE), run, "{run}"))
+        anyhow = re.escape(run).replace(r"\-", "[-_]")  # the names of galleries have no dash
+        self._names.insert(0, (re.compile(anyhow, re.IGNORECASE), run, "{run}"))
 
     def of(self, answer: Answer, *, body: bool = True) -> dict[str, Any]:
         """Return status, code, headers and, if wanted, body of an answer."""

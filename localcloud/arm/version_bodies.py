@@ -138,7 +138,8 @@ def _check_regions(old: list[Properties], new: list[Properties], may_drop: bool)
             "Complete set of target locations not specified while updating gallery artifact of type "
             "'GalleryImageVersion'. Deletion of previously replicated locations is not allowed, and you need to "
             "specify a complete set of target locations in the update request or specify null or empty set for target "
-            "regions in the update request or set allow deletion of replicated locations under safety profile property.",
+            "regions in the update request or set allow deletion of replicated locations under safety profile "
+            "property.",
         )
 
 

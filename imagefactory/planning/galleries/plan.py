@@ -221,12 +221,13 @@ class _Rules:
         return found[0] if found else None
 
     def _regions(self, path: ImagePath, made: StandingVersion | None) -> tuple[str, ...]:
-        """Return the regions of the labs that take the image path, and the gallery's; also those that a version has, as
-        long as a lab could not be read that may need them."""
+        """Return the regions of the labs that take the image path, and the one in which the version is created, which
+        Azure requires; also those that a version has, as long as a lab could not be read that may need them."""
         takers = [lab for lab in self.labs if lab.lab.takes(path)]
         needed = {lab.facts.region_key for lab in takers if lab.facts and lab.images}
         unknown = any(lab.facts is None for lab in takers)
-        return tuple(sorted({self.facts.region_key, *needed, *(made.regions if made and unknown else ())}))
+        own = (made.location if made else "") or self.facts.version_region
+        return tuple(sorted({own, *needed, *(made.regions if made and unknown else ())}))
 
 
 def _folded(triple: Iterable[str]) -> tuple[str, ...]:

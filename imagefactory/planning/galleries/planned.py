@@ -176,7 +176,7 @@ class PlannedVersion:
     definition: str
     name: str
     regions: tuple[str, ...]
-    """Sorted; the gallery's own is one of them."""
+    """Sorted; the one in which it is created is one of them."""
     tags: Mapping[str, str]
     standing: bool = False
     """Whether it exists, finished or in progress."""
