@@ -57,6 +57,10 @@ VERSION_NOT_COMPARED = ["location", "restore", "securityProfile", "storageProfil
 """Inputs of an existing resource that are not compared: a difference would update or replace what may be another
 client's work. The regions of a version, their replicas and the end of its life are compared."""
 
+REPLICATION = pulumi.CustomTimeouts(create="12h", update="12h")
+"""How long a version may take; azure-native waits for two hours by default, and large disks in many regions take longer
+("Troubleshoot images in an Azure Compute Gallery": minutes to hours, by size and regions)."""
+
 
 class ImageGallery(pulumi.ComponentResource):
     """The gallery of a stack."""
@@ -132,7 +136,10 @@ class ImageGallery(pulumi.ComponentResource):
         version = compute.GalleryImageVersion(
             planned.key,
             **_arguments({**inputs, "galleryImageVersionName": self._settled(facts, planned)}),
-            opts=self._child(definition, ignored=VERSION_NOT_COMPARED if planned.standing else None),
+            opts=pulumi.ResourceOptions.merge(
+                self._child(definition, ignored=VERSION_NOT_COMPARED if planned.standing else None),
+                pulumi.ResourceOptions(custom_timeouts=REPLICATION),
+            ),
         )
         self.declared.append(version)
         self._versions[planned.key] = {

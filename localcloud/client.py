@@ -122,14 +122,19 @@ class CloudClient:
         self._call("PATCH", "virtual-machines", {**machine, **given})
 
     def set_answers(
-        self, custom_image_answers: str = "recorded", *, policy_tags: Mapping[str, str] | None = None
+        self,
+        custom_image_answers: str = "recorded",
+        *,
+        gallery_answers: str = "recorded",
+        policy_tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Set the form of answers about custom images ("recorded", "published") until the cloud stops.
+        """Set the form of answers about custom images ("recorded", "published") and about galleries ("recorded",
+        "sparse") until the cloud stops.
 
-        `policy_tags` are tags that a policy adds to every image.
+        `policy_tags` are tags that a policy adds to every image, gallery, definition and version.
         """
-        answers = {"customImageAnswers": custom_image_answers, "policyTags": dict(policy_tags or {})}
-        self._call("PUT", "answers", answers)
+        forms = {"customImageAnswers": custom_image_answers, "galleryAnswers": gallery_answers}
+        self._call("PUT", "answers", {**forms, "policyTags": dict(policy_tags or {})})
 
     def set_permissions(
         self,

@@ -171,7 +171,7 @@ class Cloud:
         self._throttle.set(limits.buckets)
 
     def set_answers(self, answers: Answers) -> None:
-        """Set the form of answers about custom images until the cloud stops."""
+        """Set the form of answers about custom images and galleries until the cloud stops."""
         self._store.answers = answers
 
     def set_assignments(self, given: Assignments) -> None:

@@ -81,7 +81,9 @@ class GalleryVersions:
         seconds = self._plan(version, rule)
         work = self._work(definition, version)
         shown = deepcopy(gallery.shown_version(definition, version))
-        return shown, Started(state, await self._operations.start(version, seconds, work, fault=fault), new)
+        return shown, Started(
+            state, await self._operations.start(version, seconds, work, fault=fault, dated=False), new
+        )
 
     async def delete(self, definition: Definition, version: Version, fault: Fault | None) -> Started:
         """Start to delete a version, even during its creation; this fails with `fault`, if given. Raises ArmError."""
@@ -99,7 +101,7 @@ class GalleryVersions:
         version.state = "Deleting"
         work = self._work(definition, version, before)
         seconds = self._latencies().gallery_delete_seconds
-        return Started("Deleting", await self._operations.start(version, seconds, work, fault=fault))
+        return Started("Deleting", await self._operations.start(version, seconds, work, fault=fault, dated=False))
 
     def resume(self) -> None:
         """Resume the operations that were active when the cloud stopped. Needs the running event loop."""

@@ -47,7 +47,9 @@ def wanted(given: Mapping[str, Any], location: str, existing: Version | None) ->
     if existing is not None:
         _check_regions(old["targetRegions"], profile["targetRegions"], safety["allowDeletionOfReplicatedLocations"])
     storage = _storage(_object(given, "storageProfile"), standing.get("storageProfile"))
-    return {"publishingProfile": profile, "storageProfile": storage, "safetyProfile": safety}
+    checked = {"validationOperationStatus": "NotExecuted"}
+    profiles = {"publishingProfile": profile, "storageProfile": storage, "safetyProfile": safety}
+    return {**profiles, "validationsProfile": checked}
 
 
 def disks_of(storage: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -85,6 +85,15 @@ def test_deny_assignments_that_may_not_be_read_are_unknown(world: DoctorWorld) -
     assert len([call for call in world.cloud.calls() if "denyAssignments" in call["path"]]) == 1
 
 
+def test_a_list_of_deny_assignments_that_gets_no_response_hides_no_permission(world: DoctorWorld) -> None:
+    """It alone is unknown: the permissions are judged by the roles."""
+    world.cloud.set_faults([{"service": "arm", "path": "denyAssignments", "action": {"delaySeconds": 15}}])
+    found = world.doctor()
+    name = f"deny assignments of subscription {world.subscription}"
+    assert found.not_ok() == [("stack", name, "unknown")]
+    assert "no response from Azure within" in found.check("stack", name)["fact"]
+
+
 def test_a_subscription_of_another_tenant_fails_unless_it_is_delegated(world: DoctorWorld) -> None:
     """The fact names both tenants, the remedy the one to sign in to; by Azure Lighthouse it is fine, and said."""
     world.cloud.set_permissions(subscriptions={world.subscription: {"tenantId": OTHER}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -22,7 +23,7 @@ class Service:
 
     def __init__(self) -> None:
         self.header, self.calls = "Location", list[str]()
-        self.answers: list[tuple[int, dict[str, object]]] = []
+        self.answers: list[tuple[int, dict[str, Any]]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request."""

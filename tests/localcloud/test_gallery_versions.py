@@ -78,6 +78,7 @@ async def test_a_version_is_made_of_vhds_as_recorded(world: World) -> None:
                 "dataDiskImages": [{"lun": 0, "sizeInGB": 1, "hostCaching": "None", **source(data)}],
             },
             "safetyProfile": {"reportedForPolicyViolation": False, "allowDeletionOfReplicatedLocations": False},
+            "validationsProfile": {"validationOperationStatus": "NotExecuted"},
             "provisioningState": "Succeeded",
         },
     }
