@@ -235,6 +235,6 @@ async def test_rules_let_puts_and_deletions_fail_after_they_were_accepted(world:
 
 
 async def test_the_callers_roles_are_shown_at_a_gallery(world: World) -> None:
-    """The permissions API answers at any resource, also one that does not exist yet; this caller has no role."""
+    """The permissions API answers at any resource, also one that does not exist yet; by default with everything."""
     permissions = await shown_at(world, f"{IMAGE}/providers/Microsoft.Authorization/permissions")
-    assert permissions == {"value": []}
+    assert [each["actions"] for each in permissions["value"]] == [["*"]]
