@@ -101,7 +101,7 @@ async def test_galleries_are_listed_by_group_and_by_subscription(world: World) -
     for number in range(52):
         await made(world, f"{GALLERIES}/g{number}", {"location": "westeurope"})
     everywhere = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/galleries"
-    for path in (GALLERIES, GALLERIES.lower(), everywhere):
+    for path in (GALLERIES, GALLERIES.lower(), GALLERIES.upper(), everywhere):
         first = await shown_at(world, path)
         assert len(first["value"]) == 50
         _, rest, _ = await world.call("GET", first["nextLink"])
