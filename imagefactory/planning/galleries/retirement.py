@@ -95,7 +95,10 @@ class _Rule:
         if not any(lab.is_served and lab.lab.takes(path) for lab in self._labs):
             return ""
         missing = [each.key for each in wanted if not self._is_finished(each)]
-        newer = sum(_is_newer(each, version) for each in self._standing.values() if each.path == path)
+        served = {region for each in wanted for region in each.regions} & version.regions
+        newer = sum(
+            _is_newer(each, version) and served <= each.regions for each in self._standing.values() if each.path == path
+        )
         keep = None if path in self._policy.pins else self._policy.keep
         if (wanted and not missing) or (keep is not None and newer >= keep):
             return ""

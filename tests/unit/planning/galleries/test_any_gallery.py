@@ -149,7 +149,7 @@ def test_what_azure_works_on_or_nobody_can_judge_is_not_deleted(case: Case) -> N
     """A version in progress, and one from a VHD whose companion cannot be read. No definition goes before its
     versions."""
     plan = case.plan()
-    there = {*(fold(each.key) for each in (*plan.retained, *plan.versions))}
+    there = {fold(each.key) for each in plan.retained} | {fold(each.key) for each in plan.versions}
     names = {fold(name) for name in (*plan.kept, *(each.name for each in plan.definitions))}
     for key, _, one in versions(case.facts):
         if key in case.state.versions and (one.in_progress or one.source_vhd in case.unsafe):
