@@ -40,8 +40,15 @@ class StandingVersion:
     """Tag SavedAt, UTC."""
     stack: str | None = None
     """Tag Stack."""
+    vhds: frozenset[str] = frozenset()
+    """File names, in lower case, of the VHDs of all its disks."""
     answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The version as Azure returned it."""
+
+    @property
+    def location(self) -> str:
+        """The region in which it was created, in comparable form; empty: unknown."""
+        return region_key(str(self.answer.get("location") or ""))
 
     @property
     def in_progress(self) -> bool:
@@ -92,6 +99,8 @@ class GalleryFacts:
     """ARM id: as Azure returned it if the gallery exists, else as the settings name it."""
     region: str
     exists: bool = True
+    source_region: str = ""
+    """The region of the factory's storage account; empty: that of the gallery."""
     definitions: tuple[StandingDefinition, ...] = ()
     answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The gallery as Azure returned it; empty if it does not exist."""
@@ -100,6 +109,11 @@ class GalleryFacts:
     def name(self) -> str:
         """The last part of its id."""
         return self.id.rpartition("/")[2]
+
+    def version(self, definition: str, name: str) -> StandingVersion | None:
+        """Return the version of that name of the definition of that name; None: it does not exist."""
+        versions = (each for one in self.definitions if fold(one.name) == fold(definition) for each in one.versions)
+        return next((each for each in versions if each.name == name), None)
 
     @property
     def sources(self) -> frozenset[str]:
@@ -112,9 +126,19 @@ class GalleryFacts:
         return region_key(self.region)
 
     @property
-    def place(self) -> tuple[str, str]:
-        """Its resource group and name in comparable form."""
-        return fold(self.resource_group), fold(self.name)
+    def version_region(self) -> str:
+        """The region in which versions are created, in comparable form: that of their VHDs.
+
+        Azure finds no source elsewhere; the gallery and its definitions can be in other regions
+        (learn.microsoft.com, "Troubleshoot images in an Azure Compute Gallery"; "Store and share images in an Azure
+        Compute Gallery", frequently asked questions).
+        """
+        return region_key(self.source_region or self.region)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Its subscription, resource group and name in comparable form."""
+        return fold(self.subscription_id), fold(self.resource_group), fold(self.name)
 
     @property
     def subscription_id(self) -> str:

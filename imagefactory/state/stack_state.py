@@ -112,8 +112,17 @@ class StackState:
             definitions={fold(name): name for name in self.gallery.get(DEFINITION, {})},
             versions={fold(name): each for name, each in versions.items()},
             labs={label: _recorded_lab(each) for label, each in self.gallery.get(LAB_GALLERY, {}).items()},
-            places=frozenset((fold(each["resourceGroupName"]), fold(each["galleryName"])) for each in placed),
+            places=frozenset(
+                (self.gallery_subscription, fold(each["resourceGroupName"]), fold(each["galleryName"]))
+                for each in placed
+            ),
         )
+
+    @property
+    def gallery_name(self) -> str:
+        """The name of the gallery in the inputs of its resources; empty: the state has none."""
+        found = (each for kind in (GALLERY, DEFINITION, VERSION) for each in self.gallery.get(kind, {}).values())
+        return next((str(each["galleryName"]) for each in found), "")
 
     def of_lab(self, label: str) -> list[str]:
         """Return the names of the images of a lab, without its label."""

@@ -95,6 +95,11 @@ class LabOffers:
         return f"the lab must first be able to use {', '.join(sorted(missing))}" if missing else ""
 
 
+def is_finished(gallery: GalleryFacts, lab: LabFacts, image: FactoryImage) -> bool:
+    """Return whether the gallery has a version of an image in the region of a lab."""
+    return any(_is_usable(version, lab, image) for one in gallery.definitions for version in one.versions)
+
+
 def available(gallery: GalleryFacts, lab: LabFacts, image: FactoryImage) -> bool:
     """Return whether users of a lab can use the version of an image now."""
     attached = attached_of(lab, gallery.id)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath, fold
-from imagefactory.configuration.stack_settings import GallerySettings, Policy
+from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images import tags as image_tags
 from imagefactory.images.companions import FactoryImage
@@ -73,9 +74,12 @@ def plan_gallery(
     for key, version in list(versions.items()):
         if (standing := by_key.get(key)) and key not in recorded.versions:
             unadopted.append(UnadoptedPart(version.key, standing, version))
-    for name, definition in list(definitions.items()):
+    skipped = set()
+    for name, definition in definitions.items():
         if (standing_one := rules.standing.get(name)) and name not in recorded.definitions:
-            unadopted.append(UnadoptedPart(definition.name, standing_one, definition))
+            skipped.add(name)
+            if not stack or standing_one.stack in {None, stack}:  # another stack's takes versions of this one, too
+                unadopted.append(UnadoptedPart(definition.name, standing_one, definition))
     is_managed = settings.id is None
     if is_managed and facts.exists and not recorded.gallery:
         unadopted.append(UnadoptedPart("", facts))
@@ -83,7 +87,7 @@ def plan_gallery(
     lab_plans = offers.plans()
     rules.found.diagnostics += offers.diagnostics
     retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, unsafe)
-    skipped = {fold(part.key) for part in unadopted}
+    skipped |= {fold(part.key) for part in unadopted}
     plan = GalleryPlan(
         facts,
         is_managed,
@@ -155,7 +159,7 @@ class _Rules:
         own = before.stack if before and kept else self.stack
         tags = image_tags.write(image, attempt, own or "")
         digest = {image_tags.DIGEST_TAG: image.digest} if image.digest else {}
-        regions = self._regions(image.image_path)
+        regions = self._regions(image.image_path, made[1] if made else None)
         standing = bool(made and made[1].usable)
         return definition, PlannedVersion(image, name, version, regions, {**tags, **digest}, standing)
 
@@ -220,15 +224,17 @@ class _Rules:
         )
         return found[0] if found else None
 
-    def _regions(self, path: ImagePath) -> tuple[str, ...]:
-        """Return the regions of the labs that get or still offer images of the path, and the gallery's; also those of
-        all its versions, as long as a lab could not be read that may need them."""
+    def _regions(self, path: ImagePath, made: StandingVersion | None) -> tuple[str, ...]:
+        """Return the regions of the labs that get or still offer images of the path, and the one in which the version
+        is created, which Azure requires; also those of all versions of the path, as long as a lab could not be read
+        that may need them."""
         of_path = [each for each in self.facts.definitions if ImagePath.read(each.image_path) == path]
         takers = [lab for lab in self.labs if lab.lab.takes(path)]
         needed = {lab.facts.region_key for lab in takers if lab.facts and (lab.images or self._offers(lab, of_path))}
         is_known = all(lab.facts for lab in takers)
         held = () if is_known else (region for one in of_path for each in one.versions for region in each.regions)
-        return tuple(sorted({self.facts.region_key, *needed, *held}))
+        own = (made.location if made else "") or self.facts.version_region
+        return tuple(sorted({own, *needed, *held}))
 
     def _offers(self, lab: GalleryLab, definitions: Iterable[StandingDefinition]) -> bool:
         attached = attached_of(lab.facts, self.facts.id) if lab.facts else None

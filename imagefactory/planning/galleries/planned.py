@@ -147,8 +147,9 @@ class RecordedGallery:
     labs: Mapping[str, RecordedLab] = field(default_factory=dict)
     """By label."""
 
-    places: frozenset[tuple[str, str]] = frozenset()
-    """Resource groups and names of the galleries that its resources belong to, in comparable form: one, if any."""
+    places: frozenset[tuple[str, str, str]] = frozenset()
+    """Subscriptions, resource groups and names of the galleries that its resources belong to, in comparable form: one,
+    if any."""
 
     @property
     def holds_images(self) -> bool:
@@ -177,7 +178,7 @@ class PlannedVersion:
     definition: str
     name: str
     regions: tuple[str, ...]
-    """Sorted; the gallery's own is one of them."""
+    """Sorted; the one in which it is created is one of them."""
     tags: Mapping[str, str]
     standing: bool = False
     """Whether it exists, finished or in progress."""

@@ -32,7 +32,8 @@ from imagefactory.images.companions import DataDisk, companion_bytes
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.factory.prune_plan import PruneRules
-from imagefactory.planning.labs.adoption import Action, Adoption, Finding, LabAdoption
+from imagefactory.planning.labs.adoption import Adoption, Finding, LabAdoption
+from imagefactory.planning.labs.adoption_rules import Action
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.state.adopt import AdoptRequest, Planned

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import fold
-from imagefactory.configuration.stack_settings import GallerySettings, Policy
+from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import (
     AttachedGallery,

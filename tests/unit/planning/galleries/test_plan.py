@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.diagnostics import Severity
 from imagefactory.observed.standing_gallery import AttachedGallery, StandingDefinition
 from imagefactory.planning.galleries.planned import RecordedGallery

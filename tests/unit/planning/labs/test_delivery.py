@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.labs_file import Delivery
-from imagefactory.configuration.stack_settings import GallerySettings, Policy
+from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
 from imagefactory.images.companions import DataDisk, FactoryImage
 from imagefactory.planning.galleries.planned import RecordedGallery, RecordedLab
@@ -100,7 +101,7 @@ def test_a_gallery_that_is_not_the_one_of_the_state_changes_nothing(change: str)
     state = replace(
         recorded(there),
         labs={lab("l0").label: RecordedLab("rg", frozenset({"win2016.datacenter"}))},
-        places=frozenset({("rg", "other" if change == "another" else "images")}),
+        places=frozenset({("1", "rg", "images")}) if change != "another" else frozenset({("2", "rg", "images")}),
     )
     given: Any = {
         "removed": None,
