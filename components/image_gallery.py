@@ -7,7 +7,7 @@ definition: if one of several failed, that state would be invalid (docs/adr/0002
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pulumi
@@ -22,7 +22,7 @@ from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.lab_galleries import Definition
-from imagefactory.observed.standing_gallery import GalleryFacts
+from imagefactory.observed.standing_gallery import GalleryFacts, region_key
 from imagefactory.planning.galleries.inputs import GalleryInputs, Inputs
 from imagefactory.planning.galleries.planned import (
     GalleryPlan,
@@ -104,7 +104,10 @@ class ImageGallery(pulumi.ComponentResource):
         self._keep(DEFINITION, *plan.kept)
         for version in plan.versions:
             self._image_version(plan.facts, version, inputs.version(version))
-        self._keep(VERSION, *(one.key for one in plan.retained))
+        self._keep(VERSION, *(one.key for one in plan.retained if one.regions is None))
+        for one in plan.retained:
+            if one.regions is not None:
+                self._reduce(one.key, one.regions)
         for lab in plan.labs:
             self._offer(plan.facts, lab)
         self._keep(LAB_GALLERY, *plan.kept_labs)
@@ -120,6 +123,15 @@ class ImageGallery(pulumi.ComponentResource):
             resource = as_in_state(kind, name, inputs, self._child(self._parent(name)))
             self._parents["" if kind == GALLERY else fold(name)] = resource
             self.declared.append(resource)
+
+    def _reduce(self, name: str, regions: Collection[str]) -> None:
+        """Declare a version as the state has it, but only in these regions, as Azure advises after a replication that
+        failed elsewhere: the engine would try it again in each run, and the VHD may be gone."""
+        inputs = dict(self._state.gallery[VERSION][name])
+        published = inputs.get("publishingProfile") or {}
+        kept = [each for each in published.get("targetRegions") or () if region_key(str(each.get("name"))) in regions]
+        inputs["publishingProfile"] = {**published, "targetRegions": kept}
+        self.declared.append(as_in_state(VERSION, name, inputs, self._child(self._parent(name))))
 
     def _parent(self, name: str) -> pulumi.CustomResource | None:
         """Return the definition of `<definition>/<version>`, or the gallery of `<definition>`, if it is declared."""

@@ -33,7 +33,7 @@ class StandingVersion:
     """File name of the VHD that it was created from: its tag SourceVhd, else the name in its source's URL; empty:
     unknown."""
     regions: frozenset[str]
-    """Its target regions, as `region_key` returns them."""
+    """Its target regions, as `region_key` returns them; of one that failed, those that have its replicas."""
     attempt: int = 1
     """Tag Attempt."""
     saved_at: datetime | None = None

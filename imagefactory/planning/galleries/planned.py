@@ -197,6 +197,8 @@ class RetainedVersion:
     """`<definition>/<version>` in the state."""
     image_path: str
     reason: str
+    regions: frozenset[str] | None = None
+    """Those that have replicas of one that failed, to which it is reduced; None: it keeps what it has."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def retained_versions(
     found = []
     for key, before in sorted(recorded.versions.items()):
         if key not in versions and (version := standing.get(key)) and (reason := rule.reason(key, version)):
-            found.append(RetainedVersion(before.key, version.image_path or "", reason))
+            regions = version.regions if version.state == "Failed" and version.regions else None
+            found.append(RetainedVersion(before.key, version.image_path or "", reason, regions))
     return tuple(found)
 
 
@@ -74,13 +75,13 @@ class _Rule:
     def reason(self, key: str, version: StandingVersion) -> str:
         """Return why an existing version is kept; empty if it can be deleted.
 
-        A failed one may have failed in a region that was added to it, and serve the labs of its others.
+        One that failed in a region that was added to it serves the labs of its others.
         """
         if version.source_vhd.lower() in self._unsafe or (self._unsafe and not version.source_vhd):
             return "it may be from a VHD whose companion cannot be read"
         if version.in_progress:
             return "Azure is still creating or replicating it"
-        if version.state not in {"Succeeded", "Failed"}:
+        if version.state != "Succeeded" and not (version.state == "Failed" and version.regions):
             return ""
         path = version.path
         if path is None:

@@ -72,11 +72,13 @@ def test_the_last_version_of_a_path_stays_without_a_successor() -> None:
     assert [each.name for each in offer.definitions] == ["Win2016.Datacenter"]
 
 
-def test_a_version_that_failed_may_serve_some_labs_and_goes_like_a_good_one() -> None:
-    """Replication to a region that was added failed: the labs of the other regions use it until there is another."""
-    facts = gallery(definition(OLD, version(OLD, state="Failed"), version(NEW, state="Creating")))
+@pytest.mark.parametrize("regions", [frozenset({HOME}), frozenset()])
+def test_a_version_that_failed_stays_only_where_it_serves_a_lab(regions: frozenset[str]) -> None:
+    """Replication to a region that was added failed: the labs of the other regions use it until there is another. One
+    without a replica serves nobody."""
+    facts = gallery(definition(OLD, version(OLD, state="Failed", regions=regions), version(NEW, state="Creating")))
     plan, _ = planned(facts, served("near", NEW), by=policy(keep=1))
-    assert [each.key for each in plan.retained] == [KEY]
+    assert [each.key for each in plan.retained] == [KEY] * len(regions)
 
 
 def test_what_no_lab_takes_any_more_goes_at_once() -> None:
