@@ -6,11 +6,12 @@ definition: if one of several failed, that state would be invalid (docs/adr/0002
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import timedelta, timezone
+from typing import Any
 
 import pulumi
-from pulumi_azure_native import compute
+from pulumi_azure_native import compute  # lazy: read at its first use, so only by a program that declares a gallery
 
 from components.lab_gallery import LabGallery
 from components.lab_images import VhdSource
@@ -22,6 +23,7 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.lab_galleries import Definition
 from imagefactory.observed.standing_gallery import GalleryFacts
+from imagefactory.planning.galleries.inputs import GalleryInputs, Inputs
 from imagefactory.planning.galleries.planned import (
     GalleryPlan,
     LabGalleryPlan,
@@ -54,6 +56,10 @@ DEFINITION_NOT_COMPARED = [
 VERSION_NOT_COMPARED = ["location", "restore", "securityProfile", "storageProfile", "tags"]
 """Inputs of an existing resource that are not compared: a difference would update or replace what may be another
 client's work. The regions of a version, their replicas and the end of its life are compared."""
+
+REPLICATION = pulumi.CustomTimeouts(create="12h", update="12h")
+"""How long a version may take; azure-native waits for two hours by default, and large disks in many regions take longer
+("Troubleshoot images in an Azure Compute Gallery": minutes to hours, by size and regions)."""
 
 
 class ImageGallery(pulumi.ComponentResource):
@@ -88,13 +94,15 @@ class ImageGallery(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _declare(self, plan: GalleryPlan, options: GallerySettings) -> None:
+        source, name = self._source, self._state.gallery_name
+        inputs = GalleryInputs(plan.facts, options, source.container_url, source.account_id, name)
         if plan.is_managed and not any(part.key == "" for part in plan.unadopted):
-            self._gallery = self._managed(plan.facts)
+            self._gallery = self._managed(plan.facts, inputs.gallery())
         for definition in plan.definitions:
-            self._definitions[fold(definition.name)] = self._definition(plan.facts, definition)
+            self._definitions[fold(definition.name)] = self._definition(definition, inputs.definition(definition))
         self._keep(DEFINITION, *plan.kept)
         for version in plan.versions:
-            self._image_version(plan.facts, version, options)
+            self._image_version(plan.facts, version, inputs.version(version))
         self._keep(VERSION, *(one.key for one in plan.retained))
         for lab in plan.labs:
             self._offer(plan.facts, lab)
@@ -110,103 +118,40 @@ class ImageGallery(pulumi.ComponentResource):
         depends_on = [each for each in needed if each]
         return pulumi.ResourceOptions(parent=self, depends_on=depends_on, ignore_changes=ignored)
 
-    def _managed(self, facts: GalleryFacts) -> compute.Gallery:
+    def _managed(self, facts: GalleryFacts, inputs: Inputs) -> compute.Gallery:
         name = next(iter(self._state.gallery.get(GALLERY, {})), facts.name)
-        gallery = compute.Gallery(
-            name,
-            gallery_name=facts.name,
-            resource_group_name=facts.resource_group,
-            location=facts.region,
-            opts=self._child(ignored=GALLERY_NOT_COMPARED if facts.exists else None),
-        )
+        options = self._child(ignored=GALLERY_NOT_COMPARED if facts.exists else None)
+        gallery = compute.Gallery(name, **_arguments(inputs), opts=options)
         self.declared.append(gallery)
         return gallery
 
-    def _definition(self, facts: GalleryFacts, planned: PlannedDefinition) -> compute.GalleryImage:
-        publisher, offer, sku = planned.identifier
-        traits = planned.traits
-        trusted = compute.GalleryImageFeatureArgs(name="SecurityType", value="TrustedLaunchSupported")
-        definition = compute.GalleryImage(
-            planned.name,
-            gallery_image_name=planned.name,
-            gallery_name=facts.name,
-            resource_group_name=facts.resource_group,
-            location=facts.region,
-            identifier=compute.GalleryImageIdentifierArgs(publisher=publisher, offer=offer, sku=sku),
-            os_type=compute.OperatingSystemTypes(traits.os_type),
-            os_state=compute.OperatingSystemStateTypes(traits.os_state),
-            hyper_v_generation=traits.generation,
-            features=[trusted] if traits.trusted_launch else None,
-            tags=dict(planned.tags),
-            opts=self._child(self._gallery, ignored=DEFINITION_NOT_COMPARED if planned.standing else None),
-        )
+    def _definition(self, planned: PlannedDefinition, inputs: Inputs) -> compute.GalleryImage:
+        options = self._child(self._gallery, ignored=DEFINITION_NOT_COMPARED if planned.standing else None)
+        definition = compute.GalleryImage(planned.name, **_arguments(inputs), opts=options)
         self.declared.append(definition)
         return definition
 
-    def _image_version(self, facts: GalleryFacts, planned: PlannedVersion, options: GallerySettings) -> None:
-        image = planned.image
-        disks = [
-            compute.GalleryDataDiskImageArgs(lun=each.lun, source=self._disk(each.vhd_name))
-            for each in image.data_disks
-        ]
+    def _image_version(self, facts: GalleryFacts, planned: PlannedVersion, inputs: Inputs) -> None:
+        definition = self._definitions.get(fold(planned.definition))
         version = compute.GalleryImageVersion(
             planned.key,
-            gallery_image_version_name=self._settled(facts, planned),
-            gallery_image_name=planned.definition,
-            gallery_name=facts.name,
-            resource_group_name=facts.resource_group,
-            location=facts.version_region,
-            storage_profile=compute.GalleryImageVersionStorageProfileArgs(
-                os_disk_image=compute.GalleryOSDiskImageArgs(source=self._disk(image.vhd_name)),
-                data_disk_images=disks or None,
-            ),
-            publishing_profile=compute.GalleryImageVersionPublishingProfileArgs(
-                target_regions=[
-                    compute.TargetRegionArgs(
-                        name=region,
-                        regional_replica_count=options.replicas,
-                        storage_account_type=options.storage_type,
-                    )
-                    for region in planned.regions
-                ],
-                end_of_life_date=_end_of_life(planned, options),
-            ),
-            # Otherwise Azure refuses an update that drops a region.
-            safety_profile=compute.GalleryImageVersionSafetyProfileArgs(
-                allow_deletion_of_replicated_locations=True,
-            ),
-            tags=dict(planned.tags),
-            opts=self._child(
-                self._definitions.get(fold(planned.definition)),
-                ignored=VERSION_NOT_COMPARED if planned.standing else None,
+            **_arguments({**inputs, "galleryImageVersionName": self._settled(facts, planned)}),
+            opts=pulumi.ResourceOptions.merge(
+                self._child(definition, ignored=VERSION_NOT_COMPARED if planned.standing else None),
+                pulumi.ResourceOptions(custom_timeouts=REPLICATION),
             ),
         )
         self.declared.append(version)
         self._versions[planned.key] = {
             "id": version.id,
-            "imagePath": str(image.image_path),
+            "imagePath": str(planned.image.image_path),
             "state": version.provisioning_state,
         }
-
-    def _disk(self, vhd_name: str) -> compute.GalleryDiskImageSourceArgs:
-        source = self._source
-        return compute.GalleryDiskImageSourceArgs(
-            storage_account_id=source.account_id, uri=f"{source.container_url}/{vhd_name}"
-        )
 
     def _settled(self, facts: GalleryFacts, planned: PlannedVersion) -> pulumi.Input[str]:
         """Return the version's name; in an update, once Azure has finished an operation on it that an earlier run
         started, because Azure refuses a second one until then."""
-        existing = next(
-            (
-                version
-                for definition in facts.definitions
-                if fold(definition.name) == fold(planned.definition)
-                for version in definition.versions
-                if version.name == planned.name
-            ),
-            None,
-        )
+        existing = facts.version(planned.definition, planned.name)
         if pulumi.runtime.is_dry_run() or existing is None or not existing.in_progress:
             return planned.name
         return self._after_operation(planned, existing.id)
@@ -250,8 +195,6 @@ class ImageGallery(pulumi.ComponentResource):
         return found
 
 
-def _end_of_life(planned: PlannedVersion, options: GallerySettings) -> str | None:
-    if options.end_of_life_days is None:
-        return None
-    end = planned.image.saved_at.astimezone(timezone.utc) + timedelta(days=options.end_of_life_days)
-    return end.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _arguments(inputs: Inputs) -> dict[str, Any]:
+    """Return inputs as arguments of azure-native's classes: `galleryName` is `gallery_name`."""
+    return {re.sub("(?=[A-Z])", "_", key).lower(): each for key, each in inputs.items()}

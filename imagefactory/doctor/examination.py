@@ -10,7 +10,9 @@ from pathlib import Path
 import yaml
 
 from imagefactory.azure.connect import connect
+from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.core.signed_in import SignedIn, signed_in
 from imagefactory.azure.lab_storage import learn_endpoints
 from imagefactory.azure.observe import find_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -24,10 +26,10 @@ from imagefactory.doctor.access import (
     REQUEST_SECONDS,
     WRITE,
     Probes,
-    check_sign_in,
     clock_check,
     guarded,
     of_writing,
+    sign_in_check,
 )
 from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered, some, too_late, unexpected
 from imagefactory.doctor.gallery import examine_gallery, parts_checks
@@ -90,7 +92,7 @@ async def examine(request: Request) -> list[Check]:
     """Return all checks in their order. Raises nothing."""
     configuration, found = _configuration(request.settings)
     tools = asyncio.ensure_future(_tools())
-    state = asyncio.ensure_future(_state(request.stack))
+    state = asyncio.ensure_future(_state(request))
     try:
         checks, seen = await _cloud(request, configuration)
         stated, recorded = await state
@@ -115,9 +117,10 @@ async def _tools() -> list[Check]:
         return [unexpected(STACK, "tools", problem)]
 
 
-async def _state(stack: StackName) -> tuple[list[Check], StackState | None]:
+async def _state(request: Request) -> tuple[list[Check], StackState | None]:
     try:
-        return await asyncio.wait_for(check_state(stack), _TOOLS_SECONDS)
+        checked = check_state(request.stack, cloud_of(request.settings))
+        return await asyncio.wait_for(checked, _TOOLS_SECONDS)
     except asyncio.TimeoutError:
         return [too_late(STACK, "state backend", _TOOLS_SECONDS)], None
     except Exception as problem:
@@ -150,10 +153,18 @@ def _foreign_options(stack: StackName) -> Iterator[Check]:
 async def _cloud(request: Request, configuration: Configuration | None) -> tuple[list[Check], Seen | None]:
     try:
         async with connect(request.settings, REQUEST_SECONDS) as (arm, accounts):
-            sign_in = await guarded(STACK, "sign-in", check_sign_in(arm))
-            if sign_in.result in {"failure", "unknown"}:
+            who: list[SignedIn] = []
+
+            async def ask() -> Check:
+                who.append(await signed_in(arm.credential, arm.cloud.scope))
+                return sign_in_check(arm, who[0])
+
+            sign_in = await guarded(STACK, "sign-in", ask())
+            if not who:
                 return [sign_in, _unread("nobody is signed in")], None
-            checks, seen = await _signed_in(request, configuration, arm, accounts)
+            method = request.settings.copying.method
+            probes = Probes(arm, accounts, request.settings.storage_auth == "key", method == "service", who[0])
+            checks, seen = await _signed_in(request, configuration, probes)
             return [sign_in, clock_check(arm.clock.ahead), *checks], seen
     except ImageFactoryError as problem:
         return [Check(STACK, "sign-in", "failure", str(problem)), _unread("nobody is signed in")], None
@@ -166,10 +177,9 @@ def _unread(why: str) -> Check:
 
 
 async def _signed_in(
-    request: Request, configuration: Configuration | None, arm: ResourceManager, accounts: StorageAccounts
+    request: Request, configuration: Configuration | None, probes: Probes
 ) -> tuple[list[Check], Seen | None]:
-    settings = request.settings
-    probes = Probes(arm, accounts, settings.storage_auth == "key", settings.copying.method == "service")
+    settings, arm, accounts = request.settings, probes.arm, probes.accounts
     targets = configuration.labs if configuration else ()
     subscriptions = sorted({settings.factory.key.subscription_id, *(lab.key.subscription_id for lab in targets)})
     (factory, labs), early = await asyncio.gather(

@@ -110,6 +110,11 @@ class GalleryFacts:
         """The last part of its id."""
         return self.id.rpartition("/")[2]
 
+    def version(self, definition: str, name: str) -> StandingVersion | None:
+        """Return the version of that name of the definition of that name; None: it does not exist."""
+        versions = (each for one in self.definitions if fold(one.name) == fold(definition) for each in one.versions)
+        return next((each for each in versions if each.name == name), None)
+
     @property
     def sources(self) -> frozenset[str]:
         """File names of the VHDs of its versions that are finished or in progress."""

@@ -7,6 +7,7 @@ from collections.abc import Set
 from imagefactory.azure.observe import CloudFacts
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Settings
+from imagefactory.planning.galleries.planned import RecordedGallery
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.stack_state import StackState
 
@@ -18,8 +19,10 @@ def current_plan(
     state: StackState,
     stack: str,
     more: Set[str] = frozenset(),
+    in_gallery: RecordedGallery | None = None,
 ) -> Plan:
-    """Return the plan of a stack (`project/stack`), as if its state also had the images `more` (`<label>/<image>`)."""
+    """Return the plan of a stack (`project/stack`), as if its state also had the images `more` (`<label>/<image>`), and
+    had `in_gallery` of the gallery."""
     return build_plan(
         configuration,
         facts.catalog,
@@ -30,5 +33,5 @@ def current_plan(
         state.recorded,
         stack,
         facts.gallery,
-        state.recorded_gallery,
+        in_gallery or state.recorded_gallery,
     )

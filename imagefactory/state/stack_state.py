@@ -115,6 +115,12 @@ class StackState:
             places=frozenset((fold(each["resourceGroupName"]), fold(each["galleryName"])) for each in placed),
         )
 
+    @property
+    def gallery_name(self) -> str:
+        """The name of the gallery in the inputs of its resources; empty: the state has none."""
+        found = (each for kind in (GALLERY, DEFINITION, VERSION) for each in self.gallery.get(kind, {}).values())
+        return next((str(each["galleryName"]) for each in found), "")
+
     def of_lab(self, label: str) -> list[str]:
         """Return the names of the images of a lab, without its label."""
         return sorted(name.rpartition("/")[2] for name in self.chains if name.startswith(f"{label}/"))

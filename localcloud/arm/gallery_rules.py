@@ -190,7 +190,9 @@ class Galleries:
         def settle(fault: Fault | None) -> None:
             item.state = "Failed" if fault else "Succeeded"
 
-        return Started(state, await self._operations.start(item, 0, Work(_free, _free, settle), fault=fault), new)
+        return Started(
+            state, await self._operations.start(item, 0, Work(_free, _free, settle), fault=fault, dated=False), new
+        )
 
     async def _delete(self, item: Kept, held: dict[Any, Any], key: object, fault: Fault | None) -> Started:
         check_idle(self._store, item)
@@ -200,7 +202,7 @@ class Galleries:
                 held.pop(key, None)
 
         work = Work(_free, _free, settle)
-        return Started("Deleting", await self._operations.start(item, 0, work, fault=fault))
+        return Started("Deleting", await self._operations.start(item, 0, work, fault=fault, dated=False))
 
 
 def check_idle(store: ArmStore, item: Kept) -> None:

@@ -147,8 +147,13 @@ def test_a_lab_with_another_gallery_is_found_once(world: DoctorWorld) -> None:
     seed(world, name="theirs")
     web = world.labs["web"]
     theirs = gallery_id(world).replace("/images", "/theirs")
-    lab = {"name": web.name, "resourceGroup": web.group, "region": "westeurope", "storageAccount": web.account}
-    lab["sharedGallery"] = {"name": "theirs", "galleryId": theirs}
+    lab = {
+        "name": web.name,
+        "resourceGroup": web.group,
+        "region": "westeurope",
+        "storageAccount": web.account,
+        "sharedGallery": {"name": "theirs", "galleryId": theirs},
+    }
     world.cloud.seed({"subscriptions": [{"subscriptionId": web.subscription, "labs": [lab]}]})
     world.settings["gallery"] = {"id": gallery_id(world)}
     found = world.doctor()

@@ -73,9 +73,12 @@ def plan_gallery(
     for key, version in list(versions.items()):
         if (standing := by_key.get(key)) and key not in recorded.versions:
             unadopted.append(UnadoptedPart(version.key, standing, version))
-    for name, definition in list(definitions.items()):
+    skipped = set()
+    for name, definition in definitions.items():
         if (standing_one := rules.standing.get(name)) and name not in recorded.definitions:
-            unadopted.append(UnadoptedPart(definition.name, standing_one, definition))
+            skipped.add(name)
+            if not stack or standing_one.stack in {None, stack}:  # another stack's takes versions of this one, too
+                unadopted.append(UnadoptedPart(definition.name, standing_one, definition))
     is_managed = settings.id is None
     if is_managed and facts.exists and not recorded.gallery:
         unadopted.append(UnadoptedPart("", facts))
@@ -83,7 +86,7 @@ def plan_gallery(
     lab_plans = offers.plans()
     rules.found.diagnostics += offers.diagnostics
     retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, unsafe)
-    skipped = {fold(part.key) for part in unadopted}
+    skipped |= {fold(part.key) for part in unadopted}
     plan = GalleryPlan(
         facts,
         is_managed,

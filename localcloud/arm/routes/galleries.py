@@ -67,11 +67,11 @@ class GalleryRoutes:
             if each.subscription_id == parts["subscription"]
             and group in (None, each.resource_group, each.resource_group.lower())
         )
-        return page(request, {each.id.lower(): each.shown() for each in found})
+        return page(request, {each.id.lower(): self._told(each.shown()) for each in found})
 
     async def get_gallery(self, _: web.Request, parts: Parts) -> web.Response:
         """One gallery."""
-        return web.json_response(self._gallery(parts).shown())
+        return web.json_response(self._told(self._gallery(parts).shown()))
 
     async def put_gallery(self, request: web.Request, parts: Parts) -> web.Response:
         """Create or update a gallery, a long-running operation."""
@@ -90,12 +90,14 @@ class GalleryRoutes:
     async def list_images(self, request: web.Request, parts: Parts) -> web.Response:
         """The definitions of a gallery, paged."""
         gallery = self._gallery(parts, nested=True)
-        return page(request, {key: gallery.shown_definition(each) for key, each in gallery.definitions.items()})
+        return page(
+            request, {key: self._told(gallery.shown_definition(each)) for key, each in gallery.definitions.items()}
+        )
 
     async def get_image(self, _: web.Request, parts: Parts) -> web.Response:
         """One definition."""
         gallery, definition = self._definition(parts)
-        return web.json_response(gallery.shown_definition(definition))
+        return web.json_response(self._told(gallery.shown_definition(definition)))
 
     async def put_image(self, request: web.Request, parts: Parts) -> web.Response:
         """Create or update a definition, a long-running operation."""
@@ -121,12 +123,14 @@ class GalleryRoutes:
         """The versions of a definition, paged."""
         gallery, definition = self._definition(parts, nested=True)
         versions = definition.versions
-        return page(request, {key: gallery.shown_version(definition, each) for key, each in versions.items()})
+        return page(
+            request, {key: self._told(gallery.shown_version(definition, each)) for key, each in versions.items()}
+        )
 
     async def get_version(self, request: web.Request, parts: Parts) -> web.Response:
         """One version, with its replication status if `$expand` asks for it."""
         gallery, definition, version = self._version(parts)
-        body = gallery.shown_version(definition, version)
+        body = self._told(gallery.shown_version(definition, version))
         if request.query.get("$expand", "").lower() == "replicationstatus":
             body["properties"]["replicationStatus"] = version.replication_status()
         return web.json_response(body)
@@ -143,8 +147,8 @@ class GalleryRoutes:
             return self._faults.match("arm", request.method, path, "replication")
 
         body, fault = await self._body(request, standing), injected_fault(request)
-        version, started = await self._versions.put(gallery, definition, parts["version"], body, fault, rule)
-        return self._started(request, gallery, gallery.shown_version(definition, version, started.state), started)
+        shown, started = await self._versions.put(gallery, definition, parts["version"], body, fault, rule)
+        return self._started(request, gallery, shown, started)
 
     async def delete_version(self, request: web.Request, parts: Parts) -> web.Response:
         """Delete a version, a long-running operation; 204 if it does not exist."""
@@ -161,10 +165,14 @@ class GalleryRoutes:
         body = await json_body(request)
         return merged(standing(), body) if request.method == "PATCH" and isinstance(body, dict) else body
 
-    def _started(self, request: web.Request, gallery: Gallery, body: object, started: Started) -> web.Response:
+    def _told(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._store.answers.of_gallery(body)
+
+    def _started(self, request: web.Request, gallery: Gallery, body: dict[str, Any], started: Started) -> web.Response:
         operation = self._store.operations[started.operation]
         headers = operation_headers(request, _NAMESPACE, gallery, started.operation, operation, _OPERATIONS)
-        return web.json_response(body, status=201 if started.created else 200, headers={**headers, **_NOTIFIES})
+        status = 201 if started.created else 200
+        return web.json_response(self._told(body), status=status, headers={**headers, **_NOTIFIES})
 
     def _deleted(self, request: web.Request, gallery: Gallery, started: Started) -> web.Response:
         operation = self._store.operations[started.operation]

@@ -22,7 +22,7 @@ class GalleryFactory:
         self.factory, world = factory, factory.world
         group = f"/subscriptions/{world.subscription}/resourceGroups/{world.factory.group}"
         self.id = f"{group}/providers/Microsoft.Compute/galleries/images"
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "delivery": delivery,
             "keep": 1,
             "gallery": {"name": "images", "resourceGroup": world.factory.group},

@@ -32,7 +32,8 @@ from imagefactory.images.companions import DataDisk, companion_bytes
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.factory.prune_plan import PruneRules
-from imagefactory.planning.labs.adoption import Action, Adoption, Finding, LabAdoption
+from imagefactory.planning.labs.adoption import Adoption, Finding, LabAdoption
+from imagefactory.planning.labs.adoption_rules import Action
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.state.adopt import AdoptRequest, Planned
@@ -78,15 +79,17 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
     """The settings of a model, and of the models in it, with their defaults."""
     for field in model.model_fields.values():
         assert field.alias
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from settings_of(field.annotation, f"{prefix}{field.alias}.")
+        kinds = (field.annotation, *get_args(field.annotation))
+        section = next((each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if section:
+            yield from settings_of(section, f"{prefix}{field.alias}.")
         else:
             yield prefix + field.alias, field.default
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
     """A default in code style is the program's own; words stand for one that the program finds elsewhere."""
-    documented = {names(name)[0]: default for name, default, _ in rows("Settings")}
+    documented = {name: default for cell, default, _ in rows("Settings") for name in names(cell)}
     expected = dict(settings_of(Settings))
     assert documented.keys() == expected.keys()
     for name, default in expected.items():

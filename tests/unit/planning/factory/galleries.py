@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.labs_file import TargetLab
-from imagefactory.configuration.stack_settings import GallerySettings, Policy
+from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.observed.standing_gallery import AttachedGallery, GalleryFacts, StandingDefinition, StandingVersion
 from imagefactory.observed.standing_labs import LabFacts
