@@ -51,6 +51,7 @@ from tests.unit.builders import (
 )
 from tests.unit.cli.conftest import Verb
 from tests.unit.cli.test_verbs import cleaned
+from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.planning.factory.prunes import files, keeping, plan
 from tests.unit.planning.factory.test_save_plan import planned
 from tests.unit.planning.factory.vms import vm
@@ -150,10 +151,11 @@ def test_every_json_key_of_catalog_is_documented(verb: Verb) -> None:
     found = replace(build_catalog([vhd("unfinished.vhd")], {}), images=(one,))
     labs = [lab("team"), lab("lost")]
     states: dict[LabKey, LabFacts | Diagnostic]
-    states = {labs[0].key: facts("team", standing("held", source_vhd="held.vhd")), labs[1].key: DIAGNOSTIC}
+    team = replace(offering("d0"), images=(standing("held", source_vhd="held.vhd"),))
+    states = {labs[0].key: team, labs[1].key: DIAGNOSTIC}
 
     async def read(settings: Settings, now: datetime, *, with_labs: bool) -> CatalogReport:
-        return report_catalog(found, "factory", NOON, labs, states)
+        return report_catalog(found, "factory", NOON, labs, states, gallery(version("held.vhd")))
 
     shown = verb("catalog", "--json", "--labs", instead={"imagefactory.factory_lab.catalog.read": read})
     check_keys("catalog", shown.document, "images[]")
@@ -284,7 +286,8 @@ def test_every_key_of_a_companion_is_documented() -> None:
         image(),
         description="d",
         author="a",
-        generation="V1",
+        generation="V2",
+        security_type="TrustedLaunch",
         lineage=Lineage("vm", "disk", "id", "commit", "run", "released"),
         data_disks=(DataDisk(0, "b.vhd", "r"),),
     )

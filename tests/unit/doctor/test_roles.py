@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.doctor.roles import ASKING, BLOB_CONTRIBUTOR, CUSTOM, DISK_OPERATIONS, GALLERY_OPERATIONS, READER, Role
+from imagefactory.doctor.roles import (
+    ASKING,
+    BLOB_CONTRIBUTOR,
+    CUSTOM,
+    DISK_OPERATIONS,
+    GALLERY_OPERATIONS,
+    READER,
+    Role,
+)
 from imagefactory.observed.permissions import Permission
 
 OPERATIONS = (Path(__file__).parents[3] / "docs" / "operations.md").read_text("utf-8")
