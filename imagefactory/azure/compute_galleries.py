@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import RootModel
@@ -16,12 +17,13 @@ from imagefactory.azure.core.answers import Answer, Tags, fitted, label
 from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.labs import NO_ID_REMEDY
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.tags import read
 from imagefactory.observed.arm_ids import GALLERY, GALLERY_IMAGE, GALLERY_VERSION, ArmId, ArmType
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion, region_key
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.observed.storage_accounts import AccountFacts
 
 API_VERSION = "2024-03-03"
 
@@ -76,12 +78,23 @@ class _Disk(Answer):
 
 class _Storage(Answer):
     os_disk_image: _Disk | None = None
+    data_disk_images: list[_Disk] | None = None
+
+
+class _Replicas(Answer):
+    region: str
+    state: str | None = None
+
+
+class _Replication(Answer):
+    summary: list[_Replicas] | None = None
 
 
 class _VersionProperties(Answer):
     provisioning_state: str
     publishing_profile: _Publishing | None = None
     storage_profile: _Storage | None = None
+    replication_status: _Replication | None = None
 
 
 class _Version(Answer):
@@ -108,7 +121,8 @@ async def gallery_facts(
             remedy = "Check imagefactory:gallery.id, and that the identity has the Reader role there"
             return error(subject, "does not exist, or this identity cannot see it", _KEPT, remedy)
         if answer is None:
-            return GalleryFacts(place, settings.region or factory.region_key, exists=False)
+            region = settings.region or factory.region_key
+            return GalleryFacts(place, region, exists=False, source_region=_source_region(factory))
         found = answer.root
         id = _id(GALLERY, found, subject)
         gallery = fitted(_Gallery, found, subject, f"GET {place}")
@@ -116,7 +130,18 @@ async def gallery_facts(
         definitions = await asyncio.gather(*(_definition(arm, each, subject) for each in listed))
     except CloudError as refusal:
         return refusal.diagnostic
-    return GalleryFacts(id.text, gallery.location, definitions=tuple(definitions), answer=found)
+    return GalleryFacts(
+        id.text,
+        gallery.location,
+        source_region=_source_region(factory),
+        definitions=tuple(definitions),
+        answer=found,
+    )
+
+
+def _source_region(factory: LabFacts) -> str:
+    account = factory.account
+    return (account.region if isinstance(account, AccountFacts) else "") or factory.region
 
 
 async def is_in_progress(arm: ResourceManager, version_id: str) -> bool:
@@ -147,8 +172,25 @@ async def _definition(arm: ResourceManager, resource: Mapping[str, Any], gallery
         security_type=features.get("securitytype", ""),
         image_path=tags.image_path,
         stack=tags.stack,
-        versions=tuple(_version(each, subject, f"GET {path}") for each in listed),
+        versions=tuple(await asyncio.gather(*(_read_version(arm, each, subject, path) for each in listed))),
         answer=resource,
+    )
+
+
+async def _read_version(
+    arm: ResourceManager, resource: Mapping[str, Any], definition: str, path: str
+) -> StandingVersion:
+    """Return a listed version; one that failed with the regions that have its replicas, which a list does not tell."""
+    version = _version(resource, definition, f"GET {path}")
+    if version.state != "Failed":
+        return version
+    subject = f"{definition}, version '{version.name}'"
+    expand = {"$expand": "ReplicationStatus"}
+    found = await arm.get(version.id, API_VERSION, _Version, subject=subject, parameters=expand)
+    status = found and found.properties.replication_status
+    replicas = (status and status.summary) or []
+    return replace(
+        version, regions=frozenset(region_key(each.region) for each in replicas if each.state == "Completed")
     )
 
 
@@ -157,21 +199,27 @@ def _version(resource: Mapping[str, Any], definition: str, request: str) -> Stan
     id = _id(GALLERY_VERSION, resource, subject)
     version = fitted(_Version, resource, subject, request)
     tags, properties = read(version.tags), version.properties
-    disk = properties.storage_profile and properties.storage_profile.os_disk_image
-    url = (disk.source.uri or "") if disk and disk.source else ""
+    storage = properties.storage_profile or _Storage()
+    vhd = _vhd_name(storage.os_disk_image)
     regions = (properties.publishing_profile and properties.publishing_profile.target_regions) or []
     return StandingVersion(
         id=id.text,
         name=id.name,
         state=properties.provisioning_state,
         image_path=tags.image_path,
-        source_vhd=tags.source_vhd or url.partition("?")[0].rpartition("/")[2],
+        source_vhd=tags.source_vhd or vhd,
         regions=frozenset(region_key(each.name) for each in regions),
         attempt=tags.attempt,
         saved_at=tags.saved_at,
         stack=tags.stack,
+        vhds=frozenset(name.lower() for name in (vhd, *map(_vhd_name, storage.data_disk_images or ())) if name),
         answer=resource,
     )
+
+
+def _vhd_name(disk: _Disk | None) -> str:
+    url = (disk.source.uri or "") if disk and disk.source else ""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def _id(kind: ArmType, resource: Mapping[str, Any], subject: str) -> ArmId:

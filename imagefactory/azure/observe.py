@@ -88,10 +88,17 @@ async def read_facts(
     learn_endpoints(accounts, (factory, *labs.values()))
     catalog = (await read_catalog(accounts, factory)).in_case_of(configuration.image_paths if configuration else ())
     container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
-    gallery = None
-    if settings.gallery:
-        gallery, labs = await asyncio.gather(gallery_facts(arm, settings.gallery, factory), with_galleries(arm, labs))
+    gallery, labs = await read_galleries(arm, settings, factory, labs)
     return CloudFacts(factory, container_url, catalog, labs, gallery)
+
+
+async def read_galleries(
+    arm: ResourceManager, settings: Settings, factory: LabFacts, labs: Mapping[LabKey, LabFacts | Diagnostic]
+) -> tuple[GalleryFacts | Diagnostic | None, Mapping[LabKey, LabFacts | Diagnostic]]:
+    """Return the gallery of the settings (None: they name none), and the labs with those that they have attached."""
+    if settings.gallery is None:
+        return None, labs
+    return await asyncio.gather(gallery_facts(arm, settings.gallery, factory), with_galleries(arm, labs))
 
 
 async def wait_for_operation(settings: Settings, image_id: str) -> None:

@@ -12,16 +12,18 @@ from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
 from imagefactory.configuration.labs_file import Delivery, LabKey
 from imagefactory.configuration.pydantic_findings import (
     LabName,
     ResourceGroup,
+    Section,
     Strict,
     SubscriptionId,
     structure_diagnostics,
@@ -92,13 +94,7 @@ def _text(value: object) -> str:
     return value
 
 
-class _Section(Strict):
-    """A model whose keys are in camel case in stack files and pulumi, and its fields' names in Python code."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
-
-
-class FactoryLab(_Section):
+class FactoryLab(Section):
     """The lab whose storage account contains the factory images."""
 
     subscription_id: SubscriptionId
@@ -111,7 +107,7 @@ class FactoryLab(_Section):
         return LabKey.of(self.subscription_id, self.lab_name, self.resource_group)
 
 
-class Endpoints(_Section):
+class Endpoints(Section):
     """Endpoints set one by one; None: the cloud's own. `blob` has `{account}` in place of the account's name."""
 
     resource_manager: Annotated[str | None, AfterValidator(lambda url: url and safe_url(url))] = Field(
@@ -126,67 +122,7 @@ class Endpoints(_Section):
     )
 
 
-class GallerySettings(_Section):
-    """The Compute Gallery that delivers images: one that exists, by its id, or one that the stack creates."""
-
-    id: Annotated[
-        str | None,
-        Field(
-            pattern=r"(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/galleries/[^/]+$",
-            description="the ARM id of a gallery",
-            examples=[
-                "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/images"
-                "/providers/Microsoft.Compute/galleries/images"
-            ],
-        ),
-    ] = None
-    name: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_.]{0,78}[A-Za-z0-9])?$",
-            description="the name of a gallery: up to 80 letters, digits, underscores and full stops",
-            examples=["images"],
-        ),
-    ] = None
-    resource_group: ResourceGroup = None
-    subscription_id: SubscriptionId | None = None
-    """None: the factory's."""
-    region: Annotated[
-        str | None, Field(pattern=r"^[a-z0-9]+$", description="a region of Azure", examples=["westeurope"])
-    ] = None
-    """Region of a gallery that is created; None: the factory's."""
-    replicas: Annotated[
-        int, Field(ge=1, le=100, description="how many replicas of each version a region has, 1 to 100")
-    ] = 1
-    storage_type: Annotated[
-        Literal["Standard_LRS", "Standard_ZRS", "Premium_LRS"],
-        Field(description="Standard_LRS, Standard_ZRS or Premium_LRS"),
-    ] = "Standard_LRS"
-    """Storage account type of the replicas."""
-    replica_price: Annotated[
-        float | None, Field(ge=0, strict=False, description="a price per GiB and month", examples=[0.05])
-    ] = None
-    """What a GiB of a replica costs a month, for the plan's cost line, in any currency; None: it names no cost."""
-    end_of_life_days: Annotated[int | None, Field(ge=1, description="a number of days, at least 1", examples=[180])] = (
-        None
-    )
-    """Days after the time of saving that versions name as the end of their life; None: they name none."""
-    publisher: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="a name of up to 64 letters, digits, _ . and -")
-    ] = "ImageFactory"
-    """The publisher of the definitions that are created."""
-
-    @model_validator(mode="after")
-    def _named_once(self) -> GallerySettings:
-        """Require an id, or a name with a resource group."""
-        if (self.id is None) == (self.name is None or self.resource_group is None):
-            raise ValueError("names no gallery, or two")
-        if self.id and (self.name or self.resource_group or self.subscription_id or self.region):
-            raise ValueError("has both the id of a gallery and the place of one to create")
-        return self
-
-
-class Policy(_Section):
+class Policy(Section):
     """Which factory images a lab must contain."""
 
     keep: Annotated[
@@ -221,7 +157,7 @@ class Policy(_Section):
     """The Compute Gallery of the stack; None: it has none."""
 
 
-class CopySettings(_Section):
+class CopySettings(Section):
     """How VHDs are copied."""
 
     method: Annotated[CopyMethod, Field(description="ranged or service")] = "ranged"

@@ -33,15 +33,22 @@ class StandingVersion:
     """File name of the VHD that it was created from: its tag SourceVhd, else the name in its source's URL; empty:
     unknown."""
     regions: frozenset[str]
-    """Its target regions, as `region_key` returns them."""
+    """Its target regions, as `region_key` returns them; of one that failed, those that have its replicas."""
     attempt: int = 1
     """Tag Attempt."""
     saved_at: datetime | None = None
     """Tag SavedAt, UTC."""
     stack: str | None = None
     """Tag Stack."""
+    vhds: frozenset[str] = frozenset()
+    """File names, in lower case, of the VHDs of all its disks."""
     answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The version as Azure returned it."""
+
+    @property
+    def location(self) -> str:
+        """The region in which it was created, in comparable form; empty: unknown."""
+        return region_key(str(self.answer.get("location") or ""))
 
     @property
     def in_progress(self) -> bool:
@@ -92,6 +99,8 @@ class GalleryFacts:
     """ARM id: as Azure returned it if the gallery exists, else as the settings name it."""
     region: str
     exists: bool = True
+    source_region: str = ""
+    """The region of the factory's storage account; empty: that of the gallery."""
     definitions: tuple[StandingDefinition, ...] = ()
     answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The gallery as Azure returned it; empty if it does not exist."""
@@ -117,9 +126,19 @@ class GalleryFacts:
         return region_key(self.region)
 
     @property
-    def place(self) -> tuple[str, str]:
-        """Its resource group and name in comparable form."""
-        return fold(self.resource_group), fold(self.name)
+    def version_region(self) -> str:
+        """The region in which versions are created, in comparable form: that of their VHDs.
+
+        Azure finds no source elsewhere; the gallery and its definitions can be in other regions
+        (learn.microsoft.com, "Troubleshoot images in an Azure Compute Gallery"; "Store and share images in an Azure
+        Compute Gallery", frequently asked questions).
+        """
+        return region_key(self.source_region or self.region)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Its subscription, resource group and name in comparable form."""
+        return fold(self.subscription_id), fold(self.resource_group), fold(self.name)
 
     @property
     def subscription_id(self) -> str:

@@ -24,7 +24,7 @@ from localcloud.arm.gallery_rules import Galleries
 from localcloud.arm.gallery_versions import GalleryVersions
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.operations import Operations
-from localcloud.arm.routes.authorization import Assignment, AuthorizationRoutes
+from localcloud.arm.routes.authorization import Assignments, AuthorizationRoutes
 from localcloud.arm.routes.compute import ComputeRoutes
 from localcloud.arm.routes.galleries import GalleryRoutes
 from localcloud.arm.routes.labs import LabRoutes
@@ -64,7 +64,7 @@ def build_app(
     account_facts: FactsOf = lambda _: ORDINARY,
     *,
     throttle: Throttle | None = None,
-    assignments: list[Assignment] | None = None,
+    assignments: Callable[[], Assignments] = Assignments,
 ) -> web.Application:
     """Return the resource manager over `store`; it saves the store when it stops.
 
@@ -82,7 +82,7 @@ def build_app(
         *SharedGalleryRoutes(store, SharedGalleries(store, latencies)).routes(),
         *OperationRoutes(store, access, blob_endpoint).routes(),
         *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
-        *AuthorizationRoutes(store, assignments or []).routes(),
+        *AuthorizationRoutes(store, assignments).routes(),
     )
     manager = _ResourceManager(store, identity, routes, throttle or Throttle())
     app = web.Application(middlewares=[_responding(faults, journal, identity)], client_max_size=MAX_BODY_BYTES)

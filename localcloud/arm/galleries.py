@@ -140,9 +140,9 @@ class Gallery(Kept):
         """Return a definition as ARM's JSON."""
         return definition.to_arm(f"{KIND}/images", self.definition_id(definition), state)
 
-    def shown_version(self, definition: Definition, version: Version, state: str | None = None) -> dict[str, Any]:
+    def shown_version(self, definition: Definition, version: Version) -> dict[str, Any]:
         """Return a version as ARM's JSON."""
-        return version.to_arm(f"{KIND}/images/versions", self.version_id(definition, version), state)
+        return version.to_arm(f"{KIND}/images/versions", self.version_id(definition, version))
 
 
 @dataclass

@@ -84,8 +84,12 @@ def _version(gallery: Gallery, seed: SeedVersion) -> Version:
     storage: dict[str, Any] = {"osDiskImage": _disk(seed, "ReadWrite")}
     if seed.data_disks:
         storage["dataDiskImages"] = [{"lun": each.lun, **_disk(each, "None")} for each in seed.data_disks]
-    safety = {"reportedForPolicyViolation": False, "allowDeletionOfReplicatedLocations": False}
-    properties = {"publishingProfile": profile, "storageProfile": storage, "safetyProfile": safety}
+    properties: dict[str, Any] = {
+        "publishingProfile": profile,
+        "storageProfile": storage,
+        "safetyProfile": {"reportedForPolicyViolation": False, "allowDeletionOfReplicatedLocations": False},
+        "validationsProfile": {"validationOperationStatus": "NotExecuted"},
+    }
     text = "Failed with internal server error."
     fault = {"code": "CrpPirReplicationJobsNotCompleted", "message": text}
     return Version(

@@ -14,6 +14,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import datetime, timezone
 from typing import Any
 
@@ -57,9 +58,10 @@ class GalleryVersions:
         body: object,
         fault: Fault | None,
         rule: Callable[[str], Action | None] = lambda _: None,
-    ) -> tuple[Version, Started]:
+    ) -> tuple[dict[str, Any], Started]:
         """Create or update a version; this fails with `fault`, if given. `rule` returns the action of a fault rule on
-        the replication to a region. Raises ArmError."""
+        the replication to a region. Returns the version as ARM's JSON, as it is when the operation starts: without the
+        sizes of its disks if it is new (recorded). Raises ArmError."""
         check_name(name)
         given, tags, properties = document(body)
         location = location_of(given, f"{KIND}/images/versions")
@@ -71,14 +73,17 @@ class GalleryVersions:
             version = Version(name=name, location=location, properties=properties)
         else:
             check_idle(self._store, version)
-            check_place(f"{KIND}/images/versions", gallery.resource_group, version, location)
+            check_place(gallery.resource_group, version, location)
             properties = wanted(properties, location, version)
         version.properties, version.tags = properties, tags
         definition.versions[name] = version
         state = version.state = "Creating" if new else "Updating"
         seconds = self._plan(version, rule)
         work = self._work(definition, version)
-        return version, Started(state, await self._operations.start(version, seconds, work, fault=fault), new)
+        shown = deepcopy(gallery.shown_version(definition, version))
+        return shown, Started(
+            state, await self._operations.start(version, seconds, work, fault=fault, dated=False), new
+        )
 
     async def delete(self, definition: Definition, version: Version, fault: Fault | None) -> Started:
         """Start to delete a version, even during its creation; this fails with `fault`, if given. Raises ArmError."""
@@ -96,7 +101,7 @@ class GalleryVersions:
         version.state = "Deleting"
         work = self._work(definition, version, before)
         seconds = self._latencies().gallery_delete_seconds
-        return Started("Deleting", await self._operations.start(version, seconds, work, fault=fault))
+        return Started("Deleting", await self._operations.start(version, seconds, work, fault=fault, dated=False))
 
     def resume(self) -> None:
         """Resume the operations that were active when the cloud stopped. Needs the running event loop."""

@@ -276,6 +276,11 @@ class ArmStore:
         """Return the gallery of that name, case-insensitive."""
         return self.galleries.get((subscription.lower(), group.lower(), name.lower()))
 
+    def labs_of(self, gallery: Gallery) -> list[str]:
+        """Return the ids of the labs that a gallery is attached to."""
+        ids = ((lab.id, each.gallery_id) for lab in self.labs.values() for each in lab.galleries.values())
+        return [lab for lab, id in ids if id.lower() == gallery.id.lower()]
+
     def find_group(self, subscription: str, name: str) -> tuple[str, str] | None:
         """Return name and region of the resource group of that name; the region is that of its first lab, if any."""
         labs = ((lab.subscription_id, lab.resource_group, lab.region) for lab in self.labs.values())

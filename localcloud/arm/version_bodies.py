@@ -47,7 +47,9 @@ def wanted(given: Mapping[str, Any], location: str, existing: Version | None) ->
     if existing is not None:
         _check_regions(old["targetRegions"], profile["targetRegions"], safety["allowDeletionOfReplicatedLocations"])
     storage = _storage(_object(given, "storageProfile"), standing.get("storageProfile"))
-    return {"publishingProfile": profile, "storageProfile": storage, "safetyProfile": safety}
+    checked = {"validationOperationStatus": "NotExecuted"}
+    profiles = {"publishingProfile": profile, "storageProfile": storage, "safetyProfile": safety}
+    return {**profiles, "validationsProfile": checked}
 
 
 def disks_of(storage: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -138,7 +140,8 @@ def _check_regions(old: list[Properties], new: list[Properties], may_drop: bool)
             "Complete set of target locations not specified while updating gallery artifact of type "
             "'GalleryImageVersion'. Deletion of previously replicated locations is not allowed, and you need to "
             "specify a complete set of target locations in the update request or specify null or empty set for target "
-            "regions in the update request or set allow deletion of replicated locations under safety profile property.",
+            "regions in the update request or set allow deletion of replicated locations under safety profile "
+            "property.",
         )
 
 

@@ -30,15 +30,14 @@ def gallery_inputs(**more: Any) -> dict[str, Any]:
 
 def image_inputs(**more: Any) -> dict[str, Any]:
     """Return the inputs of a generation 2 definition with Trusted Launch."""
-    return gallery_inputs(
-        galleryImageName="Win-gen2",
-        osType="Windows",
-        osState="Generalized",
-        hyperVGeneration="V2",
-        features=[{"name": "SecurityType", "value": "TrustedLaunchSupported"}],
-        identifier={"publisher": "ImageFactory", "offer": "Win", "sku": "gen2"},
-        **more,
-    )
+    traits: dict[str, Any] = {
+        "osType": "Windows",
+        "osState": "Generalized",
+        "hyperVGeneration": "V2",
+        "features": [{"name": "SecurityType", "value": "TrustedLaunchSupported"}],
+        "identifier": {"publisher": "ImageFactory", "offer": "Win", "sku": "gen2"},
+    }
+    return gallery_inputs(galleryImageName="Win-gen2", **{**traits, **more})
 
 
 def regions(*names: str, **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.azure_native import property_tables
+from localcloud.azure_native import property_tables, property_values
 from localcloud.azure_native.custom_image import CUSTOM_IMAGE
 from localcloud.azure_native.galleries import GALLERY, GALLERY_IMAGE, GALLERY_IMAGE_VERSION
 from localcloud.azure_native.property_tables import Required
@@ -120,6 +120,31 @@ def test_nothing_empty_is_imported(value: Any) -> None:
     left = property_tables.without_empty(value)
     assert left is None or _has_no_empty(left)
     assert list(_texts(left)) == list(_texts(value))
+
+
+_ITEMS = st.dictionaries(st.text(max_size=2), st.integers(0, 2), max_size=4)
+
+
+@given(_ITEMS, _ITEMS, st.data())
+def test_the_items_of_a_set_are_compared_by_their_identifier(
+    old: dict[str, int], new: dict[str, int], data: st.DataObject
+) -> None:
+    """In any order: the differences are the items that only one side has, and the values that differ. Applied to the
+    old values, they give the new ones."""
+    olds, news = (
+        data.draw(st.permutations([{"name": name, "count": count} for name, count in items.items()]))
+        for items in (old, new)
+    )
+    found = set(property_values.changes({"all": olds}, {"all": news}, {"all": "name"}))
+    expected = {(f"all[{index}]", "ADD") for index, item in enumerate(news) if item["name"] not in old}
+    expected |= {(f"all[{index}]", "DELETE") for index, item in enumerate(olds) if item["name"] not in new}
+    expected |= {
+        (f"all[{index}].count", "UPDATE")
+        for index, item in enumerate(news)
+        if item["count"] != old.get(str(item["name"]), item["count"])
+    }
+    assert found == expected
+    assert property_values.apply_changes({"all": olds}, {"all": olds}, {"all": news}) == {"all": news}
 
 
 def _has_no_empty(value: Any) -> bool:

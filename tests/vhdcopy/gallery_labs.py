@@ -1,4 +1,4 @@
-"""Labs and galleries of one test in the embedded cloud, and what the cloud has of them, for the tests of `LabGallery`."""
+"""Labs and galleries of one test in the embedded cloud, and what it has of them, for the tests of `LabGallery`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ GALLERY = "ImageFactory"
 KIND = "vhdcopy:index:LabGallery"
 DEFINITIONS = {"Ubuntu.Server": ("Linux", "Specialized"), "Win2016.Datacenter": ("Windows", "Generalized")}
 """Names of definitions, with operating system and type."""
+TAGS = {"owner": "team"}
+"""Those of an attachment that was changed by hand."""
 SPARE = {"Win11-gen2": ("Windows", "Generalized"), "Win2019": ("Windows", "Specialized")}
 
 
@@ -107,7 +109,9 @@ class GalleryLabs:
     def allow_all(self, lab_id: str, gallery_id: str, name: str = GALLERY) -> None:
         """Permit all images of the attached gallery by hand."""
         properties = {"galleryId": gallery_id, "allowAllImages": "Enabled"}
-        self.call("PUT", f"{lab_id}/sharedgalleries/{name}", {"location": REGION, "properties": properties})
+        self.call(
+            "PUT", f"{lab_id}/sharedgalleries/{name}", {"location": REGION, "properties": properties, "tags": TAGS}
+        )
 
     def detach(self, lab_id: str, name: str = GALLERY) -> None:
         """Detach a gallery by hand."""

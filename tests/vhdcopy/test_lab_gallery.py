@@ -16,7 +16,7 @@ from providers.vhdcopy import lab_gallery_requests
 from providers.vhdcopy.lab_gallery import LabGalleryInputs
 from providers.vhdcopy.resource import UNKNOWN
 from tests.vhdcopy.copying import Shown
-from tests.vhdcopy.gallery_labs import DEFINITIONS, GALLERY, KIND, GalleryLabs, inputs_for, refused, state_of
+from tests.vhdcopy.gallery_labs import DEFINITIONS, GALLERY, KIND, TAGS, GalleryLabs, inputs_for, refused, state_of
 from tests.vhdcopy.plugin import Plugin, kept_by
 
 
@@ -64,10 +64,12 @@ async def test_all_definitions_can_be_disabled(labs: GalleryLabs, plugin: Plugin
 
 
 async def test_a_lab_that_allows_all_images_is_corrected(labs: GalleryLabs, plugin: Plugin) -> None:
-    """Otherwise its users could use every image of the gallery, whatever the definitions say."""
+    """Otherwise its users could use every image of the gallery. Its tags are kept."""
     gallery = labs.add_gallery()
-    lab = labs.add_lab("Web", gallery, "Win2019", allows="Enabled")
+    lab = labs.add_lab("Web", gallery, "Win2019")
+    labs.allow_all(lab, gallery)
     await plugin.create(KIND, inputs_for(lab, gallery))
+    assert labs.call("GET", f"{lab}/sharedgalleries/{GALLERY}")["tags"] == TAGS
     assert labs.attached(lab) == {GALLERY: (gallery, "Disabled")} and labs.enabled(lab) == set(DEFINITIONS)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.images.timestamps import only_reading
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion, region_key
 from imagefactory.planning.galleries.planned import PlannedDefinition, PlannedVersion, Traits
@@ -105,6 +105,7 @@ class GalleryInputs:
     def _version_at(self, definition: str, name: str) -> Inputs:
         return {
             **self._at(galleryImageName=definition, galleryImageVersionName=name),
+            "location": self.facts.version_region,
             # Otherwise Azure refuses an update that drops a region.
             "safetyProfile": {"allowDeletionOfReplicatedLocations": True},
         }

@@ -67,10 +67,12 @@ def with_gallery(
 
 
 def deliveries(plans: Iterable[LabPlan]) -> Iterator[str]:
-    """Yield for each lab a line for each way, with its images and the reason."""
+    """Yield for each lab a line for each way, with its images and the reason; none for what goes the default way."""
     for plan in plans:
         found: dict[str, list[str]] = {}
         for way in plan.routes:
+            if way.as_custom_image and not way.by_gallery and not plan.lab.delivery:
+                continue
             found.setdefault(f"{_WAYS[way.as_custom_image, way.by_gallery]} ({way.reason})", []).append(way.image.name)
         for way_and_why, names in found.items():
             yield printable(f"{plan.label}: {way_and_why}: {', '.join(names)}")
@@ -91,14 +93,20 @@ def _replaced(plan: LabPlan) -> frozenset[ImagePath]:
     return frozenset(there - {image.image.image_path for image in plan.images if image.image_id not in ids})
 
 
-def _another(gallery: GalleryFacts, others: Iterable[tuple[str, str]]) -> Diagnostic:
-    names = ", ".join(f"{name} of resource group {group}" for group, name in sorted(others))
+def _another(gallery: GalleryFacts, others: Iterable[tuple[str, str, str]]) -> Diagnostic:
+    named = " and ".join(_placed(other) for other in sorted(others))
     return error(
         "setting imagefactory:gallery",
-        f"names gallery {gallery.name} of resource group {gallery.resource_group}, but the state has {names}",
+        f"names gallery {_placed((gallery.subscription_id, gallery.resource_group, gallery.name))}, but the state has "
+        f"{named}",
         "both galleries and what labs offer of them stay as they are",
         "Name that one; to change the gallery, first deliver all images as customImage and run pulumi up",
     )
+
+
+def _placed(place: tuple[str, str, str]) -> str:
+    subscription, group, name = place
+    return f"{name} of resource group {group} in subscription {subscription}"
 
 
 def _unnamed() -> Diagnostic:

@@ -77,8 +77,8 @@ class Plan:
         ]
 
     def notes(self) -> Iterator[str]:
-        """Yield one line for each cross-region copy, each way that images go to a lab, the replicas of the gallery,
-        each Linux disk found with a GPT, and the images kept for now."""
+        """Yield a line for each cross-region copy, each way to a lab, the replicas of the gallery, each Linux disk
+        found with a GPT, and the images kept for now."""
         yield from (crossing.text() for crossing in self.crossings)
         if self.gallery:
             yield from deliveries(self.labs)

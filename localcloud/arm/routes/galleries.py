@@ -65,7 +65,7 @@ class GalleryRoutes:
             each
             for each in self._store.galleries.values()
             if each.subscription_id == parts["subscription"]
-            and group in (None, each.resource_group, each.resource_group.lower())
+            and (group is None or group.lower() == each.resource_group.lower())
         )
         return page(request, {each.id.lower(): self._told(each.shown()) for each in found})
 
@@ -147,8 +147,8 @@ class GalleryRoutes:
             return self._faults.match("arm", request.method, path, "replication")
 
         body, fault = await self._body(request, standing), injected_fault(request)
-        version, started = await self._versions.put(gallery, definition, parts["version"], body, fault, rule)
-        return self._started(request, gallery, gallery.shown_version(definition, version, started.state), started)
+        shown, started = await self._versions.put(gallery, definition, parts["version"], body, fault, rule)
+        return self._started(request, gallery, shown, started)
 
     async def delete_version(self, request: web.Request, parts: Parts) -> web.Response:
         """Delete a version, a long-running operation; 204 if it does not exist."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -23,7 +23,7 @@ from imagefactory.planning.galleries.attachment import (
 GALLERY = "/subscriptions/05d17100-0000-4000-8000-000000000000/resourceGroups/g/providers/Microsoft.Compute/galleries/G"
 
 names = st.sampled_from(["Win.A", "Win.B", "Ubuntu.C", "x-gen2", "Y"])
-casings = st.sampled_from([str, str.lower, str.upper, str.swapcase])
+casings: st.SearchStrategy[Callable[[str], str]] = st.sampled_from([str, str.lower, str.upper, str.swapcase])
 definitions = st.builds(
     Definition, names, st.sampled_from(["Windows", "Linux"]), st.sampled_from(["Generalized", "Specialized"])
 )
