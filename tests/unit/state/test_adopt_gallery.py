@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.azure.observe import CloudFacts
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.diagnostics import error
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, PartFinding
@@ -170,6 +170,7 @@ def test_what_another_stack_has_is_taken_over_on_demand_and_only_if_the_plan_con
     found = catalog(image("a"))
     alone = decide(wish(), configuration(TEAM), cloud(seen, found), EMPTY, {})
     assert alone.gallery and {one.action for one in alone.gallery.findings[1:]} == {"foreign"}
+    assert not any("existing part" in failure.fact for failure in alone.failures), "nothing would remedy it"
     actions = {
         name: action for name, (action, _) in fates(decided(wish(other="prod"), cloud(seen, found), EMPTY)[0]).items()
     }
