@@ -203,6 +203,7 @@ def test_what_is_foreign_or_not_wanted_is_shown_and_stays(gallery_world: Gallery
     )
     before = standing(world)
     world.cloud.clear_calls()
+    assert json.loads(world.adopt("--dry-run", "--json", "--lab", "web").output)["gallery"] is None
     found = parts(world.adopt("--yes", "--json"))
     reason = "it belongs to stack imagefactory/other; `imagefactory adopt --from other` takes it over"
     assert {name: action for name, (action, _) in found.items()} == {
