@@ -87,6 +87,8 @@ class LabOffers:
 
     def _reason(self, lab: GalleryLab, facts: LabFacts, path: ImagePath) -> str:
         images = [image for image in lab.images if image.image_path == path]
+        if not images and lab.is_served:
+            return "the factory has no image of its path to replace it"
         if not images:
             return "" if path in lab.replaced else "the lab must first have its custom images in state Succeeded"
         missing = [image.name for image in images if not available(self._facts, facts, image)]

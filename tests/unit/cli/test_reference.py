@@ -34,6 +34,7 @@ from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.factory.prune_plan import PruneRules
 from imagefactory.planning.labs.adoption import Adoption, Finding, LabAdoption
 from imagefactory.planning.labs.adoption_rules import Action
+from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, Kind, PartFinding
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.state.adopt import AdoptRequest, Planned
@@ -55,6 +56,7 @@ from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.planning.factory.prunes import files, keeping, plan
 from tests.unit.planning.factory.test_save_plan import planned
 from tests.unit.planning.factory.vms import vm
+from tests.unit.planning.galleries import builders as parts_of
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -176,11 +178,13 @@ def test_every_json_key_of_save_is_documented(verb: Verb) -> None:
 
 
 def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
-    """With a lab that moved; every action is a documented one."""
+    """With a lab that moved and a gallery; every action and every kind is a documented one."""
     found = facts("team", standing("old"))
     moved = MovedLab(lab("team"), found, "team@1", SUBSCRIPTION, "before", ("old",))
     findings = tuple(Finding(action, "old", found.images[0], "why") for action in get_args(Action))
-    adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,))
+    part = parts_of.definition("Win2016", {}, parts_of.version("Win2016", "1.0.0", {}))
+    parts = GalleryAdoption(parts_of.gallery(part), (PartFinding("take over", "definition", "Win2016", part, "why"),))
+    adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,), parts)
 
     async def planning(request: AdoptRequest) -> Planned:
         return Planned(request, adoption, b"", warnings=(DIAGNOSTIC,), backups=(Path("before.json"),))
@@ -190,6 +194,7 @@ def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
     check_keys("adopt", told.document)
     actions = {one["action"] for each in told.document["labs"] for one in each["images"]}
     check_results("adopt", "labs[].images[].action", actions)
+    check_results("adopt", "gallery.parts[].kind", set(get_args(Kind)))
 
 
 def test_every_json_key_of_doctor_is_documented(verb: Verb) -> None:
