@@ -96,7 +96,7 @@ class GalleryInputs:
         storage = known(STORAGE_INPUTS, told.get("storageProfile") or {})
         return {
             **self._version_at(definition, standing.name),
-            "location": answer.get("location") or self.facts.region,
+            "location": answer.get("location") or self.facts.version_region,
             "storageProfile": storage or declared.get("storageProfile", {}),
             "publishingProfile": published if published["targetRegions"] else wants,
             "tags": known(None, answer.get("tags") or {}),
