@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from imagefactory.configuration.gallery_settings import GallerySettings
@@ -69,8 +69,8 @@ class GalleryInputs:
             ]
         }
         if self.options.end_of_life_days is not None:
-            end = image.saved_at.astimezone(timezone.utc) + timedelta(days=self.options.end_of_life_days)
-            published["endOfLifeDate"] = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+            end = image.saved_at + timedelta(days=self.options.end_of_life_days)
+            published["endOfLifeDate"] = _written(end)
         return {
             **self._version_at(planned.definition, planned.name),
             "storageProfile": storage,
@@ -90,9 +90,9 @@ class GalleryInputs:
         told = answer.get("properties") or {}
         has, wants = told.get("publishingProfile") or {}, declared.get("publishingProfile", {})
         published: Inputs = {"targetRegions": _in_words_of(wants.get("targetRegions", ()), _regions(standing))}
-        if planned is None or "endOfLifeDate" in wants:
-            end = _time_in_words_of(wants.get("endOfLifeDate"), has.get("endOfLifeDate"))
-            published |= {"endOfLifeDate": end} if end else {}
+        if (end := has.get("endOfLifeDate")) and (planned is None or "endOfLifeDate" in wants):
+            moment = only_reading(end)
+            published["endOfLifeDate"] = _written(moment) if moment else end
         storage = known(STORAGE_INPUTS, told.get("storageProfile") or {})
         return {
             **self._version_at(definition, standing.name),
@@ -156,6 +156,5 @@ def _in_words_of(wanted: Iterable[Inputs], has: Mapping[str, Mapping[str, Any]])
     return regions
 
 
-def _time_in_words_of(wanted: str | None, has: str | None) -> str | None:
-    """Return the time that Azure has; as the program writes it if it is the same."""
-    return wanted if wanted and has and only_reading(wanted) == only_reading(has) else has
+def _written(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
