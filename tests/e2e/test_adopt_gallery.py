@@ -14,7 +14,7 @@ from tests.e2e.world import FACTORY_CONTAINER, Lab, Run
 pytestmark = pytest.mark.engine
 
 WINDOWS, LINUX = "Win11/Office.json", "Ubuntu/Jammy.json"
-TRUSTED: Mapping[str, object] = {"data_disks": 1, "hyperVGeneration": "V2", "securityType": "TrustedLaunch"}
+TRUSTED: Mapping[str, Any] = {"data_disks": 1, "hyperVGeneration": "V2", "securityType": "TrustedLaunch"}
 ANSWERS: dict[str, dict[str, Any]] = {
     "recorded": {},
     "sparse": {"gallery_answers": "sparse"},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.azure.observe import CloudFacts
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.diagnostics import error
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, PartFinding

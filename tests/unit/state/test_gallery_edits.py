@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.planning.galleries.inputs import GalleryInputs
 from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, PartFinding

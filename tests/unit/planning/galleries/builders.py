@@ -48,7 +48,7 @@ def version(
         read.attempt,
         read.saved_at,
         read.stack,
-        answer,
+        answer=answer,
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi_azure_native import compute
 
-from imagefactory.configuration.stack_settings import GallerySettings
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.images import tags
 from imagefactory.planning.galleries import properties
 from imagefactory.planning.galleries.inputs import GalleryInputs
