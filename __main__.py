@@ -12,7 +12,7 @@ from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.errors import ConfigurationError, ImageFactoryError
-from imagefactory.planning.labs.plan import build_plan
+from imagefactory.state.current_plan import current_plan
 from imagefactory.state.pulumi_command import read_state
 
 
@@ -26,12 +26,11 @@ async def main() -> None:
         raise stopped_by(error.diagnostics) from None
     except ImageFactoryError as error:
         raise pulumi.RunError(with_doctor(str(error))) from None
-    plan = build_plan(
-        configuration, facts.catalog, facts.factory, facts.labs, settings, state.images, state.recorded, own_stack()
-    )
+    plan = current_plan(configuration, facts, settings, state, own_stack())
     announce(plan)
     distribution = distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, state)
     pulumi.export("labs", distribution.outputs)
+    distribution.export_gallery()
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
     pulumi.export("retained", plan.retained())
     await fail(plan, distribution)

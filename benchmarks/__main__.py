@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.copies import run_copies
+from benchmarks.delivery import compare_deliveries
 from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
@@ -27,6 +28,7 @@ class Part(str, Enum):
     registration = "registration"
     copies = "copies"
     ranges = "ranges"
+    delivery = "delivery"
 
 
 def run(
@@ -34,13 +36,14 @@ def run(
     lab_images: Annotated[
         list[int] | None, typer.Option(min=1, help="registration: images in all labs together (default: 100 and 500)")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="registration: rounds, product and bare program in turn")] = 3,
-    parallel: Annotated[int, typer.Option(min=1, help="registration: the engine's --parallel")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="registration and delivery: rounds, in turn")] = 3,
+    parallel: Annotated[int, typer.Option(min=1, help="registration and delivery: the engine's --parallel")] = 64,
     copies: Annotated[
         list[int] | None, typer.Option(min=1, help="copies: images to copy in one update (default: 100 and 200)")
     ] = None,
     copy_seconds: Annotated[float, typer.Option(min=0.1, help="copies: seconds that each simulated copy takes")] = 10.0,
     labs: Annotated[int, typer.Option(min=1, help="labs, each with the same number of images")] = 10,
+    image_paths: Annotated[int, typer.Option(min=1, help="delivery: golden images, of one factory image each")] = 10,
     small: Annotated[
         bool, typer.Option("--small", help="ranges: run everything with small sizes, only to test the benchmark")
     ] = False,
@@ -58,6 +61,8 @@ def run(
     ranges: bytes and requests of a copy compared with the minimum, the share of blob and account limits that copies
     reach, memory and CPU time; about 5 minutes.
 
+    delivery: requests and time of the same images as custom images and by a Compute Gallery, without checkpoints.
+
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
     parts = part or list(Part)
@@ -73,6 +78,9 @@ def run(
                 found["copies"].append(run_copies(sandbox, count, min(labs, count), copy_seconds).to_json())
         if Part.ranges in parts:
             found["ranges"] = run_ranges(sandbox, small=small)
+        if Part.delivery in parts:
+            both = compare_deliveries(sandbox, labs, image_paths, rounds, parallel, _err.print)
+            found["delivery"] = [each.to_json() for each in both]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_azure_native as azure_native
 
+from components.image_gallery import ImageGallery
 from components.lab_images import LabImages, VhdSource
 from components.staged_vhd import PlanFailures, VhdCopyProvider
 from imagefactory.azure.core.clouds import cloud_of
@@ -33,8 +34,15 @@ class Distribution:
 
     outputs: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
     """Id, image path and state, by lab label and image name."""
+    offers: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
+    """The same of the versions that labs offer of the gallery, by lab label and `<definition>/<version>`."""
     resources: tuple[pulumi.Resource, ...]
     copier: VhdCopyProvider
+
+    def export_gallery(self) -> None:
+        """Export what labs offer of the gallery as the stack output `gallery`, if there is anything."""
+        if self.offers:
+            pulumi.export("gallery", self.offers)
 
 
 def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
@@ -47,11 +55,12 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
     for unread in plan.unread:
         if names := state.of_lab(unread.label):
             subscriptions[unread.label], kept[unread.label] = unread.key.subscription_id, names
+    place = _gallery_subscription(plan, settings, state)
     azure = {
         subscription: azure_native.Provider(
             f"subscription-{subscription}", subscription_id=subscription, environment=cloud_of(settings).name
         )
-        for subscription in sorted(set(subscriptions.values()))
+        for subscription in sorted({*subscriptions.values(), *place})
     }
     with _short_stacks():
         labs = {
@@ -66,11 +75,27 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
             )
             for label, subscription in sorted(subscriptions.items())
         }
+        galleries = [
+            ImageGallery(plan.gallery, source, settings, state, {"azure-native": azure[each], "vhdcopy": copier})
+            for each in place
+        ]
     return Distribution(
         {label: lab.images for label, lab in labs.items() if label in plans},
-        tuple(resource for lab in labs.values() for resource in lab.declared),
+        {label: offered for one in galleries for label, offered in one.offers.items()},
+        tuple(resource for lab in labs.values() for resource in lab.declared)
+        + tuple(resource for one in galleries for resource in one.declared),
         copier,
     )
+
+
+def _gallery_subscription(plan: Plan, settings: Settings, state: StackState) -> list[str]:
+    """Return the subscription of the gallery; empty if there is none, or the settings lack it and nothing of it is left
+    but the gallery itself."""
+    if plan.gallery:
+        return [plan.gallery.facts.subscription_id.lower()]
+    recorded = state.recorded_gallery
+    is_kept = recorded.holds_images or (settings.gallery and recorded.gallery)
+    return [state.gallery_subscription] if is_kept else []
 
 
 def _begun(lab: LabPlan, state: StackState) -> list[str]:

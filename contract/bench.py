@@ -105,6 +105,11 @@ class Bench:
             time.sleep(min(_number(milliseconds, 0) / 1000 if milliseconds else wait, _LONGEST_WAIT))
         raise ContractError(f"{started.request}: its operation did not end within {_LONGEST_OPERATION / 60:.0f} min")
 
+    def gallery_path(self, part: str) -> str:
+        """Return the path of a gallery, whose name carries the run; the names of galleries have no dash."""
+        name = self.name(part).replace("-", "_")
+        return f"{self.place.group_id}/providers/Microsoft.Compute/galleries/{name}"
+
     def image_path(self, name: str) -> str:
         """Return the path of a custom image."""
         return f"{self.place.lab_id}/customimages/{quote(name, safe='')}"

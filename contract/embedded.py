@@ -19,7 +19,7 @@ from toolchain.shell import cloud_variables
 
 SUBSCRIPTION, LAB = "99999999-9999-9999-9999-999999999999", "Spare-Lab"
 _KEYLESS, _MIB = "contractnokeys", 1024 * 1024
-_OPERATIONS = ("imageCreate", "imageDelete", "diskAccess", "containerDelete", "copy", "vmDelete")
+_OPERATIONS = ("imageCreate", "imageDelete", "diskAccess", "containerDelete", "copy", "vmDelete", "galleryReplication")
 _SLOW = {f"{operation}Seconds": 3600 for operation in _OPERATIONS}
 """So that nothing that starts in a slow section ends in it, however slow this machine is."""
 _PLENTY = {"size": 1_000_000, "perSecond": 1_000_000}

@@ -48,7 +48,8 @@ class Forms:
             for actual, shown in ordered
             if actual
         ]
-        self._names.insert(0, (re.compile(re.escape(run), re.IGNORECASE), run, "{run}"))
+        for form in (run, run.replace("-", "_")):  # the names of galleries have no dash
+            self._names.insert(0, (re.compile(re.escape(form), re.IGNORECASE), form, "{run}"))
 
     def of(self, answer: Answer, *, body: bool = True) -> dict[str, Any]:
         """Return status, code, headers and, if wanted, body of an answer."""

@@ -15,7 +15,7 @@ from contract.bench import Bench
 from contract.wire import Answer, ContractError
 from imagefactory.observed.arm_ids import DISK
 
-_OWN = re.compile(r"contract-[0-9a-f]{8}-")
+_OWN = re.compile(r"contract[-_][0-9a-f]{8}[-_]")
 """In the name of everything that a run creates; not always at its start, because some experiments are about names."""
 
 
@@ -27,6 +27,9 @@ class Found:
     images: list[str] = field(default_factory=list)
     disks: list[str] = field(default_factory=list)
     containers: list[str] = field(default_factory=list)
+    attached: list[str] = field(default_factory=list)
+    galleries: list[str] = field(default_factory=list)
+    """With what is in them, before them."""
     others: list[str] = field(default_factory=list)
     grants: bool = False
     """Whether access to the disk of an embedded place is active."""
@@ -34,7 +37,8 @@ class Found:
     @property
     def own(self) -> list[str]:
         """All that runs created, in the order in which it is deleted."""
-        return [*self.machines, *self.images, *self.disks, *self.containers]
+        own = (self.machines, self.images, self.disks, self.attached, self.galleries, self.containers)
+        return [each for kind in own for each in kind]
 
 
 def find(bench: Bench) -> Found:
@@ -57,6 +61,12 @@ def find(bench: Bench) -> Found:
     else:
         state = bench.must(bench.arm("GET", place.disk, versions="disks"), 200).json["properties"].get("diskState")
         found.grants = state == "ActiveSAS"
+    found.attached += _own(bench, f"{place.lab_id}/sharedgalleries", "sharedGalleries")
+    for gallery in _own(bench, f"{place.group_id}/providers/Microsoft.Compute/galleries", "galleries"):
+        for image in _listed(bench, f"{gallery}/images", "galleries"):
+            found.galleries += [str(each["id"]) for each in _listed(bench, f"{image['id']}/versions", "galleries")]
+            found.galleries.append(str(image["id"]))
+        found.galleries.append(gallery)
     marker = ""
     while True:
         query: dict[str, Any] = {"comp": "list", "prefix": "contract-", **({"marker": marker} if marker else {})}
@@ -106,6 +116,11 @@ def clean(bench: Bench, say: Callable[[str], None]) -> list[str]:
         if answer := attempt(disk, lambda disk=disk: bench.arm("DELETE", disk, versions="disks")):  # type: ignore[misc]
             started.append((disk, answer))
     _await(bench, attempt, started)
+    for each in found.attached:
+        attempt(each, lambda each=each: bench.arm("DELETE", each, versions="sharedGalleries"))  # type: ignore[misc]
+    for each in found.galleries:
+        if answer := attempt(each, lambda each=each: bench.arm("DELETE", each, versions="galleries")):  # type: ignore[misc]
+            _await(bench, attempt, [(each, answer)])
     for name in found.containers:
         # 409: it is being deleted already, which takes a while.
         attempt(name, lambda name=name: bench.blob("DELETE", name, restype="container"), 409)  # type: ignore[misc]
@@ -139,6 +154,13 @@ def _disks_of(bench: Bench, machine: str) -> list[str]:
     storage = (bench.arm("GET", compute, versions="compute").json or {}).get("properties", {}).get("storageProfile", {})
     disk = storage.get("osDisk", {}).get("managedDisk", {}).get("id")
     return [disk] if DISK.parse(disk) else []
+
+
+def _own(bench: Bench, path: str, versions: str) -> list[str]:
+    """Return the ids of what runs created in a list; none where it cannot be read: then a run could create none."""
+    if bench.arm("GET", path, versions=versions).status in (400, 403, 404):
+        return []
+    return [str(each["id"]) for each in _listed(bench, path, versions) if _OWN.match(str(each["name"]))]
 
 
 def _listed(bench: Bench, path: str, versions: str) -> Iterator[dict[str, Any]]:

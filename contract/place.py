@@ -18,7 +18,14 @@ from imagefactory.azure.virtual_machines import COMPUTE_VERSION, DISK_VERSION
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.observed.arm_ids import LAB, STORAGE_ACCOUNT
 
-VERSIONS = {"labs": LAB_VERSION, "compute": COMPUTE_VERSION, "disks": DISK_VERSION, "storageAccounts": STORAGE_VERSION}
+VERSIONS = {
+    "labs": LAB_VERSION,
+    "compute": COMPUTE_VERSION,
+    "disks": DISK_VERSION,
+    "storageAccounts": STORAGE_VERSION,
+    "galleries": "2024-03-03",
+    "sharedGalleries": "2018-10-15-preview",
+}
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,16 @@ class CloudClient:
             ) from None
 
     def status(self) -> dict[str, Any]:
-        """Return endpoints, identity, storage accounts with keys, labs, and disks with active access."""
+        """Return endpoints, identity, storage accounts with keys, labs, galleries, and disks with active access."""
         return dict(self._call("GET", "status"))
 
     def seed(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Add the contents of a seed document; return when all of it exists."""
         return dict(self._call("POST", "seed", document))
+
+    def seed_galleries(self, subscription: str, *galleries: Mapping[str, Any]) -> None:
+        """Add Compute Galleries, with their definitions and versions, to a subscription."""
+        self.seed({"subscriptions": [{"subscriptionId": subscription, "galleries": list(galleries)}]})
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the active fault rules, with `seen` and `hits`."""
@@ -118,18 +122,32 @@ class CloudClient:
         self._call("PATCH", "virtual-machines", {**machine, **given})
 
     def set_answers(
-        self, custom_image_answers: str = "recorded", *, policy_tags: Mapping[str, str] | None = None
+        self,
+        custom_image_answers: str = "recorded",
+        *,
+        gallery_answers: str = "recorded",
+        policy_tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Set the form of answers about custom images ("recorded", "published") until the cloud stops.
+        """Set the form of answers about custom images ("recorded", "published") and about galleries ("recorded",
+        "sparse") until the cloud stops.
 
-        `policy_tags` are tags that a policy adds to every image.
+        `policy_tags` are tags that a policy adds to every image, gallery, definition and version.
         """
-        answers = {"customImageAnswers": custom_image_answers, "policyTags": dict(policy_tags or {})}
-        self._call("PUT", "answers", answers)
+        forms = {"customImageAnswers": custom_image_answers, "galleryAnswers": gallery_answers}
+        self._call("PUT", "answers", {**forms, "policyTags": dict(policy_tags or {})})
 
-    def set_permissions(self, *assignments: Mapping[str, object]) -> None:
-        """Set the roles that the permissions API shows until the cloud stops; none: everything is permitted."""
-        self._call("PUT", "permissions", {"assignments": assignments} if assignments else {})
+    def set_permissions(
+        self,
+        *assignments: Mapping[str, object],
+        deny: Sequence[Mapping[str, object]] = (),
+        subscriptions: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """Set the roles that the permissions API shows until the cloud stops; none: everything is permitted.
+
+        `deny` are the deny assignments, `subscriptions` the tenants of subscriptions by id.
+        """
+        roles = {"assignments": assignments} if assignments else {}
+        self._call("PUT", "permissions", {**roles, "denyAssignments": deny, "subscriptions": subscriptions or {}})
 
     def move_lab(
         self, subscription: str, group: str, lab: str, *, to_group: str, to_subscription: str | None = None

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.alias_generators import to_camel
 
 Service = Literal["blob", "arm"]
-Kind = Literal["request", "copy", "image", "operation"]
+Kind = Literal["request", "copy", "image", "operation", "replication"]
 
 Span = tuple[int, int]
 """A range of a blob: offset and length in bytes."""
@@ -58,6 +58,12 @@ class Latencies(Settings):
     vm_delete_seconds: float = Field(0.0, ge=0)
     disk_access_seconds: float = Field(0.0, ge=0)
     """Granting access to a disk, and revoking it."""
+    gallery_replication_seconds: float = Field(0.0, ge=0)
+    """Replicating a gallery image version to a region: first its own, then the others side by side."""
+    gallery_delete_seconds: float = Field(0.0, ge=0)
+    """Deleting a gallery image version."""
+    shared_image_seconds: float = Field(0.0, ge=0)
+    """How long a lab does not show a definition that is new in its attached gallery."""
     container_delete_seconds: float = Field(0.0, ge=0)
     """How long a deleted container cannot be created again (409 ContainerBeingDeleted); Azure: at least 30."""
 
@@ -88,16 +94,24 @@ class Action(Document):
     copy_fails: str | None = None
     copy_stalls: bool = False
     image_fails: OperationFailure | None = None
+    """The PUT of a custom image, a gallery, a definition or a version is accepted and fails."""
     operation_fails: OperationFailure | None = None
-    """The deletion of a virtual machine, or a change of access to a disk, is accepted and fails."""
+    """The deletion of a virtual machine or of a gallery, a definition or a version, or a change of access to a disk, is
+    accepted and fails."""
+    replication_fails: OperationFailure | None = None
+    """The replication of a gallery image version to a region fails."""
+    replication_seconds: float | None = Field(None, ge=0)
+    """The duration of the replication to a region."""
 
     @property
     def kind(self) -> Kind:
-        """`copy`, `image` and `operation` actions affect what a call started; `request` actions affect the call."""
+        """`request` actions affect the call, the others what it started."""
         if self.image_fails:
             return "image"
         if self.operation_fails:
             return "operation"
+        if self.replication_fails or self.replication_seconds is not None:
+            return "replication"
         if self.copy_seconds is not None or self.copy_fails is not None or self.copy_stalls:
             return "copy"
         return "request"
@@ -106,11 +120,13 @@ class Action(Document):
     def _one_kind(self) -> Action:
         about_call = bool(self.drop) or self.status is not None or self.delay_seconds is not None or self.corrupt
         about_copy = self.copy_seconds is not None or self.copy_fails is not None or self.copy_stalls
+        about_region = self.replication_fails is not None or self.replication_seconds is not None
         failures = [self.image_fails is not None, self.operation_fails is not None]
-        if [about_call, about_copy, *failures].count(True) != 1:
+        if [about_call, about_copy, about_region, *failures].count(True) != 1:
             raise ValueError(
                 "an action affects a call (status, drop, delaySeconds, corrupt), a copy (copySeconds, copyFails, "
-                "copyStalls), an image (imageFails) or another operation (operationFails): set exactly one of the four"
+                "copyStalls), a replication (replicationSeconds, replicationFails), an image (imageFails) or another "
+                "operation (operationFails): set exactly one of the five"
             )
         return self
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from localcloud.account_facts import AccountFacts
 from localcloud.arm.answers import Answers
 from localcloud.fault_rules import Document, FaultRule, Latencies
+from localcloud.gallery_seeds import SeedGallery, SeedSharedGallery
 
 MIB = 1024 * 1024
 PowerState = Literal["deallocated", "running", "stopped"]
@@ -121,6 +122,8 @@ class SeedLab(Document):
     storage_account: AccountName | None = None
     images: list[SeedImage] = Field(default_factory=list)
     virtual_machines: list[SeedVirtualMachine] = Field(default_factory=list)
+    shared_gallery: SeedSharedGallery | None = None
+    """The gallery that is attached to it."""
 
     @field_validator("virtual_machines")
     @classmethod
@@ -130,11 +133,20 @@ class SeedLab(Document):
         return value
 
 
+class SeedResourceGroup(Document):
+    """A resource group; those of labs and galleries exist without it."""
+
+    name: str
+    region: str
+
+
 class SeedSubscription(Document):
-    """A subscription and its labs."""
+    """A subscription with its labs, galleries and other resource groups."""
 
     subscription_id: str
     labs: list[SeedLab] = Field(default_factory=list)
+    galleries: list[SeedGallery] = Field(default_factory=list)
+    resource_groups: list[SeedResourceGroup] = Field(default_factory=list)
 
 
 class SeedFactoryImage(SeedDisk):

@@ -77,7 +77,7 @@ class Cloud:
         self._disks = DiskAccess(store.grants, self._identity.key)
         self._authorization = Authorization(self._accounts, self._identity, self._disks, facts_of(self._facts))
         self.turnstile, self._throttle = Turnstile(), Throttle()
-        self._assignments = [*Assignments().assignments]
+        self._assignments = Assignments()
         self._azurite = Azurite(ports["azurite"], ports["blob"], None if options.in_memory else state / "blobs")
         self._seeding = asyncio.Lock()
         self._progress: dict[str, int] | None = None
@@ -121,7 +121,7 @@ class Cloud:
                 self._blobs.endpoint,
                 facts_of(self._facts),
                 throttle=self._throttle,
-                assignments=self._assignments,
+                assignments=lambda: self._assignments,
             )
             add_control_routes(app, self)
             await _listen(
@@ -171,12 +171,12 @@ class Cloud:
         self._throttle.set(limits.buckets)
 
     def set_answers(self, answers: Answers) -> None:
-        """Set the form of answers about custom images until the cloud stops."""
+        """Set the form of answers about custom images and galleries until the cloud stops."""
         self._store.answers = answers
 
     def set_assignments(self, given: Assignments) -> None:
-        """Set the roles that the permissions API shows until the cloud stops."""
-        self._assignments[:] = given.assignments
+        """Set roles, deny assignments and tenants that the resource manager shows until the cloud stops."""
+        self._assignments = given
 
     def move_lab(self, move: LabMove) -> None:
         """Move a lab to another resource group or subscription. Raises ArmError."""
@@ -233,6 +233,10 @@ class Cloud:
                     "storageAccount": lab.storage_account,
                 }
                 for lab in labs
+            ],
+            "galleries": [
+                {"id": each.id, "region": each.region, "labs": self._store.labs_of(each)}
+                for each in self._store.galleries.values()
             ],
             "diskAccess": [
                 {"disk": machine.disk_id(lab.subscription_id, disk), "grants": grants}

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.engine
 @pytest.mark.timeout(400)
 def test_the_command_measures_every_part_and_prints_json() -> None:
     """With the smallest sizes; figures that do not depend on time are correct."""
-    small = "--lab-images=2 --rounds=1 --copies=2 --copy-seconds=2 --labs=2 --small --json"
+    small = "--lab-images=2 --rounds=1 --copies=2 --copy-seconds=2 --labs=2 --image-paths=2 --small --json"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *small.split()],
         cwd=Checkout.here().root,
@@ -44,6 +44,10 @@ def test_the_command_measures_every_part_and_prints_json() -> None:
     assert least["fragmented, first copy"]["moved_ratio"] == 1 < least["fragmented, first copy"]["writes_ratio"]
     assert 1 < least["files, first copy"]["moved_ratio"] < 1.2, "short gaps are bridged"
     assert all(row["mib"] > 0 for row in found["ranges"] if row["measured"] == "limit")
+
+    custom, gallery = found["delivery"]
+    assert (custom["resources"], gallery["resources"]) == (17, 13) and gallery["ratio_first_up"] > 0
+    assert custom["storage_requests"] > gallery["storage_requests"] > 0
 
 
 def test_the_least_requests_are_the_fewest_ranges_that_cover_all_allocated_bytes() -> None:

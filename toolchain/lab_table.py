@@ -13,12 +13,16 @@ from rich.table import Table
 from imagefactory.plain_text import printable
 
 
-def lab_table(labs: Mapping[str, Any]) -> Table:
-    """Return a table with one row per image, and one row for a lab without images."""
+def lab_table(labs: Mapping[str, Any], gallery: Mapping[str, Any] | None = None) -> Table:
+    """Return a table with one row per image, and one row for a lab without images.
+
+    The images that labs get by the Compute Gallery are the stack output `gallery`.
+    """
     table = Table(title="Images in the target labs", title_justify="left")
     for column in ("Lab", "Image", "Image path", "State"):
         table.add_column(column, overflow="fold")
-    for label, images in sorted(labs.items()):
+    for label in sorted({*labs, *(gallery or {})}):
+        images = {**labs.get(label, {}), **(gallery or {}).get(label, {})}
         if not images:
             table.add_row(printable(label), "(none)")
         for number, (name, image) in enumerate(sorted(images.items())):
@@ -33,4 +37,4 @@ if __name__ == "__main__":
     if isinstance(outputs.get("labs"), dict):
         # For a log or pipe rich assumes 80 columns, which breaks image names.
         width = None if sys.stdout.isatty() else 120
-        Console(width=width, markup=False, emoji=False).print(lab_table(outputs["labs"]))
+        Console(width=width, markup=False, emoji=False).print(lab_table(outputs["labs"], outputs.get("gallery")))

@@ -13,6 +13,7 @@ from contract.experiments import (  # isort: skip
     copies,
     disk_access,
     machines,
+    galleries,
 )
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "copies",
     "custom_images",
     "disk_access",
+    "galleries",
     "image_sources",
     "leases",
     "lists",

@@ -86,3 +86,19 @@ def manager(bench: Bench) -> None:
     answer = bench.arm("DELETE", bench.image_path(bench.name("missing")))
     counters = sorted(name for name in answer.headers if "ratelimit" in name)
     bench.saw("counters of a deletion", answer, ASSUMED, body=False, counters=counters)
+
+
+@experiment("accounts: authorization", creates="nothing")
+def authorization(bench: Bench) -> None:
+    """What the resource manager shows of a subscription's tenants, and of permissions and deny assignments at it and at
+    the lab: the status of each list, and whether it has pages. `doctor` judges by them, with one list of deny
+    assignments for a subscription and all below."""
+    subscription = f"/subscriptions/{bench.place.subscription}"
+    found = bench.arm("GET", subscription, query={"api-version": "2022-12-01"})
+    tenants = sorted({"tenantId", "managedByTenants"} & (found.json or {}).keys())
+    bench.saw("the subscription", found, PUBLISHED, body=False, tenants=tenants)
+    for where, scope in (("subscription", subscription), ("lab", bench.place.lab_id)):
+        for kind in ("permissions", "denyAssignments"):
+            path = f"{scope}/providers/Microsoft.Authorization/{kind}"
+            listed = bench.arm("GET", path, query={"api-version": "2022-04-01"})
+            bench.saw(f"{kind} at the {where}", listed, PUBLISHED, body=False, keys=sorted(listed.json or {}))

@@ -7,12 +7,15 @@ cannot be read is a `CloudError`, because nothing can be planned without it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from imagefactory.azure.compute_galleries import gallery_facts, is_in_progress
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.galleries import with_galleries
 from imagefactory.azure.lab_storage import learn_endpoints, with_accounts
 from imagefactory.azure.labs import lab_facts, settled_image
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -26,6 +29,7 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.blobs import BlobRef
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.vhd_checks import vhds_to_check
 
@@ -42,6 +46,8 @@ class CloudFacts:
     """The factory's container of VHDs, without a trailing slash."""
     catalog: Catalog
     labs: Mapping[LabKey, LabFacts | Diagnostic]
+    gallery: GalleryFacts | Diagnostic | None = None
+    """That of the settings, or why it cannot be read; None: they name none."""
 
 
 async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
@@ -65,7 +71,7 @@ async def read_checked_facts(
     targets = configuration.labs if configuration else None
 
     def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
-        return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs)
+        return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs, facts.gallery)
 
     place = BlobRef(facts.factory.storage_account_id or "", facts.container_url)
     return replace(facts, catalog=await check_vhds(PageBlobs(accounts), facts.catalog, place, unchecked))
@@ -82,13 +88,32 @@ async def read_facts(
     learn_endpoints(accounts, (factory, *labs.values()))
     catalog = (await read_catalog(accounts, factory)).in_case_of(configuration.image_paths if configuration else ())
     container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
-    return CloudFacts(factory, container_url, catalog, labs)
+    gallery, labs = await read_galleries(arm, settings, factory, labs)
+    return CloudFacts(factory, container_url, catalog, labs, gallery)
+
+
+async def read_galleries(
+    arm: ResourceManager, settings: Settings, factory: LabFacts, labs: Mapping[LabKey, LabFacts | Diagnostic]
+) -> tuple[GalleryFacts | Diagnostic | None, Mapping[LabKey, LabFacts | Diagnostic]]:
+    """Return the gallery of the settings (None: they name none), and the labs with those that they have attached."""
+    if settings.gallery is None:
+        return None, labs
+    return await asyncio.gather(gallery_facts(arm, settings.gallery, factory), with_galleries(arm, labs))
 
 
 async def wait_for_operation(settings: Settings, image_id: str) -> None:
     """Wait until Azure has no operation in progress on a custom image, by ARM id. Raises `ImageFactoryError`."""
     async with connect(settings) as (arm, _):
         await settled_image(arm, image_id, lambda _: POLL_SECONDS)
+
+
+async def wait_for_version(settings: Settings, version_id: str) -> None:
+    """Wait until Azure has no operation in progress on a gallery version, by ARM id. Raises `ImageFactoryError`."""
+    async with connect(settings) as (arm, _):
+        while True:
+            if not await is_in_progress(arm, version_id):
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def read_labs(

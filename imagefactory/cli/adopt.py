@@ -1,4 +1,4 @@
-"""`imagefactory adopt`: takes images that stand in the labs over into the state of a stack.
+"""`imagefactory adopt`: takes images that stand in the labs or the gallery over into the state of a stack.
 
 Parses the options, prompts, and renders plan and result. Does not plan or edit the state: `imagefactory.state.adopt`
 does.
@@ -21,6 +21,7 @@ from imagefactory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from imagefactory.planning.labs.adoption import LabAdoption
+    from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, PartFinding
     from imagefactory.state.adopt import Planned
 
 _NOTHING = "Interrupted; the state is as before."
@@ -54,9 +55,9 @@ def adopt(
 
     For labs that the PowerShell scripts filled, a state that was lost, a run that was killed and a lab that moved to
     another resource group or subscription. Run it before `pulumi up`, which then copies nothing for these images and
-    leaves them as they are. Takes over images that the plan contains, and those that this stack created. Images that
-    the factory did not create, or that another stack created, are only shown. Labs that cannot be read are reported and
-    left for the next run.
+    leaves them as they are. Takes over images that the plan contains, and those that this stack created; likewise the
+    Compute Gallery of the stack with its definitions and versions. Images that the factory did not create, or that
+    another stack created, are only shown. Labs that cannot be read are reported and left for the next run.
 
     Writes nothing to Azure. Changes the state in one step, after a backup to .imagefactory/backups. Works on a new
     stack, too: adds the providers and components that the images need. If there is nothing to take over, changes
@@ -77,8 +78,8 @@ def adopt(
     if not as_json:
         show(*_plan(planned))
     ended = Ended(planned)
-    if planned.changes and not dry_run:
-        if not yes and not _confirmed(f"Take over {count(planned.changes, 'image')} into stack {stack}?"):
+    if (planned.images or planned.parts) and not dry_run:
+        if not yes and not _confirmed(f"Take over {_taken(planned)} into stack {stack}?"):
             say("Nothing was taken over.")
             return
         ended = run(adopting.carry_out(planned), "finishing the change of the state")
@@ -103,6 +104,9 @@ def _confirmed(question: str) -> bool:
 def _plan(planned: Planned) -> list[Part]:
     found = planned.adoption
     rows = [(lab.label, one.name, one.action, one.reason) for lab in found.labs for one in lab.findings]
+    if found.gallery:
+        label = f"gallery {found.gallery.facts.name}"
+        rows += [(label, _shown(one), one.action, one.reason) for one in found.gallery.findings]
     lines = [f"{lab.label}: moved here from {lab.moved.origin}." for lab in found.labs if lab.moved]
     lines += [diagnostic.text() for diagnostic in (*found.failures, *planned.warnings)]
     table = Table("Images that are not in the state as they stand", ("Lab", "Image", "Action", "Reason"), rows)
@@ -111,12 +115,25 @@ def _plan(planned: Planned) -> list[Part]:
 
 def _totals(planned: Planned) -> str:
     found = planned.adoption
-    if not planned.changes:
+    if not planned.images and not planned.parts:
         return "Nothing to take over: the state has all images that this stack manages."
-    left = [f"{found.count(action)} {action}" for action in ("foreign", "not wanted", "gone") if found.count(action)]
+    actions = [one.action for lab in found.labs for one in lab.findings]
+    actions += [one.action for one in found.gallery.findings] if found.gallery else []
+    left = [f"{number} {action}" for action in ("foreign", "not wanted", "gone") if (number := actions.count(action))]
     labs = sum(any(one.action in _DONE for one in lab.findings) for lab in found.labs)
-    images = f"{count(planned.changes, 'image')} to take over in {count(labs, 'lab')}"
-    return f"{images}{'; ' if left else ''}{', '.join(left)}."
+    images = [f"{count(planned.images, 'image')} to take over in {count(labs, 'lab')}"] if planned.images else []
+    parts = [f"{count(planned.parts, 'part')} of the gallery to take over"] if planned.parts else []
+    return f"{' and '.join(images + parts)}{'; ' if left else ''}{', '.join(left)}."
+
+
+def _taken(planned: Planned) -> str:
+    images = [count(planned.images, "image")] if planned.images or not planned.parts else []
+    parts = [f"{count(planned.parts, 'part')} of the gallery"] if planned.parts else []
+    return " and ".join(images + parts)
+
+
+def _shown(part: PartFinding) -> str:
+    return "the gallery itself" if part.kind == "gallery" else part.name
 
 
 def _report(planned: Planned) -> Report:
@@ -125,14 +142,16 @@ def _report(planned: Planned) -> Report:
         "stack": str(planned.request.stack),
         "adopted": bool(planned.backups),
         "labs": [_lab(lab) for lab in planned.adoption.labs],
-        "images": planned.changes,
+        "images": planned.images,
+        "gallery": planned.adoption.gallery and _gallery(planned.adoption.gallery),
+        "galleryParts": planned.parts,
         "backups": [path.as_posix() for path in planned.backups],
         "warnings": [warning.message() for warning in planned.warnings],
         "failures": [failure.message() for failure in planned.adoption.failures],
     }
     lines = []
     if planned.backups:
-        lines = [f"Took over {count(planned.changes, 'image')}. The state before is in {_names(planned.backups)}."]
+        lines = [f"Took over {_taken(planned)}. The state before is in {_names(planned.backups)}."]
     return Report(document, [Lines(lines)])
 
 
@@ -152,6 +171,28 @@ def _lab(lab: LabAdoption) -> dict[str, object]:
                 "reason": one.reason or None,
             }
             for one in lab.findings
+        ],
+    }
+
+
+def _gallery(found: GalleryAdoption) -> dict[str, object]:
+    def state(one: PartFinding) -> object:
+        return ((one.part.answer.get("properties") or {}) if one.part else {}).get("provisioningState")
+
+    return {
+        "name": found.facts.name,
+        "id": found.facts.id,
+        "parts": [
+            {
+                "kind": one.kind,
+                "name": one.name,
+                "id": one.part.id if one.part else None,
+                "imagePath": getattr(one.part, "image_path", None),
+                "state": state(one),
+                "action": one.action,
+                "reason": one.reason or None,
+            }
+            for one in found.findings
         ],
     }
 

@@ -31,10 +31,10 @@ def doctor(
     """Check all that `pulumi up` needs, before it copies anything.
 
     Checks the tools, the sign-in, the clock, the state and its lock, labs.json, each subscription, lab and storage
-    account, network rules, shared keys and copy scope, the permissions that are missing, whether blobs can be read and
-    written, and images that exist and are not in the state. Each check is independent, and the whole takes less than a
-    minute. The worst results come first; a failure has its remedy. Checks that are ok are counted, unless --verbose
-    shows them.
+    account, network rules, shared keys and copy scope, the permissions that are missing or denied, whether blobs can be
+    read and written, and images that exist and are not in the state. Each check is independent, and the whole takes
+    less than a minute. The worst results come first; a failure has its remedy. Checks that are ok are counted, unless
+    --verbose shows them.
 
     Writes nothing without --write-probe.
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, ValidationError
 
@@ -30,6 +30,9 @@ from imagefactory.diagnostics import Diagnostic, Location, error, warning
 
 _CONSEQUENCE = "nothing is distributed"
 
+Delivery = Literal["customImage", "gallery", "both"]
+"""How a lab gets images: as custom images, by a Compute Gallery, or both."""
+
 
 class LabEntry(Strict):
     """A target lab and the golden images that it gets."""
@@ -46,6 +49,9 @@ class LabEntry(Strict):
             examples=[["Win2016/Datacenter.json", "Ubuntu"]],
         ),
     ]
+    delivery: Delivery | None = Field(
+        None, alias="Delivery", description="customImage, gallery or both, or omit the key for that of the stack"
+    )
 
 
 class LabsFile(Strict):
@@ -108,6 +114,8 @@ class TargetLab:
     location: Location
     label: str = ""
     """A short, stable name for Pulumi resources and reports; by default without the resource group."""
+    delivery: Delivery | None = None
+    """None: that of the stack."""
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -179,6 +187,7 @@ def read_labs(
             _text(entry, "ResourceGroup") or None,
             tuple(_selectors(document, (*steps, "ImagePaths"), entry.get("ImagePaths"), paths, names, diagnostics)),
             document.location(steps),
+            delivery=next((each for each in get_args(Delivery) if each == entry.get("Delivery")), None),
         )
         diagnostics += _identity_diagnostics(lab, labs, document.location((*steps, "LabName")))
         labs.append(lab)

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Annotated, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from imagefactory.configuration.image_paths import fold
@@ -73,6 +74,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, field_title_generator=lambda name, field: field.alias or name
     )
+
+
+class Section(Strict):
+    """A model whose keys are in camel case in stack files and pulumi, and its fields' names in Python code."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
 
 def nearest(written: str, valid: Iterable[str]) -> str | None:

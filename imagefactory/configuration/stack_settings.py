@@ -12,16 +12,18 @@ from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
+from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
-from imagefactory.configuration.labs_file import LabKey
+from imagefactory.configuration.labs_file import Delivery, LabKey
 from imagefactory.configuration.pydantic_findings import (
     LabName,
     ResourceGroup,
+    Section,
     Strict,
     SubscriptionId,
     structure_diagnostics,
@@ -92,13 +94,7 @@ def _text(value: object) -> str:
     return value
 
 
-class _Section(Strict):
-    """A model whose keys are in camel case in stack files and pulumi, and its fields' names in Python code."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
-
-
-class FactoryLab(_Section):
+class FactoryLab(Section):
     """The lab whose storage account contains the factory images."""
 
     subscription_id: SubscriptionId
@@ -111,7 +107,7 @@ class FactoryLab(_Section):
         return LabKey.of(self.subscription_id, self.lab_name, self.resource_group)
 
 
-class Endpoints(_Section):
+class Endpoints(Section):
     """Endpoints set one by one; None: the cloud's own. `blob` has `{account}` in place of the account's name."""
 
     resource_manager: Annotated[str | None, AfterValidator(lambda url: url and safe_url(url))] = Field(
@@ -126,7 +122,7 @@ class Endpoints(_Section):
     )
 
 
-class Policy(_Section):
+class Policy(Section):
     """Which factory images a lab must contain."""
 
     keep: Annotated[
@@ -150,9 +146,18 @@ class Policy(_Section):
         ),
     ] = {}  # noqa: RUF012 - pydantic copies a default
     """The one image that labs contain of an image path, by its name, even if there are newer ones."""
+    delivery: Annotated[Delivery, Field(description="customImage, gallery or both")] = "customImage"
+    """How labs get images, unless their entries in labs.json have `Delivery`."""
+    generation2: Annotated[Literal["linux", "all", "none"], Field(description="linux, all or none")] = "linux"
+    """Which generation 2 images labs get as custom images, which have no generation: Windows never starts from one, a
+    Linux disk with a boot loader for BIOS does."""
+    gallery: Annotated[
+        GallerySettings | None, Field(description="an object with id, or with name and resourceGroup")
+    ] = None
+    """The Compute Gallery of the stack; None: it has none."""
 
 
-class CopySettings(_Section):
+class CopySettings(Section):
     """How VHDs are copied."""
 
     method: Annotated[CopyMethod, Field(description="ranged or service")] = "ranged"

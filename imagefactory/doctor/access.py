@@ -7,34 +7,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from imagefactory.azure.core.errors import CloudError
+from imagefactory.aio.once import Once
+from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.core.resource_manager import ResourceManager
-from imagefactory.azure.core.signed_in import is_default_chain, method_of, signed_in
-from imagefactory.azure.permissions import read_permissions, read_subscription
+from imagefactory.azure.core.signed_in import SignedIn, is_default_chain, method_of
+from imagefactory.azure.permissions import Subscription, read_denials, read_permissions, read_subscription
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.probes import can_list, write_and_delete
 from imagefactory.doctor.checks import FACTORY, STACK, Check, Outcome, of_diagnostic, too_late, unexpected
 from imagefactory.doctor.roles import (
     BLOB_CONTRIBUTOR,
     DELEGATION_KEY,
+    DISK_OPERATIONS,
     DISTRIBUTOR,
     READER,
     SAVER,
     STORAGE_KEYS,
+    Denied,
     Role,
 )
 from imagefactory.errors import ImageFactoryError
+from imagefactory.observed.permissions import Denial, Identity
 
 REQUEST_SECONDS = 10.0
 """How long one request may take; the steps that wait for each other then end within a minute."""
+_DENIALS_SECONDS = REQUEST_SECONDS - 2
+"""Less than a check may take, so that one which also asks what is denied ends with what is permitted."""
 WARN_SECONDS, FAIL_SECONDS = 60.0, 300.0
 """How far the clocks may differ. Microsoft Entra ID tolerates 5 minutes in the lifetime of a token ("Access tokens"); a
 SAS of this project starts 15 minutes early, and its end counts by Azure's clock."""
 READ, WRITE = "read blobs", "write blobs"
 
 _ROLES = "see docs/operations.md#roles"
+_EXCLUDE = "Let whatever made the deny assignment (a deployment stack, a managed application) exclude this identity"
 
 
 async def guarded(subject: str, name: str, work: Awaitable[Check], limit: float = REQUEST_SECONDS) -> Check:
@@ -52,9 +59,9 @@ async def guarded(subject: str, name: str, work: Awaitable[Check], limit: float 
         return unexpected(subject, name, problem)
 
 
-async def check_sign_in(arm: ResourceManager) -> Check:
-    """Return who is signed in, and how. Raises `CloudError`."""
-    who, method = await signed_in(arm.credential, arm.cloud.scope), method_of(arm.credential)
+def sign_in_check(arm: ResourceManager, who: SignedIn) -> Check:
+    """Return who is signed in, and how."""
+    method = method_of(arm.credential)
     if is_default_chain(arm.credential):
         fact = f"{who.text() or 'unknown identity'}, by {method}, in which azure-native may choose another way"
         remedy = "Set the ARM_* variables of one way (docs/reference.md#sign-in-variables)"
@@ -75,8 +82,8 @@ def clock_check(ahead: float | None) -> Check:
     return Check(STACK, name, "ok", differ)
 
 
-async def check_subscription(arm: ResourceManager, subscription_id: str) -> Check:
-    """Return whether the subscription is found and enabled. Raises `CloudError`."""
+async def check_subscription(arm: ResourceManager, subscription_id: str, tenant: str) -> Check:
+    """Return whether the subscription is found, enabled, and of the sign-in's tenant. Raises `CloudError`."""
     name, found = f"subscription {subscription_id}", await read_subscription(arm, subscription_id)
     if found is None:
         fact, remedy = "does not exist, or this identity cannot see it", f"Check its id; {READER.name} ({_ROLES})"
@@ -84,7 +91,27 @@ async def check_subscription(arm: ResourceManager, subscription_id: str) -> Chec
     if found.state not in (None, "Enabled"):
         result: Outcome = "failure" if found.state in {"Disabled", "Deleted"} else "warning"
         return Check(STACK, name, result, f"its state is {found.state}", "Enable the subscription, or pay what is due")
-    return Check(STACK, name, "ok", f"{found.display_name or 'found'}, tenant {found.tenant_id or 'unknown'}")
+    return tenant_check(name, found, tenant)
+
+
+def tenant_check(name: str, found: Subscription, tenant: str) -> Check:
+    """Return whether tokens of a tenant (empty: not known) count in a subscription: it is its own, or manages it.
+
+    Azure rejects others (401 `InvalidAuthenticationTokenTenant`), mostly when the subscription is asked for. A guest is
+    signed in to the tenant of the subscription; by Azure Lighthouse, the sign-in's tenant is in `managedByTenants`.
+    """
+    own, shown = (
+        (found.tenant_id or "").lower(),
+        f"{found.display_name or 'found'}, tenant {found.tenant_id or 'unknown'}",
+    )
+    if not own or not tenant or own == tenant.lower():
+        return Check(STACK, name, "ok", shown if tenant else f"{shown}; that of the sign-in is not known")
+    if any(each.tenant_id.lower() == tenant.lower() for each in found.managed_by_tenants or ()):
+        fact = f"{shown}, which has delegated it to the sign-in's tenant {tenant} (Azure Lighthouse)"
+        return Check(STACK, name, "ok", fact)
+    fact = f"its tenant is {found.tenant_id}, and the sign-in is in tenant {tenant}, whose tokens Azure rejects there"
+    remedy = f"Sign in to tenant {found.tenant_id} (ARM_TENANT_ID, or az login --tenant); one stack serves one tenant"
+    return Check(STACK, name, "failure", f"{fact}; its labs cannot be read or get images", remedy)
 
 
 @dataclass(frozen=True)
@@ -96,6 +123,9 @@ class Probes:
     uses_keys: bool
     serves_copies: bool
     """Whether the service makes the copies (`copy.method: service`)."""
+    who: SignedIn
+    _asked: Once[str, tuple[Denial, ...] | CloudError] = field(default_factory=Once)
+    """Deny assignments by subscription: one request serves all its labs."""
 
     async def permission(self, subject: str, name: str, scope: str, role: Role, lacking: Outcome = "failure") -> Check:
         """Return whether the identity may do all of a role at a scope; `lacking` is the result if it may not.
@@ -109,13 +139,45 @@ class Probes:
             told = of_diagnostic(subject, name, refusal.diagnostic)
             remedy = f"Grant {READER.name}, which may ask ({_ROLES})" if refusal.status == 403 else told.remedy
             return Check(subject, name, "unknown", told.fact, remedy)
+        denials = await self._denials(scope.split("/")[2])
+        at_scope = () if isinstance(denials, CloudError) else (each for each in denials if each.is_at(scope))
+        denied = list(role.denied(at_scope, self._identity))
+        facts, remedies = [f"{_denied(each)} on {what}" for each in denied], [_EXCLUDE] if denied else []
         if missing := role.missing(found):
-            grant = f"Grant the role {role.name} on {what} ({_ROLES})"
-            return Check(subject, name, lacking, f"not permitted on {what}: {', '.join(missing)}", grant)
+            facts.insert(0, f"not permitted on {what}: {', '.join(missing)}")
+            remedies.insert(0, f"Grant the role {role.name} on {what} ({_ROLES})")
+        if facts:
+            result: Outcome = lacking if missing or any(each.certain for each in denied) else "warning"
+            return Check(subject, name, result, "; ".join(facts), ". ".join(remedies))
         if role.is_conditional(found):
             fact = f"all of {role.name} is permitted on {what}, part of it under a condition that is not evaluated"
             return Check(subject, name, "warning", fact, "Check the condition of the role assignment")
         return Check(subject, name, "ok", f"all of {role.name} is permitted on {what}")
+
+    async def denials(self, subscription_id: str) -> Check:
+        """Return whether it is known what is denied in a subscription; what it concerns is in the other checks."""
+        name, found = f"deny assignments of subscription {subscription_id}", await self._denials(subscription_id)
+        if not isinstance(found, CloudError):
+            return Check(STACK, name, "ok", f"{len(found)} there and below, considered in the permissions")
+        told = of_diagnostic(STACK, name, found.diagnostic)
+        remedy = f"Grant {READER.name}, which may read them ({_ROLES})" if found.status == 403 else told.remedy
+        return Check(STACK, name, "unknown", told.fact, remedy)
+
+    async def _denials(self, subscription_id: str) -> tuple[Denial, ...] | CloudError:
+        async def ask() -> tuple[Denial, ...] | CloudError:
+            try:
+                return await asyncio.wait_for(read_denials(self.arm, subscription_id), _DENIALS_SECONDS)
+            except asyncio.TimeoutError:
+                subject = f"deny assignments of subscription {subscription_id}"
+                return cloud_error(subject, f"no response from Azure within {_DENIALS_SECONDS:g} s")
+            except CloudError as refusal:
+                return refusal
+
+        return await self._asked.get(subscription_id.lower(), ask)
+
+    @property
+    def _identity(self) -> Identity:
+        return Identity(self.who.object_id, self.who.groups)
 
     async def read(self, subject: str, account_id: str, container: str) -> Check:
         """Return whether blobs can be read, by a listing. Raises `CloudError`."""
@@ -141,8 +203,9 @@ class Probes:
         """Return the checks of a subscription, by name."""
         scope, name = f"/subscriptions/{subscription_id}", f"permissions on subscription {subscription_id}"
         return {
-            f"subscription {subscription_id}": lambda: check_subscription(self.arm, subscription_id),
+            f"subscription {subscription_id}": lambda: check_subscription(self.arm, subscription_id, self.who.tenant),
             name: lambda: self.permission(STACK, name, scope, READER),
+            f"deny assignments of subscription {subscription_id}": lambda: self.denials(subscription_id),
         }
 
     def at_lab(self, subject: str, lab_id: str, subscription_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
@@ -151,7 +214,11 @@ class Probes:
             name = "permissions on the lab"
             return {name: lambda: self.permission(subject, name, lab_id, DISTRIBUTOR)}
         name, scope = "permissions to save", f"/subscriptions/{subscription_id}"
-        return {name: lambda: self.permission(subject, name, scope, SAVER, "warning")}
+        disks = "permission to read disk operations"
+        return {
+            name: lambda: self.permission(subject, name, scope, SAVER, "warning"),
+            disks: lambda: self.permission(subject, disks, scope, DISK_OPERATIONS, "warning"),
+        }
 
     def at_account(self, subject: str, account_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
         """Return the checks of the permissions on a storage account but for blobs, by name."""
@@ -162,6 +229,11 @@ class Probes:
             name = "permission to sign a SAS"
             return {name: lambda: self.permission(subject, name, account_id, DELEGATION_KEY)}
         return {}
+
+
+def _denied(found: Denied) -> str:
+    how = "denies" if found.certain else "may deny this identity (by a group or a condition)"
+    return f"deny assignment '{found.assignment}' {how} {', '.join(found.actions)}"
 
 
 def of_writing(subject: str, check: Check) -> Check:

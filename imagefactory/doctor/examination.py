@@ -10,7 +10,9 @@ from pathlib import Path
 import yaml
 
 from imagefactory.azure.connect import connect
+from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.core.signed_in import SignedIn, signed_in
 from imagefactory.azure.lab_storage import learn_endpoints
 from imagefactory.azure.observe import find_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -24,19 +26,22 @@ from imagefactory.doctor.access import (
     REQUEST_SECONDS,
     WRITE,
     Probes,
-    check_sign_in,
     clock_check,
     guarded,
     of_writing,
+    sign_in_check,
 )
 from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered, some, too_late, unexpected
+from imagefactory.doctor.gallery import examine_gallery, parts_checks
 from imagefactory.doctor.stack import check_state
 from imagefactory.doctor.storage import account_checks, lab_check
 from imagefactory.doctor.tools import check_tools
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.blobs import STAGING_CONTAINER
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.labs.delivery import delivery_of
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.edits import StackName
 from imagefactory.state.stack_state import StackState
@@ -64,6 +69,7 @@ class Seen:
     factory: LabFacts
     labs: Mapping[LabKey, LabFacts | Diagnostic]
     catalog: Catalog
+    gallery: GalleryFacts | Diagnostic | None = None
 
 
 @dataclass(frozen=True)
@@ -73,18 +79,20 @@ class _Subject:
     lab: TargetLab
     facts: LabFacts | Diagnostic
     container: str
+    needs_account: bool = True
+    """Whether VHDs are copied to its account; not to that of a lab that gets images by a gallery only."""
 
     @property
     def account_id(self) -> str | None:
-        """None: it has no account, or could not be read."""
-        return self.facts.storage_account_id if isinstance(self.facts, LabFacts) else None
+        """None: it has no account, or needs none, or could not be read."""
+        return self.facts.storage_account_id if self.needs_account and isinstance(self.facts, LabFacts) else None
 
 
 async def examine(request: Request) -> list[Check]:
     """Return all checks in their order. Raises nothing."""
     configuration, found = _configuration(request.settings)
     tools = asyncio.ensure_future(_tools())
-    state = asyncio.ensure_future(_state(request.stack))
+    state = asyncio.ensure_future(_state(request))
     try:
         checks, seen = await _cloud(request, configuration)
         stated, recorded = await state
@@ -109,9 +117,10 @@ async def _tools() -> list[Check]:
         return [unexpected(STACK, "tools", problem)]
 
 
-async def _state(stack: StackName) -> tuple[list[Check], StackState | None]:
+async def _state(request: Request) -> tuple[list[Check], StackState | None]:
     try:
-        return await asyncio.wait_for(check_state(stack), _TOOLS_SECONDS)
+        checked = check_state(request.stack, cloud_of(request.settings))
+        return await asyncio.wait_for(checked, _TOOLS_SECONDS)
     except asyncio.TimeoutError:
         return [too_late(STACK, "state backend", _TOOLS_SECONDS)], None
     except Exception as problem:
@@ -144,10 +153,18 @@ def _foreign_options(stack: StackName) -> Iterator[Check]:
 async def _cloud(request: Request, configuration: Configuration | None) -> tuple[list[Check], Seen | None]:
     try:
         async with connect(request.settings, REQUEST_SECONDS) as (arm, accounts):
-            sign_in = await guarded(STACK, "sign-in", check_sign_in(arm))
-            if sign_in.result in {"failure", "unknown"}:
+            who: list[SignedIn] = []
+
+            async def ask() -> Check:
+                who.append(await signed_in(arm.credential, arm.cloud.scope))
+                return sign_in_check(arm, who[0])
+
+            sign_in = await guarded(STACK, "sign-in", ask())
+            if not who:
                 return [sign_in, _unread("nobody is signed in")], None
-            checks, seen = await _signed_in(request, configuration, arm, accounts)
+            method = request.settings.copying.method
+            probes = Probes(arm, accounts, request.settings.storage_auth == "key", method == "service", who[0])
+            checks, seen = await _signed_in(request, configuration, probes)
             return [sign_in, clock_check(arm.clock.ahead), *checks], seen
     except ImageFactoryError as problem:
         return [Check(STACK, "sign-in", "failure", str(problem)), _unread("nobody is signed in")], None
@@ -160,10 +177,9 @@ def _unread(why: str) -> Check:
 
 
 async def _signed_in(
-    request: Request, configuration: Configuration | None, arm: ResourceManager, accounts: StorageAccounts
+    request: Request, configuration: Configuration | None, probes: Probes
 ) -> tuple[list[Check], Seen | None]:
-    settings = request.settings
-    probes = Probes(arm, accounts, settings.storage_auth == "key", settings.copying.method == "service")
+    settings, arm, accounts = request.settings, probes.arm, probes.accounts
     targets = configuration.labs if configuration else ()
     subscriptions = sorted({settings.factory.key.subscription_id, *(lab.key.subscription_id for lab in targets)})
     (factory, labs), early = await asyncio.gather(
@@ -183,7 +199,7 @@ async def _signed_in(
     own = TargetLab(settings.factory.subscription_id, settings.factory.lab_name, None, (), stack_file, FACTORY)
     subjects = [
         _Subject(own, factory, CONTAINER),
-        *(_Subject(lab, labs[lab.key], STAGING_CONTAINER) for lab in targets),
+        *(_Subject(lab, labs[lab.key], STAGING_CONTAINER, delivery_of(lab, settings) != "gallery") for lab in targets),
     ]
     by_account: dict[str, list[_Subject]] = {}
     for each in subjects:
@@ -191,18 +207,21 @@ async def _signed_in(
             by_account.setdefault(each.account_id.lower(), []).append(each)
     writes = [asyncio.ensure_future(_written(probes, each)) for each in by_account.values() if request.writes]
     try:
-        catalog, found, written = await asyncio.gather(
+        catalog, offered, found, written = await asyncio.gather(
             _catalog(accounts, factory),
+            examine_gallery(probes, settings, factory, targets, labs),
             asyncio.gather(*(_subject(probes, each, factory, by_account, request) for each in subjects)),
             asyncio.gather(*writes),
         )
     finally:
         if writes:  # a canceled `gather` does not wait for them
             await asyncio.wait(writes)
-    checks = [*early, *(check for each in (*found, *written) for check in each)]
+    checks = [*early, *offered.checks, *(check for each in (*found, *written) for check in each)]
     if isinstance(catalog, Check):
         return [*checks, catalog], None
-    return checks, Seen(factory, labs, catalog) if isinstance(factory, LabFacts) and catalog else None
+    if not isinstance(factory, LabFacts) or not catalog:
+        return checks, None
+    return checks, Seen(factory, offered.labs, catalog, offered.gallery)
 
 
 async def _labs(
@@ -249,6 +268,8 @@ async def _subject(
     checks = [of_writing(subject, each) if each.name == WRITE else each for each in checks]
     readable = next((each for each in checks if each.name == READ), found)
     sharing = [each.lab.label for each in by_account.get((account_id or "").lower(), ()) if each is not about]
+    if not about.needs_account:
+        return [found, *checks]
     return [found, *account_checks(subject, about.lab, facts, sharing, readable, uses_keys=probes.uses_keys), *checks]
 
 
@@ -280,11 +301,14 @@ def _planned(
         state.images,
         state.recorded,
         str(request.stack),
+        seen.gallery,
+        state.recorded_gallery,
     )
     labels = {lab.key: lab.label for lab in configuration.labs}
     command = f"imagefactory adopt --stack {request.stack.name}"
     found = [of_diagnostic(labels[one.lab.key], "place", one.diagnostic(command)) for one in plan.moved]
     found += _standing(plan, labels, command, name)
+    found += parts_checks(plan.gallery, command)
     yield from found
     told = "\n".join(check.fact for check in (*before, *found))
     for failure in plan.failures:

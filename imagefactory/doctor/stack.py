@@ -1,8 +1,4 @@
-"""Checks of the state of a stack: it can be read, no lock, no operation that an earlier run left.
-
-`pulumi stack export` ignores locks, and no command of the CLI shows them. A `file://` backend has them as files
-(pkg/backend/diy/lock.go: `.pulumi/locks/organization/<project>/<stack>/*.json`); other backends are not looked into.
-"""
+"""Checks of the state of a stack: it can be read, no operation that an earlier run left. The lock is in `locks`."""
 
 from __future__ import annotations
 
@@ -10,21 +6,25 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.storage.state_container import state_container
 from imagefactory.doctor.checks import STACK, Check, some
+from imagefactory.doctor.locks import check_lock, data_role
 from imagefactory.plain_text import redacted
 from imagefactory.state.edits import StackName
 from imagefactory.state.pulumi_command import export, run
 from imagefactory.state.stack_state import NoStack, StackState, StateError, name_in, parsed, resources_of
 
 
-async def check_state(stack: StackName) -> tuple[list[Check], StackState | None]:
+async def check_state(stack: StackName, cloud: Cloud) -> tuple[list[Check], StackState | None]:
     """Return the checks, and the state, empty if the stack does not exist; None: it cannot be read."""
     told, problem = await run("whoami", "--json") if shutil.which("pulumi") else (b"", "missing")
-    where = "" if problem else _url(told)
+    # The command needs the backend to say where it is; the variable comes first for it, too.
+    url = os.environ.get("PULUMI_BACKEND_URL", "") if problem else _url(told)
+    where = "" if problem else _shown(url)
     try:
         document = parsed(await export(stack.name))
         state = StackState.of(resources_of(document))
@@ -35,26 +35,25 @@ async def check_state(stack: StackName) -> tuple[list[Check], StackState | None]
         ], StackState()
     except StateError as refusal:
         remedy = "See docs/setup.md#3-sign-in for PULUMI_BACKEND_URL and what it needs"
-        return [Check(STACK, "state backend", "failure", str(refusal), remedy)], None
+        if (container := state_container(url)) is None or problem == "missing":
+            return [Check(STACK, "state backend", "failure", str(refusal), remedy)], None
+        checks = [
+            Check(
+                STACK,
+                "state backend",
+                "failure",
+                str(refusal),
+                f"{remedy}. If access is denied: {data_role(container)}",
+            )
+        ]
+        return [*checks, await check_lock(url, stack, cloud, readable=False)], None
     fact = f"{where or 'it'} is readable; the state has {len(state.images)} images"
-    checks = [Check(STACK, "state backend", "ok", fact), lock(where, stack), *left_over(document, stack)]
+    checks = [
+        Check(STACK, "state backend", "ok", fact),
+        await check_lock(url, stack, cloud, readable=True),
+        *left_over(document, stack),
+    ]
     return checks, state
-
-
-def lock(where: str, stack: StackName) -> Check:
-    """Return whether the stack is locked; the backend at `where` is looked into if it is a folder."""
-    folder = _folder(where)
-    if folder is None:
-        fact = "no command of pulumi shows the locks of this backend without taking one"
-        return Check(STACK, "state lock", "unknown", fact, f"If a run is refused: pulumi cancel --stack {stack.name}")
-    # Stacks of a backend without projects, as of old versions, have their locks elsewhere.
-    locks = folder / ".pulumi" / "locks" / "organization" / stack.project / stack.name
-    found = sorted(locks.glob("*.json")) if locks.is_dir() else []
-    if not found:
-        return Check(STACK, "state lock", "ok", "none")
-    holders = ", ".join(map(_holder, found))
-    remedy = f"If no other pulumi command runs: pulumi cancel --stack {stack.name}"
-    return Check(STACK, "state lock", "failure", f"the state is locked by {holders}", remedy)
 
 
 def left_over(document: Mapping[str, Any], stack: StackName) -> Iterator[Check]:
@@ -76,30 +75,19 @@ def left_over(document: Mapping[str, Any], stack: StackName) -> Iterator[Check]:
 
 
 def _url(told: bytes) -> str:
-    """Return the backend without user, password and query."""
     try:
-        parts = urlsplit(str(json.loads(told)["url"]))
+        return str(json.loads(told)["url"])
     except (ValueError, KeyError, TypeError):
         return ""
-    return redacted(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl())
 
 
-def _folder(where: str) -> Path | None:
-    parts = urlsplit(where)
-    if parts.scheme != "file":
-        return None
-    path = unquote(parts.netloc + parts.path)
-    if os.name == "nt":
-        path = path.lstrip("/")
-    return Path(path).expanduser()
-
-
-def _holder(file: Path) -> str:
+def _shown(url: str) -> str:
+    """Return the backend without user, password and query."""
     try:
-        told = json.loads(file.read_bytes())
-        return f"{told['username']}@{told['hostname']} (pid {told['pid']}) since {told['timestamp']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return file.name
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return redacted(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl())
 
 
 def _urn(resource: object) -> str:

@@ -105,7 +105,7 @@ async def plan(
     async with connect(configured[0][0]) as (arm, accounts):
         with consequence("nothing is deleted"):
             inputs = await read_prune_inputs(arm, accounts, configured)
-    rules = PruneRules(policies, inputs.vms, inputs.last_good)
+    rules = PruneRules(policies, inputs.vms, inputs.last_good, inputs.galleries)
     found = plan_prune(inputs.catalog, inputs.blobs, rules, inputs.staged, inputs.needs, now)
     warnings = keep_warnings(kept, stacks)
     warnings += (record.diagnostic for record in records_of(inputs.blobs) if record.diagnostic)

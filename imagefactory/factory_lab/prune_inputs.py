@@ -1,6 +1,6 @@
-"""Inputs of a prune plan: the factory, its VMs, and the custom images and staged VHDs in the labs of all its stacks.
+"""Inputs of a prune plan: the factory, its VMs, and the galleries, custom images and staged VHDs of all its stacks.
 
-Reads them in a safe order; if one lab cannot be read, reads the others. Does not decide what to delete.
+Reads them in a safe order; if a lab or a gallery cannot be read, reads the others. Does not decide what to delete.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import chain
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.lab_storage import learn_endpoints
-from imagefactory.azure.observe import read_labs
+from imagefactory.azure.observe import read_galleries, read_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import list_blobs
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
@@ -30,6 +30,7 @@ from imagefactory.images.ranges_manifest import manifest_name
 from imagefactory.observed.blobs import STAGING_CONTAINER, BlobRef
 from imagefactory.observed.factory_blobs import StoredBlob
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.factory.gallery_needs import GalleryNeeds, gallery_needs
 from imagefactory.planning.factory.last_good import LastGood, last_good
 from imagefactory.planning.factory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 from imagefactory.planning.labs.vhd_checks import vhds_to_check
@@ -38,6 +39,7 @@ MOST_STAGED = 10_000
 """Blobs to read from a lab's container, at most: two pages. A run stages a few; a lab's owner can add millions."""
 
 _KEPT = "staged VHDs in it are kept"
+_ALL_KEPT = "no VHD of the factory is deleted"
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class PruneInputs:
     staged: Sequence[StagedVhd]
     needs: StagingNeeds
     last_good: LastGood
+    galleries: GalleryNeeds
     unread: Sequence[Diagnostic]
-    """Why a lab or its staged VHDs could not be read."""
+    """Why a gallery, a lab or its staged VHDs could not be read."""
 
 
 async def read_prune_inputs(
@@ -66,17 +69,23 @@ async def read_prune_inputs(
     # In sequence: if one of several parallel reads fails, the others report closed connections.
     read = [await read_labs(arm, settings, configuration) for settings, configuration in stacks]
     factory = read[0][0]
+    galleries = [
+        await read_galleries(arm, settings, factory, labs)
+        for (settings, _), (_, labs) in zip(stacks, read, strict=True)
+    ]
     learn_endpoints(accounts, (lab for own, labs in read for lab in (own, *labs.values())))
     vms = await factory_vms(arm, factory, lambda _: False)
     blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
-        StackPlan(configuration, labs, settings)
-        for (settings, configuration), (_, labs) in zip(stacks, read, strict=True)
+        StackPlan(configuration, labs, settings, gallery)
+        for (settings, configuration), (gallery, labs) in zip(stacks, galleries, strict=True)
     ]
     container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
 
     def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
-        checks = (vhds_to_check(catalog, one.policy, factory, one.configuration.labs, one.labs) for one in plans)
+        checks = (
+            vhds_to_check(catalog, one.policy, factory, one.configuration.labs, one.labs, one.gallery) for one in plans
+        )
         return chain.from_iterable(checks)
 
     catalog = catalog.in_case_of(chain.from_iterable(configuration.image_paths for _, configuration in stacks))
@@ -101,7 +110,15 @@ async def read_prune_inputs(
         staged=staged,
         needs=staging_needs(plans, catalog, factory, user_of),
         last_good=last_good(plans, catalog),
-        unread=[replace(diagnostic, consequence=_KEPT) for diagnostic in unread],
+        galleries=gallery_needs(plans, catalog),
+        unread=[
+            *(replace(diagnostic, consequence=_KEPT) for diagnostic in unread),
+            *(
+                replace(each, consequence=_ALL_KEPT)
+                for each in dict.fromkeys(one.gallery for one in plans)
+                if isinstance(each, Diagnostic)
+            ),
+        ],
     )
 
 

@@ -296,6 +296,7 @@ class Saver:
                 created=facts.created,
                 digest=copied.digest or None,
                 generation="V2" if save.disk.generation == "V2" else "V1",
+                security_type="TrustedLaunch" if save.disk.is_trusted_launch else None,
                 lineage=save.lineage,
                 data_disks=save.saved_data_disks,
             )

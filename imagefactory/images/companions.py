@@ -87,6 +87,8 @@ class FactoryImage:
     """The digest of all its ranges, from the manifest too."""
     generation: Literal["V1", "V2"] | None = None
     """Hyper-V generation of the disk; None: not recorded, as by the older scripts."""
+    security_type: Literal["TrustedLaunch"] | None = None
+    """Security type of the disk; None: standard, or not recorded."""
     partition_table: PartitionTable | None = None
     """As found on the disk; None: it was not read, or has none."""
     lineage: Lineage = field(default_factory=Lineage)
@@ -167,6 +169,7 @@ def _facts(image: FactoryImage) -> dict[str, object]:
         "author": image.author,
         "osState": "Generalized" if image.generalized else "Specialized",
         "hyperVGeneration": image.generation or "",
+        "securityType": image.security_type or "",
         **image.lineage.facts(),
         "dataDisks": [
             {"lun": disk.lun, "vhdFileName": disk.vhd_name, "diskReleased": disk.released} for disk in image.data_disks
@@ -235,6 +238,7 @@ def _image(facts: Mapping[str, object], timestamp: str, where: str, vhd: VhdBlob
         allocated=_allocated(vhd),
         digest=_digest(vhd),
         generation=_generation(facts),
+        security_type="TrustedLaunch" if str(facts.get("securitytype")).lower() == "trustedlaunch" else None,
         lineage=Lineage.read(facts),
         data_disks=_data_disks(facts, where),
         note=note,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.images.companions import FactoryImage
 from imagefactory.images.lineage import MAX_TAG_VALUE, Lineage
 from imagefactory.images.timestamps import only_reading
@@ -58,6 +59,11 @@ def write(image: FactoryImage, attempt: int | None = None, stack: str = "") -> d
         **_fitting({_STACK: stack}),
     }
     return tags if attempt is None else {**tags, _ATTEMPT: str(attempt)}
+
+
+def of_definition(path: ImagePath, stack: str) -> dict[str, str]:
+    """Return the tags of a gallery definition: what its versions have in common."""
+    return {_IMAGE_PATH: str(path), **_fitting({_STACK: stack})}
 
 
 def read(tags: Mapping[str, object] | None) -> ImageTags:

@@ -64,10 +64,14 @@ class ArmType:
         return re.compile(f"{start}/providers/{re.escape(provider)}{types}", re.IGNORECASE | re.ASCII)
 
 
+GALLERY = ArmType("Microsoft.Compute/galleries", (_COMPUTE,))
+GALLERY_IMAGE = ArmType("Microsoft.Compute/galleries/images", (_COMPUTE, _COMPUTE))
+GALLERY_VERSION = ArmType("Microsoft.Compute/galleries/images/versions", (_COMPUTE, _COMPUTE, r"\d+\.\d+\.\d+"))
 DISK = ArmType("Microsoft.Compute/disks", (_COMPUTE,))
 VIRTUAL_MACHINE = ArmType("Microsoft.Compute/virtualMachines", (_COMPUTE,))
 LAB = ArmType("Microsoft.DevTestLab/labs", (_LAB,))
 CUSTOM_IMAGE = ArmType("Microsoft.DevTestLab/labs/customimages", (_LAB, LISTABLE))
+LAB_GALLERY = ArmType("Microsoft.DevTestLab/labs/sharedgalleries", (_LAB, _COMPUTE))
 LAB_VIRTUAL_MACHINE = ArmType("Microsoft.DevTestLab/labs/virtualmachines", (_LAB, _COMPUTE))
 STORAGE_ACCOUNT = ArmType("Microsoft.Storage/storageAccounts", (_ACCOUNT,))
 

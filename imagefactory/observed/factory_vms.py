@@ -42,6 +42,11 @@ class ManagedDisk:
         return self.id.rpartition("/")[2]
 
     @property
+    def is_trusted_launch(self) -> bool:
+        """Whether it is of a VM with Trusted Launch."""
+        return self.security_type.lower() == "trustedlaunch"
+
+    @property
     def is_open(self) -> bool:
         """Whether it has an active SAS."""
         return self.state.startswith("ActiveSAS")

@@ -9,6 +9,7 @@ from typing import Any
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.diagnostics import Diagnostic
+from imagefactory.observed.standing_gallery import AttachedGallery, region_key
 from imagefactory.observed.storage_accounts import AccountFacts
 
 
@@ -78,6 +79,8 @@ class LabFacts:
     images: tuple[StandingImage, ...] = ()
     account: AccountFacts | Diagnostic | None = None
     """Its storage account, or why it cannot be seen; None: it has none, or it was not read."""
+    galleries: tuple[AttachedGallery, ...] = ()
+    """The Compute Galleries that are attached to it; read only if the stack has a gallery."""
 
     @property
     def storage_account(self) -> str:
@@ -91,5 +94,5 @@ class LabFacts:
 
     @property
     def region_key(self) -> str:
-        """Its region in comparable form; Azure writes `West Europe` or `westeurope`."""
-        return self.region.replace(" ", "").lower()
+        """Its region in comparable form."""
+        return region_key(self.region)

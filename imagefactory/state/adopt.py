@@ -1,4 +1,4 @@
-"""Adoption: reads the labs, the factory and the state of a stack, decides, and edits the state in one step.
+"""Adoption: reads labs, gallery, factory and the state of a stack, decides, and edits the state in one step.
 
 Writes nothing to Azure. Backs the state up first. `imagefactory.planning.labs.adoption` decides what is taken over.
 """
@@ -23,9 +23,15 @@ from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.errors import ConfigurationError
-from imagefactory.planning.labs.adoption import Adoption, AdoptionRules, adoption, candidates
+from imagefactory.observed.standing_gallery import GalleryFacts
+from imagefactory.planning.galleries.inputs import GalleryInputs
+from imagefactory.planning.galleries.planned import RecordedGallery
+from imagefactory.planning.labs.adoption import Adoption, adoption, candidates
+from imagefactory.planning.labs.adoption_rules import AdoptionRules
+from imagefactory.planning.labs.gallery_adoption import gallery_adoption, gallery_candidates
 from imagefactory.planning.labs.moved_labs import MovedLab
-from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.state.current_plan import current_plan
 from imagefactory.state.edits import (
     Adopted,
     ProviderInputs,
@@ -37,6 +43,7 @@ from imagefactory.state.edits import (
     with_images,
     without_images,
 )
+from imagefactory.state.gallery_edits import unfinished_parts, with_parts, without_parts
 from imagefactory.state.pulumi_command import back_up, export, write
 from imagefactory.state.stack_state import NoStack, StackState, StateError, parsed, resources_of
 
@@ -76,19 +83,26 @@ class Planned:
     warnings: tuple[Diagnostic, ...] = ()
     backups: tuple[Path, ...] = ()
     """The files with the states as they were before; empty: nothing was changed."""
+    inputs: GalleryInputs | None = None
+    """Those of the gallery's parts; None: it does not exist or could not be read."""
 
     @property
-    def changes(self) -> int:
+    def images(self) -> int:
         """The number of images that are added to the state or change there."""
         moved = sum(len(lab.names) for lab in self.adoption.moved)
         return self.adoption.count("take over") + moved
+
+    @property
+    def parts(self) -> int:
+        """The number of parts of the gallery that are added to the state."""
+        return len(self.adoption.gallery.taken()) if self.adoption.gallery else 0
 
 
 async def plan(request: AdoptRequest) -> Planned:
     """Read everything and decide. Raises `ImageFactoryError`."""
     configuration = load_configuration(request.settings.configuration, request.settings.labs)
     _check_labs(request, configuration)
-    further = [name for name in request.siblings if name != request.other and _shared(request, configuration, name)]
+    further = [name for name in request.siblings if name != request.other and _meets(request, configuration, name)]
     facts, exported, other, held = await asyncio.gather(
         gather_facts(request.settings, configuration),
         export(request.stack.name),
@@ -97,9 +111,10 @@ async def plan(request: AdoptRequest) -> Planned:
     )
     states = {name: parsed(each) for name, each in zip(further, held, strict=True) if each}
     elsewhere = {image: name for name, document in states.items() for image in image_ids(document)}
-    found = decide(request, configuration, facts, parsed(exported), elsewhere)
-    found = _only(found, request.labs)
-    return Planned(request, found, exported, other, tuple(_warnings(request, configuration, other)))
+    document = parsed(exported)
+    found = _only(decide(request, configuration, facts, document, elsewhere), request.labs)
+    inputs = gallery_inputs(request.settings, facts, document) if found.gallery else None
+    return Planned(request, found, exported, other, tuple(_warnings(request, configuration, other)), inputs=inputs)
 
 
 async def carry_out(planned: Planned) -> Planned:
@@ -108,17 +123,21 @@ async def carry_out(planned: Planned) -> Planned:
     The other stack's images leave its state before: an image in two states could be deleted by one of them. Raises
     `StateError`, also if a state changed since `plan`.
     """
-    stack = planned.request.stack
+    gallery, stack = planned.adoption.gallery, planned.request.stack
     for name, before in ((stack.name, planned.exported), (planned.request.other, planned.other_exported)):
         if name and before is not None and await export(name) != before:
             raise StateError(f"stack {name}: its state changed meanwhile; nothing is taken over. Run again")
     taken = [Adopted(lab.label, lab.facts, image, name) for lab in planned.adoption.labs for name, image in lab.taken()]
     edited = _edited(planned.request, parsed(planned.exported), taken, planned.adoption.moved)
+    if gallery and planned.inputs:
+        edited = with_parts(edited, stack, _provider(planned.request.settings), planned.inputs, gallery.taken())
     writes = [(stack.name, planned.exported, edited)]
     if planned.other_exported is not None and planned.request.other:
         document = parsed(planned.other_exported)
-        if leaving := names_of(document, {one.image.id.lower() for one in taken}):
-            writes.insert(0, (planned.request.other, planned.other_exported, without_images(document, leaving)))
+        left = without_images(document, names_of(document, {one.image.id.lower() for one in taken}))
+        left = without_parts(left, gallery) if gallery else left
+        if left != document:
+            writes.insert(0, (planned.request.other, planned.other_exported, left))
     backups = [back_up(name.replace("/", "."), exported, datetime.now(timezone.utc)) for name, exported, _ in writes]
 
     async def write_all() -> None:
@@ -143,26 +162,36 @@ def decide(
     """
     rules = request.rules(held)
 
-    def planned(state: StackState, more: Set[str] = frozenset()) -> Plan:
-        owned = state.images | more
-        return build_plan(
-            *(configuration, facts.catalog, facts.factory, facts.labs, request.settings, owned, state.recorded),
-            stack=str(request.stack),
-        )
+    def planned(state: StackState, more: Set[str] = frozenset(), in_gallery: RecordedGallery | None = None) -> Plan:
+        return current_plan(configuration, facts, request.settings, state, str(request.stack), more, in_gallery)
 
     moved = planned(StackState.of(resources_of(document))).moved
     state = StackState.of(resources_of(_edited(request, document, moved=moved)))
-    plan = planned(state, candidates(planned(state).labs, rules))
-    return adoption(
+    owned, leaving, gallery = state.recorded_gallery, leaving_ids(document), facts.gallery
+    in_gallery = gallery_candidates(gallery, owned, rules) if isinstance(gallery, GalleryFacts) else None
+    plan = planned(state, candidates(planned(state).labs, rules), in_gallery)
+    found = adoption(
         plan,
         state.images,
         unfinished_images(document),
-        leaving_ids(document),
+        leaving,
         moved,
         facts.catalog,
         request.settings,
         rules,
     )
+    parts = gallery_adoption(
+        plan.gallery, owned, unfinished_parts(document), leaving, facts.catalog, request.settings, rules
+    )
+    return replace(found, gallery=parts)
+
+
+def gallery_inputs(settings: Settings, facts: CloudFacts, document: Mapping[str, Any]) -> GalleryInputs | None:
+    """Return the inputs of the gallery's parts, as the program declares them for a state; None: there is no gallery."""
+    if settings.gallery is None or not isinstance(facts.gallery, GalleryFacts):
+        return None
+    account, name = facts.factory.storage_account_id or "", StackState.of(resources_of(document)).gallery_name
+    return GalleryInputs(facts.gallery, settings.gallery, facts.container_url, account, name)
 
 
 def _edited(
@@ -171,10 +200,11 @@ def _edited(
     images: Iterable[Adopted] = (),
     moved: Iterable[MovedLab] = (),
 ) -> dict[str, Any]:
-    provider = ProviderInputs(
-        cloud_of(request.settings).name or PUBLIC, importlib.metadata.version("pulumi-azure-native")
-    )
-    return with_images(document, request.stack, provider, images, moved)
+    return with_images(document, request.stack, _provider(request.settings), images, moved)
+
+
+def _provider(settings: Settings) -> ProviderInputs:
+    return ProviderInputs(cloud_of(settings).name or PUBLIC, importlib.metadata.version("pulumi-azure-native"))
 
 
 def _check_labs(request: AdoptRequest, configuration: Configuration) -> None:
@@ -206,10 +236,18 @@ def _shared(request: AdoptRequest, configuration: Configuration, other: str) -> 
     return [lab for lab in theirs if any(lab.key.may_be(own.key) for own in configuration.labs)]
 
 
+def _meets(request: AdoptRequest, configuration: Configuration, other: str) -> bool:
+    """Return whether another stack of this folder may have images of the same labs, or the same gallery."""
+    galleries = request.settings.gallery and request.siblings[other].gallery
+    return bool(galleries or _shared(request, configuration, other))
+
+
 def _only(found: Adoption, labs: frozenset[str]) -> Adoption:
+    """Return what is found in the named labs; no part of the gallery, which is not of one lab."""
     if not labs:
         return found
-    return replace(found, labs=tuple(lab for lab in found.labs if labs & {lab.label.lower(), lab.facts.name.lower()}))
+    named = (lab for lab in found.labs if labs & {lab.label.lower(), lab.facts.name.lower()})
+    return replace(found, labs=tuple(named), gallery=None)
 
 
 async def _export_if_any(stack: str | None) -> bytes | None:

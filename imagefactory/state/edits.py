@@ -12,9 +12,19 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from imagefactory.configuration.image_paths import fold
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.labs.moved_labs import MovedLab
-from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, name_in, resources_of
+from imagefactory.state.stack_state import (
+    COPY,
+    CUSTOM_IMAGE,
+    DEFINITION,
+    GALLERY,
+    RELEASE,
+    VERSION,
+    name_in,
+    resources_of,
+)
 
 API_VERSION = "2018-09-15"
 """The only version of custom images that azure-native knows."""
@@ -81,7 +91,7 @@ class Adopted:
     name: str
 
 
-class _State:
+class EditedState:
     """A state being edited."""
 
     def __init__(self, document: Document, stack: StackName, provider: ProviderInputs) -> None:
@@ -90,27 +100,44 @@ class _State:
         self._by_urn = {each["urn"]: each for each in self.resources if not each.get("delete")}
 
     def document(self) -> dict[str, Any]:
+        """Return the state as edited."""
         deployment = {**(self._document.get("deployment") or {}), "resources": self.resources}
         return {**self._document, "deployment": deployment}
 
     def add_image(self, adopted: Adopted) -> None:
+        """Add a custom image."""
         kind, name = f"{COMPONENT}${CUSTOM_IMAGE}", f"{adopted.label}/{adopted.name}"
-        image: Resource = {
-            "urn": self._stack.urn(kind, name),
-            "custom": True,
-            "id": adopted.image.id,
-            "type": CUSTOM_IMAGE,
-            "inputs": _inputs(adopted),
-            "outputs": _outputs(adopted.image),
-            "parent": self.component(adopted.label),
-            "provider": self.azure_native(adopted.lab.subscription_id),
-        }
-        known = self._by_urn.get(image["urn"])
+        self.add(
+            {
+                "urn": self._stack.urn(kind, name),
+                "custom": True,
+                "id": adopted.image.id,
+                "type": CUSTOM_IMAGE,
+                "inputs": _inputs(adopted),
+                "outputs": _outputs(adopted.image),
+                "parent": self.component(COMPONENT, adopted.label),
+                "provider": self.azure_native(adopted.lab.subscription_id),
+            }
+        )
+
+    def add(self, resource: Resource) -> None:
+        """Add what exists; finish what the state has and whose creation the engine did not see finish."""
+        known = self._by_urn.get(resource["urn"])
         if known is None:
-            self.resources.append(image)
+            self.resources.append(resource)
+            self._by_urn[resource["urn"]] = resource
         elif known.pop("initErrors", None):
             # The engine updates, so puts again, what it did not see finish.
-            known |= {key: image[key] for key in ("id", "outputs")}
+            known |= {key: resource[key] for key in ("id", "outputs")}
+
+    def named(self, kind: str, name: str | None = None) -> list[str]:
+        """Return the URNs of the resources of a type (with that name, whatever its letter case) that are not about to
+        be deleted."""
+        return [
+            urn
+            for urn, each in self._by_urn.items()
+            if each["type"] == kind and (name is None or fold(name_in(urn)) == fold(name))
+        ]
 
     def azure_native(self, subscription_id: str) -> str:
         """Return the reference to the provider of a subscription; add it if it is missing."""
@@ -132,10 +159,10 @@ class _State:
         )
         return f"{provider['urn']}::{provider['id']}"
 
-    def component(self, label: str) -> str:
-        """Return the URN of the component of a lab; add it if it is missing."""
-        urn = self._stack.urn(COMPONENT, label)
-        return str(self._ensured({"urn": urn, "custom": False, "type": COMPONENT})["urn"])
+    def component(self, kind: str, name: str) -> str:
+        """Return the URN of a component; add it if it is missing."""
+        urn = self._stack.urn(kind, name)
+        return str(self._ensured({"urn": urn, "custom": False, "type": kind})["urn"])
 
     def _ensured(self, resource: Resource) -> Resource:
         """Return the child of the stack with that URN; if there is none, add `resource` right after the stack."""
@@ -157,7 +184,7 @@ class _State:
 
     def move(self, moved: MovedLab) -> None:
         """Give the images of a lab, in the state under its old label, their present label and ids."""
-        component, provider = self.component(moved.label), self.azure_native(moved.facts.subscription_id)
+        component, provider = self.component(COMPONENT, moved.label), self.azure_native(moved.facts.subscription_id)
         renamed = {self._stack.urn(COMPONENT, moved.old_label): component}
         for each in self.resources:
             kind, name = each["type"], name_in(each["urn"])
@@ -180,7 +207,7 @@ def with_images(
     document: Document, stack: StackName, provider: ProviderInputs, images: Iterable[Adopted], moved: Iterable[MovedLab]
 ) -> dict[str, Any]:
     """Return the state with the ids of labs that moved, and with images added that it does not have."""
-    state = _State(document, stack, provider)
+    state = EditedState(document, stack, provider)
     for lab in moved:
         state.move(lab)
     for image in images:
@@ -200,8 +227,9 @@ def without_images(document: Document, names: Iterable[str]) -> dict[str, Any]:
 
 
 def image_ids(document: Document) -> frozenset[str]:
-    """Return the ids, in lower case, of all images."""
-    return frozenset(str(each.get("id")).lower() for each in resources_of(document) if each["type"] == CUSTOM_IMAGE)
+    """Return the ids, in lower case, of all images, and of all galleries, definitions and versions."""
+    kinds = {CUSTOM_IMAGE, GALLERY, DEFINITION, VERSION}
+    return frozenset(str(each.get("id")).lower() for each in resources_of(document) if each["type"] in kinds)
 
 
 def names_of(document: Document, ids: Set[str]) -> frozenset[str]:

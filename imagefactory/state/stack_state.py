@@ -13,11 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.pydantic_findings import finding_fact
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images import tags as image_tags
+from imagefactory.observed.arm_ids import LAB
 from imagefactory.plain_text import printable, redacted
+from imagefactory.planning.galleries.planned import RecordedGallery, RecordedLab, RecordedVersion
 from imagefactory.planning.labs.planned_images import Recorded
 
 COPY, CUSTOM_IMAGE, RELEASE = (
@@ -25,6 +27,14 @@ COPY, CUSTOM_IMAGE, RELEASE = (
     "azure-native:devtestlab:CustomImage",
     "vhdcopy:index:StagedVhdRelease",
 )
+GALLERY, DEFINITION, VERSION, LAB_GALLERY = (
+    "azure-native:compute:Gallery",
+    "azure-native:compute:GalleryImage",
+    "azure-native:compute:GalleryImageVersion",
+    "vhdcopy:index:LabGallery",
+)
+"""Their resources are named by what is unique in the gallery: nothing, `<definition>`, `<definition>/<version>`; the
+last one by the label of its lab."""
 
 
 class StateError(ImageFactoryError):
@@ -43,6 +53,7 @@ class _Resource(_Exported):
     urn: str = Field(pattern="^urn:pulumi:")
     type: str
     delete: bool = False
+    id: str = ""
     inputs: dict[str, Any] | None = None
 
 
@@ -59,7 +70,14 @@ class _Export(_Exported):
 _RESOURCES = TypeAdapter(list[_Resource])
 
 
-_REQUIRED = {COPY: ("sourceUrl",), CUSTOM_IMAGE: ("labName", "resourceGroupName")}
+_REQUIRED = {
+    COPY: ("sourceUrl",),
+    CUSTOM_IMAGE: ("labName", "resourceGroupName"),
+    GALLERY: ("galleryName", "resourceGroupName"),
+    DEFINITION: ("galleryName", "resourceGroupName", "galleryImageName"),
+    VERSION: ("galleryName", "resourceGroupName", "galleryImageName", "galleryImageVersionName"),
+    LAB_GALLERY: ("labId", "galleryId"),
+}
 """The inputs without which nothing is known of a resource, and it cannot be declared."""
 _REMEDY = "Compare it with: pulumi stack export"
 
@@ -69,6 +87,10 @@ class StackState:
     """The inputs of the resources of each image: resource name (`<label>/<image>`) -> type -> inputs."""
 
     chains: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    gallery: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """The inputs of the resources of the Compute Gallery: type -> resource name -> inputs."""
+    gallery_subscription: str = ""
+    """The subscription of that gallery, in lower case; empty: the state has none of its resources."""
 
     @property
     def images(self) -> frozenset[str]:
@@ -79,6 +101,28 @@ class StackState:
     def recorded(self) -> dict[str, Recorded]:
         """What the plan needs to know of each of `images`."""
         return {name: _recorded(self.chains[name]) for name in self.images}
+
+    @property
+    def recorded_gallery(self) -> RecordedGallery:
+        """What the plan needs to know of the resources of the gallery."""
+        versions = {name: _recorded_version(name, each) for name, each in self.gallery.get(VERSION, {}).items()}
+        placed = (each for kind in (GALLERY, DEFINITION, VERSION) for each in self.gallery.get(kind, {}).values())
+        return RecordedGallery(
+            gallery=bool(self.gallery.get(GALLERY)),
+            definitions={fold(name): name for name in self.gallery.get(DEFINITION, {})},
+            versions={fold(name): each for name, each in versions.items()},
+            labs={label: _recorded_lab(each) for label, each in self.gallery.get(LAB_GALLERY, {}).items()},
+            places=frozenset(
+                (self.gallery_subscription, fold(each["resourceGroupName"]), fold(each["galleryName"]))
+                for each in placed
+            ),
+        )
+
+    @property
+    def gallery_name(self) -> str:
+        """The name of the gallery in the inputs of its resources; empty: the state has none."""
+        found = (each for kind in (GALLERY, DEFINITION, VERSION) for each in self.gallery.get(kind, {}).values())
+        return next((str(each["galleryName"]) for each in found), "")
 
     def of_lab(self, label: str) -> list[str]:
         """Return the names of the images of a lab, without its label."""
@@ -91,19 +135,26 @@ class StackState:
         Raises `StateError` if one does not have their form.
         """
         chains: dict[str, dict[str, Mapping[str, Any]]] = {}
+        gallery: dict[str, dict[str, Mapping[str, Any]]] = {}
+        subscription = ""
         try:
             found = _RESOURCES.validate_python(list(resources))
         except ValidationError as problem:
             raise unread(f"the export of the stack is not valid: resources{finding_fact(problem)}", _REMEDY) from None
         for resource in found:
-            if resource.type in {COPY, CUSTOM_IMAGE, RELEASE} and not resource.delete:
+            if resource.type in _REQUIRED.keys() | {RELEASE} and not resource.delete:
                 name = name_in(resource.urn)
                 inputs = resource.inputs or {}
                 for key in _REQUIRED.get(resource.type, ()):
                     if not isinstance(inputs.get(key), str):
                         raise unread(f"the export of the stack is not valid: {name} has no {key}", _REMEDY)
-                chains.setdefault(name, {})[resource.type] = inputs
-        return StackState(chains)
+                if resource.type in {COPY, CUSTOM_IMAGE, RELEASE}:
+                    chains.setdefault(name, {})[resource.type] = inputs
+                else:
+                    gallery.setdefault(resource.type, {})[name] = inputs
+                    place = str(inputs["galleryId"]) if resource.type == LAB_GALLERY else resource.id
+                    subscription = place.split("/")[2].lower() if place.count("/") > 2 else subscription
+        return StackState(chains, gallery, subscription)
 
 
 def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
@@ -118,6 +169,21 @@ def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:
         image_path=ImagePath.read(tags.image_path),
         account_id=str(chain.get(COPY, {}).get("destinationAccountId", "")),
         stack=tags.stack,
+    )
+
+
+def _recorded_version(key: str, inputs: Mapping[str, Any]) -> RecordedVersion:
+    found = inputs.get("tags")
+    tags = image_tags.read(found if isinstance(found, dict) else None)
+    return RecordedVersion(key, tags.attempt, tags.stack, ImagePath.read(tags.image_path))
+
+
+def _recorded_lab(inputs: Mapping[str, Any]) -> RecordedLab:
+    lab = LAB.parse(inputs["labId"])
+    listed = inputs.get("definitions")
+    names = (each.get("name") for each in listed if isinstance(each, dict)) if isinstance(listed, list) else ()
+    return RecordedLab(
+        lab.resource_group if lab else "", frozenset(fold(name) for name in names if isinstance(name, str))
     )
 
 

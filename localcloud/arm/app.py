@@ -20,15 +20,20 @@ from localcloud.account_facts import ORDINARY, FactsOf
 from localcloud.arm.custom_images import CustomImages
 from localcloud.arm.errors import ArmError, check_version
 from localcloud.arm.federation import Federation
+from localcloud.arm.gallery_rules import Galleries
+from localcloud.arm.gallery_versions import GalleryVersions
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.operations import Operations
-from localcloud.arm.routes.authorization import Assignment, AuthorizationRoutes
+from localcloud.arm.routes.authorization import Assignments, AuthorizationRoutes
 from localcloud.arm.routes.compute import ComputeRoutes
+from localcloud.arm.routes.galleries import GalleryRoutes
 from localcloud.arm.routes.labs import LabRoutes
 from localcloud.arm.routes.operations import OperationRoutes
 from localcloud.arm.routes.responses import FAILS, origin
 from localcloud.arm.routes.routing import Route, supported_calls
+from localcloud.arm.routes.shared_galleries import SharedGalleryRoutes
 from localcloud.arm.routes.storage import StorageRoutes
+from localcloud.arm.shared_galleries import SharedGalleries
 from localcloud.arm.store import ArmStore
 from localcloud.arm.throttling import Throttle
 from localcloud.arm.virtual_machines import VirtualMachines
@@ -59,7 +64,7 @@ def build_app(
     account_facts: FactsOf = lambda _: ORDINARY,
     *,
     throttle: Throttle | None = None,
-    assignments: list[Assignment] | None = None,
+    assignments: Callable[[], Assignments] = Assignments,
 ) -> web.Application:
     """Return the resource manager over `store`; it saves the store when it stops.
 
@@ -69,12 +74,15 @@ def build_app(
     operations, access = Operations(store), DiskAccess(store.grants, identity.key)
     images = CustomImages(store, operations, blobs, latencies, blob_endpoint)
     machines = VirtualMachines(store, operations, blobs, access, latencies)
+    versions = GalleryVersions(store, operations, blobs, latencies, blob_endpoint)
     routes = (
         *LabRoutes(store, images).routes(),
         *ComputeRoutes(store, machines, access).routes(),
+        *GalleryRoutes(store, Galleries(store, operations), versions, faults).routes(),
+        *SharedGalleryRoutes(store, SharedGalleries(store, latencies)).routes(),
         *OperationRoutes(store, access, blob_endpoint).routes(),
         *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
-        *AuthorizationRoutes(store, assignments or []).routes(),
+        *AuthorizationRoutes(store, assignments).routes(),
     )
     manager = _ResourceManager(store, identity, routes, throttle or Throttle())
     app = web.Application(middlewares=[_responding(faults, journal, identity)], client_max_size=MAX_BODY_BYTES)
@@ -85,6 +93,7 @@ def build_app(
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         images.resume()
         machines.resume()
+        versions.resume()
         yield
         await operations.close()
         store.save()
@@ -144,8 +153,8 @@ def _responding(faults: Faults, journal: Journal, identity: Identity) -> Middlew
         try:
             action = faults.match("arm", request.method, target, "request")
             await _apply(action)
-            if request.method in ("PUT", "POST", "DELETE"):
-                kind: Kind = "image" if request.method == "PUT" else "operation"
+            if request.method in ("PUT", "PATCH", "POST", "DELETE"):
+                kind: Kind = "image" if request.method in ("PUT", "PATCH") else "operation"
                 shaping = faults.match("arm", request.method, target, kind)
                 if shaping and (failure := shaping.image_fails or shaping.operation_fails):
                     request[FAILS] = failure

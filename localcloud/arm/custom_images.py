@@ -15,12 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import ClientError
-
-from imagefactory.images.vhd_footer import FOOTER_BYTES, footer_problem
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import Operations, Work, retry_headers
 from localcloud.arm.store import SOURCES, ArmStore, CustomImage, Fault, Lab, new_properties
+from localcloud.arm.vhds import vhd_fault
 from localcloud.blobs.access import BlobAccess
 from localcloud.fault_rules import Latencies
 
@@ -155,7 +153,9 @@ class CustomImages:
 
     def _work(self, lab: Lab, image: CustomImage) -> Work:
         async def check() -> Fault | None:
-            return await self._vhd_fault(image) if image.state == "Creating" else None
+            if image.state != "Creating":
+                return None
+            return await vhd_fault(self._blobs, image.properties["vhd"]["imageName"])
 
         def settle(fault: Fault | None) -> None:
             if image.state == "Deleting":
@@ -181,33 +181,6 @@ class CustomImages:
             raise ArmError(400, "InvalidStorageAccountForLab", "Invalid storage account for lab")
         if "?" in url:
             raise invalid("'properties.vhd.imageName' must be the URL of a VHD without a query.")
-
-    async def _vhd_fault(self, image: CustomImage) -> Fault | None:
-        """Return the reason why no image can be created from the VHD in its present state."""
-        url = image.properties["vhd"]["imageName"]
-        try:
-            return await self._blob_fault(url)
-        except ClientError as error:
-            return {"code": "InternalServerError", "message": f"The source blob {url} could not be read ({error})."}
-
-    async def _blob_fault(self, url: str) -> Fault | None:
-        facts = await self._blobs.stat(url)
-        if facts is None:
-            return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
-        if facts.copy_status == "pending":
-            return {"code": "PendingCopyOperation", "message": f"The source blob {url} is still being copied."}
-        if facts.copy_status in ("failed", "aborted"):
-            return {"code": "InvalidVhd", "message": f"The copy of the source blob {url} has {facts.copy_status}."}
-        if facts.blob_type != "PageBlob":
-            return {"code": "InvalidVhd", "message": f"The source blob {url} is a {facts.blob_type}, not a page blob."}
-        end = min(facts.length, FOOTER_BYTES)
-        try:
-            footer = await self._blobs.read(url, facts.length - end, end) if end else b""
-        except LookupError:
-            return {"code": "SourceBlobNotFound", "message": f"The source blob {url} does not exist."}
-        if why := footer_problem(footer, facts.length):
-            return {"code": "InvalidVhd", "message": f"The source blob {url} is not a usable VHD: {why}."}
-        return None
 
 
 def _invalid_name() -> ArmError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-LAB_VERSIONS = ("2018-09-15", "2016-05-15")
+LAB_VERSIONS = ("2018-10-15-preview", "2018-09-15", "2016-05-15")
 _DATED = re.compile(r"20\d\d-\d\d-\d\d(-preview)?")
 
 

@@ -52,11 +52,12 @@ class Operations:
         *,
         fault: Fault | None = None,
         grant: AskedGrant | None = None,
+        dated: bool = True,
     ) -> str:
         """Start an operation that takes `seconds` (0: it finishes before the return) and fails with `fault`, if given.
 
-        Returns its id."""
-        name = resource.operation = f"{datetime.now(timezone.utc):%Y%m%d}-{uuid.uuid4()}"
+        Returns its id: a GUID, after the date if `dated` (recorded of DevTest Labs; not of galleries)."""
+        name = resource.operation = (f"{datetime.now(timezone.utc):%Y%m%d}-" if dated else "") + str(uuid.uuid4())
         now = time.time()
         self._store.operations[name] = Operation(now + seconds, fault=fault, began=now, grant=grant)
         self._store.changed()

@@ -18,6 +18,8 @@ from typing import Any
 
 from localcloud.arm.answers import Answers
 from localcloud.arm.errors import ArmError
+from localcloud.arm.galleries import Gallery, SharedGallery
+from localcloud.arm.gallery_seeding import add_galleries, attached
 from localcloud.arm.machines import Disk, VirtualMachine, seeded_machine, timestamp
 from localcloud.blobs.disk_access import Grant
 from localcloud.private_files import write_private
@@ -55,7 +57,7 @@ class CustomImage:
 
 @dataclass
 class Lab:
-    """A DevTest Lab with its images and virtual machines, by lower-case name."""
+    """A DevTest Lab with its images, virtual machines and attached galleries, by lower-case name."""
 
     subscription_id: str
     resource_group: str
@@ -66,6 +68,7 @@ class Lab:
     unique_identifier: str
     images: dict[str, CustomImage] = field(default_factory=dict)
     machines: dict[str, VirtualMachine] = field(default_factory=dict)
+    galleries: dict[str, SharedGallery] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -158,6 +161,9 @@ class ArmStore:
     path: Path | None = None
     subscriptions: set[str] = field(default_factory=set)
     labs: dict[tuple[str, str, str], Lab] = field(default_factory=dict)
+    galleries: dict[tuple[str, str, str], Gallery] = field(default_factory=dict)
+    groups: list[tuple[str, str, str]] = field(default_factory=list)
+    """Resource groups without a lab: subscription, name, region."""
     operations: dict[str, Operation] = field(default_factory=dict)
     answers: Answers = field(default_factory=Answers)
     """Not saved: as recorded after each start."""
@@ -177,7 +183,10 @@ class ArmStore:
             for each in saved["labs"]:
                 images = {key: CustomImage(**image) for key, image in each.pop("images").items()}
                 machines = {key: _machine(machine) for key, machine in each.pop("machines", {}).items()}
-                store._put(Lab(**each, images=images, machines=machines))
+                attached = {key: SharedGallery(**gallery) for key, gallery in each.pop("galleries", {}).items()}
+                store._put(Lab(**each, images=images, machines=machines, galleries=attached))
+            store.galleries = {each.key: each for each in map(Gallery.load, saved.get("galleries", []))}
+            store.groups = [(each[0], each[1], each[2]) for each in saved.get("groups", [])]
             store.operations = {name: _operation(each) for name, each in saved["operations"].items()}
             store.grants = {name: Grant(**each) for name, each in saved.get("grants", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -202,6 +211,8 @@ class ArmStore:
         document = {
             "subscriptions": sorted(self.subscriptions),
             "labs": [asdict(lab) for lab in self.labs.values()],
+            "galleries": [asdict(gallery) for gallery in self.galleries.values()],
+            "groups": self.groups,
             "operations": {name: asdict(each) for name, each in self.operations.items()},
             "grants": {name: asdict(each) for name, each in self.grants.items() if each.expires > now},
         }
@@ -217,6 +228,12 @@ class ArmStore:
         for subscription in subscriptions:
             subscription_id = self.find_subscription(subscription.subscription_id) or subscription.subscription_id
             self.subscriptions.add(subscription_id)
+            add_galleries(self.galleries, subscription_id, subscription.galleries)
+            groups = [(group.name, group.region) for group in subscription.resource_groups]
+            groups += [(gallery.resource_group, gallery.region) for gallery in subscription.galleries]
+            for name, region in groups:
+                if self.find_group(subscription_id, name) is None:
+                    self.groups.append((subscription_id, name, region))
             for seed in subscription.labs:
                 lab = self.find_lab(subscription_id, seed.resource_group, seed.name) or Lab(
                     subscription_id,
@@ -230,6 +247,8 @@ class ArmStore:
                 self._put(lab)
                 for image in seed.images:
                     lab.images.setdefault(image.name.lower(), _seeded(lab, image))
+                if seed.shared_gallery and not lab.galleries:
+                    lab.galleries[seed.shared_gallery.name.lower()] = attached(seed.shared_gallery, seed.region)
                 for machine in seed.virtual_machines:
                     existing = lab.machines.get(machine.name.lower())
                     if existing is None or not existing.whole:
@@ -252,6 +271,21 @@ class ArmStore:
     def find_lab(self, subscription: str, group: str, name: str) -> Lab | None:
         """Return the lab of that name, case-insensitive."""
         return self.labs.get((subscription.lower(), group.lower(), name.lower()))
+
+    def find_gallery(self, subscription: str, group: str, name: str) -> Gallery | None:
+        """Return the gallery of that name, case-insensitive."""
+        return self.galleries.get((subscription.lower(), group.lower(), name.lower()))
+
+    def labs_of(self, gallery: Gallery) -> list[str]:
+        """Return the ids of the labs that a gallery is attached to."""
+        ids = ((lab.id, each.gallery_id) for lab in self.labs.values() for each in lab.galleries.values())
+        return [lab for lab, id in ids if id.lower() == gallery.id.lower()]
+
+    def find_group(self, subscription: str, name: str) -> tuple[str, str] | None:
+        """Return name and region of the resource group of that name; the region is that of its first lab, if any."""
+        labs = ((lab.subscription_id, lab.resource_group, lab.region) for lab in self.labs.values())
+        wanted = (subscription.lower(), name.lower())
+        return next((each[1:] for each in (*labs, *self.groups) if (each[0].lower(), each[1].lower()) == wanted), None)
 
     def find_subscription(self, subscription: str) -> str | None:
         """Return the subscription id as declared, found case-insensitively."""

@@ -118,7 +118,11 @@ class ArmClient:
             return
         if response.status not in (200, 202, 204):
             raise response.error()
-        await self._poll(response, None, DELETE_POLL_SECONDS, timeout)
+        try:
+            await self._poll(response, None, DELETE_POLL_SECONDS, timeout)
+        except AzureError as error:
+            if error.status != 404:
+                raise
 
     async def _poll(self, response: Response, resource: str | None, interval: float, timeout: float) -> bool:
         """Wait until the operation of `response` finishes; return False if it has none. Raises AzureError."""

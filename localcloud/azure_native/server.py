@@ -1,4 +1,4 @@
-"""The gRPC side of the stand-in: Pulumi's provider protocol for custom images.
+"""The gRPC side of the stand-in: Pulumi's provider protocol for its resource types.
 
 Implements checks, diffs, previews, and errors without tracebacks. If a create fails after its PUT was accepted, the
 state keeps id and outputs (`ErrorResourceInitFailed`), so the next update continues. The id in the state has ARM's
@@ -9,7 +9,9 @@ genuine plugin's.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
@@ -20,14 +22,19 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from localcloud.azure_native import custom_image, property_values
+from localcloud.azure_native import property_values
 from localcloud.azure_native.arm_client import DEFAULT_TIMEOUT_SECONDS, ArmClient
-from localcloud.azure_native.custom_image import API_VERSION, TYPE, UNKNOWN
 from localcloud.azure_native.errors import AzureError, UnfinishedError
+from localcloud.azure_native.property_tables import UNKNOWN
 from localcloud.azure_native.property_values import read, write
+from localcloud.azure_native.resource_type import ResourceType
+from localcloud.azure_native.resource_types import RESOURCE_TYPES, schema
 
 GROUP_API_VERSION = "2020-10-01"
 _CONFIG = "azure-native:config:"
+_CREATE_FIRST = "__createBeforeDelete"
+"""An input of randomly named resources: a replacement creates the new one, under another name, before it deletes."""
+_SUPPORTED = ", ".join(RESOURCE_TYPES)
 
 Context: TypeAlias = Any  # grpc.aio.ServicerContext; grpc carries no types
 Diff = provider_pb2.PropertyDiff
@@ -56,7 +63,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=self._version)
 
     async def GetSchema(self, request: Any, context: Context) -> Any:
-        return provider_pb2.GetSchemaResponse(schema=json.dumps(custom_image.schema(self._version)))
+        return provider_pb2.GetSchemaResponse(schema=json.dumps(schema(self._version)))
 
     async def GetMapping(self, request: Any, context: Context) -> Any:
         return provider_pb2.GetMappingResponse()
@@ -79,89 +86,98 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     async def Invoke(self, request: Any, context: Context) -> Any:
-        await _abort(context, f"the stand-in azure-native plugin supports {TYPE} only, not the function {request.tok}")
+        await _abort(
+            context, f"the stand-in azure-native plugin supports {_SUPPORTED} only, not the function {request.tok}"
+        )
 
     async def Check(self, request: Any, context: Context) -> Any:
         try:
-            _check_type(request.urn)
+            kind = _type(request.urn)
             olds, news = read(request.olds), read(request.news)
-            news.setdefault("name", olds.get("name", request.urn.rpartition("::")[2]))
+            if kind.name_parameter not in news:
+                news.update(_default_name(kind, olds, request))
             if "location" not in news and (location := await self._default_location(olds, news)):
                 news["location"] = location
-            news.setdefault("azureApiVersion", API_VERSION)
+            news.setdefault("azureApiVersion", kind.api_version)
         except UnsupportedError as error:
             await _abort(context, str(error))
-        failures = [provider_pb2.CheckFailure(reason=reason) for reason in custom_image.failures(news)]
+        failures = [provider_pb2.CheckFailure(reason=reason) for reason in kind.failures(news)]
         return provider_pb2.CheckResponse(inputs=write(news), failures=failures)
 
     async def Diff(self, request: Any, context: Context) -> Any:
+        try:
+            kind = _type(request.urn)
+        except UnsupportedError as error:
+            await _abort(context, str(error))
         state, olds, news = read(request.olds), read(request.old_inputs), read(request.news)
-        olds.setdefault("azureApiVersion", state.get("azureApiVersion", API_VERSION))
+        olds.setdefault("azureApiVersion", state.get("azureApiVersion", kind.api_version))
         detailed: dict[str, Any] = {}
-        for path, kind in property_values.changes(olds, news):
+        for path, change in property_values.changes(olds, news, kind.identifiers):
             if not _insignificant(path, olds, news):
-                replaces = path in custom_image.REPLACED_BY and not (kind == "ADD" and news[path] == state.get(path))
-                detailed[path] = Diff(kind=getattr(Diff, f"{kind}_REPLACE" if replaces else kind), inputDiff=True)
+                replaces = path in kind.replaced_by and not (change == "ADD" and news[path] == state.get(path))
+                detailed[path] = Diff(kind=getattr(Diff, f"{change}_REPLACE" if replaces else change), inputDiff=True)
         plain = (Diff.ADD, Diff.DELETE, Diff.UPDATE)
         replaced = [path for path, diff in detailed.items() if diff.kind not in plain]
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if detailed else provider_pb2.DiffResponse.DIFF_NONE,
             replaces=replaced,
-            deleteBeforeReplace=bool(replaced),
-            diffs=[path.split(".")[0] for path in detailed],
+            deleteBeforeReplace=bool(replaced) and not olds.get(_CREATE_FIRST, False),
+            diffs=[re.split(r"[.\[]", path)[0] for path in detailed],
             detailedDiff=detailed,
             hasDetailedDiff=bool(detailed),
         )
 
     async def Create(self, request: Any, context: Context) -> Any:
         inputs = read(request.properties)
-        if request.preview:
-            return provider_pb2.CreateResponse(properties=write(custom_image.preview(inputs)))
         try:
+            kind = _type(request.urn)
+            if request.preview:
+                return provider_pb2.CreateResponse(properties=write(kind.preview(inputs)))
             client = self._client()
-            path = self._path(inputs)
-            await _check_absent(client, path)
-            response = await self._put(context, path, inputs, request.properties, request.timeout)
+            path = self._path(kind, inputs)
+            await _check_absent(client, path, kind.api_version)
+            response = await self._put(context, kind, inputs, request.properties, request.timeout)
         except (AzureError, UnsupportedError) as error:
             await _abort(context, str(error))
-        outputs = custom_image.outputs_of(response)
+        outputs = kind.outputs_of(response)
         return provider_pb2.CreateResponse(id=response.get("id", path), properties=write(outputs))
 
     async def Read(self, request: Any, context: Context) -> Any:
         try:
-            _check_type(request.urn)
-            response = await self._client().get(request.id, API_VERSION)
+            kind = _type(request.urn)
+            response = await self._client().get(request.id, kind.api_version)
             if response.status == 404:
                 return provider_pb2.ReadResponse()
             if response.status != 200:
                 raise response.error()
-            outputs = custom_image.outputs_of(response.body)
+            outputs = kind.outputs_of(response.body)
             if request.HasField("inputs"):
-                before = custom_image.inputs_of(read(request.properties))
-                now = custom_image.inputs_of(outputs)
+                before = kind.inputs_of(read(request.properties))
+                now = kind.inputs_of(outputs)
                 inputs = property_values.apply_changes(read(request.inputs), before, now)
             else:
-                inputs = custom_image.imported_inputs(request.id, response.body)
+                inputs = kind.imported_inputs(request.id, response.body)
         except (AzureError, UnsupportedError, ValueError) as error:
             await _abort(context, str(error))
         return provider_pb2.ReadResponse(id=request.id, properties=write(outputs), inputs=write(inputs))
 
     async def Update(self, request: Any, context: Context) -> Any:
         inputs, state = read(request.news), read(request.olds)
-        if request.preview:
-            outputs = custom_image.preview(inputs)
-            outputs.update((key, state[key]) for key in ("name", "location") if key in state)
-            return provider_pb2.UpdateResponse(properties=write(outputs))
         try:
-            response = await self._put(context, self._path(inputs), inputs, request.news, request.timeout)
+            kind = _type(request.urn)
+            if request.preview:
+                outputs = kind.preview(inputs)
+                outputs.update((key, state[key]) for key in ("name", "location") if key in state)
+                return provider_pb2.UpdateResponse(properties=write(outputs))
+            response = await self._put(context, kind, inputs, request.news, request.timeout)
         except (AzureError, UnsupportedError) as error:
             await _abort(context, str(error))
-        return provider_pb2.UpdateResponse(properties=write(custom_image.outputs_of(response)))
+        return provider_pb2.UpdateResponse(properties=write(kind.outputs_of(response)))
 
     async def Delete(self, request: Any, context: Context) -> Empty:
         try:
-            _check_type(request.urn)
-            await self._client().delete(request.id, API_VERSION, request.timeout or DEFAULT_TIMEOUT_SECONDS)
+            version = _type(request.urn).api_version
+            await self._client().delete(request.id, version, request.timeout or DEFAULT_TIMEOUT_SECONDS)
         except (AzureError, UnsupportedError) as error:
             await _abort(context, str(error))
         return Empty()
@@ -172,23 +188,22 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     async def _put(
-        self, context: Context, path: str, inputs: Mapping[str, Any], given: Struct, seconds: float
+        self, context: Context, kind: ResourceType, inputs: Mapping[str, Any], given: Struct, seconds: float
     ) -> dict[str, Any]:
-        client = self._client()
+        client, path, version = self._client(), self._path(kind, inputs), kind.api_version
         try:
-            body = custom_image.request_body(inputs)
-            made = await client.put(path, API_VERSION, body, seconds or DEFAULT_TIMEOUT_SECONDS)
+            made = await client.put(path, version, kind.request_body(inputs), seconds or DEFAULT_TIMEOUT_SECONDS)
             with suppress(AzureError):  # the genuine plugin reads once more, and keeps what it has if that fails
-                if (after := await client.get(path, API_VERSION)).status == 200:
+                if (after := await client.get(path, version)).status == 200:
                     return after.body
             return made
         except UnfinishedError as error:
             state, message = None, str(error)
             try:
-                response = await client.get(path, API_VERSION)
+                response = await client.get(path, version)
                 if response.status != 200:
                     raise response.error()
-                state = write(custom_image.outputs_of(response.body))
+                state = write(kind.outputs_of(response.body))
             except AzureError as read_error:
                 message = f"resource created but read failed {read_error}: {message}"
             await _abort_unfinished(context, path, state, given, message)
@@ -222,20 +237,32 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
         return self._opened
 
-    def _path(self, inputs: Mapping[str, Any]) -> str:
+    def _path(self, kind: ResourceType, inputs: Mapping[str, Any]) -> str:
         if not self._subscription:
             raise UnsupportedError("the azure-native provider has no subscriptionId; set it in its arguments")
-        return custom_image.image_id(self._subscription, inputs)
+        return kind.resource_path(self._subscription, inputs)
 
 
-def _check_type(urn: str) -> None:
-    """Raise UnsupportedError unless the URN is of a custom image. Its type is the last part of `Parent$Child`."""
-    kind = urn.split("::")[2].rpartition("$")[2]
-    if kind != TYPE:
+def _type(urn: str) -> ResourceType:
+    """Return the type of a URN, which is the last part of `Parent$Child`. Raises UnsupportedError."""
+    token = urn.split("::")[2].rpartition("$")[2]
+    if token not in RESOURCE_TYPES:
         raise UnsupportedError(
-            f"Resource type {kind} not found: the stand-in azure-native plugin supports {TYPE} only; install the "
-            "genuine plugin for other types"
+            f"Resource type {token} not found: the stand-in azure-native plugin supports {_SUPPORTED} only; "
+            "install the genuine plugin for other types"
         )
+    return RESOURCE_TYPES[token]
+
+
+def _default_name(kind: ResourceType, olds: Mapping[str, Any], request: Any) -> dict[str, Any]:
+    """Return the name of the old inputs, else the URN's, for some types with a suffix from the engine's seed."""
+    parameter = kind.name_parameter
+    if parameter in olds:
+        return {key: olds[key] for key in (parameter, _CREATE_FIRST) if key in olds}
+    name = request.urn.rpartition("::")[2]
+    if not kind.has_random_name:
+        return {parameter: name}
+    return {parameter: f"{name}{hashlib.sha256(request.randomSeed).hexdigest()[:8]}", _CREATE_FIRST: True}
 
 
 def _insignificant(path: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
@@ -246,8 +273,8 @@ def _insignificant(path: str, olds: Mapping[str, Any], news: Mapping[str, Any]) 
     return path == "resourceGroupName" and old == new
 
 
-async def _check_absent(client: ArmClient, path: str) -> None:
-    response = await client.get(path, API_VERSION)
+async def _check_absent(client: ArmClient, path: str, api_version: str) -> None:
+    response = await client.get(path, api_version)
     if response.status == 200:
         raise AzureError(f"cannot create already existing resource '{path}'")
     if response.status != 404:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 import grpc
 import grpc.aio
-from google.protobuf import any_pb2, empty_pb2, struct_pb2
+from google.protobuf import any_pb2, empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc, status_pb2
 from pulumi.runtime.proto import provider_pb2 as pb
 
@@ -29,16 +29,18 @@ from imagefactory.copying.totals import Totals
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import printable, redacted
 from providers.vhdcopy.configuration import configuration
+from providers.vhdcopy.lab_gallery import LabGallery
 from providers.vhdcopy.plan_failures import PlanFailures
 from providers.vhdcopy.progress import EngineLog, Row, is_live
 from providers.vhdcopy.release import StagedVhdRelease
-from providers.vhdcopy.resource import Kept, Properties, Resource, changed, check
+from providers.vhdcopy.resource import Kept, Properties, Resource, State, changed, check, replacing
 from providers.vhdcopy.services import Connections
 from providers.vhdcopy.vhd_copy import VhdCopy
 
 RESOURCES: dict[str, Resource[Any]] = {
     "vhdcopy:index:VhdCopy": VhdCopy(),
     "vhdcopy:index:StagedVhdRelease": StagedVhdRelease(),
+    "vhdcopy:index:LabGallery": LabGallery(),
     "vhdcopy:index:PlanFailures": PlanFailures(),
 }
 
@@ -114,13 +116,15 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         resource = await _resource(request.urn, context)
         old = _properties(request.old_inputs or request.olds)
         names = changed(resource.inputs, old, _properties(request.news))
+        replaces = replacing(resource, names)
         difference = pb.PropertyDiff
-        kind = difference.UPDATE_REPLACE if resource.replaces else difference.UPDATE
+        kinds = {name: difference.UPDATE_REPLACE if name in replaces else difference.UPDATE for name in names}
         return pb.DiffResponse(
             changes=_changes(bool(names)),
-            replaces=names if resource.replaces else [],
+            replaces=replaces,
+            deleteBeforeReplace=resource.deletes_first,
             diffs=names,
-            detailedDiff={name: difference(kind=kind, inputDiff=True) for name in names},
+            detailedDiff={name: difference(kind=kind, inputDiff=True) for name, kind in kinds.items()},
             hasDetailedDiff=True,
         )
 
@@ -135,17 +139,28 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         return pb.UpdateResponse(properties=_struct(outputs))
 
     async def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
-        """Return the state unchanged, or nothing if the resource no longer exists. If that is unknown, warn."""
+        """Return the state as it was found, or nothing if the resource no longer exists. If that is unknown, warn.
+
+        Without inputs in the state, it is an import, which fails if the resource cannot be read.
+        """
         resource, given = await _resource(request.urn, context), _properties(request.inputs)
+        found: bool | State | None
         async with _answering(context):
             try:
-                inputs = resource.inputs.model_validate(given) if given else None
-                exists = inputs is not None and await resource.read(await self._open().services(), inputs)
+                services = await self._open().services()
+                if given:
+                    found = await resource.read(services, resource.inputs.model_validate(given))
+                else:
+                    found = await resource.find(services, request.id)
             except ImageFactoryError as error:
+                if not given:
+                    raise
                 await self._log.warn(request.urn, f"{error} (its state is kept)")
-                exists = True
-        if not exists:
+                found = True
+        if not found:
             return pb.ReadResponse()
+        if isinstance(found, State):
+            return pb.ReadResponse(id=found.id, properties=_struct(found.outputs), inputs=_struct(found.inputs))
         return pb.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
     async def Delete(self, request: pb.DeleteRequest, context: Context) -> empty_pb2.Empty:
@@ -230,7 +245,7 @@ def _message(error: BaseException | None) -> str:
     if isinstance(error, ImageFactoryError):
         return f"{error} Run imagefactory doctor to see all that is missing." if _is_denied(error) else str(error)
     what = printable(redacted(f"{type(error).__name__} ({error})"))
-    return f"vhdcopy: unexpected {what}; the VHD is not staged. Run again; if the error persists, report it"
+    return f"vhdcopy: unexpected {what}; the operation stopped. Run again; if the error persists, report it"
 
 
 def _is_denied(error: BaseException | None) -> bool:
@@ -244,14 +259,18 @@ async def _abort_keeping(kept: Kept, context: Context) -> NoReturn:
     """Fail with the status that makes the engine keep a partly created resource (see `rpcerror` in pulumi's SDK)."""
     reason = _message(kept.__cause__)
     detail = any_pb2.Any()
-    detail.Pack(pb.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason]))
+    failed = pb.ErrorResourceInitFailed(id=kept.id, properties=_struct(kept.outputs), reasons=[reason])
+    if kept.inputs is not None:
+        failed.inputs.CopyFrom(_struct(kept.inputs))
+    detail.Pack(failed)
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=reason, details=[detail])
     context.set_trailing_metadata((("grpc-status-details-bin", bytes(status.SerializeToString())),))
     await context.abort(grpc.StatusCode.UNKNOWN, reason)
 
 
 def _properties(struct: struct_pb2.Struct) -> Properties:
-    return {name: value for name, value in struct.items() if isinstance(value, (str, float)) and name[:2] != "__"}
+    values = json_format.MessageToDict(struct).items()
+    return {name: value for name, value in values if isinstance(value, (str, float, list, dict)) and name[:2] != "__"}
 
 
 def _changes(differs: bool) -> pb.DiffResponse.DiffChanges.ValueType:

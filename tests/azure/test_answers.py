@@ -23,6 +23,7 @@ from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.disk_access import DiskAccess
+from imagefactory.azure.galleries import attachments, definitions
 from imagefactory.azure.labs import find_image, lab_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.virtual_machines import delete_vm, factory_vms
@@ -49,6 +50,7 @@ LABS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.DevTestLab/labs"
 IMAGES = f"{lab('good')['id']}/customimages"
 GRANT, KEYS, OPERATION = f"{DISK}/beginGetAccess", f"{ACCOUNT}/listKeys", f"/subscriptions/{SUBSCRIPTION}/operation"
 TAGS = {"ImagePath": "Win2016/Datacenter.json", "SourceVhd": "a.vhd", "SavedAt": "2026-11-24T10:00:00Z", "Attempt": "2"}
+ATTACHED = f"{LAB_ID}/sharedgalleries"
 SIZES = ({"diskSizeBytes": 5}, {"diskSizeGB": 30}, {"diskSizeGB": 1, "diskSizeBytes": 1024**3})
 SAS = "http://127.0.0.1/md-1/container/abcd?sv=1&sig=secret"
 
@@ -64,6 +66,12 @@ def managed(name: str, size: Mapping[str, int]) -> dict[str, Any]:
     """A managed disk."""
     about = {"uniqueId": f"u-{name}", "diskState": "Reserved", "LastOwnershipUpdateTime": "2026"}
     return {"id": f"{DISK}{name}", "properties": {**about, **size, "osType": "Linux", "hyperVGeneration": "V2"}}
+
+
+def offered(name: str) -> dict[str, Any]:
+    """A definition of a gallery, as a lab lists it."""
+    about = {"osType": "Windows", "imageType": "Generalized", "enableState": "Enabled", "displayName": "shown"}
+    return {"name": name, "properties": {"definitionName": name, **about, "provisioningState": "Succeeded"}}
 
 
 def machine() -> dict[str, Any]:
@@ -87,6 +95,16 @@ VALID: dict[str, Any] = {
     f"GET {COMPUTE}": machine(),
     f"GET {COMPUTE}2": compute_vm({"managedDisk": {"id": f"{DISK}3"}}, "PowerState/running", generation="V2"),
     **{f"GET {DISK}{name}": managed(name, size) for name, size in zip("123", SIZES, strict=True)},
+    f"GET {ATTACHED}": {
+        "value": [
+            {
+                "name": "one",
+                "location": "westeurope",
+                "properties": {"galleryId": "/g/one", "allowAllImages": "Enabled", "provisioningState": "Failed"},
+            }
+        ]
+    },
+    f"GET {ATTACHED}/one/sharedimages": {"value": [offered("a"), offered("b")]},
     f"POST {KEYS}": {"keys": [{"keyName": "key1", "value": "a2V5"}]},
     f"GET {OPERATION}": {"status": "Succeeded", "properties": {"output": {"accessSAS": SAS}}},
     f"GET {OPERATION}/failed": {"status": "Failed", "error": {"code": "Conflict", "message": "It is in use."}},
@@ -116,6 +134,8 @@ READERS: dict[str, Callable[[ResourceManager], Awaitable[Any]]] = {
     "labs and images": _labs,
     "image": lambda arm: find_image(arm, f"{IMAGES}/one"),
     "VMs and disks": lambda arm: factory_vms(arm, LAB),
+    "attached galleries": lambda arm: attachments(arm, LAB_ID),
+    "definitions in a lab": lambda arm: definitions(arm, LAB_ID, "one"),
     "access": _grant,
     "key": _key,
     "deletion": lambda arm: delete_vm(arm, FactoryVm(VM, "golden", "Succeeded")),
@@ -128,6 +148,8 @@ READ: dict[str, list[str]] = {
         f"GET {each}"
         for each in (f"{LAB_ID}/virtualmachines", COMPUTE, f"{COMPUTE}2", f"{DISK}1", f"{DISK}2", f"{DISK}3")
     ],
+    "attached galleries": [f"GET {ATTACHED}"],
+    "definitions in a lab": [f"GET {ATTACHED}/one/sharedimages"],
     "access": [f"GET {OPERATION}"],
     "key": [f"POST {KEYS}"],
     "deletion": [f"GET {OPERATION}"],
@@ -143,6 +165,8 @@ ABSENT: dict[str, Any] = {
     "power": None,
     "os_type": None,
     "generation": None,
+    **dict.fromkeys(("location", "display_name"), None),
+    **dict.fromkeys(("allows_all", "enabled", "failed"), False),
 }
 """What a reader returns for a value that Azure may omit."""
 KNOWN = "its compute VM does not exist"

@@ -15,8 +15,8 @@ from aiohttp import web
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
-from imagefactory.azure.permissions import Subscription, read_permissions, read_subscription
-from imagefactory.observed.permissions import Permission
+from imagefactory.azure.permissions import Subscription, read_denials, read_permissions, read_subscription
+from imagefactory.observed.permissions import EVERYONE, Denial, Permission, Principal
 from tests.azure.storage_world import Token
 from tests.federation import serving
 
@@ -55,6 +55,37 @@ async def test_permissions_of_another_form_are_an_error(actions: object) -> None
     async with answering({"value": [{"actions": actions}]}) as arm:
         with pytest.raises(CloudError, match="is not valid"):
             await read_permissions(arm, LAB, "lab")
+
+
+async def test_deny_assignments_are_read_as_azure_shows_them() -> None:
+    """With absent lists, and an excluded principal without id, as those of a blueprint have (documentation)."""
+    principals = [{"id": EVERYONE, "type": "SystemDefined", "displayName": "All Principals"}]
+    properties = {
+        "denyAssignmentName": "one",
+        "permissions": [{"actions": ["*"], "notActions": ["*/read"], "dataActions": []}],
+        "scope": "/subscriptions/s/resourceGroups/g",
+        "doNotApplyToChildScopes": True,
+        "principals": principals,
+        "excludePrincipals": [{"type": "ServicePrincipal"}],
+        "isSystemProtected": True,
+    }
+    other = {"name": "id", "properties": {"scope": "/", "permissions": [{"dataActions": ["d"]}], "condition": "@x"}}
+    async with answering({"value": [{"name": "id", "properties": properties}, other]}) as arm:
+        found = await read_denials(arm, "s")
+    everyone = (Principal(EVERYONE, "SystemDefined"),)
+    given, excluded = (Permission(("*",), ("*/read",)),), (Principal("", "ServicePrincipal"),)
+    assert found == (
+        Denial("one", "/subscriptions/s/resourceGroups/g", given, everyone, excluded, True),
+        Denial("id", "/", (Permission(data_actions=("d",), conditional=True),), ()),
+    )
+
+
+@pytest.mark.parametrize("item", [{}, {"properties": {}}, {"properties": {"scope": "/", "permissions": "*"}}])
+async def test_deny_assignments_of_another_form_are_an_error(item: object) -> None:
+    """They do not count as none."""
+    async with answering({"value": [item]}) as arm:
+        with pytest.raises(CloudError, match="is not valid"):
+            await read_denials(arm, "s")
 
 
 async def test_a_subscription_is_read_as_far_as_azure_shows_it() -> None:

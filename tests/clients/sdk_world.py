@@ -59,7 +59,7 @@ class SdkWorld:
 
     def polls(self) -> int:
         """How often an operation was polled since the journal was cleared."""
-        return sum("/operations/" in call["path"] for call in self.cloud.calls())
+        return sum("operations/" in call["path"].lower() for call in self.cloud.calls())
 
 
 def image_of(url: str, **more: Any) -> CustomImage:

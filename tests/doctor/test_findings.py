@@ -112,6 +112,7 @@ def test_each_missing_action_is_named(world: DoctorWorld) -> None:
     assert found.not_ok() == [
         ("stack", subscription, "failure"),
         ("factory", "permissions to save", "warning"),
+        ("factory", "permission to read disk operations", "warning"),
         ("factory", "write blobs", "warning"),
         (world.web, "permissions on the lab", "failure"),
         (world.web, "write blobs", "failure"),
@@ -126,6 +127,20 @@ def test_each_missing_action_is_named(world: DoctorWorld) -> None:
         assert not any(each in check["fact"] for each in others if each != action)
         assert "docs/operations.md#roles" in check["remedy"]
     assert all(each in found.check("factory", "permissions to save")["fact"] for each in SAVER.actions[1:3])
+
+
+def test_operations_are_read_at_the_subscription(world: DoctorWorld) -> None:
+    """Their ids have no resource group, so a role at the lab does not permit it."""
+    scope, reading = f"/subscriptions/{world.subscription}", "Microsoft.DevTestLab/locations/operations/read"
+    everything = {"actions": ["*"], "dataActions": ["*"]}
+    there = [{"scope": f"{scope}/resourceGroups/{group}", **everything} for group in ("labs", "factory")]
+    world.cloud.set_permissions(role(scope, READER, reading), *there)
+    found = world.doctor()
+    name = f"permissions on subscription {world.subscription}"
+    assert [row for row in found.not_ok() if row[2] == "failure"] == [("stack", name, "failure")]
+    assert found.check("stack", name)["fact"].endswith(f": {reading}")
+    disks = found.check("factory", "permission to read disk operations")
+    assert disks["result"] == "warning" and "Microsoft.Compute/locations/diskOperations/read" in disks["fact"]
 
 
 def test_a_permission_with_a_condition_is_a_warning(world: DoctorWorld) -> None:

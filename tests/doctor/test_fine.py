@@ -39,8 +39,10 @@ def test_all_checks_of_a_stack_that_is_fine_are_ok_and_nothing_is_written(world:
     checks: dict[str, set[str]] = {}
     for one in found.checks:
         checks.setdefault(one["subject"], set()).add(one["check"])
-    subscription = {f"{what}subscription {world.subscription}" for what in ("", "permissions on ")}
-    assert checks == {"stack": STACK | subscription, "factory": ACCOUNT | {"permissions to save"}, world.web: LAB}
+    about = ("", "permissions on ", "deny assignments of ")
+    subscription = {f"{what}subscription {world.subscription}" for what in about}
+    saving = {"permissions to save", "permission to read disk operations"}
+    assert checks == {"stack": STACK | subscription, "factory": ACCOUNT | saving, world.web: LAB}
     assert found.ended.document["stack"] == "imagefactory/test" and not found.ended.document["wouldFail"]
     assert "tenant 00000000-0000-0000-0000-0000000000aa" in found.check("stack", "sign-in")["fact"]
     assert "sign-in" in STACK and "eyJ" not in found.ended.stdout
@@ -50,7 +52,7 @@ def test_the_table_counts_what_is_ok(world: DoctorWorld) -> None:
     """A row for each subject; all checks with --verbose."""
     world.doctor()
     short = world.command("doctor")
-    assert short.code == 0 and "14 checks" in short.stdout and "copy scope" not in short.stdout, short.stdout
+    assert short.code == 0 and "15 checks" in short.stdout and "copy scope" not in short.stdout, short.stdout
     verbose = world.command("doctor", "--verbose")
     assert verbose.code == 0 and "copy scope" in verbose.stdout and world.web in verbose.stdout, verbose.stdout
 

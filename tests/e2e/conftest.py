@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.client import CloudClient
+from tests.e2e.gallery_world import GalleryWorld
 from tests.e2e.world import World
 
 
@@ -17,3 +18,11 @@ def world(
 ) -> World:
     """A factory without images, no labs, and a stack that does not exist yet."""
     return World(fresh_cloud, shell, accounts, project_folder, python)
+
+
+@pytest.fixture
+def gallery_world(
+    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
+) -> GalleryWorld:
+    """The same with a gallery that does not exist yet."""
+    return GalleryWorld(fresh_cloud, shell, accounts, project_folder, python)

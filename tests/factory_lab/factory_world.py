@@ -214,7 +214,7 @@ class FactoryWorld(World):
         """Return the bytes written in ranges to the factory's container since the journal was cleared."""
         return sum(call["length"] for call in self._range_writes())
 
-    def written(self) -> set[int]:
+    def written_offsets(self) -> set[int]:
         """Return the offsets of the ranges written to the factory's container since the journal was cleared.
 
         A request that an interrupted run left may be among them: the service finishes it.

@@ -131,7 +131,7 @@ def test_a_signal_revokes_access_and_the_next_run_copies_only_the_rest(
     world.cloud.clear_faults()
     world.cloud.clear_calls()
     assert world.save().code == 0
-    assert recorded and world.written() and not recorded & world.written()
+    assert recorded and world.written_offsets() and not recorded & world.written_offsets()
     assert is_complete(world)
 
 
@@ -178,7 +178,7 @@ def test_access_left_active_by_a_killed_run_is_revoked_by_a_run_for_another_vm(w
     assert world.open_disks() == []
     world.cloud.clear_calls()
     assert world.save("--vm", "golden").code == 0
-    assert recorded and world.written() and not recorded & world.written()
+    assert recorded and world.written_offsets() and not recorded & world.written_offsets()
 
 
 def test_a_disk_that_was_used_after_an_interrupted_save_is_copied_again(world: FactoryWorld) -> None:

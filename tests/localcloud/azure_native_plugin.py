@@ -45,16 +45,24 @@ class Plugin:
     def __init__(self, stub: Any) -> None:
         self.stub = stub
 
-    async def create(self, inputs: Mapping[str, Any], **request: Any) -> Any:
-        return await self.stub.Create(provider_pb2.CreateRequest(urn=URN, properties=write(inputs), **request))
+    async def create(self, inputs: Mapping[str, Any], urn: str = URN, **request: Any) -> Any:
+        return await self.stub.Create(provider_pb2.CreateRequest(urn=urn, properties=write(inputs), **request))
 
-    async def check(self, news: Mapping[str, Any], olds: Mapping[str, Any] | None = None, urn: str = URN) -> Any:
+    async def check(
+        self, news: Mapping[str, Any], olds: Mapping[str, Any] | None = None, urn: str = URN, **request: Any
+    ) -> Any:
         old = None if olds is None else write(olds)
-        return await self.stub.Check(provider_pb2.CheckRequest(urn=urn, news=write(news), olds=old))
+        return await self.stub.Check(provider_pb2.CheckRequest(urn=urn, news=write(news), olds=old, **request))
 
-    async def diff(self, old: Mapping[str, Any], new: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> Any:
+    async def diff(
+        self,
+        old: Mapping[str, Any],
+        new: Mapping[str, Any],
+        state: Mapping[str, Any] | None = None,
+        urn: str = URN,
+    ) -> Any:
         request = provider_pb2.DiffRequest(
-            urn=URN, id="x", olds=write(state or {}), old_inputs=write(old), news=write(new)
+            urn=urn, id="x", olds=write(state or {}), old_inputs=write(old), news=write(new)
         )
         return await self.stub.Diff(request)
 

@@ -27,11 +27,12 @@ DIFFERENCE = provider_pb2.PropertyDiff
 
 
 async def test_it_returns_its_version_and_schema(plugin: Plugin) -> None:
-    """Version, handshake and schema: one resource type, in the installed version."""
+    """Version, handshake and schema: the supported resource types, in the installed version."""
     assert (await plugin.stub.GetPluginInfo(Empty())).version == "3.29.0"
     await plugin.stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address="127.0.0.1:1"))
     schema = json.loads((await plugin.stub.GetSchema(provider_pb2.GetSchemaRequest())).schema)
-    assert (schema["name"], schema["version"], list(schema["resources"])) == ("azure-native", "3.29.0", [TYPE])
+    types = [TYPE, *(f"azure-native:compute:{name}" for name in ("Gallery", "GalleryImage", "GalleryImageVersion"))]
+    assert (schema["name"], schema["version"], list(schema["resources"])) == ("azure-native", "3.29.0", types)
 
 
 async def test_check_fills_in_name_location_and_version(plugin: Plugin, world: World) -> None:

@@ -138,10 +138,10 @@ def test_accounts_declared_later_work_immediately_and_affect_no_client(pair: Pai
     ("rule", "words"),
     [
         ({"service": "blob", "path": "(", "action": {"status": 500}}, "not a regular expression"),
-        ({"service": "blob", "path": "x", "action": {}}, "set exactly one of the four"),
+        ({"service": "blob", "path": "x", "action": {}}, "set exactly one of the five"),
         (
             {"service": "blob", "path": "x", "action": {"status": 500, "copyStalls": True}},
-            "set exactly one of the four",
+            "set exactly one of the five",
         ),
         ({"service": "disk", "path": "x", "action": {"status": 500}}, "service"),
         ({"service": "blob", "path": "x", "nht": 1, "action": {"status": 500}}, "nht"),

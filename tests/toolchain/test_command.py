@@ -202,7 +202,14 @@ def test_up_fills_the_labs_from_nothing_changes_nothing_the_second_time_and_heal
     first = dev(fresh, "up")
     assert first.returncode == 0, first.stdout + first.stderr
     table = first.stdout
-    for words in ("web-team", "data-team", "Win2016_Datacenter-Jul-24-2020", "Ubuntu_Jammy-Apr-7-2025", "ubuntu-jammy"):
+    for words in (
+        "web-team",
+        "data-team",
+        "Win11.Developer-gen2-trusted/2025.1103.90000",
+        "Win2016_Datacenter-Jul-24-2020",
+        "Ubuntu_Jammy-Apr-7-2025",
+        "ubuntu-jammy",
+    ):
         assert words in table
     shell = dev(fresh, "env", "--shell", "json")
     variables: dict[str, str] = json.loads(shell.stdout)
@@ -214,12 +221,14 @@ def test_up_fills_the_labs_from_nothing_changes_nothing_the_second_time_and_heal
         text=True,
         check=True,
     )
-    labs = json.loads(outputs.stdout)["labs"]
-    assert sorted(len(images) for images in labs.values()) == [3, 6], "saved images and earlier ones"
+    shown = json.loads(outputs.stdout)
+    assert sorted(len(images) for images in shown["labs"].values()) == [0, 3, 6], "saved images and earlier ones"
+    assert [len(versions) for versions in shown["gallery"].values()] == [1]
     assert {lab["name"] for lab in CloudClient(fresh / ".local" / "cloud").status()["labs"]} == {
         "factory",
         "web-team",
         "data-team",
+        "app-team",
     }
 
     second = dev(fresh, "up")

@@ -1,14 +1,17 @@
-"""The world of each test of the provider: a factory with one image, and the lab `web`."""
+"""The world of each test of the provider: a factory with one image, and the lab `web`; or labs and galleries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from localcloud.client import CloudClient
 from tests.e2e.world import MIB, World
+from tests.vhdcopy.gallery_labs import GalleryLabs
+from tests.vhdcopy.plugin import Plugin, running
 
 
 @pytest.fixture
@@ -24,3 +27,16 @@ def world(
     world.add_lab("web")
     world.add_images(("Win2016/Datacenter.json", 5), size=64 * MIB, allocated=10 * MIB)
     return world
+
+
+@pytest.fixture
+def labs(fresh_cloud: CloudClient) -> GalleryLabs:
+    """A subscription without labs and galleries."""
+    return GalleryLabs(fresh_cloud)
+
+
+@pytest_asyncio.fixture
+async def plugin(shell: dict[str, str], python: Path) -> AsyncIterator[Plugin]:
+    """A configured provider process."""
+    async with running(shell, python) as plugin:
+        yield plugin

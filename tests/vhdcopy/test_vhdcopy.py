@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
-import pytest_asyncio
 from pulumi.runtime.proto import provider_pb2
 
 from tests.e2e.world import STAGING_CONTAINER, Lab, World
 from tests.vhdcopy.copying import inputs_of, release_of, source_blob, staged_equals_source
 from tests.vhdcopy.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
-
-
-@pytest_asyncio.fixture
-async def plugin(shell: dict[str, str], python: Path) -> AsyncIterator[Plugin]:
-    """A running provider."""
-    async with running(shell, python) as plugin:
-        yield plugin
 
 
 def the_lab(world: World) -> Lab:

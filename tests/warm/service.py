@@ -45,6 +45,7 @@ LIBRARIES = (
     "pulumi",
     "pulumi.runtime",
     "pulumi_azure_native",
+    "pulumi_azure_native.compute",
     "pulumi_azure_native.devtestlab",
     "pydantic",
     "pydantic.alias_generators",
@@ -135,7 +136,7 @@ def _version(file: str) -> tuple[int, int]:
 def serve(path: str) -> Callable[[], None]:
     """Serve commands at a socket until standard input ends. Returns in a child only: the command to run there."""
     for name in LIBRARIES:
-        importlib.import_module(name)
+        hasattr(importlib.import_module(name), "any")  # a lazy module is read at the first use of an attribute
     importlib.import_module("pydantic").create_model("Any")  # what the first model imports
     sys.meta_path.insert(0, OwnCode())
     if threading.active_count() > 1:

@@ -1,4 +1,4 @@
-"""A thin client of Azure Resource Manager: get, list, post and long-running operations.
+"""A thin client of Azure Resource Manager: get, list, post, put and long-running operations.
 
 Adds tokens, request ids and retries, and reads ARM's pages and errors. Returns responses as models of the caller.
 Sends its token to the resource manager only: builds or checks every URL, and follows no redirect. Does not know any
@@ -116,6 +116,13 @@ class ResourceManager:
             raise not_found(subject)
         return fitted(model, answer, subject, f"POST {path}")
 
+    async def put(self, path: str, api_version: str, model: type[Model], *, subject: str, body: object) -> Model:
+        """Create or replace a resource whose response is its result. Raises `CloudError`, for 404 too."""
+        answer = await self._send("PUT", self._url(path, {"api-version": api_version}, subject), subject, body)
+        if answer is None:
+            raise not_found(subject)
+        return fitted(model, answer, subject, f"PUT {path}")
+
     async def run(
         self, method: str, path: str, api_version: str, model: type[Model], *, subject: str, body: object = None
     ) -> Model | None:
@@ -169,9 +176,10 @@ class ResourceManager:
         except ValueError as reason:
             raise cloud_error(subject, str(reason), remedy="Fix the id where it comes from") from None
 
-    async def _send(self, method: str, url: str, subject: str) -> dict[str, Any] | None:
+    async def _send(self, method: str, url: str, subject: str, body: object = None) -> dict[str, Any] | None:
         try:
-            sent = self._client.send_request(HttpRequest(method, url), enforce_https=not self.cloud.loopback)
+            request = HttpRequest(method, url, json=body)
+            sent = self._client.send_request(request, enforce_https=not self.cloud.loopback)
             answer = await asyncio.wait_for(sent, self._limit)
         except asyncio.TimeoutError:
             raise cloud_error(subject, f"no response from Azure within {self._limit:g} s") from None

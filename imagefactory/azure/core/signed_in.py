@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError
@@ -15,6 +17,7 @@ from imagefactory.azure.core.errors import from_azure
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METHODS = {
     "DefaultAzureCredential": "the default chain of azure-identity",
     "CertificateCredential": "a client certificate",
@@ -35,6 +38,9 @@ class SignedIn:
     """appid of a token of version 1, azp of version 2."""
     name: str = ""
     """That of a user."""
+    groups: frozenset[str] | None = None
+    """Object ids of the groups that it is a member of; None: a token of an application has none, nor one of a user with
+    too many (Access token claims reference)."""
 
     def text(self) -> str:
         """Return what is known, for a report."""
@@ -52,13 +58,20 @@ def is_default_chain(credential: AsyncTokenCredential) -> bool:
     return type(credential).__name__ == "DefaultAzureCredential"
 
 
-async def signed_in(credential: AsyncTokenCredential, scope: str) -> SignedIn:
-    """Request a token and return whose it is. Raises `CloudError`."""
+async def signed_in(
+    credential: AsyncTokenCredential, scope: str, environment: Mapping[str, str] = os.environ
+) -> SignedIn:
+    """Request a token and return whose it is. Raises `CloudError`.
+
+    A token that does not say its tenant is of the one that the environment names by id (`credentials`).
+    """
     try:
         token = await credential.get_token(scope)
     except AzureError as error:
         raise from_azure(error, "authentication", "nothing can be read") from error
-    return _identity(_claims(token.token))
+    found = _identity(_claims(token.token))
+    configured = environment.get("ARM_TENANT_ID", "")
+    return replace(found, tenant=configured) if not found.tenant and _ID.fullmatch(configured) else found
 
 
 def _claims(token: str) -> Mapping[str, Any]:
@@ -75,4 +88,11 @@ def _identity(claims: Mapping[str, Any]) -> SignedIn:
     def text(*names: str) -> str:
         return next((str(claims[name]) for name in names if isinstance(claims.get(name), str)), "")
 
-    return SignedIn(text("tid"), text("oid"), text("appid", "azp"), text("upn", "preferred_username", "unique_name"))
+    groups = claims.get("groups")
+    return SignedIn(
+        text("tid"),
+        text("oid"),
+        text("appid", "azp"),
+        text("upn", "preferred_username", "unique_name"),
+        frozenset(map(str, groups)) if isinstance(groups, list) else None,
+    )

@@ -1,7 +1,8 @@
 """The last good images: which factory images labs still use, even if the factory has newer ones.
 
-Decides by the custom images of the labs. Their owners can set any tags, so a lab keeps up to one image of each of its
-image paths in labs.json, and never causes a deletion. Does not consider `keep`, pins or VMs.
+Decides by the custom images of the labs, and by the versions of their stack's Compute Gallery that their users can use.
+The owners of labs can set any tags, so a lab keeps up to one image of each of its image paths in labs.json, and never
+causes a deletion. Does not consider `keep`, pins or VMs.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from dataclasses import dataclass, field
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.factory.staging_needs import StackPlan
+from imagefactory.planning.galleries.lab_offers import available
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def last_good(stacks: Iterable[StackPlan], catalog: Catalog) -> LastGood:
                 for path in paths:
                     unread.setdefault(path, set()).add(lab.label)
                 continue
-            good = _Good(facts)
+            good = _Good(facts, stack.gallery if isinstance(stack.gallery, GalleryFacts) else None)
             for image in images:
                 if image.image_path not in paths - found or not good.holds(image):
                     continue
@@ -61,16 +64,19 @@ def last_good(stacks: Iterable[StackPlan], catalog: Catalog) -> LastGood:
 
 
 class _Good:
-    """The images of a lab that succeeded."""
+    """The images of a lab that succeeded: as custom images, or as versions of a gallery that it offers."""
 
-    def __init__(self, lab: LabFacts) -> None:
+    def __init__(self, lab: LabFacts, gallery: GalleryFacts | None) -> None:
+        self._lab, self._gallery = lab, gallery
         ours = [image for image in lab.images if image.state == "Succeeded" and image.image_path is not None]
         self._vhds = {image.source_vhd for image in ours}
         self._without_vhd = {(fold(image.name), image.path) for image in ours if image.source_vhd is None}
 
     def holds(self, image: FactoryImage) -> bool:
         """Match by the tag with the VHD; images of the older scripts lack it and match by name and path."""
-        return image.vhd_name in self._vhds or (fold(image.name), image.image_path) in self._without_vhd
+        if image.vhd_name in self._vhds or (fold(image.name), image.image_path) in self._without_vhd:
+            return True
+        return self._gallery is not None and available(self._gallery, self._lab, image)
 
 
 def _some(labels: Sequence[str]) -> str:

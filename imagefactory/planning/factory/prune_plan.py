@@ -18,6 +18,7 @@ from imagefactory.errors import ConfigurationError
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import companion_name, stem
 from imagefactory.observed.factory_blobs import SavedFiles, StoredBlob, allocated, saved_files
+from imagefactory.planning.factory.gallery_needs import GalleryNeeds
 from imagefactory.planning.factory.last_good import LastGood
 from imagefactory.planning.factory.staging_needs import StagedVhd, StagingNeeds
 from imagefactory.planning.retention import Claim, claims, largest_keep
@@ -110,6 +111,8 @@ class PruneRules:
     """Names of the VMs of the factory lab by their ARM id in lower case."""
     last_good: LastGood = field(default_factory=LastGood)
     """What labs still use."""
+    galleries: GalleryNeeds = field(default_factory=GalleryNeeds)
+    """What Compute Galleries still need."""
 
 
 @dataclass
@@ -131,7 +134,7 @@ def plan_prune(
     found = _Findings()
     files = saved_files(blobs)
     _images(catalog, files, rules, now, found)
-    _others(catalog, files, now, found)
+    _others(catalog, files, rules, now, found)
     sizes = {image.vhd_name: image.allocated for image in catalog.images}
     for each in sorted(staged, key=lambda one: (one.blob.account_id.lower(), one.blob.name)):
         _staged(each, needs, sizes.get(each.blob.name), now, found)
@@ -169,14 +172,20 @@ def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datet
         keep("its files have a lease, or a copy into them is in progress")
     elif not _rested(files.blobs, now):
         keep(_FRESH)
-    elif reason := rules.last_good.reason_to_keep(image):
+    elif reason := _needed(files, rules) or rules.last_good.reason_to_keep(image):
         keep(reason)
     else:
         reason = f"older than the newest {largest_keep(rules.policies)} of its image path"
         found.deletions.append(Deletion("image", image.name, reason, files.blobs, _size(files), str(image.image_path)))
 
 
-def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, found: _Findings) -> None:
+def _needed(files: SavedFiles, rules: PruneRules) -> str:
+    return rules.galleries.reason_to_keep(blob.name for blob in (*files.vhds, *files.data_disks))
+
+
+def _others(
+    catalog: Catalog, files: Mapping[str, SavedFiles], rules: PruneRules, now: datetime, found: _Findings
+) -> None:
     """Decide for all that is not an image: broken, unfinished, orphaned."""
     of_images = {stem(image.vhd_name) for image in catalog.images}
     needed = {disk.vhd_name for image in catalog.images for disk in image.data_disks}
@@ -201,6 +210,8 @@ def _others(catalog: Catalog, files: Mapping[str, SavedFiles], now: datetime, fo
         elif not (unit.is_ours or any("imagefactorysource" in vhd.metadata for vhd in unit.vhds)):
             fact, remedy = "has no companion, and its name is not that of a save", "Write its companion, or delete it"
             found.reported.append(BlobDiagnostic(name, warning(f"VHD {name}", fact, _KEPT, remedy)))
+        elif reason := _needed(unit, rules):
+            found.kept.append(Kept(name, reason))
         else:
             rest = (now - max(blob.last_modified for blob in unit.blobs)) // timedelta(days=1)
             reason = f"has no companion, and its last write was {rest} day{'s' if rest > 1 else ''} ago"

@@ -275,10 +275,11 @@ def _os_state(vm: FactoryVm, golden: GoldenImage | None) -> tuple[bool, OsStateS
 def _warnings(save: Save, golden: Mapping[ImagePath, GoldenImage]) -> Iterable[Diagnostic]:
     subject = f"VM {save.vm.name}"
     if save.disk.generation == "V2":
-        trusted = " with Trusted Launch" if save.disk.security_type.lower() == "trustedlaunch" else ""
+        trusted = " with Trusted Launch" if save.disk.is_trusted_launch else ""
         fact = f"its disk is Hyper-V generation 2{trusted}, which DevTest Labs cannot set for a VHD"
         consequence = "its custom images are created as generation 1, and their VMs may not start"
-        yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
+        remedy = "Deliver it by a Compute Gallery (setting delivery), or build it on a generation 1 base image"
+        yield warning(subject, fact, consequence, remedy)
     if left := [f"{disk.name} (LUN {lun})" for lun, disk in sorted(save.vm.data_disks.items()) if not save.data_disks]:
         fact, remedy = f"has data disks: {', '.join(left)}", "Pass --with-data-disks to save them too, or detach them"
         yield warning(subject, fact, "only its OS disk is saved", remedy)

@@ -14,6 +14,7 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.factory_blobs import StoredBlob
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.labs.plan import build_plan
 
@@ -35,6 +36,8 @@ class StackPlan:
     configuration: Configuration
     labs: Mapping[LabKey, LabFacts | Diagnostic]
     policy: Policy
+    gallery: GalleryFacts | Diagnostic | None = None
+    """Its Compute Gallery, or why it could not be read; None: it has none."""
 
 
 @dataclass(frozen=True)

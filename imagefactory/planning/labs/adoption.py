@@ -7,21 +7,19 @@ the plan contains and what the stack itself created. Does not edit the state: `i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.labs.adoption_rules import Action, AdoptionRules
+from imagefactory.planning.labs.gallery_adoption import GalleryAdoption
 from imagefactory.planning.labs.moved_labs import MovedLab
-from imagefactory.planning.labs.ownership import named
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.retention import retained
-
-Action = Literal["take over", "move", "not wanted", "foreign", "gone"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,8 @@ class Adoption:
     labs: tuple[LabAdoption, ...]
     failures: tuple[Diagnostic, ...] = ()
     """Those of the plan, such as labs that could not be read: the next run reports them, too."""
+    gallery: GalleryAdoption | None = None
+    """None: the stack has none, or it does not exist or could not be read."""
 
     @property
     def moved(self) -> tuple[MovedLab, ...]:
@@ -68,36 +68,8 @@ class Adoption:
         return tuple(lab.moved for lab in self.labs if lab.moved)
 
     def count(self, action: Action) -> int:
-        """Return the number of findings."""
+        """Return the number of findings in labs."""
         return sum(finding.action == action for lab in self.labs for finding in lab.findings)
-
-
-@dataclass(frozen=True)
-class AdoptionRules:
-    """Whose images a stack takes over. Stacks are named `project/stack`."""
-
-    stack: str
-    other: str | None = None
-    """A stack whose images are taken over, too."""
-    held: Mapping[str, str] = field(default_factory=dict)
-    """Images in the states of further stacks: their ids in lower case -> name of the stack."""
-    retire: bool = False
-    """Whether images of the factory that the plan lacks are taken over, so that the next run deletes them."""
-
-    def own(self, image: StandingImage) -> bool:
-        """Return whether the tag says that this stack, or the other one, created it."""
-        return image.stack in {self.stack, self.other} - {None}
-
-    def foreign(self, image: StandingImage) -> str:
-        """Return why the image is not this stack's; empty: it may be."""
-        if image.image_path is None:
-            return "it has no ImagePath tag, so the factory did not create it"
-        if holder := self.held.get(image.id.lower()):
-            return f"the state of stack {holder} has it; `imagefactory adopt --from {holder}` takes it over"
-        if image.stack is not None and not self.own(image):
-            command = f"imagefactory adopt --from {named(image, self.stack)}"
-            return f"it belongs to stack {image.stack}; `{command}` takes it over"
-        return ""
 
 
 def candidates(labs: Iterable[LabPlan], rules: AdoptionRules) -> Set[str]:

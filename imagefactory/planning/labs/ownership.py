@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error, warning
+from imagefactory.observed.standing_gallery import StandingDefinition, StandingVersion
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.labs.planned_images import LabPlan, Recorded, Unadopted
+
+Tagged = StandingImage | StandingDefinition | StandingVersion
+"""What has the factory's tags."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,10 @@ class Ownership:
         return named and self.name_of(lab, image.name) is None
 
 
-def named(image: StandingImage, stack: str) -> str:
-    """Return the name of the stack of an image as `--from` takes it in the project of `stack`."""
-    project, _, name = (image.stack or "").rpartition("/")
-    return name if project == stack.rpartition("/")[0] else f"organization/{image.stack}"
+def named(part: Tagged, stack: str) -> str:
+    """Return the name of the stack of an image or part of a gallery as `--from` takes it in the project of `stack`."""
+    project, _, name = (part.stack or "").rpartition("/")
+    return name if project == stack.rpartition("/")[0] else f"organization/{part.stack}"
 
 
 def belongs_to_another(lab: TargetLab, image: StandingImage, ownership: Ownership) -> Diagnostic:

@@ -16,11 +16,16 @@ from imagefactory.diagnostics import Diagnostic, Severity, error, warning
 from imagefactory.images import tags as image_tags
 from imagefactory.images.catalog import Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
+from imagefactory.planning.galleries.planned import GalleryPlan, RecordedGallery
+from imagefactory.planning.galleries.replicas import replica_note
 from imagefactory.planning.labs.account_rules import account_findings
+from imagefactory.planning.labs.by_gallery import NO_GALLERY, available_by, deliveries, placed_labs, with_gallery
 from imagefactory.planning.labs.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deletions
+from imagefactory.planning.labs.delivery import delivery_of, reservations, routes, without_gallery
 from imagefactory.planning.labs.lab_labels import in_state, with_labels
 from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
 from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
@@ -57,6 +62,8 @@ class Plan:
     crossings: tuple[Crossing, ...] = ()
     moved: tuple[MovedLab, ...] = ()
     """Labs that moved since the state was written; they are among the `unread` ones."""
+    gallery: GalleryPlan | None = None
+    """None: the stack has no gallery, or it could not be read; then what the state has of it is kept."""
 
     def retained(self) -> list[dict[str, str]]:
         """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
@@ -64,11 +71,18 @@ class Plan:
             {"lab": lab.label, "image": one.name, "imagePath": printable(one.image_path), "reason": one.reason}
             for lab in self.labs
             for one in lab.retained
+        ] + [
+            {"lab": "", "image": one.key, "imagePath": printable(one.image_path), "reason": one.reason}
+            for one in (self.gallery.retained if self.gallery else ())
         ]
 
     def notes(self) -> Iterator[str]:
-        """Yield one line for each cross-region copy, each Linux disk found with a GPT, and the images kept for now."""
+        """Yield a line for each cross-region copy, each way to a lab, the replicas of the gallery, each Linux disk
+        found with a GPT, and the images kept for now."""
         yield from (crossing.text() for crossing in self.crossings)
+        if self.gallery:
+            yield from deliveries(self.labs)
+            yield from filter(None, [replica_note(self.gallery)])
         planned = {one.image.vhd_name: one.image for lab in self.labs for one in lab.images}
         for _, image in sorted(planned.items()):
             if image.partition_table == "GPT" and image.generation != "V2":
@@ -80,6 +94,8 @@ class Plan:
                 reasons.setdefault(one.reason, []).append(one.name)
             for reason, names in reasons.items():
                 yield printable(f"{lab.label}: keeps {', '.join(names)}: {reason}")
+        for version in self.gallery.retained if self.gallery else ():
+            yield printable(f"gallery: keeps {version.key}: {version.reason}")
 
 
 @dataclass
@@ -106,13 +122,16 @@ def build_plan(
     owned: Set[str] = frozenset(),
     recorded: Mapping[str, Recorded] | None = None,
     stack: str = "",
+    gallery: GalleryFacts | Diagnostic | None = None,
+    in_gallery: RecordedGallery = NO_GALLERY,
 ) -> Plan:
     """Decide what each lab must contain. The result does not depend on the order of the inputs.
 
     `labs` has a value for each lab of the configuration: its facts, or why it could not be read. `owned` names the
     images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
     `recorded` has what the state tells of each of them. `stack` is `project/stack`, the tag of the images that are
-    created; empty: they get no such tag, and no existing image counts as another stack's.
+    created; empty: they get no such tag, and no existing image counts as another stack's. `gallery` is the one that
+    the settings name (or why it could not be read), `in_gallery` what the state has of it.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
@@ -122,16 +141,17 @@ def build_plan(
     offered = list(_offered(catalog, policy, found))
     _check_pins(policy, offered, catalog, found)
     ownership = Ownership.of(owned, recorded, stack)
-    targets = sorted(with_labels(configuration.labs, labs, ownership.recorded), key=lambda lab: lab.label)
+    placed = {**ownership.recorded, **placed_labs(in_gallery)}
+    targets = sorted(with_labels(configuration.labs, labs, placed), key=lambda lab: lab.label)
     known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
     moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
     plans: list[LabPlan] = []
     unread: list[TargetLab] = []
+    ways = {lab.label: routes(lab, (one for one in offered if lab.takes(one.image_path)), policy) for lab in targets}
     for lab in targets:
-        wanted = [image for image in offered if lab.takes(image.image_path)]
         left = [one for one in moved if one.lab is lab]
         facts = left[0].diagnostic(f"imagefactory adopt --stack {ownership.name}") if left else labs[lab.key]
-        if isinstance(facts, LabFacts):
+        if isinstance(facts, LabFacts) and delivery_of(lab, policy) != "gallery":
             findings = list(account_findings(lab, facts))
             found.warnings += (each for each in findings if each.severity is not Severity.ERROR)
             facts = next((each for each in findings if each.severity is Severity.ERROR), facts)
@@ -139,16 +159,25 @@ def build_plan(
             kept = facts.consequence or "nothing is distributed to it, and its images are kept"
             place = facts.location or lab.location
             found.failures.append(replace(facts, severity=Severity.ERROR, consequence=kept, location=place))
-            for image in wanted:
-                found.omit(image, "the lab could not be read or cannot get images", lab.label)
+            for way in ways[lab.label]:
+                found.omit(way.image, "the lab could not be read or cannot get images", lab.label)
             unread += (*in_state(lab, labs[lab.key], ownership.recorded), *(one.kept for one in left))
             continue
-        plans.append(_lab_plan(lab, facts, wanted, ownership, factory, policy, found))
+        for way in ways[lab.label]:
+            if not (way.as_custom_image or way.by_gallery):
+                found.omit(way.image, way.reason, lab.label)
+        wanted = [way.image for way in ways[lab.label] if way.as_custom_image]
+        usable = available_by(gallery, facts, ways[lab.label])
+        plan = _lab_plan(lab, facts, wanted, ownership, factory, policy, found)
+        plans.append(replace(plan, routes=tuple(ways[lab.label]), by_gallery=usable))
     for image in offered:
-        if any(lab.takes(image.image_path) for lab in targets):
-            found.warnings += _reservations(image)
-        else:
+        if not any(lab.takes(image.image_path) for lab in targets):
             found.omit(image, "no lab uses its image path")
+        elif image.name_problem:
+            found.warnings.append(name_warning(image))
+    found.warnings += reservations(way for label in sorted(ways) for way in ways[label])
+    if lacking := without_gallery(targets, policy):
+        found.add(lacking)
     held = held_images(((plan.lab, plan.facts) for plan in plans), ownership)
     threatened: set[str] = set()
     for diagnostic, at_risk in unsafe_deletions(catalog, held):
@@ -161,6 +190,11 @@ def build_plan(
         found.add(_empty(policy, plans, is_held=bool(held)))
     if outside := not_in_the_state(plans, ownership):
         found.add(outside)
+    gallery_plan, gallery_findings = with_gallery(gallery, targets, plans, ways, catalog, policy, in_gallery, stack)
+    for diagnostic in gallery_findings.diagnostics:
+        found.add(diagnostic)
+    for image, reason in gallery_findings.omissions:
+        found.omit(image, reason)
     lab_plans = with_relays(plans, factory) if policy.cross_region == "relay" else tuple(plans)
     return Plan(
         lab_plans,
@@ -170,6 +204,7 @@ def build_plan(
         tuple(found.failures),
         crossings(lab_plans, factory),
         moved,
+        gallery_plan,
     )
 
 
@@ -199,22 +234,6 @@ def _check_pins(policy: Policy, offered: list[FactoryImage], catalog: Catalog, f
             consequence = "labs keep their images of that path and get no other one"
             remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
             found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
-
-
-def _reservations(image: FactoryImage) -> Iterator[Diagnostic]:
-    """Yield warnings about what DevTest Labs rejects, or ignores: its API supports no generations and data disks."""
-    subject = f"factory image {image.name}"
-    if image.name_problem:
-        yield name_warning(image)
-    if image.generation == "V2":
-        table = f" and has a partition table of type {image.partition_table}" if image.partition_table else ""
-        fact = f"its disk is Hyper-V generation 2{table}, which DevTest Labs cannot set for a VHD"
-        consequence = "its image is created as generation 1, and its VMs may not start"
-        yield warning(subject, fact, consequence, "Build the golden image on a generation 1 base image")
-    if image.data_disks:
-        fact = f"was saved with {len(image.data_disks)} data disks, but DevTest Labs creates images from one VHD"
-        consequence = "labs get only its OS disk"
-        yield warning(subject, fact, consequence, "Put what VMs need on the OS disk, or attach the disks manually")
 
 
 def _lab_plan(

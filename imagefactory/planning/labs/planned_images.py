@@ -12,6 +12,7 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.labs.delivery import Route
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,7 @@ class LabPlan:
     """Wanted images that are not in `images`, because they exist and the state does not contain them."""
     foreign: tuple[StandingImage, ...] = ()
     """Images of other stacks in the place of wanted ones."""
+    routes: tuple[Route, ...] = ()
+    """Which way each factory image goes to the lab, and why."""
+    by_gallery: frozenset[str] = frozenset()
+    """File names of the VHDs whose images its users can use by the gallery now."""

@@ -76,6 +76,7 @@ class Successors:
         wanted = [each for each in self._wanted.get(path, []) if each.vhd_name in names or each.name_problem is None]
         foreign = [each for each in plan.foreign if each.id in ids]
         finished |= {each.vhd_name for each in wanted if any(one.holds(each.vhd_name, each.name) for one in foreign)}
+        finished |= plan.by_gallery
         missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
         newer = sum(each.path == path and self._age(each) > self._age(image) for each in succeeded)
         keep = None if path in self._policy.pins else self._policy.keep

@@ -13,7 +13,9 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.labs.delivery import delivery_of, uses_gallery
 from imagefactory.planning.retention import retained
 
 
@@ -23,6 +25,7 @@ def vhds_to_check(
     factory: LabFacts,
     targets: Iterable[TargetLab] | None,
     labs: Mapping[LabKey, LabFacts | Diagnostic],
+    gallery: GalleryFacts | Diagnostic | None = None,
 ) -> tuple[FactoryImage, ...]:
     """Return the images to check. `targets` None: no lab was read, so all that labs can get.
 
@@ -32,11 +35,19 @@ def vhds_to_check(
     unvouched = [image for image in offered if image.digest is None and image.name_problem is None]
     if targets is None:
         return tuple(unvouched)
-    getting = [(lab, facts) for lab in targets if (facts := _getting(labs[lab.key], factory, policy))]
+    targets = tuple(targets)
+    getting = [
+        (lab, facts)
+        for lab in targets
+        if delivery_of(lab, policy) != "gallery" and (facts := _getting(labs[lab.key], factory, policy))
+    ]
+    by_gallery = [lab for lab in targets if uses_gallery(lab, policy) and isinstance(gallery, GalleryFacts)]
+    made = gallery.sources if isinstance(gallery, GalleryFacts) else frozenset()
     return tuple(
         image
         for image in unvouched
         if any(lab.takes(image.image_path) and not _has(facts, image) for lab, facts in getting)
+        or (image.vhd_name not in made and any(lab.takes(image.image_path) for lab in by_gallery))
     )
 
 

@@ -7,20 +7,29 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from localcloud.arm.errors import ArmError, invalid
 from localcloud.arm.operations import retry_headers
-from localcloud.arm.store import Fault, Lab, Operation
+from localcloud.arm.store import Fault, Operation
 from localcloud.fault_rules import OperationFailure
 
 PAGE_SIZE = 50
 _FIRST_TICK = datetime(1, 1, 1, tzinfo=timezone.utc)
 FAILS = web.RequestKey("fails", OperationFailure)
 """How the operation that this request starts must fail, by a fault rule."""
+
+
+class Place(Protocol):
+    """What a resource belongs to, as the URLs of its operations name it."""
+
+    @property
+    def subscription_id(self) -> str: ...
+    @property
+    def region(self) -> str: ...
 
 
 def origin(request: web.Request) -> str:
@@ -60,12 +69,12 @@ def page(request: web.Request, items: Mapping[str, dict[str, Any]]) -> web.Respo
 
 
 def operation_headers(
-    request: web.Request, namespace: str, lab: Lab, name: str, operation: Operation
+    request: web.Request, namespace: str, place: Place, name: str, operation: Operation, kind: str = "operations"
 ) -> dict[str, str]:
     """Return the headers that say where and when to poll an operation."""
-    path = f"/subscriptions/{lab.subscription_id}/providers/{namespace}/locations/{lab.region}"
+    path = f"/subscriptions/{place.subscription_id}/providers/{namespace}/locations/{place.region}"
     query = urlencode({"api-version": request.query["api-version"], **signature(name, operation)})
-    url = f"{origin(request)}{path}/operations/{name}?{query}"
+    url = f"{origin(request)}{path}/{kind}/{name}?{query}"
     return {"Azure-AsyncOperation": url, **retry_headers(operation)}
 
 
@@ -80,9 +89,11 @@ def signature(name: str, operation: Operation) -> dict[str, str]:
     return {"t": str(int(ticks)), "c": f"MII{letters(2025)}", "s": letters(256), "h": letters(32)}
 
 
-def accepted(request: web.Request, namespace: str, lab: Lab, name: str, operation: Operation) -> web.Response:
+def accepted(
+    request: web.Request, namespace: str, place: Place, name: str, operation: Operation, kind: str = "operations"
+) -> web.Response:
     """Return 202 for a call that started an operation; DevTest Labs gives no `Location` (recorded)."""
-    headers = operation_headers(request, namespace, lab, name, operation)
+    headers = operation_headers(request, namespace, place, name, operation, kind)
     if namespace != "Microsoft.DevTestLab":
         headers["Location"] = headers["Azure-AsyncOperation"].replace("?", "?monitor=true&")
     return web.Response(status=202, headers=headers)

@@ -33,7 +33,7 @@ class StorageRoutes:
         return [
             Route("storage accounts", "get", "GET", account, self.get_account),
             Route("storage accounts", "listKeys", "POST", account + "/listkeys", self.list_keys),
-            Route("resource groups of labs", "get", "GET", GROUP, self.get_group),
+            Route("resource groups", "get", "GET", GROUP, self.get_group),
         ]
 
     async def get_account(self, _: web.Request, parts: Parts) -> web.Response:
@@ -70,17 +70,15 @@ class StorageRoutes:
         return web.json_response({"keys": [{"keyName": each, "value": key, "permissions": "FULL"} for each in names]})
 
     async def get_group(self, _: web.Request, parts: Parts) -> web.Response:
-        """A resource group; its location is that of its first lab."""
-        wanted = parts["group"].lower()
-        labs = (lab for lab in self._store.labs.values() if lab.subscription_id == parts["subscription"])
-        lab = next((lab for lab in labs if lab.resource_group.lower() == wanted), None)
-        if lab is None:
+        """A resource group; its location is that of its first lab, if any."""
+        known = self._store.find_group(parts["subscription"], parts["group"])
+        if known is None:
             raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{parts['group']}' could not be found.")
         body = {
-            "id": f"/subscriptions/{lab.subscription_id}/resourceGroups/{lab.resource_group}",
-            "name": lab.resource_group,
+            "id": f"/subscriptions/{parts['subscription']}/resourceGroups/{known[0]}",
+            "name": known[0],
             "type": "Microsoft.Resources/resourceGroups",
-            "location": lab.region,
+            "location": known[1],
             "properties": {"provisioningState": "Succeeded"},
         }
         return web.json_response(body)

@@ -48,7 +48,7 @@ def test_a_clean_configuration_exits_0() -> None:
     command = [sys.executable, "-c", code, "validate"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "Configuration: 2 labs, 4 golden images, 0 errors, 0 warnings\n"
+    assert done.stdout == "Configuration: 3 labs, 5 golden images, 0 errors, 0 warnings\n"
 
 
 def test_warnings_are_shown_and_exit_0(tmp_path: Path) -> None:

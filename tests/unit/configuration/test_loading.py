@@ -46,9 +46,9 @@ def test_a_labs_file_of_the_old_scripts_is_read(tmp_path: Path, name: str, encod
 
 
 def test_the_sample_configuration_is_clean() -> None:
-    """The configuration of the repository has no diagnostics, and the two labs of the documentation."""
+    """The configuration of the repository has no diagnostics, and the three labs of the documentation."""
     found = load_configuration(Path(__file__).parents[3] / "Configuration")
-    assert len(found.labs) == 2
+    assert len(found.labs) == 3
     assert found.warnings == ()
 
 

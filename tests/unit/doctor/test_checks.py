@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefactory.azure.core.clouds import CLOUDS
 from imagefactory.azure.core.errors import cloud_error
 from imagefactory.azure.core.signed_in import SignedIn, signed_in
-from imagefactory.doctor.access import clock_check, guarded
+from imagefactory.azure.permissions import Subscription
+from imagefactory.doctor.access import clock_check, guarded, tenant_check
 from imagefactory.doctor.checks import FACTORY, ORDER, STACK, Check, ordered, summarized, would_fail
-from imagefactory.doctor.stack import lock
+from imagefactory.doctor.locks import check_lock
 from imagefactory.doctor.tools import compared
 from imagefactory.errors import ImageFactoryError
 from imagefactory.state.edits import StackName
@@ -112,10 +114,33 @@ def test_the_least_version_is_that_of_the_setup() -> None:
     assert f"\n{LEAST_CLI} or newer" in (Path(__file__).parents[3] / "docs" / "setup.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("where", ["azblob://states?storage_account=x", "https://api.pulumi.com", ""])
-def test_locks_of_other_backends_are_unknown(where: str) -> None:
-    """Only a folder is looked into."""
-    assert lock(where, StackName("project", "dev")).result == "unknown"
+@pytest.mark.parametrize("url", ["azblob://states", "s3://states", "gs://states", "postgres://host/db", ""])
+async def test_locks_of_other_backends_are_unknown(url: str) -> None:
+    """Also of a container whose account is not known."""
+    found = await check_lock(url, StackName("project", "dev"), CLOUDS["public"], readable=True)
+    assert found.result == "unknown" and "pulumi cancel --stack dev" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("own", "managed", "tenant", "result", "part"),
+    [
+        ("A", (), "a", "ok", "tenant A"),
+        ("A", ("b",), "a", "ok", "tenant A"),
+        ("A", ("c", "B"), "b", "ok", "Azure Lighthouse"),
+        ("A", ("c",), "b", "failure", "the sign-in is in tenant b"),
+        ("A", None, "b", "failure", "its tenant is A"),
+        ("A", (), "", "ok", "that of the sign-in is not known"),
+        (None, None, "b", "ok", "tenant unknown"),
+    ],
+)
+def test_the_tenant_of_a_subscription_is_compared_with_that_of_the_sign_in(
+    own: str | None, managed: tuple[str, ...] | None, tenant: str, result: str, part: str
+) -> None:
+    """Another tenant is a failure, unless the subscription is delegated to that of the sign-in."""
+    tenants = None if managed is None else [{"tenantId": each} for each in managed]
+    found = tenant_check("s", Subscription.model_validate({"tenantId": own, "managedByTenants": tenants}), tenant)
+    assert found.result == result and part in found.fact
+    assert result == "ok" or "az login --tenant" in found.remedy
 
 
 class _Credential:
@@ -130,6 +155,7 @@ class _Credential:
     ("token", "expected"),
     [
         (f"e30.eyJ0aWQiOiAidCIsICJvaWQiOiAibyIsICJhenAiOiAiYSJ9.{'x' * 9}", SignedIn("t", "o", "a")),
+        ("e30.eyJ0aWQiOiAidCIsICJvaWQiOiAibyIsICJncm91cHMiOiBbImciXX0.x", SignedIn("t", "o", groups=frozenset({"g"}))),
         ("e30.eyJ0aWQiOiA3fQ.x", SignedIn()),
         ("e30.W10.x", SignedIn()),
         ("e30.%%%.x", SignedIn()),
@@ -138,8 +164,11 @@ class _Credential:
 )
 async def test_the_claims_of_a_token_are_read_if_it_has_any(token: str, expected: SignedIn) -> None:
     """A client must not rely on the form of a token."""
-    found = await signed_in(_Credential(token), "scope")  # type: ignore[arg-type]
+    found = await signed_in(_Credential(token), "scope", {})  # type: ignore[arg-type]
     assert found == expected and token not in found.text()
+    for configured, known in (("contoso.example.com", ""), ("12345678-1234-4123-8123-123456789ABC",) * 2):
+        found = await signed_in(_Credential(token), "scope", {"ARM_TENANT_ID": configured})  # type: ignore[arg-type]
+        assert found.tenant == (expected.tenant or known)
 
 
 @given(st.text(), st.binary())

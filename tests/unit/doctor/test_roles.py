@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.doctor.roles import ASKING, BLOB_CONTRIBUTOR, CUSTOM, READER, Role
+from imagefactory.doctor.roles import (
+    ASKING,
+    BLOB_CONTRIBUTOR,
+    CUSTOM,
+    DISK_OPERATIONS,
+    GALLERY_OPERATIONS,
+    READER,
+    Role,
+)
 from imagefactory.observed.permissions import Permission
 
 OPERATIONS = (Path(__file__).parents[3] / "docs" / "operations.md").read_text("utf-8")
@@ -21,8 +29,8 @@ SHOWN = {
 
 @pytest.mark.parametrize("role", CUSTOM, ids=lambda role: role.name)
 def test_the_custom_roles_of_the_documents_are_those_that_are_checked(role: Role) -> None:
-    """Action by action; the Reader can also ask what is permitted."""
-    asking = [ASKING] if role is READER else []
+    """Action by action; the Reader can also ask what is permitted and denied."""
+    asking = ASKING if role is READER else ()
     assert SHOWN[role.name]["Actions"] == [*role.actions, *asking] and not role.data_actions
     assert set(SHOWN) == {each.name for each in CUSTOM}
 
@@ -36,3 +44,10 @@ def test_what_is_missing_is_what_no_assignment_has(lacking: set[str], conditiona
     assert role.missing([everything, Permission(("*",), (), ("*",))]) == []
     assert role.missing([]) == [*role.actions, *role.data_actions]
     assert role.is_conditional([everything]) == (conditional or bool(lacking))
+
+
+@pytest.mark.parametrize("role", CUSTOM, ids=lambda role: role.name)
+def test_what_has_no_resource_group_is_in_the_roles_of_a_subscription(role: Role) -> None:
+    """`locations/...` of a provider is a resource of the subscription, which a role at a lab does not permit."""
+    of_subscriptions = {READER, DISK_OPERATIONS, GALLERY_OPERATIONS}
+    assert role in of_subscriptions or not any("/locations/" in action for action in role.actions)

@@ -125,8 +125,8 @@ def test_a_pin_that_is_not_in_the_factory_fails_the_run_and_deletes_nothing() ->
 
 
 def test_what_devtest_labs_ignores_is_a_warning_if_a_lab_gets_the_image() -> None:
-    """Generation 2 and data disks; the image is still distributed."""
-    odd = replace(image("odd"), generation="V2", data_disks=(DataDisk(0, "odd.lun0.vhd"),))
+    """Generation 2 and data disks; a Linux image is still distributed."""
+    odd = replace(image("odd"), os_type="Linux", generation="V2", data_disks=(DataDisk(0, "odd.lun0.vhd"),))
     plan = planned(catalog(odd))
     assert only(plan).name == "odd"
     told = texts(plan.warnings)

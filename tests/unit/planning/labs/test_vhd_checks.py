@@ -156,11 +156,13 @@ def test_windows_on_a_gpt_is_generation_2_and_otherwise_the_companion_is_believe
     """A Linux disk may boot either way: what was found is said, and its generation is what was recorded."""
     drawn = replace(image(), os_type=system, generation=generation)
     made = plan(catalog(drawn).with_layouts({"image.vhd": DiskLayout(None, table)}), facts())
-    (planned,) = (one.image for one in made.labs[0].images)
+    ((route,),) = (one.routes for one in made.labs)
+    planned = route.image
     is_v2 = generation == "V2" or (system, table) == ("Windows", "GPT")
     assert planned.generation == ("V2" if is_v2 else generation) and planned.partition_table == table
     told = [diagnostic.fact for diagnostic in made.warnings]
     named = f" and has a partition table of type {table}" if table else ""
     wanted = f"its disk is Hyper-V generation 2{named}, which DevTest Labs cannot set for a VHD"
     assert told == ([wanted] if is_v2 else [])
+    assert route.as_custom_image == (system == "Linux" or not is_v2)
     assert any("its Linux disk has a GPT" in note for note in made.notes()) == (table == "GPT" and not is_v2)
