@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 import pulumi
@@ -96,7 +97,9 @@ class ImageGallery(pulumi.ComponentResource):
 
     def _declare(self, plan: GalleryPlan, options: GallerySettings) -> None:
         source, name = self._source, self._state.gallery_name
-        inputs = GalleryInputs(plan.facts, options, source.container_url, source.account_id, name)
+        inputs = GalleryInputs(
+            plan.facts, options, source.container_url, source.account_id, name, datetime.now(timezone.utc)
+        )
         if plan.is_managed and not any(part.key == "" for part in plan.unadopted):
             self._managed(plan.facts, inputs.gallery())
         for definition in plan.definitions:

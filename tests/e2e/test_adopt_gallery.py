@@ -95,7 +95,8 @@ def test_a_gallery_that_was_made_by_hand_is_taken_over_without_a_write(
     """On an empty state, however Azure answers: with another identifier and name of the definition, another name of the
     version, further tags, and an attachment of another name. A new image is then a version beside it."""
     world = gallery_world
-    world.settings["gallery"] = {"name": "Images", "resourceGroup": world.factory.group}
+    place = {"name": "Images", "resourceGroup": world.factory.group}
+    world.settings["gallery"] = {**place, "storageType": "Premium_LRS"}  # that of a standing region cannot change
     web = world.add_lab("web", "Win11")
     image = world.add_image(WINDOWS, 5, **TRUSTED)
     made = version(world, image, "1.0.0", targetRegions=["westeurope"], properties={"restore": False})
@@ -202,6 +203,7 @@ def test_what_is_foreign_or_not_wanted_is_shown_and_stays(gallery_world: Gallery
     )
     before = standing(world)
     world.cloud.clear_calls()
+    assert json.loads(world.adopt("--dry-run", "--json", "--lab", "web").output)["gallery"] is None
     found = parts(world.adopt("--yes", "--json"))
     reason = "it belongs to stack imagefactory/other; `imagefactory adopt --from other` takes it over"
     assert {name: action for name, (action, _) in found.items()} == {

@@ -82,6 +82,7 @@ def test_a_golden_image_changes_its_generation_and_then_leaves(gallery_world: Ga
     world.cloud.clear_faults()
     run = world.serve()
     assert world.made_from().keys() == {world.images[each] for each in (first, second, linux)}, run.output
+    world.cloud.set_latencies({"galleryDeleteSeconds": 2})  # a definition that did not wait for its version would fail
     run = world.serve()
     assert world.made_from().keys() == {world.images[second], world.images[linux]}, run.output
     assert set(world.definitions()) == {f"{DEFINITION}-gen2-trusted", "Ubuntu.Jammy"}

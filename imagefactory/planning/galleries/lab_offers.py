@@ -82,17 +82,19 @@ class LabOffers:
             is_enabled = attached is not None and fold(definition.name) in attached.enabled
             if fold(definition.name) in wanted or not is_enabled or path is None or not lab.lab.takes(path):
                 continue
-            if reason := self._reason(lab, facts, path):
+            if reason := reason_to_offer(self._facts, lab, facts, path):
                 yield EnabledDefinition(definition.name, Traits.of_standing(definition), reason)
 
-    def _reason(self, lab: GalleryLab, facts: LabFacts, path: ImagePath) -> str:
-        images = [image for image in lab.images if image.image_path == path]
-        if not images and lab.is_served:
-            return "the factory has no image of its path to replace it"
-        if not images:
-            return "" if path in lab.replaced else "the lab must first have its custom images in state Succeeded"
-        missing = [image.name for image in images if not available(self._facts, facts, image)]
-        return f"the lab must first be able to use {', '.join(sorted(missing))}" if missing else ""
+
+def reason_to_offer(gallery: GalleryFacts, lab: GalleryLab, facts: LabFacts, path: ImagePath) -> str:
+    """Return why a lab must keep what it offers of an image path; empty: its successors exist there."""
+    images = [image for image in lab.images if image.image_path == path]
+    if not images and lab.is_served:
+        return "the factory has no image of its path to replace it"
+    if not images:
+        return "" if path in lab.replaced else "the lab must first have its custom images in state Succeeded"
+    missing = [image.name for image in images if not available(gallery, facts, image)]
+    return f"the lab must first be able to use {', '.join(sorted(missing))}" if missing else ""
 
 
 def foreign_gallery(lab: TargetLab, facts: LabFacts, gallery_id: str) -> Diagnostic | None:

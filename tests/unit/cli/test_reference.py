@@ -56,7 +56,7 @@ from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.planning.factory.prunes import files, keeping, plan
 from tests.unit.planning.factory.test_save_plan import planned
 from tests.unit.planning.factory.vms import vm
-from tests.unit.planning.galleries import builders as parts_of
+from tests.unit.planning.galleries import builders as galleries
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -182,8 +182,8 @@ def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
     found = facts("team", standing("old"))
     moved = MovedLab(lab("team"), found, "team@1", SUBSCRIPTION, "before", ("old",))
     findings = tuple(Finding(action, "old", found.images[0], "why") for action in get_args(Action))
-    part = parts_of.definition("Win2016", {}, parts_of.version("Win2016", "1.0.0", {}))
-    parts = GalleryAdoption(parts_of.gallery(part), (PartFinding("take over", "definition", "Win2016", part, "why"),))
+    part = galleries.definition("Win2016", {}, galleries.version("Win2016", "1.0.0", {}))
+    parts = GalleryAdoption(galleries.gallery(part), (PartFinding("take over", "definition", "Win2016", part, "why"),))
     adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,), parts)
 
     async def planning(request: AdoptRequest) -> Planned:

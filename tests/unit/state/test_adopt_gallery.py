@@ -170,6 +170,7 @@ def test_what_another_stack_has_is_taken_over_on_demand_and_only_if_the_plan_con
     found = catalog(image("a"))
     alone = decide(wish(), configuration(TEAM), cloud(seen, found), EMPTY, {})
     assert alone.gallery and {one.action for one in alone.gallery.findings[1:]} == {"foreign"}
+    assert not any("existing part" in failure.fact for failure in alone.failures), "nothing would remedy it"
     actions = {
         name: action for name, (action, _) in fates(decided(wish(other="prod"), cloud(seen, found), EMPTY)[0]).items()
     }

@@ -39,15 +39,15 @@ def version(
         },
     }
     return StandingVersion(
-        str(answer["id"]),
-        name,
-        state,
-        read.image_path,
-        vhd,
-        frozenset(map(region_key, places)),
-        read.attempt,
-        read.saved_at,
-        read.stack,
+        id=str(answer["id"]),
+        name=name,
+        state=state,
+        image_path=read.image_path,
+        source_vhd=vhd,
+        regions=frozenset(map(region_key, places)),
+        attempt=read.attempt,
+        saved_at=read.saved_at,
+        stack=read.stack,
         answer=answer,
     )
 

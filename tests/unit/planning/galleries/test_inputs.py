@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pulumi._types as types
@@ -133,6 +134,23 @@ def test_a_version_is_in_the_state_as_the_program_declares_it_as_far_as_it_is_so
     assert "sizeInGB" not in adopted["storageProfile"]["osDiskImage"], "it is no input"
     for each in (declared, adopted):
         assert galleries.GALLERY_IMAGE_VERSION.failures(each) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "has", "end"),
+    [
+        (30, None, WANTED.saved_at + timedelta(days=30)),
+        (3, None, None),
+        (3, WANTED.saved_at + timedelta(days=2), WANTED.saved_at + timedelta(days=2)),
+    ],
+)
+def test_no_new_end_of_life_is_in_the_past(days: int, has: datetime | None, end: datetime | None) -> None:
+    """Azure refuses it, so an old image would never be delivered; a version keeps the one that it has."""
+    told = {"endOfLifeDate": has.isoformat()} if has else {}
+    facts = gallery(definition("Win", TAGS, version("Win", "1.0.0", TAGS, **told)))
+    given = dataclasses.replace(inputs(facts, end_of_life_days=days), now=WANTED.saved_at + timedelta(days=10))
+    written = given.version(planned("westeurope"))["publishingProfile"].get("endOfLifeDate")
+    assert written == (end and end.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def test_what_azure_does_not_tell_of_a_version_is_as_the_program_declares_it() -> None:

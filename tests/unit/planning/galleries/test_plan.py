@@ -69,6 +69,7 @@ def test_a_region_stays_while_a_lab_there_still_offers_the_definition() -> None:
     done = replace(moving, replaced=frozenset({BAD.image_path}))
     plan, _ = planned(facts, served("near", BAD), done)
     assert [each.label for each in plan.labs] == ["near"]
+    assert [each.regions for each in plan.versions] == [(HOME,)]
 
 
 @pytest.mark.parametrize(
