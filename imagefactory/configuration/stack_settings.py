@@ -28,6 +28,7 @@ from imagefactory.configuration.pydantic_findings import (
     SubscriptionId,
     structure_diagnostics,
 )
+from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.diagnostics import Diagnostic, Location, error
 from imagefactory.errors import ConfigurationError
 
@@ -84,6 +85,10 @@ def _folder(value: object) -> Path:
 
 def _image_path(value: object) -> ImagePath:
     return value if isinstance(value, ImagePath) else ImagePath.parse(_text(value))
+
+
+def _revoked(value: object) -> RevokedImage:
+    return value if isinstance(value, RevokedImage) else RevokedImage(_text(value))
 
 
 def _text(value: object) -> str:
@@ -146,6 +151,18 @@ class Policy(Section):
         ),
     ] = {}  # noqa: RUF012 - pydantic copies a default
     """The one image that labs contain of an image path, by its name, even if there are newer ones."""
+    revoked: Annotated[
+        dict[Annotated[RevokedImage, PlainValidator(_revoked)], Annotated[str, Field(pattern=r"\S")]],
+        Field(
+            description="an object of image names, or image paths and names (path@name), each with the reason",
+            examples=[{"Win2016/Datacenter.json@Win2016_Datacenter-Jun-26-2026": "it boots with a wrong key"}],
+        ),
+    ] = {}  # noqa: RUF012 - pydantic copies a default
+    """Images that no lab gets any more, and why."""
+    revoked_action: Annotated[Literal["remove", "report"], Field(description="remove or report")] = "remove"
+    """What becomes of a revoked image in a lab: it is deleted by the next run, or stays and is named by a warning."""
+    revoked_fallback: Annotated[Literal["none", "previous"], Field(description="none or previous")] = "none"
+    """What takes the place of a revoked image among those that `keep` or a pin gives: nothing, or an older one."""
     delivery: Annotated[Delivery, Field(description="customImage, gallery or both")] = "customImage"
     """How labs get images, unless their entries in labs.json have `Delivery`."""
     generation2: Annotated[Literal["linux", "all", "none"], Field(description="linux, all or none")] = "linux"

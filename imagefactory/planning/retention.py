@@ -8,13 +8,14 @@ images are kept in a lab for now is decided by `imagefactory.planning.labs.retir
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.images.companions import FactoryImage
+from imagefactory.planning.revocations import Revocations
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Offer:
     """Why labs do not get it; empty if they do."""
     duplicate: FactoryImage | None = None
     """The newer image of the same name, which labs get instead."""
+    revoked_in_place: bool = False
+    """Whether labs would get it if it were not revoked, and get no older one in its place."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +40,53 @@ class Claim:
     """Why a stack requires it; empty if none does."""
     is_newest: bool = False
     """Whether the reason is that it is among the newest of its image path."""
+    revoked_by: str = ""
+    """The stacks that do not require it because they revoke it; empty: none does."""
 
 
 def retained(catalog: Catalog, policy: Policy) -> list[Offer]:
     """Return all images, newest first, each with the reason if labs do not get it.
 
-    Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path.
+    Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path. A
+    revoked one among them is not replaced by an older one, unless the policy says so.
     """
+    revocations, pins = Revocations(catalog, policy), effective_pins(catalog, policy)
+    falls_back = policy.revoked_fallback == "previous"
     found = []
-    for image, rank, duplicate in _ranked(catalog, is_undated_counted=True):
-        pinned, reason = policy.pins.get(image.image_path), ""
+    passed_over = revocations.of_image if falls_back else _never
+    for image, rank, duplicate in _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over):
+        pinned, reason = pins.get(image.image_path), ""
         if duplicate:
             reason = f"the newer VHD {duplicate.vhd_name} has the same image name"
         elif pinned is None and not _is_newest(rank, policy):
             reason = f"older than the newest {policy.keep} of its image path (setting keep)"
         elif pinned is not None and fold(pinned) != fold(image.name):
             reason = f"its image path is pinned to {pinned} (setting pins)"
-        found.append(Offer(image, reason, duplicate))
+        revoked = revocations.of_image(image)
+        found.append(Offer(image, revoked or reason, duplicate, bool(revoked) and not reason and not falls_back))
     return found
+
+
+def gaps(catalog: Catalog, policy: Policy) -> dict[ImagePath, str]:
+    """Return the image paths of which labs lack a revoked image that no older one replaces, with the newest's name."""
+    found: dict[ImagePath, str] = {}
+    for offer in retained(catalog, policy):
+        if offer.revoked_in_place and (policy.keep is not None or offer.image.image_path in policy.pins):
+            found.setdefault(offer.image.image_path, offer.image.name)
+    return found
+
+
+def effective_pins(catalog: Catalog, policy: Policy) -> dict[ImagePath, str]:
+    """Return the pins; with the fall-back for revoked images, in place of one the newest older image that is not."""
+    pins, revocations = dict(policy.pins), Revocations(catalog, policy)
+    if policy.revoked_fallback == "previous":
+        for path, name in policy.pins.items():
+            of_path = [image for image in newest_first(catalog.images) if image.image_path == path]
+            since = next((n for n, image in enumerate(of_path) if fold(image.name) == fold(name)), len(of_path))
+            good = (each for each in of_path[since:] if not each.name_problem and not revocations.of_image(each))
+            if since < len(of_path) and revocations.of_image(of_path[since]) and (instead := next(good, None)):
+                pins[path] = instead.name
+    return pins
 
 
 def claims(catalog: Catalog, policies: Mapping[str, Policy]) -> list[Claim]:
@@ -62,18 +94,35 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy]) -> list[Claim]:
 
     All that `retained` offers under any policy is claimed, and more if in doubt: a pin applies to its name on every
     image path, the newest images are claimed in addition to a pin (which may be removed), an older image of the same
-    name is claimed if its rank is high enough, and images without a usable date do not count.
+    name is claimed if its rank is high enough, and images without a usable date do not count. A policy does not claim
+    what it revokes, and claims as many others.
     """
-    pins = {stack: {fold(name) for name in policy.pins.values()} for stack, policy in policies.items()}
+    revocations = {stack: Revocations(catalog, policy) for stack, policy in policies.items()}
+    ranked = {
+        stack: _ranked(catalog, is_undated_counted=False, is_passed_over=each.of_image)
+        for stack, each in revocations.items()
+    }
+    pins = {
+        stack: {fold(name) for name in (*policy.pins.values(), *effective_pins(catalog, policy).values())}
+        for stack, policy in policies.items()
+    }
     found = []
-    for image, rank, _ in _ranked(catalog, is_undated_counted=False):
-        pinned_by = [f"stack '{stack}'" for stack, names in sorted(pins.items()) if fold(image.name) in names]
-        reason = f"pinned by {', '.join(pinned_by)}" if pinned_by else ""
-        is_newest = any(_is_newest(rank, policy) for policy in policies.values())
+    for image in newest_first(catalog.images):
+        ranks = {stack: next(each)[1] for stack, each in ranked.items()}
+        revoking = {stack for stack in policies if revocations[stack].of_image(image)}
+        pinned_by = _stacks(
+            stack for stack, names in pins.items() if fold(image.name) in names and stack not in revoking
+        )
+        reason = f"pinned by {pinned_by}" if pinned_by else ""
+        is_newest = any(_is_newest(ranks[stack], policy) for stack, policy in policies.items() if stack not in revoking)
         if is_newest:
             reason = f"among the newest {largest_keep(policies)} of its image path"
-        found.append(Claim(image, reason, is_newest))
+        found.append(Claim(image, reason, is_newest, _stacks(revoking)))
     return found
+
+
+def _stacks(names: Iterable[str]) -> str:
+    return ", ".join(f"stack '{name}'" for name in sorted(names))
 
 
 def largest_keep(policies: Mapping[str, Policy]) -> int | None:
@@ -89,19 +138,28 @@ def with_keep(policies: Mapping[str, Policy], keep: int | None) -> dict[str, Pol
     }
 
 
+def _never(_image: FactoryImage) -> str:
+    return ""
+
+
 def _is_newest(rank: int, policy: Policy) -> bool:
     return policy.keep is None or rank < policy.keep
 
 
-def _ranked(catalog: Catalog, *, is_undated_counted: bool) -> Iterator[tuple[FactoryImage, int, FactoryImage | None]]:
+def _ranked(
+    catalog: Catalog, *, is_undated_counted: bool, is_passed_over: Callable[[FactoryImage], str]
+) -> Iterator[tuple[FactoryImage, int, FactoryImage | None]]:
     """Yield each image with the number of newer names of its image path, and a newer image of the same name, if any.
 
     Names are compared as Azure compares them, and count once. A name that Azure would reject does not count, because
-    only labs that already have its image can keep it.
+    only labs that already have its image can keep it. What is passed over does not count, as if it did not exist.
     """
     names: dict[str, FactoryImage] = {}
     ranks: Counter[ImagePath] = Counter()
     for image in newest_first(catalog.images):
+        if is_passed_over(image):
+            yield image, ranks[image.image_path], None
+            continue
         newest = names.setdefault(fold(image.name), image)
         yield image, ranks[image.image_path], None if newest is image else newest
         is_counted = image.name_problem is None and (is_undated_counted or image.saved_at_source == "companion")

@@ -176,6 +176,8 @@ def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datet
         keep(reason)
     else:
         reason = f"older than the newest {largest_keep(rules.policies)} of its image path"
+        if claim.revoked_by:
+            reason = f"revoked by {claim.revoked_by}, and no other stack requires it"
         found.deletions.append(Deletion("image", image.name, reason, files.blobs, _size(files), str(image.image_path)))
 
 

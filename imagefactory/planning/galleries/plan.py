@@ -6,7 +6,7 @@ successors exist. Does not decide which images a lab gets by the gallery: `image
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imagefactory.configuration.gallery_settings import GallerySettings
@@ -14,6 +14,7 @@ from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images import tags as image_tags
+from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion
 from imagefactory.observed.standing_labs import LabFacts
@@ -31,7 +32,8 @@ from imagefactory.planning.galleries.planned import (
     identifier,
     version_name,
 )
-from imagefactory.planning.galleries.retirement import kept_definitions, retained_versions
+from imagefactory.planning.galleries.retirement import kept_definitions, retained_versions, revoked_versions
+from imagefactory.planning.revocations import Revocations
 
 
 @dataclass
@@ -54,11 +56,11 @@ def plan_gallery(
     policy: Policy,
     recorded: RecordedGallery,
     stack: str,
-    unsafe: Collection[str],
+    catalog: Catalog,
 ) -> tuple[GalleryPlan, GalleryFindings]:
     """Return the plan of the gallery. The result does not depend on the order of the inputs.
 
-    `unsafe` are the file names, in lower case, of VHDs whose companion cannot be read: no version of them is deleted.
+    No version of a VHD whose companion cannot be read is deleted.
     """
     settings = policy.gallery or GallerySettings(id=facts.id)
     rules = _Rules(facts, settings, recorded, stack, labs)
@@ -87,7 +89,7 @@ def plan_gallery(
     offers = LabOffers(facts, labs, versions.values(), definitions, recorded)
     lab_plans = offers.plans()
     rules.found.diagnostics += offers.diagnostics
-    retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, unsafe)
+    retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, catalog)
     skipped |= {fold(part.key) for part in unadopted}
     plan = GalleryPlan(
         facts,
@@ -101,6 +103,7 @@ def plan_gallery(
         tuple(sorted(unadopted, key=lambda part: fold(part.key))),
         settings.replicas,
         settings.replica_price,
+        revoked_versions(facts, retained, recorded, Revocations(catalog, policy)),
     )
     if outside := _not_in_the_state(plan, stack):
         rules.found.diagnostics.append(outside)

@@ -254,6 +254,8 @@ class GalleryPlan:
     """Per version and region."""
     price: float | None = None
     """Of a GiB of a replica and month; None: not set."""
+    revoked: tuple[RetainedVersion, ...] = ()
+    """Revoked versions of the state that leave the gallery, each with the reason."""
 
 
 def attached_of(facts: LabFacts, gallery_id: str) -> AttachedGallery | None:

@@ -6,10 +6,11 @@ cannot be read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Policy
+from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingVersion
 from imagefactory.planning.galleries.planned import (
     GalleryLab,
@@ -19,6 +20,8 @@ from imagefactory.planning.galleries.planned import (
     RecordedGallery,
     RetainedVersion,
 )
+from imagefactory.planning.retention import gaps
+from imagefactory.planning.revocations import Revocations
 
 
 def retained_versions(
@@ -28,25 +31,38 @@ def retained_versions(
     versions: Mapping[str, PlannedVersion],
     recorded: RecordedGallery,
     policy: Policy,
-    unsafe: Collection[str],
+    catalog: Catalog,
 ) -> tuple[RetainedVersion, ...]:
     """Return the versions of the state that are kept although the plan does not contain them, by key.
 
-    `versions` are the planned ones by key in comparable form. `unsafe` are the file names, in lower case, of VHDs
-    whose companion cannot be read.
+    `versions` are the planned ones by key in comparable form.
     """
     standing = {
         fold(f"{definition.name}/{version.name}"): version
         for definition in facts.definitions
         for version in definition.versions
     }
-    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, unsafe)
+    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog)
     found = []
     for key, before in sorted(recorded.versions.items()):
         if key not in versions and (version := standing.get(key)) and (reason := rule.reason(key, version)):
             regions = version.regions if version.state == "Failed" and version.regions else None
             found.append(RetainedVersion(before.key, version.image_path or "", reason, regions))
     return tuple(found)
+
+
+def revoked_versions(
+    facts: GalleryFacts, retained: Iterable[RetainedVersion], recorded: RecordedGallery, revocations: Revocations
+) -> tuple[RetainedVersion, ...]:
+    """Return the revoked versions of the state that leave the gallery, by key, with the reason."""
+    stay = {fold(one.key) for one in retained}
+    return tuple(
+        RetainedVersion(recorded.versions[key].key, version.image_path or "", reason)
+        for definition in sorted(facts.definitions, key=lambda each: fold(each.name))
+        for version in sorted(definition.versions, key=lambda each: each.name)
+        if (key := fold(f"{definition.name}/{version.name}")) in recorded.versions and key not in stay
+        if (reason := revocations.of_version(version))
+    )
 
 
 class _Rule:
@@ -58,10 +74,11 @@ class _Rule:
         standing: Mapping[str, StandingVersion],
         recorded: RecordedGallery,
         policy: Policy,
-        unsafe: Collection[str],
+        catalog: Catalog,
     ) -> None:
-        self._labs, self._standing, self._policy, self._unsafe = labs, standing, policy, unsafe
-        self._versions = tuple(versions)
+        self._labs, self._standing, self._policy, self._versions = labs, standing, policy, tuple(versions)
+        self._unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
+        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy)
         self._offering = {
             fold(one.name): (plan.label, one.reason) for plan in offers for one in plan.definitions if one.reason
         }
@@ -77,10 +94,12 @@ class _Rule:
 
         One that failed in a region that was added to it serves the labs of its others.
         """
-        if version.source_vhd.lower() in self._unsafe or (self._unsafe and not version.source_vhd):
-            return "it may be from a VHD whose companion cannot be read"
         if version.in_progress:
             return "Azure is still creating or replicating it"
+        if revoked := self._revocations.of_version(version):
+            return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
+        if version.source_vhd.lower() in self._unsafe or (self._unsafe and not version.source_vhd):
+            return "it may be from a VHD whose companion cannot be read"
         if version.state != "Succeeded" and not (version.state == "Failed" and version.regions):
             return ""
         path = version.path
@@ -98,14 +117,21 @@ class _Rule:
         missing = [each.key for each in wanted if not self._is_finished(each)]
         served = {region for each in wanted for region in each.regions} & version.regions
         newer = sum(
-            _is_newer(each, version) and served <= each.regions for each in self._standing.values() if each.path == path
+            _is_newer(each, version) and served <= each.regions and not self._revocations.of_version(each)
+            for each in self._standing.values()
+            if each.path == path
         )
+        gap = self._gaps.get(path)
         keep = None if path in self._policy.pins else self._policy.keep
-        if (wanted and not missing) or (keep is not None and newer >= keep):
+        if (wanted and not missing and not gap) or (keep is not None and newer >= keep):
             return ""
         if missing:
             return f"the gallery must first have {', '.join(missing)} in state Succeeded"
-        return "the factory has no image of its path to replace it"
+        return (
+            f"{gap}, which would replace it, is revoked"
+            if gap
+            else "the factory has no image of its path to replace it"
+        )
 
     def _is_finished(self, planned: PlannedVersion) -> bool:
         """Return whether a version exists in all regions that need it."""

@@ -62,8 +62,7 @@ def with_gallery(
         )
         for lab in targets
     ]
-    unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
-    return plan_gallery(gallery, labs, policy, recorded, stack, unsafe)
+    return plan_gallery(gallery, labs, policy, recorded, stack, catalog)
 
 
 def deliveries(plans: Iterable[LabPlan]) -> Iterator[str]:

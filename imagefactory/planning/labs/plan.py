@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 
-from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Policy
@@ -28,11 +27,13 @@ from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deleti
 from imagefactory.planning.labs.delivery import delivery_of, reservations, routes, without_gallery
 from imagefactory.planning.labs.lab_labels import in_state, with_labels
 from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
+from imagefactory.planning.labs.named_images import pin_findings, revocation_findings, standing_revoked
 from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
 from imagefactory.planning.labs.places import NoPlace, Place, place_of
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
-from imagefactory.planning.labs.retirement import Successors
+from imagefactory.planning.labs.retirement import Successors, revoked_images
 from imagefactory.planning.retention import retained
+from imagefactory.planning.revocations import Revocations
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Plan:
 
     def notes(self) -> Iterator[str]:
         """Yield a line for each cross-region copy, each way to a lab, the replicas of the gallery, each Linux disk
-        found with a GPT, and the images kept for now."""
+        found with a GPT, the images kept for now, and those that leave because they are revoked."""
         yield from (crossing.text() for crossing in self.crossings)
         if self.gallery:
             yield from deliveries(self.labs)
@@ -94,8 +95,12 @@ class Plan:
                 reasons.setdefault(one.reason, []).append(one.name)
             for reason, names in reasons.items():
                 yield printable(f"{lab.label}: keeps {', '.join(names)}: {reason}")
+            for one in lab.revoked:
+                yield printable(f"{lab.label}: deletes {one.name}: {one.reason}")
         for version in self.gallery.retained if self.gallery else ():
             yield printable(f"gallery: keeps {version.key}: {version.reason}")
+        for version in self.gallery.revoked if self.gallery else ():
+            yield printable(f"gallery: deletes {version.key}: {version.reason}")
 
 
 @dataclass
@@ -139,7 +144,6 @@ def build_plan(
         if left_out.image:
             found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
     offered = list(_offered(catalog, policy, found))
-    _check_pins(policy, offered, catalog, found)
     ownership = Ownership.of(owned, recorded, stack)
     placed = {**ownership.recorded, **placed_labs(in_gallery)}
     targets = sorted(with_labels(configuration.labs, labs, placed), key=lambda lab: lab.label)
@@ -175,6 +179,8 @@ def build_plan(
             found.omit(image, "no lab uses its image path")
         elif image.name_problem:
             found.warnings.append(name_warning(image))
+    for diagnostic in (*pin_findings(policy, offered, catalog), *revocation_findings(policy, catalog, labs, gallery)):
+        found.add(diagnostic)
     found.warnings += reservations(way for label in sorted(ways) for way in ways[label])
     if lacking := without_gallery(targets, policy):
         found.add(lacking)
@@ -186,6 +192,9 @@ def build_plan(
     if catalog.images or not policy.allow_empty_factory:
         successors = Successors(catalog, policy, offered, configuration.image_paths)
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
+    revocations = Revocations(catalog, policy)
+    plans = [replace(plan, revoked=revoked_images(plan, held, revocations)) for plan in plans]
+    found.warnings += standing_revoked(plans, revocations, ownership)
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
     if outside := not_in_the_state(plans, ownership):
@@ -221,19 +230,6 @@ def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[Fac
             found.omit(image, offer.reason)
         else:
             yield image
-
-
-def _check_pins(policy: Policy, offered: list[FactoryImage], catalog: Catalog, found: _Findings) -> None:
-    held = {image.image_path for image in offered}
-    invalid = {fold(left_out.image.name) for left_out in catalog.left_out if left_out.image}
-    for path, name in sorted(policy.pins.items()):
-        if path not in held:
-            fact = f"{path} is pinned to {name}, which is not in the factory"
-            if fold(name) in invalid:
-                fact = f"{path} is pinned to {name}, whose VHD is invalid"
-            consequence = "labs keep their images of that path and get no other one"
-            remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
-            found.failures.append(error("setting imagefactory:pins", fact, consequence, remedy))
 
 
 def _lab_plan(

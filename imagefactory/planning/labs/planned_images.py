@@ -110,3 +110,5 @@ class LabPlan:
     """Which way each factory image goes to the lab, and why."""
     by_gallery: frozenset[str] = frozenset()
     """File names of the VHDs whose images its users can use by the gallery now."""
+    revoked: tuple[Retained, ...] = ()
+    """Revoked images in the state that leave the lab, each with the reason."""

@@ -17,6 +17,8 @@ from imagefactory.images.companions import AHEAD, FactoryImage
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.labs.planned_images import LabPlan, Retained
+from imagefactory.planning.retention import gaps
+from imagefactory.planning.revocations import Revocations
 
 _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -31,6 +33,7 @@ class Successors:
         self, catalog: Catalog, policy: Policy, wanted: Iterable[FactoryImage], paths: Iterable[ImagePath] = ()
     ) -> None:
         self._policy, self._own_case = policy, own_case(paths)
+        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy)
         self._wanted: dict[ImagePath, list[FactoryImage]] = {}
         for image in wanted:
             self._wanted.setdefault(image.image_path, []).append(image)
@@ -61,6 +64,8 @@ class Successors:
 
     def _reason(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
         """Return why the image is kept; empty if it can be deleted."""
+        if revoked := self._revocations.of_standing(image):
+            return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
         if image.id in threatened:
             return "it may be from a VHD whose companion cannot be read"
         if image.state != "Succeeded":
@@ -78,12 +83,18 @@ class Successors:
         finished |= {each.vhd_name for each in wanted if any(one.holds(each.vhd_name, each.name) for one in foreign)}
         finished |= plan.by_gallery
         missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
-        newer = sum(each.path == path and self._age(each) > self._age(image) for each in succeeded)
+        newer = sum(
+            each.path == path and self._age(each) > self._age(image) and not self._revocations.of_standing(each)
+            for each in succeeded
+        )
         keep = None if path in self._policy.pins else self._policy.keep
-        if (wanted and not missing) or (keep is not None and newer >= keep):
+        gap = self._gaps.get(path)
+        if (wanted and not missing and not gap) or (keep is not None and newer >= keep):
             return ""
         if missing:
             return f"the lab must first have {', '.join(missing)} in state Succeeded"
+        if gap:
+            return f"{gap}, which would replace it, is revoked"
         return "the factory has no image of its path to replace it"
 
     def _age(self, image: StandingImage) -> tuple[datetime, str]:
@@ -94,3 +105,15 @@ class Successors:
         if tagged and image.created and tagged - image.created > AHEAD:
             tagged = None
         return self._saved_at.get(key) or tagged or image.created or _UNDATED, fold(image.name)
+
+
+def revoked_images(plan: LabPlan, held: Iterable[HeldImage], revocations: Revocations) -> tuple[Retained, ...]:
+    """Return the revoked images of the state that leave one lab, by name. `plan` has its retained images."""
+    stay = {fold(one.name) for one in plan.retained}
+    found = (
+        Retained(one.name, one.image.image_path or "", reason)
+        for one in held
+        if one.owned and one.lab is plan.lab and fold(one.name) not in stay
+        if (reason := revocations.of_standing(one.image))
+    )
+    return tuple(sorted(found, key=lambda one: (one.name.lower(), one.name)))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.pydantic_findings import Strict
+from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import (
     CopyOptions,
     CopySettings,
@@ -76,6 +77,9 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "storageApiVersion": "2020-10-02",
         "crossRegion": "refuse",
         "pins": {"Win2016\\Datacenter.json": "Win2016_Datacenter-Jun-26-2026"},
+        "revoked": {"win2016\\datacenter.json@BAD": "a virus", "worse": "a leak"},
+        "revokedAction": "report",
+        "revokedFallback": "previous",
     }
     as_text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     expected = Settings(
@@ -86,6 +90,9 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         allow_empty_factory=True,
         cross_region="refuse",
         pins={ImagePath.parse("win2016/datacenter.json"): "Win2016_Datacenter-Jun-26-2026"},
+        revoked={RevokedImage("Win2016/Datacenter.json@bad"): "a virus", RevokedImage("worse"): "a leak"},
+        revoked_action="report",
+        revoked_fallback="previous",
         cloud="china",
         copying=CopySettings(method="service", max_in_flight=64, max_mbps=800),
         storage_auth="key",
@@ -138,6 +145,13 @@ def test_all_diagnostics_are_reported_together() -> None:
         *(({"keep": value}, "keep") for value in ("-1", "2.5", "true", "many")),
         ({"pins": {"../x.json": "image"}}, "pins"),
         ({"pins": {"Win2016/Datacenter.json": ""}}, "pins"),
+        *(
+            ({"revoked": value}, "revoked")
+            for value in ({"": "why"}, {"a@": "why"}, {"../x@a": "why"}, {"a": ""}, {"a": " "})
+        ),
+        ({"revoked": {"a": 5}}, "expected a string, got a number"),
+        ({"revokedAction": "delete"}, "remove or report"),
+        ({"revokedFallback": "older"}, "none or previous"),
         ({"factory": "{"}, "expected an object"),
         ({"pins": {5: "image"}}, "expected a string, got a number"),
         ({"labs": ""}, "labs"),

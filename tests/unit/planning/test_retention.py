@@ -8,20 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.retention import claims, retained, with_keep
 from tests.unit.builders import catalog, configuration, facts, image, lab
-from tests.unit.planning.factory.prunes import Factory, factories
+from tests.unit.planning.factory.prunes import Factory, any_policies, factories
 
 EVERYTHING = lab(selectors=("Win2016", "Ubuntu", "Win2016Core"))
 WINDOWS = ImagePath.parse("Win2016/Datacenter.json")
 
 
 @settings(max_examples=200)
-@given(factories(st.just("Win2016/Datacenter.json")), st.none() | st.integers(1, 3))
+@given(factories(st.just("Win2016/Datacenter.json"), any_policies), st.none() | st.integers(1, 3))
 def test_prune_deletes_nothing_that_the_plan_of_any_stack_has_offered(factory: Factory, keep: int | None) -> None:
-    """For any `keep` and pins of the stacks, also if one `keep` applies to all of them."""
+    """For any `keep`, pins and revocations of the stacks, also if one `keep` applies to all of them."""
     rules = replace(factory.rules, policies=with_keep(factory.rules.policies, keep))
     gone = {blob.name for deletion in replace(factory, rules=rules).plan.deletions for blob in deletion.blobs}
     for policy in rules.policies.values():
@@ -72,3 +73,17 @@ def test_two_names_that_differ_only_as_unicode_writes_them_are_one() -> None:
     found, policy = catalog(newest, twin, third), Policy(keep=2)
     assert [offer.duplicate for offer in retained(found, policy)] == [None, newest, None]
     assert [claim.is_newest for claim in claims(found, {"dev": policy})] == [True, True, True]
+
+
+def test_a_revoked_image_is_not_required_and_counts_for_nothing() -> None:
+    """As many others are claimed, so that `prune` keeps what may take its place; a stack that does not revoke it keeps
+    it."""
+    found = catalog(*(image(f"n{age}", age=age) for age in range(3)))
+    dev = Policy(keep=1, revoked={RevokedImage("n0"): "a virus"}, pins={WINDOWS: "n0"})
+    told = claims(found, {"dev": dev})
+    assert [(claim.reason, claim.revoked_by) for claim in told] == [
+        ("", "stack 'dev'"),
+        ("among the newest 1 of its image path", ""),
+        ("", ""),
+    ]
+    assert claims(found, {"dev": dev, "prod": Policy(keep=1)})[0].is_newest

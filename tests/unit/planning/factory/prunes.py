@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
@@ -94,19 +95,33 @@ def keeping(keep: int, **pins: ImagePath) -> dict[str, Policy]:
     return {"dev": Policy(keep=keep, pins={path: name for name, path in pins.items()})}
 
 
-policies = st.dictionaries(
-    st.sampled_from(["dev", "prod", "test"]),
+_ORDINARY: dict[str, st.SearchStrategy[Any]] = {
+    "keep": st.integers(1, 3),
+    "pins": st.dictionaries(paths.map(ImagePath.parse), st.sampled_from(["A", "name1", "NAME3", "nobody"])),
+}
+_REVOKED = st.sampled_from(["a", "Name0", "name2", "Win2016/Datacenter.json@b"]).map(RevokedImage)
+_STACKS = st.sampled_from(["dev", "prod", "test"])
+
+policies = st.dictionaries(_STACKS, st.builds(Policy, **_ORDINARY), min_size=1)
+any_policies = st.dictionaries(
+    _STACKS,
     st.builds(
         Policy,
-        keep=st.integers(1, 3),
-        pins=st.dictionaries(paths.map(ImagePath.parse), st.sampled_from(["A", "name1", "NAME3", "nobody"])),
+        **_ORDINARY,
+        revoked=st.dictionaries(_REVOKED, st.just("a virus")),
+        revoked_fallback=st.sampled_from(["none", "previous"]),
     ),
     min_size=1,
 )
+"""Also such that leave out images that `keep` and pins give."""
 
 
 @st.composite
-def factories(draw: st.DrawFn, of_paths: st.SearchStrategy[str] = paths) -> Factory:
+def factories(
+    draw: st.DrawFn,
+    of_paths: st.SearchStrategy[str] = paths,
+    of_policies: st.SearchStrategy[dict[str, Policy]] = policies,
+) -> Factory:
     """Several images of few paths and dates, some undated, some of one name, some with a VM; and invalid blobs."""
     images = []
     for n in range(draw(st.integers(0, 9))):
@@ -119,7 +134,7 @@ def factories(draw: st.DrawFn, of_paths: st.SearchStrategy[str] = paths) -> Fact
         if draw(st.booleans()):
             made = replace(made, saved_at_source="last-modified")
         images.append(replace(made, lineage=Lineage(vm=draw(st.sampled_from(["", "/VM/1", "/vm/2"])))))
-    rules = PruneRules(draw(policies), {"/vm/1": "one"})
+    rules = PruneRules(draw(of_policies), {"/vm/1": "one"})
     stems = st.sampled_from(["x", "y", "z"])
     broken = draw(st.sets(stems, max_size=2))
     guid = "0f8fad5b-d9cb-469f-a165-7086772895"

@@ -9,6 +9,8 @@ from typing import Any
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import error
+from imagefactory.images.catalog import BlobDiagnostic
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import (
     AttachedGallery,
@@ -28,8 +30,8 @@ from imagefactory.planning.galleries.planned import (
     identifier,
     version_name,
 )
+from tests.unit.builders import catalog, image, lab
 from tests.unit.builders import facts as lab_facts
-from tests.unit.builders import image, lab
 
 STACK = "imagefactory/test"
 ID = "/subscriptions/1/resourceGroups/rg/providers/Microsoft.Compute/galleries/images"
@@ -127,10 +129,13 @@ def planned(
     state: RecordedGallery | None = None,
     by: Policy | None = None,
     unsafe: Collection[str] = (),
+    more: Collection[FactoryImage] = (),
 ) -> tuple[GalleryPlan, GalleryFindings]:
-    """The plan of a gallery; by default the state has all of it."""
+    """The plan of a gallery; by default the state has all of it. The factory has `more` than what labs get."""
     state = recorded(facts, *labs) if state is None else state
-    return plan_gallery(facts, labs, by or policy(), state, STACK, unsafe)
+    broken = tuple(BlobDiagnostic(name, error("companion", "is junk", "left out", "Mend it")) for name in unsafe)
+    found = catalog(*{each.vhd_name: each for one in labs for each in one.images}.values(), *more, broken=broken)
+    return plan_gallery(facts, labs, by or policy(), state, STACK, found)
 
 
 def saved(name: str, day: int = 1, path: str = PATH, **changes: Any) -> FactoryImage:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from imagefactory.configuration.revocations import RevokedImage
 from tests.unit.planning.galleries.galleries import (
     HOME,
     definition,
@@ -113,3 +114,21 @@ def test_a_lab_that_cannot_be_read_keeps_what_it_offers() -> None:
     lost = served("lost", NEW, offers=["Win2016.Datacenter"])
     plan, _ = planned(same, unread(lost), served("near", NEW), state=recorded(same, lost), by=policy(keep=1))
     assert not plan.retained
+
+
+def test_a_revoked_version_goes_even_if_it_is_the_last_one() -> None:
+    """Not while Azure works on it, and not if it is only to be named. Its successor counts as missing."""
+    by = policy(keep=1, revoked={RevokedImage("new"): "a virus"})
+    facts = gallery(definition(OLD, version(OLD), version(NEW)))
+    newer = f"Win2016.Datacenter/{version(NEW).name}"
+    plan, _ = planned(facts, served("near"), by=by, more=[OLD, NEW])
+    assert [(one.key, one.reason) for one in plan.retained] == [(KEY, "new, which would replace it, is revoked")]
+    assert [(one.key, one.reason) for one in plan.revoked] == [(newer, "revoked: a virus")]
+    alone = gallery(definition(NEW, version(NEW)))
+    assert not planned(alone, served("near"), by=by, more=[NEW])[0].retained
+    busy = gallery(definition(NEW, version(NEW, state="Updating")))
+    assert [one.key for one in planned(busy, served("near"), by=by, more=[NEW])[0].retained] == [newer]
+    report = by.model_copy(update={"revoked_action": "report"})
+    plan, _ = planned(alone, served("near"), by=report, more=[NEW])
+    assert [one.reason for one in plan.retained] == ["revoked: a virus (setting revokedAction is report)"]
+    assert not plan.revoked
