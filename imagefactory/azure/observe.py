@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 
 from imagefactory.azure.compute_galleries import gallery_facts, is_in_progress
 from imagefactory.azure.connect import connect
@@ -48,6 +49,8 @@ class CloudFacts:
     labs: Mapping[LabKey, LabFacts | Diagnostic]
     gallery: GalleryFacts | Diagnostic | None = None
     """That of the settings, or why it cannot be read; None: they name none."""
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc), compare=False)
+    """When they were read: one time for all rules of a run."""
 
 
 async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
@@ -71,7 +74,7 @@ async def read_checked_facts(
     targets = configuration.labs if configuration else None
 
     def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
-        return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs, facts.gallery)
+        return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs, facts.gallery, facts.now)
 
     place = BlobRef(facts.factory.storage_account_id or "", facts.container_url)
     return replace(facts, catalog=await check_vhds(PageBlobs(accounts), facts.catalog, place, unchecked))

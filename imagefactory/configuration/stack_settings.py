@@ -151,6 +151,11 @@ class Policy(Section):
         ),
     ] = {}  # noqa: RUF012 - pydantic copies a default
     """The one image that labs contain of an image path, by its name, even if there are newer ones."""
+    soak_days: Annotated[
+        int | None,
+        Field(ge=1, le=3650, description="how many days after its saving labs get an image, at least 1", examples=[7]),
+    ] = None
+    """How old images must be that labs get; None: of any age. What a lab has stays."""
     revoked: Annotated[
         dict[Annotated[RevokedImage, PlainValidator(_revoked)], Annotated[str, Field(pattern=r"\S")]],
         Field(

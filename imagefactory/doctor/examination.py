@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 import yaml
@@ -303,6 +304,7 @@ def _planned(
         str(request.stack),
         seen.gallery,
         state.recorded_gallery,
+        datetime.now(timezone.utc),
     )
     labels = {lab.key: lab.label for lab in configuration.labs}
     command = f"imagefactory adopt --stack {request.stack.name}"

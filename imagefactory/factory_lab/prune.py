@@ -104,7 +104,7 @@ async def plan(
     kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):
         with consequence("nothing is deleted"):
-            inputs = await read_prune_inputs(arm, accounts, configured)
+            inputs = await read_prune_inputs(arm, accounts, configured, now)
     rules = PruneRules(policies, inputs.vms, inputs.last_good, inputs.galleries)
     found = plan_prune(inputs.catalog, inputs.blobs, rules, inputs.staged, inputs.needs, now)
     warnings = keep_warnings(kept, stacks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import chain
 
 from imagefactory.azure.core.errors import CloudError
@@ -60,7 +61,7 @@ class PruneInputs:
 
 
 async def read_prune_inputs(
-    arm: ResourceManager, accounts: StorageAccounts, stacks: Sequence[tuple[Settings, Configuration]]
+    arm: ResourceManager, accounts: StorageAccounts, stacks: Sequence[tuple[Settings, Configuration]], now: datetime
 ) -> PruneInputs:
     """Read the inputs for all stacks of one factory, with the connection settings of the first one.
 
@@ -84,7 +85,8 @@ async def read_prune_inputs(
 
     def unchecked(catalog: Catalog) -> Iterable[FactoryImage]:
         checks = (
-            vhds_to_check(catalog, one.policy, factory, one.configuration.labs, one.labs, one.gallery) for one in plans
+            vhds_to_check(catalog, one.policy, factory, one.configuration.labs, one.labs, one.gallery, now)
+            for one in plans
         )
         return chain.from_iterable(checks)
 
@@ -108,9 +110,9 @@ async def read_prune_inputs(
         blobs=blobs,
         vms={vm.id.lower(): vm.name for vm in vms},
         staged=staged,
-        needs=staging_needs(plans, catalog, factory, user_of),
+        needs=staging_needs(plans, catalog, factory, user_of, now),
         last_good=last_good(plans, catalog),
-        galleries=gallery_needs(plans, catalog),
+        galleries=gallery_needs(plans, catalog, now),
         unread=[
             *(replace(diagnostic, consequence=_KEPT) for diagnostic in unread),
             *(

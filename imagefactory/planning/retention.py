@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
@@ -29,6 +31,8 @@ class Offer:
     """The newer image of the same name, which labs get instead."""
     revoked_in_place: bool = False
     """Whether labs would get it if it were not revoked, and get no older one in its place."""
+    soaks: str = ""
+    """Until when labs do not get it although they would otherwise; empty: it does not soak."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,20 @@ class Claim:
     """The stacks that do not require it because they revoke it; empty: none does."""
 
 
-def retained(catalog: Catalog, policy: Policy) -> list[Offer]:
+def retained(catalog: Catalog, policy: Policy, now: datetime | None = None) -> list[Offer]:
     """Return all images, newest first, each with the reason if labs do not get it.
 
     Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path. A
-    revoked one among them is not replaced by an older one, unless the policy says so.
+    revoked one among them is not replaced by an older one, unless the policy says so. What soaks at `now` (None: no image
+    does) counts as not there yet.
     """
     revocations, pins = Revocations(catalog, policy), effective_pins(catalog, policy)
     falls_back = policy.revoked_fallback == "previous"
     found = []
-    passed_over = revocations.of_image if falls_back else _never
+
+    def passed_over(image: FactoryImage) -> bool:
+        return bool(_soaks(image, policy, now) or (falls_back and revocations.of_image(image)))
+
     for image, rank, duplicate in _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over):
         pinned, reason = pins.get(image.image_path), ""
         if duplicate:
@@ -62,18 +70,25 @@ def retained(catalog: Catalog, policy: Policy) -> list[Offer]:
             reason = f"older than the newest {policy.keep} of its image path (setting keep)"
         elif pinned is not None and fold(pinned) != fold(image.name):
             reason = f"its image path is pinned to {pinned} (setting pins)"
+        soaks = "" if reason else _soaks(image, policy, now)
         revoked = revocations.of_image(image)
-        found.append(Offer(image, revoked or reason, duplicate, bool(revoked) and not reason and not falls_back))
+        in_place = bool(revoked) and not (reason or soaks or falls_back)
+        found.append(Offer(image, revoked or reason or soaks, duplicate, in_place, "" if revoked else soaks))
     return found
 
 
-def gaps(catalog: Catalog, policy: Policy) -> dict[ImagePath, str]:
+def gaps(catalog: Catalog, policy: Policy, now: datetime | None = None) -> dict[ImagePath, str]:
     """Return the image paths of which labs lack a revoked image that no older one replaces, with the newest's name."""
     found: dict[ImagePath, str] = {}
-    for offer in retained(catalog, policy):
+    for offer in retained(catalog, policy, now):
         if offer.revoked_in_place and (policy.keep is not None or offer.image.image_path in policy.pins):
             found.setdefault(offer.image.image_path, offer.image.name)
     return found
+
+
+def soaking(catalog: Catalog, policy: Policy, now: datetime | None) -> dict[str, str]:
+    """Return the file names of the VHDs whose images labs get later, each with until when."""
+    return {offer.image.vhd_name: offer.soaks for offer in retained(catalog, policy, now) if offer.soaks}
 
 
 def effective_pins(catalog: Catalog, policy: Policy) -> dict[ImagePath, str]:
@@ -89,18 +104,22 @@ def effective_pins(catalog: Catalog, policy: Policy) -> dict[ImagePath, str]:
     return pins
 
 
-def claims(catalog: Catalog, policies: Mapping[str, Policy]) -> list[Claim]:
+def claims(catalog: Catalog, policies: Mapping[str, Policy], now: datetime | None = None) -> list[Claim]:
     """Return all images, newest first, each with the reason if a policy (by stack) requires it.
 
     All that `retained` offers under any policy is claimed, and more if in doubt: a pin applies to its name on every
     image path, the newest images are claimed in addition to a pin (which may be removed), an older image of the same
     name is claimed if its rank is high enough, and images without a usable date do not count. A policy does not claim
-    what it revokes, and claims as many others.
+    what it revokes, and claims as many others. It claims what soaks at `now`, in addition to those before it.
     """
     revocations = {stack: Revocations(catalog, policy) for stack, policy in policies.items()}
     ranked = {
-        stack: _ranked(catalog, is_undated_counted=False, is_passed_over=each.of_image)
-        for stack, each in revocations.items()
+        stack: _ranked(
+            catalog,
+            is_undated_counted=False,
+            is_passed_over=partial(_is_unoffered, revocations[stack], policy, now),
+        )
+        for stack, policy in policies.items()
     }
     pins = {
         stack: {fold(name) for name in (*policy.pins.values(), *effective_pins(catalog, policy).values())}
@@ -138,8 +157,21 @@ def with_keep(policies: Mapping[str, Policy], keep: int | None) -> dict[str, Pol
     }
 
 
-def _never(_image: FactoryImage) -> str:
-    return ""
+def _is_unoffered(revocations: Revocations, policy: Policy, now: datetime | None, image: FactoryImage) -> bool:
+    return bool(revocations.of_image(image) or _soaks(image, policy, now))
+
+
+def _soaks(image: FactoryImage, policy: Policy, now: datetime | None) -> str:
+    """Return until when an image soaks; empty if it does not. One without a usable date is never old enough."""
+    if policy.soak_days is None or now is None:
+        return ""
+    if image.saved_at_source != "companion":
+        return "has no usable date, so it never soaks (setting soakDays)"
+    try:
+        end = image.saved_at + timedelta(days=policy.soak_days)
+    except OverflowError:  # a date at the end of the calendar
+        return "never soaks, because its date is too late (setting soakDays)"
+    return f"soaks until {end:%Y-%m-%d %H:%M} UTC (setting soakDays)" if end > now else ""
 
 
 def _is_newest(rank: int, policy: Policy) -> bool:
@@ -147,7 +179,7 @@ def _is_newest(rank: int, policy: Policy) -> bool:
 
 
 def _ranked(
-    catalog: Catalog, *, is_undated_counted: bool, is_passed_over: Callable[[FactoryImage], str]
+    catalog: Catalog, *, is_undated_counted: bool, is_passed_over: Callable[[FactoryImage], bool]
 ) -> Iterator[tuple[FactoryImage, int, FactoryImage | None]]:
     """Yield each image with the number of newer names of its image path, and a newer image of the same name, if any.
 

@@ -179,9 +179,10 @@ def decide(
         facts.catalog,
         request.settings,
         rules,
+        facts.now,
     )
     parts = gallery_adoption(
-        plan.gallery, owned, unfinished_parts(document), leaving, facts.catalog, request.settings, rules
+        plan.gallery, owned, unfinished_parts(document), leaving, facts.catalog, request.settings, rules, facts.now
     )
     return replace(found, gallery=parts)
 

@@ -34,4 +34,5 @@ def current_plan(
         stack,
         facts.gallery,
         in_gallery or state.recorded_gallery,
+        facts.now,
     )

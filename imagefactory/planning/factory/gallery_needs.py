@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
@@ -39,7 +40,7 @@ class GalleryNeeds:
         return f"{self.unread[0]} could not be read, and may need it" if self.unread else ""
 
 
-def gallery_needs(stacks: Iterable[StackPlan], catalog: Catalog) -> GalleryNeeds:
+def gallery_needs(stacks: Iterable[StackPlan], catalog: Catalog, now: datetime | None = None) -> GalleryNeeds:
     """Return the needs of all stacks, each with its own policy."""
     being_read: dict[str, str] = {}
     to_be_made: dict[str, str] = {}
@@ -49,7 +50,7 @@ def gallery_needs(stacks: Iterable[StackPlan], catalog: Catalog) -> GalleryNeeds
             unread.append(stack.gallery.subject)
         elif stack.gallery is not None:
             being_read |= _being_read(stack.gallery)
-            to_be_made |= _to_be_made(stack, stack.gallery, catalog)
+            to_be_made |= _to_be_made(stack, stack.gallery, catalog, now)
     return GalleryNeeds(being_read, to_be_made, unread)
 
 
@@ -64,9 +65,9 @@ def _being_read(gallery: GalleryFacts) -> dict[str, str]:
     }
 
 
-def _to_be_made(stack: StackPlan, gallery: GalleryFacts, catalog: Catalog) -> dict[str, str]:
+def _to_be_made(stack: StackPlan, gallery: GalleryFacts, catalog: Catalog, now: datetime | None) -> dict[str, str]:
     """A run puts a version that failed again, so it counts as missing."""
-    offered = [offer.image for offer in retained(catalog, stack.policy) if not offer.reason]
+    offered = [offer.image for offer in retained(catalog, stack.policy, now) if not offer.reason]
     found = {}
     for lab in stack.configuration.labs:
         facts = stack.labs[lab.key]

@@ -144,7 +144,7 @@ def plan_prune(
 def _images(
     catalog: Catalog, files: Mapping[str, SavedFiles], rules: PruneRules, now: datetime, found: _Findings
 ) -> None:
-    for claim in claims(catalog, rules.policies):
+    for claim in claims(catalog, rules.policies, now):
         image = claim.image
         if image.saved_at_source == "last-modified":
             subject = f"factory image {image.name} ({image.vhd_name})"

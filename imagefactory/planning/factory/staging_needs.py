@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from datetime import datetime
 
 from imagefactory.configuration.labs_file import LabKey
 from imagefactory.configuration.loading import Configuration
@@ -68,7 +69,11 @@ class StagingNeeds:
 
 
 def staging_needs(
-    stacks: Iterable[StackPlan], catalog: Catalog, factory: LabFacts, user_of: Callable[[str], str]
+    stacks: Iterable[StackPlan],
+    catalog: Catalog,
+    factory: LabFacts,
+    user_of: Callable[[str], str],
+    now: datetime | None = None,
 ) -> StagingNeeds:
     """Return the needs of all stacks; `user_of` returns the short name for an image's ARM id."""
     to_be_made: set[str] = set()
@@ -82,7 +87,7 @@ def staging_needs(
         for lab in facts:
             known |= {user_of(image.id) for image in lab.images}
             being_read |= {_read(lab, image) for image in lab.images if image.in_progress and image.vhd_url}
-        for lab_plan in build_plan(stack.configuration, catalog, factory, stack.labs, stack.policy).labs:
+        for lab_plan in build_plan(stack.configuration, catalog, factory, stack.labs, stack.policy, now=now).labs:
             states = {image.id: image.state for image in lab_plan.facts.images}
             # Without their states and names the stacks own nothing here, so all that exists and is wanted is unadopted.
             for planned in (*lab_plan.images, *(each.planned for each in lab_plan.unadopted)):

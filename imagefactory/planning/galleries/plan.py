@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath, fold
@@ -57,6 +58,7 @@ def plan_gallery(
     recorded: RecordedGallery,
     stack: str,
     catalog: Catalog,
+    now: datetime | None = None,
 ) -> tuple[GalleryPlan, GalleryFindings]:
     """Return the plan of the gallery. The result does not depend on the order of the inputs.
 
@@ -89,7 +91,7 @@ def plan_gallery(
     offers = LabOffers(facts, labs, versions.values(), definitions, recorded)
     lab_plans = offers.plans()
     rules.found.diagnostics += offers.diagnostics
-    retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, catalog)
+    retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, catalog, now)
     skipped |= {fold(part.key) for part in unadopted}
     plan = GalleryPlan(
         facts,

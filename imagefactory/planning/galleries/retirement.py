@@ -7,6 +7,7 @@ cannot be read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Policy
@@ -20,7 +21,7 @@ from imagefactory.planning.galleries.planned import (
     RecordedGallery,
     RetainedVersion,
 )
-from imagefactory.planning.retention import gaps
+from imagefactory.planning.retention import gaps, soaking
 from imagefactory.planning.revocations import Revocations
 
 
@@ -32,6 +33,7 @@ def retained_versions(
     recorded: RecordedGallery,
     policy: Policy,
     catalog: Catalog,
+    now: datetime | None,
 ) -> tuple[RetainedVersion, ...]:
     """Return the versions of the state that are kept although the plan does not contain them, by key.
 
@@ -42,7 +44,7 @@ def retained_versions(
         for definition in facts.definitions
         for version in definition.versions
     }
-    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog)
+    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog, now)
     found = []
     for key, before in sorted(recorded.versions.items()):
         if key not in versions and (version := standing.get(key)) and (reason := rule.reason(key, version)):
@@ -75,10 +77,12 @@ class _Rule:
         recorded: RecordedGallery,
         policy: Policy,
         catalog: Catalog,
+        now: datetime | None,
     ) -> None:
         self._labs, self._standing, self._policy, self._versions = labs, standing, policy, tuple(versions)
         self._unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
-        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy)
+        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
+        self._soaking = soaking(catalog, policy, now)
         self._offering = {
             fold(one.name): (plan.label, one.reason) for plan in offers for one in plan.definitions if one.reason
         }
@@ -102,6 +106,8 @@ class _Rule:
             return "it may be from a VHD whose companion cannot be read"
         if version.state != "Succeeded" and not (version.state == "Failed" and version.regions):
             return ""
+        if soaks := self._soaking.get(version.source_vhd):
+            return f"{soaks}, and the gallery already has it"
         path = version.path
         if path is None:
             return "its tag ImagePath is missing or invalid, so its successors are unknown"
@@ -117,7 +123,7 @@ class _Rule:
         missing = [each.key for each in wanted if not self._is_finished(each)]
         served = {region for each in wanted for region in each.regions} & version.regions
         newer = sum(
-            _is_newer(each, version) and served <= each.regions and not self._revocations.of_version(each)
+            _is_newer(each, version) and served <= each.regions and not self._is_no_successor(each)
             for each in self._standing.values()
             if each.path == path
         )
@@ -132,6 +138,9 @@ class _Rule:
             if gap
             else "the factory has no image of its path to replace it"
         )
+
+    def _is_no_successor(self, version: StandingVersion) -> bool:
+        return bool(self._revocations.of_version(version)) or version.source_vhd in self._soaking
 
     def _is_finished(self, planned: PlannedVersion) -> bool:
         """Return whether a version exists in all regions that need it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from datetime import datetime
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Policy
@@ -86,6 +87,7 @@ def adoption(
     catalog: Catalog,
     policy: Policy,
     rules: AdoptionRules,
+    now: datetime | None = None,
 ) -> Adoption:
     """Return what becomes of each image. `plan` is that of a state with `owned` and all `candidates`.
 
@@ -93,7 +95,7 @@ def adoption(
     taken over once Azure has them. `leaving` are the ids, in lower case, of images that the state is about to delete:
     they are not taken over.
     """
-    offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, policy)}
+    offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, policy, now)}
     begun = {name.lower(): name.rpartition("/")[2] for name in unfinished}
     known = {name.lower() for name in owned} - begun.keys()
     by_label = {lab.label: lab for lab in moved}

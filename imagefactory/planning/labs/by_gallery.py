@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
@@ -43,6 +44,7 @@ def with_gallery(
     policy: Policy,
     recorded: RecordedGallery,
     stack: str,
+    now: datetime | None = None,
 ) -> tuple[GalleryPlan | None, GalleryFindings]:
     """Return the plan of the gallery, and what it reports; None: there is none, or it could not be read."""
     if gallery is None and recorded.holds_images:
@@ -62,7 +64,7 @@ def with_gallery(
         )
         for lab in targets
     ]
-    return plan_gallery(gallery, labs, policy, recorded, stack, catalog)
+    return plan_gallery(gallery, labs, policy, recorded, stack, catalog, now)
 
 
 def deliveries(plans: Iterable[LabPlan]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from imagefactory.configuration.image_paths import fold
@@ -74,6 +75,7 @@ def gallery_adoption(
     catalog: Catalog,
     policy: Policy,
     rules: AdoptionRules,
+    now: datetime | None = None,
 ) -> GalleryAdoption | None:
     """Return what becomes of each part. `plan` is that of a state with `owned` and all `gallery_candidates`.
 
@@ -81,7 +83,7 @@ def gallery_adoption(
     """
     if plan is None or not plan.facts.exists:
         return None
-    found = _Findings(plan, owned, begun, leaving, catalog, policy, rules)
+    found = _Findings(plan, owned, begun, leaving, catalog, policy, rules, now)
     findings = (*found.gallery(), *found.definitions(), *found.versions(), *found.gone())
     return GalleryAdoption(plan.facts, findings, tuple(lab.facts.id for lab in plan.labs))
 
@@ -96,10 +98,11 @@ class _Findings:
         catalog: Catalog,
         policy: Policy,
         rules: AdoptionRules,
+        now: datetime | None,
     ) -> None:
         self._plan, self._owned, self._begun, self._leaving = plan, owned, begun, leaving
         self._catalog, self._rules = catalog, rules
-        self._offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, policy)}
+        self._offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, policy, now)}
         self._versions = {fold(one.key): one for one in plan.versions}
         self._kept = {fold(one.key): one.reason for one in plan.retained}
 

@@ -4,6 +4,7 @@ images that stay in labs."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.labs_file import LabKey
@@ -16,13 +17,16 @@ from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.ownership import Ownership
 from imagefactory.planning.labs.planned_images import LabPlan
+from imagefactory.planning.retention import soaking
 from imagefactory.planning.revocations import Revocations
 
 _LIST = "`imagefactory catalog` lists them"
 
 
-def pin_findings(policy: Policy, offered: Iterable[FactoryImage], catalog: Catalog) -> Iterator[Diagnostic]:
-    """Yield a failure for each pin that gives labs no image."""
+def pin_findings(
+    policy: Policy, offered: Iterable[FactoryImage], catalog: Catalog, now: datetime | None
+) -> Iterator[Diagnostic]:
+    """Yield a failure for each pin that gives labs no image, and a warning if it will once the image has soaked."""
     held = {image.image_path for image in offered}
     invalid = {fold(left_out.image.name) for left_out in catalog.left_out if left_out.image}
     revocations = Revocations(catalog, policy)
@@ -31,6 +35,11 @@ def pin_findings(policy: Policy, offered: Iterable[FactoryImage], catalog: Catal
             continue
         of_path = {image.name: image for image in catalog.images if image.image_path == path}
         there = next((image for image in of_path.values() if fold(image.name) == fold(name)), None)
+        if there and (soaks := soaking(catalog, policy, now).get(there.vhd_name)):
+            fact = f"{path} is pinned to {name}, which {soaks}"
+            consequence = "labs keep their images of that path until then"
+            yield warning("setting imagefactory:pins", fact, consequence, "No action needed if this is intended")
+            continue
         fact = f"{path} is pinned to {name}, which is not in the factory"
         remedy = "Fix the name (see `imagefactory catalog`), or remove the pin"
         if fold(name) in invalid:

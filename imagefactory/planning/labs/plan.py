@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.loading import Configuration
@@ -129,6 +130,7 @@ def build_plan(
     stack: str = "",
     gallery: GalleryFacts | Diagnostic | None = None,
     in_gallery: RecordedGallery = NO_GALLERY,
+    now: datetime | None = None,
 ) -> Plan:
     """Decide what each lab must contain. The result does not depend on the order of the inputs.
 
@@ -136,14 +138,15 @@ def build_plan(
     images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
     `recorded` has what the state tells of each of them. `stack` is `project/stack`, the tag of the images that are
     created; empty: they get no such tag, and no existing image counts as another stack's. `gallery` is the one that
-    the settings name (or why it could not be read), `in_gallery` what the state has of it.
+    the settings name (or why it could not be read), `in_gallery` what the state has of it. `now` is the time (UTC) by which
+    images soak; None: none does.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
     for left_out in catalog.left_out:
         if left_out.image:
             found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
-    offered = list(_offered(catalog, policy, found))
+    offered = list(_offered(catalog, policy, found, now))
     ownership = Ownership.of(owned, recorded, stack)
     placed = {**ownership.recorded, **placed_labs(in_gallery)}
     targets = sorted(with_labels(configuration.labs, labs, placed), key=lambda lab: lab.label)
@@ -179,7 +182,10 @@ def build_plan(
             found.omit(image, "no lab uses its image path")
         elif image.name_problem:
             found.warnings.append(name_warning(image))
-    for diagnostic in (*pin_findings(policy, offered, catalog), *revocation_findings(policy, catalog, labs, gallery)):
+    for diagnostic in (
+        *pin_findings(policy, offered, catalog, now),
+        *revocation_findings(policy, catalog, labs, gallery),
+    ):
         found.add(diagnostic)
     found.warnings += reservations(way for label in sorted(ways) for way in ways[label])
     if lacking := without_gallery(targets, policy):
@@ -190,7 +196,7 @@ def build_plan(
         found.add(diagnostic)
         threatened |= {one.image.id for one in at_risk}
     if catalog.images or not policy.allow_empty_factory:
-        successors = Successors(catalog, policy, offered, configuration.image_paths)
+        successors = Successors(catalog, policy, offered, configuration.image_paths, now)
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
     revocations = Revocations(catalog, policy)
     plans = [replace(plan, revoked=revoked_images(plan, held, revocations)) for plan in plans]
@@ -199,7 +205,9 @@ def build_plan(
         found.add(_empty(policy, plans, is_held=bool(held)))
     if outside := not_in_the_state(plans, ownership):
         found.add(outside)
-    gallery_plan, gallery_findings = with_gallery(gallery, targets, plans, ways, catalog, policy, in_gallery, stack)
+    gallery_plan, gallery_findings = with_gallery(
+        gallery, targets, plans, ways, catalog, policy, in_gallery, stack, now
+    )
     for diagnostic in gallery_findings.diagnostics:
         found.add(diagnostic)
     for image, reason in gallery_findings.omissions:
@@ -217,9 +225,9 @@ def build_plan(
     )
 
 
-def _offered(catalog: Catalog, policy: Policy, found: _Findings) -> Iterator[FactoryImage]:
+def _offered(catalog: Catalog, policy: Policy, found: _Findings, now: datetime | None) -> Iterator[FactoryImage]:
     """Yield the images that labs can get; report the others."""
-    for offer in retained(catalog, policy):
+    for offer in retained(catalog, policy, now):
         image = offer.image
         if offer.duplicate:
             subject = f"factory image {image.name} ({image.vhd_name})"

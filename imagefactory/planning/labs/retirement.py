@@ -17,7 +17,7 @@ from imagefactory.images.companions import AHEAD, FactoryImage
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.labs.planned_images import LabPlan, Retained
-from imagefactory.planning.retention import gaps
+from imagefactory.planning.retention import gaps, soaking
 from imagefactory.planning.revocations import Revocations
 
 _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
@@ -30,10 +30,17 @@ class Successors:
     """
 
     def __init__(
-        self, catalog: Catalog, policy: Policy, wanted: Iterable[FactoryImage], paths: Iterable[ImagePath] = ()
+        self,
+        catalog: Catalog,
+        policy: Policy,
+        wanted: Iterable[FactoryImage],
+        paths: Iterable[ImagePath] = (),
+        now: datetime | None = None,
     ) -> None:
         self._policy, self._own_case = policy, own_case(paths)
-        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy)
+        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
+        soaks = soaking(catalog, policy, now)
+        self._soaking = [(image, soaks[image.vhd_name]) for image in catalog.images if image.vhd_name in soaks]
         self._wanted: dict[ImagePath, list[FactoryImage]] = {}
         for image in wanted:
             self._wanted.setdefault(image.image_path, []).append(image)
@@ -68,6 +75,8 @@ class Successors:
             return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
         if image.id in threatened:
             return "it may be from a VHD whose companion cannot be read"
+        if image.usable and (soaks := self._soaks(image)):
+            return f"{soaks}, and the lab already has it"
         if image.state != "Succeeded":
             return ""
         path = image.path
@@ -84,7 +93,7 @@ class Successors:
         finished |= plan.by_gallery
         missing = [names.get(each.vhd_name, each.name) for each in wanted if each.vhd_name not in finished]
         newer = sum(
-            each.path == path and self._age(each) > self._age(image) and not self._revocations.of_standing(each)
+            each.path == path and self._age(each) > self._age(image) and not self._is_no_successor(each)
             for each in succeeded
         )
         keep = None if path in self._policy.pins else self._policy.keep
@@ -96,6 +105,13 @@ class Successors:
         if gap:
             return f"{gap}, which would replace it, is revoked"
         return "the factory has no image of its path to replace it"
+
+    def _is_no_successor(self, image: StandingImage) -> bool:
+        return bool(self._revocations.of_standing(image) or self._soaks(image))
+
+    def _soaks(self, image: StandingImage) -> str:
+        """Return why other labs do not get the image yet; empty if they can."""
+        return next((why for one, why in self._soaking if image.holds(one.vhd_name, one.name)), "")
 
     def _age(self, image: StandingImage) -> tuple[datetime, str]:
         """Return when its VHD was saved, from the factory, else from its tag; without tag, or if the tag is more than

@@ -7,6 +7,7 @@ VHDs: `imagefactory.azure.storage.vhd_checks` does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.stack_settings import Policy
@@ -26,12 +27,13 @@ def vhds_to_check(
     targets: Iterable[TargetLab] | None,
     labs: Mapping[LabKey, LabFacts | Diagnostic],
     gallery: GalleryFacts | Diagnostic | None = None,
+    now: datetime | None = None,
 ) -> tuple[FactoryImage, ...]:
     """Return the images to check. `targets` None: no lab was read, so all that labs can get.
 
     Leaving one out can make an older image one that labs get: ask again with the catalog without it.
     """
-    offered = (offer.image for offer in retained(catalog, policy) if not offer.reason)
+    offered = (offer.image for offer in retained(catalog, policy, now) if not offer.reason)
     unvouched = [image for image in offered if image.digest is None and image.name_problem is None]
     if targets is None:
         return tuple(unvouched)

@@ -13,7 +13,7 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.retention import claims, retained, with_keep
 from tests.unit.builders import catalog, configuration, facts, image, lab
-from tests.unit.planning.factory.prunes import Factory, any_policies, factories
+from tests.unit.planning.factory.prunes import LATER, Factory, any_policies, factories
 
 EVERYTHING = lab(selectors=("Win2016", "Ubuntu", "Win2016Core"))
 WINDOWS = ImagePath.parse("Win2016/Datacenter.json")
@@ -27,7 +27,9 @@ def test_prune_deletes_nothing_that_the_plan_of_any_stack_has_offered(factory: F
     gone = {blob.name for deletion in replace(factory, rules=rules).plan.deletions for blob in deletion.blobs}
     for policy in rules.policies.values():
         labs = {EVERYTHING.key: facts()}
-        (promised,) = build_plan(configuration(EVERYTHING), factory.catalog, facts("factory"), labs, policy).labs
+        (promised,) = build_plan(
+            configuration(EVERYTHING), factory.catalog, facts("factory"), labs, policy, now=LATER
+        ).labs
         assert not {planned.image.vhd_name for planned in promised.images} & gone
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from imagefactory.configuration.gallery_settings import GallerySettings
@@ -130,12 +131,13 @@ def planned(
     by: Policy | None = None,
     unsafe: Collection[str] = (),
     more: Collection[FactoryImage] = (),
+    now: datetime | None = None,
 ) -> tuple[GalleryPlan, GalleryFindings]:
     """The plan of a gallery; by default the state has all of it. The factory has `more` than what labs get."""
     state = recorded(facts, *labs) if state is None else state
     broken = tuple(BlobDiagnostic(name, error("companion", "is junk", "left out", "Mend it")) for name in unsafe)
     found = catalog(*{each.vhd_name: each for one in labs for each in one.images}.values(), *more, broken=broken)
-    return plan_gallery(facts, labs, by or policy(), state, STACK, found)
+    return plan_gallery(facts, labs, by or policy(), state, STACK, found, now)
 
 
 def saved(name: str, day: int = 1, path: str = PATH, **changes: Any) -> FactoryImage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -132,3 +133,18 @@ def test_a_revoked_version_goes_even_if_it_is_the_last_one() -> None:
     plan, _ = planned(alone, served("near"), by=report, more=[NEW])
     assert [one.reason for one in plan.retained] == ["revoked: a virus (setting revokedAction is report)"]
     assert not plan.revoked
+
+
+def test_a_version_whose_image_soaks_stays_and_replaces_none() -> None:
+    """It was created before the setting was; labs are still to get the older image."""
+    facts = gallery(definition(OLD, version(OLD), version(NEW)))
+    by, now = policy(keep=1, soak_days=7), NEW.saved_at + timedelta(days=1)
+    plan, _ = planned(facts, served("near"), by=by, more=[NEW], now=now)
+    assert [(one.key, one.reason) for one in plan.retained] == [
+        (KEY, "the factory has no image of its path to replace it"),
+        (
+            f"Win2016.Datacenter/{version(NEW).name}",
+            f"soaks until {NEW.saved_at + timedelta(days=7):%Y-%m-%d %H:%M} UTC (setting soakDays), and the gallery already "
+            "has it",
+        ),
+    ]
