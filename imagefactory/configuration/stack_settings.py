@@ -135,6 +135,11 @@ class Policy(Section):
         Field(ge=1, description="how many images of each image path labs keep, at least 1", examples=[3]),
     ] = None
     """How many of the newest images of each image path; None: all."""
+    keep_days: Annotated[
+        int | None,
+        Field(ge=1, le=3650, description="how many days labs keep an image, at least 1", examples=[30]),
+    ] = None
+    """How old images may be that labs have in addition to the newest `keep`; None: no others."""
     allow_empty_factory: Annotated[
         bool, Field(description="true if an empty factory may empty the labs, else false")
     ] = False

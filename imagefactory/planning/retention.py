@@ -33,6 +33,8 @@ class Offer:
     """Whether labs would get it if it were not revoked, and get no older one in its place."""
     soaks: str = ""
     """Until when labs do not get it although they would otherwise; empty: it does not soak."""
+    rule: str = ""
+    """Which rule gives it to labs; empty if they do not get it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Claim:
     reason: str = ""
     """Why a stack requires it; empty if none does."""
     is_newest: bool = False
-    """Whether the reason is that it is among the newest of its image path."""
+    """Whether the reason is that it is among the newest of its image path, or young."""
     revoked_by: str = ""
     """The stacks that do not require it because they revoke it; empty: none does."""
 
@@ -51,9 +53,9 @@ class Claim:
 def retained(catalog: Catalog, policy: Policy, now: datetime | None = None) -> list[Offer]:
     """Return all images, newest first, each with the reason if labs do not get it.
 
-    Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path. A
-    revoked one among them is not replaced by an older one, unless the policy says so. What soaks at `now` (None: no image
-    does) counts as not there yet.
+    Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path and
+    those that are younger than `keepDays`. A revoked one among them is not replaced by an older one, unless the policy
+    says so. What soaks at `now` (None: no image does, and all are young) counts as not there yet.
     """
     revocations, pins = Revocations(catalog, policy), effective_pins(catalog, policy)
     falls_back = policy.revoked_fallback == "previous"
@@ -64,16 +66,19 @@ def retained(catalog: Catalog, policy: Policy, now: datetime | None = None) -> l
 
     for image, rank, duplicate in _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over):
         pinned, reason = pins.get(image.image_path), ""
+        rule = _rule(image, rank, policy, now) if pinned is None else "pinned (setting pins)"
         if duplicate:
             reason = f"the newer VHD {duplicate.vhd_name} has the same image name"
-        elif pinned is None and not _is_newest(rank, policy):
+        elif not rule:
             reason = f"older than the newest {policy.keep} of its image path (setting keep)"
+            reason += f" and than {_days(policy)} (setting keepDays)" if policy.keep_days else ""
         elif pinned is not None and fold(pinned) != fold(image.name):
             reason = f"its image path is pinned to {pinned} (setting pins)"
         soaks = "" if reason else _soaks(image, policy, now)
         revoked = revocations.of_image(image)
         in_place = bool(revoked) and not (reason or soaks or falls_back)
-        found.append(Offer(image, revoked or reason or soaks, duplicate, in_place, "" if revoked else soaks))
+        told = revoked or reason or soaks
+        found.append(Offer(image, told, duplicate, in_place, "" if revoked else soaks, "" if told else rule))
     return found
 
 
@@ -129,14 +134,14 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy], now: datetime | Non
     for image in newest_first(catalog.images):
         ranks = {stack: next(each)[1] for stack, each in ranked.items()}
         revoking = {stack for stack in policies if revocations[stack].of_image(image)}
-        pinned_by = _stacks(
-            stack for stack, names in pins.items() if fold(image.name) in names and stack not in revoking
-        )
+        requiring = policies.keys() - revoking
+        pinned_by = _stacks(stack for stack in requiring if fold(image.name) in pins[stack])
         reason = f"pinned by {pinned_by}" if pinned_by else ""
-        is_newest = any(_is_newest(ranks[stack], policy) for stack, policy in policies.items() if stack not in revoking)
-        if is_newest:
-            reason = f"among the newest {largest_keep(policies)} of its image path"
-        found.append(Claim(image, reason, is_newest, _stacks(revoking)))
+        rules = {_rule(image, ranks[stack], policies[stack], now) for stack in requiring} - {""}
+        if rules:
+            is_by_age = all("keepDays" in rule for rule in rules)
+            reason = min(rules) if is_by_age else f"among the newest {largest_keep(policies)} of its image path"
+        found.append(Claim(image, reason, bool(rules), _stacks(revoking)))
     return found
 
 
@@ -174,8 +179,19 @@ def _soaks(image: FactoryImage, policy: Policy, now: datetime | None) -> str:
     return f"soaks until {end:%Y-%m-%d %H:%M} UTC (setting soakDays)" if end > now else ""
 
 
-def _is_newest(rank: int, policy: Policy) -> bool:
-    return policy.keep is None or rank < policy.keep
+def _rule(image: FactoryImage, rank: int, policy: Policy, now: datetime | None) -> str:
+    """Return which rule keeps an image with so many newer ones, as a phrase; empty if none does."""
+    if policy.keep is None:
+        return "an image of the factory (without setting keep)"
+    if rank < policy.keep:
+        return f"among the newest {policy.keep} of its image path (setting keep)"
+    if policy.keep_days is None or (now and now - image.saved_at >= timedelta(days=policy.keep_days)):
+        return ""
+    return f"younger than {_days(policy)} (setting keepDays)"
+
+
+def _days(policy: Policy) -> str:
+    return f"{policy.keep_days} day{'' if policy.keep_days == 1 else 's'}"
 
 
 def _ranked(

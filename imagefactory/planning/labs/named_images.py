@@ -1,5 +1,5 @@
-"""What the settings say of single images by name: pins and revocations of something that does not exist, and revoked
-images that stay in labs."""
+"""What is wrong with the rules of the settings: pins and revocations of something that does not exist, revoked images
+that stay in labs, and rules without effect."""
 
 from __future__ import annotations
 
@@ -21,6 +21,20 @@ from imagefactory.planning.retention import soaking
 from imagefactory.planning.revocations import Revocations
 
 _LIST = "`imagefactory catalog` lists them"
+
+
+def rule_findings(policy: Policy) -> Iterator[Diagnostic]:
+    """Yield a warning about each rule that gives labs no image that they would not get without it."""
+    subject, days = "setting imagefactory:keepDays", policy.keep_days
+    if days is None:
+        return
+    if policy.keep is None:
+        fact = "has no effect, because without the setting keep labs have all images"
+        yield warning(subject, fact, "labs have all images", "Set imagefactory:keep, or remove keepDays")
+    elif policy.soak_days is not None and policy.soak_days >= days:
+        soak = f"an image soaks for {policy.soak_days} days (setting soakDays)"
+        fact = f"has no effect: {soak}, and is no younger than {days} days then"
+        yield warning(subject, fact, "labs have only the newest images (setting keep)", "Set it to more than soakDays")
 
 
 def pin_findings(

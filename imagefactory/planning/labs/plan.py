@@ -14,7 +14,7 @@ from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, Severity, error, warning
 from imagefactory.images import tags as image_tags
-from imagefactory.images.catalog import Catalog, name_warning
+from imagefactory.images.catalog import Catalog, name_warning, newest_first
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -28,7 +28,7 @@ from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deleti
 from imagefactory.planning.labs.delivery import delivery_of, reservations, routes, without_gallery
 from imagefactory.planning.labs.lab_labels import in_state, with_labels
 from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
-from imagefactory.planning.labs.named_images import pin_findings, revocation_findings, standing_revoked
+from imagefactory.planning.labs.named_images import pin_findings, revocation_findings, rule_findings, standing_revoked
 from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
 from imagefactory.planning.labs.places import NoPlace, Place, place_of
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
@@ -66,6 +66,8 @@ class Plan:
     """Labs that moved since the state was written; they are among the `unread` ones."""
     gallery: GalleryPlan | None = None
     """None: the stack has no gallery, or it could not be read; then what the state has of it is kept."""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """Which rule gives labs an image, by the file name of its VHD."""
 
     def retained(self) -> list[dict[str, str]]:
         """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
@@ -86,7 +88,9 @@ class Plan:
             yield from deliveries(self.labs)
             yield from filter(None, [replica_note(self.gallery)])
         planned = {one.image.vhd_name: one.image for lab in self.labs for one in lab.images}
-        for _, image in sorted(planned.items()):
+        for name, image in sorted(planned.items()):
+            if "keepDays" in (rule := self.rules.get(name, "")):
+                yield printable(f"factory image {image.name}: labs have it because it is {rule}")
             if image.partition_table == "GPT" and image.generation != "V2":
                 fact = f"its {image.os_type} disk has a GPT, so its VMs start only if it has a boot loader for BIOS too"
                 yield printable(f"factory image {image.name}: {fact}")
@@ -138,15 +142,16 @@ def build_plan(
     images in the state (`<label>/<name>`), which the engine would delete even if they have no tag;
     `recorded` has what the state tells of each of them. `stack` is `project/stack`, the tag of the images that are
     created; empty: they get no such tag, and no existing image counts as another stack's. `gallery` is the one that
-    the settings name (or why it could not be read), `in_gallery` what the state has of it. `now` is the time (UTC) by which
-    images soak; None: none does.
+    the settings name (or why it could not be read), `in_gallery` what the state has of it. `now` is the time (UTC) by
+    which images soak and are young; None: no image soaks, and all are young.
     """
     found = _Findings(warnings=[*configuration.warnings, *sorted(catalog.warnings, key=Diagnostic.text)])
     found.warnings += sorted((left_out.reason for left_out in catalog.left_out), key=Diagnostic.text)
     for left_out in catalog.left_out:
         if left_out.image:
             found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
-    offered = list(_offered(catalog, policy, found, now))
+    rules = {image.vhd_name: rule for image, rule in _offered(catalog, policy, found, now)}
+    offered = [image for image in newest_first(catalog.images) if image.vhd_name in rules]
     ownership = Ownership.of(owned, recorded, stack)
     placed = {**ownership.recorded, **placed_labs(in_gallery)}
     targets = sorted(with_labels(configuration.labs, labs, placed), key=lambda lab: lab.label)
@@ -187,6 +192,7 @@ def build_plan(
         *revocation_findings(policy, catalog, labs, gallery),
     ):
         found.add(diagnostic)
+    found.warnings += rule_findings(policy)
     found.warnings += reservations(way for label in sorted(ways) for way in ways[label])
     if lacking := without_gallery(targets, policy):
         found.add(lacking)
@@ -222,11 +228,14 @@ def build_plan(
         crossings(lab_plans, factory),
         moved,
         gallery_plan,
+        rules,
     )
 
 
-def _offered(catalog: Catalog, policy: Policy, found: _Findings, now: datetime | None) -> Iterator[FactoryImage]:
-    """Yield the images that labs can get; report the others."""
+def _offered(
+    catalog: Catalog, policy: Policy, found: _Findings, now: datetime | None
+) -> Iterator[tuple[FactoryImage, str]]:
+    """Yield the images that labs can get, with the rule that gives them; report the others."""
     for offer in retained(catalog, policy, now):
         image = offer.image
         if offer.duplicate:
@@ -237,7 +246,7 @@ def _offered(catalog: Catalog, policy: Policy, found: _Findings, now: datetime |
         if offer.reason:
             found.omit(image, offer.reason)
         else:
-            yield image
+            yield image, offer.rule
 
 
 def _lab_plan(

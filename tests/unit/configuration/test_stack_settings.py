@@ -80,6 +80,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "revoked": {"win2016\\datacenter.json@BAD": "a virus", "worse": "a leak"},
         "revokedAction": "report",
         "soakDays": 7,
+        "keepDays": 30,
         "revokedFallback": "previous",
     }
     as_text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
@@ -94,6 +95,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         revoked={RevokedImage("Win2016/Datacenter.json@bad"): "a virus", RevokedImage("worse"): "a leak"},
         revoked_action="report",
         soak_days=7,
+        keep_days=30,
         revoked_fallback="previous",
         cloud="china",
         copying=CopySettings(method="service", max_in_flight=64, max_mbps=800),
@@ -152,7 +154,7 @@ def test_all_diagnostics_are_reported_together() -> None:
             for value in ({"": "why"}, {"a@": "why"}, {"../x@a": "why"}, {"a": ""}, {"a": " "})
         ),
         ({"revoked": {"a": 5}}, "expected a string, got a number"),
-        *(({"soakDays": value}, "soakDays") for value in ("0", "3651", "1.5")),
+        *(({key: value}, key) for key in ("soakDays", "keepDays") for value in ("0", "3651", "1.5")),
         ({"revokedAction": "delete"}, "remove or report"),
         ({"revokedFallback": "older"}, "none or previous"),
         ({"factory": "{"}, "expected an object"),

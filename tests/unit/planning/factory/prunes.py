@@ -111,6 +111,7 @@ any_policies = st.dictionaries(
         revoked=st.dictionaries(_REVOKED, st.just("a virus")),
         revoked_fallback=st.sampled_from(["none", "previous"]),
         soak_days=st.none() | st.integers(29, 31),
+        keep_days=st.none() | st.integers(29, 31),
     ),
     min_size=1,
 )

@@ -138,13 +138,10 @@ def test_a_revoked_version_goes_even_if_it_is_the_last_one() -> None:
 def test_a_version_whose_image_soaks_stays_and_replaces_none() -> None:
     """It was created before the setting was; labs are still to get the older image."""
     facts = gallery(definition(OLD, version(OLD), version(NEW)))
+    until = f"soaks until {NEW.saved_at + timedelta(days=7):%Y-%m-%d %H:%M} UTC (setting soakDays)"
     by, now = policy(keep=1, soak_days=7), NEW.saved_at + timedelta(days=1)
     plan, _ = planned(facts, served("near"), by=by, more=[NEW], now=now)
     assert [(one.key, one.reason) for one in plan.retained] == [
         (KEY, "the factory has no image of its path to replace it"),
-        (
-            f"Win2016.Datacenter/{version(NEW).name}",
-            f"soaks until {NEW.saved_at + timedelta(days=7):%Y-%m-%d %H:%M} UTC (setting soakDays), and the gallery already "
-            "has it",
-        ),
+        (f"Win2016.Datacenter/{version(NEW).name}", f"{until}, and the gallery already has it"),
     ]
