@@ -1,0 +1,200 @@
+"""Compares a plan with what labs hold and the state of the stack has: what a run does to each image, and why.
+
+Says what the engine would do, without the engine: it deletes what the state has and the program does not declare, and
+puts an image again if its inputs differ from the state's. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.images import tags as image_tags
+from imagefactory.images.catalog import Catalog
+from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.galleries.planned import RecordedGallery
+from imagefactory.planning.labs.adoption import why_not_wanted
+from imagefactory.planning.labs.places import of_another_stack
+from imagefactory.planning.labs.plan import Omission, Plan
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded
+from imagefactory.planning.retention import retained
+from imagefactory.reports.gallery_comparison import GalleryComparison
+from imagefactory.reports.plan_report import Action, Change, LabReport, LeftOut, PlanReport, in_order
+from imagefactory.reports.plan_totals import totals_of
+
+_UNREAD = "the lab could not be read or cannot get images, so its images are kept"
+
+
+@dataclass(frozen=True)
+class InState:
+    """What the state of a stack has. Images are named `<label>/<image>`, versions `<definition>/<version>`."""
+
+    images: Mapping[str, Recorded] = field(default_factory=dict)
+    gallery: RecordedGallery = field(default_factory=RecordedGallery)
+    unfinished: frozenset[str] = frozenset()
+    """Images and versions that an earlier run did not see finish: the engine puts them again."""
+    changed: frozenset[str] = frozenset()
+    """Versions whose regions, replicas or end of life differ from what the program declares."""
+
+    def of_lab(self, label: str) -> dict[str, Recorded]:
+        """Return the images of a lab by name."""
+        return {name.rpartition("/")[2]: one for name, one in self.images.items() if name.startswith(f"{label}/")}
+
+
+def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, stack: str) -> PlanReport:
+    """Return what the next run of a stack (`project/stack`) does; `plan` was made from the same state."""
+    gallery = GalleryComparison(plan.gallery, state.gallery, state.unfinished, state.changed)
+    omissions: dict[str, list[Omission]] = {}
+    for omission in plan.omissions:
+        omissions.setdefault(omission.lab or "", []).append(omission)
+    offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, settings)}
+    labs = {lab.label: _Lab(lab, state, catalog, settings, offers) for lab in plan.labs}
+    unread = {lab.label: lab for lab in plan.unread}
+    known = {name.rpartition("/")[0] for name in state.images} | state.gallery.labs.keys()
+    reports = []
+    for label in sorted({*labs, *unread, *known}):
+        lab, left_out = labs.get(label), [_left_out(one) for one in omissions.get(label, ())]
+        target = lab.plan.lab if lab else unread.get(label)
+        rows = lab.changes(left_out) if lab else [*_of_state(state.of_lab(label), target), *left_out]
+        offered = gallery.offers(label, target)
+        others = sum(image.image_path is None for image in lab.unlisted()) if lab else 0
+        report = LabReport(label, target.location if target else None, in_order(rows), offered, others)
+        reports += [report] if target or rows or offered else []
+    parts = gallery.parts()
+    new = {one.name for one in parts if one.kind == "version" and one.action == "create"}
+    return PlanReport(
+        stack,
+        tuple(reports),
+        parts,
+        tuple(LeftOut(one.image or "", one.image_path, one.reason) for one in omissions.get("", ())),
+        plan.warnings,
+        plan.failures,
+        totals_of(plan, settings, new),
+    )
+
+
+def why_listed(lab: TargetLab, path: ImagePath, settings: Settings) -> str:
+    """Return the entry of labs.json that gives a lab an image path, and which images of the path labs get."""
+    return f"{_entry_of(lab, path)}, {_rule_of(path, settings)}"
+
+
+def _entry_of(lab: TargetLab, path: ImagePath) -> str:
+    """Return the entry of labs.json that gives a lab an image path: `labs.json:7:22 "Win2016"`."""
+    selector = lab.selector_of(path)
+    if selector is None:
+        return f"{lab.location} has no entry for {path}"
+    return f'{selector.location or lab.location} "{selector}"'
+
+
+def _rule_of(path: ImagePath, settings: Settings) -> str:
+    """Return which images of a path labs get."""
+    if path in settings.pins:
+        return f"pinned to {settings.pins[path]} (setting pins)"
+    return f"the newest {settings.keep} of its path (setting keep)" if settings.keep else "all images of its path"
+
+
+def _of_state(images: Mapping[str, Recorded], target: TargetLab | None) -> Iterator[Change]:
+    """Yield the images of a lab that was not read: kept if labs.json has it, else deleted."""
+    action: Action = "keep for now" if target else "delete"
+    why = _UNREAD if target else "labs.json does not have the lab"
+    for name, one in images.items():
+        yield Change("custom image", action, name, str(one.image_path or ""), why, held=True)
+
+
+def _left_out(omission: Omission) -> Change:
+    return Change("custom image", "left out", omission.image or "", omission.image_path, omission.reason)
+
+
+class _Lab:
+    """The images of one lab that was read."""
+
+    def __init__(
+        self, plan: LabPlan, state: InState, catalog: Catalog, settings: Settings, offers: Mapping[str, str]
+    ) -> None:
+        self.plan, self._catalog, self._settings, self._offers = plan, catalog, settings, offers
+        self._recorded = state.of_lab(plan.label)
+        self._unfinished = {name.rpartition("/")[2] for name in state.unfinished if name.startswith(f"{plan.label}/")}
+        self._by_id = {image.id.lower(): image for image in plan.facts.images}
+        self._by_name = {image.name.lower(): image for image in plan.facts.images}
+
+    def changes(self, left_out: Iterable[Change]) -> Iterator[Change]:
+        """Yield all changes; `left_out` are the lab's omissions."""
+        plan = self.plan
+        yield from map(self._planned, plan.images)
+        for kept in plan.retained:
+            image = self._by_name.get(kept.name.lower())
+            why = f"{self._why_not(image)}; {kept.reason}" if image else kept.reason
+            yield self._row("keep for now", kept.name, kept.image_path, why, image)
+        for one in plan.unadopted:
+            path, why = one.planned.image.image_path, "the state does not have it; run imagefactory adopt"
+            yield self._row(
+                "not adopted", one.image.name, str(path), f"{self._why(one.planned)}; {why}", one.image, wanted=True
+            )
+        foreign = {of_another_stack(image): image for image in plan.foreign}
+        for reason, image in foreign.items():
+            yield self._row("foreign", image.name, image.image_path or "", reason, image)
+        yield from (one for one in left_out if one.why not in foreign)
+        declared = {image.name for image in plan.images} | {one.name for one in plan.retained}
+        for name, before in self._recorded.items():
+            if name not in declared:
+                found = self._by_name.get(name.lower())
+                why = self._why_not(found) if found else "the lab does not have it any more"
+                yield self._row("delete", name, str(before.image_path or ""), why, found)
+        for image in self.unlisted():
+            if image.image_path is not None:
+                reason = of_another_stack(image) if image.stack else self._why_not(image)
+                yield self._row(
+                    "foreign", image.name, image.image_path, f"{reason}; the state does not have it, so it stays", image
+                )
+
+    def unlisted(self) -> list[StandingImage]:
+        """Return the images that neither the plan nor the state has."""
+        plan = self.plan
+        listed = {image.id.lower() for image in (*(one.image for one in plan.unadopted), *plan.foreign)}
+        names = {name.lower() for name in self._recorded}
+        return [image for id, image in self._by_id.items() if id not in listed and image.name.lower() not in names]
+
+    def _planned(self, planned: PlannedImage) -> Change:
+        found, before = self._by_id.get(planned.image_id.lower()), self._recorded.get(planned.name)
+        why, action = self._why(planned), self._action(planned, before)
+        if action == "replace":
+            state = "an earlier run did not see Azure finish it" if planned.standing else ""
+            why += f"; {state or (f'in state {found.state}' if found else 'the lab does not have it any more')}"
+        elif action == "missing":
+            why += "; the lab does not have it any more, which only pulumi up --refresh notices"
+        elif found and found.state != "Succeeded":
+            why += f"; in state {found.state}"
+        return self._row(action, planned.name, str(planned.image.image_path), why, found, wanted=True)
+
+    def _action(self, planned: PlannedImage, before: Recorded | None) -> Action:
+        if before is None:
+            return "create"
+        if planned.name in self._unfinished:
+            return "replace"
+        if planned.standing:
+            return "unchanged"
+        again = image_tags.read(planned.tags).attempt != before.attempt
+        return "replace" if again or not planned.done else "missing"
+
+    def _why(self, planned: PlannedImage) -> str:
+        """Return why the plan contains an image."""
+        lab, image = self.plan.lab, planned.image
+        ways = (each for each in self.plan.routes if each.image.vhd_name == image.vhd_name)
+        unusual = next((each.reason for each in ways if each.by_gallery or lab.delivery), "")
+        return ", ".join(filter(None, (why_listed(lab, image.image_path, self._settings), unusual)))
+
+    def _why_not(self, image: StandingImage) -> str:
+        if image.path and not self.plan.lab.takes(image.path):
+            return _entry_of(self.plan.lab, image.path)
+        return why_not_wanted(self.plan, image, self._offers, self._catalog)
+
+    @staticmethod
+    def _row(
+        action: Action, name: str, path: str, why: str, found: StandingImage | None, *, wanted: bool = False
+    ) -> Change:
+        return Change(
+            "custom image", action, name, path, why, wanted, found is not None, found.state if found else None
+        )
