@@ -58,7 +58,7 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
     for label in sorted({*labs, *unread, *known}):
         lab, left_out = labs.get(label), [_left_out(one) for one in omissions.get(label, ())]
         target = lab.plan.lab if lab else unread.get(label)
-        rows = lab.changes(left_out) if lab else [*_of_state(state.of_lab(label), target), *left_out]
+        rows = lab.changes(left_out) if lab else _of_state(state.of_lab(label), target, left_out)
         offered = gallery.offers(label, target)
         others = sum(image.image_path is None for image in lab.unlisted()) if lab else 0
         report = LabReport(label, target.location if target else None, in_order(rows), offered, others)
@@ -96,12 +96,15 @@ def _rule_of(path: ImagePath, settings: Settings) -> str:
     return f"the newest {settings.keep} of its path (setting keep)" if settings.keep else "all images of its path"
 
 
-def _of_state(images: Mapping[str, Recorded], target: TargetLab | None) -> Iterator[Change]:
+def _of_state(
+    images: Mapping[str, Recorded], target: TargetLab | None, left_out: Iterable[Change]
+) -> Iterator[Change]:
     """Yield the images of a lab that was not read: kept if labs.json has it, else deleted."""
     action: Action = "keep for now" if target else "delete"
     why = _UNREAD if target else "labs.json does not have the lab"
     for name, one in images.items():
         yield Change("custom image", action, name, str(one.image_path or ""), why, held=True)
+    yield from (one for one in left_out if one.name not in images)
 
 
 def _left_out(omission: Omission) -> Change:
