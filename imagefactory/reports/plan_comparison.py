@@ -96,9 +96,7 @@ def _rule_of(path: ImagePath, settings: Settings) -> str:
     return f"the newest {settings.keep} of its path (setting keep)" if settings.keep else "all images of its path"
 
 
-def _of_state(
-    images: Mapping[str, Recorded], target: TargetLab | None, left_out: Iterable[Change]
-) -> Iterator[Change]:
+def _of_state(images: Mapping[str, Recorded], target: TargetLab | None, left_out: Iterable[Change]) -> Iterator[Change]:
     """Yield the images of a lab that was not read: kept if labs.json has it, else deleted."""
     action: Action = "keep for now" if target else "delete"
     why = _UNREAD if target else "labs.json does not have the lab"

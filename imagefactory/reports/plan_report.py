@@ -140,12 +140,10 @@ class PlanReport:
 
     def to_dict(self) -> dict[str, object]:
         """Return the report for JSON."""
-        numbers = Counter(one.action for one in self.changes)
         return {
             "stack": self.stack,
             "cloud": self.totals is not None,
             "changes": self.has_changes,
-            "actions": {action: numbers[action] for action in ORDER if numbers[action]},
             "labs": [lab.to_dict() for lab in self.labs],
             "gallery": [_change(one) for one in self.gallery],
             "leftOut": [{"name": one.name, "imagePath": one.image_path, "why": one.why} for one in self.left_out],

@@ -6,6 +6,7 @@ The worlds change as those of the state machine do, with both ways of delivery, 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,9 +50,8 @@ def previewed(world: World) -> set[tuple[str, str, str]]:
     found = set()
     for step in shown["steps"]:
         _, _, kinds, name = step["urn"].split("::", 3)
-        if kind := KINDS.get(kinds.rpartition("$")[2]):
-            if step["op"] in {"create", "delete"} | AGAIN:
-                found.add((kind, name, "again" if step["op"] in AGAIN else step["op"]))
+        if (kind := KINDS.get(kinds.rpartition("$")[2])) and step["op"] in {"create", "delete"} | AGAIN:
+            found.add((kind, name, "again" if step["op"] in AGAIN else step["op"]))
     return found
 
 
@@ -77,14 +77,13 @@ def test_the_plan_agrees_with_the_preview_in_any_world(gallery_world: GalleryWor
     machine = Machine(world, seed)
     for _ in range(steps):
         for _ in range(machine.draw.randint(1, 3)):
-            machine.draw.choice(
-                [
-                    machine.image_comes, machine.image_is_retired, machine.image_is_rebuilt, machine.image_is_damaged,
-                    machine.pin_changes, machine.lab_is_added, machine.lab_is_removed, machine.lab_cannot_be_read,
-                    machine.image_is_deleted_by_hand, machine.copy_fails, machine.image_fails, machine.delete_fails,
-                    machine.faults_end, machine.lab_moves, machine.state_is_lost,
-                ]  # fmt: skip
-            )()
+            actions: list[Callable[[], None]] = [
+                machine.image_comes, machine.image_is_retired, machine.image_is_rebuilt, machine.image_is_damaged,
+                machine.pin_changes, machine.lab_is_added, machine.lab_is_removed, machine.lab_cannot_be_read,
+                machine.image_is_deleted_by_hand, machine.copy_fails, machine.image_fails, machine.delete_fails,
+                machine.faults_end, machine.lab_moves, machine.state_is_lost,
+            ]  # fmt: skip
+            machine.draw.choice(actions)()
         world.settings |= {"pins": machine.pins, "delivery": machine.draw.choice(WAYS)}
         machine.note("delivery", world.settings["delivery"])
         check(world, machine.story)

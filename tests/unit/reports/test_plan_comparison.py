@@ -14,7 +14,7 @@ from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.reports.declared_plan import declared_plan
 from imagefactory.reports.plan_report import CHANGES, Action
-from tests.unit.builders import catalog, configuration, facts, image, lab
+from tests.unit.builders import catalog, configuration, facts, image, lab, standing
 from tests.unit.reports.plan_worlds import (
     TEAM,
     UNREADABLE,
@@ -25,7 +25,6 @@ from tests.unit.reports.plan_worlds import (
     reports,
     row,
     settings,
-    standing,
 )
 
 OLD, NEW = image("old", age=9), image("new", age=1)
