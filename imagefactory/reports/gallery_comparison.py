@@ -5,10 +5,11 @@ Like `plan_comparison` for custom images. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.stack_settings import Settings
 from imagefactory.images import tags as image_tags
 from imagefactory.planning.galleries.planned import (
     GalleryPlan,
@@ -16,22 +17,34 @@ from imagefactory.planning.galleries.planned import (
     RecordedGallery,
     attached_of,
 )
+from imagefactory.planning.labs.plan import Plan
+from imagefactory.reports.plan_reasons import some, why_listed, why_version_leaves
 from imagefactory.reports.plan_report import Action, Change, Kind, in_order
 
 _KEPT = "the gallery could not be read, so all of it is kept"
 
 
 class GalleryComparison:
-    """The gallery of a stack. `unfinished` and `changed` are those of `InState`."""
+    """The gallery of a stack. `offers` has the reasons of `retained` by VHD; `again` are versions that the engine puts
+    again, `changed` those whose inputs differ from the state's."""
 
     def __init__(
         self,
-        plan: GalleryPlan | None,
+        plan: Plan,
         recorded: RecordedGallery,
-        unfinished: Collection[str],
+        settings: Settings,
+        offers: Mapping[str, str],
+        *,
+        again: Collection[str],
         changed: Collection[str],
     ) -> None:
-        self._plan, self._recorded, self._unfinished, self._changed = plan, recorded, unfinished, changed
+        self._plan, self._recorded, self._settings, self._offers = plan.gallery, recorded, settings, offers
+        self._again, self._changed = again, changed
+        self._takers: dict[str, list[str]] = {}
+        for lab in plan.labs:
+            for way in lab.routes:
+                if way.by_gallery:
+                    self._takers.setdefault(way.image.vhd_name, []).append(lab.label)
 
     def parts(self) -> tuple[Change, ...]:
         """Return what a run does to the gallery itself, its definitions and its versions."""
@@ -59,13 +72,14 @@ class GalleryComparison:
         else:
             there = attached_of(lab.facts, plan.facts.id) if lab else None
             usable = there.enabled if there else frozenset()
-            paths = {fold(each.name): str(each.image_path) for each in plan.definitions}
+            paths = {fold(each.name): each.image_path for each in plan.definitions}
             for one in lab.definitions if lab else ():
                 is_new = fold(one.name) not in enabled
                 action: Action = "create" if is_new else "keep for now" if one.reason else "unchanged"
-                why = one.reason or (f"{target.location}" if target else "")
-                path, held = paths.get(fold(one.name), ""), fold(one.name) in usable
-                rows.append(Change("definition", action, one.name, path, why, not one.reason, held))
+                path, held = paths.get(fold(one.name)), fold(one.name) in usable
+                listed = why_listed(target, path, self._settings) if target and path else "labs.json"
+                why = one.reason or listed
+                rows.append(Change("definition", action, one.name, str(path or ""), why, not one.reason, held))
             wanted = {fold(one.name) for one in lab.definitions} if lab else set()
             gone = "labs.json does not give it to the lab" if target else "labs.json does not have the lab"
             rows += [
@@ -108,7 +122,8 @@ class GalleryComparison:
         recorded = self._recorded.versions
         for one in plan.versions:
             found = plan.facts.version(one.definition, one.name)
-            why = f"image {one.image.name}, in {', '.join(one.regions)}"
+            labs = some(self._takers.get(one.image.vhd_name, []))
+            why = f"image {one.image.name} for {labs}, in {', '.join(one.regions)}"
             if found and found.state != "Succeeded":
                 why += f"; in state {found.state}"
             action = self._action(one)
@@ -123,7 +138,7 @@ class GalleryComparison:
         for key, before in recorded.items():
             if key not in declared:
                 found = plan.facts.version(*before.key.split("/"))
-                why = "no lab gets its image by the gallery any more, or a newer one replaces it"
+                why = why_version_leaves(found, self._offers)
                 path, state = str(before.image_path or ""), found.state if found else None
                 yield Change("version", "delete", before.key, path, why, False, found is not None, state)
 
@@ -131,7 +146,7 @@ class GalleryComparison:
         before = self._recorded.versions.get(fold(planned.key))
         if before is None:
             return "create"
-        if planned.key in self._unfinished:
+        if planned.key in self._again:
             return "replace"
         if not planned.standing and image_tags.read(planned.tags).attempt != before.attempt:
             return "replace"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.images import tags as image_tags
@@ -22,6 +21,7 @@ from imagefactory.planning.labs.plan import Omission, Plan
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded
 from imagefactory.planning.retention import retained
 from imagefactory.reports.gallery_comparison import GalleryComparison
+from imagefactory.reports.plan_reasons import entry_of, why_listed
 from imagefactory.reports.plan_report import Action, Change, LabReport, LeftOut, PlanReport, in_order
 from imagefactory.reports.plan_totals import totals_of
 
@@ -46,11 +46,11 @@ class InState:
 
 def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, stack: str) -> PlanReport:
     """Return what the next run of a stack (`project/stack`) does; `plan` was made from the same state."""
-    gallery = GalleryComparison(plan.gallery, state.gallery, state.unfinished, state.changed)
     omissions: dict[str, list[Omission]] = {}
     for omission in plan.omissions:
         omissions.setdefault(omission.lab or "", []).append(omission)
     offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, settings)}
+    gallery = GalleryComparison(plan, state.gallery, settings, offers, again=state.unfinished, changed=state.changed)
     labs = {lab.label: _Lab(lab, state, catalog, settings, offers) for lab in plan.labs}
     unread = {lab.label: lab for lab in plan.unread}
     known = {name.rpartition("/")[0] for name in state.images} | state.gallery.labs.keys()
@@ -65,6 +65,7 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
         reports += [report] if target or rows or offered else []
     parts = gallery.parts()
     new = {one.name for one in parts if one.kind == "version" and one.action == "create"}
+    reports.sort(key=lambda lab: not any(one.action == "delete" for one in lab.changes))
     return PlanReport(
         stack,
         tuple(reports),
@@ -74,26 +75,6 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
         plan.failures,
         totals_of(plan, settings, new),
     )
-
-
-def why_listed(lab: TargetLab, path: ImagePath, settings: Settings) -> str:
-    """Return the entry of labs.json that gives a lab an image path, and which images of the path labs get."""
-    return f"{_entry_of(lab, path)}, {_rule_of(path, settings)}"
-
-
-def _entry_of(lab: TargetLab, path: ImagePath) -> str:
-    """Return the entry of labs.json that gives a lab an image path: `labs.json:7:22 "Win2016"`."""
-    selector = lab.selector_of(path)
-    if selector is None:
-        return f"{lab.location} has no entry for {path}"
-    return f'{selector.location or lab.location} "{selector}"'
-
-
-def _rule_of(path: ImagePath, settings: Settings) -> str:
-    """Return which images of a path labs get."""
-    if path in settings.pins:
-        return f"pinned to {settings.pins[path]} (setting pins)"
-    return f"the newest {settings.keep} of its path (setting keep)" if settings.keep else "all images of its path"
 
 
 def _of_state(images: Mapping[str, Recorded], target: TargetLab | None, left_out: Iterable[Change]) -> Iterator[Change]:
@@ -189,7 +170,7 @@ class _Lab:
 
     def _why_not(self, image: StandingImage) -> str:
         if image.path and not self.plan.lab.takes(image.path):
-            return _entry_of(self.plan.lab, image.path)
+            return entry_of(self.plan.lab, image.path)
         return why_not_wanted(self.plan, image, self._offers, self._catalog)
 
     @staticmethod

@@ -118,7 +118,7 @@ class PlanReport:
     stack: str
     """`project/stack`."""
     labs: tuple[LabReport, ...]
-    """By label."""
+    """Those that lose something first, then by label."""
     gallery: tuple[Change, ...] = ()
     """The parts of the Compute Gallery."""
     left_out: tuple[LeftOut, ...] = ()

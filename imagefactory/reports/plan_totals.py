@@ -37,12 +37,14 @@ class PlanTotals:
 
     def lines(self) -> list[str]:
         """Return the totals for people."""
-        bound, rates = "up to " if self.at_most else "", self.rates
+        rates, bound = self.rates, "up to " if self.at_most else ""
+        prices = "setting rates" if rates.model_fields_set >= {"egress", "storage"} else "assumed prices: set rates"
+        crossing = f"; {bound}{_gib(self.crossing)} to other regions" if self.crossing else ""
         copies = f"{self.copies} {'VHD' if self.copies == 1 else 'VHDs'}"
         return [
-            f"To copy: {copies}, {bound}{_gib(self.copied)}; {bound}{_gib(self.crossing)} to other regions.",
+            f"To copy: {copies}, {bound}{_gib(self.copied)}{crossing}.",
             f"Estimate: {_duration(self.seconds)} at {rates.copy_rate:g} MiB/s; {self.egress:,.2f} for traffic between"
-            f" regions, {self.per_month:,.2f} a month for what is created (setting rates).",
+            f" regions, {self.per_month:,.2f} a month for what is created ({prices}).",
         ]
 
     def to_dict(self) -> dict[str, object]:

@@ -22,6 +22,7 @@ KINDS = {
     "azure-native:compute:Gallery": "gallery",
     "azure-native:compute:GalleryImage": "definition",
     "azure-native:compute:GalleryImageVersion": "version",
+    "vhdcopy:index:LabGallery": "offer",
 }
 AGAIN = {"update", "replace", "create-replacement"}
 WAYS = ("customImage", "gallery", "both")
@@ -35,10 +36,19 @@ def document(world: World) -> dict[str, Any]:
     return dict(json.loads(run.output))
 
 
+def offer(definitions: list[dict[str, Any]]) -> str:
+    """What becomes of all that a lab offers of the gallery."""
+    actions = {one["action"] for one in definitions}
+    if len(actions) == 1:
+        return str(actions.pop())
+    return "update" if actions & {"create", "delete"} else "unchanged"
+
+
 def planned(shown: dict[str, Any]) -> set[tuple[str, str, str]]:
     """What the plan says of images and parts of the gallery: kind, name, and create, again or delete."""
     rows = [(f"{lab['lab']}/{one['name']}", one) for lab in shown["labs"] for one in lab["images"]]
     rows += [(one["name"], one) for one in shown["gallery"]]
+    rows += [(lab["lab"], {"kind": "offer", "action": offer(lab["gallery"])}) for lab in shown["labs"]]
     does = {"create": "create", "delete": "delete", "replace": "again", "update": "again"}
     return {(one["kind"], name, does[one["action"]]) for name, one in rows if one["action"] in does}
 
@@ -95,3 +105,33 @@ def test_the_plan_agrees_with_the_preview_in_any_world(gallery_world: GalleryWor
             deleted = {one[:2] for one in planned(shown) if one[2] == "delete"}
             assert before - in_state(world) == deleted, "\n".join([*machine.story, run.output])
         check(world, machine.story)
+
+
+def test_a_plan_writes_nothing_and_tells_each_step_of_a_retirement(world: World) -> None:
+    """Create, keep until the successor is there, delete, nothing; with the line of labs.json and the rule."""
+    web = world.add_lab("web", "Win2016")
+    world.settings["keep"] = 1
+    (old,) = world.add_images((WINDOWS, 5))
+    world.serve()
+
+    def shown() -> dict[str, tuple[str, str]]:
+        before = world.state()
+        world.cloud.clear_calls()
+        (lab,) = document(world)["labs"]
+        assert {call["method"] for call in world.cloud.calls()} <= {"GET", "HEAD"} and world.state() == before
+        return {one["name"]: (one["action"], one["why"]) for one in lab["images"]}
+
+    assert world.pulumi("plan", "--detailed-exitcode").code == 0
+    (new,) = world.add_images((WINDOWS, 6))
+    listed = f'Configuration/labs.json:1:{len(json.dumps({"Labs": [world.entry("web")]})) - 12} "Win2016"'
+    why = f"{listed}, the newest 1 of its path (setting keep)"
+    older = "older than the newest 1 of its image path (setting keep)"
+    waits = f"{older}; the lab must first have {new} in state Succeeded"
+    assert shown() == {old: ("keep for now", waits), new: ("create", why)}
+    assert world.pulumi("plan", "--detailed-exitcode").code == 2
+    world.serve()
+    assert shown() == {old: ("delete", older), new: ("unchanged", why)}
+    world.serve()
+    assert shown() == {new: ("unchanged", why)} and set(world.held(web)) == {new}
+    text = world.pulumi("plan").output
+    assert "Total: 1 unchanged." in text and "To copy: 0 VHDs" in text
