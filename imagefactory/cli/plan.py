@@ -73,10 +73,7 @@ def _report(stack: str, settings: Settings, *, no_cloud: bool) -> PlanReport:
 
     name = StackName(project_name(), stack)
     if no_cloud:
-        from imagefactory.configuration.loading import load_configuration
-        from imagefactory.reports.declared_plan import declared_plan
-
-        return declared_plan(load_configuration(settings.configuration, settings.labs), settings, str(name))
+        return review.declared(name, settings)
     return completed(run(review.review(name, settings)), "Interrupted; nothing is changed.")
 
 

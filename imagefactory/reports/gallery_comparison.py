@@ -19,14 +19,14 @@ from imagefactory.planning.galleries.planned import (
 )
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.reports.plan_reasons import some, why_listed, why_version_leaves
-from imagefactory.reports.plan_report import Action, Change, Kind, in_order
+from imagefactory.reports.plan_report import Action, Change, Kind, in_order, put_again
 
 _KEPT = "the gallery could not be read, so all of it is kept"
 
 
 class GalleryComparison:
-    """The gallery of a stack. `offers` has the reasons of `retained` by VHD; `again` are versions that the engine puts
-    again, `changed` those whose inputs differ from the state's."""
+    """The gallery of a stack. `offers` has the reasons of `retained` by VHD; `again` and `changed` are `unfinished`
+    and `changed` of the state."""
 
     def __init__(
         self,
@@ -50,7 +50,8 @@ class GalleryComparison:
         """Return what a run does to the gallery itself, its definitions and its versions."""
         plan, recorded = self._plan, self._recorded
         if plan:
-            return in_order([*self._gallery(plan), *self._definitions(plan), *self._versions(plan)])
+            parts = [*self._gallery(plan), *self._definitions(plan), *self._versions(plan)]
+            return in_order(put_again(parts, self._again))
         names = [("definition", name) for name in recorded.definitions.values()]
         names += [("version", one.key) for one in recorded.versions.values()]
         kept = [Change(_kind(kind), "keep for now", name, "", _KEPT, held=True) for kind, name in names]
@@ -58,7 +59,7 @@ class GalleryComparison:
             why = _KEPT if recorded.holds_images else "the setting gallery was removed"
             action: Action = "keep for now" if recorded.holds_images else "delete"
             kept.append(Change("gallery", action, "gallery", "", why, held=True))
-        return in_order(kept)
+        return in_order(put_again(kept, self._again))
 
     def offers(self, label: str, target: TargetLab | None) -> tuple[Change, ...]:
         """Return the definitions that users of a lab can use, and what a run does to them."""
@@ -146,8 +147,6 @@ class GalleryComparison:
         before = self._recorded.versions.get(fold(planned.key))
         if before is None:
             return "create"
-        if planned.key in self._again:
-            return "replace"
         if not planned.standing and image_tags.read(planned.tags).attempt != before.attempt:
             return "replace"
         if planned.key in self._changed:

@@ -22,7 +22,7 @@ from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Rec
 from imagefactory.planning.retention import retained
 from imagefactory.reports.gallery_comparison import GalleryComparison
 from imagefactory.reports.plan_reasons import entry_of, why_listed
-from imagefactory.reports.plan_report import Action, Change, LabReport, LeftOut, PlanReport, in_order
+from imagefactory.reports.plan_report import Action, Change, LabReport, LeftOut, PlanReport, in_order, put_again
 from imagefactory.reports.plan_totals import totals_of
 
 _UNREAD = "the lab could not be read or cannot get images, so its images are kept"
@@ -35,7 +35,7 @@ class InState:
     images: Mapping[str, Recorded] = field(default_factory=dict)
     gallery: RecordedGallery = field(default_factory=RecordedGallery)
     unfinished: frozenset[str] = frozenset()
-    """Images and versions that an earlier run did not see finish: the engine puts them again."""
+    """Images, definitions and versions that an earlier run did not see finish: the engine puts them again."""
     changed: frozenset[str] = frozenset()
     """Versions whose regions, replicas or end of life differ from what the program declares."""
 
@@ -58,10 +58,11 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
     for label in sorted({*labs, *unread, *known}):
         lab, left_out = labs.get(label), [_left_out(one) for one in omissions.get(label, ())]
         target = lab.plan.lab if lab else unread.get(label)
-        rows = lab.changes(left_out) if lab else _of_state(state.of_lab(label), target, left_out)
+        found = lab.changes(left_out) if lab else _of_state(state.of_lab(label), target, left_out)
+        rows = in_order(put_again(found, state.unfinished, f"{label}/"))
         offered = gallery.offers(label, target)
         others = sum(image.image_path is None for image in lab.unlisted()) if lab else 0
-        report = LabReport(label, target.location if target else None, in_order(rows), offered, others)
+        report = LabReport(label, target.location if target else None, rows, offered, others)
         reports += [report] if target or rows or offered else []
     parts = gallery.parts()
     new = {one.name for one in parts if one.kind == "version" and one.action == "create"}
@@ -98,7 +99,6 @@ class _Lab:
     ) -> None:
         self.plan, self._catalog, self._settings, self._offers = plan, catalog, settings, offers
         self._recorded = state.of_lab(plan.label)
-        self._unfinished = {name.rpartition("/")[2] for name in state.unfinished if name.startswith(f"{plan.label}/")}
         self._by_id = {image.id.lower(): image for image in plan.facts.images}
         self._by_name = {image.name.lower(): image for image in plan.facts.images}
 
@@ -142,20 +142,16 @@ class _Lab:
     def _planned(self, planned: PlannedImage) -> Change:
         found, before = self._by_id.get(planned.image_id.lower()), self._recorded.get(planned.name)
         why, action = self._why(planned), self._action(planned, before)
-        if action == "replace":
-            state = "an earlier run did not see Azure finish it" if planned.standing else ""
-            why += f"; {state or (f'in state {found.state}' if found else 'the lab does not have it any more')}"
-        elif action == "missing":
-            why += "; the lab does not have it any more, which only pulumi up --refresh notices"
-        elif found and found.state != "Succeeded":
+        if found and found.state != "Succeeded":
             why += f"; in state {found.state}"
+        elif action in {"replace", "missing"}:
+            why += "; the lab does not have it any more"
+            why += ", which only pulumi up --refresh notices" if action == "missing" else ""
         return self._row(action, planned.name, str(planned.image.image_path), why, found, wanted=True)
 
     def _action(self, planned: PlannedImage, before: Recorded | None) -> Action:
         if before is None:
             return "create"
-        if planned.name in self._unfinished:
-            return "replace"
         if planned.standing:
             return "unchanged"
         again = image_tags.read(planned.tags).attempt != before.attempt

@@ -6,8 +6,8 @@ Defines the values and their JSON. Does not compare: `imagefactory.reports.plan_
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from imagefactory.diagnostics import Diagnostic, Location
@@ -42,6 +42,7 @@ ORDER: tuple[Action, ...] = (
 )
 CHANGES: frozenset[Action] = frozenset({"delete", "replace", "create", "update"})
 """What a run does."""
+_PUT_AGAIN: frozenset[Action] = frozenset({"update", "missing", "keep for now", "unchanged"})
 
 Kind = Literal["custom image", "gallery", "definition", "version"]
 
@@ -156,6 +157,15 @@ class PlanReport:
 def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Return the changes by action, then name."""
     return tuple(sorted(changes, key=lambda one: (ORDER.index(one.action), one.kind, one.name.lower(), one.name)))
+
+
+def put_again(changes: Iterable[Change], unfinished: Collection[str], prefix: str = "") -> Iterator[Change]:
+    """Yield the changes; the engine puts what an earlier run did not see finish, whatever is declared."""
+    for one in changes:
+        if f"{prefix}{one.name}" in unfinished and one.action in _PUT_AGAIN:
+            yield replace(one, action="replace", why=f"{one.why}; an earlier run did not see Azure finish it")
+        else:
+            yield one
 
 
 def counts(changes: Iterable[Change]) -> str:

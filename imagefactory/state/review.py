@@ -15,6 +15,7 @@ from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.planning.galleries.inputs import GalleryInputs
 from imagefactory.planning.labs.plan import Plan
+from imagefactory.reports.declared_plan import declared_plan
 from imagefactory.reports.plan_comparison import InState, compare
 from imagefactory.reports.plan_report import PlanReport
 from imagefactory.state.adopt import gallery_inputs
@@ -35,13 +36,18 @@ async def review(stack: StackName, settings: Settings) -> PlanReport:
     return compare(plan, _in_state(plan, facts, settings, state, document), facts.catalog, settings, str(stack))
 
 
+def declared(stack: StackName, settings: Settings) -> PlanReport:
+    """Return what the files say, without network access. Raises `ConfigurationError`."""
+    return declared_plan(load_configuration(settings.configuration, settings.labs), settings, str(stack))
+
+
 def _in_state(
     plan: Plan, facts: CloudFacts, settings: Settings, state: StackState, document: Mapping[str, Any]
 ) -> InState:
-    versions = {name for (kind, _), name in unfinished_parts(document).items() if kind == "version"}
+    parts = {name for (kind, _), name in unfinished_parts(document).items() if kind != "gallery"}
     inputs = gallery_inputs(settings, facts, document)
     changed = frozenset(_changed(plan, inputs, state)) if inputs else frozenset()
-    return InState(state.recorded, state.recorded_gallery, unfinished_images(document) | versions, changed)
+    return InState(state.recorded, state.recorded_gallery, unfinished_images(document) | parts, changed)
 
 
 def _changed(plan: Plan, inputs: GalleryInputs, state: StackState) -> Iterator[str]:

@@ -123,8 +123,9 @@ def test_a_plan_writes_nothing_and_tells_each_step_of_a_retirement(world: World)
 
     assert world.pulumi("plan", "--detailed-exitcode").code == 0
     (new,) = world.add_images((WINDOWS, 6))
-    listed = f'Configuration/labs.json:1:{len(json.dumps({"Labs": [world.entry("web")]})) - 12} "Win2016"'
-    why = f"{listed}, the newest 1 of its path (setting keep)"
+    world.write_configuration()
+    column = (world.folder / "Configuration" / "labs.json").read_text("utf-8").index('"Win2016"') + 1
+    why = f'Configuration/labs.json:1:{column} "Win2016", the newest 1 of its path (setting keep)'
     older = "older than the newest 1 of its image path (setting keep)"
     waits = f"{older}; the lab must first have {new} in state Succeeded"
     assert shown() == {old: ("keep for now", waits), new: ("create", why)}

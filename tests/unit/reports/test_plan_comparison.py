@@ -103,8 +103,12 @@ def test_a_lab_that_left_labs_json_loses_its_images_and_one_that_cannot_be_read_
 
 def test_an_image_that_an_earlier_run_did_not_see_finish_is_put_again() -> None:
     """The engine does so whatever is declared."""
-    team = of_team(catalog(NEW), in_state("new"), held("new"), unfinished=frozenset({f"{TEAM.label}/new"}))
+    both = frozenset({f"{TEAM.label}/{name}" for name in ("new", "old")})
+    team = of_team(catalog(NEW), in_state("new", "old"), held("new"), unfinished=both)
     assert row(team, "new").action == "replace" and "did not see Azure finish" in row(team, "new").why
+    assert row(team, "old").action == "delete"
+    unread = reported(catalog(NEW), in_state("new"), {TEAM: UNREADABLE}, unfinished=both).labs[0]
+    assert row(unread, "new").action == "replace"
 
 
 def test_totals_count_a_vhd_once_per_account_and_region() -> None:
