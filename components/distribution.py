@@ -55,7 +55,7 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
     for unread in plan.unread:
         if names := state.of_lab(unread.label):
             subscriptions[unread.label], kept[unread.label] = unread.key.subscription_id, names
-    place = _gallery_subscription(plan, state)
+    place = _gallery_subscription(plan, settings, state)
     azure = {
         subscription: azure_native.Provider(
             f"subscription-{subscription}", subscription_id=subscription, environment=cloud_of(settings).name
@@ -88,11 +88,14 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
     )
 
 
-def _gallery_subscription(plan: Plan, state: StackState) -> list[str]:
-    """Return the subscription of the gallery; empty if there is none, or nothing of it is left but the gallery."""
+def _gallery_subscription(plan: Plan, settings: Settings, state: StackState) -> list[str]:
+    """Return the subscription of the gallery; empty if there is none, or the settings lack it and nothing of it is left
+    but the gallery itself."""
     if plan.gallery:
         return [plan.gallery.facts.subscription_id.lower()]
-    return [state.gallery_subscription] if state.recorded_gallery.holds_images else []
+    recorded = state.recorded_gallery
+    is_kept = recorded.holds_images or (settings.gallery and recorded.gallery)
+    return [state.gallery_subscription] if is_kept else []
 
 
 def _begun(lab: LabPlan, state: StackState) -> list[str]:

@@ -7,7 +7,8 @@ definition: if one of several failed, that state would be invalid (docs/adr/0002
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 import pulumi
@@ -22,7 +23,7 @@ from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.lab_galleries import Definition
-from imagefactory.observed.standing_gallery import GalleryFacts
+from imagefactory.observed.standing_gallery import GalleryFacts, region_key
 from imagefactory.planning.galleries.inputs import GalleryInputs, Inputs
 from imagefactory.planning.galleries.planned import (
     GalleryPlan,
@@ -57,6 +58,10 @@ VERSION_NOT_COMPARED = ["location", "restore", "securityProfile", "storageProfil
 """Inputs of an existing resource that are not compared: a difference would update or replace what may be another
 client's work. The regions of a version, their replicas and the end of its life are compared."""
 
+REPLICATION = pulumi.CustomTimeouts(create="12h", update="12h")
+"""How long a version may take; azure-native waits for two hours by default, and large disks in many regions take longer
+("Troubleshoot images in an Azure Compute Gallery": minutes to hours, by size and regions)."""
+
 
 class ImageGallery(pulumi.ComponentResource):
     """The gallery of a stack."""
@@ -80,8 +85,9 @@ class ImageGallery(pulumi.ComponentResource):
         self.offers: dict[str, dict[str, dict[str, pulumi.Input[str]]]] = {}
         """Id, image path and state of the versions that labs offer, by lab label and `<definition>/<version>`."""
         self._versions: dict[str, dict[str, pulumi.Input[str]]] = {}
-        self._definitions: dict[str, compute.GalleryImage] = {}
-        self._gallery: compute.Gallery | None = None
+        self._parents: dict[str, pulumi.CustomResource] = {}
+        """Definitions by their names in comparable form, and the gallery by an empty one. The engine deletes what
+        depends on them first, as Azure demands."""
         if plan:
             self._declare(plan, settings.gallery or GallerySettings(id=plan.facts.id))
         else:
@@ -91,15 +97,20 @@ class ImageGallery(pulumi.ComponentResource):
 
     def _declare(self, plan: GalleryPlan, options: GallerySettings) -> None:
         source, name = self._source, self._state.gallery_name
-        inputs = GalleryInputs(plan.facts, options, source.container_url, source.account_id, name)
+        inputs = GalleryInputs(
+            plan.facts, options, source.container_url, source.account_id, name, datetime.now(timezone.utc)
+        )
         if plan.is_managed and not any(part.key == "" for part in plan.unadopted):
-            self._gallery = self._managed(plan.facts, inputs.gallery())
+            self._managed(plan.facts, inputs.gallery())
         for definition in plan.definitions:
-            self._definitions[fold(definition.name)] = self._definition(definition, inputs.definition(definition))
+            self._definition(definition, inputs.definition(definition))
         self._keep(DEFINITION, *plan.kept)
         for version in plan.versions:
             self._image_version(plan.facts, version, inputs.version(version))
-        self._keep(VERSION, *(one.key for one in plan.retained))
+        self._keep(VERSION, *(one.key for one in plan.retained if one.regions is None))
+        for one in plan.retained:
+            if one.regions is not None:
+                self._reduce(one.key, one.regions)
         for lab in plan.labs:
             self._offer(plan.facts, lab)
         self._keep(LAB_GALLERY, *plan.kept_labs)
@@ -107,32 +118,52 @@ class ImageGallery(pulumi.ComponentResource):
     def _keep(self, kind: str, *names: str) -> None:
         """Declare resources as the state has them, so that nothing of them is changed or deleted."""
         for name in names:
-            if (inputs := self._state.gallery.get(kind, {}).get(name)) is not None:
-                self.declared.append(as_in_state(kind, name, inputs, pulumi.ResourceOptions(parent=self)))
+            if (inputs := self._state.gallery.get(kind, {}).get(name)) is None:
+                continue
+            if kind == LAB_GALLERY:
+                self.declared.append(as_in_state(kind, name, inputs, self._child()))
+                continue
+            resource = as_in_state(kind, name, inputs, self._child(self._parent(name)))
+            self._parents["" if kind == GALLERY else fold(name)] = resource
+            self.declared.append(resource)
+
+    def _reduce(self, name: str, regions: Collection[str]) -> None:
+        """Declare a version as the state has it, but only in these regions, as Azure advises after a replication that
+        failed elsewhere: the engine would try it again in each run, and the VHD may be gone."""
+        inputs = dict(self._state.gallery[VERSION][name])
+        published = inputs.get("publishingProfile") or {}
+        kept = [each for each in published.get("targetRegions") or () if region_key(str(each.get("name"))) in regions]
+        inputs["publishingProfile"] = {**published, "targetRegions": kept}
+        self.declared.append(as_in_state(VERSION, name, inputs, self._child(self._parent(name))))
+
+    def _parent(self, name: str) -> pulumi.CustomResource | None:
+        """Return the definition of `<definition>/<version>`, or the gallery of `<definition>`, if it is declared."""
+        return self._parents.get(fold(name.rpartition("/")[0]))
 
     def _child(self, *needed: pulumi.Resource | None, ignored: list[str] | None = None) -> pulumi.ResourceOptions:
         depends_on = [each for each in needed if each]
         return pulumi.ResourceOptions(parent=self, depends_on=depends_on, ignore_changes=ignored)
 
-    def _managed(self, facts: GalleryFacts, inputs: Inputs) -> compute.Gallery:
+    def _managed(self, facts: GalleryFacts, inputs: Inputs) -> None:
         name = next(iter(self._state.gallery.get(GALLERY, {})), facts.name)
         options = self._child(ignored=GALLERY_NOT_COMPARED if facts.exists else None)
-        gallery = compute.Gallery(name, **_arguments(inputs), opts=options)
+        self._parents[""] = gallery = compute.Gallery(name, **_arguments(inputs), opts=options)
         self.declared.append(gallery)
-        return gallery
 
-    def _definition(self, planned: PlannedDefinition, inputs: Inputs) -> compute.GalleryImage:
-        options = self._child(self._gallery, ignored=DEFINITION_NOT_COMPARED if planned.standing else None)
+    def _definition(self, planned: PlannedDefinition, inputs: Inputs) -> None:
+        options = self._child(self._parents.get(""), ignored=DEFINITION_NOT_COMPARED if planned.standing else None)
         definition = compute.GalleryImage(planned.name, **_arguments(inputs), opts=options)
+        self._parents[fold(planned.name)] = definition
         self.declared.append(definition)
-        return definition
 
     def _image_version(self, facts: GalleryFacts, planned: PlannedVersion, inputs: Inputs) -> None:
-        definition = self._definitions.get(fold(planned.definition))
         version = compute.GalleryImageVersion(
             planned.key,
             **_arguments({**inputs, "galleryImageVersionName": self._settled(facts, planned)}),
-            opts=self._child(definition, ignored=VERSION_NOT_COMPARED if planned.standing else None),
+            opts=pulumi.ResourceOptions.merge(
+                self._child(self._parent(planned.key), ignored=VERSION_NOT_COMPARED if planned.standing else None),
+                pulumi.ResourceOptions(custom_timeouts=REPLICATION),
+            ),
         )
         self.declared.append(version)
         self._versions[planned.key] = {
@@ -162,7 +193,8 @@ class ImageGallery(pulumi.ComponentResource):
         self.offers[lab.label] = {
             key: version for key, version in self._versions.items() if fold(key.rpartition("/")[0]) in names
         }
-        gallery_id: pulumi.Input[str] = self._gallery.id if self._gallery and not facts.exists else facts.id
+        gallery = self._parents.get("")
+        gallery_id: pulumi.Input[str] = gallery.id if gallery and not facts.exists else facts.id
         self.declared.append(
             LabGallery(
                 lab.label,
@@ -181,7 +213,7 @@ class ImageGallery(pulumi.ComponentResource):
         enabled = attached.enabled if attached else frozenset()
         found = []
         for one in lab.definitions:
-            declared = self._definitions.get(fold(one.name))
+            declared = self._parents.get(fold(one.name))
             is_there = declared is None or fold(one.name) in enabled or pulumi.runtime.is_dry_run()
             if is_there or (declared and await declared.id.is_known()):
                 found.append(Definition(one.name, one.traits.os_type, one.traits.os_state))

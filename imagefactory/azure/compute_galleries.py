@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import RootModel
@@ -80,10 +81,20 @@ class _Storage(Answer):
     data_disk_images: list[_Disk] | None = None
 
 
+class _Replicas(Answer):
+    region: str
+    state: str | None = None
+
+
+class _Replication(Answer):
+    summary: list[_Replicas] | None = None
+
+
 class _VersionProperties(Answer):
     provisioning_state: str
     publishing_profile: _Publishing | None = None
     storage_profile: _Storage | None = None
+    replication_status: _Replication | None = None
 
 
 class _Version(Answer):
@@ -161,8 +172,25 @@ async def _definition(arm: ResourceManager, resource: Mapping[str, Any], gallery
         security_type=features.get("securitytype", ""),
         image_path=tags.image_path,
         stack=tags.stack,
-        versions=tuple(_version(each, subject, f"GET {path}") for each in listed),
+        versions=tuple(await asyncio.gather(*(_read_version(arm, each, subject, path) for each in listed))),
         answer=resource,
+    )
+
+
+async def _read_version(
+    arm: ResourceManager, resource: Mapping[str, Any], definition: str, path: str
+) -> StandingVersion:
+    """Return a listed version; one that failed with the regions that have its replicas, which a list does not tell."""
+    version = _version(resource, definition, f"GET {path}")
+    if version.state != "Failed":
+        return version
+    subject = f"{definition}, version '{version.name}'"
+    expand = {"$expand": "ReplicationStatus"}
+    found = await arm.get(version.id, API_VERSION, _Version, subject=subject, parameters=expand)
+    status = found and found.properties.replication_status
+    replicas = (status and status.summary) or []
+    return replace(
+        version, regions=frozenset(region_key(each.region) for each in replicas if each.state == "Completed")
     )
 
 

@@ -19,7 +19,7 @@ from imagefactory.cli.terminal.report import Lines, Part, Report, Table, complet
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.lineage import Lineage, short_commit
 from imagefactory.planning.labs.deletion_guard import HeldImage
-from imagefactory.reports.catalog_report import CatalogReport, ReportedImage, size_text
+from imagefactory.reports.catalog_report import CatalogReport, ReportedImage, size_text, traits_text
 
 _INTERRUPTED = "Interrupted; nothing was written."
 
@@ -97,6 +97,7 @@ def _image(one: ReportedImage, with_labs: bool) -> dict[str, object]:
         "osType": image.os_type,
         "osState": "Generalized" if image.generalized else "Specialized",
         "generation": image.generation,
+        "securityType": image.security_type,
         "partitionTable": image.partition_table,
         "savedAt": image.saved_at.isoformat(),
         "savedAtSource": image.saved_at_source,
@@ -110,6 +111,7 @@ def _image(one: ReportedImage, with_labs: bool) -> dict[str, object]:
     }
     if with_labs:
         document["heldBy"] = [_holder(held) for held in one.held_by]
+        document["offeredBy"] = [_lab(lab) for lab in one.offered_by]
     return document
 
 
@@ -129,12 +131,14 @@ def _text(report: CatalogReport) -> list[Part]:
     for one in report.images:
         image = one.image
         state = ("" if image.generalized else ", specialized") + (", GPT" if image.partition_table == "GPT" else "")
+        state += f", {traits}" if (traits := traits_text(image)) else ""
         saved = f"{image.saved_at:%Y-%m-%d %H:%M}" + ("" if image.saved_at_source == "companion" else " (blob)")
         allocated = "" if image.allocated is None else size_text(image.allocated)
         row = [image.name, str(image.image_path), image.os_type + state, saved, size_text(image.length), allocated]
         row += [image.vhd_name, *([_short(image.lineage)] if with_lineage else [])]
         if report.labs is not None:
-            row.append("\n".join(_in_lab(report, one, held) for held in one.held_by))
+            offered = (f"{report.lab_name(lab)}: by the gallery" for lab in one.offered_by)
+            row.append("\n".join([*(_in_lab(report, one, held) for held in one.held_by), *offered]))
         rows.append(row)
     diagnostics = (*report.warnings, *(diagnostic for _, diagnostic in report.unread_labs))
     return [

@@ -51,9 +51,10 @@ def prune(
     """Delete old images, unfinished saves, and staged VHDs that no image needs.
 
     Keeps the newest images of each image path, and the newest that is Succeeded in each lab. Keeps images that a stack
-    in this folder pins, images whose VM is still in the factory lab, and everything written less than 1 day ago. Keeps
-    and reports images without a usable date or with a companion that cannot be read. Shows the plan, then prompts. If a
-    storage account exceeds --max-deletes, the other accounts are still pruned.
+    in this folder pins, images whose VM is still in the factory lab, what a gallery of these stacks still needs, and
+    everything written less than 1 day ago. Keeps and reports images without a usable date or with a companion that
+    cannot be read. Shows the plan, then prompts. If a storage account exceeds --max-deletes, the other accounts are
+    still pruned.
 
     Exit codes: 0 everything in the plan is deleted or you declined, 1 a deletion failed or an account exceeds
     --max-deletes, 2 wrong usage or configuration.

@@ -50,7 +50,7 @@ class LabEntry(Strict):
         ),
     ]
     delivery: Delivery | None = Field(
-        None, alias="Delivery", description="customImage, gallery or both; by default that of the stack"
+        None, alias="Delivery", description="customImage, gallery or both, or omit the key for that of the stack"
     )
 
 

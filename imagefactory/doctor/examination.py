@@ -32,13 +32,16 @@ from imagefactory.doctor.access import (
     sign_in_check,
 )
 from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, ordered, some, too_late, unexpected
+from imagefactory.doctor.gallery import examine_gallery, parts_checks
 from imagefactory.doctor.stack import check_state
 from imagefactory.doctor.storage import account_checks, lab_check
 from imagefactory.doctor.tools import check_tools
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.blobs import STAGING_CONTAINER
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.labs.delivery import delivery_of
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.edits import StackName
 from imagefactory.state.stack_state import StackState
@@ -66,6 +69,7 @@ class Seen:
     factory: LabFacts
     labs: Mapping[LabKey, LabFacts | Diagnostic]
     catalog: Catalog
+    gallery: GalleryFacts | Diagnostic | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,13 @@ class _Subject:
     lab: TargetLab
     facts: LabFacts | Diagnostic
     container: str
+    needs_account: bool = True
+    """Whether VHDs are copied to its account; not to that of a lab that gets images by a gallery only."""
 
     @property
     def account_id(self) -> str | None:
-        """None: it has no account, or could not be read."""
-        return self.facts.storage_account_id if isinstance(self.facts, LabFacts) else None
+        """None: it has no account, or needs none, or could not be read."""
+        return self.facts.storage_account_id if self.needs_account and isinstance(self.facts, LabFacts) else None
 
 
 async def examine(request: Request) -> list[Check]:
@@ -193,7 +199,7 @@ async def _signed_in(
     own = TargetLab(settings.factory.subscription_id, settings.factory.lab_name, None, (), stack_file, FACTORY)
     subjects = [
         _Subject(own, factory, CONTAINER),
-        *(_Subject(lab, labs[lab.key], STAGING_CONTAINER) for lab in targets),
+        *(_Subject(lab, labs[lab.key], STAGING_CONTAINER, delivery_of(lab, settings) != "gallery") for lab in targets),
     ]
     by_account: dict[str, list[_Subject]] = {}
     for each in subjects:
@@ -201,18 +207,21 @@ async def _signed_in(
             by_account.setdefault(each.account_id.lower(), []).append(each)
     writes = [asyncio.ensure_future(_written(probes, each)) for each in by_account.values() if request.writes]
     try:
-        catalog, found, written = await asyncio.gather(
+        catalog, offered, found, written = await asyncio.gather(
             _catalog(accounts, factory),
+            examine_gallery(probes, settings, factory, targets, labs),
             asyncio.gather(*(_subject(probes, each, factory, by_account, request) for each in subjects)),
             asyncio.gather(*writes),
         )
     finally:
         if writes:  # a canceled `gather` does not wait for them
             await asyncio.wait(writes)
-    checks = [*early, *(check for each in (*found, *written) for check in each)]
+    checks = [*early, *offered.checks, *(check for each in (*found, *written) for check in each)]
     if isinstance(catalog, Check):
         return [*checks, catalog], None
-    return checks, Seen(factory, labs, catalog) if isinstance(factory, LabFacts) and catalog else None
+    if not isinstance(factory, LabFacts) or not catalog:
+        return checks, None
+    return checks, Seen(factory, offered.labs, catalog, offered.gallery)
 
 
 async def _labs(
@@ -259,6 +268,8 @@ async def _subject(
     checks = [of_writing(subject, each) if each.name == WRITE else each for each in checks]
     readable = next((each for each in checks if each.name == READ), found)
     sharing = [each.lab.label for each in by_account.get((account_id or "").lower(), ()) if each is not about]
+    if not about.needs_account:
+        return [found, *checks]
     return [found, *account_checks(subject, about.lab, facts, sharing, readable, uses_keys=probes.uses_keys), *checks]
 
 
@@ -290,11 +301,14 @@ def _planned(
         state.images,
         state.recorded,
         str(request.stack),
+        seen.gallery,
+        state.recorded_gallery,
     )
     labels = {lab.key: lab.label for lab in configuration.labs}
     command = f"imagefactory adopt --stack {request.stack.name}"
     found = [of_diagnostic(labels[one.lab.key], "place", one.diagnostic(command)) for one in plan.moved]
     found += _standing(plan, labels, command, name)
+    found += parts_checks(plan.gallery, command)
     yield from found
     told = "\n".join(check.fact for check in (*before, *found))
     for failure in plan.failures:

@@ -96,6 +96,34 @@ DISK_OPERATIONS = Role("Image Factory Disk Operations", (f"{_COMPUTE}/locations/
 """At the subscription, wherever the Saver is assigned: the id of an operation of a disk has no resource group either
 (`/subscriptions/{}/providers/Microsoft.Compute/locations/{}/DiskOperations/{}`, where clients poll it). Its result
 contains the SAS of the disk, so the Reader does not include it."""
+_GALLERIES = f"{_COMPUTE}/galleries"
+GALLERY_CREATOR = Role(
+    "Image Factory Gallery Creator",
+    ("Microsoft.Resources/subscriptions/resourceGroups/read", f"{_GALLERIES}/write", f"{_GALLERIES}/delete"),
+)
+"""For a gallery that the stack creates, at its resource group."""
+GALLERY_PUBLISHER = Role(
+    "Image Factory Gallery Publisher",
+    (
+        f"{_GALLERIES}/read",
+        *(f"{_GALLERIES}/images/{each}" for each in ("read", "write", "delete")),
+        *(f"{_GALLERIES}/images/versions/{each}" for each in ("read", "write", "delete")),
+    ),
+)
+"""At the gallery. To create a version from a VHD, Azure also requires `listKeys` of its storage account, which is
+`STORAGE_KEYS` (learn.microsoft.com, "Store and share images in an Azure Compute Gallery", permissions, "VHD as source":
+that action, or Storage Account Contributor, which contains it)."""
+GALLERY_OPERATIONS = Role("Image Factory Gallery Operations", (f"{_COMPUTE}/locations/capsOperations/read",))
+"""At the subscription of the gallery, because the id of an operation has no resource group
+(`/subscriptions/{}/providers/Microsoft.Compute/locations/{}/capsOperations/{}`, as recorded)."""
+LAB_GALLERIES = Role(
+    "Image Factory Lab Galleries",
+    (
+        *(f"{_LABS}/labs/sharedGalleries/{each}" for each in ("read", "write", "delete")),
+        *(f"{_LABS}/labs/sharedGalleries/sharedImages/{each}" for each in ("read", "write", "delete")),
+    ),
+)
+"""At each lab that gets images by the gallery."""
 BLOB_CONTRIBUTOR = Role(
     "Storage Blob Data Contributor",
     (f"{_CONTAINERS}/write",),
@@ -106,5 +134,6 @@ DELEGATION_KEY = Role("Storage Blob Data Reader", (f"{_STORAGE}/blobServices/gen
 """What the service's own copy needs of it in addition to reading: the key that signs a SAS."""
 ASKING = ("Microsoft.Authorization/permissions/read", "Microsoft.Authorization/denyAssignments/read")
 """Without them, it cannot be read what is permitted and denied."""
-CUSTOM = (READER, DISTRIBUTOR, STORAGE_KEYS, SAVER, DISK_OPERATIONS)
+GALLERY_ROLES = (GALLERY_CREATOR, GALLERY_PUBLISHER, GALLERY_OPERATIONS, LAB_GALLERIES)
+CUSTOM = (READER, DISTRIBUTOR, STORAGE_KEYS, SAVER, DISK_OPERATIONS, *GALLERY_ROLES)
 """The roles that docs/operations.md defines."""

@@ -25,6 +25,7 @@ async def read(settings: Settings, now: datetime, *, with_labs: bool) -> Catalog
         with consequence("the catalog is not shown"):
             facts = await read_checked_facts(arm, accounts, settings, configuration)
     if configuration:
-        return report_catalog(facts.catalog, facts.factory.name, now, configuration.labs, facts.labs)
+        labs = configuration.labs
+        return report_catalog(facts.catalog, facts.factory.name, now, labs, facts.labs, facts.gallery)
     catalog = facts.catalog.in_case_of(find_image_paths(settings.configuration, settings.labs))
     return report_catalog(catalog, facts.factory.name, now)

@@ -33,7 +33,7 @@ class StandingVersion:
     """File name of the VHD that it was created from: its tag SourceVhd, else the name in its source's URL; empty:
     unknown."""
     regions: frozenset[str]
-    """Its target regions, as `region_key` returns them."""
+    """Its target regions, as `region_key` returns them; of one that failed, those that have its replicas."""
     attempt: int = 1
     """Tag Attempt."""
     saved_at: datetime | None = None
@@ -136,9 +136,9 @@ class GalleryFacts:
         return region_key(self.source_region or self.region)
 
     @property
-    def place(self) -> tuple[str, str]:
-        """Its resource group and name in comparable form."""
-        return fold(self.resource_group), fold(self.name)
+    def place(self) -> tuple[str, str, str]:
+        """Its subscription, resource group and name in comparable form."""
+        return fold(self.subscription_id), fold(self.resource_group), fold(self.name)
 
     @property
     def subscription_id(self) -> str:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.lineage import short_commit
 from imagefactory.plain_text import printable
-from imagefactory.reports.catalog_report import CatalogReport, age_text, size_text
+from imagefactory.reports.catalog_report import CatalogReport, age_text, size_text, traits_text
 
 _URL = re.compile(r"https://[\w.~:\[\]%-]+(?:[/?#][\w.~:/?#\[\]@!$&'()*+,;=%-]*)?", re.ASCII | re.IGNORECASE)
 """The characters of RFC 3986, and no user name before the host."""
@@ -60,7 +60,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters.update(age=age_text, size=size_text, short_commit=short_commit)
+    environment.filters.update(age=age_text, size=size_text, traits=traits_text, short_commit=short_commit)
     environment.tests.update(link=is_link, unread=lambda found: isinstance(found, Diagnostic))
     return environment
 

@@ -16,7 +16,9 @@ from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import BlobDiagnostic, Catalog, name_warning
 from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.galleries.lab_offers import available
 from imagefactory.planning.labs.deletion_guard import HeldImage, held_images
 from imagefactory.planning.labs.ownership import Ownership
 
@@ -34,6 +36,8 @@ class ReportedImage:
     """Number of images of its image path."""
     held_by: tuple[HeldImage, ...] = ()
     """By lab; also empty if no lab was read."""
+    offered_by: tuple[TargetLab, ...] = ()
+    """The labs whose users can use its version in the Compute Gallery of the stack, by label."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,16 @@ def report_catalog(
     now: datetime,
     labs: Iterable[TargetLab] | None = None,
     found: Mapping[LabKey, LabFacts | Diagnostic] | None = None,
+    gallery: GalleryFacts | Diagnostic | None = None,
 ) -> CatalogReport:
-    """Return the report at `now` (UTC). `labs`: the target labs; None: no lab was read. `found`: by lab."""
+    """Return the report at `now` (UTC). `labs`: the target labs; None: no lab was read. `found`: by lab. `gallery`: the
+    stack's, or why it could not be read."""
     reported = None if labs is None else tuple(ReportedLab(lab, (found or {})[lab.key]) for lab in labs)
     by_vhd, by_name = _held(reported or ())
     # A tag names the VHD; without the tag (old PowerShell scripts) custom and factory image have the same name.
     holders = {image: (*by_vhd[image.vhd_name], *by_name[image.name.lower()]) for image in catalog.images}
-    rejected = [image for image in catalog.images if image.name_problem and not holders[image]]
+    offers = {image: _offering(reported or (), gallery, image) for image in catalog.images}
+    rejected = [image for image in catalog.images if image.name_problem and not (holders[image] or offers[image])]
     counts = Counter(image.image_path for image in catalog.images if image not in rejected)
     seen: Counter[ImagePath] = Counter()
     images = []
@@ -113,12 +120,23 @@ def report_catalog(
                 seen[image.image_path],
                 counts[image.image_path],
                 tuple(sorted(holders[image], key=lambda held: (held.lab.label, held.image.name.lower()))),
+                offers[image],
             )
         )
     left_out = (*catalog.left_out, *catalog.broken)
     left_out += tuple(BlobDiagnostic(image.vhd_name, name_warning(image)) for image in rejected)
     by_blob = tuple(sorted(left_out, key=lambda left: left.name))
-    return CatalogReport(factory, now, tuple(images), by_blob, catalog.warnings, reported)
+    warnings = (*catalog.warnings, *((gallery,) if isinstance(gallery, Diagnostic) else ()))
+    return CatalogReport(factory, now, tuple(images), by_blob, warnings, reported)
+
+
+def _offering(
+    labs: Iterable[ReportedLab], gallery: GalleryFacts | Diagnostic | None, image: FactoryImage
+) -> tuple[TargetLab, ...]:
+    if not isinstance(gallery, GalleryFacts):
+        return ()
+    offering = (one.lab for one in labs if isinstance(one.found, LabFacts) and available(gallery, one.found, image))
+    return tuple(sorted(offering, key=lambda lab: lab.label))
 
 
 def _held(labs: Iterable[ReportedLab]) -> tuple[Mapping[str, list[HeldImage]], Mapping[str, list[HeldImage]]]:
@@ -132,6 +150,16 @@ def _held(labs: Iterable[ReportedLab]) -> tuple[Mapping[str, list[HeldImage]], M
         else:
             by_vhd[held.image.source_vhd].append(held)
     return by_vhd, by_name
+
+
+def traits_text(image: FactoryImage) -> str:
+    """Return what is special of an image's disk, for a list: `generation 2, Trusted Launch`; empty: nothing."""
+    parts = (
+        "" if image.generation != "V2" else "generation 2",
+        "Trusted Launch" if image.security_type else "",
+        f"{len(image.data_disks)} data disk{'' if len(image.data_disks) == 1 else 's'}" if image.data_disks else "",
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def age_text(age: timedelta) -> str:

@@ -191,7 +191,8 @@ def gallery_inputs(settings: Settings, facts: CloudFacts, document: Mapping[str,
     if settings.gallery is None or not isinstance(facts.gallery, GalleryFacts):
         return None
     account, name = facts.factory.storage_account_id or "", StackState.of(resources_of(document)).gallery_name
-    return GalleryInputs(facts.gallery, settings.gallery, facts.container_url, account, name)
+    now = datetime.now(timezone.utc)
+    return GalleryInputs(facts.gallery, settings.gallery, facts.container_url, account, name, now)
 
 
 def _edited(

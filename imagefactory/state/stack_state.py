@@ -112,7 +112,10 @@ class StackState:
             definitions={fold(name): name for name in self.gallery.get(DEFINITION, {})},
             versions={fold(name): each for name, each in versions.items()},
             labs={label: _recorded_lab(each) for label, each in self.gallery.get(LAB_GALLERY, {}).items()},
-            places=frozenset((fold(each["resourceGroupName"]), fold(each["galleryName"])) for each in placed),
+            places=frozenset(
+                (self.gallery_subscription, fold(each["resourceGroupName"]), fold(each["galleryName"]))
+                for each in placed
+            ),
         )
 
     @property

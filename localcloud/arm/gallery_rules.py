@@ -70,7 +70,7 @@ def document(body: object) -> tuple[dict[str, Any], dict[str, str] | None, Prope
     return body, tags, properties
 
 
-def check_place(kind: str, group: str, existing: Kept, location: str) -> None:
+def check_place(group: str, existing: Kept, location: str) -> None:
     """Refuse another location than that of the resource that stands. Raises ArmError (409)."""
     if location != existing.location:
         raise ArmError(
@@ -129,7 +129,7 @@ class Galleries:
                 name=name, location=location, properties=shown, subscription_id=subscription, resource_group=known[0]
             )
         else:
-            check_place(KIND, group, gallery, location)
+            check_place(group, gallery, location)
         return gallery, await self._put(gallery, self._store.galleries, gallery.key, shown, tags, new, fault)
 
     async def put_definition(
@@ -144,7 +144,7 @@ class Galleries:
         definition = gallery.definitions.get(name.lower())
         wanted = _definition(properties, definition)
         if definition is not None:
-            check_place(f"{KIND}/images", gallery.resource_group, definition, location)
+            check_place(gallery.resource_group, definition, location)
             _check_change(definition.properties, wanted, bool(properties.get("allowUpdateImage")))
         triple = _triple(wanted)
         for other in gallery.definitions.values():

@@ -73,7 +73,7 @@ class GalleryVersions:
             version = Version(name=name, location=location, properties=properties)
         else:
             check_idle(self._store, version)
-            check_place(f"{KIND}/images/versions", gallery.resource_group, version, location)
+            check_place(gallery.resource_group, version, location)
             properties = wanted(properties, location, version)
         version.properties, version.tags = properties, tags
         definition.versions[name] = version

@@ -217,7 +217,7 @@ def _other_attached(lab: str, wanted_id: str, other_id: str) -> Diagnostic:
         lab,
         f"has the gallery '{_last(other_id)}' attached ({other_id}), and a lab has one gallery at a time",
         f"gallery '{_last(wanted_id)}' is not attached, and nothing in the lab is changed",
-        "Detach that gallery in the lab, or deliver custom images to this lab",
+        "Detach that gallery in the lab, or set Delivery of its entry in labs.json to customImage",
     )
 
 

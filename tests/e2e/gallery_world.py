@@ -15,12 +15,18 @@ from tests.e2e.world import MIB, Lab, World
 COMPUTE, DEVTESTLAB = "2024-03-03", "2018-10-15-preview"
 
 
+def published(version: dict[str, Any]) -> dict[str, Any]:
+    """The publishing profile of a version."""
+    return dict(version["properties"]["publishingProfile"])
+
+
 @dataclass
 class GalleryWorld(World):
     """A world with a gallery in the resource group `factory`; its labs get images by it, unless `deliveries` differ."""
 
     deliveries: dict[str, str] = field(default_factory=dict)
     """By lab, as in labs.json."""
+    rebuilt: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,6 +64,24 @@ class GalleryWorld(World):
         self.images[name], self.origins[name] = vhd, (path, day)
         self.define(path)
         return name
+
+    def rebuild(self, name: str) -> None:
+        """The factory image of that name is replaced by one of another VHD, which was saved a minute later."""
+        path, day = self.origins[name]
+        self.retire(name)
+        self.rebuilt += 1
+        self.add_image(path, day, timestamp=f"2026-06-{day:02}T11:{self.rebuilt:02}:12Z")
+
+    def offered(self, lab: Lab, region: str) -> dict[str, tuple[str, str]]:
+        """The images that users of a lab in that region can use by the gallery: VHD -> image path, version."""
+        enabled = {name for names in self.offers(lab).values() for name in names}
+        return {
+            each["tags"]["SourceVhd"]: (each["tags"]["ImagePath"], key)
+            for key, each in self.versions().items()
+            if key.partition("/")[0] in enabled
+            and each["properties"]["provisioningState"] == "Succeeded"
+            and region in {place["name"].replace(" ", "").lower() for place in published(each)["targetRegions"]}
+        }
 
     def definitions(self) -> dict[str, dict[str, Any]]:
         """The definitions of the gallery by name, as ARM answers; none if there is no gallery."""

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.world import Lab, Run, World
+from tests.e2e.gallery_world import GalleryWorld
+from tests.e2e.world import Lab, Run
 
 pytestmark = pytest.mark.engine
 
@@ -32,7 +33,7 @@ REFUSED = {"status": 403, "code": "Injected", "message": "injected"}
 class Machine:
     """A world under random changes, and what is known of each image's fate."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: GalleryWorld, seed: int) -> None:
         self.world = world
         self.draw = random.Random(seed)
         self.day = 0
@@ -53,6 +54,7 @@ class Machine:
         self.unknown: set[str] = set()
         """Labs whose images the state does not know, or not at their place, until the next adoption."""
         self.story: list[str] = []
+        self.world.settings["delivery"] = "customImage"
         self.keep = self.draw.choice((None, 1, 2))
         if self.keep:
             world.settings["keep"] = self.keep
@@ -125,6 +127,12 @@ class Machine:
             del self.world.wishes[name]
             self.note("remove", name)
 
+    def lab_changes_its_delivery(self) -> None:
+        """A lab gets its images another way."""
+        name = self.draw.choice(sorted(self.world.wishes))
+        self.world.deliveries[name] = self.draw.choice(("customImage", "gallery", "gallery", "both"))
+        self.note("delivery", f"{name} {self.world.deliveries[name]}")
+
     def lab_cannot_be_read(self) -> None:
         """Reads of one lab are refused until the faults end."""
         name = self.draw.choice(sorted(self.world.wishes))
@@ -137,7 +145,7 @@ class Machine:
         held = [
             (lab, image, vhd)
             for lab, world_lab in sorted(self.world.labs.items())
-            for vhd, (_, image) in sorted(self.held(world_lab).items(), key=lambda each: each[1])
+            for vhd, (_, image) in sorted(self.held(world_lab, by_gallery=False).items(), key=lambda each: each[1])
             if lab not in self.unreadable
         ]
         if held:
@@ -214,10 +222,11 @@ class Machine:
         lab = self.world.labs[self.draw.choice(sorted(self.world.labs))]
         self.inject("blob", "PUT", f"/{lab.account}/", REFUSED, lab)
 
-    def held(self, lab: Lab) -> dict[str, tuple[str, str]]:
-        """The images that stand whole in a lab, by the VHD that they were made from: image path, name."""
+    def held(self, lab: Lab, *, by_gallery: bool = True) -> dict[str, tuple[str, str]]:
+        """The images that users of a lab can use, by the VHD that they were made from: image path, name."""
         with self.past_the_faults():
-            return self.world.sources(lab)
+            offered = self.world.offered(lab, self.regions[lab.name]) if by_gallery else {}
+            return {**offered, **self.world.sources(lab)}
 
     @contextmanager
     def past_the_faults(self) -> Iterator[None]:
@@ -250,6 +259,7 @@ class Machine:
                 self.pin_changes, self.lab_is_added, self.lab_is_removed, self.lab_cannot_be_read,
                 self.image_is_deleted_by_hand, self.copy_fails, self.image_fails, self.storage_refuses,
                 self.delete_fails, self.faults_end, self.lab_moves, self.state_is_lost,
+                *[self.lab_changes_its_delivery] * 3,
             ]  # fmt: skip
             self.draw.choice(actions)()
         self.world.settings["pins"] = self.pins
@@ -321,7 +331,11 @@ class Machine:
             if name in self.forgotten:
                 continue
             held = self.held(lab)
-            assert len(held) == len(self.world.held(lab)), f"{name} has images that did not succeed\n{told}"
+            made = self.held(lab, by_gallery=False)
+            assert len(made) == len(self.world.held(lab)), f"{name} has images that did not succeed\n{told}"
+            delivery = self.world.deliveries.get(name, "customImage")
+            assert not made.keys() & self.wanted(name) or delivery != "gallery", f"{name} has both\n{told}"
+            assert not self.world.offers(lab) or delivery != "customImage", f"{name} has both\n{told}"
             # What the factory no longer has any image of is kept.
             left = {vhd for vhd, (path, _) in held.items() if path not in covered and self.listed(name, path)}
             assert held.keys() - left == self.wanted(name), f"{name}\n{told}\n{run.output}"
@@ -332,10 +346,10 @@ class Machine:
 @pytest.mark.timeout(400)
 @pytest.mark.randomized(seeds=(2, 9), steps=7)
 def test_any_sequence_of_changes_and_faults_keeps_the_stack_sound_and_ends_at_the_plan(
-    world: World, seed: int, steps: int
+    gallery_world: GalleryWorld, seed: int, steps: int
 ) -> None:
     """See the module's docstring."""
-    machine = Machine(world, seed)
+    machine = Machine(gallery_world, seed)
     for _ in range(steps):
         machine.step()
     machine.finish()

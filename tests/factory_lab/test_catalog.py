@@ -256,6 +256,43 @@ def test_labs_are_read_on_request_and_one_that_cannot_be_read_is_reported(world_
     assert "Labs" not in catalog(world_with_labs).stdout
 
 
+def test_labs_that_offer_an_image_by_the_gallery_are_listed_and_a_gallery_that_cannot_be_read_is_a_warning(
+    world_with_labs: World,
+) -> None:
+    """In JSON, in the table, and on the page."""
+    world, name = world_with_labs, "Win2016_Datacenter-Jun-6-2026"
+    vhd, lab, factory = world.images[name], world.labs["web-team"], world.factory
+    group = f"/subscriptions/{world.subscription}/resourceGroups/{factory.group}"
+    account = f"{group}/providers/Microsoft.Storage/storageAccounts/{factory.account}"
+    tags = {"ImagePath": "Win2016/Datacenter.json"}
+    source = {"vhdUrl": f"{world.service(factory).url}{FACTORY_CONTAINER}/{vhd}", "storageAccountId": account}
+    version = {"name": "2026.606.101112", "tags": {**tags, "SourceVhd": vhd}, **source}
+    definition = {"name": "Win2016.Datacenter", "osType": "Windows", "tags": tags, "versions": [version]}
+    gallery = {"name": "images", "resourceGroup": factory.group, "region": "westeurope", "definitions": [definition]}
+    attached = {
+        "name": "images",
+        "galleryId": f"{group}/providers/Microsoft.Compute/galleries/images",
+        "images": ["Win2016.Datacenter"],
+    }
+    place = {"name": lab.name, "resourceGroup": lab.group, "region": "westeurope", "storageAccount": lab.account}
+    seeded = {"galleries": [gallery], "labs": [{**place, "sharedGallery": attached}]}
+    world.cloud.seed({"subscriptions": [{"subscriptionId": world.subscription, **seeded}]})
+    configure(world, gallery={"name": "images", "resourceGroup": factory.group}, delivery="gallery")
+    run = catalog(world, "--json", "--labs", "--html", "page.html")
+    assert run.returncode == 0, run.stderr
+    offered = {one["name"]: one["offeredBy"] for one in json.loads(run.stdout)["images"]}
+    team = {"lab": "web-team", "subscriptionId": world.subscription, "resourceGroup": None}
+    assert offered.pop(name) == [team] and not any(offered.values())
+    assert "by the gallery" in (world.folder / "page.html").read_text("utf-8")
+    (row,) = (line for line in catalog(world, "--labs").stdout.splitlines() if name in line)
+    assert "web-team: by the gallery" in row
+    refusal = {"status": 403, "code": "AuthorizationFailed"}
+    world.cloud.set_faults([{"service": "arm", "path": r"/galleries/images\?", "action": refusal}])
+    document = json.loads(catalog(world, "--json", "--labs").stdout)
+    assert any("gallery 'images'" in each for each in document["warnings"])
+    assert not any(one["offeredBy"] for one in document["images"])
+
+
 def test_labs_of_an_invalid_configuration_are_not_read(world_with_labs: World) -> None:
     """Exit code 2 with the errors; without labs, the configuration is not read."""
     (world_with_labs.folder / "Configuration" / "labs.json").write_text('{"Labs": [{}]}', encoding="utf-8")

@@ -101,7 +101,7 @@ async def test_galleries_are_listed_by_group_and_by_subscription(world: World) -
     for number in range(52):
         await made(world, f"{GALLERIES}/g{number}", {"location": "westeurope"})
     everywhere = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/galleries"
-    for path in (GALLERIES, GALLERIES.lower(), everywhere):
+    for path in (GALLERIES, GALLERIES.lower(), GALLERIES.upper(), everywhere):
         first = await shown_at(world, path)
         assert len(first["value"]) == 50
         _, rest, _ = await world.call("GET", first["nextLink"])
@@ -235,6 +235,6 @@ async def test_rules_let_puts_and_deletions_fail_after_they_were_accepted(world:
 
 
 async def test_the_callers_roles_are_shown_at_a_gallery(world: World) -> None:
-    """The permissions API answers at any resource, also one that does not exist yet; this caller has no role."""
+    """The permissions API answers at any resource, also one that does not exist yet; by default with everything."""
     permissions = await shown_at(world, f"{IMAGE}/providers/Microsoft.Authorization/permissions")
-    assert permissions == {"value": []}
+    assert [each["actions"] for each in permissions["value"]] == [["*"]]

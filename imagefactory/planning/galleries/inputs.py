@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from imagefactory.configuration.gallery_settings import GallerySettings
+from imagefactory.images.companions import FactoryImage
 from imagefactory.images.timestamps import only_reading
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion, region_key
 from imagefactory.planning.galleries.planned import PlannedDefinition, PlannedVersion, Traits
@@ -31,6 +32,8 @@ class GalleryInputs:
     account_id: str
     recorded_name: str = ""
     """The gallery's name in the state: in another letter case it would be another gallery to the engine."""
+    now: datetime | None = None
+    """None: every end of life is taken for one in the future."""
 
     @property
     def name(self) -> str:
@@ -68,9 +71,8 @@ class GalleryInputs:
                 for region in planned.regions
             ]
         }
-        if self.options.end_of_life_days is not None:
-            end = image.saved_at.astimezone(timezone.utc) + timedelta(days=self.options.end_of_life_days)
-            published["endOfLifeDate"] = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if end := self._end_of_life(image, standing):
+            published["endOfLifeDate"] = end
         return {
             **self._version_at(planned.definition, planned.name),
             "storageProfile": storage,
@@ -90,17 +92,26 @@ class GalleryInputs:
         told = answer.get("properties") or {}
         has, wants = told.get("publishingProfile") or {}, declared.get("publishingProfile", {})
         published: Inputs = {"targetRegions": _in_words_of(wants.get("targetRegions", ()), _regions(standing))}
-        if planned is None or "endOfLifeDate" in wants:
-            end = _time_in_words_of(wants.get("endOfLifeDate"), has.get("endOfLifeDate"))
-            published |= {"endOfLifeDate": end} if end else {}
+        if (end := _end_of(has)) and (planned is None or "endOfLifeDate" in wants):
+            published["endOfLifeDate"] = end
         storage = known(STORAGE_INPUTS, told.get("storageProfile") or {})
         return {
             **self._version_at(definition, standing.name),
-            "location": answer.get("location") or self.facts.region,
+            "location": answer.get("location") or self.facts.version_region,
             "storageProfile": storage or declared.get("storageProfile", {}),
             "publishingProfile": published if published["targetRegions"] else wants,
             "tags": known(None, answer.get("tags") or {}),
         }
+
+    def _end_of_life(self, image: FactoryImage, standing: StandingVersion | None) -> str:
+        """Return the date that the setting demands; if it is past, what the version has (empty: none), because Azure
+        accepts no new date in the past."""
+        if self.options.end_of_life_days is None:
+            return ""
+        end = image.saved_at + timedelta(days=self.options.end_of_life_days)
+        if self.now is None or end > self.now:
+            return _written(end)
+        return _end_of(_published(standing)) if standing else ""
 
     def _version_at(self, definition: str, name: str) -> Inputs:
         return {
@@ -139,8 +150,18 @@ class GalleryInputs:
 
 def _regions(version: StandingVersion) -> dict[str, Mapping[str, Any]]:
     """Return the target regions of a version as Azure has them, by `region_key`."""
-    published = (version.answer.get("properties") or {}).get("publishingProfile") or {}
-    return {region_key(each["name"]): each for each in published.get("targetRegions") or ()}
+    return {region_key(each["name"]): each for each in _published(version).get("targetRegions") or ()}
+
+
+def _published(version: StandingVersion) -> Mapping[str, Any]:
+    return (version.answer.get("properties") or {}).get("publishingProfile") or {}
+
+
+def _end_of(published: Mapping[str, Any]) -> str:
+    """Return the end of life in a publishing profile as the program writes it; empty: it has none."""
+    end = str(published.get("endOfLifeDate") or "")
+    moment = only_reading(end)
+    return _written(moment) if moment else end
 
 
 def _in_words_of(wanted: Iterable[Inputs], has: Mapping[str, Mapping[str, Any]]) -> list[Inputs]:
@@ -156,6 +177,5 @@ def _in_words_of(wanted: Iterable[Inputs], has: Mapping[str, Mapping[str, Any]])
     return regions
 
 
-def _time_in_words_of(wanted: str | None, has: str | None) -> str | None:
-    """Return the time that Azure has; as the program writes it if it is the same."""
-    return wanted if wanted and has and only_reading(wanted) == only_reading(has) else has
+def _written(moment: datetime) -> str:
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingVersion
@@ -58,12 +59,9 @@ class LabOffers:
         enabled += self._still_enabled(lab, facts, wanted)
         if not enabled:
             return None
-        if other := next((each for each in facts.galleries if not each.is_of(self._facts.id)), None):
+        if foreign := foreign_gallery(lab.lab, facts, self._facts.id):
             self._keep(label)
-            fact = f"has gallery {other.gallery_id.rpartition('/')[2]} attached, and a lab can have one gallery"
-            consequence = "it is not changed, and the lab gets no images by a gallery"
-            remedy = f"Detach it: az resource delete --ids {other.id} --api-version 2018-10-15-preview"
-            self.diagnostics.append(error(f"lab {label}", fact, consequence, remedy, lab.lab.location))
+            self.diagnostics.append(foreign)
             return None
         attached = attached_of(facts, self._facts.id)
         return LabGalleryPlan(
@@ -84,15 +82,30 @@ class LabOffers:
             is_enabled = attached is not None and fold(definition.name) in attached.enabled
             if fold(definition.name) in wanted or not is_enabled or path is None or not lab.lab.takes(path):
                 continue
-            if reason := self._reason(lab, facts, path):
+            if reason := reason_to_offer(self._facts, lab, facts, path):
                 yield EnabledDefinition(definition.name, Traits.of_standing(definition), reason)
 
-    def _reason(self, lab: GalleryLab, facts: LabFacts, path: ImagePath) -> str:
-        images = [image for image in lab.images if image.image_path == path]
-        if not images:
-            return "" if path in lab.replaced else "the lab must first have its custom images in state Succeeded"
-        missing = [image.name for image in images if not available(self._facts, facts, image)]
-        return f"the lab must first be able to use {', '.join(sorted(missing))}" if missing else ""
+
+def reason_to_offer(gallery: GalleryFacts, lab: GalleryLab, facts: LabFacts, path: ImagePath) -> str:
+    """Return why a lab must keep what it offers of an image path; empty: its successors exist there."""
+    images = [image for image in lab.images if image.image_path == path]
+    if not images and lab.is_served:
+        return "the factory has no image of its path to replace it"
+    if not images:
+        return "" if path in lab.replaced else "the lab must first have its custom images in state Succeeded"
+    missing = [image.name for image in images if not available(gallery, facts, image)]
+    return f"the lab must first be able to use {', '.join(sorted(missing))}" if missing else ""
+
+
+def foreign_gallery(lab: TargetLab, facts: LabFacts, gallery_id: str) -> Diagnostic | None:
+    """Return the failure about a lab that has another gallery attached than that of the stack."""
+    other = next((each for each in facts.galleries if not each.is_of(gallery_id)), None)
+    if other is None:
+        return None
+    fact = f"has gallery {other.gallery_id.rpartition('/')[2]} attached, and a lab can have one gallery"
+    consequence = "it is not changed, and the lab gets no images by a gallery"
+    remedy = f"Detach it: az resource delete --ids {other.id} --api-version 2018-10-15-preview"
+    return error(f"lab {lab.label}", fact, consequence, remedy, lab.location)
 
 
 def is_finished(gallery: GalleryFacts, lab: LabFacts, image: FactoryImage) -> bool:

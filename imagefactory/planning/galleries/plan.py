@@ -16,7 +16,8 @@ from imagefactory.diagnostics import Diagnostic, error, warning
 from imagefactory.images import tags as image_tags
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion
-from imagefactory.planning.galleries.lab_offers import LabOffers
+from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.galleries.lab_offers import LabOffers, reason_to_offer
 from imagefactory.planning.galleries.planned import (
     GalleryLab,
     GalleryPlan,
@@ -25,6 +26,7 @@ from imagefactory.planning.galleries.planned import (
     RecordedGallery,
     Traits,
     UnadoptedPart,
+    attached_of,
     definition_name,
     identifier,
     version_name,
@@ -224,13 +226,23 @@ class _Rules:
         return found[0] if found else None
 
     def _regions(self, path: ImagePath, made: StandingVersion | None) -> tuple[str, ...]:
-        """Return the regions of the labs that take the image path, and the one in which the version is created, which
-        Azure requires; also those that a version has, as long as a lab could not be read that may need them."""
+        """Return the regions of the labs that get or must still offer images of the path, and the one in which the
+        version is created, which Azure requires; also those of all versions of the path, as long as a lab could not be
+        read that may need them."""
+        of_path = [each for each in self.facts.definitions if ImagePath.read(each.image_path) == path]
         takers = [lab for lab in self.labs if lab.lab.takes(path)]
-        needed = {lab.facts.region_key for lab in takers if lab.facts and lab.images}
-        unknown = any(lab.facts is None for lab in takers)
+        needed = {lab.facts.region_key for lab in takers if lab.facts and self._needs(lab, lab.facts, path, of_path)}
+        is_known = all(lab.facts for lab in takers)
+        held = () if is_known else (region for one in of_path for each in one.versions for region in each.regions)
         own = (made.location if made else "") or self.facts.version_region
-        return tuple(sorted({own, *needed, *(made.regions if made and unknown else ())}))
+        return tuple(sorted({own, *needed, *held}))
+
+    def _needs(
+        self, lab: GalleryLab, facts: LabFacts, path: ImagePath, definitions: Iterable[StandingDefinition]
+    ) -> bool:
+        attached = attached_of(facts, self.facts.id)
+        offers = attached is not None and any(fold(each.name) in attached.enabled for each in definitions)
+        return bool(lab.images) or (offers and bool(reason_to_offer(self.facts, lab, facts, path)))
 
 
 def _folded(triple: Iterable[str]) -> tuple[str, ...]:

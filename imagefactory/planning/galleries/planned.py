@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timezone
 from typing import Literal
 
-from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import AttachedGallery, GalleryFacts, StandingDefinition, StandingVersion
@@ -72,12 +72,13 @@ def definition_name(path: ImagePath, traits: Traits) -> str:
     A path that such a name cannot repeat, or that would be too long, gets a name with a hash of it, so that all paths
     have different names. Letter case does not count, as in Azure.
     """
-    parts = [*path.parts[:-1], re.sub(r"(?i)\.json$", "", path.parts[-1])]
+    written = path.parts if all(part.isascii() for part in path.parts) else path.key
+    parts = [*written[:-1], re.sub(r"(?i)\.json$", "", written[-1])]
     plain, suffix = ".".join(parts), traits.suffix
-    is_json = path.parts[-1].lower().endswith(".json")
+    is_json = written[-1].lower().endswith(".json")
     if is_json and all(_PLAIN.fullmatch(part) for part in parts) and len(plain) + len(suffix) <= NAME_LENGTH:
         return plain + suffix
-    hashed = hashlib.sha256("/".join(fold(part) for part in path.parts).encode()).hexdigest()[:_HASH_LENGTH]
+    hashed = hashlib.sha256("/".join(path.key).encode()).hexdigest()[:_HASH_LENGTH]
     room = NAME_LENGTH - len(suffix) - _HASH_LENGTH - 1
     return f"{_OTHERS.sub('_', plain)[:room].strip('_') or 'image'}-{hashed}{suffix}"
 
@@ -146,8 +147,9 @@ class RecordedGallery:
     labs: Mapping[str, RecordedLab] = field(default_factory=dict)
     """By label."""
 
-    places: frozenset[tuple[str, str]] = frozenset()
-    """Resource groups and names of the galleries that its resources belong to, in comparable form: one, if any."""
+    places: frozenset[tuple[str, str, str]] = frozenset()
+    """Subscriptions, resource groups and names of the galleries that its resources belong to, in comparable form: one,
+    if any."""
 
     @property
     def holds_images(self) -> bool:
@@ -195,6 +197,8 @@ class RetainedVersion:
     """`<definition>/<version>` in the state."""
     image_path: str
     reason: str
+    regions: frozenset[str] | None = None
+    """Those that have replicas of one that failed, to which it is reduced; None: it keeps what it has."""
 
 
 @dataclass(frozen=True)

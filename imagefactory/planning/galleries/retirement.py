@@ -40,11 +40,12 @@ def retained_versions(
         for definition in facts.definitions
         for version in definition.versions
     }
-    rule = _Rule(labs, offers, versions.values(), standing, policy, unsafe)
+    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, unsafe)
     found = []
     for key, before in sorted(recorded.versions.items()):
         if key not in versions and (version := standing.get(key)) and (reason := rule.reason(key, version)):
-            found.append(RetainedVersion(before.key, version.image_path or "", reason))
+            regions = version.regions if version.state == "Failed" and version.regions else None
+            found.append(RetainedVersion(before.key, version.image_path or "", reason, regions))
     return tuple(found)
 
 
@@ -55,6 +56,7 @@ class _Rule:
         offers: Iterable[LabGalleryPlan],
         versions: Iterable[PlannedVersion],
         standing: Mapping[str, StandingVersion],
+        recorded: RecordedGallery,
         policy: Policy,
         unsafe: Collection[str],
     ) -> None:
@@ -63,26 +65,41 @@ class _Rule:
         self._offering = {
             fold(one.name): (plan.label, one.reason) for plan in offers for one in plan.definitions if one.reason
         }
+        self._unread = {
+            name: label
+            for label, lab in recorded.labs.items()
+            if label in unread_labs(labs)
+            for name in lab.definitions
+        }
 
     def reason(self, key: str, version: StandingVersion) -> str:
-        """Return why an existing version is kept; empty if it can be deleted."""
+        """Return why an existing version is kept; empty if it can be deleted.
+
+        One that failed in a region that was added to it serves the labs of its others.
+        """
         if version.source_vhd.lower() in self._unsafe or (self._unsafe and not version.source_vhd):
             return "it may be from a VHD whose companion cannot be read"
         if version.in_progress:
             return "Azure is still creating or replicating it"
-        if version.state != "Succeeded":
+        if version.state != "Succeeded" and not (version.state == "Failed" and version.regions):
             return ""
         path = version.path
         if path is None:
             return "its tag ImagePath is missing or invalid, so its successors are unknown"
-        if offer := self._offering.get(key.rpartition("/")[0]):
+        definition = key.rpartition("/")[0]
+        if offer := self._offering.get(definition):
             return f"lab {offer[0]} still offers it: {offer[1]}"
-        takers = [lab for lab in self._labs if lab.is_served and lab.lab.takes(path)]
-        if not takers:
-            return ""
         wanted = [each for each in self._versions if each.image.image_path == path]
+        successors = [each for each in wanted if fold(each.definition) == definition]
+        if (lab := self._unread.get(definition)) and not any(map(self._is_finished, successors)):
+            return f"lab {lab} could not be read, and may still offer it"
+        if not any(lab.is_served and lab.lab.takes(path) for lab in self._labs):
+            return ""
         missing = [each.key for each in wanted if not self._is_finished(each)]
-        newer = sum(_is_newer(each, version) for each in self._standing.values() if each.path == path)
+        served = {region for each in wanted for region in each.regions} & version.regions
+        newer = sum(
+            _is_newer(each, version) and served <= each.regions for each in self._standing.values() if each.path == path
+        )
         keep = None if path in self._policy.pins else self._policy.keep
         if (wanted and not missing) or (keep is not None and newer >= keep):
             return ""
@@ -94,6 +111,11 @@ class _Rule:
         """Return whether a version exists in all regions that need it."""
         found = self._standing.get(fold(planned.key))
         return found is not None and found.state == "Succeeded" and set(planned.regions) <= found.regions
+
+
+def unread_labs(labs: Iterable[GalleryLab]) -> set[str]:
+    """Return the labels of the labs that could not be read."""
+    return {lab.lab.label for lab in labs if lab.facts is None}
 
 
 def _is_newer(one: StandingVersion, other: StandingVersion) -> bool:
@@ -116,7 +138,7 @@ def kept_definitions(
 
     Azure deletes no definition that has versions, so one with versions of others stays, too.
     """
-    unread = {lab.lab.label for lab in labs if lab.facts is None}
+    unread = unread_labs(labs)
     needed = {fold(one.key.rpartition("/")[0]) for one in retained}
     needed |= {fold(one.name) for plan in offers for one in plan.definitions}
     needed |= {fold(name) for label, lab in recorded.labs.items() if label in unread for name in lab.definitions}

@@ -93,14 +93,20 @@ def _replaced(plan: LabPlan) -> frozenset[ImagePath]:
     return frozenset(there - {image.image.image_path for image in plan.images if image.image_id not in ids})
 
 
-def _another(gallery: GalleryFacts, others: Iterable[tuple[str, str]]) -> Diagnostic:
-    names = ", ".join(f"{name} of resource group {group}" for group, name in sorted(others))
+def _another(gallery: GalleryFacts, others: Iterable[tuple[str, str, str]]) -> Diagnostic:
+    named = " and ".join(_placed(other) for other in sorted(others))
     return error(
         "setting imagefactory:gallery",
-        f"names gallery {gallery.name} of resource group {gallery.resource_group}, but the state has {names}",
+        f"names gallery {_placed((gallery.subscription_id, gallery.resource_group, gallery.name))}, but the state has "
+        f"{named}",
         "both galleries and what labs offer of them stay as they are",
         "Name that one; to change the gallery, first deliver all images as customImage and run pulumi up",
     )
+
+
+def _placed(place: tuple[str, str, str]) -> str:
+    subscription, group, name = place
+    return f"{name} of resource group {group} in subscription {subscription}"
 
 
 def _unnamed() -> Diagnostic:

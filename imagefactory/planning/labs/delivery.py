@@ -46,7 +46,7 @@ def routes(lab: TargetLab, images: Iterable[FactoryImage], policy: Policy) -> li
         reason = why
         if delivery != "gallery" and not fits:
             reason = f"{why}, but {_UNFIT.format(os=image.os_type)} (setting generation2)"
-        elif delivery == "gallery" and not by_gallery:
+        elif delivery != "customImage" and not by_gallery:
             reason = f"{why}, and the stack has no setting gallery"
         found.append(Route(image, custom, by_gallery, reason))
     return found

@@ -65,7 +65,7 @@ class GalleryRoutes:
             each
             for each in self._store.galleries.values()
             if each.subscription_id == parts["subscription"]
-            and group in (None, each.resource_group, each.resource_group.lower())
+            and (group is None or group.lower() == each.resource_group.lower())
         )
         return page(request, {each.id.lower(): self._told(each.shown()) for each in found})
 

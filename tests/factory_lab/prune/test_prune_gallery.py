@@ -113,16 +113,18 @@ def test_no_vhd_goes_while_azure_replicates_a_version_from_it(factory: PruneWorl
     assert factory.held() == images_of(new)
 
 
-def test_an_unfinished_save_stays_while_a_version_reads_it(factory: PruneWorld) -> None:
-    """Its companion was deleted by hand; text output has the reason."""
+def test_unfinished_saves_stay_while_a_version_reads_any_disk_of_theirs(factory: PruneWorld) -> None:
+    """One VHD is the OS disk of the version, the other a data disk; companions were deleted by hand."""
     gallery = GalleryFactory(factory)
-    broken = factory.image(13)
+    broken, other = factory.image(13), factory.image(12)
     factory.world.cloud.set_latencies({"galleryReplicationSeconds": 3600})
-    version = gallery.version(broken)
-    factory.factory.delete_blob(broken.vhd_name.replace(".vhd", ".json"))
+    version = gallery.version(broken, other.vhd_name)
+    for each in (broken, other):
+        factory.factory.delete_blob(each.vhd_name.replace(".vhd", ".json"))
     run = factory.prune("--dry-run")
     assert run.code == 0 and run.stdout.startswith("0 to delete"), run.stdout
-    assert f"gallery version Win2016.Datacenter/{version} from it" in " ".join(run.stdout.split())
+    reason = f"gallery version Win2016.Datacenter/{version} from it"
+    assert " ".join(run.stdout.split()).count(reason) == 2, run.stdout
 
 
 def test_an_image_stays_until_the_gallery_has_the_version_that_the_policy_requires(factory: PruneWorld) -> None:

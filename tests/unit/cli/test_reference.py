@@ -35,6 +35,7 @@ from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.factory.prune_plan import PruneRules
 from imagefactory.planning.labs.adoption import Adoption, Finding, LabAdoption
 from imagefactory.planning.labs.adoption_rules import Action
+from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, Kind, PartFinding
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.reports.plan_report import ORDER as ACTIONS
@@ -55,9 +56,11 @@ from tests.unit.builders import (
 )
 from tests.unit.cli.conftest import Verb
 from tests.unit.cli.test_verbs import cleaned
+from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.planning.factory.prunes import files, keeping, plan
 from tests.unit.planning.factory.test_save_plan import planned
 from tests.unit.planning.factory.vms import vm
+from tests.unit.planning.galleries import builders as galleries
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -83,15 +86,17 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
     """The settings of a model, and of the models in it, with their defaults."""
     for field in model.model_fields.values():
         assert field.alias
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from settings_of(field.annotation, f"{prefix}{field.alias}.")
+        kinds = (field.annotation, *get_args(field.annotation))
+        section = next((each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if section:
+            yield from settings_of(section, f"{prefix}{field.alias}.")
         else:
             yield prefix + field.alias, field.default
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
     """A default in code style is the program's own; words stand for one that the program finds elsewhere."""
-    documented = {names(name)[0]: default for name, default, _ in rows("Settings")}
+    documented = {name: default for cell, default, _ in rows("Settings") for name in names(cell)}
     expected = dict(settings_of(Settings))
     assert documented.keys() == expected.keys()
     for name, default in expected.items():
@@ -152,10 +157,11 @@ def test_every_json_key_of_catalog_is_documented(verb: Verb) -> None:
     found = replace(build_catalog([vhd("unfinished.vhd")], {}), images=(one,))
     labs = [lab("team"), lab("lost")]
     states: dict[LabKey, LabFacts | Diagnostic]
-    states = {labs[0].key: facts("team", standing("held", source_vhd="held.vhd")), labs[1].key: DIAGNOSTIC}
+    team = replace(offering("d0"), images=(standing("held", source_vhd="held.vhd"),))
+    states = {labs[0].key: team, labs[1].key: DIAGNOSTIC}
 
     async def read(settings: Settings, now: datetime, *, with_labs: bool) -> CatalogReport:
-        return report_catalog(found, "factory", NOON, labs, states)
+        return report_catalog(found, "factory", NOON, labs, states, gallery(version("held.vhd")))
 
     shown = verb("catalog", "--json", "--labs", instead={"imagefactory.factory_lab.catalog.read": read})
     check_keys("catalog", shown.document, "images[]")
@@ -176,11 +182,13 @@ def test_every_json_key_of_save_is_documented(verb: Verb) -> None:
 
 
 def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
-    """With a lab that moved; every action is a documented one."""
+    """With a lab that moved and a gallery; every action and every kind is a documented one."""
     found = facts("team", standing("old"))
     moved = MovedLab(lab("team"), found, "team@1", SUBSCRIPTION, "before", ("old",))
     findings = tuple(Finding(action, "old", found.images[0], "why") for action in get_args(Action))
-    adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,))
+    part = galleries.definition("Win2016", {}, galleries.version("Win2016", "1.0.0", {}))
+    parts = GalleryAdoption(galleries.gallery(part), (PartFinding("take over", "definition", "Win2016", part, "why"),))
+    adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,), parts)
 
     async def planning(request: AdoptRequest) -> Planned:
         return Planned(request, adoption, b"", warnings=(DIAGNOSTIC,), backups=(Path("before.json"),))
@@ -190,6 +198,7 @@ def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
     check_keys("adopt", told.document)
     actions = {one["action"] for each in told.document["labs"] for one in each["images"]}
     check_results("adopt", "labs[].images[].action", actions)
+    check_results("adopt", "gallery.parts[].kind", set(get_args(Kind)))
 
 
 def test_every_json_key_of_doctor_is_documented(verb: Verb) -> None:
@@ -303,7 +312,8 @@ def test_every_key_of_a_companion_is_documented() -> None:
         image(),
         description="d",
         author="a",
-        generation="V1",
+        generation="V2",
+        security_type="TrustedLaunch",
         lineage=Lineage("vm", "disk", "id", "commit", "run", "released"),
         data_disks=(DataDisk(0, "b.vhd", "r"),),
     )

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.doctor.roles import ASKING, BLOB_CONTRIBUTOR, CUSTOM, DISK_OPERATIONS, READER, Role
+from imagefactory.doctor.roles import (
+    ASKING,
+    BLOB_CONTRIBUTOR,
+    CUSTOM,
+    DISK_OPERATIONS,
+    GALLERY_OPERATIONS,
+    READER,
+    Role,
+)
 from imagefactory.observed.permissions import Permission
 
 OPERATIONS = (Path(__file__).parents[3] / "docs" / "operations.md").read_text("utf-8")
@@ -41,4 +49,5 @@ def test_what_is_missing_is_what_no_assignment_has(lacking: set[str], conditiona
 @pytest.mark.parametrize("role", CUSTOM, ids=lambda role: role.name)
 def test_what_has_no_resource_group_is_in_the_roles_of_a_subscription(role: Role) -> None:
     """`locations/...` of a provider is a resource of the subscription, which a role at a lab does not permit."""
-    assert role in {READER, DISK_OPERATIONS} or not any("/locations/" in action for action in role.actions)
+    of_subscriptions = {READER, DISK_OPERATIONS, GALLERY_OPERATIONS}
+    assert role in of_subscriptions or not any("/locations/" in action for action in role.actions)

@@ -22,6 +22,7 @@ from imagefactory.plain_text import printable
 from imagefactory.reports.catalog_page import catalog_page, is_link
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from tests.unit.builders import NOON, catalog, facts, image, lab, standing
+from tests.unit.planning.factory.galleries import gallery, offering, version
 
 VOID = {"meta", "input"}
 texts = st.one_of(
@@ -176,3 +177,14 @@ def test_an_empty_factory_has_a_page_without_a_table() -> None:
     assert "The factory has no image to distribute" in empty and "<table" not in empty
     without = catalog_page(report_catalog(catalog(image()), "factory", NOON))
     assert "Labs</th>" not in without and "Labs</th>" in catalog_page(report_of("x"))
+
+
+def test_the_page_shows_the_traits_of_disks_and_which_labs_offer_an_image_by_the_gallery() -> None:
+    """Beside the labs that have its custom image."""
+    team = lab()
+    one = replace(image("a"), generation="V2", security_type="TrustedLaunch", data_disks=(DataDisk(0, "a.lun0.vhd"),))
+    found = {team.key: offering("d0")}
+    report = report_catalog(catalog(one), "factory", NOON, [team], found, gallery(version("a.vhd")))
+    text = " ".join("".join(Tree(catalog_page(report)).texts).split())
+    assert "Windowsgeneralized, generation 2, Trusted Launch, 1 data disk" in text
+    assert "Security typeTrustedLaunch" in text and "teamby the gallery" in text

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from imagefactory.diagnostics import error
 from imagefactory.images.catalog import BlobDiagnostic
+from imagefactory.images.companions import DataDisk
 from imagefactory.images.lineage import SHORT_COMMIT, short_commit
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.reports.catalog_report import CatalogReport, age_text, report_catalog, size_text
+from imagefactory.reports.catalog_report import CatalogReport, age_text, report_catalog, size_text, traits_text
 from tests.unit.builders import NOON, catalog, facts, image, lab, paths, standing
+from tests.unit.planning.factory.galleries import UNREAD, gallery, offering, version
 
 PROBLEM = error("subject", "fact", "consequence", "remedy")
 
@@ -135,3 +137,34 @@ def test_only_a_hash_is_shortened(commit: str) -> None:
     """Tags, branches and other values are kept complete."""
     assert short_commit(commit) == commit or set(commit.lower()) <= set("0123456789abcdef")
     assert short_commit("0123456789ABCDEF" * 2) == "0123456789ABCDEF"[:SHORT_COMMIT]
+
+
+def test_a_lab_whose_users_can_use_a_version_is_listed_as_offering_its_image() -> None:
+    """Succeeded, enabled there, and in the lab's region; an image that no custom image can have is listed for it."""
+    named, labs = image("a", vhd_name="a.vhd"), [lab("web"), lab("data"), lab("far")]
+    odd = replace(image("-", vhd_name="odd.vhd"))
+    found = {
+        labs[0].key: offering("d0", "d1"),
+        labs[1].key: offering(),
+        labs[2].key: offering("d0", region="elsewhere"),
+    }
+    standing_ones = gallery(version("a.vhd"), version("odd.vhd"))
+    report = report_catalog(catalog(named, odd), "factory", NOON, labs, found, standing_ones)
+    assert {one.image.name: one.offered_by for one in report.images} == {"a": (labs[0],), "-": (labs[0],)}
+    failed = report_catalog(catalog(named, odd), "factory", NOON, labs, found, gallery(version("a.vhd", "Failed")))
+    assert [one.offered_by for one in failed.images] == [()] and [one.name for one in failed.left_out] == ["odd.vhd"]
+
+
+def test_a_gallery_that_cannot_be_read_is_a_warning() -> None:
+    """Which labs offer its versions is unknown."""
+    report = report_catalog(catalog(image("a")), "factory", NOON, [], {}, UNREAD)
+    assert UNREAD in report.warnings and report.images[0].offered_by == ()
+
+
+def test_the_traits_of_a_disk_are_said_only_if_they_are_special() -> None:
+    """Generation 1 without data disks is nothing special."""
+    disks = (DataDisk(0, "x.vhd"), DataDisk(1, "y.vhd"))
+    special = replace(image("a"), generation="V2", security_type="TrustedLaunch", data_disks=disks)
+    assert traits_text(special) == "generation 2, Trusted Launch, 2 data disks"
+    assert traits_text(replace(image("a"), generation="V1", data_disks=disks[:1])) == "1 data disk"
+    assert traits_text(image("a")) == ""

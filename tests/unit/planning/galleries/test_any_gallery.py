@@ -1,0 +1,181 @@
+"""Any gallery, labs and state: no run takes the last good image from a lab, and the order of inputs is no matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TypeVar
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion
+from imagefactory.planning.galleries.planned import GalleryLab, GalleryPlan, RecordedGallery
+from tests.unit.planning.galleries.galleries import (
+    HOME,
+    PATH,
+    definition,
+    gallery,
+    planned,
+    policy,
+    recorded,
+    saved,
+    served,
+    unread,
+    version,
+)
+
+Item = TypeVar("Item")
+REGIONS = [HOME, "eastus", "northeurope"]
+STATES = ["Succeeded", "Succeeded", "Succeeded", "Failed", "Creating", "Updating"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A gallery, the labs as they are and as they are seen, the policy and the state."""
+
+    facts: GalleryFacts
+    labs: tuple[GalleryLab, ...]
+    seen: tuple[GalleryLab, ...]
+    keep: int | None
+    state: RecordedGallery
+    unsafe: frozenset[str]
+
+    def plan(self) -> GalleryPlan:
+        """What is done."""
+        return planned(self.facts, *self.seen, state=self.state, by=policy(keep=self.keep), unsafe=self.unsafe)[0]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Images of two paths, some of them offered by the factory, some with versions; labs that get and offer them."""
+    everything = [
+        saved(f"{path[-9]}{day}", day, path, generation=draw(st.sampled_from(["V1", "V1", "V2"])))
+        for path in (PATH, "Win2016/SQL.json")[: draw(st.sampled_from([1, 1, 2]))]
+        for day in range(1, draw(st.integers(2, 4)))
+    ]
+    definitions: dict[str, StandingDefinition] = {}
+    for each in everything:
+        one = definitions.setdefault(definition(each).name, definition(each))
+        if draw(st.integers(0, 3)):
+            regions = frozenset({HOME, *draw(st.sets(st.sampled_from(REGIONS)))})
+            made = version(each, state=draw(st.sampled_from(STATES)), regions=regions)
+            definitions[one.name] = replace(one, versions=(*one.versions, made))
+    facts = gallery(*definitions.values())
+    keep = draw(st.sampled_from([None, 1, 2]))
+    offered = [each for each in everything if draw(st.integers(0, 3))]
+    wanted = [each for each in offered if keep is None or is_newest(each, offered, keep)]
+    labs = tuple(draw(lab_of(name, wanted, definitions)) for name in ("a", "b", "c")[: draw(st.integers(1, 3))])
+    keys = [f"{name}/{each.name}" for name, one in definitions.items() for each in one.versions]
+    outside = draw(st.sets(st.sampled_from(["-", *keys]), max_size=1))
+    seen = tuple(unread(lab) if draw(st.integers(0, 2)) == 0 else lab for lab in labs)
+    unsafe = frozenset(draw(st.sets(st.sampled_from([each.vhd_name for each in everything]), max_size=1)))
+    return Case(facts, labs, seen, keep, recorded(facts, *labs, outside=outside), unsafe)
+
+
+def is_newest(image: FactoryImage, among: Iterable[FactoryImage], keep: int) -> bool:
+    """Whether it is one of so many of its path."""
+    return sum(each.image_path == image.image_path and each.saved_at > image.saved_at for each in among) < keep
+
+
+@st.composite
+def lab_of(
+    draw: st.DrawFn, name: str, wanted: list[FactoryImage], definitions: dict[str, StandingDefinition]
+) -> GalleryLab:
+    """A lab that gets the images, or custom images only, and offers some definitions."""
+    offers = [each for each in definitions if draw(st.booleans())]
+    region = draw(st.sampled_from(REGIONS))
+    if draw(st.integers(0, 2)) == 0:
+        there = frozenset(each.image_path for each in wanted if draw(st.booleans()))
+        return served(name, region=region, offers=offers, is_served=False, replaced=there)
+    return served(name, *wanted, region=region, offers=offers)
+
+
+def good(case: Case, lab: GalleryLab) -> dict[ImagePath, set[str]]:
+    """What users of a lab can use now: by image path, the keys of versions, in comparable form. A failed one counts if
+    no other does: it may have failed in another region."""
+    assert lab.facts
+    enabled = {name for each in lab.facts.galleries for name in each.enabled}
+    found: dict[str, dict[ImagePath, set[str]]] = {"Failed": {}, "Succeeded": {}}
+    for key, path, one in versions(case.facts):
+        if one.state in found and lab.facts.region_key in one.regions and key.partition("/")[0] in enabled:
+            found[one.state].setdefault(path, set()).add(key)
+    return {**found["Failed"], **found["Succeeded"]}
+
+
+def versions(facts: GalleryFacts) -> list[tuple[str, ImagePath, StandingVersion]]:
+    """Key in comparable form, image path and version."""
+    return [
+        (fold(f"{one.name}/{each.name}"), ImagePath.parse(one.image_path or ""), each)
+        for one in facts.definitions
+        for each in one.versions
+    ]
+
+
+def kept(case: Case, plan: GalleryPlan) -> dict[str, set[str] | None]:
+    """What is there afterwards even if all that is to be created fails: regions of the versions that were there; None:
+    those that it has."""
+    there: dict[str, set[str] | None] = {
+        key: None for key, _, _ in versions(case.facts) if key not in case.state.versions
+    }
+    there |= {fold(each.key): None for each in plan.retained}
+    return {**there, **{fold(each.key): set(each.regions) for each in plan.versions}}
+
+
+@settings(max_examples=120)
+@given(cases())
+def test_a_lab_keeps_an_image_of_every_path_that_it_has_one_of(case: Case) -> None:
+    """A version in its region that its users can use, or custom images in its place: whatever fails in this run, and
+    whether the lab can be read or not."""
+    plan = case.plan()
+    there = kept(case, plan)
+    for lab, seen in zip(case.labs, case.seen, strict=True):
+        assert lab.facts
+        enabled = {fold(one.name) for each in plan.labs if each.label == lab.lab.label for one in each.definitions}
+        if seen.facts is None:
+            enabled = {name for each in lab.facts.galleries for name in each.enabled}
+            assert not any(each.label == lab.lab.label for each in plan.labs)
+        for path, before in good(case, lab).items():
+            left = {key for key in before if key.partition("/")[0] in enabled and key in there}
+            left = {key for key in left if (in_it := there[key]) is None or lab.facts.region_key in in_it}
+            assert left or path in seen.replaced, (path, plan)
+
+
+@given(cases())
+def test_what_azure_works_on_or_nobody_can_judge_is_not_deleted(case: Case) -> None:
+    """A version in progress, and one from a VHD whose companion cannot be read. No definition goes before its
+    versions."""
+    plan = case.plan()
+    there = {fold(each.key) for each in plan.retained} | {fold(each.key) for each in plan.versions}
+    names = {fold(name) for name in (*plan.kept, *(each.name for each in plan.definitions))}
+    for key, _, one in versions(case.facts):
+        if key in case.state.versions and (one.in_progress or one.source_vhd in case.unsafe):
+            assert key in there
+        if key in there or key not in case.state.versions:
+            assert key.partition("/")[0] in names
+
+
+@given(cases(), st.randoms())
+def test_the_order_of_the_inputs_is_no_matter(case: Case, draw: Random) -> None:
+    """Azure lists in any order."""
+
+    def shuffled(items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return tuple(draw.sample(items, len(items)))
+
+    definitions = tuple(replace(one, versions=shuffled(one.versions)) for one in shuffled(case.facts.definitions))
+    labs = tuple(replace(one, images=shuffled(one.images)) for one in shuffled(case.seen))
+    other = replace(case, facts=replace(case.facts, definitions=definitions), seen=labs)
+    plan, expected = other.plan(), case.plan()
+    assert replace(plan, facts=case.facts, unadopted=()) == replace(expected, unadopted=())
+    assert [part.key for part in plan.unadopted] == [part.key for part in expected.unadopted]
+
+
+@given(cases())
+def test_versions_are_where_their_labs_are(case: Case) -> None:
+    """In the region of the gallery, and of each lab that gets them."""
+    for each in case.plan().versions:
+        takers = [lab for lab in case.seen if lab.facts and each.image in lab.images]
+        assert {HOME, *(lab.facts.region_key for lab in takers if lab.facts)} <= set(each.regions)

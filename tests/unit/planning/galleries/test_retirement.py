@@ -1,0 +1,115 @@
+"""Which versions and definitions that left the plan are kept in the gallery, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.planning.galleries.galleries import (
+    HOME,
+    definition,
+    gallery,
+    planned,
+    policy,
+    recorded,
+    saved,
+    served,
+    unread,
+    version,
+)
+
+OLD, NEW, NEXT = saved("old", 1), saved("new", 2), saved("next", 3)
+KEY = f"Win2016.Datacenter/{version(OLD).name}"
+FAR = frozenset({HOME, "eastus"})
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"), [("Succeeded", False), ("Failed", True), ("Creating", True), ("Updating", True)]
+)
+def test_a_version_goes_once_its_successor_is_finished(state: str, kept: bool) -> None:
+    """Until then it stays, with the reason."""
+    facts = gallery(definition(OLD, version(OLD), version(NEW, state=state)))
+    plan, _ = planned(facts, served("near", NEW), by=policy(keep=1))
+    assert [(each.key, each.reason) for each in plan.retained] == [
+        (KEY, f"the gallery must first have Win2016.Datacenter/{version(NEW).name} in state Succeeded")
+    ] * kept
+
+
+@pytest.mark.parametrize(("regions", "kept"), [(FAR, False), (frozenset({HOME}), True)])
+def test_a_successor_is_finished_where_all_labs_are(regions: frozenset[str], kept: bool) -> None:
+    """A version that is not yet in the region of each lab replaces none."""
+    facts = gallery(definition(OLD, version(OLD, regions=FAR), version(NEW, regions=regions)))
+    plan, _ = planned(facts, served("near", NEW), served("far", NEW, region="eastus"), by=policy(keep=1))
+    assert [each.key for each in plan.retained] == [KEY] * kept
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, False), (2, True)])
+def test_keep_counts_finished_versions_only(keep: int, kept: bool) -> None:
+    """As custom images are counted: one that fails does not hold back older ones than `keep` allows."""
+    facts = gallery(definition(OLD, version(OLD), version(NEW), version(NEXT, state="Failed")))
+    offered = (NEXT, NEW)[:keep]
+    plan, _ = planned(facts, served("near", *offered), by=policy(keep=keep))
+    assert (KEY in {each.key for each in plan.retained}) is kept
+
+
+def test_a_pin_counts_no_versions() -> None:
+    """The pinned image must be there, however many newer ones are."""
+    facts = gallery(definition(OLD, version(OLD, state="Failed"), version(NEW), version(NEXT)))
+    by = policy(keep=1, pins={OLD.image_path: "old"})
+    plan, _ = planned(facts, served("near", OLD), by=by)
+    assert {each.key for each in plan.retained} == {f"Win2016.Datacenter/{version(each).name}" for each in (NEW, NEXT)}
+    there = gallery(definition(OLD, version(OLD), version(NEW), version(NEXT)))
+    assert not planned(there, served("near", OLD), by=by)[0].retained
+
+
+def test_the_last_version_of_a_path_stays_without_a_successor() -> None:
+    """A factory without images of the path retires nothing that labs get."""
+    facts = gallery(definition(OLD, version(OLD)))
+    plan, _ = planned(facts, served("near", offers=["Win2016.Datacenter"]))
+    assert [each.key for each in plan.retained] == [KEY] and plan.kept == ("Win2016.Datacenter",)
+    (offer,) = plan.labs
+    assert [each.name for each in offer.definitions] == ["Win2016.Datacenter"]
+
+
+@pytest.mark.parametrize("regions", [frozenset({HOME}), frozenset()])
+def test_a_version_that_failed_stays_only_where_it_serves_a_lab(regions: frozenset[str]) -> None:
+    """Replication to a region that was added failed: the labs of the other regions use it until there is another. One
+    without a replica serves nobody."""
+    facts = gallery(definition(OLD, version(OLD, state="Failed", regions=regions), version(NEW, state="Creating")))
+    plan, _ = planned(facts, served("near", NEW), by=policy(keep=1))
+    assert [each.key for each in plan.retained] == [KEY] * len(regions)
+
+
+def test_what_no_lab_takes_any_more_goes_at_once() -> None:
+    """A path that left labs.json: its versions and its definition."""
+    facts = gallery(definition(OLD, version(OLD)))
+    near = served("near", offers=["Win2016.Datacenter"])
+    other = replace(near, lab=replace(near.lab, selectors=()))
+    plan, _ = planned(facts, other, state=recorded(facts, near))
+    assert not plan.retained and not plan.kept and not plan.labs
+
+
+@pytest.mark.parametrize("unsafe", ["old.vhd", "another.vhd"])
+def test_a_version_of_an_unreadable_companion_stays(unsafe: str) -> None:
+    """Also one of an unknown VHD, while any companion cannot be read; never one that Azure works on."""
+    made = version(OLD, source_vhd="" if unsafe == "another.vhd" else "old.vhd")
+    facts = gallery(definition(OLD, made, version(NEW)))
+    plan, _ = planned(facts, served("near", NEW), by=policy(keep=1), unsafe=[unsafe])
+    assert [each.key for each in plan.retained] == [KEY]
+    busy = gallery(definition(OLD, version(OLD, state="Updating"), version(NEW)))
+    assert [each.key for each in planned(busy, by=policy(keep=1))[0].retained][:1] == [KEY]
+
+
+def test_a_lab_that_cannot_be_read_keeps_what_it_offers() -> None:
+    """Unless a successor in the same definition is where it was."""
+    gen2 = replace(NEW, generation="V2")
+    lost = served("lost", gen2, offers=["Win2016.Datacenter"])
+    facts = gallery(definition(OLD, version(OLD)), definition(gen2, version(gen2)))
+    plan, _ = planned(facts, unread(lost), served("near", gen2), state=recorded(facts, lost), by=policy(keep=1))
+    assert [each.reason for each in plan.retained] == ["lab lost could not be read, and may still offer it"]
+    assert plan.kept == ("Win2016.Datacenter",)
+    same = gallery(definition(OLD, version(OLD), version(NEW)))
+    lost = served("lost", NEW, offers=["Win2016.Datacenter"])
+    plan, _ = planned(same, unread(lost), served("near", NEW), state=recorded(same, lost), by=policy(keep=1))
+    assert not plan.retained
