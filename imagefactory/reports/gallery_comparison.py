@@ -56,8 +56,9 @@ class GalleryComparison:
         names += [("version", one.key) for one in recorded.versions.values()]
         kept = [Change(_kind(kind), "keep for now", name, "", _KEPT, held=True) for kind, name in names]
         if recorded.gallery:
-            why = _KEPT if recorded.holds_images else "the setting gallery was removed"
-            action: Action = "keep for now" if recorded.holds_images else "delete"
+            is_kept = recorded.holds_images or self._settings.gallery is not None
+            why = _KEPT if is_kept else "the setting gallery was removed"
+            action: Action = "keep for now" if is_kept else "delete"
             kept.append(Change("gallery", action, "gallery", "", why, held=True))
         return in_order(put_again(kept, self._again))
 
@@ -134,7 +135,11 @@ class GalleryComparison:
             if "/" in part.key:
                 yield _unadopted("version", part.key)
         for kept in plan.retained:
-            yield Change("version", "keep for now", kept.key, kept.image_path, kept.reason, held=True)
+            why = kept.reason
+            if is_reduced := kept.key in self._changed:
+                why += f"; only in {', '.join(sorted(kept.regions or ()))}, because it failed elsewhere"
+            action = "update" if is_reduced else "keep for now"
+            yield Change("version", action, kept.key, kept.image_path, why, held=True)
         declared = {fold(key) for key in (*(one.key for one in plan.versions), *(one.key for one in plan.retained))}
         for key, before in recorded.items():
             if key not in declared:

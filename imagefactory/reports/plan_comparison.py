@@ -37,7 +37,7 @@ class InState:
     unfinished: frozenset[str] = frozenset()
     """Images, definitions and versions that an earlier run did not see finish: the engine puts them again."""
     changed: frozenset[str] = frozenset()
-    """Versions whose regions, replicas or end of life differ from what the program declares."""
+    """Versions whose regions, replicas or end of life differ from what the program declares, also of kept ones."""
 
     def of_lab(self, label: str) -> dict[str, Recorded]:
         """Return the images of a lab by name."""

@@ -13,6 +13,7 @@ from imagefactory.azure.observe import CloudFacts, gather_facts
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import Settings
+from imagefactory.observed.standing_gallery import region_key
 from imagefactory.planning.galleries.inputs import GalleryInputs
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.reports.declared_plan import declared_plan
@@ -51,9 +52,14 @@ def _in_state(
 
 
 def _changed(plan: Plan, inputs: GalleryInputs, state: StackState) -> Iterator[str]:
-    """Yield the versions whose inputs differ, as far as the program compares those of an existing version."""
+    """Yield the versions whose inputs differ, as far as the program compares those of an existing version, and kept
+    ones that are reduced to some of their regions."""
     before = {fold(name): each for name, each in state.gallery.get(VERSION, {}).items()}
     for version in plan.gallery.versions if plan.gallery else ():
         known = before.get(fold(version.key))
         if known is not None and known.get("publishingProfile") != inputs.version(version)["publishingProfile"]:
             yield version.key
+    for kept in plan.gallery.retained if plan.gallery else ():
+        has = (before[fold(kept.key)].get("publishingProfile") or {}).get("targetRegions") or ()
+        if kept.regions is not None and {region_key(each["name"]) for each in has} - kept.regions:
+            yield kept.key

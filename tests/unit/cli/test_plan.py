@@ -43,6 +43,15 @@ def test_the_plan_is_shown_as_tables_json_and_markdown(verb: Verb) -> None:
     assert "| **delete** | **`leaves`** |" in verb("plan", "--format", "markdown").out
 
 
+def test_what_leaves_is_bold_on_a_terminal(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what stays is not."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    lines = verb("plan", instead=reviewed(LEAVES, STAYS)).out.splitlines()
+    bold = {name for name in ("why it leaves", "why it stays") for line in lines if name in line and "\x1b[1m" in line}
+    assert bold == {"why it leaves"}
+
+
 @pytest.mark.parametrize(
     ("changes", "others", "code", "detailed"),
     [
