@@ -51,7 +51,7 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
         omissions.setdefault(omission.lab or "", []).append(omission)
     offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, settings)}
     gallery = GalleryComparison(plan, state.gallery, settings, offers, again=state.unfinished, changed=state.changed)
-    labs = {lab.label: _Lab(lab, state, catalog, settings, offers) for lab in plan.labs}
+    labs = {lab.label: _Lab(lab, state, catalog, settings, offers, stack) for lab in plan.labs}
     unread = {lab.label: lab for lab in plan.unread}
     known = {name.rpartition("/")[0] for name in state.images} | state.gallery.labs.keys()
     reports = []
@@ -95,9 +95,9 @@ class _Lab:
     """The images of one lab that was read."""
 
     def __init__(
-        self, plan: LabPlan, state: InState, catalog: Catalog, settings: Settings, offers: Mapping[str, str]
+        self, plan: LabPlan, state: InState, catalog: Catalog, settings: Settings, offers: Mapping[str, str], stack: str
     ) -> None:
-        self.plan, self._catalog, self._settings, self._offers = plan, catalog, settings, offers
+        self.plan, self._catalog, self._settings, self._offers, self._stack = plan, catalog, settings, offers, stack
         self._recorded = state.of_lab(plan.label)
         self._by_id = {image.id.lower(): image for image in plan.facts.images}
         self._by_name = {image.name.lower(): image for image in plan.facts.images}
@@ -127,10 +127,9 @@ class _Lab:
                 yield self._row("delete", name, str(before.image_path or ""), why, found)
         for image in self.unlisted():
             if image.image_path is not None:
-                reason = of_another_stack(image) if image.stack else self._why_not(image)
-                yield self._row(
-                    "foreign", image.name, image.image_path, f"{reason}; the state does not have it, so it stays", image
-                )
+                is_own = image.stack in {None, self._stack}
+                why = f"{self._why_not(image)}; the state does not have it" if is_own else of_another_stack(image)
+                yield self._row("foreign", image.name, image.image_path, f"{why}; it stays", image)
 
     def unlisted(self) -> list[StandingImage]:
         """Return the images that neither the plan nor the state has."""

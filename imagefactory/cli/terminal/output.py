@@ -54,7 +54,7 @@ def show_table(
 ) -> None:
     """Print a table; without a terminal no cell is wrapped. `right` names the right-aligned columns, `bold` has the
     numbers of the rows in bold."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=printable_lines(title), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold", justify="right" if column in right else "left")
     for number, row in enumerate(rows):

@@ -16,6 +16,7 @@ from imagefactory.reports.declared_plan import declared_plan
 from imagefactory.reports.plan_report import CHANGES, Action
 from tests.unit.builders import catalog, configuration, facts, image, lab, standing
 from tests.unit.reports.plan_worlds import (
+    STACK,
     TEAM,
     UNREADABLE,
     held,
@@ -80,6 +81,21 @@ def test_the_three_sets_of_a_lab() -> None:
     assert team.names(wanted=True, held=False) == ["newer"]
     assert team.names(wanted=False, held=True) == ["old"]
     assert team.others == 1 and team.location == TEAM.location
+
+
+@pytest.mark.parametrize(
+    ("stack", "why"),
+    [
+        (None, "its VHD is not in the factory; the state does not have it; it stays"),
+        (STACK, "its VHD is not in the factory; the state does not have it; it stays"),
+        ("imagefactory/other", "custom image stray of the lab belongs to stack imagefactory/other; it stays"),
+    ],
+)
+def test_an_image_that_is_neither_wanted_nor_in_the_state_stays(stack: str | None, why: str) -> None:
+    """Whoever made it."""
+    team = of_team(catalog(NEW), in_state("new"), held("new"), held("stray", stack=stack))
+    found = row(team, "stray")
+    assert (found.action, found.why, found.wanted, found.held) == ("foreign", why, False, True)
 
 
 def test_what_leaves_is_shown_first() -> None:
