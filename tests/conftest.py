@@ -21,6 +21,7 @@ from tests.randomized import (
     pytest_runtest_makereport,
 )
 from tests.warm.python import warm_python
+from tests.warm.vault import vault
 from toolchain.checkout import Checkout
 from toolchain.cloud import emulator_variables
 from toolchain.setup.engine import ensure_engine
@@ -89,11 +90,12 @@ def fresh_cloud(cloud: CloudClient) -> Iterator[CloudClient]:
 
 
 @pytest.fixture(scope="session")
-def shell(cloud: CloudClient, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a shell for the session's cloud: engine, plugins, endpoints, identity."""
+def shell(cloud: CloudClient) -> Iterator[dict[str, str]]:
+    """The environment of a shell for the session's cloud: engine, plugins, endpoints, identity, secrets of stacks."""
     checkout = Checkout.here()
     engine = tool_variables(checkout, ensure_engine(checkout))
-    return {**os.environ, **engine, **cloud_variables(cloud.status()), **SHORT_LIFE}
+    with vault() as secrets:
+        yield {**os.environ, **engine, **cloud_variables(cloud.status()), **SHORT_LIFE, **secrets}
 
 
 @pytest.fixture(scope="session")

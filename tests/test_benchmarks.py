@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from benchmarks.copies import notice_delays, old_schedule
 from benchmarks.ranges import least_requests
 from imagefactory.images.ranges import PIECE_BYTES, Range
+from tests.conftest import SHORT_LIFE
 from toolchain.checkout import Checkout
 
 pytestmark = pytest.mark.engine
@@ -23,6 +25,7 @@ def test_the_command_measures_every_part_and_prints_json() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *small.split()],
         cwd=Checkout.here().root,
+        env={**os.environ, **SHORT_LIFE},
         capture_output=True,
         text=True,
         check=False,

@@ -17,7 +17,7 @@ from toolchain.errors import SetupError
 from toolchain.processes import run_in_foreground
 from toolchain.progress import say
 from toolchain.setup.environment import ensure_environment, stamp_file
-from toolchain.shell import SHELLS, cloud_variables, render, tool_variables
+from toolchain.shell import COMPILED_ONCE, SHELLS, cloud_variables, render, tool_variables
 from toolchain.stack import down, set_up, up
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     options.pytest, options.given = for_pytest, list(arguments[1:])
     checkout = Checkout.here()
+    os.environ.update(COMPILED_ONCE)
     try:
         return int(COMMANDS[options.command](checkout, options))
     except SetupError as error:

@@ -15,6 +15,8 @@ from toolchain.checkout import Checkout
 from toolchain.setup.engine import Engine
 
 SHELLS = ("posix", "powershell", "json")
+COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Setup leaves compiling to the first import, which images of containers often forbid: then each start compiles all."""
 
 
 def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) -> dict[str, str]:
@@ -23,6 +25,7 @@ def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) 
     front = [str(checkout.venv / "bin"), str(engine.bin)]
     return {
         "PATH": os.pathsep.join(front + [folder for folder in path.split(os.pathsep) if folder not in front]),
+        **COMPILED_ONCE,
         "PULUMI_HOME": str(checkout.pulumi_home),
         "PULUMI_BACKEND_URL": f"file://{checkout.stacks}",
         "PULUMI_CONFIG_PASSPHRASE": "",

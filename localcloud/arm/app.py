@@ -88,7 +88,7 @@ def build_app(
     app = web.Application(middlewares=[_responding(faults, journal, identity)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, manager.get_token)
     Federation(identity).add_routes(app)
-    app.router.add_route("*", "/{path:subscriptions/.*|providers/.*}", manager.dispatch)
+    app.router.add_route("*", "/{path:(?i:subscriptions|providers)/.*}", manager.dispatch)
 
     async def lifetime(_: web.Application) -> AsyncIterator[None]:
         images.resume()

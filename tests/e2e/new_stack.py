@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from tests.warm.vault import PROVIDER
+
 _FILES: dict[str, dict[Path, bytes]] = {}
 _LINES: dict[str, dict[str, object]] = {}
 """What `pulumi stack init` wrote for each stack: files below the backend's folder, and lines in the stack's file."""
@@ -26,7 +28,7 @@ def ensure_stack(folder: Path, stack: str, environment: Mapping[str, str]) -> No
         file.write_text(yaml.safe_dump({**document, **_LINES[stack]}), encoding="utf-8")
         return
     others = set(stacks.rglob("*"))
-    init = ["pulumi", "stack", "init", stack, "--no-select"]
+    init = ["pulumi", "stack", "init", stack, "--no-select", f"--secrets-provider={PROVIDER}"]
     subprocess.run(init, cwd=folder, env=environment, check=True, capture_output=True)
     files = (path for path in stacks.rglob("*") if path.is_file() and path not in others)
     _FILES[stack] = {path.relative_to(stacks): path.read_bytes() for path in files}

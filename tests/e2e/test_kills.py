@@ -133,7 +133,7 @@ def kill_an_up(world: World, after: int, then: float, everything: bool) -> None:
     before = len(page_writes(world))
     process = world.start(*UP)
     while len(page_writes(world)) < before + after and process.poll() is None:
-        time.sleep(0.05)
+        time.sleep(0.1)
     time.sleep(then)
     if process.poll() is None:
         for pid in family(process.pid) if everything else [process.pid]:

@@ -14,6 +14,7 @@ import pytest
 from imagefactory.images.ranges_manifest import manifest_name
 from localcloud.client import CloudClient
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STACK, Lab, World
+from tests.factory_lab.factory_world import FactoryWorld
 
 
 @pytest.fixture
@@ -44,15 +45,16 @@ def configure(world: World, **others: object) -> None:
 
 
 def catalog(world: World, *arguments: str, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command, which cannot write a file of more than `largest_file` bytes."""
+    """Run the command; the installed one where it cannot write a file of more than `largest_file` bytes."""
 
     def limit() -> None:
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
-    command = ["imagefactory", "catalog", "--stack", STACK, *arguments]
+    command = FactoryWorld.words("catalog", *arguments, python=world.python)
+    installed = ["imagefactory", "catalog", "--stack", STACK, *arguments]
     return subprocess.run(
-        command,
+        command if largest_file is None else installed,
         cwd=world.folder,
         env=world.environment,
         capture_output=True,

@@ -61,6 +61,19 @@ def test_the_path_starts_with_the_environment_and_the_engine_and_has_them_once(t
     assert tool_variables(checkout, engine, once)["PATH"] == once
 
 
+def test_what_a_command_imports_is_compiled_once_even_where_the_machine_forbids_it(tmp_path: Path) -> None:
+    """As images of containers do; setup compiles nothing."""
+    variables = tool_variables(Checkout(tmp_path), Engine(tmp_path, "test"), "/usr/bin:/bin")
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"],
+        env={"PYTHONDONTWRITEBYTECODE": "1", **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
+
+
 # Processes and progress
 
 

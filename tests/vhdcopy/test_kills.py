@@ -12,10 +12,11 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from azure.storage.blob import BlobClient
 
 from imagefactory.images.ranges import PIECE_BYTES
 from tests.e2e.world import MIB, STAGING_CONTAINER, World
-from tests.vhdcopy.copying import inputs_of, release_of, staged_equals_source
+from tests.vhdcopy.copying import inputs_of, release_of, source_blob, staged_blob
 from tests.vhdcopy.plugin import COPY, RELEASE, Plugin, running
 
 PIECES_PER_SECOND = 10
@@ -33,6 +34,7 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     world.retire(old)
     (name,) = world.add_images(("Win2016/Datacenter.json", 6), size=192 * MIB, allocated=100 * MIB)
     world.cloud.set_limits({"blobBytesPerSecond": PIECES_PER_SECOND * PIECE_BYTES, "queueSeconds": 60})
+    source = content_of(source_blob(world))
     fresh, again, recorded_at = 0, [], []
     for kill in range(steps):
         lab = f"lab{kill}"
@@ -44,7 +46,7 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
         async with running(shell, python) as first:
             creating = asyncio.ensure_future(unanswered(first, inputs))
             while len(writes(world, lab)) < moment and not creating.done():  # noqa: ASYNC110 - no event tells of it
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
             await asyncio.sleep(draw.random() / PIECES_PER_SECOND)
             await first.kill()
             await creating
@@ -52,7 +54,8 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
         recorded = any(blob.endswith(".gz") for blob in world.staged(world.labs[lab]))
         async with running(shell, python) as second:
             answer = await second.create(COPY, inputs)
-            assert await asyncio.to_thread(staged_equals_source, world, lab), f"seed {seed}, kill {kill} at {moment}"
+            staged = await asyncio.to_thread(content_of, staged_blob(world, lab))
+            assert staged == source, f"seed {seed}, kill {kill} at {moment}"
             world.seed_standing(world.labs[lab], name, {"ImagePath": "Win2016/Datacenter.json"})
             await second.create(RELEASE, release_of(inputs, dict(answer.properties)))
         moved = sum(writes(world, lab)) - before
@@ -71,6 +74,11 @@ async def unanswered(plugin: Plugin, inputs: dict[str, Any]) -> None:
         await plugin.create(COPY, inputs)
     except grpc.aio.AioRpcError:
         return
+
+
+def content_of(blob: BlobClient) -> bytes:
+    """The bytes of a blob."""
+    return bytes(blob.download_blob().readall())
 
 
 def writes(world: World, lab: str) -> list[int]:

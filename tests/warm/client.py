@@ -1,12 +1,13 @@
 """Stands where a Python interpreter stands: has the service of `tests.warm.service` run the command, and ends like it.
 
-Run as a script: SOCKET INTERPRETER ARGUMENTS...; with a bare interpreter, so standard library only.
+Run as a script: SOCKET INTERPRETER ARGUMENTS...; with a bare interpreter, so standard library only. Of that, it uses
+modules in C: json, signal and socket would take longer to import than all the rest.
 """
 
-import json
+import _signal  # type: ignore[import-not-found]
+import _socket
+import marshal
 import os
-import signal
-import socket
 import sys
 
 PARENT_POLL_SECONDS = 1.0
@@ -18,14 +19,15 @@ def main(path: str, *arguments: str) -> None:
     The command is no child of who started this process, and plugins end with their engine: so it is asked to end.
     """
     parent = os.getppid()
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.connect(path)
-    command = {"folder": os.getcwd(), "environment": dict(os.environ), "arguments": arguments}  # noqa: PTH109 - pathlib takes long to import
-    message = json.dumps(command).encode() + b"\n"
-    sent = socket.send_fds(connection, [message], [0, 1, 2])
+    command = marshal.dumps({"folder": os.getcwd(), "environment": dict(os.environ), "arguments": arguments})  # noqa: PTH109 - pathlib takes long to import
+    message = len(command).to_bytes(4, "big") + command
+    streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+    sent = connection.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
     connection.sendall(message[sent:])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
+    for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
+        _signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
     for stream in (0, 1, 2):
         os.close(stream)  # only the command has them now: whoever reads its output sees its end
     connection.settimeout(PARENT_POLL_SECONDS)
@@ -35,9 +37,9 @@ def main(path: str, *arguments: str) -> None:
             break
         except TimeoutError:
             if os.getppid() != parent:
-                connection.sendall(bytes([signal.SIGTERM]))
+                connection.sendall(bytes([_signal.SIGTERM]))
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        _signal.signal(-code, _signal.SIG_DFL) if -code != _signal.SIGKILL else None
         os.kill(os.getpid(), -code)
     os._exit(code)
 

@@ -75,6 +75,7 @@ def warm_engine(environment: Mapping[str, str], python: Path) -> Mapping[str, st
     if not folder.exists():
         place = Path(tempfile.mkdtemp(dir=folder.parent))
         install(place, python, locked_version(checkout, "pulumi-azure-native"))
+        (place / "logs").touch()  # no folder: so the engine keeps no log of each command, and is silent about it
         engine, host = checkout.bin / "pulumi", checkout.bin / HOST
         if shutil.which("pulumi", path=environment["PATH"]) == str(engine):
             _link(engine, place / engine.name)

@@ -16,7 +16,7 @@ import importlib.machinery
 import importlib.util
 import io
 import itertools
-import json
+import marshal
 import os
 import runpy
 import select
@@ -169,7 +169,7 @@ def _keep(connection: socket.socket) -> Callable[[], None]:
     pid = os.fork()
     if pid == 0:
         connection.close()
-        return lambda: _run(keeper, json.loads(message), streams)
+        return lambda: _run(keeper, marshal.loads(message), streams)  # noqa: S302 - written by the client
     for stream in (0, 1, 2, *streams):
         os.close(stream)
     ended = os.pidfd_open(pid)
@@ -188,9 +188,9 @@ def _keep(connection: socket.socket) -> Callable[[], None]:
 
 def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
     message, streams, _, _ = socket.recv_fds(connection, LIMIT, 3)
-    while not message.endswith(b"\n"):
+    while len(message) < 4 or len(message) < 4 + int.from_bytes(message[:4], "big"):
         message += connection.recv(LIMIT)
-    return message, streams
+    return message[4:], streams
 
 
 def _run(keeper: int, command: dict[str, Any], streams: list[int]) -> None:

@@ -64,7 +64,7 @@ class GalleryRoutes:
         found = (
             each
             for each in self._store.galleries.values()
-            if each.subscription_id == parts["subscription"]
+            if each.subscription_id.lower() == parts["subscription"].lower()
             and (group is None or group.lower() == each.resource_group.lower())
         )
         return page(request, {each.id.lower(): self._told(each.shown()) for each in found})

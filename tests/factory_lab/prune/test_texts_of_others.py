@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 
 from imagefactory.images.lineage import Lineage
 from imagefactory.plain_text import printable
 from tests.agent_commands import SET_VARIABLE, agent_commands
-from tests.e2e.world import STACK
+from tests.factory_lab.factory_world import FactoryWorld
 from tests.factory_lab.prune.prune_world import PruneWorld
 
 NAMES = ["a[/b].vhd", ":smile: [red].vhd", "::add-mask::x.vhd", f"{SET_VARIABLE}.vhd", "\x9b2J\u202edhv.vhd"]
@@ -49,10 +48,9 @@ def test_the_catalog_prints_strings_as_text(factory: PruneWorld) -> None:
         factory.image(day, description=text, author=text, lineage=lineage)
         factory.old_image(day, imagePath=text, osType=text)
     factory.vhd(f"{SET_VARIABLE}.vhd")
-    command = [sys.executable, "-c", "from imagefactory.cli.main import main; main()", "catalog", "--stack", STACK]
     for arguments in ([], ["--json"], ["--labs"]):
         run = subprocess.run(
-            [*command, *arguments],
+            FactoryWorld.words("catalog", *arguments, python=factory.world.python),
             cwd=factory.world.folder,
             env=factory.environment,
             capture_output=True,
