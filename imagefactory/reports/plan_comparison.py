@@ -56,9 +56,10 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
     known = {name.rpartition("/")[0] for name in state.images} | state.gallery.labs.keys()
     reports = []
     for label in sorted({*labs, *unread, *known}):
-        lab, left_out = labs.get(label), [_left_out(one) for one in omissions.get(label, ())]
+        lab = labs.get(label)
         target = lab.plan.lab if lab else unread.get(label)
-        found = lab.changes(left_out) if lab else _of_state(state.of_lab(label), target, left_out)
+        found = [*(lab.changes() if lab else _of_state(state.of_lab(label), target))]
+        found += _left_out(omissions.get(label, ()), found)
         rows = in_order(put_again(found, state.unfinished, f"{label}/"))
         offered = gallery.offers(label, target)
         others = sum(image.image_path is None for image in lab.unlisted()) if lab else 0
@@ -78,17 +79,22 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
     )
 
 
-def _of_state(images: Mapping[str, Recorded], target: TargetLab | None, left_out: Iterable[Change]) -> Iterator[Change]:
+def _of_state(images: Mapping[str, Recorded], target: TargetLab | None) -> Iterator[Change]:
     """Yield the images of a lab that was not read: kept if labs.json has it, else deleted."""
     action: Action = "keep for now" if target else "delete"
     why = _UNREAD if target else "labs.json does not have the lab"
     for name, one in images.items():
         yield Change("custom image", action, name, str(one.image_path or ""), why, held=True)
-    yield from (one for one in left_out if one.name not in images)
 
 
-def _left_out(omission: Omission) -> Change:
-    return Change("custom image", "left out", omission.image or "", omission.image_path, omission.reason)
+def _left_out(omissions: Iterable[Omission], found: Iterable[Change]) -> list[Change]:
+    """Return the images that a lab does not get, but for those whose names or reasons are told already."""
+    told = {text for one in found for text in (one.name, one.why)}
+    return [
+        Change("custom image", "left out", one.image or "", one.image_path, one.reason)
+        for one in omissions
+        if not told & {one.image, one.reason}
+    ]
 
 
 class _Lab:
@@ -102,8 +108,8 @@ class _Lab:
         self._by_id = {image.id.lower(): image for image in plan.facts.images}
         self._by_name = {image.name.lower(): image for image in plan.facts.images}
 
-    def changes(self, left_out: Iterable[Change]) -> Iterator[Change]:
-        """Yield all changes; `left_out` are the lab's omissions."""
+    def changes(self) -> Iterator[Change]:
+        """Yield what becomes of each image, but for those that the lab does not get."""
         plan = self.plan
         yield from map(self._planned, plan.images)
         for kept in plan.retained:
@@ -115,10 +121,8 @@ class _Lab:
             yield self._row(
                 "not adopted", one.image.name, str(path), f"{self._why(one.planned)}; {why}", one.image, wanted=True
             )
-        foreign = {of_another_stack(image): image for image in plan.foreign}
-        for reason, image in foreign.items():
-            yield self._row("foreign", image.name, image.image_path or "", reason, image)
-        yield from (one for one in left_out if one.why not in foreign)
+        for foreign in plan.foreign:
+            yield self._row("foreign", foreign.name, foreign.image_path or "", of_another_stack(foreign), foreign)
         declared = {image.name for image in plan.images} | {one.name for one in plan.retained}
         for name, before in self._recorded.items():
             if name not in declared:

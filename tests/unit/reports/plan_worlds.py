@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, Selector
-from imagefactory.configuration.labs_file import LabKey, TargetLab
+from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.stack_settings import FactoryLab, Settings
 from imagefactory.diagnostics import Diagnostic, Location, error
 from imagefactory.images.catalog import Catalog
@@ -100,8 +100,8 @@ records = st.builds(
 
 
 @st.composite
-def reports(draw: st.DrawFn) -> tuple[PlanReport, dict[str, Recorded], dict[LabKey, LabFacts | Diagnostic]]:
-    """The report on a drawn world, its state and its labs."""
+def worlds(draw: st.DrawFn) -> tuple[Catalog, dict[str, Recorded], dict[TargetLab, LabFacts | Diagnostic], int | None]:
+    """A catalog, a state, labs, and the setting `keep`."""
     targets = {
         TargetLab(SUBSCRIPTION, f"lab{n}", None, (Selector.parse("Win2016"),), Location("labs.json", n)): draw(answers)
         for n in range(draw(st.integers(1, 3)))
@@ -111,5 +111,4 @@ def reports(draw: st.DrawFn) -> tuple[PlanReport, dict[str, Recorded], dict[LabK
         st.dictionaries(st.builds("{}/{}".format, st.sampled_from(labels), st.sampled_from(NAMES)), records, max_size=8)
     )
     found = catalog(*draw(st.lists(images, max_size=6, unique_by=lambda one: one.vhd_name)))
-    report = reported(found, recorded, targets, keep=draw(st.none() | st.integers(1, 2)))
-    return report, recorded, {lab.key: each for lab, each in targets.items()}
+    return found, recorded, targets, draw(st.none() | st.integers(1, 2))

@@ -23,9 +23,9 @@ from tests.unit.reports.plan_worlds import (
     in_state,
     of_team,
     reported,
-    reports,
     row,
     settings,
+    worlds,
 )
 
 OLD, NEW = image("old", age=9), image("new", age=1)
@@ -70,6 +70,13 @@ def test_an_image_leaves_once_its_successor_succeeded_and_is_kept_until_then(
     leaving = row(of_team(catalog(*images), recorded, *there, **changes), "old")
     assert (leaving.action, leaving.why, leaving.wanted, leaving.held) == ("delete", why, False, True)
     kept = row(of_team(catalog(*images), in_state("old"), held("old"), **changes), "old")
+    assert kept.action == "keep for now" and kept.why == f"{why}; the lab must first have new in state Succeeded"
+
+
+def test_a_custom_image_that_goes_another_way_names_the_delivery() -> None:
+    """Its image is wanted, but not as a custom image; it stays until users can get it the other way."""
+    kept = row(of_team(catalog(NEW), in_state("new"), held("new"), delivery="gallery"), "new")
+    why = "setting delivery is gallery, and the stack has no setting gallery"
     assert kept.action == "keep for now" and kept.why == f"{why}; the lab must first have new in state Succeeded"
 
 
@@ -144,14 +151,16 @@ def test_totals_count_a_vhd_once_per_account_and_region() -> None:
     assert unknown and unknown.at_most and "up to" in "\n".join(unknown.lines())
 
 
-@given(reports())
+@given(worlds())
 def test_every_image_of_state_and_lab_is_told_once(world: Any) -> None:
     """Nothing is deleted that the state lacks, or of a lab that could not be read; each has a reason."""
-    report, recorded, labs = world
-    unread = {key.label() for key, found in labs.items() if not isinstance(found, LabFacts)}
+    catalog, recorded, labs, keep = world
+    report = reported(catalog, recorded, labs, keep=keep)
+    unread = {lab.label for lab, found in labs.items() if not isinstance(found, LabFacts)}
     for one in report.labs:
         told = [each for each in one.images if each.action != "left out"]
         assert len({each.name for each in told}) == len(told)
+        assert {each.name for each in told}.isdisjoint(each.name for each in one.images if each.action == "left out")
         assert all(each.why for each in one.images)
         names = {name.rpartition("/")[2] for name in recorded if name.startswith(f"{one.label}/")}
         again = {each.name for each in told if each.action in {"delete", "replace", "missing", "unchanged"}}
@@ -159,6 +168,20 @@ def test_every_image_of_state_and_lab_is_told_once(world: Any) -> None:
         assert names <= {each.name for each in told}
         assert one.label not in unread or not any(each.action in CHANGES for each in one.images)
     assert {name.rpartition("/")[0] for name in recorded} <= {one.label for one in report.labs}
+
+
+@given(worlds())
+def test_the_report_does_not_depend_on_the_order_of_its_inputs(world: Any) -> None:
+    """Of labs, of images in labs and in the factory, and of the state."""
+    catalog, recorded, labs, keep = world
+
+    def reverse(found: Any) -> Any:
+        return replace(found, images=found.images[::-1]) if isinstance(found, LabFacts) else found
+
+    other = {lab: reverse(found) for lab, found in reversed(labs.items())}
+    mirrored = replace(catalog, images=catalog.images[::-1])
+    again = reported(mirrored, dict(reversed(recorded.items())), other, keep=keep)
+    assert again.to_dict() == reported(catalog, recorded, labs, keep=keep).to_dict()
 
 
 def test_without_azure_each_image_path_of_a_lab_is_listed_with_its_way() -> None:
