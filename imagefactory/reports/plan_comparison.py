@@ -121,7 +121,7 @@ class _Lab:
             yield self._row(
                 "not adopted", one.image.name, str(path), f"{self._why(one.planned)}; {why}", one.image, wanted=True
             )
-        for foreign in plan.foreign:
+        for foreign in {image.id: image for image in plan.foreign}.values():  # may take the place of several
             yield self._row("foreign", foreign.name, foreign.image_path or "", of_another_stack(foreign), foreign)
         declared = {image.name for image in plan.images} | {one.name for one in plan.retained}
         for name, before in self._recorded.items():
