@@ -67,6 +67,8 @@ def retained(catalog: Catalog, policy: Policy, now: datetime | None = None) -> l
     for image, rank, duplicate in _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over):
         pinned, reason = pins.get(image.image_path), ""
         rule = _rule(image, rank, policy, now) if pinned is None else "pinned (setting pins)"
+        if pinned is not None and pinned != policy.pins[image.image_path]:
+            rule = f"in place of {policy.pins[image.image_path]}, which is revoked (setting revokedFallback)"
         if duplicate:
             reason = f"the newer VHD {duplicate.vhd_name} has the same image name"
         elif not rule:

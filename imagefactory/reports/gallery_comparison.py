@@ -141,10 +141,11 @@ class GalleryComparison:
             action = "update" if is_reduced else "keep for now"
             yield Change("version", action, kept.key, kept.image_path, why, held=True)
         declared = {fold(key) for key in (*(one.key for one in plan.versions), *(one.key for one in plan.retained))}
+        revoked = {fold(one.key): one.reason for one in plan.revoked}
         for key, before in recorded.items():
             if key not in declared:
                 found = plan.facts.version(*before.key.split("/"))
-                why = why_version_leaves(found, self._offers)
+                why = revoked.get(fold(before.key)) or why_version_leaves(found, self._offers)
                 path, state = str(before.image_path or ""), found.state if found else None
                 yield Change("version", "delete", before.key, path, why, False, found is not None, state)
 

@@ -49,9 +49,9 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
     omissions: dict[str, list[Omission]] = {}
     for omission in plan.omissions:
         omissions.setdefault(omission.lab or "", []).append(omission)
-    offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, settings)}
+    offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, settings, plan.now)}
     gallery = GalleryComparison(plan, state.gallery, settings, offers, again=state.unfinished, changed=state.changed)
-    labs = {lab.label: _Lab(lab, state, catalog, settings, offers, stack) for lab in plan.labs}
+    labs = {lab.label: _Lab(lab, state, catalog, settings, offers, plan.rules, stack) for lab in plan.labs}
     unread = {lab.label: lab for lab in plan.unread}
     known = {name.rpartition("/")[0] for name in state.images} | state.gallery.labs.keys()
     reports = []
@@ -101,10 +101,18 @@ class _Lab:
     """The images of one lab that was read."""
 
     def __init__(
-        self, plan: LabPlan, state: InState, catalog: Catalog, settings: Settings, offers: Mapping[str, str], stack: str
+        self,
+        plan: LabPlan,
+        state: InState,
+        catalog: Catalog,
+        settings: Settings,
+        offers: Mapping[str, str],
+        rules: Mapping[str, str],
+        stack: str,
     ) -> None:
         self.plan, self._catalog, self._settings, self._offers, self._stack = plan, catalog, settings, offers, stack
-        self._recorded = state.of_lab(plan.label)
+        self._rules, self._recorded = rules, state.of_lab(plan.label)
+        self._revoked = {one.name.lower(): one.reason for one in plan.revoked}
         self._by_id = {image.id.lower(): image for image in plan.facts.images}
         self._by_name = {image.name.lower(): image for image in plan.facts.images}
 
@@ -114,7 +122,8 @@ class _Lab:
         yield from map(self._planned, plan.images)
         for kept in plan.retained:
             image = self._by_name.get(kept.name.lower())
-            why = f"{self._why_not(image)}; {kept.reason}" if image else kept.reason
+            why = self._why_not(image) if image else ""
+            why = kept.reason if kept.reason.startswith(why) else f"{why}; {kept.reason}"
             yield self._row("keep for now", kept.name, kept.image_path, why, image)
         for one in plan.unadopted:
             path, why = one.planned.image.image_path, "the state does not have it; run imagefactory adopt"
@@ -128,6 +137,7 @@ class _Lab:
             if name not in declared:
                 found = self._by_name.get(name.lower())
                 why = self._why_not(found) if found else "the lab does not have it any more"
+                why = self._revoked.get(name.lower(), why)
                 yield self._row("delete", name, str(before.image_path or ""), why, found)
         for image in self.unlisted():
             if image.image_path is not None:
@@ -165,7 +175,8 @@ class _Lab:
         lab, image = self.plan.lab, planned.image
         ways = (each for each in self.plan.routes if each.image.vhd_name == image.vhd_name)
         unusual = next((each.reason for each in ways if each.by_gallery or lab.delivery), "")
-        return ", ".join(filter(None, (why_listed(lab, image.image_path, self._settings), unusual)))
+        rule = self._rules.get(image.vhd_name, "")
+        return ", ".join(filter(None, (why_listed(lab, image.image_path, self._settings, rule), unusual)))
 
     def _why_not(self, image: StandingImage) -> str:
         if image.path and not self.plan.lab.takes(image.path):

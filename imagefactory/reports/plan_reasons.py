@@ -10,9 +10,13 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.observed.standing_gallery import StandingVersion
 
 
-def why_listed(lab: TargetLab, path: ImagePath, settings: Settings) -> str:
-    """Return the entry of labs.json that gives a lab an image path, and which images of the path labs get."""
-    return f"{entry_of(lab, path)}, {_rule_of(path, settings)}"
+def why_listed(lab: TargetLab, path: ImagePath, settings: Settings, rule: str = "") -> str:
+    """Return the entry of labs.json that gives a lab an image path, and which images of the path labs get.
+
+    `rule` is what gives labs one image, if it is known: it is named if it is not the usual one of the path.
+    """
+    is_unusual = "keepDays" in rule or "revoked" in rule
+    return f"{entry_of(lab, path)}, {rule if is_unusual else _rule_of(path, settings)}"
 
 
 def entry_of(lab: TargetLab, path: ImagePath) -> str:
@@ -41,4 +45,7 @@ def some(names: Sequence[str]) -> str:
 def _rule_of(path: ImagePath, settings: Settings) -> str:
     if path in settings.pins:
         return f"pinned to {settings.pins[path]} (setting pins)"
-    return f"the newest {settings.keep} of its path (setting keep)" if settings.keep else "all images of its path"
+    rule = f"the newest {settings.keep} of its path (setting keep)" if settings.keep else "all images of its path"
+    if settings.keep and settings.keep_days:
+        rule += f" and those younger than {settings.keep_days} days (setting keepDays)"
+    return f"{rule}, at least {settings.soak_days} days old (setting soakDays)" if settings.soak_days else rule

@@ -68,6 +68,8 @@ class Plan:
     """None: the stack has no gallery, or it could not be read; then what the state has of it is kept."""
     rules: Mapping[str, str] = field(default_factory=dict)
     """Which rule gives labs an image, by the file name of its VHD."""
+    now: datetime | None = None
+    """The time (UTC) by which it was decided; None: images neither soak nor age."""
 
     def retained(self) -> list[dict[str, str]]:
         """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
@@ -229,6 +231,7 @@ def build_plan(
         moved,
         gallery_plan,
         rules,
+        now,
     )
 
 

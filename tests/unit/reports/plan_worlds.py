@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hypothesis import strategies as st
@@ -50,11 +51,14 @@ def reported(
     labs: Mapping[TargetLab, LabFacts | Diagnostic],
     *,
     unfinished: frozenset[str] = frozenset(),
+    now: datetime | None = None,
     **changes: Any,
 ) -> PlanReport:
     """The report on these labs and this state."""
     chosen, known = settings(**changes), {lab.key: found for lab, found in labs.items()}
-    plan = build_plan(configuration(*labs), found, facts("factory"), known, chosen, recorded.keys(), recorded, STACK)
+    plan = build_plan(
+        configuration(*labs), found, facts("factory"), known, chosen, recorded.keys(), recorded, STACK, now=now
+    )
     return compare(plan, InState(recorded, unfinished=unfinished), found, chosen, STACK)
 
 
