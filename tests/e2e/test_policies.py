@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.e2e.gallery_world import GalleryWorld
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.engine
@@ -38,3 +39,24 @@ def test_a_revoked_image_leaves_all_labs_and_none_comes_back(world: World) -> No
     run = world.up()
     assert run.code != 0 and "nothing is revoked, but neither the factory nor a lab" in run.output, run.output
     assert all(world.held(lab) == {good: "Succeeded"} for lab in labs)
+
+
+def test_a_revoked_version_leaves_the_gallery_and_no_lab_offers_one(gallery_world: GalleryWorld) -> None:
+    """Even if it is the last one; the next good image is delivered."""
+    world = gallery_world
+    world.settings["keep"] = 1
+    west = world.add_lab("west", "Win11")
+    bad = world.add_image("Win11/Office.json", 5)
+    world.serve()
+    assert set(world.versions()) == {"Win11.Office/2026.605.101112"}
+    world.settings["revoked"] = {bad: "leaked key"}
+    run = world.up()
+    assert run.code == 0 and "gallery: deletes Win11.Office/2026.605.101112: revoked: leaked key" in run.output, (
+        run.output
+    )
+    assert not world.versions()
+    assert world.up().only_unchanged
+    world.add_image("Win11/Office.json", 7)
+    world.serve()
+    assert set(world.versions()) == {"Win11.Office/2026.607.101112"}
+    assert world.offers(west) == {"images": ["Win11.Office"]}

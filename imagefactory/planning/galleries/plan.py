@@ -33,7 +33,12 @@ from imagefactory.planning.galleries.planned import (
     identifier,
     version_name,
 )
-from imagefactory.planning.galleries.retirement import kept_definitions, retained_versions, revoked_versions
+from imagefactory.planning.galleries.retirement import (
+    kept_definitions,
+    retained_versions,
+    revoked_versions,
+    standing_revoked,
+)
 from imagefactory.planning.revocations import Revocations
 
 
@@ -92,6 +97,9 @@ def plan_gallery(
     lab_plans = offers.plans()
     rules.found.diagnostics += offers.diagnostics
     retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, catalog, now)
+    revocations = Revocations(catalog, policy)
+    revoked = revoked_versions(facts, retained, recorded, revocations)
+    rules.found.diagnostics += standing_revoked(facts, revoked, recorded, revocations)
     skipped |= {fold(part.key) for part in unadopted}
     plan = GalleryPlan(
         facts,
@@ -105,7 +113,7 @@ def plan_gallery(
         tuple(sorted(unadopted, key=lambda part: fold(part.key))),
         settings.replicas,
         settings.replica_price,
-        revoked_versions(facts, retained, recorded, Revocations(catalog, policy)),
+        revoked,
     )
     if outside := _not_in_the_state(plan, stack):
         rules.found.diagnostics.append(outside)

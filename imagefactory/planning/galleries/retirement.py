@@ -6,11 +6,12 @@ cannot be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import Diagnostic, warning
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingVersion
 from imagefactory.planning.galleries.planned import (
@@ -65,6 +66,25 @@ def revoked_versions(
         if (key := fold(f"{definition.name}/{version.name}")) in recorded.versions and key not in stay
         if (reason := revocations.of_version(version))
     )
+
+
+def standing_revoked(
+    facts: GalleryFacts, leaving: Iterable[RetainedVersion], recorded: RecordedGallery, revocations: Revocations
+) -> Iterator[Diagnostic]:
+    """Yield a warning about each revoked version that stays in the gallery."""
+    gone = {fold(one.key) for one in leaving}
+    for definition in sorted(facts.definitions, key=lambda each: fold(each.name)):
+        for version in sorted(definition.versions, key=lambda each: each.name):
+            key = fold(f"{definition.name}/{version.name}")
+            if key in gone or not (reason := revocations.of_version(version)):
+                continue
+            why, remedy = "setting revokedAction is report", "Set imagefactory:revokedAction to remove to delete it"
+            if key not in recorded.versions:
+                why, remedy = "the state does not contain it", "Delete it in the gallery"
+            elif version.in_progress:
+                why, remedy = "Azure is still creating or replicating it", "Run pulumi up again when Azure has finished"
+            subject = f"gallery version {definition.name}/{version.name}"
+            yield warning(subject, f"is {reason}", f"it stays in the gallery, because {why}", remedy)
 
 
 class _Rule:

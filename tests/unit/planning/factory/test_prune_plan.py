@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
@@ -189,3 +190,15 @@ def test_the_largest_keep_of_the_stacks_is_kept(
     policies = {name: Policy(keep=own) for name, own in keeps.items()}
     assert largest_keep(policies) == keep
     assert [diagnostic.subject for diagnostic in keep_warnings(2, policies)] == [f"stack '{name}'" for name in warned]
+
+
+def test_a_revoked_image_is_deleted_by_the_rules_of_the_others_and_says_why() -> None:
+    """Not while its VM exists; the image before it is kept in its place."""
+    bad, good = image("bad"), image("good", age=1)
+    policies = {"dev": Policy(keep=1, revoked={RevokedImage("bad"): "a virus"})}
+    found = plan(catalog(bad, good), files(bad, good), PruneRules(policies))
+    assert [(one.name, one.reason) for one in found.deletions] == [
+        ("bad", "revoked by stack 'dev', and no other stack requires it")
+    ]
+    made = replace(bad, lineage=Lineage(vm="/vm/1"))
+    assert not plan(catalog(made, good), files(made, good), PruneRules(policies, {"/vm/1": "one"})).deletions
