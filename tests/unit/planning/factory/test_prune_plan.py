@@ -16,6 +16,7 @@ from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import BlobDiagnostic, Catalog
 from imagefactory.images.companions import DataDisk
+from imagefactory.images.lineage import Lineage
 from imagefactory.planning.factory.prune_plan import PruneRules, keep_warnings
 from imagefactory.planning.factory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 from imagefactory.planning.labs.deletion_guard import HeldImage

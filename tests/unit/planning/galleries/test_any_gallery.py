@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TypeVar
@@ -11,9 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.configuration.revocations import RevokedImage
+from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion
 from imagefactory.planning.galleries.planned import GalleryLab, GalleryPlan, RecordedGallery
+from imagefactory.planning.retention import retained, soaking
+from imagefactory.planning.revocations import Revocations
+from tests.unit.builders import catalog
 from tests.unit.planning.galleries.galleries import (
     HOME,
     PATH,
@@ -29,6 +33,7 @@ from tests.unit.planning.galleries.galleries import (
 )
 
 Item = TypeVar("Item")
+NOW = saved("now", 4).saved_at
 REGIONS = [HOME, "eastus", "northeurope"]
 STATES = ["Succeeded", "Succeeded", "Succeeded", "Failed", "Creating", "Updating"]
 
@@ -40,13 +45,16 @@ class Case:
     facts: GalleryFacts
     labs: tuple[GalleryLab, ...]
     seen: tuple[GalleryLab, ...]
-    keep: int | None
+    by: Policy
     state: RecordedGallery
     unsafe: frozenset[str]
+    offered: tuple[FactoryImage, ...]
+    """What the factory has."""
 
     def plan(self) -> GalleryPlan:
         """What is done."""
-        return planned(self.facts, *self.seen, state=self.state, by=policy(keep=self.keep), unsafe=self.unsafe)[0]
+        by, unsafe, more = self.by, self.unsafe, self.offered
+        return planned(self.facts, *self.seen, state=self.state, by=by, unsafe=unsafe, more=more, now=NOW)[0]
 
 
 @st.composite
@@ -65,20 +73,21 @@ def cases(draw: st.DrawFn) -> Case:
             made = version(each, state=draw(st.sampled_from(STATES)), regions=regions)
             definitions[one.name] = replace(one, versions=(*one.versions, made))
     facts = gallery(*definitions.values())
-    keep = draw(st.sampled_from([None, 1, 2]))
     offered = [each for each in everything if draw(st.integers(0, 3))]
-    wanted = [each for each in offered if keep is None or is_newest(each, offered, keep)]
+    by = policy(
+        keep=draw(st.sampled_from([None, 1, 2])),
+        revoked={RevokedImage(each.name): "a virus" for each in offered if draw(st.integers(0, 4)) == 0},
+        revoked_fallback=draw(st.sampled_from(["none", "previous"])),
+        soak_days=draw(st.sampled_from([None, None, 1, 2])),
+        keep_days=draw(st.sampled_from([None, None, 2])),
+    )
+    wanted = [offer.image for offer in retained(catalog(*offered), by, NOW) if not offer.reason]
     labs = tuple(draw(lab_of(name, wanted, definitions)) for name in ("a", "b", "c")[: draw(st.integers(1, 3))])
     keys = [f"{name}/{each.name}" for name, one in definitions.items() for each in one.versions]
     outside = draw(st.sets(st.sampled_from(["-", *keys]), max_size=1))
     seen = tuple(unread(lab) if draw(st.integers(0, 2)) == 0 else lab for lab in labs)
     unsafe = frozenset(draw(st.sets(st.sampled_from([each.vhd_name for each in everything]), max_size=1)))
-    return Case(facts, labs, seen, keep, recorded(facts, *labs, outside=outside), unsafe)
-
-
-def is_newest(image: FactoryImage, among: Iterable[FactoryImage], keep: int) -> bool:
-    """Whether it is one of so many of its path."""
-    return sum(each.image_path == image.image_path and each.saved_at > image.saved_at for each in among) < keep
+    return Case(facts, labs, seen, by, recorded(facts, *labs, outside=outside), unsafe, tuple(offered))
 
 
 @st.composite
@@ -95,12 +104,15 @@ def lab_of(
 
 
 def good(case: Case, lab: GalleryLab) -> dict[ImagePath, set[str]]:
-    """What users of a lab can use now: by image path, the keys of versions, in comparable form. A failed one counts if
-    no other does: it may have failed in another region."""
+    """What users of a lab can use now, and is not revoked: by image path, the keys of versions, in comparable form. A
+    failed one counts if no other does: it may have failed in another region."""
     assert lab.facts
+    revocations = Revocations(catalog(*case.offered), case.by)
     enabled = {name for each in lab.facts.galleries for name in each.enabled}
     found: dict[str, dict[ImagePath, set[str]]] = {"Failed": {}, "Succeeded": {}}
     for key, path, one in versions(case.facts):
+        if revocations.of_version(one):
+            continue
         if one.state in found and lab.facts.region_key in one.regions and key.partition("/")[0] in enabled:
             found[one.state].setdefault(path, set()).add(key)
     return {**found["Failed"], **found["Succeeded"]}
@@ -152,10 +164,23 @@ def test_what_azure_works_on_or_nobody_can_judge_is_not_deleted(case: Case) -> N
     there = {fold(each.key) for each in plan.retained} | {fold(each.key) for each in plan.versions}
     names = {fold(name) for name in (*plan.kept, *(each.name for each in plan.definitions))}
     for key, _, one in versions(case.facts):
-        if key in case.state.versions and (one.in_progress or one.source_vhd in case.unsafe):
+        is_revoked = bool(Revocations(catalog(*case.offered), case.by).of_version(one))
+        if key in case.state.versions and (one.in_progress or (one.source_vhd in case.unsafe and not is_revoked)):
             assert key in there
         if key in there or key not in case.state.versions:
             assert key.partition("/")[0] in names
+
+
+@given(cases())
+def test_no_revoked_or_soaking_image_gets_a_version(case: Case) -> None:
+    """And each revoked version of the state leaves that Azure does not work on."""
+    plan, revocations = case.plan(), Revocations(catalog(*case.offered), case.by)
+    soaks = soaking(catalog(*case.offered), case.by, NOW)
+    assert not any(revocations.of_image(each.image) or each.image.vhd_name in soaks for each in plan.versions)
+    stay = {fold(each.key) for each in plan.retained} | {fold(each.key) for each in plan.versions}
+    for key, _, one in versions(case.facts):
+        if key in case.state.versions and revocations.of_version(one) and not one.in_progress:
+            assert key not in stay
 
 
 @given(cases(), st.randoms())

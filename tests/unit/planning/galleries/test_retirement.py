@@ -131,9 +131,8 @@ def test_a_revoked_version_goes_even_if_it_is_the_last_one() -> None:
     assert [one.key for one in planned(busy, served("near"), by=by, more=[NEW])[0].retained] == [newer]
     report = by.model_copy(update={"revoked_action": "report"})
     plan, found = planned(alone, served("near"), by=report, more=[NEW])
-    assert [(one.subject, one.fact) for one in found.diagnostics] == [
-        (f"gallery version {newer}", "is revoked: a virus")
-    ]
+    (told,) = found.diagnostics
+    assert (told.subject, told.fact) == (f"gallery version {newer}", "is revoked: a virus")
     assert [one.reason for one in plan.retained] == ["revoked: a virus (setting revokedAction is report)"]
     assert not plan.revoked
     _, found = planned(alone, served("near"), state=recorded(gallery()), by=by, more=[NEW])
