@@ -17,6 +17,7 @@ from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
 from imagefactory.cli.doctor import doctor
+from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
@@ -26,7 +27,7 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="Validate, check, save, list, adopt and prune images for Azure DevTest Labs.",
+    help="Validate, check, save, list, adopt, promote and prune images for DevTest Labs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -36,6 +37,7 @@ app.command()(doctor)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)
+app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(schema)

@@ -60,8 +60,8 @@ def with_pins(text: str, pins: Mapping[ImagePath, str]) -> str:
     """
     if not pins:
         return text
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    config = _value(root, "config")
+    document = yaml.safe_load(text)
+    config = _value(yaml.compose(text, Loader=yaml.SafeLoader), "config")
     if not isinstance(config, yaml.MappingNode):
         raise ValueError("it has no object named config")
     held = next((value for key in _KEYS if (value := _value(config, key))), None)
@@ -77,7 +77,7 @@ def with_pins(text: str, pins: Mapping[ImagePath, str]) -> str:
     changed = text
     for start, end, words in sorted(edits, reverse=True):
         changed = changed[:start] + words + changed[end:]
-    if yaml.safe_load(changed) != _expected(yaml.safe_load(text), pins, is_text=isinstance(held, yaml.ScalarNode)):
+    if yaml.safe_load(changed) != _expected(document, pins, is_text=isinstance(held, yaml.ScalarNode)):
         raise ValueError("the text would say something else")
     return changed
 
