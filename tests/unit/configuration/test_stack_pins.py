@@ -86,12 +86,11 @@ def test_only_the_lines_of_pins_change(style: str) -> None:
     assert all("old" in line or "pins" in line or line.endswith("y,  # why") for line in gone)
 
 
-def test_a_pin_keeps_its_key_quotes_and_comment() -> None:
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_pin_keeps_its_key_quotes_and_comment(quote: str) -> None:
     """Also if its path is written with other separators and in another case."""
-    changed = with_pins(
-        "config:\n  imagefactory:pins:\n    'WIN2016\\datacenter.json':   \"old\"  # June\n", {A: "new"}
-    )
-    assert changed == "config:\n  imagefactory:pins:\n    'WIN2016\\datacenter.json':   \"new\"  # June\n"
+    text = f"config:\n  imagefactory:pins:\n    'WIN2016\\datacenter.json':   {quote}old-1{quote}  # June\n"
+    assert with_pins(text, {A: "new-1"}) == text.replace("old-1", "new-1")
 
 
 def test_a_new_pin_comes_behind_the_last_one_and_its_comments() -> None:
