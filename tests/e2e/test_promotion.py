@@ -63,8 +63,7 @@ def test_prod_gets_exactly_what_all_labs_of_dev_hold(world: World) -> None:
     world.write_configuration()
     before = file.read_bytes()
     world.cloud.clear_calls()
-    promotion, pulumi = COMMANDS[0], COMMANDS[1]
-    preview, promote = promotion.splitlines()
+    (preview, promote), (plan,) = map(str.splitlines, COMMANDS)
     shown = typed(world, preview)
     assert "Would write 2 pins to Pulumi.prod.yaml" in shown and file.read_bytes() == before
     told = document(world, preview)
@@ -86,7 +85,7 @@ def test_prod_gets_exactly_what_all_labs_of_dev_hold(world: World) -> None:
         line in written.splitlines() for line in before.splitlines()
     )
     assert {call["method"] for call in world.cloud.calls()} <= {"GET", "HEAD"}
-    assert "prod" in pulumi
+    assert second in typed(world, plan)
     typed(world, f"pulumi --non-interactive {' '.join(UP)} --stack prod")
     assert world.held(live) == {second: "Succeeded", jammy: "Succeeded"}
     assert third not in {**world.held(web), **world.held(data)}
