@@ -105,7 +105,8 @@ def promotion(source: Source, target: Target, only: Sequence[Selector] = ()) -> 
         for path in sorted(paths)
         if any(lab.takes(path) for lab in source.labs) and (not only or any(each.matches(path) for each in only))
     ]
-    offered = [offer.image for offer in retained(source.catalog, Policy()) if not offer.reason]
+    unpinned = Policy(revoked=source.policy.revoked)
+    offered = [offer.image for offer in retained(source.catalog, unpinned) if not offer.reason]
     choices = [_choice(source, path, [image for image in offered if image.image_path == path]) for path in taken]
     pins = {choice.path: choice.image.name for choice in choices if choice.image}
     policy = target.policy.model_copy(update={"pins": {**target.policy.pins, **pins}})

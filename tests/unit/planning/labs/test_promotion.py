@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath, Selector
 from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.companions import FactoryImage
@@ -229,3 +230,14 @@ def test_a_gallery_that_cannot_be_read_is_no_matter_of_labs_with_custom_images()
     """They hold their images by themselves."""
     promoted = promotion(source([WEB], [holding("web", NEW)], NEW, gallery=UNREAD), target(NEW))
     assert one_of(promoted).action == "pin" and promoted.failures == ()
+
+
+def test_what_either_stack_revokes_is_not_promoted() -> None:
+    """Even if labs still have it."""
+    new, old = image("new"), image("old", age=1)
+    revoking = Policy(revoked={RevokedImage("new"): "a virus"})
+    labs, read = [lab("one")], [holding("one", new, old)]
+    assert one_of(promotion(source(labs, read, new, old, policy=revoking), target(new, old))).now == "old"
+    other = replace(target(new, old), policy=revoking)
+    kept = one_of(promotion(source(labs, read, new, old), other))
+    assert (kept.action, kept.reason) == ("not promoted", "new: revoked: a virus")
