@@ -135,7 +135,7 @@ def _lab_adoption(
         elif image.id.lower() in wanted:
             findings.append(Finding("take over", image.name, image, _state(image)))
         else:
-            rule = _rule(lab, image, offers, catalog)
+            rule = why_not_wanted(lab, image, offers, catalog)
             when = kept.get(fold(image.name))
             fate = f"{rule}; " + (f"pulumi up keeps it for now: {when}" if when else "the next pulumi up deletes it")
             if rules.retire or rules.own(image):
@@ -156,8 +156,8 @@ def _state(image: StandingImage) -> str:
     return f"in state {image.state}{'' if image.in_progress else ': pulumi up creates it again'}"
 
 
-def _rule(lab: LabPlan, image: StandingImage, offers: Mapping[str, str], catalog: Catalog) -> str:
-    """Return why the plan does not contain the image."""
+def why_not_wanted(lab: LabPlan, image: StandingImage, offers: Mapping[str, str], catalog: Catalog) -> str:
+    """Return why the plan does not contain an image of a lab; `offers` has the reasons of `retained` by VHD."""
     if image.path is None:
         return "its tag ImagePath is invalid"
     if not lab.lab.takes(image.path):
@@ -165,4 +165,7 @@ def _rule(lab: LabPlan, image: StandingImage, offers: Mapping[str, str], catalog
     made_from = next((one for one in catalog.images if image.holds(one.vhd_name, one.name)), None)
     if made_from is None:
         return "its VHD is not in the factory"
-    return offers.get(made_from.vhd_name) or "another image in the lab is from the same VHD"
+    if reason := offers.get(made_from.vhd_name):
+        return reason
+    way = next((each for each in lab.routes if each.image.vhd_name == made_from.vhd_name), None)
+    return way.reason if way and not way.as_custom_image else "another image in the lab is from the same VHD"
