@@ -85,11 +85,11 @@ def too_many_deletions(
     undo = setting.format("rm", "") if before is None else setting.format("set", f" {before}")
     return error(
         f"plan of stack {stack}",
-        f"would delete {len(found)} of {total} images, more than {allowed} (setting maxDeletes): from {places}, because "
-        f"{reasons}",
+        f"would delete {len(found)} of {total} images, more than {allowed} (setting maxDeletes): from {places}, "
+        f"because {reasons}",
         "nothing is declared or deleted",
-        f"Undo what causes this; or, to delete them, run {setting.format('set', f' {len(found)}')}, pulumi up, and "
-        f"then {undo}",
+        f"Correct labs.json or the settings; to delete the images, run {setting.format('set', f' {len(found)}')}, "
+        f"pulumi up, and then {undo}",
     )
 
 

@@ -68,6 +68,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "factory": {**FACTORY, "resourceGroup": "rg"},
         "keep": 3,
         "allowEmptyFactory": True,
+        "maxDeletes": 0,
         "labs": "labs.prod.json",
         "configuration": "conf",
         "cloud": "china",
@@ -84,6 +85,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         labs="labs.prod.json",
         keep=3,
         allow_empty_factory=True,
+        max_deletes=0,
         cross_region="refuse",
         pins={ImagePath.parse("win2016/datacenter.json"): "Win2016_Datacenter-Jun-26-2026"},
         cloud="china",
@@ -109,6 +111,7 @@ def test_all_diagnostics_are_reported_together() -> None:
             "keap": "3",
             "keep": "0",
             "allowEmptyFactory": "maybe",
+            "maxDeletes": "-1",
             "cloud": "moon",
             "copy": {"maxMpbs": 5, "maxInFlight": 0, "method": "fast"},
             "storageauth": "key",
@@ -120,6 +123,7 @@ def test_all_diagnostics_are_reported_together() -> None:
         'Write "labName"',
         'Write "keep"',
         "imagefactory:keep: 0",
+        "imagefactory:maxDeletes: -1",
         "true or false",
         "moon",
         'Write "maxMbps"',
@@ -129,7 +133,7 @@ def test_all_diagnostics_are_reported_together() -> None:
         "relay, direct or refuse",
     ):
         assert part in told
-    assert len(told.splitlines()) == 11
+    assert len(told.splitlines()) == 12
 
 
 @pytest.mark.parametrize(

@@ -91,11 +91,11 @@ def test_the_message_says_how_many_of_how_many_where_why_and_what_to_set() -> No
     stop = too_many_deletions(plan_of(found, owned, *there, by=by), owned, NO_GALLERY, found, by, STACK)
     assert stop and stop.severity is Severity.ERROR
     assert stop.message() == (
-        "plan of stack dev: would delete 19 of 20 images, more than 3 (setting maxDeletes): from lab gone@00000000 (5), "
-        f"lab b@00000000 (4), lab {TEAM.label} (4), other labs (6), because {UNLISTED} (15), its VHD is not in the "
-        "factory (1), its tag ImagePath is invalid (1), other reasons (2); nothing is declared or deleted. Undo what "
-        "causes this; or, to delete them, run pulumi config set imagefactory:maxDeletes 19 --stack dev, pulumi up, and "
-        "then pulumi config set imagefactory:maxDeletes 3 --stack dev."
+        "plan of stack dev: would delete 19 of 20 images, more than 3 (setting maxDeletes): from lab gone@00000000 "
+        f"(5), lab b@00000000 (4), lab {TEAM.label} (4), other labs (6), because {UNLISTED} (15), its VHD is not in the "
+        "factory (1), its tag ImagePath is invalid (1), other reasons (2); nothing is declared or deleted. Correct "
+        "labs.json or the settings; to delete the images, run pulumi config set imagefactory:maxDeletes 19 --stack "
+        "dev, pulumi up, and then pulumi config set imagefactory:maxDeletes 3 --stack dev."
     )
 
 
