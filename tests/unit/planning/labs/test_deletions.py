@@ -92,8 +92,8 @@ def test_the_message_says_how_many_of_how_many_where_why_and_what_to_set() -> No
     assert stop and stop.severity is Severity.ERROR
     assert stop.message() == (
         "plan of stack dev: would delete 19 of 20 images, more than 3 (setting maxDeletes): from lab gone@00000000 "
-        f"(5), lab b@00000000 (4), lab {TEAM.label} (4), other labs (6), because {UNLISTED} (15), its VHD is not in the "
-        "factory (1), its tag ImagePath is invalid (1), other reasons (2); nothing is declared or deleted. Correct "
+        f"(5), lab b@00000000 (4), lab {TEAM.label} (4), other labs (6), because {UNLISTED} (15), its VHD is not in "
+        "the factory (1), its tag ImagePath is invalid (1), other reasons (2); nothing is declared or deleted. Correct "
         "labs.json or the settings; to delete the images, run pulumi config set imagefactory:maxDeletes 19 --stack "
         "dev, pulumi up, and then pulumi config set imagefactory:maxDeletes 3 --stack dev."
     )
@@ -145,7 +145,7 @@ def test_a_gallery_version_that_is_neither_wanted_nor_kept_counts(case: any_gall
     by, plan = settings(keep=case.keep, max_deletes=0), Plan((), gallery=case.plan())
     found = deletions(plan, (), case.state, catalog(), by)
     assert plan.gallery
-    stays = {one.key for one in (*plan.gallery.versions, *plan.gallery.retained)}
+    stays = {one.key for one in plan.gallery.versions} | {one.key for one in plan.gallery.retained}
     assert {one.name for one in found} == {one.key for one in case.state.versions.values()} - stays
     assert all(one.lab == "" and one.why for one in found)
     stop = too_many_deletions(plan, (), case.state, catalog(), by, STACK)
