@@ -17,6 +17,7 @@ from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
 from imagefactory.cli.doctor import doctor
+from imagefactory.cli.plan import plan
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(validate)
 app.command()(doctor)
+app.command()(plan)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)

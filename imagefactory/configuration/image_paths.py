@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from imagefactory.diagnostics import Location
+
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -69,6 +71,8 @@ class Selector:
     """One entry of a lab's ImagePaths: a golden image, or a folder with all golden images beneath it."""
 
     path: ImagePath
+    location: Location | None = field(default=None, compare=False)
+    """Its place in the labs file; None: it is not from a file."""
 
     @classmethod
     def parse(cls, text: str) -> Selector:

@@ -128,7 +128,11 @@ class TargetLab:
 
     def takes(self, image_path: ImagePath) -> bool:
         """Return whether an entry of ImagePaths matches the image path."""
-        return any(selector.matches(image_path) for selector in self.selectors)
+        return self.selector_of(image_path) is not None
+
+    def selector_of(self, image_path: ImagePath) -> Selector | None:
+        """Return the first entry of ImagePaths that matches the image path; None: no entry does."""
+        return next((selector for selector in self.selectors if selector.matches(image_path)), None)
 
 
 def tolerated(document: JsonDocument) -> list[Tolerated]:
@@ -223,7 +227,7 @@ def _selectors(
             continue
         subject, location = f'{_subject((*steps, index))} "{entry}"', document.location((*steps, index))
         try:
-            selector = Selector.parse(entry)
+            selector = replace(Selector.parse(entry), location=location)
         except ValueError as reason:
             remedy = "Write a path relative to the image root, such as Win2016/Datacenter.json or Win2016"
             diagnostics.append(error(subject, str(reason), _CONSEQUENCE, remedy, location))

@@ -20,6 +20,7 @@ from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
 from imagefactory.configuration.labs_file import Delivery, LabKey
+from imagefactory.configuration.plan_rates import Rates
 from imagefactory.configuration.pydantic_findings import (
     LabName,
     ResourceGroup,
@@ -227,6 +228,10 @@ class Settings(Policy):
     storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
     """How storage accounts are accessed: with the identity of the run, or with their account keys."""
     storage_api_version: ApiVersion = None
+    rates: Annotated[
+        Rates, Field(description="an object with copyMiBPerSecond, egressPerGiB and storagePerGiBMonth")
+    ] = Rates()
+    """With which a plan estimates duration and cost."""
 
     @model_validator(mode="after")
     def _without_unchecked_relays(self) -> Settings:

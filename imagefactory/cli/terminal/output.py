@@ -45,13 +45,20 @@ def command_agent(line: str) -> None:
     print(line)
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Container[str] = ()) -> None:
-    """Print a table; without a terminal no cell is wrapped. `right` names the right-aligned columns."""
-    table = Table(title=title, title_justify="left")
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Container[str] = (),
+    bold: Container[int] = (),
+) -> None:
+    """Print a table; without a terminal no cell is wrapped. `right` names the right-aligned columns, `bold` has the
+    numbers of the rows in bold."""
+    table = Table(title=printable_lines(title), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold", justify="right" if column in right else "left")
-    for row in rows:
-        table.add_row(*map(printable_lines, row))
+    for number, row in enumerate(rows):
+        table.add_row(*map(printable_lines, row), style="bold" if number in bold else None)
     console = plain_console(width=None if sys.stdout.isatty() else 10_000)
     if not sys.stdout.isatty():
         console.width = max(WIDTH, Measurement.get(console, console.options, table).maximum)
@@ -61,3 +68,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 def show_document(value: object) -> None:
     """Print one JSON document."""
     print(json_text(value))
+
+
+def show_markdown(text: str) -> None:
+    """Print Markdown, in which all text from elsewhere is harmless already."""
+    print(text)

@@ -22,12 +22,13 @@ RESUME = "Interrupted; run the same command again to resume."
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `right` names the right-aligned columns."""
+    """A table; `right` names the right-aligned columns, `bold` has the numbers of the rows in bold, from 0."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Container[str] = ()
+    bold: Container[int] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,6 @@ def show(*parts: Part) -> None:
     """Print tables and lines."""
     for part in parts:
         if isinstance(part, Table):
-            show_table(part.title, part.columns, part.rows, part.right)
+            show_table(part.title, part.columns, part.rows, part.right, part.bold)
         else:
             say(*part.texts, style=part.style)

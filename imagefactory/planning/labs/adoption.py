@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
-from imagefactory.images.catalog import Catalog
+from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.labs.adoption_rules import Action, AdoptionRules
 from imagefactory.planning.labs.gallery_adoption import GalleryAdoption
@@ -162,7 +162,8 @@ def why_not_wanted(lab: LabPlan, image: StandingImage, offers: Mapping[str, str]
         return "its tag ImagePath is invalid"
     if not lab.lab.takes(image.path):
         return f"labs.json does not give the lab {image.path}"
-    made_from = next((one for one in catalog.images if image.holds(one.vhd_name, one.name)), None)
+    sources = newest_first(one for one in catalog.images if image.holds(one.vhd_name, one.name))
+    made_from = next(iter(sources), None)
     if made_from is None:
         return "its VHD is not in the factory"
     if reason := offers.get(made_from.vhd_name):

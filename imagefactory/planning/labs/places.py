@@ -48,8 +48,7 @@ def place_of(
     by_name = {} if existing or image.name_problem else {fold(each.name): each for each in facts.images}
     named = existing or by_name.get(fold(image.name))
     if named and ownership.is_foreign(lab, named):
-        reason = f"custom image {named.name} of the lab belongs to stack {named.stack}"
-        return NoPlace(reason, named), belongs_to_another(lab, named, ownership)
+        return NoPlace(of_another_stack(named), named), belongs_to_another(lab, named, ownership)
     if existing:
         return _place_of_existing(lab, facts, existing, ownership)
     if image.name_problem:
@@ -69,6 +68,11 @@ def place_of(
     remedy = "Rename or delete it in the lab"
     reason = "the lab has an image of that name that the factory did not create"
     return NoPlace(reason), error(subject, fact, consequence, remedy)
+
+
+def of_another_stack(image: StandingImage) -> str:
+    """Return why an image of another stack takes the place of one that this stack wants."""
+    return f"custom image {image.name} of the lab belongs to stack {image.stack}"
 
 
 def _place_of_existing(

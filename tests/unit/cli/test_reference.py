@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from imagefactory.azure.storage.accounts import REST_VERSION
 from imagefactory.cli.main import app
 from imagefactory.configuration.labs_file import LabKey, LabsFile
+from imagefactory.configuration.plan_rates import Rates
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.copying.pacing import REQUESTS_IN_FLIGHT
 from imagefactory.diagnostics import Diagnostic, warning
@@ -37,6 +38,9 @@ from imagefactory.planning.labs.adoption_rules import Action
 from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, Kind, PartFinding
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
+from imagefactory.reports.plan_report import ORDER as ACTIONS
+from imagefactory.reports.plan_report import Change, LabReport, LeftOut, PlanReport
+from imagefactory.reports.plan_totals import PlanTotals
 from imagefactory.state.adopt import AdoptRequest, Planned
 from tests.unit.builders import (
     NOON,
@@ -211,6 +215,23 @@ def test_every_json_key_of_doctor_is_documented(verb: Verb) -> None:
     check_results("doctor", "checks[].result", {one["result"] for one in told.document["checks"]})
     shown = verb("doctor", instead={"imagefactory.doctor.examination.examine": examining})
     assert shown.code == 1 and all(check.name in shown.out for check in checks if check.result != "ok")
+
+
+def test_every_json_key_of_plan_is_documented(verb: Verb) -> None:
+    """Every action is a documented one."""
+    changes = tuple(Change("custom image", action, "name", "path", "why") for action in ACTIONS)
+    totals = PlanTotals(0, 0, 0, 0, False, 0, 0, 0, Rates())
+    labs = (LabReport("team@1", lab().location, changes, changes),)
+    report = PlanReport("p/s", labs, changes, (LeftOut("name", "path", "why"),), totals=totals)
+
+    async def review(*_: Any) -> PlanReport:
+        return report
+
+    Path("Pulumi.yaml").write_text("name: imagefactory\nruntime: python\n", "utf-8")
+    told = verb("plan", "--format", "json", instead={"imagefactory.state.review.review": review})
+    check_keys("plan", told.document)
+    (values,) = (row[1] for row in rows("JSON output", "JSON of plan") if "labs[].images[].action" in row[0])
+    assert set(names(values)) == set(ACTIONS)
 
 
 def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:

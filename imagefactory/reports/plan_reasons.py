@@ -1,0 +1,44 @@
+"""Why a lab gets an image or loses it, in words: the entry of labs.json with its line, and the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from imagefactory.configuration.image_paths import ImagePath
+from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.observed.standing_gallery import StandingVersion
+
+
+def why_listed(lab: TargetLab, path: ImagePath, settings: Settings) -> str:
+    """Return the entry of labs.json that gives a lab an image path, and which images of the path labs get."""
+    return f"{entry_of(lab, path)}, {_rule_of(path, settings)}"
+
+
+def entry_of(lab: TargetLab, path: ImagePath) -> str:
+    """Return the entry of labs.json that gives a lab an image path: `labs.json:7:22 "Win2016"`."""
+    selector = lab.selector_of(path)
+    if selector is None:
+        return f"{lab.location} has no entry for {path}"
+    return f'{selector.location or lab.location} "{selector}"'
+
+
+def why_version_leaves(version: StandingVersion | None, offers: Mapping[str, str]) -> str:
+    """Return why no lab needs a gallery version; `offers` has the reasons of `retained` by VHD."""
+    if version is None:
+        return "the gallery does not have it any more"
+    if version.source_vhd not in offers:
+        return "its VHD is not in the factory"
+    return offers[version.source_vhd] or "no lab gets it by the gallery"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first three names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def _rule_of(path: ImagePath, settings: Settings) -> str:
+    if path in settings.pins:
+        return f"pinned to {settings.pins[path]} (setting pins)"
+    return f"the newest {settings.keep} of its path (setting keep)" if settings.keep else "all images of its path"
