@@ -64,7 +64,7 @@ def deletions(
             found += _of_lab(lab, known, offers, catalog)
         else:
             found += (Deletion(label, name, "labs.json does not have the lab") for name in known)
-    return (*found, *(_of_gallery(plan.gallery, gallery, offers, catalog) if plan.gallery else ()))
+    return (*found, *(version_deletions(plan.gallery, gallery, offers) if plan.gallery else ()))
 
 
 def too_many_deletions(
@@ -103,15 +103,14 @@ def _of_lab(lab: LabPlan, known: Iterable[str], offers: Mapping[str, str], catal
             yield Deletion(lab.label, name, why, found is not None)
 
 
-def _of_gallery(
-    plan: GalleryPlan, recorded: RecordedGallery, offers: Mapping[str, str], catalog: Catalog
-) -> Iterator[Deletion]:
+def version_deletions(plan: GalleryPlan, recorded: RecordedGallery, offers: Mapping[str, str]) -> Iterator[Deletion]:
+    """Yield the versions of the gallery that a run deletes; `offers` has the reasons of `retained` by VHD."""
     declared = {one.key for one in plan.versions} | {one.key for one in plan.retained}
     for _, before in sorted(recorded.versions.items()):
         if before.key not in declared:
             found = plan.facts.version(*before.key.split("/"))
             gone = "the gallery does not have it any more"
-            why = why_version_not_wanted(plan, found, offers, catalog) if found else gone
+            why = why_version_not_wanted(plan, found, offers) if found else gone
             yield Deletion("", before.key, why, found is not None)
 
 

@@ -143,7 +143,7 @@ class _Findings:
                 else:
                     when = self._kept.get(fold(key))
                     fate = f"pulumi up keeps it for now: {when}" if when else "the next pulumi up deletes it"
-                    why = why_version_not_wanted(self._plan, one, self._offers, self._catalog)
+                    why = why_version_not_wanted(self._plan, one, self._offers)
                     yield PartFinding(*self._unwanted(one, why, fate, "version", key))
 
     def gone(self) -> Iterator[PartFinding]:
@@ -186,13 +186,11 @@ class _Findings:
         return "not wanted", kind, name, part, f"{rule}; it stays as it is"
 
 
-def why_version_not_wanted(
-    plan: GalleryPlan, version: StandingVersion, offers: Mapping[str, str], catalog: Catalog
-) -> str:
+def why_version_not_wanted(plan: GalleryPlan, version: StandingVersion, offers: Mapping[str, str]) -> str:
     """Return why the plan does not contain a version; `offers` has the reasons of `retained` by VHD."""
     if version.path is None:
         return "its tag ImagePath is invalid"
-    if not any(one.vhd_name == version.source_vhd for one in catalog.images):
+    if version.source_vhd not in offers:
         return "its VHD is not in the factory"
     if reason := offers.get(version.source_vhd):
         return reason
