@@ -377,4 +377,4 @@ def test_the_validate_step_passes_on_the_sample_configuration(tmp_path: Path) ->
     step = next(step for _, step in steps(expanded("main")) if "imagefactory validate" in script(step))
     done = run_step(script(step), tmp_path, "exit 9", **step["env"])
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Configuration: 2 labs" in done.stdout
+    assert "Configuration: 3 labs" in done.stdout

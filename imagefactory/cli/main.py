@@ -18,6 +18,7 @@ from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
 from imagefactory.cli.doctor import doctor
 from imagefactory.cli.plan import plan
+from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
@@ -27,7 +28,7 @@ from imagefactory.errors import ConfigurationError, ImageFactoryError
 
 app = typer.Typer(
     name="imagefactory",
-    help="Validate, check, save, list, adopt and prune images for Azure DevTest Labs.",
+    help="Validate, check, save, list, adopt, promote and prune images for DevTest Labs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -38,6 +39,7 @@ app.command()(plan)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)
+app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(schema)

@@ -31,7 +31,8 @@ def stack_name(file: Path) -> str:
     return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
-def _complete(incomplete: str) -> list[str]:
+def complete_stack(incomplete: str) -> list[str]:
+    """Return the stacks whose names begin so, for the completion of shells."""
     return [name for name in map(stack_name, stack_files()) if name.startswith(incomplete)]
 
 
@@ -43,7 +44,7 @@ Stack = Annotated[
         metavar="NAME",
         envvar="PULUMI_STACK",
         help="Stack that configures the factory: NAME in Pulumi.NAME.yaml",
-        autocompletion=_complete,
+        autocompletion=complete_stack,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only one JSON document to stdout")]

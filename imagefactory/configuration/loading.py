@@ -5,9 +5,6 @@ Reads it and applies the rules that need both. Reports all diagnostics; only a s
 
 from __future__ import annotations
 
-import os
-import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from imagefactory.configuration.golden_images import GoldenImage, find_golden_im
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonDocument, JsonError, encode_as, parse_json
 from imagefactory.configuration.labs_file import KEYS, TargetLab, read_labs, tolerated
+from imagefactory.configuration.whole_files import replace_whole
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
 
@@ -97,16 +95,11 @@ def fix_labs_file(directory: Path, labs_file: str = "labs.json") -> int:
         document = _labs_document(directory, path)
     except JsonError:
         return 0
-    places, file = tolerated(document), path.resolve()
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
+    places = tolerated(document)
     try:
         if places:
-            temporary.write_bytes(encode_as(document.corrected(places), file.read_bytes()))
-            shutil.copymode(file, temporary)
-            temporary.replace(file)
+            replace_whole(path, encode_as(document.corrected(places), path.read_bytes()))
     except OSError as problem:
-        with suppress(OSError):
-            temporary.unlink()
         fact, location = f"cannot be written ({problem.strerror})", Location(path.as_posix())
         remedy = "Check the permissions of the file and its folder"
         raise ConfigurationError([error("labs file", fact, "it is not corrected", remedy, location)]) from None

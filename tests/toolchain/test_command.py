@@ -242,7 +242,7 @@ def test_up_fills_the_labs_from_nothing_changes_nothing_the_second_time_and_heal
     shutil.rmtree(Checkout(fresh).stacks)
     third = dev(fresh, "up")
     assert third.returncode == 0, third.stdout + third.stderr
-    assert "Took over 9 images." in third.stdout and "VHDs copied" not in third.stdout
+    assert "Took over 9 images and 3 parts of the gallery." in third.stdout and "VHDs copied" not in third.stdout
 
     assert processes_of(fresh)
     down = dev(fresh, "down")

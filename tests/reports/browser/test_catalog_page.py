@@ -165,7 +165,7 @@ def test_strings_from_others_are_shown_unchanged(opened: Opened) -> None:
     page = opened.page
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=re.compile("Jun-5-2026")))
     assert ATTACK in row.get_by_role("rowheader").inner_text()
-    assert all(text in row.inner_text() for text in ("VM <b>web-vm", COMMIT[:12], "Windows", "generation V2"))
+    assert all(text in row.inner_text() for text in ("VM <b>web-vm", COMMIT[:12], "Windows", "generation 2"))
     row.get_by_text("Details").click()
     assert all(text in row.inner_text() for text in (VM, COMMIT, "disk-1", "LUN 0: data-5.vhd", "unknown"))
     for run in RUNS.values():

@@ -17,7 +17,7 @@ complete_words() {
     $(complete -p imagefactory | sed 's/.* -F \\([^ ]*\\) .*/\\1/') imagefactory
     echo "${COMPREPLY[*]}"
 }
-complete_words pr
+complete_words pru
 complete_words prune --max
 complete_words save --stack ''
 complete_words catalog -s p

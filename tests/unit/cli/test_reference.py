@@ -25,6 +25,7 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.copying.pacing import REQUESTS_IN_FLIGHT
 from imagefactory.diagnostics import Diagnostic, warning
 from imagefactory.doctor.checks import ORDER, Check
+from imagefactory.factory_lab.promote import PromoteReport, PromoteRequest
 from imagefactory.factory_lab.prune import PruneReport
 from imagefactory.factory_lab.save import SaveOutcome
 from imagefactory.factory_lab.save_run import SaveReport
@@ -37,6 +38,8 @@ from imagefactory.planning.labs.adoption import Adoption, Finding, LabAdoption
 from imagefactory.planning.labs.adoption_rules import Action
 from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, Kind, PartFinding
 from imagefactory.planning.labs.moved_labs import MovedLab
+from imagefactory.planning.labs.promotion import Action as PinAction
+from imagefactory.planning.labs.promotion import Promoted, Promotion
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.reports.plan_report import ORDER as ACTIONS
 from imagefactory.reports.plan_report import Change, LabReport, LeftOut, PlanReport
@@ -199,6 +202,23 @@ def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
     actions = {one["action"] for each in told.document["labs"] for one in each["images"]}
     check_results("adopt", "labs[].images[].action", actions)
     check_results("adopt", "gallery.parts[].kind", set(get_args(Kind)))
+
+
+def test_every_json_key_of_promote_is_documented(verb: Verb) -> None:
+    """Every action is a documented one; a lab that cannot be read makes the exit code 1."""
+    paths = tuple(
+        Promoted(image().image_path, "old", "new", action, "why", ("team@1",)) for action in get_args(PinAction)
+    )
+
+    async def run(request: PromoteRequest) -> PromoteReport:
+        return PromoteReport(request, Promotion(paths, (DIAGNOSTIC,)), changed=False)
+
+    Path("Pulumi.prod.yaml").write_bytes(Path("Pulumi.dev.yaml").read_bytes())
+    instead = {"imagefactory.factory_lab.promote.run": run}
+    told = verb("promote", "--from", "dev", "--to", "prod", "--dry-run", "--json", instead=instead)
+    assert told.code == 1
+    check_keys("promote", told.document)
+    check_results("promote", "paths[].action", {one["action"] for one in told.document["paths"]})
 
 
 def test_every_json_key_of_doctor_is_documented(verb: Verb) -> None:

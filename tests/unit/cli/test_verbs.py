@@ -18,6 +18,7 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import warning
 from imagefactory.errors import ImageFactoryError
 from imagefactory.factory_lab.clean import CleanReport
+from imagefactory.factory_lab.promote import PromoteReport, PromoteRequest
 from imagefactory.factory_lab.prune import DeletionOutcome, PruneReport
 from imagefactory.factory_lab.save import SaveOutcome, Watcher
 from imagefactory.factory_lab.save_run import SaveReport, SaveRequest
@@ -235,3 +236,18 @@ def test_save_says_if_the_factory_lab_has_no_vm(verb: Verb) -> None:
 
     printed = verb("save", instead={"imagefactory.factory_lab.save_run.run": run})
     assert printed.code == 0 and printed.out == "The factory lab has no VM\n"
+
+
+def test_an_interrupted_promotion_says_that_the_file_is_as_before(verb: Verb) -> None:
+    """It is written at the end, in one step that no signal interrupts."""
+
+    async def run(_: PromoteRequest) -> PromoteReport:
+        terminate()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    file = Path("Pulumi.prod.yaml")
+    file.write_bytes(before := Path("Pulumi.dev.yaml").read_bytes())
+    printed = verb("promote", "--from", "dev", "--to", "prod", instead={"imagefactory.factory_lab.promote.run": run})
+    assert (printed.code, printed.out, file.read_bytes()) == (128 + signal.SIGTERM, "", before)
+    assert printed.err.endswith("Interrupted; Pulumi.prod.yaml is as before.\n")
