@@ -55,7 +55,11 @@ class GallerySettings(Section):
     )
     """Days after the time of saving that versions name as the end of their life; None: they name none."""
     publisher: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="a name of up to 64 letters, digits, _ . and -")
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_.-]{0,63}[A-Za-z0-9_-]$",
+            description="a name of up to 64 letters, digits, _ . and -, without a full stop at its end",
+        ),
     ] = "ImageFactory"
     """The publisher of the definitions that are created."""
 
