@@ -27,7 +27,7 @@ async def main() -> None:
     except ImageFactoryError as error:
         raise pulumi.RunError(with_doctor(str(error))) from None
     plan = current_plan(configuration, facts, settings, state, own_stack())
-    announce(plan)
+    announce(plan, facts, settings, state)
     distribution = distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, state)
     pulumi.export("labs", distribution.outputs)
     distribution.export_gallery()

@@ -18,8 +18,10 @@ from components.image_gallery import ImageGallery
 from components.lab_images import LabImages, VhdSource
 from components.staged_vhd import PlanFailures, VhdCopyProvider
 from imagefactory.azure.core.clouds import cloud_of
+from imagefactory.azure.observe import CloudFacts
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Severity
+from imagefactory.planning.labs.deletions import too_many_deletions
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.state.stack_state import StackState
@@ -105,11 +107,15 @@ def _begun(lab: LabPlan, state: StackState) -> list[str]:
     return [name for name in state.of_lab(lab.label) if name.lower() in undeclared]
 
 
-def announce(plan: Plan) -> None:
-    """Log the warnings and notes of a plan."""
+def announce(plan: Plan, facts: CloudFacts, settings: Settings, state: StackState) -> None:
+    """Log the warnings and notes of a plan. Raises `RunError` if it would delete more images than it may: an exception
+    before anything is declared deletes nothing (docs/adr/0015)."""
     log(plan.warnings)
     for line in plan.notes():
         pulumi.log.info(line)
+    stack = pulumi.get_stack()
+    if stop := too_many_deletions(plan, state.images, state.recorded_gallery, facts.catalog, settings, stack):
+        raise stopped_by([stop])
 
 
 def current_stack() -> str:

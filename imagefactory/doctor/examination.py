@@ -42,6 +42,7 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.labs.deletions import too_many_deletions
 from imagefactory.planning.labs.delivery import delivery_of
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.edits import StackName
@@ -313,7 +314,10 @@ def _planned(
     found += parts_checks(plan.gallery, command)
     yield from found
     told = "\n".join(check.fact for check in (*before, *found))
-    for failure in plan.failures:
+    stop = too_many_deletions(
+        plan, state.images, state.recorded_gallery, seen.catalog, request.settings, request.stack.name
+    )
+    for failure in (*plan.failures, *([stop] if stop else ())):
         if failure.fact not in told and failure.subject != f"state of stack {request.stack.name}":
             yield of_diagnostic(STACK, "plan", failure)
 

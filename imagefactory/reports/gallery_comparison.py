@@ -17,8 +17,9 @@ from imagefactory.planning.galleries.planned import (
     RecordedGallery,
     attached_of,
 )
+from imagefactory.planning.labs.deletions import version_deletions
 from imagefactory.planning.labs.plan import Plan
-from imagefactory.reports.plan_reasons import some, why_listed, why_version_leaves
+from imagefactory.reports.plan_reasons import some, why_listed
 from imagefactory.reports.plan_report import Action, Change, Kind, in_order, put_again
 
 _KEPT = "the gallery could not be read, so all of it is kept"
@@ -140,14 +141,10 @@ class GalleryComparison:
                 why += f"; only in {', '.join(sorted(kept.regions or ()))}, because it failed elsewhere"
             action = "update" if is_reduced else "keep for now"
             yield Change("version", action, kept.key, kept.image_path, why, held=True)
-        declared = {fold(key) for key in (*(one.key for one in plan.versions), *(one.key for one in plan.retained))}
-        revoked = {fold(one.key): one.reason for one in plan.revoked}
-        for key, before in recorded.items():
-            if key not in declared:
-                found = plan.facts.version(*before.key.split("/"))
-                why = revoked.get(fold(before.key)) or why_version_leaves(found, self._offers)
-                path, state = str(before.image_path or ""), found.state if found else None
-                yield Change("version", "delete", before.key, path, why, False, found is not None, state)
+        for leaving in version_deletions(plan, self._recorded, self._offers):
+            found = plan.facts.version(*leaving.name.split("/"))
+            path, state = str(recorded[fold(leaving.name)].image_path or ""), found.state if found else None
+            yield Change("version", "delete", leaving.name, path, leaving.why, False, leaving.is_standing, state)
 
     def _action(self, planned: PlannedVersion) -> Action:
         before = self._recorded.versions.get(fold(planned.key))

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.images import tags as image_tags
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.galleries.planned import RecordedGallery
 from imagefactory.planning.labs.adoption import why_not_wanted
+from imagefactory.planning.labs.deletions import Deletion, deletions, too_many_deletions
 from imagefactory.planning.labs.places import of_another_stack
 from imagefactory.planning.labs.plan import Omission, Plan
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded
@@ -51,14 +51,20 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
         omissions.setdefault(omission.lab or "", []).append(omission)
     offers = {offer.image.vhd_name: offer.reason for offer in retained(catalog, settings, plan.now)}
     gallery = GalleryComparison(plan, state.gallery, settings, offers, again=state.unfinished, changed=state.changed)
-    labs = {lab.label: _Lab(lab, state, catalog, settings, offers, plan.rules, stack) for lab in plan.labs}
+    leaving: dict[str, list[Deletion]] = {}
+    for one in deletions(plan, state.images.keys(), state.gallery, catalog, settings):
+        leaving.setdefault(one.lab, []).append(one)
+    labs = {
+        lab.label: _Lab(lab, state, leaving.get(lab.label, ()), catalog, settings, offers, plan.rules, stack)
+        for lab in plan.labs
+    }
     unread = {lab.label: lab for lab in plan.unread}
     known = {name.rpartition("/")[0] for name in state.images} | state.gallery.labs.keys()
     reports = []
     for label in sorted({*labs, *unread, *known}):
         lab = labs.get(label)
         target = lab.plan.lab if lab else unread.get(label)
-        found = [*(lab.changes() if lab else _of_state(state.of_lab(label), target))]
+        found = [*(lab.changes() if lab else _of_state(state.of_lab(label), leaving.get(label, ())))]
         found += _left_out(omissions.get(label, ()), found)
         rows = in_order(put_again(found, state.unfinished, f"{label}/"))
         offered = gallery.offers(label, target)
@@ -68,22 +74,25 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
     parts = gallery.parts()
     new = {one.name for one in parts if one.kind == "version" and one.action == "create"}
     reports.sort(key=lambda lab: not any(one.action == "delete" for one in lab.changes))
+    name = stack.rpartition("/")[2]
+    stop = too_many_deletions(plan, state.images.keys(), state.gallery, catalog, settings, name)
     return PlanReport(
         stack,
         tuple(reports),
         parts,
         tuple(LeftOut(one.image or "", one.image_path, one.reason) for one in omissions.get("", ())),
         plan.warnings,
-        plan.failures,
+        (*((stop,) if stop else ()), *plan.failures),
         totals_of(plan, settings, new),
     )
 
 
-def _of_state(images: Mapping[str, Recorded], target: TargetLab | None) -> Iterator[Change]:
-    """Yield the images of a lab that was not read: kept if labs.json has it, else deleted."""
-    action: Action = "keep for now" if target else "delete"
-    why = _UNREAD if target else "labs.json does not have the lab"
+def _of_state(images: Mapping[str, Recorded], leaving: Iterable[Deletion]) -> Iterator[Change]:
+    """Yield the images of a lab that was not read, or is not in labs.json."""
+    deleted = {one.name: one.why for one in leaving}
     for name, one in images.items():
+        action: Action = "delete" if name in deleted else "keep for now"
+        why = deleted.get(name, _UNREAD)
         yield Change("custom image", action, name, str(one.image_path or ""), why, held=True)
 
 
@@ -104,6 +113,7 @@ class _Lab:
         self,
         plan: LabPlan,
         state: InState,
+        leaving: Iterable[Deletion],
         catalog: Catalog,
         settings: Settings,
         offers: Mapping[str, str],
@@ -111,8 +121,7 @@ class _Lab:
         stack: str,
     ) -> None:
         self.plan, self._catalog, self._settings, self._offers, self._stack = plan, catalog, settings, offers, stack
-        self._rules, self._recorded = rules, state.of_lab(plan.label)
-        self._revoked = {one.name.lower(): one.reason for one in plan.revoked}
+        self._recorded, self._leaving, self._rules = state.of_lab(plan.label), leaving, rules
         self._by_id = {image.id.lower(): image for image in plan.facts.images}
         self._by_name = {image.name.lower(): image for image in plan.facts.images}
 
@@ -132,13 +141,10 @@ class _Lab:
             )
         for foreign in {image.id: image for image in plan.foreign}.values():  # may take the place of several
             yield self._row("foreign", foreign.name, foreign.image_path or "", of_another_stack(foreign), foreign)
-        declared = {image.name for image in plan.images} | {one.name for one in plan.retained}
-        for name, before in self._recorded.items():
-            if name not in declared:
-                found = self._by_name.get(name.lower())
-                why = self._why_not(found) if found else "the lab does not have it any more"
-                why = self._revoked.get(name.lower(), why)
-                yield self._row("delete", name, str(before.image_path or ""), why, found)
+        for leaving in self._leaving:
+            found, before = self._by_name.get(leaving.name.lower()), self._recorded[leaving.name]
+            why = self._why_not(found) if found else leaving.why
+            yield self._row("delete", leaving.name, str(before.image_path or ""), why, found)
         for image in self.unlisted():
             if image.image_path is not None:
                 is_own = image.stack in {None, self._stack}

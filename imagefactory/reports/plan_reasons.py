@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.observed.standing_gallery import StandingVersion
 
 
 def why_listed(lab: TargetLab, path: ImagePath, settings: Settings, rule: str = "") -> str:
@@ -25,15 +24,6 @@ def entry_of(lab: TargetLab, path: ImagePath) -> str:
     if selector is None:
         return f"{lab.location} has no entry for {path}"
     return f'{selector.location or lab.location} "{selector}"'
-
-
-def why_version_leaves(version: StandingVersion | None, offers: Mapping[str, str]) -> str:
-    """Return why no lab needs a gallery version; `offers` has the reasons of `retained` by VHD."""
-    if version is None:
-        return "the gallery does not have it any more"
-    if version.source_vhd not in offers:
-        return "its VHD is not in the factory"
-    return offers[version.source_vhd] or "no lab gets it by the gallery"
 
 
 def some(names: Sequence[str]) -> str:

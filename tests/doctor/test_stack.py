@@ -98,6 +98,18 @@ def test_a_plan_that_would_fail_is_found(world: DoctorWorld) -> None:
     assert found.not_ok() == [("stack", "plan", "failure")] and "None-Such" in found.check("stack", "plan")["fact"]
 
 
+def test_a_run_that_would_delete_too_many_images_is_found(world: DoctorWorld) -> None:
+    """Such as those of a lab that labs.json lost; with the setting that permits it."""
+    world.serve()
+    world.add_lab("data", "Win2016")
+    world.settings["maxDeletes"] = 0
+    del world.wishes["web"]
+    found = world.doctor()
+    assert found.not_ok() == [("stack", "plan", "failure")]
+    check = found.check("stack", "plan")
+    assert "would delete 1 of 1 images" in check["fact"] and "maxDeletes 1 --stack test" in check["remedy"]
+
+
 def test_each_error_of_labs_json_is_a_row_with_its_place(world: DoctorWorld) -> None:
     """Factory, sign-in and state are checked all the same."""
     world.wishes["web"] = ["Win2106", "Ubuntu"]

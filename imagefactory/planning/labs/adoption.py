@@ -164,6 +164,8 @@ def why_not_wanted(lab: LabPlan, image: StandingImage, offers: Mapping[str, str]
         return "its tag ImagePath is invalid"
     if not lab.lab.takes(image.path):
         return f"labs.json does not give the lab {image.path}"
+    if revoked := next((one.reason for one in lab.revoked if fold(one.name) == fold(image.name)), ""):
+        return revoked
     sources = newest_first(one for one in catalog.images if image.holds(one.vhd_name, one.name))
     made_from = next(iter(sources), None)
     if made_from is None:

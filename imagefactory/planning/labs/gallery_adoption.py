@@ -146,7 +146,8 @@ class _Findings:
                 else:
                     when = self._kept.get(fold(key))
                     fate = f"pulumi up keeps it for now: {when}" if when else "the next pulumi up deletes it"
-                    yield PartFinding(*self._unwanted(one, self._rule(one), fate, "version", key))
+                    why = why_version_not_wanted(self._plan, one, self._offers)
+                    yield PartFinding(*self._unwanted(one, why, fate, "version", key))
 
     def gone(self) -> Iterator[PartFinding]:
         """Yield what the state has and the gallery does not."""
@@ -187,17 +188,20 @@ class _Findings:
             return "take over", kind, name, part, f"{rule}; {fate}"
         return "not wanted", kind, name, part, f"{rule}; it stays as it is"
 
-    def _rule(self, version: StandingVersion) -> str:
-        """Return why the plan does not contain a version."""
-        if version.path is None:
-            return "its tag ImagePath is invalid"
-        if not any(one.vhd_name == version.source_vhd for one in self._catalog.images):
-            return "its VHD is not in the factory"
-        if reason := self._offers.get(version.source_vhd):
-            return reason
-        if any(one.image.vhd_name == version.source_vhd for one in self._plan.versions):
-            return "another version is from the same VHD"
-        return "no lab gets its image by the gallery"
+
+def why_version_not_wanted(plan: GalleryPlan, version: StandingVersion, offers: Mapping[str, str]) -> str:
+    """Return why the plan does not contain a version; `offers` has the reasons of `retained` by VHD."""
+    if version.path is None:
+        return "its tag ImagePath is invalid"
+    if revoked := next((one.reason for one in plan.revoked if plan.facts.version(*one.key.split("/")) == version), ""):
+        return revoked
+    if version.source_vhd not in offers:
+        return "its VHD is not in the factory"
+    if reason := offers.get(version.source_vhd):
+        return reason
+    if any(one.image.vhd_name == version.source_vhd for one in plan.versions):
+        return "another version is from the same VHD"
+    return "no lab gets its image by the gallery"
 
 
 def _key(definition: StandingDefinition, version: StandingVersion, recorded: RecordedGallery) -> str:

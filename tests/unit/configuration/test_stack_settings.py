@@ -69,6 +69,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "factory": {**FACTORY, "resourceGroup": "rg"},
         "keep": 3,
         "allowEmptyFactory": True,
+        "maxDeletes": 0,
         "labs": "labs.prod.json",
         "configuration": "conf",
         "cloud": "china",
@@ -90,6 +91,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         labs="labs.prod.json",
         keep=3,
         allow_empty_factory=True,
+        max_deletes=0,
         cross_region="refuse",
         pins={ImagePath.parse("win2016/datacenter.json"): "Win2016_Datacenter-Jun-26-2026"},
         revoked={RevokedImage("Win2016/Datacenter.json@bad"): "a virus", RevokedImage("worse"): "a leak"},
@@ -120,6 +122,7 @@ def test_all_diagnostics_are_reported_together() -> None:
             "keap": "3",
             "keep": "0",
             "allowEmptyFactory": "maybe",
+            "maxDeletes": "-1",
             "cloud": "moon",
             "copy": {"maxMpbs": 5, "maxInFlight": 0, "method": "fast"},
             "storageauth": "key",
@@ -131,6 +134,7 @@ def test_all_diagnostics_are_reported_together() -> None:
         'Write "labName"',
         'Write "keep"',
         "imagefactory:keep: 0",
+        "imagefactory:maxDeletes: -1",
         "true or false",
         "moon",
         'Write "maxMbps"',
@@ -140,7 +144,7 @@ def test_all_diagnostics_are_reported_together() -> None:
         "relay, direct or refuse",
     ):
         assert part in told
-    assert len(told.splitlines()) == 11
+    assert len(told.splitlines()) == 12
 
 
 @pytest.mark.parametrize(

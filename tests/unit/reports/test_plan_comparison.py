@@ -124,6 +124,15 @@ def test_a_lab_that_left_labs_json_loses_its_images_and_one_that_cannot_be_read_
     assert unread.failures and unread.labs[0].location == TEAM.location
 
 
+def test_a_run_that_would_delete_too_many_images_is_told_as_a_failure() -> None:
+    """With what it would delete; nothing else of the report changes."""
+    lost = reported(catalog(), in_state("old"), {}, max_deletes=0)
+    (stop,) = lost.failures
+    assert "would delete 1 of 1 images, more than 0" in stop.fact and "maxDeletes 1 --stack dev" in stop.remedy
+    permitted = reported(catalog(), in_state("old"), {}, max_deletes=1)
+    assert replace(lost, failures=()) == replace(permitted, failures=())
+
+
 def test_an_image_that_an_earlier_run_did_not_see_finish_is_put_again() -> None:
     """The engine does so whatever is declared."""
     both = frozenset({f"{TEAM.label}/{name}" for name in ("new", "old")})
