@@ -21,9 +21,9 @@ from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import CloudFacts
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Severity
-from imagefactory.planning.labs.deletions import too_many_deletions
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
+from imagefactory.planning.stacks.deletions import too_many_deletions
 from imagefactory.state.stack_state import StackState
 
 STACK_FRAMES = 7

@@ -16,7 +16,7 @@ from imagefactory.azure.compute_galleries import gallery_facts, is_in_progress
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
-from imagefactory.azure.galleries import with_galleries
+from imagefactory.azure.lab_galleries import with_galleries
 from imagefactory.azure.lab_storage import learn_endpoints, with_accounts
 from imagefactory.azure.labs import lab_facts, settled_image
 from imagefactory.azure.storage.accounts import StorageAccounts

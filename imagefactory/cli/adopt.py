@@ -20,8 +20,8 @@ from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from imagefactory.planning.labs.adoption import LabAdoption
-    from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, PartFinding
+    from imagefactory.planning.stacks.adoption import LabAdoption
+    from imagefactory.planning.stacks.gallery_adoption import GalleryAdoption, PartFinding
     from imagefactory.state.adopt import Planned
 
 _NOTHING = "Interrupted; the state is as before."

@@ -1,7 +1,7 @@
 """Writes the setting `pins` into the text of a stack file: changes these values only, and keeps all else as it is.
 
 PyYAML tells where each value is in the text, so comments, order, quotes and line breaks stay. Does not choose the
-images: `imagefactory.planning.labs.promotion` does.
+images: `imagefactory.planning.stacks.promotion` does.
 """
 
 from __future__ import annotations

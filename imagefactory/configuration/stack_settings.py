@@ -251,7 +251,7 @@ class Settings(Policy):
         int | None,
         Field(ge=0, description="how many images a run may delete from labs and gallery, at least 0", examples=[50]),
     ] = None
-    """A run that would delete more images stops before it declares anything; None: `planning.labs.deletions`."""
+    """A run that would delete more images stops before it declares anything; None: `planning.stacks.deletions`."""
     storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
     """How storage accounts are accessed: with the identity of the run, or with their account keys."""
     storage_api_version: ApiVersion = None

@@ -42,9 +42,9 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.labs.deletions import too_many_deletions
 from imagefactory.planning.labs.delivery import delivery_of
 from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.stacks.deletions import too_many_deletions
 from imagefactory.state.edits import StackName
 from imagefactory.state.stack_state import StackState
 

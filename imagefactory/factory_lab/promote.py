@@ -1,6 +1,6 @@
 """Promotion: reads the labs of one stack and the factory of another one, and writes the pins of that one's file.
 
-Writes nothing to Azure. `imagefactory.planning.labs.promotion` decides which images are pinned.
+Writes nothing to Azure. `imagefactory.planning.stacks.promotion` decides which images are pinned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from imagefactory.configuration.stack_pins import write_pins
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import error
 from imagefactory.errors import ConfigurationError
-from imagefactory.planning.labs.promotion import Promotion, Source, Target, promotion
+from imagefactory.planning.stacks.promotion import Promotion, Source, Target, promotion
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The gallery that a lab has attached, as Azure returned it: its attachment, and the image definitions in the lab.
 
-Does not read it: `imagefactory.azure.galleries` does.
+Does not read it: `imagefactory.azure.lab_galleries` does.
 """
 
 from __future__ import annotations

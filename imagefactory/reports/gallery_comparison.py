@@ -17,8 +17,8 @@ from imagefactory.planning.galleries.planned import (
     RecordedGallery,
     attached_of,
 )
-from imagefactory.planning.labs.deletions import version_deletions
 from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.stacks.deletions import version_deletions
 from imagefactory.reports.plan_reasons import some, why_listed
 from imagefactory.reports.plan_report import Action, Change, Kind, in_order, put_again
 

@@ -14,12 +14,12 @@ from imagefactory.images import tags as image_tags
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.galleries.planned import RecordedGallery
-from imagefactory.planning.labs.adoption import why_not_wanted
-from imagefactory.planning.labs.deletions import Deletion, deletions, too_many_deletions
 from imagefactory.planning.labs.places import of_another_stack
 from imagefactory.planning.labs.plan import Omission, Plan
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded
 from imagefactory.planning.retention import retained
+from imagefactory.planning.stacks.adoption import why_not_wanted
+from imagefactory.planning.stacks.deletions import Deletion, deletions, too_many_deletions
 from imagefactory.reports.gallery_comparison import GalleryComparison
 from imagefactory.reports.plan_reasons import entry_of, why_listed
 from imagefactory.reports.plan_report import Action, Change, LabReport, LeftOut, PlanReport, in_order, put_again

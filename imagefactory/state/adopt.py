@@ -1,6 +1,6 @@
 """Adoption: reads labs, gallery, factory and the state of a stack, decides, and edits the state in one step.
 
-Writes nothing to Azure. Backs the state up first. `imagefactory.planning.labs.adoption` decides what is taken over.
+Writes nothing to Azure. Backs the state up first. `imagefactory.planning.stacks.adoption` decides what is taken over.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from imagefactory.errors import ConfigurationError
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.planning.galleries.inputs import GalleryInputs
 from imagefactory.planning.galleries.planned import RecordedGallery
-from imagefactory.planning.labs.adoption import Adoption, adoption, candidates
-from imagefactory.planning.labs.adoption_rules import AdoptionRules
-from imagefactory.planning.labs.gallery_adoption import gallery_adoption, gallery_candidates
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.stacks.adoption import Adoption, adoption, candidates
+from imagefactory.planning.stacks.adoption_rules import AdoptionRules
+from imagefactory.planning.stacks.gallery_adoption import gallery_adoption, gallery_candidates
 from imagefactory.state.current_plan import current_plan
 from imagefactory.state.edits import (
     Adopted,

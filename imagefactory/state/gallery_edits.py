@@ -12,7 +12,7 @@ from imagefactory.configuration.image_paths import fold
 from imagefactory.observed.standing_gallery import StandingDefinition, StandingVersion
 from imagefactory.planning.galleries import properties
 from imagefactory.planning.galleries.inputs import GalleryInputs, Inputs
-from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, Kind, PartFinding
+from imagefactory.planning.stacks.gallery_adoption import GalleryAdoption, Kind, PartFinding
 from imagefactory.state.edits import Document, EditedState, ProviderInputs, StackName
 from imagefactory.state.stack_state import DEFINITION, GALLERY, LAB_GALLERY, VERSION, name_in, resources_of
 

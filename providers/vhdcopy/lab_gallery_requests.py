@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 
-from imagefactory.azure import galleries
+from imagefactory.azure import lab_galleries
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.copying.copier import poll_delay
@@ -34,13 +34,13 @@ Failures = Mapping[str, tuple[LabDefinition, CloudError]]
 async def attachments(arm: ResourceManager, lab_id: str) -> tuple[Attachment, ...] | None:
     """Return the galleries that a lab has attached; None: the lab does not exist. Raises `CloudError`."""
     with consequence("its gallery is not changed"):
-        return await galleries.attachments(arm, lab_id)
+        return await lab_galleries.attachments(arm, lab_id)
 
 
 async def definitions(arm: ResourceManager, lab_id: str, attachment: str) -> tuple[LabDefinition, ...]:
     """Return the definitions that the lab lists of an attached gallery. Raises `CloudError`."""
     with consequence("the definitions of its gallery are not changed"):
-        return await galleries.definitions(arm, lab_id, attachment)
+        return await lab_galleries.definitions(arm, lab_id, attachment)
 
 
 async def correct(
@@ -54,7 +54,7 @@ async def correct(
     if standing is None or attachment_problem(wanted, standing):
         row.say("attaching the gallery")
         with consequence("no image of the gallery is enabled"):
-            await galleries.attach(arm, lab_id, replace(attachment, location=wanted.location, allows_all=False))
+            await lab_galleries.attach(arm, lab_id, replace(attachment, location=wanted.location, allows_all=False))
     listed = await definitions(arm, lab_id, attachment.name)
     if failures := await _corrected(arm, lab_id, wanted, attachment.name, listed, row):
         raise _summary(lab_id, failures)
@@ -63,7 +63,7 @@ async def correct(
 async def detach(arm: ResourceManager, lab_id: str, attachment: Attachment) -> None:
     """Detach a gallery. Raises `CloudError`."""
     with consequence("its gallery is not detached"):
-        await galleries.detach(arm, lab_id, attachment.name)
+        await lab_galleries.detach(arm, lab_id, attachment.name)
 
 
 async def _corrected(
@@ -95,7 +95,7 @@ async def _corrected(
 
 async def _written(arm: ResourceManager, lab_id: str, attachment: str, wanted: Sequence[LabDefinition]) -> Failures:
     """Write definitions, as many at a time as the resource manager's pace permits; return what failed."""
-    requests = (galleries.set_definition(arm, lab_id, attachment, each) for each in wanted)
+    requests = (lab_galleries.set_definition(arm, lab_id, attachment, each) for each in wanted)
     results = await asyncio.gather(*requests, return_exceptions=True)
     failures = {}
     for each, result in zip(wanted, results, strict=True):

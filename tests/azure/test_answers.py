@@ -23,7 +23,7 @@ from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.disk_access import DiskAccess
-from imagefactory.azure.galleries import attachments, definitions
+from imagefactory.azure.lab_galleries import attachments, definitions
 from imagefactory.azure.labs import find_image, lab_facts
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.virtual_machines import delete_vm, factory_vms

@@ -11,8 +11,8 @@ from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.galleries.planned import RecordedGallery
-from imagefactory.planning.labs.deletions import deletions
 from imagefactory.planning.labs.plan import build_plan
+from imagefactory.planning.stacks.deletions import deletions
 from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from tests.components.test_lab_images import SETTINGS, declared
 from tests.unit.builders import catalog, configuration, facts, image, lab, paths, standing

@@ -80,4 +80,4 @@ def test_the_plugin_loads_the_sdks_messages_and_not_the_sdk() -> None:
     command = [sys.executable, "-c", start, str(Checkout.here().root / "providers" / "vhdcopy")]
     loaded = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     assert "pulumi.runtime.proto.provider_pb2_grpc" in loaded and "pulumi.output" not in loaded
-    assert "providers.vhdcopy.lab_gallery" in loaded and "imagefactory.azure.galleries" not in loaded
+    assert "providers.vhdcopy.lab_gallery" in loaded and "imagefactory.azure.lab_galleries" not in loaded

@@ -34,12 +34,12 @@ from imagefactory.images.companions import DataDisk, companion_bytes
 from imagefactory.images.lineage import Lineage
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.factory.prune_plan import PruneRules
-from imagefactory.planning.labs.adoption import Adoption, Finding, LabAdoption
-from imagefactory.planning.labs.adoption_rules import Action
-from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, Kind, PartFinding
 from imagefactory.planning.labs.moved_labs import MovedLab
-from imagefactory.planning.labs.promotion import Action as PinAction
-from imagefactory.planning.labs.promotion import Promoted, Promotion
+from imagefactory.planning.stacks.adoption import Adoption, Finding, LabAdoption
+from imagefactory.planning.stacks.adoption_rules import Action
+from imagefactory.planning.stacks.gallery_adoption import GalleryAdoption, Kind, PartFinding
+from imagefactory.planning.stacks.promotion import Action as PinAction
+from imagefactory.planning.stacks.promotion import Promoted, Promotion
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.reports.plan_report import ORDER as ACTIONS
 from imagefactory.reports.plan_report import Change, LabReport, LeftOut, PlanReport

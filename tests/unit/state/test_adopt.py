@@ -12,7 +12,7 @@ from imagefactory.azure.observe import CloudFacts
 from imagefactory.configuration.stack_settings import FactoryLab, Settings
 from imagefactory.diagnostics import error
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.labs.adoption import Adoption
+from imagefactory.planning.stacks.adoption import Adoption
 from imagefactory.state.adopt import AdoptRequest, decide
 from imagefactory.state.edits import Adopted, ProviderInputs, StackName, with_images
 from imagefactory.state.stack_state import StackState, resources_of

@@ -12,7 +12,7 @@ from imagefactory.azure.observe import CloudFacts
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.diagnostics import error
 from imagefactory.observed.standing_gallery import GalleryFacts
-from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, PartFinding
+from imagefactory.planning.stacks.gallery_adoption import GalleryAdoption, PartFinding
 from imagefactory.state.adopt import AdoptRequest, decide, gallery_inputs
 from imagefactory.state.edits import ProviderInputs
 from imagefactory.state.gallery_edits import with_parts

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.planning.galleries.inputs import GalleryInputs
-from imagefactory.planning.labs.gallery_adoption import GalleryAdoption, PartFinding
+from imagefactory.planning.stacks.gallery_adoption import GalleryAdoption, PartFinding
 from imagefactory.state.gallery_edits import unfinished_parts, with_parts, without_parts
 from imagefactory.state.stack_state import DEFINITION, GALLERY, LAB_GALLERY, VERSION, StackState, name_in, resources_of
 from tests.unit.builders import SUBSCRIPTION, facts

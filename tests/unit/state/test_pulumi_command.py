@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from imagefactory.planning.labs.adoption import Adoption, Finding, LabAdoption
+from imagefactory.planning.stacks.adoption import Adoption, Finding, LabAdoption
 from imagefactory.state.adopt import Planned, carry_out
 from imagefactory.state.pulumi_command import BACKUPS, back_up, export, read_state, write
 from imagefactory.state.stack_state import NoStack, StateError, resources_of

@@ -15,11 +15,11 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.catalog import Catalog
 from imagefactory.planning.galleries.planned import GalleryPlan, RecordedGallery
-from imagefactory.planning.labs.adoption import why_not_wanted
-from imagefactory.planning.labs.gallery_adoption import why_version_not_wanted
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.retention import retained
+from imagefactory.planning.stacks.adoption import why_not_wanted
+from imagefactory.planning.stacks.gallery_adoption import why_version_not_wanted
 
 ALWAYS_ALLOWED = 20
 """Images that a run may delete without the setting `maxDeletes`, however few the state has."""

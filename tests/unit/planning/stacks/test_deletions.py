@@ -14,8 +14,8 @@ from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.galleries.planned import RecordedGallery
-from imagefactory.planning.labs.deletions import Deletion, deletions, too_many_deletions
 from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.stacks.deletions import Deletion, deletions, too_many_deletions
 from tests.unit.builders import SUBSCRIPTION, catalog, configuration, facts, image, lab, standing
 from tests.unit.planning.galleries import test_any_gallery as any_gallery
 

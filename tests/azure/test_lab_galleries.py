@@ -14,7 +14,7 @@ from imagefactory.azure.core import resource_manager
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.azure.core.resource_manager import ResourceManager
-from imagefactory.azure.galleries import API_VERSION, attach, attachments, definitions, detach, set_definition
+from imagefactory.azure.lab_galleries import API_VERSION, attach, attachments, definitions, detach, set_definition
 from imagefactory.observed.lab_galleries import Attachment, Definition, LabDefinition
 from tests.azure.storage_world import Token
 from tests.azure.test_virtual_machines import LAB_ID

@@ -15,8 +15,8 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion
 from imagefactory.planning.galleries.planned import GalleryPlan, PlannedVersion, RecordedGallery, RecordedVersion
-from imagefactory.planning.labs.adoption_rules import Action, AdoptionRules
 from imagefactory.planning.retention import retained
+from imagefactory.planning.stacks.adoption_rules import Action, AdoptionRules
 
 Kind = Literal["gallery", "definition", "version"]
 Part = GalleryFacts | StandingDefinition | StandingVersion

@@ -19,7 +19,7 @@ from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.labs.promotion import Promoted, Promotion, Source, Target, promotion
+from imagefactory.planning.stacks.promotion import Promoted, Promotion, Source, Target, promotion
 from tests.unit.builders import catalog, facts, image, lab, standing
 from tests.unit.planning.factory.galleries import gallery, offering, version
 

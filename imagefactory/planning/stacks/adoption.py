@@ -15,12 +15,12 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.labs.adoption_rules import Action, AdoptionRules
-from imagefactory.planning.labs.gallery_adoption import GalleryAdoption
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.retention import retained
+from imagefactory.planning.stacks.adoption_rules import Action, AdoptionRules
+from imagefactory.planning.stacks.gallery_adoption import GalleryAdoption
 
 
 @dataclass(frozen=True)
