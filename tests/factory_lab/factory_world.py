@@ -138,7 +138,7 @@ class FactoryWorld(World):
         process = self.launch("save", "--json", *arguments)
         while not when():
             assert process.poll() is None, "it ended before it could be stopped"
-            time.sleep(0.01)
+            time.sleep(0.04)
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=60)
         assert number == signal.SIGKILL or "Traceback" not in stderr, stderr

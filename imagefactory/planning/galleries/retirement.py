@@ -106,6 +106,9 @@ class _Rule:
         self._offering = {
             fold(one.name): (plan.label, one.reason) for plan in offers for one in plan.definitions if one.reason
         }
+        self._enabled = [
+            frozenset(name for each in lab.facts.galleries for name in each.enabled) for lab in labs if lab.facts
+        ] + [lab.definitions for label, lab in recorded.labs.items() if label in unread_labs(labs)]
         self._unread = {
             name: label
             for label, lab in recorded.labs.items()
@@ -144,8 +147,8 @@ class _Rule:
         served = {region for each in wanted for region in each.regions} & version.regions
         newer = sum(
             _is_newer(each, version) and served <= each.regions and not self._is_no_successor(each)
-            for each in self._standing.values()
-            if each.path == path
+            for other, each in self._standing.items()
+            if each.path == path and self._reaches(other.rpartition("/")[0], definition)
         )
         gap = self._gaps.get(path)
         keep = None if path in self._policy.pins else self._policy.keep
@@ -158,6 +161,10 @@ class _Rule:
             if gap
             else "the factory has no image of its path to replace it"
         )
+
+    def _reaches(self, other: str, definition: str) -> bool:
+        """Return whether every lab that offers one definition offers the other one, too."""
+        return other == definition or all(other in names for names in self._enabled if definition in names)
 
     def _is_no_successor(self, version: StandingVersion) -> bool:
         return bool(self._revocations.of_version(version)) or version.source_vhd in self._soaking
