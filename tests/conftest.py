@@ -29,11 +29,14 @@ from toolchain.shell import cloud_variables, tool_variables
 
 __all__ = ["pytest_addoption", "pytest_generate_tests", "pytest_itemcollected", "pytest_runtest_makereport"]
 
-# How long an example takes depends on who else uses the machine.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+# How long an example takes depends on who else uses the machine. The suite draws the same examples for the same tests,
+# so that its result is that of the commit; the profile `many` looks for new ones.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=40
+)
 settings.load_profile("suite")
 settings.register_profile("few", settings.get_profile("suite"), max_examples=20)
-settings.register_profile("many", settings.get_profile("suite"), max_examples=1000)
+settings.register_profile("many", settings.get_profile("suite"), max_examples=1000, derandomize=False)
 
 SHORT_LIFE = {"GOGC": "off", "GOMEMLIMIT": "512MiB"}
 """For Go: an engine of the tests ends before it needs the memory that it would look for."""
