@@ -5,9 +5,10 @@ Does not read them: `imagefactory.azure` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from imagefactory.configuration.image_paths import ImagePath, fold
@@ -112,13 +113,27 @@ class GalleryFacts:
 
     def version(self, definition: str, name: str) -> StandingVersion | None:
         """Return the version of that name of the definition of that name; None: it does not exist."""
-        versions = (each for one in self.definitions if fold(one.name) == fold(definition) for each in one.versions)
-        return next((each for each in versions if each.name == name), None)
+        return self.by_key.get(fold(f"{definition}/{name}"))
+
+    @cached_property
+    def by_key(self) -> Mapping[str, StandingVersion]:
+        """Its versions by `<definition>/<version>` in comparable form."""
+        return {fold(f"{one.name}/{each.name}"): each for one in self.definitions for each in one.versions}
+
+    @cached_property
+    def by_source(self) -> Mapping[str, Sequence[tuple[StandingDefinition, StandingVersion]]]:
+        """The versions that the factory created, each with its definition, by the file name of their VHD."""
+        found: dict[str, list[tuple[StandingDefinition, StandingVersion]]] = {}
+        for one in self.definitions:
+            for each in one.versions:
+                if each.image_path is not None:
+                    found.setdefault(each.source_vhd, []).append((one, each))
+        return found
 
     @property
     def sources(self) -> frozenset[str]:
         """File names of the VHDs of its versions that are finished or in progress."""
-        return frozenset(each.source_vhd for one in self.definitions for each in one.versions if each.usable)
+        return frozenset(each.source_vhd for each in self.by_key.values() if each.usable)
 
     @property
     def region_key(self) -> str:

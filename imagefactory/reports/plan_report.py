@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from imagefactory.diagnostics import Diagnostic, Location
 from imagefactory.reports.plan_totals import PlanTotals
@@ -27,19 +27,7 @@ Action = Literal[
     "listed",
 ]
 """In the order in which they are shown: what leaves comes first. `listed` is all that is known without Azure."""
-ORDER: tuple[Action, ...] = (
-    "delete",
-    "replace",
-    "create",
-    "update",
-    "not adopted",
-    "foreign",
-    "missing",
-    "keep for now",
-    "left out",
-    "unchanged",
-    "listed",
-)
+ORDER: tuple[Action, ...] = get_args(Action)
 CHANGES: frozenset[Action] = frozenset({"delete", "replace", "create", "update"})
 """What a run does."""
 _PUT_AGAIN: frozenset[Action] = frozenset({"update", "missing", "keep for now", "unchanged"})

@@ -110,19 +110,17 @@ def foreign_gallery(lab: TargetLab, facts: LabFacts, gallery_id: str) -> Diagnos
 
 def is_finished(gallery: GalleryFacts, lab: LabFacts, image: FactoryImage) -> bool:
     """Return whether the gallery has a version of an image in the region of a lab."""
-    return any(_is_usable(version, lab, image) for one in gallery.definitions for version in one.versions)
+    return any(_is_usable(version, lab) for _, version in gallery.by_source.get(image.vhd_name, ()))
 
 
 def available(gallery: GalleryFacts, lab: LabFacts, image: FactoryImage) -> bool:
     """Return whether users of a lab can use the version of an image now."""
     attached = attached_of(lab, gallery.id)
     return attached is not None and any(
-        fold(definition.name) in attached.enabled and _is_usable(version, lab, image)
-        for definition in gallery.definitions
-        for version in definition.versions
+        fold(definition.name) in attached.enabled and _is_usable(version, lab)
+        for definition, version in gallery.by_source.get(image.vhd_name, ())
     )
 
 
-def _is_usable(version: StandingVersion, lab: LabFacts, image: FactoryImage) -> bool:
-    from_vhd = version.image_path is not None and version.source_vhd == image.vhd_name
-    return from_vhd and version.state == "Succeeded" and lab.region_key in version.regions
+def _is_usable(version: StandingVersion, lab: LabFacts) -> bool:
+    return version.state == "Succeeded" and lab.region_key in version.regions

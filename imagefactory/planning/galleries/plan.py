@@ -80,9 +80,8 @@ def plan_gallery(
             definition, version = placed
             definitions.setdefault(fold(definition.name), definition)
             versions[fold(version.key)] = version
-    by_key = {fold(f"{one.name}/{each.name}"): each for one in facts.definitions for each in one.versions}
     for key, version in list(versions.items()):
-        if (standing := by_key.get(key)) and key not in recorded.versions:
+        if (standing := facts.by_key.get(key)) and key not in recorded.versions:
             unadopted.append(UnadoptedPart(version.key, standing, version))
     skipped = set()
     for name, definition in definitions.items():
@@ -153,7 +152,7 @@ class _Rules:
             fact = f"is that of image {other.image.name}, which was saved in the same second"
             self.found.leave_out(image, subject, fact, "labs get only that one", "Save the image again")
             return None
-        taken = next((each for each in self._versions(name) if fold(each.name) == fold(version)), None)
+        taken = self.facts.by_key.get(key)
         if taken and not made:
             fact = f"exists, and was created from {taken.source_vhd or 'an unknown VHD'}"
             self.found.leave_out(image, subject, fact, "labs do not get the image", "Delete it from the gallery")
@@ -197,7 +196,7 @@ class _Rules:
                 self.found.leave_out(image, subject, fact, f"image {image.name} is not delivered by it", remedy)
                 return None
             path = ImagePath.read(standing.image_path) or image.image_path
-            tags = self._definition_tags(path, standing.stack or self.stack)
+            tags = image_tags.of_definition(path, standing.stack or self.stack)
             return PlannedDefinition(name, path, traits, standing.identifier, tags, standing=True)
         triple = identifier(self.settings.publisher, name, traits)
         if holder := self._triples.get(_folded(triple)):
@@ -206,37 +205,25 @@ class _Rules:
             self.found.leave_out(image, subject, fact, f"image {image.name} is not delivered by the gallery", remedy)
             return None
         return PlannedDefinition(
-            name, image.image_path, traits, triple, self._definition_tags(image.image_path, self.stack)
+            name, image.image_path, traits, triple, image_tags.of_definition(image.image_path, self.stack)
         )
-
-    def _definition_tags(self, path: ImagePath, stack: str) -> dict[str, str]:
-        return image_tags.of_definition(path, stack)
 
     def _own_name(self, name: str) -> str:
         """Return a name as the state, else the gallery, writes it."""
         standing = self.standing.get(fold(name))
         return self.recorded.definitions.get(fold(name), standing.name if standing else name)
 
-    def _versions(self, name: str) -> tuple[StandingVersion, ...]:
-        standing = self.standing.get(fold(name))
-        return standing.versions if standing else ()
-
     def _made_from(self, image: FactoryImage) -> tuple[StandingDefinition, StandingVersion] | None:
         """Return the version that was created from the VHD of an image; of several, preferably a usable one."""
-        found = [
-            (definition, version)
-            for definition in self.facts.definitions
-            for version in definition.versions
-            if version.image_path is not None and version.source_vhd == image.vhd_name
-        ]
-        found.sort(
+        return min(
+            self.facts.by_source.get(image.vhd_name, ()),
             key=lambda each: (
                 fold(f"{each[0].name}/{each[1].name}") not in self.recorded.versions,
                 not each[1].usable,
                 each[1].id,
-            )
+            ),
+            default=None,
         )
-        return found[0] if found else None
 
     def _regions(self, path: ImagePath, made: StandingVersion | None) -> tuple[str, ...]:
         """Return the regions of the labs that get or must still offer images of the path, and the one in which the

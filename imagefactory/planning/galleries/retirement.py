@@ -40,11 +40,7 @@ def retained_versions(
 
     `versions` are the planned ones by key in comparable form.
     """
-    standing = {
-        fold(f"{definition.name}/{version.name}"): version
-        for definition in facts.definitions
-        for version in definition.versions
-    }
+    standing = facts.by_key
     rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog, now)
     found = []
     for key, before in sorted(recorded.versions.items()):
@@ -204,11 +200,6 @@ def kept_definitions(
     needed = {fold(one.key.rpartition("/")[0]) for one in retained}
     needed |= {fold(one.name) for plan in offers for one in plan.definitions}
     needed |= {fold(name) for label, lab in recorded.labs.items() if label in unread for name in lab.definitions}
-    needed |= {
-        fold(definition.name)
-        for definition in facts.definitions
-        for version in definition.versions
-        if fold(f"{definition.name}/{version.name}") not in recorded.versions
-    }
+    needed |= {key.rpartition("/")[0] for key in facts.by_key if key not in recorded.versions}
     names = sorted(recorded.definitions.items())
     return tuple(name for key, name in names if key in needed and key not in planned)

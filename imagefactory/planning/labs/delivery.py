@@ -38,21 +38,21 @@ def routes(lab: TargetLab, images: Iterable[FactoryImage], policy: Policy) -> li
     """Return the ways of each image to a lab."""
     delivery = delivery_of(lab, policy)
     why = f"Delivery of the lab is {delivery}" if lab.delivery else f"setting delivery is {delivery}"
+    by_gallery = uses_gallery(lab, policy)
     found = []
     for image in images:
-        by_gallery = uses_gallery(lab, policy)
         fits = fits_custom_image(image, policy)
         custom = delivery != "gallery" and fits
         reason = why
         if delivery != "gallery" and not fits:
-            reason = f"{why}, but {_UNFIT.format(os=image.os_type)} (setting generation2)"
+            reason = f"{why}, but {image.os_type} {_UNFIT} (setting generation2)"
         elif delivery != "customImage" and not by_gallery:
             reason = f"{why}, and the stack has no setting gallery"
         found.append(Route(image, custom, by_gallery, reason))
     return found
 
 
-_UNFIT = "{os} on a generation 2 disk is not delivered as a custom image"
+_UNFIT = "on a generation 2 disk is not delivered as a custom image"
 
 
 def fits_custom_image(image: FactoryImage, policy: Policy) -> bool:

@@ -157,9 +157,8 @@ class _Findings:
         for key, name in sorted(self._owned.definitions.items()):
             if key not in there:
                 yield PartFinding("gone", "definition", name, None, again)
-        standing = {fold(f"{one.name}/{each.name}") for one in facts.definitions for each in one.versions}
         for key, version in sorted(self._owned.versions.items()):
-            if key not in standing:
+            if key not in facts.by_key:
                 yield PartFinding("gone", "version", version.key, None, again)
 
     def _finished(
