@@ -67,8 +67,8 @@ async def definitions(arm: ResourceManager, lab_id: str, attachment: str) -> tup
 async def with_galleries(
     arm: ResourceManager, labs: Mapping[Key, LabFacts | Diagnostic]
 ) -> dict[Key, LabFacts | Diagnostic]:
-    """Return the same labs with the galleries that they have attached; a lab of which they cannot be read is a
-    `Diagnostic`."""
+    """Return the same labs with their attached galleries, or a `Diagnostic` in place of a lab whose galleries cannot be
+    read."""
     return dict(zip(labs, await asyncio.gather(*(_with_galleries(arm, lab) for lab in labs.values())), strict=True))
 
 

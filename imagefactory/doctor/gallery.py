@@ -1,6 +1,6 @@
 """Checks of the Compute Gallery of a stack: gallery, permissions, source of its versions, and what labs have attached.
 
-Does not check what the plan says of its parts but for those that the state does not contain.
+Of what the plan says of its parts, reports only those that the state does not contain.
 """
 
 from __future__ import annotations

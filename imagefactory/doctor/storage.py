@@ -70,7 +70,7 @@ def network_check(subject: str, account: AccountFacts, readable: Check) -> Check
             subject, NETWORK, "failure", f"{denies} and this machine", remedy(403, "AuthorizationFailure", account.name)
         )
     if subject != FACTORY and not account.trusts_azure:
-        fact = f"{denies} and does not except trusted services, of which DevTest Labs is one"
+        fact = f"{denies} and does not except trusted services such as DevTest Labs"
         advice = f'Allow "trusted Microsoft services" (bypass AzureServices; see {_FIREWALLS})'
         return Check(subject, NETWORK, "warning", fact, advice)
     if readable.result == "ok":

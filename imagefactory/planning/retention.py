@@ -85,7 +85,7 @@ def retained(catalog: Catalog, policy: Policy, now: datetime | None = None) -> l
 
 
 def gaps(catalog: Catalog, policy: Policy, now: datetime | None = None) -> dict[ImagePath, str]:
-    """Return the image paths of which labs lack a revoked image that no older one replaces, with the newest's name."""
+    """Return the image paths with a revoked image that no older one replaces, each with the name of the newest one."""
     found: dict[ImagePath, str] = {}
     for offer in retained(catalog, policy, now):
         if offer.revoked_in_place and (policy.keep is not None or offer.image.image_path in policy.pins):

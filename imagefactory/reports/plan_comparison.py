@@ -97,7 +97,7 @@ def _of_state(images: Mapping[str, Recorded], leaving: Iterable[Deletion]) -> It
 
 
 def _left_out(omissions: Iterable[Omission], found: Iterable[Change]) -> list[Change]:
-    """Return the images that a lab does not get, but for those whose names or reasons are told already."""
+    """Return the images that a lab does not get, except those whose name or reason another change already shows."""
     told = {text for one in found for text in (one.name, one.why)}
     return [
         Change("custom image", "left out", one.image or "", one.image_path, one.reason)
@@ -126,7 +126,7 @@ class _Lab:
         self._by_name = {image.name.lower(): image for image in plan.facts.images}
 
     def changes(self) -> Iterator[Change]:
-        """Yield what becomes of each image, but for those that the lab does not get."""
+        """Yield what happens to each image, except those that the lab does not get."""
         plan = self.plan
         yield from map(self._planned, plan.images)
         for kept in plan.retained:

@@ -55,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True)
 class LabReport:
-    """One lab: that of an entry of labs.json, or one of which only the state knows."""
+    """One lab: an entry of labs.json, or a lab that only the state has."""
 
     label: str
     location: Location | None

@@ -1,4 +1,4 @@
-"""Disks that a save cannot read, or can list only in parts, and disks of which nothing says whether they are ready."""
+"""Disks that a save cannot read or can list only in parts, and disks without a sign of whether they are ready."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ async def test_what_holds_something_is_not_deleted(world: World) -> None:
 
 
 async def test_rules_let_puts_and_deletions_fail_after_they_were_accepted(world: World) -> None:
-    """The resource is Failed, and the next PUT mends it; a deletion that fails keeps it."""
+    """The resource is Failed, and the next PUT repairs it; a deletion that fails keeps it."""
     world.fault({"path": "/galleries/", "times": 1, "action": {"imageFails": {"code": "Broken", "message": "x"}}})
     _, _, headers = await put(world, GALLERY, {"location": "westeurope"})
     assert (await world.ended(headers))["error"]["code"] == "Broken"

@@ -1,7 +1,7 @@
 """Which images a run deletes from the labs and the gallery, and why; and whether they are more than a run may delete.
 
-The engine deletes what the state has and the program does not declare, so also the images of a lab of which labs.json
-has no entry any more. Does not decide which images are kept: `retirement` and `imagefactory.planning.galleries` do.
+The engine deletes what the state has and the program does not declare. This includes the images of a lab that labs.json
+no longer lists. Does not decide which images are kept: `retirement` and `imagefactory.planning.galleries` do.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def version_deletions(plan: GalleryPlan, recorded: RecordedGallery, offers: Mapp
 
 
 def _most(told: Iterable[str], rest: str) -> str:
-    """Return what is told of most images, each with its number, and the number of `rest`."""
+    """Return the texts that apply to most images, each with its count; `rest` stands for the other images."""
     counted = sorted(Counter(told).items(), key=lambda each: (-each[1], each[0]))
     shown = [f"{text} ({count})" for text, count in counted[:_SHOWN]]
     if others := sum(count for _, count in counted[_SHOWN:]):

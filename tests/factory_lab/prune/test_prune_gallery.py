@@ -146,7 +146,7 @@ def test_an_image_stays_until_the_gallery_has_the_version_that_the_policy_requir
 
 
 def test_the_last_good_version_that_a_lab_offers_stays(factory: PruneWorld) -> None:
-    """Though newer images exist, of which the gallery has no finished version."""
+    """Even if newer images exist, as long as the gallery has no finished version of them."""
     gallery = GalleryFactory(factory)
     old, good, new = factory.image(12), factory.image(13), factory.image(14)
     for each in (old, good):

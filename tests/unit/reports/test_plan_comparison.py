@@ -65,7 +65,7 @@ def test_what_a_run_does_to_a_wanted_image(recorded: list[str], there: list[Stan
 def test_an_image_leaves_once_its_successor_succeeded_and_is_kept_until_then(
     images: list[FactoryImage], changes: dict[str, Any], why: str
 ) -> None:
-    """With the rule that retires it; what it waits for is told."""
+    """With the rule that retires it, and what it waits for."""
     there, recorded = [held("old"), held("new")], in_state("old", "new")
     leaving = row(of_team(catalog(*images), recorded, *there, **changes), "old")
     assert (leaving.action, leaving.why, leaving.wanted, leaving.held) == ("delete", why, False, True)

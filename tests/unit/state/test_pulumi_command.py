@@ -99,7 +99,7 @@ def test_a_state_that_changed_since_it_was_read_is_not_replaced(states: Path) ->
 
 
 async def test_a_write_that_is_canceled_is_finished_first(states: Path) -> None:
-    """Both states of a hand-over, and the result is told."""
+    """Both states of a hand-over are written, and the caller gets the result."""
     mine = await carry_out(planned(states))
     (states / "prod").write_bytes((states / "dev").read_bytes().replace(b"urn:pulumi:dev", b"urn:pulumi:prod"))
     (states / "dev").write_text(json.dumps(EMPTY), "utf-8")

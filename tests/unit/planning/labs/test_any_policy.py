@@ -70,7 +70,7 @@ any_policy = st.builds(
 
 @st.composite
 def worlds(draw: st.DrawFn, policy: st.SearchStrategy[Policy] = any_policy) -> World:
-    """Images of two paths, some undated, of which the lab has some; and some that the factory has no more."""
+    """Images of two paths, some undated. The lab has some of them, and some that the factory no longer has."""
     images, there = [], []
     for name in NAMES:
         path, age = draw(st.sampled_from(PATHS)), draw(st.integers(0, 24 * 8))

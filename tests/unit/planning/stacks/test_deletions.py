@@ -46,7 +46,7 @@ def plan_of(
 
 
 def gone(count: int) -> frozenset[str]:
-    """So many images in the state, of a lab of which labs.json has no entry."""
+    """That many images in the state, all of a lab that labs.json does not list."""
     return frozenset(f"{GONE}/image{number:03}" for number in range(count))
 
 
