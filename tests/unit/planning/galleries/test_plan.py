@@ -160,6 +160,14 @@ def test_a_version_of_an_image_is_found_however_its_path_is_written(path: str) -
     assert not found.diagnostics and not plan.unadopted
 
 
+def test_a_version_without_the_tag_is_not_an_images_even_if_it_is_from_its_vhd() -> None:
+    """Somebody else made it: the image gets a version of its own beside it."""
+    image = saved("one")
+    facts = gallery(definition(image, version(image, image_path=None, name="1.0.0")))
+    plan, _ = planned(facts, served("near", image), state=recorded(facts, outside=["Win2016.Datacenter/1.0.0"]))
+    assert [(each.name, each.standing) for each in plan.versions] == [(version(image).name, False)]
+
+
 def test_a_version_that_failed_is_made_again_in_its_place() -> None:
     """With the number of the attempt in its tags, so that it is updated."""
     facts = gallery(definition(BAD, version(BAD, state="Failed", attempt=2)))

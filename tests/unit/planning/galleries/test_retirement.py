@@ -55,6 +55,16 @@ def test_keep_counts_finished_versions_only(keep: int, kept: bool) -> None:
     assert (KEY in {each.key for each in plan.retained}) is kept
 
 
+@pytest.mark.parametrize(("others", "kept"), [([], True), (["Win2016.Datacenter-gen2"], False)])
+def test_keep_counts_only_versions_that_the_same_labs_offer(others: list[str], kept: bool) -> None:
+    """A newer version of another definition replaces nothing for a lab that does not offer that definition."""
+    second = saved("second", 2, generation="V2")
+    facts = gallery(definition(OLD, version(OLD)), definition(second, version(second)))
+    lab = served("near", NEXT, offers=["Win2016.Datacenter", *others])
+    plan, _ = planned(facts, lab, by=policy(keep=1), more=[OLD, second])
+    assert (KEY in {each.key for each in plan.retained}) is kept
+
+
 def test_a_pin_counts_no_versions() -> None:
     """The pinned image must be there, however many newer ones are."""
     facts = gallery(definition(OLD, version(OLD, state="Failed"), version(NEW), version(NEXT)))
