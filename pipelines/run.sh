@@ -93,8 +93,8 @@ plan() {
       "Take this stack out of the previews of the pipeline." | tee "$files-errors.txt"
     return 1
   fi
-  run imagefactory plan --stack "$STACK" --format markdown >"$files-plan.txt" 2>"$files-errors.txt" || code=$?
-  python -m imagefactory.neutral <"$files-plan.txt" >"$files-plan.md"
+  # Not filtered, which would break its headings: no agent reads commands in this file.
+  run imagefactory plan --stack "$STACK" --format markdown >"$files-plan.md" 2>"$files-errors.txt" || code=$?
   cat "$files-errors.txt" "$files-plan.md"
   # What the run on main would take over into the state before `pulumi up`.
   run imagefactory adopt --stack "$STACK" --dry-run >"$files-preview.txt" 2>&1 || code=$?
@@ -131,9 +131,9 @@ up() {
 summary() {
   local code=0 logs=("$files"-up.?.jsonl)
   [ -f "${logs[0]}" ] || return 0
-  imagefactory summary "${logs[@]}" --format json | python -m imagefactory.neutral >"$files-summary.json" || code=$?
-  imagefactory summary "${logs[@]}" --format markdown | python -m imagefactory.neutral >"$files-summary.md" || code=$?
-  imagefactory summary "${logs[@]}" || code=$?
+  run imagefactory summary "${logs[@]}" --format json >"$files-summary.json" || code=$?
+  run imagefactory summary "${logs[@]}" --format markdown >"$files-summary.md" || code=$?
+  run imagefactory summary "${logs[@]}" || code=$?
   return "$code"
 }
 
