@@ -24,6 +24,7 @@ from imagefactory.planning.galleries.planned import (
 )
 from imagefactory.planning.retention import gaps, soaking
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses, numbers
 
 
 def retained_versions(
@@ -98,6 +99,7 @@ class _Rule:
         self._labs, self._standing, self._policy, self._versions = labs, standing, policy, tuple(versions)
         self._unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
         self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
+        self._uses = Uses(policy, now)
         self._soaking = soaking(catalog, policy, now)
         self._offering = {
             fold(one.name): (plan.label, one.reason) for plan in offers for one in plan.definitions if one.reason
@@ -113,14 +115,26 @@ class _Rule:
         }
 
     def reason(self, key: str, version: StandingVersion) -> str:
-        """Return why an existing version is kept; empty if it can be deleted.
-
-        One that failed in a region that was added to it serves the labs of its others.
-        """
+        """Return why an existing version is kept; empty if it can be deleted."""
         if version.in_progress:
             return "Azure is still creating or replicating it"
         if revoked := self._revocations.of_version(version):
             return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
+        return "; ".join(filter(None, (self._waits(key, version), self._used(key, version))))
+
+    def _used(self, key: str, version: StandingVersion) -> str:
+        """Return why VMs of the labs that still take its image path keep a version; empty if they do not."""
+        definition, path = key.rpartition("/")[0], version.path
+        takers = sorted((lab for lab in self._labs if path and lab.lab.takes(path)), key=lambda each: each.lab.label)
+        labs = ((lab.lab.label, lab.facts) for lab in takers)
+        others = (each for other, each in self._standing.items() if other.rpartition("/")[0] == definition)
+        return self._uses.of_version(labs, definition, version, others)
+
+    def _waits(self, key: str, version: StandingVersion) -> str:
+        """Return what must happen before a version can be deleted, but for its use; empty: nothing.
+
+        One that failed in a region that was added to it serves the labs of its others.
+        """
         if version.source_vhd.lower() in self._unsafe or (self._unsafe and not version.source_vhd):
             return "it may be from a VHD whose companion cannot be read"
         if version.state != "Succeeded" and not (version.state == "Failed" and version.regions):
@@ -177,11 +191,7 @@ def unread_labs(labs: Iterable[GalleryLab]) -> set[str]:
 
 
 def _is_newer(one: StandingVersion, other: StandingVersion) -> bool:
-    return one.state == "Succeeded" and _numbers(one.name) > _numbers(other.name)
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in name.split(".") if part.isdecimal())
+    return one.state == "Succeeded" and numbers(one.name) > numbers(other.name)
 
 
 def kept_definitions(
