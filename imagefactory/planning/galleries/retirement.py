@@ -84,6 +84,25 @@ def standing_revoked(
             yield warning(subject, f"is {reason}", f"it stays in the gallery, because {why}", remedy)
 
 
+def used_revoked(
+    facts: GalleryFacts, labs: Iterable[GalleryLab], revoked: Iterable[RetainedVersion], uses: Uses
+) -> Iterator[Diagnostic]:
+    """Yield a warning about each revoked version that leaves although `keepUsedDays` would keep it."""
+    labs = tuple(labs)
+    for one in revoked:
+        if used := _used(uses, labs, facts.by_key, fold(one.key)):
+            consequence = f"it leaves the gallery all the same, because it is {one.reason}"
+            yield warning(f"gallery version {one.key}", used, consequence, "No action needed if this is intended")
+
+
+def _used(uses: Uses, labs: Iterable[GalleryLab], standing: Mapping[str, StandingVersion], key: str) -> str:
+    """Return why VMs of the labs that still take its image path keep a version; empty if they do not."""
+    definition, path = key.rpartition("/")[0], standing[key].path
+    takers = sorted((lab for lab in labs if path and lab.lab.takes(path)), key=lambda each: each.lab.label)
+    others = (each for other, each in standing.items() if other.rpartition("/")[0] == definition)
+    return uses.of_version(((lab.lab.label, lab.facts) for lab in takers), definition, standing[key], others)
+
+
 class _Rule:
     def __init__(
         self,
@@ -120,15 +139,8 @@ class _Rule:
             return "Azure is still creating or replicating it"
         if revoked := self._revocations.of_version(version):
             return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
-        return "; ".join(filter(None, (self._waits(key, version), self._used(key, version))))
-
-    def _used(self, key: str, version: StandingVersion) -> str:
-        """Return why VMs of the labs that still take its image path keep a version; empty if they do not."""
-        definition, path = key.rpartition("/")[0], version.path
-        takers = sorted((lab for lab in self._labs if path and lab.lab.takes(path)), key=lambda each: each.lab.label)
-        labs = ((lab.lab.label, lab.facts) for lab in takers)
-        others = (each for other, each in self._standing.items() if other.rpartition("/")[0] == definition)
-        return self._uses.of_version(labs, definition, version, others)
+        used = _used(self._uses, self._labs, self._standing, key)
+        return "; ".join(filter(None, (self._waits(key, version), used)))
 
     def _waits(self, key: str, version: StandingVersion) -> str:
         """Return what must happen before a version can be deleted, but for its use; empty: nothing.

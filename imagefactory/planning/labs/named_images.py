@@ -137,6 +137,6 @@ def used_leaving(
             why = revocations.of_standing(one.image) or (
                 "allowEmptyFactory is true" if one.wanted else "labs.json does not give the lab its image path"
             )
-            if used and isinstance(plan.facts.machines, tuple):
+            if used:
                 consequence = f"it leaves the lab all the same, because {'it is ' if why[:7] == 'revoked' else ''}{why}"
                 yield warning(f"custom image {one.subject}", used, consequence, "No action needed if this is intended")

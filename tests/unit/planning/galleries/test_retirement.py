@@ -201,6 +201,11 @@ def test_a_version_that_vms_were_created_from_lately_stays(
     when = "at an unknown time" if days is None else "less than 30 days ago"
     reason = f"VM vm of lab far was created from it {when} (setting keepUsedDays)"
     assert [(each.key, each.reason) for each in plan.retained] == [(KEY, reason)] * kept
+    revoking = policy(keep=1, keep_used_days=30, revoked={RevokedImage("old"): "a virus"})
+    plan, found = planned(facts, *labs, by=revoking, now=now, more=[OLD])
+    told_all = [(one.fact, one.consequence) for one in found.diagnostics]
+    leaves = "it leaves the gallery all the same, because it is revoked: a virus"
+    assert told_all == [(reason, leaves)] * kept and not plan.retained
     assert plan.kept == () and not planned(facts, *labs, by=policy(keep=1), now=now)[0].retained
 
 
