@@ -71,6 +71,7 @@ start() {
 keep_token() {
   python -m imagefactory.token_file "$files.token" "$1" &
   token_keeper=$!
+  disown "$token_keeper" # bash would report its end
   until [ -s "$files.token" ]; do
     kill -0 "$token_keeper" 2>/dev/null || exit 1
     sleep 0.2

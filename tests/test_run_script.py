@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import subprocess
@@ -9,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from tests.agent_commands import SET_VARIABLE, agent_commands
-from tests.azure_templates import script
+from tests.azure_templates import expanded, script, steps
 from tests.command_lines import ROOT
-from tests.test_pipeline import COMMIT, every_step, expanded, steps
+from tests.federation import serving
+from tests.test_pipeline import COMMIT, every_step
 
 STEPS = ("plan", "up", "summary", "save", "prune", "catalog", "status", "after-cancel")
 FILES = "imagefactory-dev"
@@ -195,10 +198,32 @@ def test_the_validate_step_passes_on_the_sample_configuration() -> None:
     assert "Configuration: 3 labs" in done.stdout
 
 
-def test_a_token_file_is_kept_while_a_step_runs_on_github(tmp_path: Path) -> None:
-    """Pulumi opens the state with it; it is gone afterwards. Without one, nothing runs."""
-    done = run(
-        "prune", tmp_path, "exit 0", ACTIONS_ID_TOKEN_REQUEST_URL="http://127.0.0.1:9", RUNNER_TEMP=str(tmp_path)
-    )
+@pytest.mark.parametrize("organization", ["", "acme"])
+async def test_the_state_is_opened_with_the_identity_token_of_a_github_job(organization: str, tmp_path: Path) -> None:
+    """By Azure Blob Storage with a file that stays current, by Pulumi Cloud once; the file is gone afterwards."""
+    audiences = []
+
+    async def respond(request: web.BaseRequest) -> web.Response:
+        audiences.append(request.query["audience"])
+        return web.json_response({"value": "identity-token"})
+
+    file = tmp_path / f"{FILES}.token"
+    async with serving(respond) as url:
+        job = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{url}?v=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "job"}
+        body = f'[ "$(cat "{file}")" = identity-token ] || exit 9; echo "file ${{AZURE_FEDERATED_TOKEN_FILE:-none}}"'
+        more = {"PULUMI_ORGANIZATION": organization, "RUNNER_TEMP": str(tmp_path), **job}
+        done = await asyncio.to_thread(run, "prune", tmp_path, body, **more)
+    assert done.returncode == 0, done.stdout
+    login = f"pulumi login --oidc-token file://{file} --oidc-org acme --oidc-expiration 12h"
+    assert calls(tmp_path) == [*[login] * bool(organization), "imagefactory prune --stack dev --keep 2 --yes"]
+    assert done.stdout.endswith("file none\n" if organization else f"file {file}\n")
+    assert set(audiences) == {"urn:pulumi:org:acme" if organization else "api://AzureADTokenExchange"}
+    assert "identity-token" not in done.stdout and not file.exists()
+
+
+def test_without_an_identity_token_nothing_runs_on_github(tmp_path: Path) -> None:
+    """The error names the permission of the job."""
+    url = "http://127.0.0.1:9"
+    done = run("prune", tmp_path, "exit 0", ACTIONS_ID_TOKEN_REQUEST_URL=url, RUNNER_TEMP=str(tmp_path))
     assert done.returncode == 1 and "the OpenID Connect endpoint returned no token" in done.stdout
     assert not (tmp_path / "calls").exists() and not list(tmp_path.glob("*.token"))
