@@ -17,7 +17,7 @@ PREVIEW = {"api-version": "7.1-preview"}
 """The API of the connection has no other."""
 PERMISSION = (
     "Grant the build service of the project the permission Contribute to pull requests on the repository "
-    "(see docs/setup.md#set-up-azure-pipelines)"
+    "(see docs/pipelines.md#set-up-azure-pipelines)"
 )
 
 

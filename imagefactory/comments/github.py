@@ -14,7 +14,7 @@ AUTHOR = "github-actions[bot]"
 token can change the comments of others, and anyone can write a comment with the marker."""
 PERMISSION = (
     "Give the job `permissions: pull-requests: write`; if it has it, check the settings of the organization "
-    "(see docs/setup.md#set-up-github-actions)"
+    "(see docs/pipelines.md#set-up-github-actions)"
 )
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _PAGE = 100

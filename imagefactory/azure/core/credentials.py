@@ -91,7 +91,7 @@ def _assertion(cloud: Cloud, environment: Mapping[str, str]) -> Callable[[], str
         return lambda: _token_of(Path(path))
     url, bearer = environment.get("ACTIONS_ID_TOKEN_REQUEST_URL"), environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if url and bearer:
-        audience = environment.get("ARMAUDIENCE") or AUDIENCE
+        audience = environment.get("ARM_OIDC_AUDIENCE") or AUDIENCE
         return lambda: requested_token(url, bearer, audience)
     names = "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN"
     if environment.get("ARM_OIDC_REQUEST_URL"):
