@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,8 @@ def test_labs_without_permission_in_a_failed_region_and_over_quota_do_not_stop_t
     assert "AuthorizationFailed" in told["web"] and "OperationNotAllowed" in told["ops"] and "503" in told["eng"]
     not_done = {label.partition("@")[0]: names for label, names in outputs(world)["notDone"].items()}
     assert not_done == {lab: [name] for lab in failing}
+    created = {label.partition("@")[0]: names for label, names in outputs(world)["created"].items()}
+    assert created == {"data": [name]} and re.search(rf"web@\w+: not done {name}", run.output), run.output
     command = [sys.executable, "-c", "from imagefactory.cli.main import main; main()", "summary", str(log)]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 1 and all(f"Lab {lab}@" in shown.stdout for lab in told), shown.stdout
