@@ -64,7 +64,8 @@ def test_images_are_adopted_first_and_a_failed_up_runs_again_without_refresh(
     assert (1 + len(ups), done.returncode) == (number, code)
     assert adopt == "imagefactory adopt --stack dev --yes"
     assert ["--refresh" in up for up in ups] == [True, False][: number - 1]
-    for up in ups:
+    for number, up in enumerate(ups, 1):
+        assert f"--event-log {tmp_path}/{FILES}-up.{number}.jsonl" in up
         assert {"--yes", "--skip-preview", "--continue-on-error", "--non-interactive"} <= set(up.split())
         assert int(up.split("--parallel ")[1].split()[0]) >= 32
 
@@ -130,7 +131,11 @@ def test_prune_catalog_and_status_get_their_number_and_file(tmp_path: Path) -> N
 
 
 def test_the_summary_is_made_of_the_logs_of_both_runs(tmp_path: Path) -> None:
-    """As text, Markdown and JSON; without a log, as after a failed setup, there is none."""
+    """As text, Markdown and JSON, which is published, also after a failed or canceled run; without a log, as after a
+    failed setup, there is none."""
+    found = [step for stage, step in steps(expanded(COMMIT)) if stage == "up_dev"][-3:]
+    assert [step["condition"] for step in found] == ["always()"] * 3
+    assert found[-1]["publish"] == f"$(Agent.TempDirectory)/{FILES}-summary.json"
     assert run("summary", tmp_path, "exit 9").returncode == 0 and not (tmp_path / "calls").exists()
     logs = [tmp_path / f"{FILES}-up.{number}.jsonl" for number in (1, 2)]
     for log in logs:
