@@ -12,6 +12,8 @@ from imagefactory.configuration.golden_images import GoldenImage, find_golden_im
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonDocument, JsonError, encode_as, parse_json
 from imagefactory.configuration.labs_file import KEYS, TargetLab, read_labs, tolerated
+from imagefactory.configuration.rings import ring_findings
+from imagefactory.configuration.stack_settings import Settings
 from imagefactory.configuration.whole_files import replace_whole
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
@@ -31,6 +33,15 @@ class Configuration:
     def image_paths(self) -> tuple[ImagePath, ...]:
         """The image paths of the golden images."""
         return tuple(image.path for image in self.golden_images)
+
+
+def load_of_stack(settings: Settings) -> Configuration:
+    """Read the folder that the settings of a stack name, and check the settings that need it. Raises as
+    `load_configuration`."""
+    found = load_configuration(settings.configuration, settings.labs)
+    if wrong := list(ring_findings(settings.rings, found.labs)):
+        raise ConfigurationError(wrong)
+    return found
 
 
 def load_configuration(

@@ -30,6 +30,7 @@ from imagefactory.configuration.pydantic_findings import (
     structure_diagnostics,
 )
 from imagefactory.configuration.revocations import RevokedImage
+from imagefactory.configuration.rings import Rings
 from imagefactory.diagnostics import Diagnostic, Location, error
 from imagefactory.errors import ConfigurationError
 
@@ -162,6 +163,8 @@ class Policy(Section):
         Field(ge=1, le=3650, description="how many days after its saving labs get an image, at least 1", examples=[7]),
     ] = None
     """How old images must be that labs get; None: of any age. What a lab has stays."""
+    rings: Rings = []  # noqa: RUF012 - pydantic copies a default
+    """Waves of labs: each gets an image only after all labs of the one before hold it; empty: all labs at once."""
     revoked: Annotated[
         dict[Annotated[RevokedImage, PlainValidator(_revoked)], Annotated[str, Field(pattern=r"\S")]],
         Field(

@@ -56,6 +56,8 @@ class PruneInputs:
     needs: StagingNeeds
     last_good: LastGood
     galleries: GalleryNeeds
+    stacks: Sequence[StackPlan]
+    """The stacks, as they were given."""
     unread: Sequence[Diagnostic]
     """Why a gallery, a lab or its staged VHDs could not be read."""
 
@@ -113,6 +115,7 @@ async def read_prune_inputs(
         needs=staging_needs(plans, catalog, factory, user_of, now),
         last_good=last_good(plans, catalog),
         galleries=gallery_needs(plans, catalog, now),
+        stacks=plans,
         unread=[
             *(replace(diagnostic, consequence=_KEPT) for diagnostic in unread),
             *(

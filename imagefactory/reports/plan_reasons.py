@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.rings import ring_of
 from imagefactory.configuration.stack_settings import Settings
 
 
@@ -15,7 +16,7 @@ def why_listed(lab: TargetLab, path: ImagePath, settings: Settings, rule: str = 
     `rule` is what gives labs one image, if it is known: it is named if it is not the usual one of the path.
     """
     is_unusual = "keepDays" in rule or "revoked" in rule
-    return f"{entry_of(lab, path)}, {rule if is_unusual else _rule_of(path, settings)}"
+    return f"{entry_of(lab, path)}, {rule if is_unusual else _rule_of(path, settings)}{_ring_of(lab, settings)}"
 
 
 def entry_of(lab: TargetLab, path: ImagePath) -> str:
@@ -24,6 +25,16 @@ def entry_of(lab: TargetLab, path: ImagePath) -> str:
     if selector is None:
         return f"{lab.location} has no entry for {path}"
     return f'{selector.location or lab.location} "{selector}"'
+
+
+def _ring_of(lab: TargetLab, settings: Settings) -> str:
+    if not settings.rings:
+        return ""
+    number = ring_of(settings.rings, lab)
+    ring, days = settings.rings[number], settings.rings[number].soak_days
+    after = f" after ring {settings.rings[number - 1].name}" if number else ""
+    after += f" and {days} day{'' if days == 1 else 's'}" if number and days else ""
+    return f", ring {ring.name}{after} (setting rings)"
 
 
 def some(names: Sequence[str]) -> str:

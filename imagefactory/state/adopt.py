@@ -18,7 +18,7 @@ from imagefactory.aio.surely import surely
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import CloudFacts, gather_facts
 from imagefactory.configuration.labs_file import TargetLab
-from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_configuration, load_of_stack
 from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error, warning
@@ -100,7 +100,7 @@ class Planned:
 
 async def plan(request: AdoptRequest) -> Planned:
     """Read everything and decide. Raises `ImageFactoryError`."""
-    configuration = load_configuration(request.settings.configuration, request.settings.labs)
+    configuration = load_of_stack(request.settings)
     _check_labs(request, configuration)
     further = [name for name in request.siblings if name != request.other and _meets(request, configuration, name)]
     facts, exported, other, held = await asyncio.gather(

@@ -91,6 +91,8 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
         assert field.alias
         kinds = (field.annotation, *get_args(field.annotation))
         section = next((each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if isinstance(field.default, list):
+            yield field.alias, field.default
         if section:
             yield from settings_of(section, f"{prefix}{field.alias}.")
         else:
@@ -105,7 +107,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, default in expected.items():
         if default is PydanticUndefined:
             assert documented[name] == "required", name
-        elif default is None or default == {}:
+        elif default is None or default in ({}, []):
             assert not names(documented[name]), name
         else:
             text = json.dumps(default) if isinstance(default, bool) else str(default)
