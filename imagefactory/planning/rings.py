@@ -40,7 +40,7 @@ class Offering:
     waiting: Mapping[str, str] = field(default_factory=dict)
     """Those of them that the lab is to have once its ring takes them, and that can still pass the earlier ring."""
     awaited: Mapping[str, str] = field(default_factory=dict)
-    """Images that a later ring can take only while this lab holds them."""
+    """Images that a later ring does not have yet, and can take only while this lab holds them; with the reason."""
 
     @cached_property
     def rules(self) -> Mapping[str, str]:
@@ -117,9 +117,6 @@ class _Gate:
     """The number of the ring that decides; -1: none does."""
 
 
-_OPEN = _Gate()
-
-
 class _Rings:
     def __init__(
         self,
@@ -147,13 +144,20 @@ class _Rings:
             gates = {image.vhd_name: self._gate(number, image) for image in self._images}
             for lab in labs:
                 self._found[lab.key] = found = self._offering(number, lab, gates)
-                for vhd in found.waiting:
-                    awaited[gates[vhd].earlier].setdefault(vhd, f"ring {ring} still waits for it (setting rings)")
+                for vhd in (*found.waiting, *self._lacking(lab, found)):
+                    if (earlier := gates[vhd].earlier) >= 0:
+                        awaited[earlier].setdefault(vhd, f"ring {ring} does not have it yet (setting rings)")
         return {
             lab.key: replace(self._found[lab.key], awaited=after)
             for labs, after in zip(self._labs, awaited, strict=True)
             for lab in labs
         }
+
+    def _lacking(self, lab: TargetLab, found: Offering) -> Iterator[str]:
+        """Yield what a lab is to have and does not hold: a creation that fails must not find the gate closed."""
+        for image in found.of_lab(lab):
+            if self._can_get(lab, image) and self._held[lab.key].lacks(image):
+                yield image.vhd_name
 
     def _offering(self, number: int, lab: TargetLab, gates: Mapping[str, _Gate]) -> Offering:
         held = self._held[lab.key]
@@ -178,7 +182,7 @@ class _Rings:
             labs = [lab for lab in self._labs[earlier] if self._can_get(lab, image)]
             if labs:
                 return self._after(number, earlier, labs, image)
-        return _OPEN
+        return _Gate()
 
     def _after(self, number: int, earlier: int, labs: Sequence[TargetLab], image: FactoryImage) -> _Gate:
         ring, before = self._policy.rings[number], self._policy.rings[earlier].name
@@ -190,8 +194,9 @@ class _Rings:
             lab, why = lacking[0]
             more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
             return _Gate(f"{waits}lab {lab.label}{more} of ring {before} {why}", earlier=earlier)
+        is_open = _Gate(earlier=earlier)
         if not ring.soak_days or self._now is None:
-            return _OPEN
+            return is_open
         since = [(lab, self._held[lab.key].since(image)) for lab in labs]
         if undated := [lab for lab, at in since if at is None]:
             fact = f"Azure tells no date of it for lab {undated[0].label} of ring {before}"
@@ -202,7 +207,7 @@ class _Rings:
         except OverflowError:  # a date at the end of the calendar
             return _Gate(f"{waits}ring {before} holds it since {last:%Y-%m-%d}", earlier=earlier)
         if end <= self._now:
-            return _OPEN
+            return is_open
         fact = f"ring {before} holds it since {last:%Y-%m-%d %H:%M} UTC"
         return _Gate(f"{waits}{fact}, and it soaks until {end:%Y-%m-%d %H:%M} UTC (its soakDays)", earlier=earlier)
 

@@ -156,7 +156,7 @@ def test_an_earlier_ring_keeps_an_image_until_the_later_one_has_it() -> None:
     rings = [Ring(name="pilot", labs=["first", "third"]), Ring(name="broad", labs=["second"], soak_days=30)]
     found = {FIRST: has("first", "old", "new"), THIRD: has("third", "old", "new"), SECOND: has("second")}
     plan = plan_of(found, rings=rings)
-    assert kept(plan, FIRST) == kept(plan, THIRD) == {"old": "ring broad still waits for it (setting rings)"}
+    assert kept(plan, FIRST) == kept(plan, THIRD) == {"old": "ring broad does not have it yet (setting rings)"}
     lost = plan_of({**found, THIRD: has("third", "new")}, rings=rings)
     assert kept(lost, FIRST) == {}
     passed = plan_of({**found, SECOND: has("second", "old")}, rings=rings, now=NOON + timedelta(days=30))
