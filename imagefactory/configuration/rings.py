@@ -48,7 +48,6 @@ class Ring(Section):
 Rings = Annotated[
     list[Ring],
     Field(
-        min_length=2,
         description="a list of at least two objects with name, labs and soakDays, in their order",
         examples=[[{"name": "pilot", "labs": ["pilot-*"]}, {"name": "broad", "labs": ["*"], "soakDays": 7}]],
     ),
@@ -66,6 +65,8 @@ def ring_of(rings: Sequence[Ring], lab: TargetLab) -> int:
 def ring_findings(rings: Sequence[Ring], labs: Iterable[TargetLab]) -> Iterator[Diagnostic]:
     """Yield an error for each ring and entry from which the waves of labs do not follow."""
     labs = sorted(labs, key=lambda lab: lab.label)
+    if len(rings) == 1:
+        yield error("setting imagefactory:rings", "has only one ring", _CONSEQUENCE, "Add another one, or remove it")
     names: dict[str, int] = {}
     for number, ring in enumerate(rings):
         subject = f"setting imagefactory:rings.{number}"

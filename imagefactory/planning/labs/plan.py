@@ -28,7 +28,13 @@ from imagefactory.planning.labs.crossings import Crossing, crossings, with_relay
 from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deletions
 from imagefactory.planning.labs.lab_labels import in_state, with_labels
 from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
-from imagefactory.planning.labs.named_images import pin_findings, revocation_findings, rule_findings, standing_revoked
+from imagefactory.planning.labs.named_images import (
+    pin_findings,
+    revocation_findings,
+    rule_findings,
+    standing_revoked,
+    used_leaving,
+)
 from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
 from imagefactory.planning.labs.places import NoPlace, Place, place_of
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
@@ -36,6 +42,7 @@ from imagefactory.planning.labs.retirement import Successors, revoked_images
 from imagefactory.planning.retention import retained
 from imagefactory.planning.revocations import Revocations
 from imagefactory.planning.rings import Offering, offerings, ring_warnings, waiting
+from imagefactory.planning.used_images import Uses
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,7 @@ def build_plan(
     known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
     moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
     plans: list[LabPlan] = []
+    uses = Uses(policy, now)
     unread: list[TargetLab] = []
     ways = {lab.label: routes(lab, by_lab[lab.key].of_lab(lab), policy) for lab in targets}
     for lab in targets:
@@ -188,6 +196,7 @@ def build_plan(
         wanted = [way.image for way in ways[lab.label] if way.as_custom_image]
         usable = available_by(gallery, facts, ways[lab.label])
         plan = _lab_plan(lab, facts, wanted, ownership, factory, policy, found)
+        found.failures += uses.failures(lab, facts)
         plans.append(replace(plan, routes=tuple(ways[lab.label]), by_gallery=usable, offering=by_lab[lab.key]))
     for image in offered:
         if not any(lab.takes(image.image_path) for lab in targets):
@@ -215,6 +224,7 @@ def build_plan(
     revocations = Revocations(catalog, policy)
     plans = [replace(plan, revoked=revoked_images(plan, held, revocations)) for plan in plans]
     found.warnings += standing_revoked(plans, revocations, ownership)
+    found.warnings += used_leaving(plans, held, uses, revocations)
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
     if outside := not_in_the_state(plans, ownership):

@@ -19,6 +19,7 @@ from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.labs.planned_images import LabPlan, Retained
 from imagefactory.planning.retention import gaps, soaking
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses
 
 _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -38,6 +39,8 @@ class Successors:
     ) -> None:
         self._catalog, self._policy, self._now, self._own_case = catalog, policy, now, own_case(paths)
         self._revocations = Revocations(catalog, policy)
+        self._known_gaps: dict[frozenset[str], Mapping[ImagePath, str]] = {}
+        self._uses = Uses(policy, now)
         soaks = soaking(catalog, policy, now)
         self._soaking = [(image, soaks[image.vhd_name]) for image in catalog.images if image.vhd_name in soaks]
         self._saved_at: Mapping[str, datetime] = {
@@ -56,8 +59,7 @@ class Successors:
             for one in held
             if one.owned and one.lab is plan.lab and one.wanted and one.image.id.lower() not in planned
         ]
-        missing = gaps(self._catalog, self._policy, self._now, plan.offering.closed) if leaving else {}
-        reasons = ((one, self._reason(plan, one.image, threatened, missing)) for one in leaving)
+        reasons = ((one, self._reason(plan, one.image, threatened)) for one in leaving)
         found = (Retained(one.name, self._image_path(one), reason) for one, reason in reasons if reason)
         return tuple(sorted(found, key=lambda one: (one.name.lower(), one.name)))
 
@@ -66,12 +68,15 @@ class Successors:
         own = self._own_case.get(one.path) if one.path else None
         return str(own) if own else one.image.image_path or ""
 
-    def _reason(
-        self, plan: LabPlan, image: StandingImage, threatened: Collection[str], gaps: Mapping[ImagePath, str]
-    ) -> str:
+    def _reason(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
         """Return why the image is kept; empty if it can be deleted."""
         if revoked := self._revocations.of_standing(image):
             return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
+        reasons = (self._waits(plan, image, threatened), self._uses.of_image(plan.facts, image))
+        return "; ".join(filter(None, reasons))
+
+    def _waits(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
+        """Return what must happen before the image can be deleted, but for its use; empty: nothing."""
         if image.id in threatened:
             return "it may be from a VHD whose companion cannot be read"
         if image.usable and (soaks := self._soaks(image)):
@@ -101,7 +106,7 @@ class Successors:
             for each in succeeded
         )
         keep = None if path in self._policy.pins else self._policy.keep
-        gap = gaps.get(path)
+        gap = self._gaps(plan).get(path)
         if (wanted and not missing and not gap) or (keep is not None and newer >= keep):
             return ""
         if missing:
@@ -111,6 +116,13 @@ class Successors:
         if waits := next((each for each in offers if each.waits), None):
             return f"its successor {waits.image.name} is yet to come: {waits.waits}"
         return "the factory has no image of its path to replace it"
+
+    def _gaps(self, plan: LabPlan) -> Mapping[ImagePath, str]:
+        """Return the gaps in what the lab is offered; labs for which the same rings are closed have the same."""
+        closed = frozenset(plan.offering.closed)
+        if closed not in self._known_gaps:
+            self._known_gaps[closed] = gaps(self._catalog, self._policy, self._now, plan.offering.closed)
+        return self._known_gaps[closed]
 
     def _is_no_successor(self, image: StandingImage) -> bool:
         return bool(self._revocations.of_standing(image) or self._soaks(image))

@@ -61,6 +61,7 @@ def test_each_wrong_entry_is_an_error_with_its_place() -> None:
     assert facts(["web"], ["web", "data"])[0].endswith(f"lab {LABS[2].label} is in the rings r0 and r1")
     empty = "setting imagefactory:rings.1.labs: has no lab, because other rings name all of its labs"
     assert facts(["web"], ["we*"]) == facts(["*"], ["we*"]) == [empty]
+    assert facts(["*"]) == ["setting imagefactory:rings: has only one ring"] and facts() == []
     named_twice = [*rings(["web"]), *rings(["data"])]
     (told,) = ring_findings(named_twice, LABS)
     assert (told.subject, told.fact) == ("setting imagefactory:rings.1.name", '"r0" is also the name of rings.0')
@@ -79,8 +80,6 @@ def test_rings_without_findings_have_each_lab_once_and_none_is_empty(entries: li
 @pytest.mark.parametrize(
     ("value", "subject"),
     [
-        ([], "setting imagefactory:rings"),
-        ([PILOT], "setting imagefactory:rings"),
         ([{"name": "pilot", "labs": []}, PILOT], "setting imagefactory:rings.0.labs"),
         ([PILOT, {"name": "b", "labs": ["b"], "soakDays": -1}], "setting imagefactory:rings.1.soakDays"),
         ([PILOT, {"name": "b", "lab": ["b"]}], "setting imagefactory:rings.1"),
