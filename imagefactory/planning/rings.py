@@ -133,7 +133,7 @@ class _Rings:
             self._labs[ring_of(policy.rings, lab)].append(lab)
         revocations = Revocations(catalog, policy)
         self._images = [image for image in catalog.images if not revocations.of_image(image)]
-        self._held = {lab.key: _Held(facts[lab.key], gallery if uses_gallery(lab, policy) else None) for lab in labs}
+        self._held = {lab.key: _Held(facts[lab.key], gallery, uses_gallery(lab, policy)) for lab in labs}
         self._found: dict[LabKey, Offering] = {}
         self._offers: dict[tuple[int, frozenset[str]], tuple[Offer, ...]] = {}
 
@@ -225,12 +225,14 @@ class _Rings:
 
 
 class _Held:
-    """What one lab has: custom images, and versions of the gallery (None: it gets none by it)."""
+    """What one lab has: custom images, and versions of the gallery, also if it is to get no more by it."""
 
-    def __init__(self, lab: LabFacts | Diagnostic, gallery: GalleryFacts | Diagnostic | None) -> None:
+    def __init__(
+        self, lab: LabFacts | Diagnostic, gallery: GalleryFacts | Diagnostic | None, gets_by_gallery: bool
+    ) -> None:
         self._lab = lab if isinstance(lab, LabFacts) else None
         self._gallery = gallery if isinstance(gallery, GalleryFacts) else None
-        self._is_gallery_unread = isinstance(gallery, Diagnostic)
+        self._is_gallery_unread = gets_by_gallery and isinstance(gallery, Diagnostic)
         self.is_unknown = self._lab is None or self._is_gallery_unread
         """Whether it may have more than could be read."""
         self._by_vhd: dict[str, list[StandingImage]] = {}
