@@ -163,6 +163,16 @@ def test_an_earlier_ring_keeps_an_image_until_the_later_one_has_it() -> None:
     assert kept(passed, FIRST) == {} and wanted(passed, SECOND) == {"new"}
 
 
+def test_a_third_ring_waits_for_a_second_one_that_waits() -> None:
+    """Both say so, and only the ring that holds the image keeps it."""
+    rings = [RINGS[0], Ring(name="middle", labs=["third"], soak_days=9), Ring(name="last", labs=["second"])]
+    found = {FIRST: has("first", "old", "new"), THIRD: has("third"), SECOND: has("second")}
+    plan = plan_of(found, rings=rings)
+    why = f"ring last waits: lab {THIRD.label} of ring middle does not hold it"
+    assert plan.waiting["old"][0] == plan.waiting["new"][0] == why and "ring middle waits: " in plan.waiting["old"][1]
+    assert kept(plan, FIRST) == {"old": "ring middle does not have it yet (setting rings)"}
+
+
 def test_a_pin_waits_for_its_ring() -> None:
     """A pin says which image, a ring says when; the lab keeps what it has."""
     found = {FIRST: has("first", "old"), SECOND: has("second", "old")}
