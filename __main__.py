@@ -8,6 +8,7 @@ from pulumi.runtime import config
 
 from components.distribution import announce, current_stack, distribute, fail, own_stack, stopped_by, with_doctor
 from components.lab_images import VhdSource
+from components.phases import measured
 from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
 from imagefactory.configuration.stack_settings import parse_settings
@@ -36,4 +37,4 @@ async def main() -> None:
     await fail(plan, distribution)
 
 
-pulumi.run(main)
+pulumi.run(measured(main))

@@ -15,6 +15,7 @@ from imagefactory.configuration.labs_file import KEYS, TargetLab, read_labs, tol
 from imagefactory.configuration.whole_files import replace_whole
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
+from imagefactory.telemetry.phases import phase
 
 _CONSEQUENCE = "nothing is distributed"
 
@@ -33,6 +34,7 @@ class Configuration:
         return tuple(image.path for image in self.golden_images)
 
 
+@phase("read configuration")
 def load_configuration(
     directory: Path, labs_file: str = "labs.json", *, names: Severity = Severity.WARNING
 ) -> Configuration:
