@@ -123,7 +123,7 @@ class Copied:
 
     copy_id: str
     digest: str = ""
-    how: How = "copied"
+    how: How = field(default="copied", compare=False)
     """Resumed: an earlier run copied a part of it, or started it; already there: all of it."""
 
 
