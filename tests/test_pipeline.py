@@ -303,6 +303,26 @@ def test_a_preview_is_shown_on_the_page_of_the_run_and_keeps_its_exit_code(codes
     assert show["condition"] == "succeededOrFailed()"
 
 
+def test_the_summary_of_each_lab_is_shown_after_every_run_and_published(tmp_path: Path) -> None:
+    """Also of a failed or canceled run, from the logs of both runs; without a log there is none."""
+    (up, summarize, show, publish) = [step for stage, step in steps(expanded("main")) if stage == "up_dev"][-4:]
+    text = script(up)
+    assert "export PULUMI_DEBUG_COMMANDS=true" in text and text.count('--event-log "$log.') == 2
+    assert [step["condition"] for step in (summarize, show, publish)] == ["always()"] * 3
+    assert run_step(script(summarize), tmp_path, "exit 9", "imagefactory").stdout == ""
+    assert run_step(script(show), tmp_path, "exit 9").stdout == ""
+    logs = [tmp_path / f"up-dev.{number}.jsonl" for number in (1, 2)]
+    for log in logs:
+        log.touch()
+    done = run_step(script(summarize), tmp_path, 'echo "of $@"; exit 1', "imagefactory")
+    assert done.returncode == 1 and done.stdout == f"of summary {logs[0]} {logs[1]}\n"
+    report = tmp_path / "summary-dev.md"
+    assert "--format markdown" in report.read_text("utf-8")
+    assert run_step(script(show), tmp_path, "exit 9").stdout == f"##vso[task.uploadsummary]{report}\n"
+    assert "--format json" in report.with_suffix(".json").read_text("utf-8")
+    assert publish["publish"] == "$(Agent.TempDirectory)/summary-dev.json"
+
+
 def test_without_a_preview_the_page_of_the_run_has_none(tmp_path: Path) -> None:
     """For example, after a failed setup."""
     _, show = previews(expanded("pull request"))[0]
@@ -326,23 +346,25 @@ def test_no_text_from_a_lab_is_a_command_to_the_agent(tmp_path: Path) -> None:
     for number, step in enumerate(shown_steps()):
         folder = tmp_path / str(number)
         folder.mkdir()
+        (folder / "up-dev.1.jsonl").touch()
         body = f"printf '%s\\n' {shlex.quote(HOSTILE)}; printf '%s\\n' {shlex.quote(HOSTILE)} >&2; exit 3"
         done = run_step(script(step), folder, body, *BOTH, KEEP="2", BUILD_ARTIFACTSTAGINGDIRECTORY=str(folder))
         assert done.returncode == 3, script(step)
-        runs = len((folder / "calls").read_text("utf-8").splitlines())
+        files = script(step).count("imagefactory.neutral \\\n")  # what else it shows is in files
+        runs = len((folder / "calls").read_text("utf-8").splitlines()) - files
         assert done.stdout == SHOWN * 2 * runs and done.stderr == ""
         assert not agent_commands(done.stdout)
         assert all(SHOWN.splitlines()[0] in report.read_text("utf-8") for report in folder.glob("*.md"))
 
 
 def test_every_step_that_prints_text_of_others_has_restricted_commands() -> None:
-    """So no line sets a variable or uploads a file. Two steps, which print only commands, are unrestricted."""
+    """So no line sets a variable or uploads a file. Three steps, which print only commands, are unrestricted."""
     every = [step for occasion in OCCASIONS for _, step in steps(expanded(occasion))]
     every += expanded_factory()["jobs"][0]["steps"]
     targets = {script(step): step.get("target") for step in every if script(step)}
     free = [text for text, target in targets.items() if target is None]
     limits = {"commands": "restricted", "settableVariables": "none"}
-    assert len(free) == 2 and not re.search("pulumi [a-z]|imagefactory|cat", "".join(free))
+    assert len(free) == 3 and not re.search("pulumi [a-z]|imagefactory|cat", "".join(free))
     assert all(target == limits for target in targets.values() if target)
 
 

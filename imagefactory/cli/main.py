@@ -22,6 +22,7 @@ from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.terminal.telemetry import traced
 from imagefactory.cli.validate import validate
@@ -43,6 +44,7 @@ app.command()(adopt)
 app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
+app.command()(summary)
 app.command()(schema)
 
 
