@@ -6,9 +6,11 @@ A phase lasts from its first start to its last end, so concurrent parts of it co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic
+
+_PREFIX = "phases: "
 
 Spans = Callable[[str], AbstractContextManager[object]]
 
@@ -42,9 +44,18 @@ class Phases:
         return {name: last - first for name, (first, last) in self._times.items()}
 
     def text(self) -> str:
-        """Return all of them on one line; empty if there was none."""
-        parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.seconds.items())
-        return f"phases: {parts}" if parts else ""
+        """Return all of them on one line, as `phases_in` reads it; empty if there was none."""
+        return listed([f"{name} {duration(seconds)}" for name, seconds in self.seconds.items()])
+
+
+def listed(phases: Sequence[str]) -> str:
+    """Return phases, each with its duration, on one line; empty if there is none."""
+    return f"{_PREFIX}{', '.join(phases)}" if phases else ""
+
+
+def phases_in(line: str) -> list[str]:
+    """Return the phases of such a line, each with its duration; empty if it is another line."""
+    return line.strip().removeprefix(_PREFIX).split(", ") if line.startswith(_PREFIX) else []
 
 
 def duration(seconds: float) -> str:

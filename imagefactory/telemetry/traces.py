@@ -35,6 +35,8 @@ ENDPOINTS = {
 }
 """The variables that name a collector, each with its only signal."""
 
+_EXPORTERS = {"traces": "OTEL_TRACES_EXPORTER", "metrics": "OTEL_METRICS_EXPORTER"}
+
 FLUSH_SECONDS = 2.0
 """How long a process waits at its end until the collector has taken everything."""
 
@@ -125,7 +127,7 @@ def _signals(environment: Mapping[str, str]) -> set[str]:
         return set()
     named = {signal for name, signal in ENDPOINTS.items() if environment.get(name)}
     wanted = {"traces", "metrics"} if "" in named else named
-    return {each for each in wanted if environment.get(f"OTEL_{each.upper()}_EXPORTER", "otlp") != "none"}
+    return {each for each in wanted if environment.get(_EXPORTERS[each], "otlp") != "none"}
 
 
 def _lost(subject: str, fact: str, remedy: str) -> str:
@@ -181,13 +183,14 @@ class _Sending(Telemetry):
         own = {"service.name": "imagefactory", "service.version": __version__}
         resource = Resource.create({**own, **OTELResourceDetector().detect().attributes})
         self._tracing = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._exporters = []
         if "traces" in signals:
-            exporter = import_module(f"{place}.trace_exporter").OTLPSpanExporter()
-            self._tracing.add_span_processor(BatchSpanProcessor(exporter))
+            self._exporters.append(import_module(f"{place}.trace_exporter").OTLPSpanExporter())
+            self._tracing.add_span_processor(BatchSpanProcessor(self._exporters[-1]))
         readers: list[MetricReader] = []
         if "metrics" in signals:
-            exporter = import_module(f"{place}.metric_exporter").OTLPMetricExporter()
-            readers.append(PeriodicExportingMetricReader(exporter))
+            self._exporters.append(import_module(f"{place}.metric_exporter").OTLPMetricExporter())
+            readers.append(PeriodicExportingMetricReader(self._exporters[-1]))
         self._metrics = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._tracer: Tracer = self._tracing.get_tracer("imagefactory", __version__)
         # Set by a pipeline or a shell (opentelemetry.io, "Environment Variables as Context Propagation Carriers").
@@ -248,6 +251,8 @@ class _Sending(Telemetry):
     def close(self, problem: str = "") -> str:
         self._root.end(problem)
         self._wait_for(self._tracing.shutdown, self._metrics.shutdown)
+        for exporter in self._exporters:
+            exporter.shutdown()  # ends attempts that are still made
         if not self._failures.seen:
             return ""
         remedy = "Check that it runs and that the variables that start with OTEL_ are right"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefactory.telemetry.phases import Phases, duration
+from imagefactory.telemetry.phases import Phases, duration, phases_in
 
 spans = st.tuples(st.integers(0, 1000), st.integers(0, 1000)).map(lambda two: (min(two), max(two)))
 
@@ -38,7 +38,8 @@ def test_phases_are_listed_by_their_start_also_if_one_is_within_another_or_fails
         pass
     assert list(phases.seconds) == entered == ["outer", "inner", "last"]
     assert phases.text() == "phases: outer 0.0 s, inner 0.0 s, last 0.0 s"
-    assert Phases().text() == ""
+    assert phases_in(f"{phases.text()}\n") == ["outer 0.0 s", "inner 0.0 s", "last 0.0 s"]
+    assert Phases().text() == "" and phases_in("") == phases_in("the phases: none") == []
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_a_dead_collector_is_one_warning_that_names_its_host(
     """The process does not wait until the SDK gives up, and prints nothing of its log; the URL is not repeated."""
     with silence(backlog=backlog) as url:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{url}/topsecret")
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1000")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
         monkeypatch.setattr("imagefactory.telemetry.traces.FLUSH_SECONDS", 0.2)
         traces, _ = telemetry("any")
         traces.copied(ended("copied"))
