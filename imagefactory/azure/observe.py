@@ -90,8 +90,7 @@ async def read_facts(
 
     Raises `CloudError` if the factory lab or its storage cannot be read.
     """
-    with phase("read labs"):
-        factory, labs = await read_labs(arm, settings, configuration)
+    factory, labs = await read_labs(arm, settings, configuration)
     learn_endpoints(accounts, (factory, *labs.values()))
     with phase("read factory"):
         catalog = (await read_catalog(accounts, factory)).in_case_of(configuration.image_paths if configuration else ())
@@ -140,7 +139,8 @@ async def find_labs(
 ) -> tuple[LabFacts | Diagnostic, Mapping[LabKey, LabFacts | Diagnostic]]:
     """Return the factory lab and its target labs, each as its facts or why it cannot be read."""
     targets = [lab.key for lab in configuration.labs] if configuration else []
-    factory, labs = await lab_facts(arm, settings.factory.key, targets)
-    places: list[LabKey | None] = [None, *labs]
-    found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
+    with phase("read labs"):
+        factory, labs = await lab_facts(arm, settings.factory.key, targets)
+        places: list[LabKey | None] = [None, *labs]
+        found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
     return found[None], {key: found[key] for key in labs}
