@@ -25,7 +25,7 @@ class EventLog:
         """Raises `ConfigurationError` if the file cannot be opened."""
         self._path, self._warn = path, warn
         try:
-            self._file: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._file: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as problem:
             raise ConfigurationError([_problem(path, problem)]) from None
 
