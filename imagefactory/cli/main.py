@@ -69,7 +69,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names in files may not fit the terminal's encoding
     try:
-        with traced(f"imagefactory {' '.join(sys.argv[1:2])}"):
+        with traced(" ".join(["imagefactory", *sys.argv[1:2]])):
             app()
     except ImageFactoryError as problem:
         to_stderr(str(problem))

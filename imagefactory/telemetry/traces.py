@@ -51,8 +51,8 @@ class Span:
         """Make it the parent of spans that begin in the block."""
         return nullcontext()
 
-    def end(self, problem: str = "", at: int | None = None, **attributes: str | float) -> None:
-        """End it, `at` nanoseconds since 1970 (None: now); with a problem, it failed. Only the first call counts."""
+    def end(self, problem: str = "", attributes: Mapping[str, str | int] | None = None) -> None:
+        """End it; with a problem, it failed. Only the first call counts."""
 
 
 class Telemetry:
@@ -62,7 +62,7 @@ class Telemetry:
         """Make the span of the process the parent of spans that begin in the block."""
         return nullcontext()
 
-    def begin(self, name: str, parent: Span | None = None, at: int | None = None, **attributes: str) -> Span:
+    def begin(self, name: str, parent: Span | None = None, at: int | None = None) -> Span:
         """Begin a span, `at` nanoseconds since 1970 (None: now); without a parent, below the one that is entered."""
         return Span()
 
@@ -143,14 +143,14 @@ class _SdkSpan(Span):
 
         return use_span(self.sdk, record_exception=False, set_status_on_exception=False)
 
-    def end(self, problem: str = "", at: int | None = None, **attributes: str | float) -> None:
+    def end(self, problem: str = "", attributes: Mapping[str, str | int] | None = None) -> None:
         from opentelemetry.trace import Status, StatusCode
 
         if self.sdk.is_recording():
-            self.sdk.set_attributes({name.replace("_", "."): value for name, value in attributes.items()})
+            self.sdk.set_attributes(dict(attributes or {}))
             if problem:
                 self.sdk.set_status(Status(StatusCode.ERROR, problem))
-            self.sdk.end(at)
+            self.sdk.end()
 
 
 class _Failures(logging.Handler):
@@ -213,13 +213,12 @@ class _Sending(Telemetry):
     def entered(self) -> AbstractContextManager[object]:
         return self._root.entered()
 
-    def begin(self, name: str, parent: Span | None = None, at: int | None = None, **attributes: str) -> Span:
+    def begin(self, name: str, parent: Span | None = None, at: int | None = None) -> Span:
         from opentelemetry.trace import get_current_span, set_span_in_context
 
         current = get_current_span()
         inside = parent if isinstance(parent, _SdkSpan) else _SdkSpan(current) if current.is_recording() else self._root
-        named = {name.replace("_", "."): value for name, value in attributes.items()}
-        return _SdkSpan(self._tracer.start_span(name, set_span_in_context(inside.sdk), start_time=at, attributes=named))
+        return _SdkSpan(self._tracer.start_span(name, set_span_in_context(inside.sdk), start_time=at))
 
     def copied(self, event: CopyEvent) -> None:
         if event.outcome is None:
@@ -231,19 +230,12 @@ class _Sending(Telemetry):
         self._retried.add(event.retried, about)
         self._refused.add(event.refused, about)
         self._seconds.record(event.seconds, about)
-        place, now = event.place, time_ns()
-        span = self.begin(f"copy {place.source}", at=now - round(event.seconds * 1e9))
+        place = event.place
+        facts = {"account": place.account, "container": place.container, "blob": place.blob, "outcome": event.outcome}
+        numbers = {"bytes": moved, "ranges_retried": event.retried, "requests_refused": event.refused}
+        span = self.begin(f"copy {place.source}", at=time_ns() - round(event.seconds * 1e9))
         failed = event.message if event.outcome in {"failed", "relay lost"} else ""
-        span.end(
-            failed,
-            now,
-            imagefactory_account=place.account,
-            imagefactory_container=place.container,
-            imagefactory_blob=place.blob,
-            imagefactory_outcome=event.outcome,
-            imagefactory_bytes=moved,
-            imagefactory_retried=event.retried,
-        )
+        span.end(failed, {f"imagefactory.copy.{name}": value for name, value in (facts | numbers).items()})
 
     def flush(self) -> None:
         self._wait_for(self._tracing.force_flush, self._metrics.force_flush)

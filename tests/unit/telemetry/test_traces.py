@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from imagefactory.copying.copier import CopyError
 from imagefactory.telemetry.chains import Chains
 from imagefactory.telemetry.copy_events import CopyEvent, Outcome, Place
 from imagefactory.telemetry.traces import EXTRA, NONE, telemetry
-from tests.unit.telemetry.collector import Collector, collecting
+from tests.unit.telemetry.collector import Collector, attributes, collecting
 
 PLACE = Place("a.vhd", "webstorage", "imagefactory-staging", "b.vhd", 1024)
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -70,6 +71,8 @@ def test_a_chain_is_one_span_with_one_for_each_of_its_parts(collector: Collector
     ]
     assert [collector.parent(name) for name in ("copy", "create image", "release")] == ["chain web@1/image"] * 3
     assert collector.parent("copy a.vhd") == "copy"
+    about = attributes(collector.span("copy a.vhd"))
+    assert (about["imagefactory.copy.outcome"], about["imagefactory.copy.bytes"]) == ("copied", 90)
     assert collector.parent("chain web@1/image") == "imagefactory plugin"
     created = collector.span("create image")
     assert collector.span("copy").end_time_unix_nano <= created.start_time_unix_nano
@@ -150,8 +153,11 @@ def test_the_standard_variables_are_honored(collector: Collector, monkeypatch: p
 
 
 def test_without_a_collector_nothing_is_loaded_and_nothing_is_sent() -> None:
-    """Not even the API of OpenTelemetry is needed."""
+    """Not even the API of OpenTelemetry, which takes long."""
     assert telemetry("any", {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}) == (NONE, "")
+    code = "import sys; from imagefactory.telemetry.traces import telemetry; telemetry('any', {}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "imagefactory.telemetry.traces" in loaded and "opentelemetry" not in loaded
     with NONE.entered(), NONE.span("phase"):
         NONE.copied(ended("copied"))
     assert NONE.close() == ""
