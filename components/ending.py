@@ -10,7 +10,7 @@ Does not decide what is deleted from a lab where nothing failed: the plan does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import pulumi
 
@@ -27,9 +27,10 @@ _GALLERY_KINDS = (GALLERY, DEFINITION, VERSION, LAB_GALLERY)
 
 
 async def finish(plan: Plan, distribution: Distribution, settings: Settings, state: StackState) -> None:
-    """Wait until everything that is declared is done, then export `retained` and `notDone`, and fail if the plan does.
+    """Wait until everything that is declared is done, then export `retained`, `created` and `notDone`, and fail if
+    the plan does.
 
-    What failed is by lab label, in the gallery by an empty one.
+    What was created or failed is by lab label, in the gallery by an empty one.
     """
     failed = await _failed_names(distribution)
     retained = plan.retained()
@@ -43,9 +44,24 @@ async def finish(plan: Plan, distribution: Distribution, settings: Settings, sta
             remedy = "Fix what failed; they leave in the next run without an error"
             pulumi.log.warn(f"{label or 'gallery'}: keeps {names}: {REASON}. {remedy}.")
         await _failed_names(distribution)
+    created = _created(plan, failed)
+    if not pulumi.runtime.is_dry_run():
+        for label in sorted(created.keys() | failed.keys()):
+            parts = (("created", created), ("not done", failed))
+            told = [f"{what} {', '.join(names[label])}" for what, names in parts if names.get(label)]
+            pulumi.log.info(f"{label or 'gallery'}: {'; '.join(told)}")
     pulumi.export("retained", retained)
+    pulumi.export("created", created)
     pulumi.export("notDone", failed)
     fail(plan, distribution)
+
+
+def _created(plan: Plan, failed: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Return the images that the state did not have completely and that did not fail, as `notDone`."""
+    found = {lab.label: [image.name for image in lab.images if not image.done] for lab in plan.labs}
+    found[""] = [version.key for version in plan.gallery.versions if not version.standing] if plan.gallery else []
+    done = ((label, [name for name in names if name not in failed.get(label, ())]) for label, names in found.items())
+    return {label: sorted(names) for label, names in done if names}
 
 
 async def _failed_names(distribution: Distribution) -> dict[str, list[str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from imagefactory.state.run_log import read_logs
+from imagefactory.state.run_log import read_logs, summarized
 from tests.e2e.gallery_world import GalleryWorld
-from tests.e2e.world import Lab, Run, World
+from tests.e2e.test_interrupted import wait_until
+from tests.e2e.world import MIB, UP, Lab, Run, World
 
 pytestmark = pytest.mark.engine
 
@@ -62,6 +66,8 @@ def test_labs_without_permission_in_a_failed_region_and_over_quota_do_not_stop_t
     assert "AuthorizationFailed" in told["web"] and "OperationNotAllowed" in told["ops"] and "503" in told["eng"]
     not_done = {label.partition("@")[0]: names for label, names in outputs(world)["notDone"].items()}
     assert not_done == {lab: [name] for lab in failing}
+    created = {label.partition("@")[0]: names for label, names in outputs(world)["created"].items()}
+    assert created == {"data": [name]} and re.search(rf"web@\w+: not done {name}", run.output), run.output
     command = [sys.executable, "-c", "from imagefactory.cli.main import main; main()", "summary", str(log)]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 1 and all(f"Lab {lab}@" in shown.stdout for lab in told), shown.stdout
@@ -157,3 +163,24 @@ def test_an_update_that_stops_at_the_first_error_deletes_nothing_and_is_told(wor
     run = world.pulumi("up", "--yes", "--skip-preview")
     assert run.code != 0 and "Traceback" not in run.output and run.changes["deleted"] == 0, run.output
     assert len(world.held(data)) == 3
+
+
+def test_a_killed_update_is_told_as_interrupted_and_its_repetition_as_one_with_it(world: World) -> None:
+    """What was under way is interrupted, and nothing is claimed to be done; both logs together tell what is done."""
+    world.environment = {**world.environment, "PULUMI_DEBUG_COMMANDS": "true"}
+    world.add_lab("web", "Win2016")
+    (name,) = world.add_images((WINDOWS, 5), size=96 * MIB, allocated=40 * MIB)
+    world.cloud.set_limits({"blobBytesPerSecond": MIB, "queueSeconds": 60})
+    log = world.folder / "killed.jsonl"
+    process = world.start(*UP, "--event-log", str(log))
+    wait_until(lambda: log.exists() and any(lab.items for lab in summarized(log.read_text().splitlines()).labs))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    found = read_logs([log])
+    assert found.result == "interrupted" and found.failed and outcomes(log) == {"web": {name: "interrupted"}}
+    world.cloud.set_limits({})
+    assert world.pulumi("cancel", "--yes").code == 0
+    run, again = logged(world)
+    found = read_logs([log, again])
+    (lab,) = found.labs
+    assert run.code == 0 and not found.failed and [item.outcome for item in lab.items] == ["created"], run.output
