@@ -17,6 +17,7 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.configuration.whole_files import replace_whole
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
+from imagefactory.telemetry.phases import phase
 
 _CONSEQUENCE = "nothing is distributed"
 
@@ -44,6 +45,7 @@ def load_of_stack(settings: Settings) -> Configuration:
     return found
 
 
+@phase("read configuration")
 def load_configuration(
     directory: Path, labs_file: str = "labs.json", *, names: Severity = Severity.WARNING
 ) -> Configuration:
