@@ -1,6 +1,6 @@
 """Keeps a file with the identity token of a job of GitHub Actions: `python -m imagefactory.token_file FILE [AUDIENCE]`.
 
-Pulumi opens a state backend `azblob://` by Go's default chain. That does not know GitHub's endpoint for tokens, but such
+Pulumi opens a state backend `azblob://` by Go's default chain. That cannot request tokens from GitHub, but reads such
 a file (AZURE_FEDERATED_TOKEN_FILE, read again for a new access token). GitHub's tokens are valid for some minutes, so
 the file is written anew until the process ends. Prints no token. Not a subcommand: only pipelines need it.
 """
