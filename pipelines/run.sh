@@ -134,7 +134,7 @@ summary() {
   [ -f "${logs[0]}" ] || return 0
   run imagefactory summary "${logs[@]}" --format json >"$files-summary.json" || code=$?
   run imagefactory summary "${logs[@]}" --format markdown >"$files-summary.md" || code=$?
-  run imagefactory summary "${logs[@]}" || code=$?
+  run imagefactory summary "${logs[@]}" ${IMAGEFACTORY_NOTIFY_URL:+--notify} || code=$?
   return "$code"
 }
 

@@ -142,6 +142,8 @@ def test_the_summary_is_made_of_the_logs_of_both_runs(tmp_path: Path) -> None:
         log.touch()
     done = run("summary", tmp_path, 'echo "of $@"; exit 1')
     assert done.returncode == 1 and done.stdout == f"of summary {logs[0]} {logs[1]}\n"
+    told = run("summary", tmp_path, 'echo "of $@"', IMAGEFACTORY_NOTIFY_URL="https://hooks.example/x")
+    assert told.stdout == f"of summary {logs[0]} {logs[1]} --notify\n"
     for form, suffix in (("json", "json"), ("markdown", "md")):
         assert f"--format {form}\n" in (tmp_path / f"{FILES}-summary.{suffix}").read_text("utf-8")
 

@@ -129,9 +129,11 @@ async def test_github_plans_and_then_the_night_saves_distributes_and_prunes(
         await github(factory, "up")
         held = set(factory.held(web))
         assert len(held) == 8 and set(old) < held
+        await github(factory, "status")
         await github(factory, "prune")
     page = factory.folder / "temp" / "catalog.html"
     assert next(iter(held - set(old))) in page.read_text("utf-8")
+    assert "web" in (factory.folder / "temp" / "status-dev.html").read_text("utf-8")
     assert not list((factory.folder / "temp").glob("*.token")), "no token is left"
     shown = (factory.folder / "page.md").read_text("utf-8")
     assert "\n### Plan of stack" in f"\n{shown}" and "pulumi preview of dev" in shown and "# # #" not in shown
