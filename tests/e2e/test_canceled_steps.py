@@ -31,8 +31,8 @@ def copying(world: World) -> tuple[str, subprocess.Popen[str]]:
 
 
 def test_a_canceled_step_passes_the_signal_on_and_leaves_no_lock(world: World) -> None:
-    """GitHub sends SIGINT and SIGTERM to the process of the step, and to no other. The second `pulumi up` of the step does
-    not start; the next run resumes the copy."""
+    """GitHub sends SIGINT and SIGTERM to the process of the step, and to no other. The second `pulumi up` of the step
+    does not start; the next run resumes the copy."""
     name, process = copying(world)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
