@@ -40,7 +40,7 @@ NOT_COMPARED = [
     "vm",
 ]
 """Inputs of an existing image that are not compared: all but its place. It was created from another staged VHD, perhaps
-by the older scripts, and a difference would update or replace it."""
+by the older scripts, and a difference would update or replace it. Its tags are compared if somebody changed them."""
 
 PLACE = {"lab_name": "labName", "resource_group_name": "resourceGroupName", "name": "name"}
 """The inputs that define the place of a custom image, by their names in Python and in the state."""
@@ -142,10 +142,9 @@ class LabImages(pulumi.ComponentResource):
                 os_type=image.os_type,
                 sys_prep=image.generalized and image.os_type == "Windows",
             ),
+            # Without a refresh the state has the tags as they were, and nothing is updated.
             # No delete-before-replace: with continue-on-error the engine hangs if that delete fails (docs/adr).
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(ignore_changes=NOT_COMPARED if planned.standing else None)
-            ),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=_not_compared(planned))),
         )
         release = StagedVhdRelease(
             name,
@@ -185,3 +184,9 @@ class LabImages(pulumi.ComponentResource):
         """
         service = cloud_of(self._settings).endpoint_of(account_name(account_id).lower(), endpoint)
         return f"{service}/{STAGING_CONTAINER}/{image.vhd_name}"
+
+
+def _not_compared(planned: PlannedImage) -> list[str] | None:
+    if not planned.standing:
+        return None
+    return [name for name in NOT_COMPARED if not (planned.retagged and name == "tags")]

@@ -163,6 +163,8 @@ class _Lab:
         why, action = self._why(planned), self._action(planned, before)
         if found and found.state != "Succeeded":
             why += f"; in state {found.state}"
+        elif found and found.retagged:
+            why += "; its tags were changed in the lab, which pulumi up --refresh corrects"
         elif action in {"replace", "missing"}:
             why += "; the lab does not have it any more"
             why += ", which only pulumi up --refresh notices" if action == "missing" else ""

@@ -135,13 +135,13 @@ class VhdCopy(Resource[VhdCopyInputs]):
         return await services.staging.stage(request, user_of(inputs.image_id), inputs.relay, row)
 
     async def read(self, services: Services, inputs: VhdCopyInputs) -> bool:
-        """Return whether the image exists, or the staged VHD for it.
+        """Return whether the image exists, or the staged VHD for it. Somebody may have changed the image's tags.
 
         Raises `Kept` if the copy is unfinished: otherwise a refresh would make the engine forget that it failed.
         """
         request = inputs.request
         image = await find_image(services.arm, inputs.image_id)
-        if image and (image.in_progress or _serves(image, request)):
+        if image and (image.in_progress or _serves(image, request) or _is_from(image, request)):
             return True
         facts = await services.blobs.facts(request.destination)
         if facts is None or not request.marked(facts.metadata):
@@ -162,6 +162,10 @@ def _kept(url: str) -> Kept:
 
 def _serves(image: StandingImage, request: CopyRequest) -> bool:
     return image.state == "Succeeded" and image.holds(request.source.file_name, image.name)
+
+
+def _is_from(image: StandingImage, request: CopyRequest) -> bool:
+    return image.state == "Succeeded" and image.staged_name.lower() == request.source.file_name.lower()
 
 
 _UNKNOWN_IMAGE = "cannot determine whether it exists"
