@@ -22,6 +22,7 @@ from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.status import status
 from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.validate import validate
 from imagefactory.errors import ConfigurationError, ImageFactoryError
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(doctor)
 app.command()(plan)
+app.command()(status)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)
