@@ -40,7 +40,7 @@ NOT_COMPARED = [
     "vm",
 ]
 """Inputs of an existing image that are not compared: all but its place. It was created from another staged VHD, perhaps
-by the older scripts, and a difference would update or replace it. Its tags are compared if somebody changed them."""
+by the older scripts, and a difference would update or replace it."""
 
 PLACE = {"lab_name": "labName", "resource_group_name": "resourceGroupName", "name": "name"}
 """The inputs that define the place of a custom image, by their names in Python and in the state."""
@@ -128,6 +128,9 @@ class LabImages(pulumi.ComponentResource):
             relay_uses=relay.uses if relay else None,
             opts=child,
         )
+        tags: dict[str, pulumi.Input[str]] = {**planned.tags}
+        if self._settings.copying.method == "ranged":
+            tags[DIGEST_TAG] = copy.digest
         custom_image = devtestlab.CustomImage(
             name,
             lab_name=self._settled(facts, planned),
@@ -136,21 +139,23 @@ class LabImages(pulumi.ComponentResource):
             name=planned.name,
             author=image.author,
             description=image.description,
-            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copying.method == "ranged" else {})},
+            tags=tags,
             vhd=devtestlab.CustomImagePropertiesCustomArgs(
                 image_name=copy.url,
                 os_type=image.os_type,
                 sys_prep=image.generalized and image.os_type == "Windows",
             ),
-            # Without a refresh the state has the tags as they were, and nothing is updated.
             # No delete-before-replace: with continue-on-error the engine hangs if that delete fails (docs/adr).
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=_not_compared(planned))),
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(ignore_changes=NOT_COMPARED if planned.standing else None)
+            ),
         )
         release = StagedVhdRelease(
             name,
             copy,
             account_id=account,
             image_id=planned.image_id,
+            tags=tags if planned.retagged else None,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[custom_image])),
         )
         self.declared += (copy, custom_image, release)
@@ -184,9 +189,3 @@ class LabImages(pulumi.ComponentResource):
         """
         service = cloud_of(self._settings).endpoint_of(account_name(account_id).lower(), endpoint)
         return f"{service}/{STAGING_CONTAINER}/{image.vhd_name}"
-
-
-def _not_compared(planned: PlannedImage) -> list[str] | None:
-    if not planned.standing:
-        return None
-    return [name for name in NOT_COMPARED if not (planned.retagged and name == "tags")]

@@ -6,6 +6,7 @@ Create copies the VHD, read detects drift, delete removes the copy. Does not mov
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -179,6 +180,13 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
 
     with consequence(_UNKNOWN_IMAGE):
         return await labs.find_image(arm, image_id)
+
+
+async def restore_tags(arm: ResourceManager, image_id: str, tags: Mapping[str, str]) -> None:
+    """Write the tags of an existing custom image; its other tags stay. Raises `CloudError`."""
+    from imagefactory.azure import labs
+
+    await labs.restore_tags(arm, image_id, {name: value for name, value in tags.items() if value})
 
 
 async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:

@@ -29,7 +29,7 @@ def status(world: World, code: int, *options: str) -> dict[str, Any]:
 def retag(world: World, lab: Lab, name: str, tags: dict[str, str]) -> None:
     """Somebody replaces the tags of a custom image."""
     target = f"{lab.id}/customimages/{name}?api-version={VERSION}"
-    world.request("PUT", target, {**world.image(lab, name), "tags": tags}).raise_for_status()
+    world.request("PATCH", target, {"tags": tags}).raise_for_status()
 
 
 def test_an_image_deleted_by_hand_is_seen_and_returns_with_refresh(world: World) -> None:
@@ -53,33 +53,29 @@ def test_an_image_deleted_by_hand_is_seen_and_returns_with_refresh(world: World)
     assert status(world, 0, "--state")["state"] == "current"
 
 
-def test_tags_changed_by_hand_are_seen_and_corrected_with_refresh(world: World) -> None:
-    """All removed from one image, and those of another image written to one: each stays what it was made from, and no
-    VHD is copied."""
+def test_tags_changed_by_hand_are_seen_and_written_again(world: World) -> None:
+    """All removed from one image, and those of another image written to one: each stays what it was made from, no VHD
+    is copied, no image is put, and tags of others stay. A preview with a refresh sees it."""
     web = world.add_lab("web", "Win2016", "Ubuntu")
-    world.settings["keep"] = 2
     first, second = world.add_images((WINDOWS, 5), (WINDOWS, 6))
     (linux,) = world.add_images((LINUX, 5))
     world.serve()
     before = {name: world.image(web, name)["tags"] for name in world.images}
-    changed: dict[str, dict[str, str]] = {
-        first: {},
-        second: {**before[linux], "owner": "somebody"},
-        linux: before[linux],
-    }
-    for name, tags in changed.items():
-        retag(world, web, name, tags)
-    world.cloud.clear_calls()
-    run = world.up()
-    assert run.only_unchanged and f"{first} of lab web" in run.output, run.output
-    assert {name: world.image(web, name)["tags"] for name in world.images} == changed and world.writes(web) == []
-    assert world.pulumi("plan").output.count("its tags were changed in the lab") == 2
+    retag(world, web, first, {})
+    retag(world, web, second, {**before[linux], "owner": "somebody"})
     seen = world.preview("--refresh")
-    assert seen.code == 0 and seen.changes["to update"] == 2 and "diff: ~tags" in seen.output, seen.output
+    assert seen.code == 0 and seen.output.count("refresh [diff: ~tags]") == 2, seen.output
+    assert (seen.changes["to create"], seen.changes["to update"]) == (0, 2), seen.output
+    assert f"{first} of lab web" in seen.output and "was changed or removed" in seen.output
+    plan = world.pulumi("plan", "--detailed-exitcode")
+    assert plan.code == 2 and plan.output.count("somebody changed its tags") == 2, plan.output
+    assert "was changed or removed" in world.pulumi("status", "--state").output
+    world.cloud.clear_calls()
     world.serve("--refresh")
+    before[second]["owner"] = "somebody"
     assert {name: world.image(web, name)["tags"] for name in world.images} == before
-    assert sorted(call[:2] for call in world.writes(web)) == sorted(("PUT", name) for name in (first, second))
-    assert world.copies() == 0 and world.up("--refresh").only_unchanged
+    assert sorted(call[:2] for call in world.writes(web)) == sorted(("PATCH", name.lower()) for name in (first, second))
+    assert world.copies() == 0 and world.up().only_unchanged and world.up("--refresh").only_unchanged
 
 
 def test_an_image_that_the_factory_did_not_make_is_left_alone_and_named(world: World) -> None:

@@ -92,7 +92,8 @@ def tags_changed(plans: Iterable[LabPlan]) -> Iterator[Diagnostic]:
                 consequence = (
                     f"it still counts as the image of {image.image_path} that was created from {image.source_vhd}"
                 )
-                remedy = "Run pulumi up --refresh to correct its tags"
+                consequence += ", and pulumi up writes its tags again"
+                remedy = "No action needed if nobody changes them again"
                 yield warning(f"custom image {image.name} of lab {plan.label}", fact, consequence, remedy)
 
 
