@@ -22,8 +22,8 @@ from imagefactory.planning.galleries.planned import GalleryPlan
 from imagefactory.planning.labs.delivery import Route
 from imagefactory.planning.labs.places import of_another_stack
 from imagefactory.planning.labs.plan import Plan
-from imagefactory.planning.labs.planned_images import LabPlan
-from imagefactory.planning.retention import retained
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage
+from imagefactory.planning.retention import Offer, retained
 from imagefactory.planning.revocations import Revocations
 
 CellState = Literal[
@@ -110,10 +110,9 @@ class LabStatus:
         """The cells by image path."""
         return {cell.path: cell for cell in self.cells}
 
-    @property
-    def current(self) -> tuple[Cell, ...]:
-        """The cells that are current, by image path."""
-        return tuple(cell for cell in self.cells if cell.state == "current")
+    def cells_in(self, state: CellState) -> tuple[Cell, ...]:
+        """Return the cells in a state, by image path."""
+        return tuple(cell for cell in self.cells if cell.state == state)
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ class _Matrix:
         self._plan, self._owned = plan, {name.lower() for name in owned}
         self._revocations = Revocations(catalog, policy)
         self._paths = sorted({*paths, *(image.image_path for image in catalog.images)})
-        self._offers = retained(catalog, policy, plan.now)
+        self._retained = retained(catalog, policy, plan.now)
         self._by_vhd = {image.vhd_name: image for image in catalog.images}
         self._by_name = {fold(image.name): image for image in reversed(catalog.images)}
         self._reasons = {(one.lab, one.image): one.reason for one in plan.omissions}
@@ -215,13 +214,17 @@ class _Matrix:
 
     def _cells(self, lab: LabPlan) -> Iterator[Cell]:
         needs: dict[ImagePath, list[_Need]] = {}
+        planned = {one.image.vhd_name: one for one in (*(each.planned for each in lab.unadopted), *lab.images)}
+        standing = {image.id.lower(): image for image in lab.facts.images}
         for route in lab.routes:
             if route.as_custom_image or route.by_gallery:
-                needs.setdefault(route.image.image_path, []).append(self._need(lab, route))
+                one = planned.get(route.image.vhd_name)
+                image = standing.get(one.image_id.lower()) if one else None
+                needs.setdefault(route.image.image_path, []).append(self._need(lab, route, one, image))
         there: dict[ImagePath, list[StandingImage]] = {}
-        for image in lab.facts.images:
-            if image.path:
-                there.setdefault(image.path, []).append(image)
+        for each in lab.facts.images:
+            if each.path:
+                there.setdefault(each.path, []).append(each)
         taken = [path for path in self._paths if lab.lab.takes(path)]
         for path in sorted({*taken, *needs, *there}):
             found = there.get(path, [])
@@ -231,30 +234,28 @@ class _Matrix:
                 else self._left(lab, path, found)
             )
 
-    def _need(self, lab: LabPlan, route: Route) -> _Need:
+    def _need(self, lab: LabPlan, route: Route, planned: PlannedImage | None, found: StandingImage | None) -> _Need:
         image = route.image
-        parts = [self._custom_image(lab, image)] if route.as_custom_image else []
+        parts = [self._custom_image(lab, image, planned, found)] if route.as_custom_image else []
         parts += [_version(lab, self._plan.gallery, image)] if route.by_gallery else []
         part, why = min(parts, key=lambda one: get_args(Part).index(one[0]))
         return _Need(image, part, f"{image.name}: {why}" if why else "")
 
-    def _custom_image(self, lab: LabPlan, image: FactoryImage) -> tuple[Part, str]:
-        adopted = {one.image.vhd_name: one for one in lab.images}
-        unadopted = {one.planned.image.vhd_name: one.planned for one in lab.unadopted}
-        planned = adopted.get(image.vhd_name) or unadopted.get(image.vhd_name)
+    def _custom_image(
+        self, lab: LabPlan, image: FactoryImage, planned: PlannedImage | None, found: StandingImage | None
+    ) -> tuple[Part, str]:
         if planned is None:
             reason = self._reasons.get((lab.label, image.name), "the lab does not get it")
             is_taken = any(fold(each.name) == fold(image.name) for each in lab.facts.images)
             is_foreign = is_taken or any(each.holds(image.vhd_name, image.name) for each in lab.foreign)
             return ("foreign" if is_foreign else "lacking"), reason
-        found = next((each for each in lab.facts.images if each.id.lower() == planned.image_id.lower()), None)
         if found is None or found.state == "Deleting":
             return "lacking", "the lab does not have it"
         if found.in_progress:
             return "creating", f"in state {found.state}"
         if found.state != "Succeeded":
             return "failed", f"in state {found.state}"
-        if image.vhd_name in unadopted:
+        if any(planned is each.planned for each in lab.unadopted):
             return "foreign", "the state does not have it; run imagefactory adopt"
         return "ready", ""
 
@@ -296,25 +297,29 @@ class _Matrix:
             return "foreign", "; ".join(strange)
         if creating := parts.get("creating"):
             return "creating", "; ".join(creating)
-        if held := self._held_back(path, needs):
+        if held := self._held_back(lab, path, needs):
             return "held back", held
         if not needs:
             return "no image", self._why_none(lab, path)
         return "current", ""
 
-    def _held_back(self, path: ImagePath, needs: list[_Need]) -> str:
+    def _offers(self, lab: LabPlan, path: ImagePath) -> list[Offer]:
+        """Return the images of a path, newest first, each with the reason if the lab does not get it."""
+        return [offer for offer in self._retained if offer.image.image_path == path]
+
+    def _held_back(self, lab: LabPlan, path: ImagePath, needs: list[_Need]) -> str:
         """Return which newer images the lab gets later, and when: they soak."""
         since = needs[0].image.saved_at if needs else None
         return "; ".join(
             f"{offer.image.name} {offer.soaks}"
-            for offer in self._offers
-            if offer.soaks and offer.image.image_path == path and (since is None or offer.image.saved_at > since)
+            for offer in self._offers(lab, path)
+            if offer.soaks and (since is None or offer.image.saved_at > since)
         )
 
     def _why_none(self, lab: LabPlan, path: ImagePath) -> str:
         """Return why the plan gives a lab no image of a path."""
         way = next((each.reason for each in lab.routes if each.image.image_path == path), "")
-        offer = next((each for each in self._offers if each.image.image_path == path), None)
+        offer = next(iter(self._offers(lab, path)), None)
         return way or (f"{offer.image.name}: {offer.reason}" if offer else "the factory has no image of it")
 
     def _strays(self, lab: LabPlan, needs: list[_Need], there: list[StandingImage]) -> Iterator[str]:

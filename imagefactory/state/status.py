@@ -15,7 +15,7 @@ from imagefactory.azure.observe import CloudFacts, gather_facts
 from imagefactory.configuration.loading import Configuration, load_configuration
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import error
-from imagefactory.errors import ConfigurationError, ImageFactoryError
+from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.planning.labs.by_gallery import NO_GALLERY
 from imagefactory.planning.labs.plan import Plan
@@ -41,19 +41,18 @@ class Reading:
 
 async def read(project: str, stacks: Mapping[str, Settings], *, with_state: bool) -> list[Reading]:
     """Return the status of each stack; what cannot be read is among its failures. Raises `ConfigurationError`."""
-    names = [StackName(project, name) for name in stacks]
-    readings = (_read(name, settings, with_state) for name, settings in zip(names, stacks.values(), strict=True))
-    return list(await asyncio.gather(*readings))
+    known = [
+        (StackName(project, name), settings, load_configuration(settings.configuration, settings.labs))
+        for name, settings in stacks.items()
+    ]
+    return list(await asyncio.gather(*(_read(*each, with_state=with_state) for each in known)))
 
 
-async def _read(stack: StackName, settings: Settings, with_state: bool) -> Reading:
+async def _read(stack: StackName, settings: Settings, configuration: Configuration, *, with_state: bool) -> Reading:
     try:
-        configuration = load_configuration(settings.configuration, settings.labs)
         facts, state = await asyncio.gather(
             gather_facts(settings, configuration), read_state(stack.name) if with_state else _no_state()
         )
-    except ConfigurationError:
-        raise
     except ImageFactoryError as problem:
         failure = error(f"stack {stack.name}", str(problem).rstrip("."), "its labs are not shown", "Fix that")
         unknown = StackStatus(

@@ -80,7 +80,8 @@
         lacks: item.hasAttribute("data-lacks"),
         text: own + item.dataset.state + " " + fold(item.textContent),
       }));
-      return { card, row, name, cells, index, age: Number(card.dataset.age), good: card.querySelector(".good") };
+      const folded = Array.from(card.querySelectorAll(".folded"));
+      return { card, row, name, cells, index, age: Number(card.dataset.age), folded };
     });
 
     const apply = () => {
@@ -88,20 +89,19 @@
       const wanted = states.value;
       const fits = (one) => !wanted || (wanted === "attention" ? one.lacks || one.state === "unread" : one.state === wanted);
       let paths = 0;
-      for (const { card, row, cells, good } of labs) {
+      for (const { card, row, cells, folded } of labs) {
         let shown = 0;
-        let current = 0;
         for (const one of cells) {
           const off = !(fits(one) && has(one.text, words));
           one.item.hidden = off;
           one.cell.classList.toggle("off", off);
           shown += !off;
-          current += !off && one.state === "current";
         }
         card.hidden = row.hidden = cells.length > 0 ? shown === 0 : Boolean(wanted || words.length);
-        if (good) {
-          good.hidden = current === 0;
-          good.querySelector(".number").textContent = current;
+        for (const details of folded) {
+          const number = details.querySelectorAll("li:not([hidden])").length;
+          details.hidden = number === 0;
+          details.querySelector(".number").textContent = number;
         }
         paths += shown;
       }

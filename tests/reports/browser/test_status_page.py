@@ -119,7 +119,7 @@ def test_filter_status_and_order_work_by_keyboard(opened: Opened) -> None:
     expect(status).to_contain_text("0 of 60 labs shown")
     keyboard.press("Shift+Tab")
     keyboard.press("Delete")
-    assert 0 < len(labs(opened)) < 60 and page.locator(".lab:not([hidden]) .good:visible").count() == 0
+    assert 0 < len(labs(opened)) < 60 and page.locator(".lab:not([hidden]) .folded:visible").count() == 0
     keyboard.press("Tab")
     keyboard.type("all")
     keyboard.press("Tab")
@@ -140,6 +140,6 @@ def test_without_script_the_page_shows_everything_except_controls(browser: Brows
     opened = open_page(browser, file, java_script_enabled=False, viewport={"width": 1280, "height": 800})
     page = opened.page
     assert page.locator(".lab").count() == 60 and page.get_by_role("searchbox").count() == 0
-    page.locator(".good summary").first.click()
-    assert "holds" in page.locator(".good").first.inner_text()
+    page.locator(".folded summary").last.click()
+    assert "holds" in page.locator(".folded").last.inner_text()
     page.close()
