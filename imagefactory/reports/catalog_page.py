@@ -128,8 +128,9 @@ def _moment(time: datetime) -> Markup:
     return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M} UTC</time>').format(time.isoformat(), time)
 
 
-def _sign(cell: Cell) -> str:
-    return f"{_SIGNS[cell.state]}{cell.behind or ''}" if cell.state == "behind" else _SIGNS[cell.state]
+def _sign(cell: Cell, is_alone: bool = True) -> str:
+    """Return the sign of a state; where no words follow, with the number of images by which a lab is behind."""
+    return f"{_SIGNS[cell.state]}{cell.behind}" if is_alone and cell.state == "behind" else _SIGNS[cell.state]
 
 
 def _summary(stack: StackStatus) -> list[tuple[Cell, int]]:
