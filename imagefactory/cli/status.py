@@ -107,12 +107,16 @@ _SIGNS: dict[CellState, str] = {
 
 
 def _text(one: StackStatus, *, everything: bool) -> list[Part]:
-    rows = [
-        (f"{_SIGNS[cell.state]} {cell.words}", lab.label, cell.path, _dated(one, cell.holds), *_given(one, cell))
-        for lab in one.labs
-        for cell in lab.by_attention
-        if everything or cell.state != "current"
-    ]
+    rows = []
+    for lab in one.labs:
+        if lab.unread:
+            row = (f"{_SIGNS['unread']} unread", lab.label, count(len(lab.cells), "image path"), "", "", lab.unread)
+            rows.append(row)
+        rows += [
+            (f"{_SIGNS[cell.state]} {cell.words}", lab.label, cell.path, _dated(one, cell.holds), *_given(one, cell))
+            for cell in lab.by_attention
+            if cell.state != "unread" and (everything or cell.state != "current")
+        ]
     columns = ("Status", "Lab", "Image path", "Holds", "Newest", "Why")
     title = f"Stack {one.stack}, as of {one.made_at:%Y-%m-%d %H:%M} UTC"
     lines = [f"Stack {one.stack}: {_counts(one)}."]

@@ -239,7 +239,7 @@ class _Matrix:
         parts = [self._custom_image(lab, image, planned, found)] if route.as_custom_image else []
         parts += [_version(lab, self._plan.gallery, image)] if route.by_gallery else []
         part, why = min(parts, key=lambda one: get_args(Part).index(one[0]))
-        return _Need(image, part, f"{image.name}: {why}" if why else "")
+        return _Need(image, part, why)
 
     def _custom_image(
         self, lab: LabPlan, image: FactoryImage, planned: PlannedImage | None, found: StandingImage | None
@@ -250,7 +250,7 @@ class _Matrix:
             is_foreign = is_taken or any(each.holds(image.vhd_name, image.name) for each in lab.foreign)
             return ("foreign" if is_foreign else "lacking"), reason
         if found is None or found.state == "Deleting":
-            return "lacking", "the lab does not have it"
+            return "lacking", "not in the lab"
         if found.in_progress:
             return "creating", f"in state {found.state}"
         if found.state != "Succeeded":
@@ -282,20 +282,17 @@ class _Matrix:
         newer: list[_Need],
     ) -> tuple[CellState, str]:
         """Return the state of a cell, and why."""
-        parts: dict[Part, list[str]] = {}
-        for need in needs:
-            parts.setdefault(need.part, []).append(need.why)
         revoked = [f"{each.name} is {why}" for each in there if (why := self._revocations.of_standing(each))]
         if revoked:
             return "revoked", "; ".join(revoked)
-        if failed := parts.get("failed"):
+        if failed := _told(needs, "failed"):
             return "failed", "; ".join(failed)
-        if lacking := parts.get("lacking"):
+        if lacking := _told(needs, "lacking"):
             state: CellState = "missing" if not holds else "behind" if newer else "incomplete"
             return state, "; ".join(lacking)
-        if strange := [*parts.get("foreign", ()), *self._strays(lab, needs, there)]:
+        if strange := [*_told(needs, "foreign"), *self._strays(lab, needs, there)]:
             return "foreign", "; ".join(strange)
-        if creating := parts.get("creating"):
+        if creating := _told(needs, "creating"):
             return "creating", "; ".join(creating)
         if held := self._held_back(lab, path, needs):
             return "held back", held
@@ -347,6 +344,15 @@ class _Matrix:
         """Return when the VHD of a custom image was saved: by the factory, else by its tag, else when Azure made it."""
         source = self._by_vhd.get(image.source_vhd) if image.source_vhd else self._by_name.get(fold(image.name))
         return Dated(image.name, source.saved_at if source else image.saved_at or image.created)
+
+
+def _told(needs: Iterable[_Need], part: Part) -> list[str]:
+    """Return why images have come so far only: `a, b: not in the lab`."""
+    names: dict[str, list[str]] = {}
+    for need in needs:
+        if need.part == part:
+            names.setdefault(need.why, []).append(need.image.name)
+    return [f"{', '.join(each)}: {why}" for why, each in names.items()]
 
 
 def _version(lab: LabPlan, gallery: GalleryPlan | None, image: FactoryImage) -> tuple[Part, str]:

@@ -39,5 +39,5 @@ def _cell(path: str, state: CellState, column: int) -> Cell:
     new = Dated(f"{stem}-Mar-1-2026", NOON - timedelta(days=13))
     holds = None if state in {"unread", "missing", "no image"} else new if state == "current" else old
     newest = None if state in {"unread", "no image", "leaving"} else new
-    why = REASONS.get(state, f"{new.name}: the lab does not have it")
+    why = REASONS.get(state, f"{new.name}: not in the lab")
     return Cell(path, state, column % 3 + 1 if state == "behind" else 0, holds, newest, why)
