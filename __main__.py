@@ -6,7 +6,8 @@ import os
 import pulumi
 from pulumi.runtime import config
 
-from components.distribution import announce, current_stack, distribute, fail, own_stack, stopped_by, with_doctor
+from components.distribution import announce, current_stack, distribute, own_stack, stopped_by, with_doctor
+from components.ending import finish
 from components.lab_images import VhdSource
 from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_configuration
@@ -32,8 +33,7 @@ async def main() -> None:
     pulumi.export("labs", distribution.outputs)
     distribution.export_gallery()
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
-    pulumi.export("retained", plan.retained())
-    await fail(plan, distribution)
+    await finish(plan, distribution, settings, state)
 
 
 pulumi.run(main)

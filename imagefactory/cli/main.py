@@ -23,6 +23,7 @@ from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
 from imagefactory.cli.status import status
+from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.validate import validate
 from imagefactory.errors import ConfigurationError, ImageFactoryError
@@ -44,6 +45,7 @@ app.command()(adopt)
 app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
+app.command()(summary)
 app.command()(schema)
 
 

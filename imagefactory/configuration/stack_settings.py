@@ -43,6 +43,7 @@ _Model = TypeVar("_Model", bound=Strict)
 
 CopyMethod = Literal["ranged", "service"]
 CrossRegion = Literal["relay", "direct", "refuse"]
+DeleteAfterErrors = Literal["never", "otherLabs", "always"]
 StorageAuth = Literal["aad", "key"]
 ApiVersion = Annotated[
     str | None,
@@ -257,6 +258,8 @@ class Settings(Policy):
         Field(ge=0, description="how many images a run may delete from labs and gallery, at least 0", examples=[50]),
     ] = None
     """A run that would delete more images stops before it declares anything; None: `planning.stacks.deletions`."""
+    delete_after_errors: Annotated[DeleteAfterErrors, Field(description="never, otherLabs or always")] = "never"
+    """From which labs a run deletes images if something failed in it: none, those where nothing failed, or all."""
     storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
     """How storage accounts are accessed: with the identity of the run, or with their account keys."""
     storage_api_version: ApiVersion = None

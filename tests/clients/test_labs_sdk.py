@@ -38,7 +38,8 @@ def test_a_lab_is_read(sdk: SdkWorld) -> None:
 
 
 def test_an_image_is_created_changed_and_deleted(sdk: SdkWorld) -> None:
-    """Each poller ends; a second PUT changes the tags, and so does a PATCH; afterwards the image is gone, and deleting it is no error."""
+    """Each poller ends; a second PUT changes the tags, and so does a PATCH; afterwards the image is gone, and
+    deleting it is no error."""
     images, lab = sdk.labs.custom_images, sdk.lab()
     url = sdk.vhd(lab)
     sdk.cloud.set_latencies({"imageCreateSeconds": 0.05, "imageDeleteSeconds": 0.05})

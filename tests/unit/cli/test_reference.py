@@ -44,8 +44,11 @@ from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.reports.plan_report import ORDER as ACTIONS
 from imagefactory.reports.plan_report import Change, LabReport, LeftOut, PlanReport
 from imagefactory.reports.plan_totals import PlanTotals
+from imagefactory.reports.run_summary import ORDER as OUTCOMES
+from imagefactory.reports.run_summary import Result
 from imagefactory.reports.status import STATES
 from imagefactory.state.adopt import AdoptRequest, Planned
+from imagefactory.state.stack_state import COPY, VERSION
 from tests.unit.builders import (
     NOON,
     SUBSCRIPTION,
@@ -67,6 +70,7 @@ from tests.unit.planning.factory.test_save_plan import planned
 from tests.unit.planning.factory.vms import vm
 from tests.unit.planning.galleries import builders as galleries
 from tests.unit.reports.status_worlds import many_labs
+from tests.unit.state import run_events
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -265,6 +269,22 @@ def test_every_json_key_of_status_is_documented(verb: Verb) -> None:
     states = {path["state"] for lab in told.document["stacks"][0]["labs"] for path in lab["paths"]}
     check_results("status", "stacks[].labs[].paths[].state", states)
     assert states == set(STATES)
+
+
+def test_every_json_key_of_summary_is_documented(verb: Verb) -> None:
+    """Every outcome and every result is a documented one; a failed run makes the exit code 1."""
+    kinds = (
+        run_events.failed(VERSION, "def/1.0.0", "create", "no"),
+        run_events.failed(COPY, "web@05d17100/a", "create", ""),
+    )
+    lines = [line for kind in kinds for line in kind] + [run_events.diagnostic("lab web@05d17100: no. Fix that.")]
+    Path("up.jsonl").write_text("\n".join([*lines, run_events.summary("failed")]), "utf-8")
+    told = verb("summary", "up.jsonl", "--format", "json")
+    assert told.code == 1 and "web@05d17100" in verb("summary", "up.jsonl").out
+    check_keys("summary", told.document)
+    for key, values in (("labs[].images[].outcome", OUTCOMES), ("result", get_args(Result))):
+        (cell,) = (row[1] for row in rows("JSON output", "JSON of summary") if key in names(row[0]))
+        assert set(names(cell)) == set(values)
 
 
 def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:
