@@ -18,12 +18,12 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.planning.delivery import Route
 from imagefactory.planning.galleries.planned import GalleryPlan
-from imagefactory.planning.labs.delivery import Route
 from imagefactory.planning.labs.places import of_another_stack
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage
-from imagefactory.planning.retention import Offer, retained
+from imagefactory.planning.retention import Offer
 from imagefactory.planning.revocations import Revocations
 
 CellState = Literal[
@@ -190,7 +190,6 @@ class _Matrix:
         self._plan, self._owned = plan, {name.lower() for name in owned}
         self._revocations = Revocations(catalog, policy)
         self._paths = sorted({*paths, *(image.image_path for image in catalog.images)})
-        self._retained = retained(catalog, policy, plan.now)
         self._by_vhd = {image.vhd_name: image for image in catalog.images}
         self._by_name = {fold(image.name): image for image in reversed(catalog.images)}
         self._reasons = {(one.lab, one.image): one.reason for one in plan.omissions}
@@ -300,23 +299,21 @@ class _Matrix:
             return "no image", self._why_none(lab, path)
         return "current", ""
 
-    def _offers(self, lab: LabPlan, path: ImagePath) -> list[Offer]:
-        """Return the images of a path, newest first, each with the reason if the lab does not get it."""
-        return [offer for offer in self._retained if offer.image.image_path == path]
-
-    def _held_back(self, lab: LabPlan, path: ImagePath, needs: list[_Need]) -> str:
-        """Return which newer images the lab gets later, and when: they soak."""
+    @staticmethod
+    def _held_back(lab: LabPlan, path: ImagePath, needs: list[_Need]) -> str:
+        """Return which newer images the lab gets later, and when: they soak, or wait for an earlier ring."""
         since = needs[0].image.saved_at if needs else None
         return "; ".join(
-            f"{offer.image.name} {offer.soaks}"
-            for offer in self._offers(lab, path)
-            if offer.soaks and (since is None or offer.image.saved_at > since)
+            f"{offer.image.name}: {later}"
+            for offer in _offers(lab, path)
+            if (later := offer.soaks or offer.waits) and (since is None or offer.image.saved_at > since)
         )
 
-    def _why_none(self, lab: LabPlan, path: ImagePath) -> str:
+    @staticmethod
+    def _why_none(lab: LabPlan, path: ImagePath) -> str:
         """Return why the plan gives a lab no image of a path."""
         way = next((each.reason for each in lab.routes if each.image.image_path == path), "")
-        offer = next(iter(self._offers(lab, path)), None)
+        offer = next(iter(_offers(lab, path)), None)
         return way or (f"{offer.image.name}: {offer.reason}" if offer else "the factory has no image of it")
 
     def _strays(self, lab: LabPlan, needs: list[_Need], there: list[StandingImage]) -> Iterator[str]:
@@ -344,6 +341,11 @@ class _Matrix:
         """Return when the VHD of a custom image was saved: by the factory, else by its tag, else when Azure made it."""
         source = self._by_vhd.get(image.source_vhd) if image.source_vhd else self._by_name.get(fold(image.name))
         return Dated(image.name, source.saved_at if source else image.saved_at or image.created)
+
+
+def _offers(lab: LabPlan, path: ImagePath) -> list[Offer]:
+    """Return the images of a path, newest first, each with the reason if the lab does not get it."""
+    return [offer for offer in lab.offering.offers if offer.image.image_path == path]
 
 
 def _told(needs: Iterable[_Need], part: Part) -> list[str]:

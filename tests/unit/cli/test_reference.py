@@ -49,6 +49,7 @@ from imagefactory.reports.run_summary import Result
 from imagefactory.reports.status import STATES
 from imagefactory.state.adopt import AdoptRequest, Planned
 from imagefactory.state.stack_state import COPY, VERSION
+from imagefactory.telemetry.copy_events import CopyEvent, Outcome, Place
 from tests.unit.builders import (
     NOON,
     SUBSCRIPTION,
@@ -98,6 +99,8 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
         assert field.alias
         kinds = (field.annotation, *get_args(field.annotation))
         section = next((each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if isinstance(field.default, list):
+            yield field.alias, field.default
         if section:
             yield from settings_of(section, f"{prefix}{field.alias}.")
         else:
@@ -112,7 +115,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, default in expected.items():
         if default is PydanticUndefined:
             assert documented[name] == "required", name
-        elif default is None or default == {}:
+        elif default is None or default in ({}, []):
             assert not names(documented[name]), name
         else:
             text = json.dumps(default) if isinstance(default, bool) else str(default)
@@ -278,6 +281,7 @@ def test_every_json_key_of_summary_is_documented(verb: Verb) -> None:
         run_events.failed(COPY, "web@05d17100/a", "create", ""),
     )
     lines = [line for kind in kinds for line in kind] + [run_events.diagnostic("lab web@05d17100: no. Fix that.")]
+    lines.append(run_events.diagnostic("phases: plan 0.1 s", severity="info"))
     Path("up.jsonl").write_text("\n".join([*lines, run_events.summary("failed")]), "utf-8")
     told = verb("summary", "up.jsonl", "--format", "json")
     assert told.code == 1 and "web@05d17100" in verb("summary", "up.jsonl").out
@@ -309,6 +313,15 @@ def test_every_json_key_of_clean_vms_is_documented(verb: Verb) -> None:
     told = verb("clean-vms", "--json", instead={"imagefactory.factory_lab.clean.run": cleaned()})
     check_keys("clean-vms", told.document)
     check_results("clean-vms", "vms[].result", {one["result"] for one in told.document["vms"]})
+
+
+def test_every_key_of_an_event_of_a_copy_is_documented() -> None:
+    """In this order, with every outcome."""
+    end = CopyEvent("copy.end", NOON, Place("a", "b", "c", "d", 1), outcome="copied").to_dict()
+    table = rows("JSON output", "Events of copies")
+    assert [name for row in table for name in names(row[0])] == list(end)
+    (outcomes,) = (row[1] for row in table if names(row[0]) == ["outcome"])
+    assert names(outcomes) == list(get_args(Outcome))
 
 
 def check_keys(command: str, document: object, *lists: str) -> None:

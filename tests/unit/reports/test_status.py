@@ -16,7 +16,7 @@ from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.labs.planned_images import Recorded
 from imagefactory.reports.plan_comparison import InState, compare
 from imagefactory.reports.status import Cell, StackStatus, status
-from tests.unit.builders import NOON, catalog, configuration, facts, image, standing
+from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
 from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.reports.plan_worlds import STACK, TEAM, UNREADABLE, held, in_state, settings, worlds
 
@@ -121,9 +121,20 @@ def test_an_image_that_soaks_is_held_back() -> None:
     """The lab is to have the one before it, if there is one."""
     rule: dict[str, Any] = {"soak_days": 2, "now": NOON, "keep": 1}
     assert cell(catalog(OLD, NEW), held("old"), **rule).state == "held back"
-    assert "new soaks until" in cell(catalog(OLD, NEW), held("old"), **rule).why
+    assert "new: soaks until" in cell(catalog(OLD, NEW), held("old"), **rule).why
     assert cell(catalog(NEW), **rule).state == "held back"
     assert cell(catalog(OLD, NEW), **rule).state == "missing"
+
+
+def test_an_image_that_an_earlier_ring_must_have_first_is_held_back() -> None:
+    """The labs of the earlier ring lack it."""
+    later = lab("later")
+    labs = {TEAM: facts("team", held("old")), later: facts("later", held("old"))}
+    known = in_state("old") | {f"{later.label}/old": in_state("old")[f"{TEAM.label}/old"]}
+    rings = [{"name": "pilot", "labs": ["team"]}, {"name": "broad", "labs": ["later"]}]
+    found = {one.name: one.cells[0] for one in shown(catalog(OLD, NEW), known, labs, keep=1, rings=rings).labs}
+    assert (found["team"].state, found["later"].state) == ("behind", "held back")
+    assert found["later"].why.startswith("new: ring broad waits: lab team@")
 
 
 def test_images_of_a_path_that_labs_json_does_not_give_the_lab_leave_or_are_foreign() -> None:
