@@ -1,4 +1,4 @@
-"""The browser, started once for all pages."""
+"""The browser, started for each module: while it runs, no other test of the process can have an event loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.reports.browser.chromium import chromium
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The running browser."""
     with chromium() as running:
