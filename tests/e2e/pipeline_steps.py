@@ -10,6 +10,9 @@ from tests.e2e.new_stack import ensure_stack
 from tests.e2e.world import ROOT, World
 from tests.warm.python import use_environment, warm_engine
 
+STACK = "dev"
+"""The stack of the pipelines' files."""
+
 
 def start_step(world: World, text: str, **variables: str) -> subprocess.Popen[str]:
     """Start a script in the project of the world, for its stack, in a process group of its own."""

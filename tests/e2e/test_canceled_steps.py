@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.pipeline_steps import locks, run_step, start_step
 from tests.e2e.test_interrupted import wait_until
 from tests.e2e.world import MIB, World
+from tests.factory_lab.factory_world import FactoryWorld
 
 pytestmark = pytest.mark.engine
 
@@ -45,6 +46,11 @@ def test_a_canceled_step_passes_the_signal_on_and_leaves_no_lock(world: World) -
     assert world.copies() == 1
 
 
+def pid_of_pulumi(world: World) -> int:
+    """Return the process that the script runs."""
+    return int((world.folder / "temp" / "imagefactory-test.pids").read_text("utf-8").split()[1])
+
+
 @pytest.mark.parametrize("interrupted", [True, False])
 def test_a_step_that_the_agent_kills_is_waited_for_by_a_later_step(world: World, interrupted: bool) -> None:
     """GitHub kills it 10 s after its signal; Azure Pipelines signals only the task around it, and closes its output."""
@@ -53,24 +59,37 @@ def test_a_step_that_the_agent_kills_is_waited_for_by_a_later_step(world: World,
     process.stdout.close()
     if interrupted:
         process.send_signal(signal.SIGINT)
-        wait_until(lambda: ignores(process.pid, signal.SIGINT))
-        process.kill()
+        wait_until(lambda: process.poll() is not None or ignores(process.pid, signal.SIGINT))
+        process.kill()  # unless it ended meanwhile
     Thread(target=process.wait, daemon=True).start()  # as an agent, and init, look after the processes that end
-    code, output = run_step(world, AFTER_CANCEL)
-    assert "Waiting for the canceled step of stack test to end." in output and "locked" not in output, output
-    assert locks(world) == [] and process.wait(10) == (-signal.SIGKILL if interrupted else 130), code
+    _, output = run_step(world, AFTER_CANCEL)
+    assert interrupted or "Waiting for the canceled step of stack test to end." in output
+    assert "locked" not in output and locks(world) == [], output
+    assert process.wait(10) in ({-signal.SIGKILL, 130} if interrupted else {130})
 
 
 def test_a_lock_that_a_killed_run_left_is_named_with_the_command_that_releases_it(world: World) -> None:
     """As after the loss of an agent."""
     _, process = copying(world)
-    _, pulumi = (world.folder / "temp" / "imagefactory-test.pids").read_text("utf-8").split()
-    os.kill(int(pulumi), signal.SIGKILL)
+    os.kill(pid_of_pulumi(world), signal.SIGKILL)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     code, output = run_step(world, AFTER_CANCEL)
     assert code == 1 and "pulumi cancel --stack test" in output, output
     assert len(locks(world)) == 1
+
+
+def test_a_canceled_save_revokes_its_access_to_disks(factory: FactoryWorld) -> None:
+    """The agent of Azure Pipelines signals only the task around the script; a later step passes the signal on."""
+    factory.add_vm("golden", sizeBytes=48 * MIB, allocatedBytes=24 * MIB)
+    factory.cloud.set_latencies({"pageSeconds": 30})
+    process = start_step(factory, "exec pipelines/run.sh save")
+    wait_until(lambda: bool(factory.open_disks()))
+    Thread(target=process.wait, daemon=True).start()
+    code, output = run_step(factory, "exec pipelines/run.sh wait")
+    assert code == 0, output
+    assert factory.open_disks() == [] and process.wait(10) == 130
+    assert set(factory.machines()) == {"golden"}, "clean-vms did not run"
 
 
 def status(process: int) -> str:

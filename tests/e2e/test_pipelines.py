@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagefactory.comments.body import marker
-from localcloud.client import CloudClient
 from tests.azure_templates import expanded, script, steps
-from tests.e2e.pipeline_steps import run_step
+from tests.e2e.pipeline_steps import STACK, run_step
 from tests.e2e.world import World
 from tests.factory_lab.factory_world import FactoryWorld
 from tests.federation import github_job, signed_in_by
@@ -24,15 +22,6 @@ from tests.warm.python import COLD
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 
 WINDOWS = "Win2016/Datacenter.json"
-STACK = "dev"
-
-
-@pytest.fixture
-def factory(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
-) -> FactoryWorld:
-    """A factory lab without VMs and images, and a stack with the name that the pipelines have."""
-    return FactoryWorld(fresh_cloud, shell, accounts, project_folder, python, stack=STACK)
 
 
 def outcome_of(condition: str) -> bool:
