@@ -33,6 +33,7 @@ _MACHINES = (
     f"{COMPUTE}/disks/read",
 )
 _READ = (f"{BLOBS}/read",)
+_OPERATIONS = "Microsoft.DevTestLab/locations/operations/read"
 
 
 def _reading(purpose: Purpose, listing: tuple[str, ...]) -> tuple[Role, ...]:
@@ -58,7 +59,7 @@ def _galleries(purpose: Purpose, *verbs: str) -> tuple[Role, ...]:
 
 
 _DISTRIBUTION = (
-    Role(Purpose.DISTRIBUTION, Place.SUBSCRIPTION, (*_CHECKING, "Microsoft.DevTestLab/locations/operations/read")),
+    Role(Purpose.DISTRIBUTION, Place.SUBSCRIPTION, (*_CHECKING, _OPERATIONS)),
     Role(Purpose.DISTRIBUTION, Place.LAB, (f"{LABS}/customImages/write", f"{LABS}/customImages/delete")),
     Role(Purpose.DISTRIBUTION, Place.FACTORY_STORAGE, (), _READ, Option.AAD),
     Role(Purpose.DISTRIBUTION, Place.FACTORY_MANIFESTS, (), (f"{BLOBS}/write",), Option.MANIFESTS),
@@ -111,7 +112,11 @@ _SAVE = (
 )
 """The id of an operation of a disk has no resource group either. Its result contains the SAS of the disk."""
 _CLEAN_VMS = (
-    Role(Purpose.CLEAN_VMS, Place.FACTORY_SUBSCRIPTION, (f"{LABS}/read", "Microsoft.DevTestLab/locations/operations/read")),
+    Role(
+        Purpose.CLEAN_VMS,
+        Place.FACTORY_SUBSCRIPTION,
+        (f"{LABS}/read", _OPERATIONS),
+    ),
     Role(Purpose.CLEAN_VMS, Place.FACTORY_MACHINES, (*_MACHINES, f"{LABS}/virtualMachines/delete")),
     Role(Purpose.CLEAN_VMS, Place.FACTORY_STORAGE, (), (f"{BLOBS}/read",), Option.AAD),
     Role(Purpose.CLEAN_VMS, Place.FACTORY_KEYS, (LIST_KEYS,), (), Option.KEY),
@@ -159,7 +164,7 @@ def roles_of(purpose: Purpose, options: Iterable[Option] = (Option.AAD,)) -> tup
     return tuple(role for role in ROLES if role.purpose is purpose and role.option in chosen)
 
 
-def role_of(purpose: Purpose, place: Place) -> Role:
+def role_of(place: Place, purpose: Purpose = Purpose.DISTRIBUTION) -> Role:
     """Return the role of a purpose at a place."""
     (found,) = (role for role in ROLES if (role.purpose, role.place) == (purpose, place))
     return found
