@@ -26,6 +26,7 @@ class Place(Enum):
     SUBSCRIPTION = "Subscription", "subscription of the factory lab, and of each target lab"
     FACTORY_SUBSCRIPTION = "Subscription", "subscription of the factory lab"
     FACTORY_MACHINES = "Factory Machines", "subscription of the factory lab, or the resource groups of its VMs"
+    FACTORY_OPERATIONS = "Factory Operations", "subscription of the factory lab"
     FACTORY_STORAGE = "Factory Storage", "storage account of the factory lab"
     FACTORY_MANIFESTS = "Factory Manifests", "storage account of the factory lab"
     FACTORY_SAS = "Factory SAS", "storage account of the factory lab"

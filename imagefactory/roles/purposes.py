@@ -33,6 +33,8 @@ _MACHINES = (
     f"{COMPUTE}/disks/read",
 )
 _READ = (f"{BLOBS}/read",)
+_ALL_OF_BLOBS = (f"{BLOBS}/read", f"{BLOBS}/write", f"{BLOBS}/delete")
+_END_ACCESS, _DISK_OPERATIONS = f"{COMPUTE}/disks/endGetAccess/action", f"{COMPUTE}/locations/diskOperations/read"
 _OPERATIONS = "Microsoft.DevTestLab/locations/operations/read"
 
 
@@ -42,19 +44,20 @@ def _reading(purpose: Purpose, listing: tuple[str, ...]) -> tuple[Role, ...]:
         Role(purpose, Place.SUBSCRIPTION, listing),
         Role(purpose, Place.FACTORY_STORAGE, (), _READ, Option.AAD),
         Role(purpose, Place.FACTORY_KEYS, (LIST_KEYS,), (), Option.KEY),
-        *_galleries(purpose, "read"),
+        *_galleries(purpose),
         Role(purpose, Place.LAB_MACHINES, (f"{LABS}/virtualMachines/read",), (), Option.KEEP_USED),
     )
 
 
-def _galleries(purpose: Purpose, *verbs: str) -> tuple[Role, ...]:
-    images = f"{_GALLERIES}/images"
-    gallery = (f"{_GALLERIES}/read", *(f"{each}/{verb}" for each in (images, f"{images}/versions") for verb in verbs))
-    shared = f"{LABS}/sharedGalleries"
-    lab = tuple(f"{each}/{verb}" for each in (shared, f"{shared}/sharedImages") for verb in verbs)
+def _galleries(purpose: Purpose, *writing: str) -> tuple[Role, ...]:
+    """Return the roles for the parts of galleries; what a lab offers is switched on and off, not deleted."""
+    images, shared = f"{_GALLERIES}/images", f"{LABS}/sharedGalleries"
+    parts = tuple(f"{each}/{verb}" for each in (images, f"{images}/versions") for verb in ("read", *writing))
+    offers = tuple(f"{shared}/sharedImages/{verb}" for verb in ("read", *writing) if verb != "delete")
+    attached = tuple(f"{shared}/{verb}" for verb in ("read", *writing))
     return (
-        Role(purpose, Place.GALLERY, gallery, (), Option.GALLERY),
-        Role(purpose, Place.LAB_GALLERIES, lab, (), Option.GALLERY),
+        Role(purpose, Place.GALLERY, (f"{_GALLERIES}/read", *parts), (), Option.GALLERY),
+        Role(purpose, Place.LAB_GALLERIES, (*attached, *offers), (), Option.GALLERY),
     )
 
 
@@ -68,16 +71,16 @@ _DISTRIBUTION = (
         Purpose.DISTRIBUTION,
         Place.LAB_STORAGE,
         (f"{CONTAINERS}/write",),
-        (f"{BLOBS}/read", f"{BLOBS}/write", f"{BLOBS}/delete"),
+        _ALL_OF_BLOBS,
         Option.AAD,
     ),
     Role(Purpose.DISTRIBUTION, Place.STORAGE_KEYS, (LIST_KEYS,), (), Option.KEY),
-    *_galleries(Purpose.DISTRIBUTION, "read", "write", "delete"),
+    *_galleries(Purpose.DISTRIBUTION, "write", "delete"),
     Role(Purpose.DISTRIBUTION, Place.FACTORY_KEYS, (LIST_KEYS,), (), Option.GALLERY),
     Role(
         Purpose.DISTRIBUTION,
         Place.GALLERY_GROUP,
-        ("Microsoft.Resources/subscriptions/resourceGroups/read", f"{_GALLERIES}/write", f"{_GALLERIES}/delete"),
+        (f"{_GALLERIES}/write", f"{_GALLERIES}/delete"),
         (),
         Option.NEW_GALLERY,
     ),
@@ -95,17 +98,17 @@ recorded of galleries), so they are read at the subscription. To create a galler
 `listKeys` of its account (learn.microsoft.com, "Store and share images in an Azure Compute Gallery", "VHD as source").
 """
 _SAVE = (
-    Role(Purpose.SAVE, Place.FACTORY_SUBSCRIPTION, (f"{LABS}/read", f"{COMPUTE}/locations/diskOperations/read")),
+    Role(Purpose.SAVE, Place.FACTORY_SUBSCRIPTION, (f"{LABS}/read", _DISK_OPERATIONS)),
     Role(
         Purpose.SAVE,
         Place.FACTORY_MACHINES,
-        (*_MACHINES, f"{COMPUTE}/disks/beginGetAccess/action", f"{COMPUTE}/disks/endGetAccess/action"),
+        (*_MACHINES, f"{COMPUTE}/disks/beginGetAccess/action", _END_ACCESS),
     ),
     Role(
         Purpose.SAVE,
         Place.FACTORY_STORAGE,
         (f"{CONTAINERS}/write",),
-        (f"{BLOBS}/read", f"{BLOBS}/write", f"{BLOBS}/delete"),
+        _ALL_OF_BLOBS,
         Option.AAD,
     ),
     Role(Purpose.SAVE, Place.FACTORY_KEYS, (LIST_KEYS,), (), Option.KEY),
@@ -123,12 +126,14 @@ _CLEAN_VMS = (
 )
 _PRUNE = (
     Role(Purpose.PRUNE, Place.SUBSCRIPTION, _LISTING),
-    Role(Purpose.PRUNE, Place.FACTORY_MACHINES, (f"{LABS}/virtualMachines/read",)),
-    Role(Purpose.PRUNE, Place.FACTORY_STORAGE, (), (f"{BLOBS}/read", f"{BLOBS}/delete"), Option.AAD),
+    Role(Purpose.PRUNE, Place.FACTORY_MACHINES, (f"{LABS}/virtualMachines/read", _END_ACCESS)),
+    Role(Purpose.PRUNE, Place.FACTORY_OPERATIONS, (_DISK_OPERATIONS,)),
+    Role(Purpose.PRUNE, Place.FACTORY_STORAGE, (), _ALL_OF_BLOBS, Option.AAD),
     Role(Purpose.PRUNE, Place.LAB_STORAGE, (), (f"{BLOBS}/read", f"{BLOBS}/delete"), Option.AAD),
     Role(Purpose.PRUNE, Place.STORAGE_KEYS, (LIST_KEYS,), (), Option.KEY),
-    *_galleries(Purpose.PRUNE, "read"),
+    *_galleries(Purpose.PRUNE),
 )
+"""It deletes what a terminated save left: leases its record, and revokes its access to disks."""
 _DOCTOR = (
     Role(
         Purpose.DOCTOR,
@@ -138,6 +143,13 @@ _DOCTOR = (
             "Microsoft.Authorization/permissions/read",
             "Microsoft.Authorization/denyAssignments/read",
         ),
+    ),
+    Role(
+        Purpose.DOCTOR,
+        Place.GALLERY_GROUP,
+        ("Microsoft.Resources/subscriptions/resourceGroups/read",),
+        (),
+        Option.NEW_GALLERY,
     ),
 )
 """In addition to what is checked. Without the last two, it cannot be read what is permitted and denied."""

@@ -6,12 +6,17 @@ Assigns each role where docs/permissions.md says, and finds the actions that a r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import quote, urlsplit
 
 from imagefactory.roles.actions import Option, Place, Purpose, Role
 from imagefactory.roles.purposes import roles_of
+from localcloud.rights import arm_needs
 from tests.e2e.world import Lab, World
+from tests.factory_lab.factory_world import FactoryWorld
+from tests.factory_lab.prune.prune_world import PruneWorld
 
 _ACTION = re.compile(r"microsoft\.[a-z]+(?:/[a-z]+)+/(?:read|write|delete|action)\b", re.IGNORECASE)
 Lack = tuple[Role, str]
@@ -48,6 +53,34 @@ def granted(world: World, roles: Iterable[Role], lack: Lack | None = None) -> It
         world.cloud.set_permissions()
 
 
+def rejected(world: World) -> list[str]:
+    """What the cloud did not permit since the journal was cleared."""
+    calls = [call for call in world.cloud.calls() if call["status"] == 403]
+    world.cloud.clear_calls()
+    return [f"{call['method']} {call['path'].partition('?')[0]}" for call in calls]
+
+
+def requested(world: World) -> set[str]:
+    """The actions that the calls of the resource manager needed since the journal was cleared, in lower case."""
+    calls = [(call["method"], urlsplit(call["path"]), call["service"]) for call in world.cloud.calls()]
+    calls = [each for each in calls if each[2] == "arm" and each[1].path.startswith("/subscriptions/")]
+    return {need.action.lower() for method, url, _ in calls for need in arm_needs(method, url.path, {})}
+
+
+def silent(told: Mapping[Lack, set[str]]) -> set[str]:
+    """The actions that a run without them did not name."""
+    return {f"{role.name}: {action}" for (role, action), said in told.items() if action.lower() not in said}
+
+
+def leave_behind(factory: PruneWorld, world: FactoryWorld) -> None:
+    """What a prune deletes: an old image, a staged VHD, and what a terminated save of the VM `golden` left."""
+    factory.image(1)
+    factory.stage(f"{uuid.uuid4()}.vhd")
+    guid = str(uuid.uuid4())
+    factory.vhd(f"{guid}.vhd")
+    factory.document(f"{guid}.save", name=guid, disks=quote(world.disk_id("golden"), safe=""))
+
+
 def _scopes(world: World, place: Place) -> list[str]:
     """The ids where a role of that place is assigned."""
     subscription, factory = f"/subscriptions/{world.subscription}", _account(world.factory)
@@ -56,6 +89,7 @@ def _scopes(world: World, place: Place) -> list[str]:
         Place.SUBSCRIPTION: [subscription],
         Place.FACTORY_SUBSCRIPTION: [subscription],
         Place.FACTORY_MACHINES: [subscription],
+        Place.FACTORY_OPERATIONS: [subscription],
         Place.FACTORY_STORAGE: [factory],
         Place.FACTORY_MANIFESTS: [factory],
         Place.FACTORY_SAS: [factory],

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 
 import pytest
 
 from imagefactory.roles.actions import Option, Purpose
 from imagefactory.roles.purposes import roles_of
-from tests.e2e.world import FACTORY_CONTAINER, Run, World
+from tests.e2e.world import FACTORY_CONTAINER, Run
 from tests.factory_lab.factory_world import Ended, FactoryWorld
 from tests.factory_lab.prune.prune_world import PruneWorld, images_of
-from tests.roles.roles_world import granted
+from tests.roles.roles_world import granted, leave_behind, rejected
 
 pytestmark = pytest.mark.engine
 WAYS = {"aad": (Option.AAD, Option.MANIFESTS, Option.DNS_ZONE), "key": (Option.KEY, Option.DNS_ZONE)}
-
-
-def rejected(world: World) -> list[str]:
-    """What the cloud did not permit since the journal was cleared."""
-    calls = [call for call in world.cloud.calls() if call["status"] == 403]
-    world.cloud.clear_calls()
-    return [f"{call['method']} {call['path'].partition('?')[0]}" for call in calls]
 
 
 def test_each_purpose_works_with_exactly_its_roles(world: FactoryWorld) -> None:
@@ -76,14 +68,15 @@ def test_with_account_keys_no_permission_on_blobs_is_needed(world: FactoryWorld)
 
 @pytest.mark.parametrize("auth", WAYS)
 def test_a_prune_works_with_exactly_its_roles(world: FactoryWorld, auth: str) -> None:
-    """It deletes an old image and a staged VHD."""
+    """It deletes an old image, a staged VHD and a terminated save, whose access to a disk it revokes."""
     factory = PruneWorld(world)
     factory.stack(storageAuth=auth)
-    factory.image(1)
+    world.add_vm("golden")
+    leave_behind(factory, world)
+    world.grant("golden")
     new = factory.image(2)
-    factory.stage(f"{uuid.uuid4()}.vhd")
+    world.cloud.clear_calls()
     with granted(world, roles_of(Purpose.PRUNE, WAYS[auth])):
-        world.cloud.clear_calls()
         pruned = factory.prune("--keep", "1", "--yes")
         assert pruned.code == 0 and rejected(world) == [], pruned.stderr
-    assert factory.held() == images_of(new) and world.staged(factory.lab) == []
+    assert factory.held() == images_of(new) and world.staged(factory.lab) == [] and world.open_disks() == []
