@@ -37,7 +37,7 @@ def roles(
     folder: _Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the role definitions as JSON")] = False,
 ) -> None:
-    """Show the custom roles that a preview, distribution, adoption, save or prune needs.
+    """List the custom roles that each purpose needs, or write their definitions.
 
     Each row is a role with the scope at which it is assigned and its actions. With --folder, each is a file, as az role
     definition create takes it.
