@@ -17,6 +17,7 @@ from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import CloudError, consequence
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.lab_galleries import with_galleries
+from imagefactory.azure.lab_machines import with_machines
 from imagefactory.azure.lab_storage import learn_endpoints, with_accounts
 from imagefactory.azure.labs import lab_facts, settled_image
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -92,7 +93,7 @@ async def read_facts(
     catalog = (await read_catalog(accounts, factory)).in_case_of(configuration.image_paths if configuration else ())
     container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
     gallery, labs = await read_galleries(arm, settings, factory, labs)
-    return CloudFacts(factory, container_url, catalog, labs, gallery)
+    return CloudFacts(factory, container_url, catalog, await with_machines(arm, settings, labs), gallery)
 
 
 async def read_galleries(

@@ -141,6 +141,11 @@ class Policy(Section):
         Field(ge=1, le=3650, description="how many days labs keep an image, at least 1", examples=[30]),
     ] = None
     """How old images may be that labs have in addition to the newest `keep`; None: no others."""
+    keep_used_days: Annotated[
+        int | None,
+        Field(ge=1, le=3650, description="how many days labs keep an image in use, at least 1", examples=[30]),
+    ] = None
+    """For how long after the creation of a VM from it a lab keeps an image that it would lose; None: no longer."""
     allow_empty_factory: Annotated[
         bool, Field(description="true if an empty factory may empty the labs, else false")
     ] = False

@@ -128,6 +128,8 @@ class Probes:
     serves_copies: bool
     """Whether the service makes the copies (`copy.method: service`)."""
     who: SignedIn
+    lists_machines: bool = False
+    """Whether the VMs of labs are listed (setting `keepUsedDays`)."""
     _asked: Once[str, tuple[Denial, ...] | CloudError] = field(default_factory=Once)
     """Deny assignments by subscription: one request serves all its labs."""
 
@@ -218,8 +220,10 @@ class Probes:
     def at_lab(self, subject: str, lab_id: str, subscription_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
         """Return the checks of the permissions on a lab, by name; on the factory they concern a save only."""
         if subject != FACTORY:
-            name = "permissions on the lab"
-            return {name: lambda: self.permission(subject, name, lab_id, role_of(Place.LAB))}
+            of_lab = {"permissions on the lab": role_of(Place.LAB)}
+            if self.lists_machines:
+                of_lab["permission to read VMs of the lab"] = role_of(Place.LAB_MACHINES)
+            return {name: partial(self.permission, subject, name, lab_id, role) for name, role in of_lab.items()}
         scope = f"/subscriptions/{subscription_id}"
         roles = {
             "permissions to save": role_of(Place.FACTORY_MACHINES, Purpose.SAVE),

@@ -14,6 +14,7 @@ from imagefactory.azure.connect import connect
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.core.signed_in import SignedIn, signed_in
+from imagefactory.azure.lab_machines import with_machines
 from imagefactory.azure.lab_storage import learn_endpoints
 from imagefactory.azure.observe import find_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
@@ -49,7 +50,7 @@ from imagefactory.state.edits import StackName
 from imagefactory.state.stack_state import StackState
 
 _LABS_SECONDS = 32.0
-"""How long reading all labs may take: lists, images and accounts, one after the other, each with its own limit."""
+"""How long reading all labs may take: lists, images, accounts and VMs, one after the other, each with its own limit."""
 _CATALOG_SECONDS = 15.0
 _TOOLS_SECONDS = 30.0
 
@@ -165,7 +166,8 @@ async def _cloud(request: Request, configuration: Configuration | None) -> tuple
             if not who:
                 return [sign_in, _unread("nobody is signed in")], None
             method = request.settings.copying.method
-            probes = Probes(arm, accounts, request.settings.storage_auth == "key", method == "service", who[0])
+            uses_keys, lists = request.settings.storage_auth == "key", request.settings.keep_used_days is not None
+            probes = Probes(arm, accounts, uses_keys, method == "service", who[0], lists)
             checks, seen = await _signed_in(request, configuration, probes)
             return [sign_in, clock_check(arm.clock.ahead), *checks], seen
     except ImageFactoryError as problem:
@@ -229,8 +231,12 @@ async def _signed_in(
 async def _labs(
     arm: ResourceManager, settings: Settings, configuration: Configuration | None
 ) -> tuple[LabFacts | Diagnostic | None, Mapping[LabKey, LabFacts | Diagnostic]]:
+    async def find() -> tuple[LabFacts | Diagnostic, Mapping[LabKey, LabFacts | Diagnostic]]:
+        factory, labs = await find_labs(arm, settings, configuration)
+        return factory, await with_machines(arm, settings, labs)
+
     try:
-        return await asyncio.wait_for(find_labs(arm, settings, configuration), _LABS_SECONDS)
+        return await asyncio.wait_for(find(), _LABS_SECONDS)
     except asyncio.TimeoutError:
         return None, {}
 

@@ -12,10 +12,15 @@ from imagefactory.configuration.stack_settings import Settings
 def why_listed(lab: TargetLab, path: ImagePath, settings: Settings, rule: str = "") -> str:
     """Return the entry of labs.json that gives a lab an image path, and which images of the path labs get.
 
-    `rule` is what gives labs one image, if it is known: it is named if it is not the usual one of the path.
+    `rule` is what gives labs one image, if it is known.
     """
-    is_unusual = "keepDays" in rule or "revoked" in rule
-    return f"{entry_of(lab, path)}, {rule if is_unusual else _rule_of(path, settings)}"
+    return f"{entry_of(lab, path)}, {which_rule(path, settings, rule) or _rule_of(path, settings)}"
+
+
+def which_rule(path: ImagePath, settings: Settings, rule: str) -> str:
+    """Return the rule that gives labs one image if it is one of several, or not the usual one; else an empty string."""
+    is_one_of_several = bool(settings.keep and settings.keep_days) and path not in settings.pins
+    return rule if is_one_of_several or "revoked" in rule else ""
 
 
 def entry_of(lab: TargetLab, path: ImagePath) -> str:

@@ -134,6 +134,18 @@ def test_each_missing_action_is_named(world: DoctorWorld) -> None:
     )
 
 
+def test_the_vms_of_labs_are_asked_for_only_if_a_setting_needs_them(world: DoctorWorld) -> None:
+    """Without the permission, images in use cannot be told from others, so none is deleted."""
+    name, action = "permission to read VMs of the lab", role_of(Place.LAB_MACHINES).actions[0]
+    world.cloud.set_permissions({"actions": ["*"], "notActions": [action], "dataActions": ["*"]})
+    assert [row for row in world.doctor().not_ok() if row[0] == world.web] == []
+    world.settings["keepUsedDays"] = 30
+    found = world.doctor()
+    assert [row for row in found.not_ok() if row[0] == world.web] == [(world.web, name, "failure")]
+    check = found.check(world.web, name)
+    assert check["fact"].endswith(f": {action}") and role_of(Place.LAB_MACHINES).name in check["remedy"]
+
+
 def test_operations_are_read_at_the_subscription(world: DoctorWorld) -> None:
     """Their ids have no resource group, so a role at the lab does not permit it."""
     scope, reading = f"/subscriptions/{world.subscription}", "Microsoft.DevTestLab/locations/operations/read"

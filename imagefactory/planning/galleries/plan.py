@@ -38,8 +38,10 @@ from imagefactory.planning.galleries.retirement import (
     retained_versions,
     revoked_versions,
     standing_revoked,
+    used_revoked,
 )
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses
 
 
 @dataclass
@@ -99,6 +101,7 @@ def plan_gallery(
     revocations = Revocations(catalog, policy)
     revoked = revoked_versions(facts, retained, recorded, revocations)
     rules.found.diagnostics += standing_revoked(facts, revoked, recorded, revocations)
+    rules.found.diagnostics += used_revoked(facts, labs, revoked, Uses(policy, now))
     skipped |= {fold(part.key) for part in unadopted}
     plan = GalleryPlan(
         facts,

@@ -28,13 +28,20 @@ from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deleti
 from imagefactory.planning.labs.delivery import delivery_of, reservations, routes, without_gallery
 from imagefactory.planning.labs.lab_labels import in_state, with_labels
 from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
-from imagefactory.planning.labs.named_images import pin_findings, revocation_findings, rule_findings, standing_revoked
+from imagefactory.planning.labs.named_images import (
+    pin_findings,
+    revocation_findings,
+    rule_findings,
+    standing_revoked,
+    used_leaving,
+)
 from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
 from imagefactory.planning.labs.places import NoPlace, Place, place_of
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
 from imagefactory.planning.labs.retirement import Successors, revoked_images
 from imagefactory.planning.retention import retained
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,7 @@ def build_plan(
     known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
     moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
     plans: list[LabPlan] = []
+    uses = Uses(policy, now)
     unread: list[TargetLab] = []
     ways = {lab.label: routes(lab, (one for one in offered if lab.takes(one.image_path)), policy) for lab in targets}
     for lab in targets:
@@ -183,6 +191,7 @@ def build_plan(
         wanted = [way.image for way in ways[lab.label] if way.as_custom_image]
         usable = available_by(gallery, facts, ways[lab.label])
         plan = _lab_plan(lab, facts, wanted, ownership, factory, policy, found)
+        found.failures += uses.failures(lab, facts)
         plans.append(replace(plan, routes=tuple(ways[lab.label]), by_gallery=usable))
     for image in offered:
         if not any(lab.takes(image.image_path) for lab in targets):
@@ -209,6 +218,7 @@ def build_plan(
     revocations = Revocations(catalog, policy)
     plans = [replace(plan, revoked=revoked_images(plan, held, revocations)) for plan in plans]
     found.warnings += standing_revoked(plans, revocations, ownership)
+    found.warnings += used_leaving(plans, held, uses, revocations)
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
     if outside := not_in_the_state(plans, ownership):

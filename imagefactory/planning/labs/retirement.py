@@ -19,6 +19,7 @@ from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.labs.planned_images import LabPlan, Retained
 from imagefactory.planning.retention import gaps, soaking
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses
 
 _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -39,6 +40,7 @@ class Successors:
     ) -> None:
         self._policy, self._own_case = policy, own_case(paths)
         self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
+        self._uses = Uses(policy, now)
         soaks = soaking(catalog, policy, now)
         self._soaking = [(image, soaks[image.vhd_name]) for image in catalog.images if image.vhd_name in soaks]
         self._wanted: dict[ImagePath, list[FactoryImage]] = {}
@@ -73,6 +75,11 @@ class Successors:
         """Return why the image is kept; empty if it can be deleted."""
         if revoked := self._revocations.of_standing(image):
             return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
+        reasons = (self._waits(plan, image, threatened), self._uses.of_image(plan.facts, image))
+        return "; ".join(filter(None, reasons))
+
+    def _waits(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
+        """Return what must happen before the image can be deleted, but for its use; empty: nothing."""
         if image.id in threatened:
             return "it may be from a VHD whose companion cannot be read"
         if image.usable and (soaks := self._soaks(image)):
