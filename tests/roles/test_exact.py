@@ -14,12 +14,16 @@ from tests.factory_lab.prune.prune_world import PruneWorld, images_of
 from tests.roles.roles_world import granted, leave_behind, rejected
 
 pytestmark = pytest.mark.engine
-WAYS = {"aad": (Option.AAD, Option.MANIFESTS, Option.DNS_ZONE), "key": (Option.KEY, Option.DNS_ZONE)}
+WAYS = {
+    "aad": (Option.AAD, Option.MANIFESTS, Option.KEEP_USED, Option.DNS_ZONE),
+    "key": (Option.KEY, Option.DNS_ZONE),
+}
 
 
 def test_each_purpose_works_with_exactly_its_roles(world: FactoryWorld) -> None:
     """A VM is saved and deleted, its image previewed, distributed, adopted, removed; nothing is rejected meanwhile."""
     web, options = world.add_lab("web", "Win2016"), WAYS["aad"]
+    world.settings["keepUsedDays"] = 30
     world.service(world.factory).delete_container(FACTORY_CONTAINER)
     world.add_vm("golden")
     with granted(world, roles_of(Purpose.SAVE, options)):

@@ -23,15 +23,16 @@ IMAGES, OPERATIONS = f"{LABS}/customImages", "Microsoft.DevTestLab/locations/ope
 
 @pytest.mark.parametrize("purpose", [Purpose.PREVIEW, Purpose.ADOPTION])
 def test_what_reads_names_each_missing_action(world: FactoryWorld, purpose: Purpose) -> None:
-    """`plan` reads what `pulumi preview` does."""
+    """`plan` reads what `pulumi preview` does; with `keepUsedDays`, also the VMs of labs."""
+    options, world.settings["keepUsedDays"] = (Option.AAD, Option.KEEP_USED), 30
     world.add_lab("web", "Win2016")
     world.add_images(("Win2016/Datacenter.json", 5))
     world.write_configuration()
     ensure_stack(world.folder, world.stack, world.environment)
     verb = {Purpose.PREVIEW: ("plan",), Purpose.ADOPTION: ("adopt", "--dry-run")}[purpose]
     told: dict[Lack, set[str]] = {}
-    for lack in lacks(purpose):
-        with granted(world, roles_of(purpose), lack):
+    for lack in lacks(purpose, options=options):
+        with granted(world, roles_of(purpose, options), lack):
             run = world.command(*verb)
         told[lack] = named(run.stdout + run.stderr)
     assert told and silent(told) == set()
