@@ -152,7 +152,7 @@ _DOCTOR = (
         Option.NEW_GALLERY,
     ),
 )
-"""In addition to what is checked. Without the last two, it cannot be read what is permitted and denied."""
+"""In addition to what is checked. Without those of Microsoft.Authorization, it is not known what is permitted."""
 
 ROLES = (
     *_reading(Purpose.PREVIEW, _CHECKING),
