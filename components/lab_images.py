@@ -88,12 +88,15 @@ class LabImages(pulumi.ComponentResource):
                 "imagePath": str(one.planned.image.image_path),
                 "state": one.image.state,
             }
-        for name in kept:
-            self._as_in_state(f"{label}/{name}")
+        self.keep(kept)
         self.register_outputs({})
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Declare images as the state has them, so that nothing of them is changed or deleted."""
+        for name in names:
+            self._as_in_state(f"{self._label}/{name}")
+
     def _as_in_state(self, name: str) -> None:
-        """Declare an image as the state has it, so that nothing of it is changed or deleted."""
         chain: list[pulumi.Resource] = []
         for kind in (COPY, CUSTOM_IMAGE, RELEASE):
             if (inputs := self._state.chains[name].get(kind)) is None:

@@ -20,7 +20,7 @@ from imagefactory.azure.observe import find_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
 from imagefactory.configuration.labs_file import LabKey, TargetLab
-from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_of_stack
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Location
 from imagefactory.doctor.access import (
@@ -43,7 +43,7 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.labs.delivery import delivery_of
+from imagefactory.planning.delivery import delivery_of
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.planning.stacks.deletions import too_many_deletions
 from imagefactory.state.edits import StackName
@@ -133,7 +133,7 @@ async def _state(request: Request) -> tuple[list[Check], StackState | None]:
 def _configuration(settings: Settings) -> tuple[Configuration | None, list[Check]]:
     name = settings.labs
     try:
-        found = load_configuration(settings.configuration, name)
+        found = load_of_stack(settings)
     except ConfigurationError as problem:
         return None, [of_diagnostic(STACK, name, each) for each in problem.diagnostics]
     checks = [of_diagnostic(STACK, name, each) for each in found.warnings]

@@ -20,9 +20,9 @@ from imagefactory.doctor.access import Probes, guarded
 from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, some
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.delivery import uses_gallery
 from imagefactory.planning.galleries.lab_offers import foreign_gallery
 from imagefactory.planning.galleries.planned import GalleryPlan, attached_of
-from imagefactory.planning.labs.delivery import uses_gallery
 from imagefactory.roles.actions import Place
 from imagefactory.roles.purposes import role_of
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.rings import ring_of
 from imagefactory.configuration.stack_settings import Settings
 
 
@@ -14,7 +15,8 @@ def why_listed(lab: TargetLab, path: ImagePath, settings: Settings, rule: str = 
 
     `rule` is what gives labs one image, if it is known.
     """
-    return f"{entry_of(lab, path)}, {which_rule(path, settings, rule) or _rule_of(path, settings)}"
+    which = which_rule(path, settings, rule) or _rule_of(path, settings)
+    return f"{entry_of(lab, path)}, {which}{_ring_of(lab, settings)}"
 
 
 def which_rule(path: ImagePath, settings: Settings, rule: str) -> str:
@@ -29,6 +31,16 @@ def entry_of(lab: TargetLab, path: ImagePath) -> str:
     if selector is None:
         return f"{lab.location} has no entry for {path}"
     return f'{selector.location or lab.location} "{selector}"'
+
+
+def _ring_of(lab: TargetLab, settings: Settings) -> str:
+    if not settings.rings:
+        return ""
+    number = ring_of(settings.rings, lab)
+    ring, days = settings.rings[number], settings.rings[number].soak_days
+    after = f" after ring {settings.rings[number - 1].name}" if number else ""
+    after += f" and {days} day{'' if days == 1 else 's'}" if number and days else ""
+    return f", ring {ring.name}{after} (setting rings)"
 
 
 def some(names: Sequence[str]) -> str:

@@ -36,13 +36,14 @@ def retained_versions(
     policy: Policy,
     catalog: Catalog,
     now: datetime | None,
+    awaited: Mapping[str, str],
 ) -> tuple[RetainedVersion, ...]:
     """Return the versions of the state that are kept although the plan does not contain them, by key.
 
-    `versions` are the planned ones by key in comparable form.
+    `versions` are the planned ones by key in comparable form; `awaited` has why VHDs' versions are awaited.
     """
     standing = facts.by_key
-    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog, now)
+    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog, now, awaited)
     found = []
     for key, before in sorted(recorded.versions.items()):
         if key not in versions and (version := standing.get(key)) and (reason := rule.reason(key, version)):
@@ -114,7 +115,9 @@ class _Rule:
         policy: Policy,
         catalog: Catalog,
         now: datetime | None,
+        awaited: Mapping[str, str],
     ) -> None:
+        self._awaited = awaited
         self._labs, self._standing, self._policy, self._versions = labs, standing, policy, tuple(versions)
         self._unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
         self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
@@ -153,6 +156,8 @@ class _Rule:
             return ""
         if soaks := self._soaking.get(version.source_vhd):
             return f"{soaks}, and the gallery already has it"
+        if version.source_vhd in self._awaited:
+            return self._awaited[version.source_vhd]
         path = version.path
         if path is None:
             return "its tag ImagePath is missing or invalid, so its successors are unknown"
@@ -161,7 +166,9 @@ class _Rule:
             return f"lab {offer[0]} still offers it: {offer[1]}"
         wanted = [each for each in self._versions if each.image.image_path == path]
         successors = [each for each in wanted if fold(each.definition) == definition]
-        if (lab := self._unread.get(definition)) and not any(map(self._is_finished, successors)):
+        closed = {vhd for each in self._labs if each.facts is None for vhd in each.closed}
+        replacing = (each for each in successors if each.image.vhd_name not in closed and self._is_finished(each))
+        if (lab := self._unread.get(definition)) and not any(replacing):
             return f"lab {lab} could not be read, and may still offer it"
         if not any(lab.is_served and lab.lab.takes(path) for lab in self._labs):
             return ""

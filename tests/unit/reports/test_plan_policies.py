@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from imagefactory.cli.plan import _text
 from imagefactory.cli.terminal.report import Table
 from imagefactory.configuration.revocations import RevokedImage
+from imagefactory.configuration.rings import Ring
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.observed.lab_machines import LabMachine
 from imagefactory.reports.plan_markdown import plan_markdown
@@ -41,6 +43,21 @@ def test_an_image_that_soaks_is_left_out_until_then() -> None:
     there = {TEAM: facts("team", held("new"))}
     (lab,) = reported(catalog(NEW, OLD), in_state("new"), there, now=NOON, keep=1, soak_days=7).labs
     assert (row(lab, "new").action, row(lab, "new").why) == ("keep for now", f"{until}, and the lab already has it")
+
+
+def test_an_image_that_waits_for_its_ring_is_left_out_with_the_lab_that_it_waits_for() -> None:
+    """Each image names the ring of its lab; what the earlier ring keeps for the later one says so."""
+    pilot = replace(TEAM, name="pilot", label="")
+    rings = [Ring(name="first", labs=["pilot"]), Ring(name="rest", labs=["*"], soak_days=7)]
+    there = {pilot: facts("pilot", held("old", created=NOON)), TEAM: facts("team", held("old"))}
+    first, team = sorted(reported(catalog(NEW, OLD), in_state("old"), there, now=NOON, keep=1, rings=rings).labs,
+                         key=lambda lab: lab.label)  # fmt: skip
+    ranked = "the newest 1 of its path (setting keep)"
+    assert row(first, "new").why == f"{ENTRY}, {ranked}, ring first (setting rings)"
+    assert row(team, "old").action == "unchanged"
+    assert row(team, "old").why == f"{ENTRY}, {ranked}, ring rest after ring first and 7 days (setting rings)"
+    why = f"ring rest waits: lab {pilot.label} of ring first does not hold it"
+    assert (row(team, "new").action, row(team, "new").why) == ("left out", why)
 
 
 def test_an_image_names_the_rule_that_keeps_it() -> None:
