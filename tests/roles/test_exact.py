@@ -37,6 +37,8 @@ def test_each_purpose_works_with_exactly_its_roles(world: FactoryWorld) -> None:
         world.serve()
         assert rejected(world) == []
     assert world.held(web) == {saved: "Succeeded"} and world.staged(web) == []
+    with granted(world, roles_of(Purpose.PREVIEW, options)):
+        assert world.command("status").code == 0 and rejected(world) == []
     world.lose_state()
     with granted(world, roles_of(Purpose.ADOPTION, options)):
         adopted = world.adopt()
