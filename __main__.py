@@ -6,10 +6,12 @@ import os
 import pulumi
 from pulumi.runtime import config
 
-from components.distribution import announce, current_stack, distribute, fail, own_stack, stopped_by, with_doctor
+from components.distribution import announce, current_stack, distribute, own_stack, stopped_by, with_doctor
+from components.ending import finish
 from components.lab_images import VhdSource
+from components.phases import measured
 from imagefactory.azure.observe import gather_facts
-from imagefactory.configuration.loading import load_configuration
+from imagefactory.configuration.loading import load_of_stack
 from imagefactory.configuration.stack_settings import parse_settings
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 from imagefactory.state.current_plan import current_plan
@@ -20,7 +22,7 @@ async def main() -> None:
     """Declare the plan. Raises `RunError` if there is none; then nothing is declared."""
     try:
         settings = parse_settings(config.CONFIG.get(), os.environ)
-        configuration = load_configuration(settings.configuration, settings.labs)
+        configuration = load_of_stack(settings)
         facts, state = await asyncio.gather(gather_facts(settings, configuration), read_state(current_stack()))
     except ConfigurationError as error:
         raise stopped_by(error.diagnostics) from None
@@ -32,8 +34,7 @@ async def main() -> None:
     pulumi.export("labs", distribution.outputs)
     distribution.export_gallery()
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])
-    pulumi.export("retained", plan.retained())
-    await fail(plan, distribution)
+    await finish(plan, distribution, settings, state)
 
 
-pulumi.run(main)
+pulumi.run(measured(main))

@@ -5,11 +5,11 @@ Does not gather facts or decide what a lab contains.
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import pulumi
 import pulumi_azure_native as azure_native
@@ -25,6 +25,7 @@ from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.stacks.deletions import too_many_deletions
 from imagefactory.state.stack_state import StackState
+from imagefactory.telemetry.phases import phase
 
 STACK_FRAMES = 7
 """Frames of a declaration's Python stack that the SDK reads: its own, and at least one of the program."""
@@ -32,21 +33,25 @@ STACK_FRAMES = 7
 
 @dataclass(frozen=True)
 class Distribution:
-    """The declared resources: the stack output `labs`, all resources of images, and the provider `vhdcopy`."""
+    """The declared resources: the stack output `labs`, labs and gallery, and the provider `vhdcopy`."""
 
     outputs: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
     """Id, image path and state, by lab label and image name."""
-    offers: dict[str, dict[str, dict[str, pulumi.Input[str]]]]
-    """The same of the versions that labs offer of the gallery, by lab label and `<definition>/<version>`."""
-    resources: tuple[pulumi.Resource, ...]
+    labs: dict[str, LabImages]
+    """By label."""
+    galleries: list[ImageGallery]
+    """The gallery; empty: the stack has none."""
     copier: VhdCopyProvider
+    azure: Callable[[str], azure_native.Provider]
+    """Returns the provider of a subscription; declares it if it is new."""
 
     def export_gallery(self) -> None:
         """Export what labs offer of the gallery as the stack output `gallery`, if there is anything."""
-        if self.offers:
-            pulumi.export("gallery", self.offers)
+        if offers := {label: offered for one in self.galleries for label, offered in one.offers.items()}:
+            pulumi.export("gallery", offers)
 
 
+@phase("declare")
 def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
     """Declare the images of every lab: planned ones, and kept ones as the state has them. Nothing is imported: the
     engine may write to what it imports."""
@@ -58,13 +63,15 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
         if names := state.of_lab(unread.label):
             subscriptions[unread.label], kept[unread.label] = unread.key.subscription_id, names
     place = _gallery_subscription(plan, settings, state)
-    azure = {
-        subscription: azure_native.Provider(
-            f"subscription-{subscription}", subscription_id=subscription, environment=cloud_of(settings).name
-        )
-        for subscription in sorted({*subscriptions.values(), *place})
-    }
-    with _short_stacks():
+
+    @cache
+    def azure(subscription: str) -> azure_native.Provider:
+        name, environment = f"subscription-{subscription}", cloud_of(settings).name
+        return azure_native.Provider(name, subscription_id=subscription, environment=environment)
+
+    for subscription in sorted({*subscriptions.values(), *place}):
+        azure(subscription)
+    with short_stacks():
         labs = {
             label: LabImages(
                 label,
@@ -73,21 +80,16 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
                 source,
                 settings,
                 state,
-                {"azure-native": azure[subscription], "vhdcopy": copier},
+                {"azure-native": azure(subscription), "vhdcopy": copier},
             )
             for label, subscription in sorted(subscriptions.items())
         }
         galleries = [
-            ImageGallery(plan.gallery, source, settings, state, {"azure-native": azure[each], "vhdcopy": copier})
+            ImageGallery(plan.gallery, source, settings, state, {"azure-native": azure(each), "vhdcopy": copier})
             for each in place
         ]
-    return Distribution(
-        {label: lab.images for label, lab in labs.items() if label in plans},
-        {label: offered for one in galleries for label, offered in one.offers.items()},
-        tuple(resource for lab in labs.values() for resource in lab.declared)
-        + tuple(resource for one in galleries for resource in one.declared),
-        copier,
-    )
+    outputs = {label: lab.images for label, lab in labs.items() if label in plans}
+    return Distribution(outputs, labs, galleries, copier, azure)
 
 
 def _gallery_subscription(plan: Plan, settings: Settings, state: StackState) -> list[str]:
@@ -147,8 +149,8 @@ def with_doctor(message: str) -> str:
     return f"{message.rstrip(' .')}. Run imagefactory doctor --stack {pulumi.get_stack()} to see all that is missing"
 
 
-async def fail(plan: Plan, distribution: Distribution) -> None:
-    """Log the failures of a plan, if any, and fail the run once all declared resources are done.
+def fail(plan: Plan, distribution: Distribution) -> None:
+    """Log the failures of a plan, if any, and fail the run; everything else that is declared is done.
 
     Does not raise an exception: the engine would then delete nothing, so a failure in one lab would keep the retired
     images of all labs (docs/adr/0015).
@@ -156,8 +158,6 @@ async def fail(plan: Plan, distribution: Distribution) -> None:
     if not plan.failures:
         return
     log(plan.failures)
-    done = (resource.urn.future(with_unknowns=True) for resource in distribution.resources)
-    await asyncio.gather(*done, return_exceptions=True)
     parts = "1 part" if len(plan.failures) == 1 else f"{len(plan.failures)} parts"
     summary = f"{parts} of the plan could not be carried out (see the errors above); the rest was"
     summary = with_doctor(summary) if plan.unread else summary
@@ -165,7 +165,7 @@ async def fail(plan: Plan, distribution: Distribution) -> None:
 
 
 @contextmanager
-def _short_stacks() -> Iterator[None]:
+def short_stacks() -> Iterator[None]:
     """Limit the Python stack that the SDK stores with each resource declared within.
 
     Without a limit these stacks are a third of the state, and the engine writes all of the state twice per resource.

@@ -92,7 +92,7 @@ class ImageGallery(pulumi.ComponentResource):
             self._declare(plan, settings.gallery or GallerySettings(id=plan.facts.id))
         else:
             for kind in (GALLERY, DEFINITION, VERSION, LAB_GALLERY):
-                self._keep(kind, *state.gallery.get(kind, {}))
+                self.keep(kind, *state.gallery.get(kind, {}))
         self.register_outputs({})
 
     def _declare(self, plan: GalleryPlan, options: GallerySettings) -> None:
@@ -104,18 +104,18 @@ class ImageGallery(pulumi.ComponentResource):
             self._managed(plan.facts, inputs.gallery())
         for definition in plan.definitions:
             self._definition(definition, inputs.definition(definition))
-        self._keep(DEFINITION, *plan.kept)
+        self.keep(DEFINITION, *plan.kept)
         for version in plan.versions:
             self._image_version(plan.facts, version, inputs.version(version))
-        self._keep(VERSION, *(one.key for one in plan.retained if one.regions is None))
+        self.keep(VERSION, *(one.key for one in plan.retained if one.regions is None))
         for one in plan.retained:
             if one.regions is not None:
                 self._reduce(one.key, one.regions)
         for lab in plan.labs:
             self._offer(plan.facts, lab)
-        self._keep(LAB_GALLERY, *plan.kept_labs)
+        self.keep(LAB_GALLERY, *plan.kept_labs)
 
-    def _keep(self, kind: str, *names: str) -> None:
+    def keep(self, kind: str, *names: str) -> None:
         """Declare resources as the state has them, so that nothing of them is changed or deleted."""
         for name in names:
             if (inputs := self._state.gallery.get(kind, {}).get(name)) is None:

@@ -88,12 +88,15 @@ class LabImages(pulumi.ComponentResource):
                 "imagePath": str(one.planned.image.image_path),
                 "state": one.image.state,
             }
-        for name in kept:
-            self._as_in_state(f"{label}/{name}")
+        self.keep(kept)
         self.register_outputs({})
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Declare images as the state has them, so that nothing of them is changed or deleted."""
+        for name in names:
+            self._as_in_state(f"{self._label}/{name}")
+
     def _as_in_state(self, name: str) -> None:
-        """Declare an image as the state has it, so that nothing of it is changed or deleted."""
         chain: list[pulumi.Resource] = []
         for kind in (COPY, CUSTOM_IMAGE, RELEASE):
             if (inputs := self._state.chains[name].get(kind)) is None:
@@ -128,6 +131,9 @@ class LabImages(pulumi.ComponentResource):
             relay_uses=relay.uses if relay else None,
             opts=child,
         )
+        tags: dict[str, pulumi.Input[str]] = {**planned.tags}
+        if self._settings.copying.method == "ranged":
+            tags[DIGEST_TAG] = copy.digest
         custom_image = devtestlab.CustomImage(
             name,
             lab_name=self._settled(facts, planned),
@@ -136,7 +142,7 @@ class LabImages(pulumi.ComponentResource):
             name=planned.name,
             author=image.author,
             description=image.description,
-            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copying.method == "ranged" else {})},
+            tags=tags,
             vhd=devtestlab.CustomImagePropertiesCustomArgs(
                 image_name=copy.url,
                 os_type=image.os_type,
@@ -152,6 +158,7 @@ class LabImages(pulumi.ComponentResource):
             copy,
             account_id=account,
             image_id=planned.image_id,
+            tags=tags if planned.retagged else None,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[custom_image])),
         )
         self.declared += (copy, custom_image, release)

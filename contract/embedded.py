@@ -30,6 +30,8 @@ def _machine(name: str) -> dict[str, Any]:
     return {"name": name, "osType": "Linux", "sizeBytes": 16 * _MIB}
 
 
+_LAB_ID = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/Spare-RG/providers/microsoft.devtestlab/labs/{LAB}"
+
 SEED = {
     "subscriptions": [
         {
@@ -40,7 +42,10 @@ SEED = {
                     "resourceGroup": "Spare-RG",
                     "region": "westeurope",
                     "storageAccount": "contractspare",
-                    "virtualMachines": [_machine("read"), _machine("deleted")],
+                    "virtualMachines": [
+                        _machine("read"),
+                        {**_machine("deleted"), "properties": {"customImageId": f"{_LAB_ID}/customimages/golden"}},
+                    ],
                 }
             ],
         }

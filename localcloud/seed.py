@@ -104,6 +104,8 @@ class SeedVirtualMachine(SeedDisk):
     data_disks: list[SeedDataDisk] = Field(default_factory=list)
     disk_properties: dict[str, Any] = Field(default_factory=dict)
     """More ARM properties of its disks, such as `networkAccessPolicy`."""
+    properties: dict[str, Any] = Field(default_factory=dict)
+    """More ARM properties of the lab VM, such as `createdDate` or `customImageId`; null: it has none of that name."""
 
     @field_validator("data_disks")
     @classmethod

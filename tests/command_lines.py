@@ -5,6 +5,7 @@ Parses only the shell syntax that this project uses. Runs only `--help`.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -81,7 +82,9 @@ def _unknown_to_pulumi(words: list[str]) -> list[str]:
 def _pulumi_help(*path: str) -> str:
     program = shutil.which("pulumi")
     assert program, "pulumi is not on the PATH: run the tests with `python3 dev.py test`"
-    return subprocess.run([program, *path, "--help"], capture_output=True, text=True, check=True).stdout
+    environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true"}  # without it, `--event-log` does not exist
+    command = [program, *path, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
 
 def _unknown_to_imagefactory(words: list[str]) -> list[str]:

@@ -326,23 +326,25 @@ def test_no_text_from_a_lab_is_a_command_to_the_agent(tmp_path: Path) -> None:
     for number, step in enumerate(shown_steps()):
         folder = tmp_path / str(number)
         folder.mkdir()
+        (folder / "up-dev.1.jsonl").touch()
         body = f"printf '%s\\n' {shlex.quote(HOSTILE)}; printf '%s\\n' {shlex.quote(HOSTILE)} >&2; exit 3"
         done = run_step(script(step), folder, body, *BOTH, KEEP="2", BUILD_ARTIFACTSTAGINGDIRECTORY=str(folder))
         assert done.returncode == 3, script(step)
-        runs = len((folder / "calls").read_text("utf-8").splitlines())
+        files = script(step).count("imagefactory.neutral \\\n")  # what else it shows is in files
+        runs = len((folder / "calls").read_text("utf-8").splitlines()) - files
         assert done.stdout == SHOWN * 2 * runs and done.stderr == ""
         assert not agent_commands(done.stdout)
         assert all(SHOWN.splitlines()[0] in report.read_text("utf-8") for report in folder.glob("*.md"))
 
 
 def test_every_step_that_prints_text_of_others_has_restricted_commands() -> None:
-    """So no line sets a variable or uploads a file. Two steps, which print only commands, are unrestricted."""
+    """So no line sets a variable or uploads a file. Three steps, which print only commands, are unrestricted."""
     every = [step for occasion in OCCASIONS for _, step in steps(expanded(occasion))]
     every += expanded_factory()["jobs"][0]["steps"]
     targets = {script(step): step.get("target") for step in every if script(step)}
     free = [text for text, target in targets.items() if target is None]
     limits = {"commands": "restricted", "settableVariables": "none"}
-    assert len(free) == 2 and not re.search("pulumi [a-z]|imagefactory|cat", "".join(free))
+    assert len(free) == 3 and not re.search("pulumi [a-z]|imagefactory|cat", "".join(free))
     assert all(target == limits for target in targets.values() if target)
 
 

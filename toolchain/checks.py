@@ -28,6 +28,7 @@ FIRST_CHECKS: dict[str, tuple[str, ...]] = {
 LAST_CHECKS: dict[str, tuple[str, ...]] = {
     "import layers": ("lint-imports",),
     "labs.json schema": ("imagefactory", "schema", "--check"),
+    "documents": ("sphinx-build", "--fail-on-warning", "--keep-going", "--quiet", "docs", ".local/site"),
 }
 """Short ones: they run on the cores that the unit tests no longer need."""
 PYTEST = "pytest"

@@ -1,12 +1,16 @@
-"""Lab VMs: an image in use, and the deletion of a machine whose disk is being read."""
+"""Lab VMs: what they say of their image, an image in use, and the deletion of a machine whose disk is being read."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from contract.bench import Bench
 from contract.experiments.disk_access import grant, revoke, sas_of
 from contract.registry import experiment
-from contract.sources import ASSUMED
+from contract.sources import ASSUMED, PUBLISHED
 from contract.wire import Answer, ContractError
+from imagefactory.images.timestamps import only_reading
 
 _VM = "1 custom image, 1 lab VM (Standard_B1s) for some minutes"
 
@@ -60,6 +64,33 @@ def in_use(bench: Bench) -> None:
     bench.saw("DELETE while the VM stands", answer, ASSUMED)
     if answer.status == 202:
         bench.saw("DELETE while the VM stands: its operation, ended", bench.ended(answer), ASSUMED)
+
+
+@experiment("machines: the image of a VM", creates=_VM, minutes=20, cents=5)
+def image_of(bench: Bench) -> None:
+    """What a lab VM says of the custom image that it was created from, and when it was created, alone and in the list.
+    `keepUsedDays` keeps images that VMs were created from lately."""
+    machine = bench.place.machine or machine_path(bench)
+    if not bench.place.machine and bench.arm("GET", machine).status != 200:
+        bench.ended(create_machine(bench))
+    one = bench.arm("GET", machine)
+    bench.saw("GET of the VM", one, PUBLISHED, body=False, **_image_told(bench, one.json or {}))
+    listed = bench.arm("GET", machine.rpartition("/")[0])
+    name = machine.rpartition("/")[2].lower()
+    found = [each for each in (listed.json or {}).get("value", ()) if each["name"].lower() == name]
+    told = _image_told(bench, found[0]) if found else {}
+    bench.saw("the VM in the list of its lab", listed, PUBLISHED, body=False, **told)
+
+
+def _image_told(bench: Bench, machine: Mapping[str, Any]) -> dict[str, Any]:
+    about = machine.get("properties") or {}
+    images, _, name = str(about.get("customImageId") or "").rpartition("/")
+    return {
+        "an image of its lab": bool(name) and images.lower() == f"{bench.place.lab_id}/customimages".lower(),
+        "has a time of creation": only_reading(about.get("createdDate")) is not None,
+        "virtualMachineCreationSource": about.get("virtualMachineCreationSource"),
+        "has a gallery image": "galleryImageReference" in about,
+    }
 
 
 @experiment("machines: deletion while a disk is read", creates=_VM, minutes=20, cents=5)

@@ -22,7 +22,10 @@ from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.status import status
+from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
+from imagefactory.cli.terminal.telemetry import traced
 from imagefactory.cli.validate import validate
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 
@@ -36,12 +39,14 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(doctor)
 app.command()(plan)
+app.command()(status)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)
 app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
+app.command()(summary)
 app.command()(schema)
 
 
@@ -66,7 +71,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names in files may not fit the terminal's encoding
     try:
-        app()
+        with traced(" ".join(["imagefactory", *sys.argv[1:2]])):
+            app()
     except ImageFactoryError as problem:
         to_stderr(str(problem))
         sys.exit(2 if isinstance(problem, ConfigurationError) else 1)

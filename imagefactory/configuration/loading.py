@@ -12,9 +12,12 @@ from imagefactory.configuration.golden_images import GoldenImage, find_golden_im
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonDocument, JsonError, encode_as, parse_json
 from imagefactory.configuration.labs_file import KEYS, TargetLab, read_labs, tolerated
+from imagefactory.configuration.rings import ring_findings
+from imagefactory.configuration.stack_settings import Settings
 from imagefactory.configuration.whole_files import replace_whole
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
+from imagefactory.telemetry.phases import phase
 
 _CONSEQUENCE = "nothing is distributed"
 
@@ -33,6 +36,16 @@ class Configuration:
         return tuple(image.path for image in self.golden_images)
 
 
+def load_of_stack(settings: Settings) -> Configuration:
+    """Read the folder that the settings of a stack name, and check the settings that need it. Raises as
+    `load_configuration`."""
+    found = load_configuration(settings.configuration, settings.labs)
+    if wrong := list(ring_findings(settings.rings, found.labs)):
+        raise ConfigurationError(wrong)
+    return found
+
+
+@phase("read configuration")
 def load_configuration(
     directory: Path, labs_file: str = "labs.json", *, names: Severity = Severity.WARNING
 ) -> Configuration:

@@ -20,6 +20,7 @@ from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
 from imagefactory.configuration.labs_file import Delivery, LabKey
+from imagefactory.configuration.notify_settings import NotifySettings
 from imagefactory.configuration.plan_rates import Rates
 from imagefactory.configuration.pydantic_findings import (
     LabName,
@@ -30,6 +31,7 @@ from imagefactory.configuration.pydantic_findings import (
     structure_diagnostics,
 )
 from imagefactory.configuration.revocations import RevokedImage
+from imagefactory.configuration.rings import Rings
 from imagefactory.diagnostics import Diagnostic, Location, error
 from imagefactory.errors import ConfigurationError
 
@@ -43,6 +45,7 @@ _Model = TypeVar("_Model", bound=Strict)
 
 CopyMethod = Literal["ranged", "service"]
 CrossRegion = Literal["relay", "direct", "refuse"]
+DeleteAfterErrors = Literal["never", "otherLabs", "always"]
 StorageAuth = Literal["aad", "key"]
 ApiVersion = Annotated[
     str | None,
@@ -141,6 +144,11 @@ class Policy(Section):
         Field(ge=1, le=3650, description="how many days labs keep an image, at least 1", examples=[30]),
     ] = None
     """How old images may be that labs have in addition to the newest `keep`; None: no others."""
+    keep_used_days: Annotated[
+        int | None,
+        Field(ge=1, le=3650, description="how many days labs keep an image in use, at least 1", examples=[30]),
+    ] = None
+    """For how long after the creation of a VM from it a lab keeps an image that it would lose; None: no longer."""
     allow_empty_factory: Annotated[
         bool, Field(description="true if an empty factory may empty the labs, else false")
     ] = False
@@ -162,6 +170,8 @@ class Policy(Section):
         Field(ge=1, le=3650, description="how many days after its saving labs get an image, at least 1", examples=[7]),
     ] = None
     """How old images must be that labs get; None: of any age. What a lab has stays."""
+    rings: Rings = []  # noqa: RUF012 - pydantic copies a default
+    """Waves of labs: each gets an image only after all labs of the one before hold it; empty: all labs at once."""
     revoked: Annotated[
         dict[Annotated[RevokedImage, PlainValidator(_revoked)], Annotated[str, Field(pattern=r"\S")]],
         Field(
@@ -252,6 +262,8 @@ class Settings(Policy):
         Field(ge=0, description="how many images a run may delete from labs and gallery, at least 0", examples=[50]),
     ] = None
     """A run that would delete more images stops before it declares anything; None: `planning.stacks.deletions`."""
+    delete_after_errors: Annotated[DeleteAfterErrors, Field(description="never, otherLabs or always")] = "never"
+    """From which labs a run deletes images if something failed in it: none, those where nothing failed, or all."""
     storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
     """How storage accounts are accessed: with the identity of the run, or with their account keys."""
     storage_api_version: ApiVersion = None
@@ -259,6 +271,8 @@ class Settings(Policy):
         Rates, Field(description="an object with copyMiBPerSecond, egressPerGiB and storagePerGiBMonth")
     ] = Rates()
     """With which a plan estimates duration and cost."""
+    notify: Annotated[NotifySettings, Field(description="an object with url and format")] = NotifySettings()
+    """Where and how a channel is told what runs did."""
 
     @model_validator(mode="after")
     def _without_unchecked_relays(self) -> Settings:

@@ -22,6 +22,7 @@ from imagefactory.doctor.roles import (
     DELEGATION_KEY,
     DISK_OPERATIONS,
     DISTRIBUTOR,
+    LAB_VM_READER,
     READER,
     SAVER,
     STORAGE_KEYS,
@@ -124,6 +125,8 @@ class Probes:
     serves_copies: bool
     """Whether the service makes the copies (`copy.method: service`)."""
     who: SignedIn
+    lists_machines: bool = False
+    """Whether the VMs of labs are listed (setting `keepUsedDays`)."""
     _asked: Once[str, tuple[Denial, ...] | CloudError] = field(default_factory=Once)
     """Deny assignments by subscription: one request serves all its labs."""
 
@@ -211,8 +214,10 @@ class Probes:
     def at_lab(self, subject: str, lab_id: str, subscription_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
         """Return the checks of the permissions on a lab, by name; on the factory they concern a save only."""
         if subject != FACTORY:
-            name = "permissions on the lab"
-            return {name: lambda: self.permission(subject, name, lab_id, DISTRIBUTOR)}
+            name, machines = "permissions on the lab", "permission to read VMs of the lab"
+            listing = {machines: lambda: self.permission(subject, machines, lab_id, LAB_VM_READER)}
+            own = {name: lambda: self.permission(subject, name, lab_id, DISTRIBUTOR)}
+            return own | (listing if self.lists_machines else {})
         name, scope = "permissions to save", f"/subscriptions/{subscription_id}"
         disks = "permission to read disk operations"
         return {

@@ -14,12 +14,13 @@ from imagefactory.azure.connect import connect
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.core.signed_in import SignedIn, signed_in
+from imagefactory.azure.lab_machines import with_machines
 from imagefactory.azure.lab_storage import learn_endpoints
 from imagefactory.azure.observe import find_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
 from imagefactory.configuration.labs_file import LabKey, TargetLab
-from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_of_stack
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Location
 from imagefactory.doctor.access import (
@@ -42,14 +43,14 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.observed.blobs import STAGING_CONTAINER
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.labs.delivery import delivery_of
+from imagefactory.planning.delivery import delivery_of
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.planning.stacks.deletions import too_many_deletions
 from imagefactory.state.edits import StackName
 from imagefactory.state.stack_state import StackState
 
 _LABS_SECONDS = 32.0
-"""How long reading all labs may take: lists, images and accounts, one after the other, each with its own limit."""
+"""How long reading all labs may take: lists, images, accounts and VMs, one after the other, each with its own limit."""
 _CATALOG_SECONDS = 15.0
 _TOOLS_SECONDS = 30.0
 
@@ -132,7 +133,7 @@ async def _state(request: Request) -> tuple[list[Check], StackState | None]:
 def _configuration(settings: Settings) -> tuple[Configuration | None, list[Check]]:
     name = settings.labs
     try:
-        found = load_configuration(settings.configuration, name)
+        found = load_of_stack(settings)
     except ConfigurationError as problem:
         return None, [of_diagnostic(STACK, name, each) for each in problem.diagnostics]
     checks = [of_diagnostic(STACK, name, each) for each in found.warnings]
@@ -165,7 +166,8 @@ async def _cloud(request: Request, configuration: Configuration | None) -> tuple
             if not who:
                 return [sign_in, _unread("nobody is signed in")], None
             method = request.settings.copying.method
-            probes = Probes(arm, accounts, request.settings.storage_auth == "key", method == "service", who[0])
+            uses_keys, lists = request.settings.storage_auth == "key", request.settings.keep_used_days is not None
+            probes = Probes(arm, accounts, uses_keys, method == "service", who[0], lists)
             checks, seen = await _signed_in(request, configuration, probes)
             return [sign_in, clock_check(arm.clock.ahead), *checks], seen
     except ImageFactoryError as problem:
@@ -229,8 +231,12 @@ async def _signed_in(
 async def _labs(
     arm: ResourceManager, settings: Settings, configuration: Configuration | None
 ) -> tuple[LabFacts | Diagnostic | None, Mapping[LabKey, LabFacts | Diagnostic]]:
+    async def find() -> tuple[LabFacts | Diagnostic, Mapping[LabKey, LabFacts | Diagnostic]]:
+        factory, labs = await find_labs(arm, settings, configuration)
+        return factory, await with_machines(arm, settings, labs)
+
     try:
-        return await asyncio.wait_for(find_labs(arm, settings, configuration), _LABS_SECONDS)
+        return await asyncio.wait_for(find(), _LABS_SECONDS)
     except asyncio.TimeoutError:
         return None, {}
 

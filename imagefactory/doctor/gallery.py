@@ -27,9 +27,9 @@ from imagefactory.doctor.roles import (
 )
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.delivery import uses_gallery
 from imagefactory.planning.galleries.lab_offers import foreign_gallery
 from imagefactory.planning.galleries.planned import GalleryPlan, attached_of
-from imagefactory.planning.labs.delivery import uses_gallery
 
 GALLERY, ATTACHED, PARTS = "gallery", "attached gallery", "parts of the gallery not in the state"
 

@@ -78,6 +78,8 @@ DISTRIBUTOR = Role(
         f"{_LABS}/labs/customImages/delete",
     ),
 )
+LAB_VM_READER = Role("Image Factory Lab VM Reader", (f"{_LABS}/labs/virtualMachines/read",))
+"""At each target lab, with the setting `keepUsedDays`, which needs the VMs of the lab; a preview needs it, too."""
 STORAGE_KEYS = Role("Image Factory Storage Keys", (f"{_STORAGE}/listKeys/action",))
 SAVER = Role(
     "Image Factory Saver",
@@ -135,5 +137,5 @@ DELEGATION_KEY = Role("Storage Blob Data Reader", (f"{_STORAGE}/blobServices/gen
 ASKING = ("Microsoft.Authorization/permissions/read", "Microsoft.Authorization/denyAssignments/read")
 """Without them, it cannot be read what is permitted and denied."""
 GALLERY_ROLES = (GALLERY_CREATOR, GALLERY_PUBLISHER, GALLERY_OPERATIONS, LAB_GALLERIES)
-CUSTOM = (READER, DISTRIBUTOR, STORAGE_KEYS, SAVER, DISK_OPERATIONS, *GALLERY_ROLES)
+CUSTOM = (READER, DISTRIBUTOR, LAB_VM_READER, STORAGE_KEYS, SAVER, DISK_OPERATIONS, *GALLERY_ROLES)
 """The roles that docs/operations.md defines."""

@@ -20,7 +20,7 @@ from imagefactory.azure.disk_access import DiskAccess
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import changed, delete_blob, is_unchanged
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecords, records_of
-from imagefactory.configuration.loading import load_configuration
+from imagefactory.configuration.loading import load_of_stack
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.factory_lab.prune_inputs import read_prune_inputs
@@ -33,7 +33,9 @@ from imagefactory.planning.factory.prune_plan import (
     keep_warnings,
     plan_prune,
 )
+from imagefactory.planning.factory.ring_needs import ring_needs
 from imagefactory.planning.retention import with_keep
+from imagefactory.telemetry.phases import phase
 
 MAX_CONCURRENT = 16
 
@@ -99,13 +101,15 @@ async def plan(
     `max_deletes` deletions, nothing is deleted. Raises `ConfigurationError` if neither `keep` nor a stack sets it, and
     `ImageFactoryError` if the factory lab, its storage or its VMs cannot be read.
     """
-    configured = [(settings, load_configuration(settings.configuration, settings.labs)) for settings in stacks.values()]
+    configured = [(settings, load_of_stack(settings)) for settings in stacks.values()]
     policies = with_keep(stacks, keep)
     kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):
         with consequence("nothing is deleted"):
             inputs = await read_prune_inputs(arm, accounts, configured, now)
-    rules = PruneRules(policies, inputs.vms, inputs.last_good, inputs.galleries)
+    limited = [replace(one, policy=by) for one, by in zip(inputs.stacks, policies.values(), strict=True)]
+    needed = ring_needs(limited, inputs.catalog, now)
+    rules = PruneRules(policies, inputs.vms, inputs.last_good, inputs.galleries, needed)
     found = plan_prune(inputs.catalog, inputs.blobs, rules, inputs.staged, inputs.needs, now)
     warnings = keep_warnings(kept, stacks)
     warnings += (record.diagnostic for record in records_of(inputs.blobs) if record.diagnostic)
@@ -141,7 +145,8 @@ async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[De
 
     with suppress(asyncio.CancelledError):
         async with connect(settings) as (arm, accounts):
-            await Pruner(accounts, DiskAccess(arm, accounts), note).prune(report.going)
+            with phase("delete"):
+                await Pruner(accounts, DiskAccess(arm, accounts), note).prune(report.going)
     return replace(report, outcomes=tuple(outcomes))
 
 

@@ -35,6 +35,7 @@ from imagefactory.planning.factory.gallery_needs import GalleryNeeds, gallery_ne
 from imagefactory.planning.factory.last_good import LastGood, last_good
 from imagefactory.planning.factory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 from imagefactory.planning.labs.vhd_checks import vhds_to_check
+from imagefactory.telemetry.phases import phase
 
 MOST_STAGED = 10_000
 """Blobs to read from a lab's container, at most: two pages. A run stages a few; a lab's owner can add millions."""
@@ -56,6 +57,8 @@ class PruneInputs:
     needs: StagingNeeds
     last_good: LastGood
     galleries: GalleryNeeds
+    stacks: Sequence[StackPlan]
+    """The stacks, as they were given."""
     unread: Sequence[Diagnostic]
     """Why a gallery, a lab or its staged VHDs could not be read."""
 
@@ -76,7 +79,8 @@ async def read_prune_inputs(
     ]
     learn_endpoints(accounts, (lab for own, labs in read for lab in (own, *labs.values())))
     vms = await factory_vms(arm, factory, lambda _: False)
-    blobs, catalog = await _factory_storage(accounts, factory)
+    with phase("read factory"):
+        blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
         StackPlan(configuration, labs, settings, gallery)
         for (settings, configuration), (gallery, labs) in zip(stacks, galleries, strict=True)
@@ -113,6 +117,7 @@ async def read_prune_inputs(
         needs=staging_needs(plans, catalog, factory, user_of, now),
         last_good=last_good(plans, catalog),
         galleries=gallery_needs(plans, catalog, now),
+        stacks=plans,
         unread=[
             *(replace(diagnostic, consequence=_KEPT) for diagnostic in unread),
             *(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from imagefactory.configuration.image_paths import ImagePath, fold, own_case
 from imagefactory.diagnostics import Diagnostic, error, warning
-from imagefactory.images.companions import FactoryImage, VhdBlob, metadata_image, parse_companion, stem
+from imagefactory.images.companions import FactoryImage, VhdBlob, metadata_image, parse_companion, stem, with_disk_sizes
 from imagefactory.images.disk_layout import DiskLayout
 from imagefactory.images.vhd_footer import length_problem
 
@@ -139,7 +139,12 @@ def build_catalog(
         fact, remedy = "its VHD is missing", "Delete it, or save the image again"
         left_out.append(_left_out(f"companion {name}", name, fact, remedy))
     data_disks = {disk.vhd_name for image in images for disk in image.data_disks}
-    return Catalog(newest_first(images), tuple(left for left in left_out if left.name not in data_disks), tuple(broken))
+    by_name = {vhd.name: vhd for vhd in vhds}
+    return Catalog(
+        newest_first(with_disk_sizes(image, by_name) for image in images),
+        tuple(left for left in left_out if left.name not in data_disks),
+        tuple(broken),
+    )
 
 
 def _unfit(vhd: VhdBlob) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import quote, unquote
@@ -60,6 +60,10 @@ class DataDisk:
     vhd_name: str
     released: str = ""
     """The saved state of the disk, as `Lineage.disk_released`."""
+    length: int = 0
+    """Bytes of its VHD blob, including its footer; 0: it is not in the factory's container."""
+    allocated: int | None = None
+    """As that of an image."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,13 @@ def metadata_image(vhd: VhdBlob) -> FactoryImage | None:
         return None
     image = parse_companion(vhd.metadata, vhd)
     return image if isinstance(image, FactoryImage) and image.saved_at_source == "companion" else None
+
+
+def with_disk_sizes(image: FactoryImage, vhds: Mapping[str, VhdBlob]) -> FactoryImage:
+    """Return the image with the sizes of its data disks, from the listed VHDs by name."""
+    known = ((disk, vhds.get(disk.vhd_name)) for disk in image.data_disks)
+    disks = (replace(disk, length=vhd.length, allocated=_allocated(vhd)) if vhd else disk for disk, vhd in known)
+    return replace(image, data_disks=tuple(disks))
 
 
 def companion_metadata(image: FactoryImage, existing: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.diagnostics import Diagnostic
+from imagefactory.observed.lab_machines import LabMachine
 from imagefactory.observed.standing_gallery import AttachedGallery, region_key
 from imagefactory.observed.storage_accounts import AccountFacts
 
@@ -35,6 +36,8 @@ class StandingImage:
     """properties.creationDate, UTC."""
     stack: str | None = None
     """Tag Stack: the stack (`project/stack`) that created it; images of earlier versions have none."""
+    retagged: bool = False
+    """Whether somebody changed its tags ImagePath or SourceVhd, so that these values are from the state instead."""
     answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The image as Azure returned it."""
 
@@ -81,6 +84,8 @@ class LabFacts:
     """Its storage account, or why it cannot be seen; None: it has none, or it was not read."""
     galleries: tuple[AttachedGallery, ...] = ()
     """The Compute Galleries that are attached to it; read only if the stack has a gallery."""
+    machines: tuple[LabMachine, ...] | Diagnostic | None = None
+    """Its VMs, or why they cannot be listed; None: they were not, because no setting needs them."""
 
     @property
     def storage_account(self) -> str:

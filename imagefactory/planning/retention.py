@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
@@ -33,6 +34,8 @@ class Offer:
     """Whether labs would get it if it were not revoked, and get no older one in its place."""
     soaks: str = ""
     """Until when labs do not get it although they would otherwise; empty: it does not soak."""
+    waits: str = ""
+    """Why the ring of a lab does not take it yet although the lab would get it otherwise; empty: the ring does."""
     rule: str = ""
     """Which rule gives it to labs; empty if they do not get it."""
 
@@ -50,19 +53,26 @@ class Claim:
     """The stacks that do not require it because they revoke it; empty: none does."""
 
 
-def retained(catalog: Catalog, policy: Policy, now: datetime | None = None) -> list[Offer]:
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def retained(
+    catalog: Catalog, policy: Policy, now: datetime | None = None, waits: Mapping[str, str] = _NONE
+) -> list[Offer]:
     """Return all images, newest first, each with the reason if labs do not get it.
 
     Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path and
     those that are younger than `keepDays`. A revoked one among them is not replaced by an older one, unless the policy
-    says so. What soaks at `now` (None: no image does, and all are young) counts as not there yet.
+    says so. What soaks at `now` (None: no image does, and all are young) counts as not there yet; so does what `waits`,
+    by the file name of its VHD, for an earlier ring.
     """
     revocations, pins = Revocations(catalog, policy), effective_pins(catalog, policy)
     falls_back = policy.revoked_fallback == "previous"
     found = []
 
     def passed_over(image: FactoryImage) -> bool:
-        return bool(_soaks(image, policy, now) or (falls_back and revocations.of_image(image)))
+        is_early = image.vhd_name in waits or _soaks(image, policy, now)
+        return bool(is_early or (falls_back and revocations.of_image(image)))
 
     for image, rank, duplicate in _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over):
         pinned, reason = pins.get(image.image_path), ""
@@ -78,16 +88,20 @@ def retained(catalog: Catalog, policy: Policy, now: datetime | None = None) -> l
             reason = f"its image path is pinned to {pinned} (setting pins)"
         soaks = "" if reason else _soaks(image, policy, now)
         revoked = revocations.of_image(image)
+        waiting = "" if revoked or reason or soaks else waits.get(image.vhd_name, "")
         in_place = bool(revoked) and not (reason or soaks or falls_back)
-        told = revoked or reason or soaks
-        found.append(Offer(image, told, duplicate, in_place, "" if revoked else soaks, "" if told else rule))
+        told = revoked or reason or soaks or waiting
+        soaks = "" if revoked else soaks
+        found.append(Offer(image, told, duplicate, in_place, soaks, waiting, "" if told else rule))
     return found
 
 
-def gaps(catalog: Catalog, policy: Policy, now: datetime | None = None) -> dict[ImagePath, str]:
+def gaps(
+    catalog: Catalog, policy: Policy, now: datetime | None = None, waits: Mapping[str, str] = _NONE
+) -> dict[ImagePath, str]:
     """Return the image paths with a revoked image that no older one replaces, each with the name of the newest one."""
     found: dict[ImagePath, str] = {}
-    for offer in retained(catalog, policy, now):
+    for offer in retained(catalog, policy, now, waits):
         if offer.revoked_in_place and (policy.keep is not None or offer.image.image_path in policy.pins):
             found.setdefault(offer.image.image_path, offer.image.name)
     return found

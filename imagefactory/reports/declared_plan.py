@@ -8,7 +8,7 @@ from __future__ import annotations
 from imagefactory.configuration.labs_file import Delivery, TargetLab
 from imagefactory.configuration.loading import Configuration
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.planning.labs.delivery import delivery_of, without_gallery
+from imagefactory.planning.delivery import delivery_of, without_gallery
 from imagefactory.reports.plan_reasons import why_listed
 from imagefactory.reports.plan_report import Change, LabReport, PlanReport, in_order
 

@@ -19,7 +19,7 @@ from imagefactory.planning.galleries.planned import (
 )
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.stacks.deletions import version_deletions
-from imagefactory.reports.plan_reasons import some, why_listed
+from imagefactory.reports.plan_reasons import some, which_rule, why_listed
 from imagefactory.reports.plan_report import Action, Change, Kind, in_order, put_again
 
 _KEPT = "the gallery could not be read, so all of it is kept"
@@ -40,6 +40,7 @@ class GalleryComparison:
         changed: Collection[str],
     ) -> None:
         self._plan, self._recorded, self._settings, self._offers = plan.gallery, recorded, settings, offers
+        self._rules = plan.rules
         self._again, self._changed = again, changed
         self._takers: dict[str, list[str]] = {}
         for lab in plan.labs:
@@ -127,6 +128,8 @@ class GalleryComparison:
             found = plan.facts.version(one.definition, one.name)
             labs = some(self._takers.get(one.image.vhd_name, []))
             why = f"image {one.image.name} for {labs}, in {', '.join(one.regions)}"
+            if rule := which_rule(one.image.image_path, self._settings, self._rules.get(one.image.vhd_name, "")):
+                why += f", {rule}"
             if found and found.state != "Succeeded":
                 why += f"; in state {found.state}"
             action = self._action(one)

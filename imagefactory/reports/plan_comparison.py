@@ -55,8 +55,7 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
     for one in deletions(plan, state.images.keys(), state.gallery, catalog, settings):
         leaving.setdefault(one.lab, []).append(one)
     labs = {
-        lab.label: _Lab(lab, state, leaving.get(lab.label, ()), catalog, settings, offers, plan.rules, stack)
-        for lab in plan.labs
+        lab.label: _Lab(lab, state, leaving.get(lab.label, ()), catalog, settings, offers, stack) for lab in plan.labs
     }
     unread = {lab.label: lab for lab in plan.unread}
     known = {name.rpartition("/")[0] for name in state.images} | state.gallery.labs.keys()
@@ -117,11 +116,10 @@ class _Lab:
         catalog: Catalog,
         settings: Settings,
         offers: Mapping[str, str],
-        rules: Mapping[str, str],
         stack: str,
     ) -> None:
         self.plan, self._catalog, self._settings, self._offers, self._stack = plan, catalog, settings, offers, stack
-        self._recorded, self._leaving, self._rules = state.of_lab(plan.label), leaving, rules
+        self._recorded, self._leaving = state.of_lab(plan.label), leaving
         self._by_id = {image.id.lower(): image for image in plan.facts.images}
         self._by_name = {image.name.lower(): image for image in plan.facts.images}
 
@@ -163,6 +161,8 @@ class _Lab:
         why, action = self._why(planned), self._action(planned, before)
         if found and found.state != "Succeeded":
             why += f"; in state {found.state}"
+        elif found and found.retagged:
+            why += "; somebody changed its tags in the lab, and they are written again"
         elif action in {"replace", "missing"}:
             why += "; the lab does not have it any more"
             why += ", which only pulumi up --refresh notices" if action == "missing" else ""
@@ -172,7 +172,7 @@ class _Lab:
         if before is None:
             return "create"
         if planned.standing:
-            return "unchanged"
+            return "update" if planned.retagged else "unchanged"
         again = image_tags.read(planned.tags).attempt != before.attempt
         return "replace" if again or not planned.done else "missing"
 
@@ -181,7 +181,7 @@ class _Lab:
         lab, image = self.plan.lab, planned.image
         ways = (each for each in self.plan.routes if each.image.vhd_name == image.vhd_name)
         unusual = next((each.reason for each in ways if each.by_gallery or lab.delivery), "")
-        rule = self._rules.get(image.vhd_name, "")
+        rule = self.plan.offering.rules.get(image.vhd_name, "")
         return ", ".join(filter(None, (why_listed(lab, image.image_path, self._settings, rule), unusual)))
 
     def _why_not(self, image: StandingImage) -> str:

@@ -16,7 +16,7 @@ from imagefactory.reports.plan_report import Change, LabReport, PlanReport, coun
 
 LIMIT = 60_000
 """Characters; GitHub rejects a comment of more than 65,536 ("body is too long")."""
-_LONGEST = 500
+LONGEST = 500
 """Characters of a text in the summary."""
 _SHARES = (0.5, 0.2, 0.3)
 """Of the room of a summary: what leaves, what fails, labs."""
@@ -102,18 +102,18 @@ def _summary(report: PlanReport, limit: int) -> str:
     head = "\n\n".join([*_head(report), "The complete plan is too long for a comment: run imagefactory plan."])
     labs = [f"| {code(lab.label)} | {counts(lab.changes) or 'nothing'} |" for lab in report.labs]
     labs += [f"| Compute Gallery | {counts(report.gallery)} |"] if report.gallery else []
-    failures = [f"* {code(each.text(), _LONGEST)}" for each in report.failures]
+    failures = [f"* {code(each.text(), LONGEST)}" for each in report.failures]
     sections = (
-        (f"#### Leaves\n\n{_HEADER}", _leaving_rows(report, _LONGEST)),
+        (f"#### Leaves\n\n{_HEADER}", _leaving_rows(report, LONGEST)),
         ("#### Fails\n", failures),
         ("#### Labs\n\n| Lab | Images |\n| --- | --- |", labs),
     )
     room = limit - len(head) - 300
-    parts = [_fitting(title, rows, int(room * share)) for (title, rows), share in zip(sections, _SHARES, strict=True)]
+    parts = [fitting(title, rows, int(room * share)) for (title, rows), share in zip(sections, _SHARES, strict=True)]
     return "\n\n".join([head, *filter(None, parts)])
 
 
-def _fitting(title: str, rows: Sequence[str], room: int) -> str:
+def fitting(title: str, rows: Sequence[str], room: int) -> str:
     """Return a section with as many rows as there is room for."""
     lengths = accumulate(len(row) + 1 for row in rows)
     fitting = len(list(takewhile(lambda length: length <= room, lengths)))

@@ -1,6 +1,7 @@
 """What a plan moves, and roughly how long that takes and what it costs, from the rates of the settings.
 
-Counts like the copier: a VHD once per storage account, and once per region if relays are used. Pure.
+Counts like the copier: a VHD once per storage account, and once per region if relays are used. Data disks count where
+they travel: a gallery version has them, a custom image only the OS disk. Pure.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from imagefactory.configuration.plan_rates import Rates
 from imagefactory.configuration.stack_settings import Settings
-from imagefactory.images.companions import FactoryImage
+from imagefactory.images.companions import DataDisk, FactoryImage
 from imagefactory.planning.labs.plan import Plan
 
 GIB = 1024**3
@@ -69,9 +70,9 @@ def totals_of(plan: Plan, settings: Settings, new_versions: Collection[str]) -> 
     gallery = plan.gallery
     made = [one for one in gallery.versions if one.key in new_versions] if gallery else []
     away = [one for one in made for region in one.regions if gallery and region != gallery.facts.version_region]
-    crossing = sum(each.size for each in plan.crossings) + _sum(one.image for one in away)
+    crossing = sum(each.size for each in plan.crossings) + _sum(disk for one in away for disk in _disks(one.image))
     images = _sum(image for _, image in to_copy)
-    replicas = sum(_size(one.image) * len(one.regions) for one in made) * (gallery.replicas if gallery else 1)
+    replicas = sum(_sum(_disks(one.image)) * len(one.regions) for one in made) * (gallery.replicas if gallery else 1)
     rates = settings.rates
     price = rates.storage if gallery is None or gallery.price is None else gallery.price
     limit = (settings.copying.max_mbps or 0) * 1_000_000 / 8
@@ -81,7 +82,9 @@ def totals_of(plan: Plan, settings: Settings, new_versions: Collection[str]) -> 
         copied,
         crossing,
         images + replicas,
-        any(image.allocated is None for image in (*copies.values(), *(one.image for one in made))),
+        any(
+            disk.allocated is None for disk in (*copies.values(), *(disk for one in made for disk in _disks(one.image)))
+        ),
         round(copied / min(rates.copy_rate * MIB, limit or rates.copy_rate * MIB)),
         crossing / GIB * rates.egress,
         images / GIB * rates.storage + replicas / GIB * price,
@@ -89,12 +92,12 @@ def totals_of(plan: Plan, settings: Settings, new_versions: Collection[str]) -> 
     )
 
 
-def _sum(images: Iterable[FactoryImage]) -> int:
-    return sum(map(_size, images))
+def _disks(image: FactoryImage) -> tuple[FactoryImage | DataDisk, ...]:
+    return image, *image.data_disks
 
 
-def _size(image: FactoryImage) -> int:
-    return image.length if image.allocated is None else image.allocated
+def _sum(disks: Iterable[FactoryImage | DataDisk]) -> int:
+    return sum(disk.length if disk.allocated is None else disk.allocated for disk in disks)
 
 
 def _gib(size: int) -> str:

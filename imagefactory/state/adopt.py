@@ -18,7 +18,7 @@ from imagefactory.aio.surely import surely
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import CloudFacts, gather_facts
 from imagefactory.configuration.labs_file import TargetLab
-from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_configuration, load_of_stack
 from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error, warning
@@ -46,6 +46,7 @@ from imagefactory.state.edits import (
 from imagefactory.state.gallery_edits import unfinished_parts, with_parts, without_parts
 from imagefactory.state.pulumi_command import back_up, export, write
 from imagefactory.state.stack_state import NoStack, StackState, StateError, parsed, resources_of
+from imagefactory.telemetry.phases import phase
 
 PUBLIC = "public"
 """azure-native's `environment` if the program passes none."""
@@ -100,7 +101,7 @@ class Planned:
 
 async def plan(request: AdoptRequest) -> Planned:
     """Read everything and decide. Raises `ImageFactoryError`."""
-    configuration = load_configuration(request.settings.configuration, request.settings.labs)
+    configuration = load_of_stack(request.settings)
     _check_labs(request, configuration)
     further = [name for name in request.siblings if name != request.other and _meets(request, configuration, name)]
     facts, exported, other, held = await asyncio.gather(
@@ -142,7 +143,8 @@ async def carry_out(planned: Planned) -> Planned:
 
     async def write_all() -> None:
         for (name, _, state), backup in zip(writes, backups, strict=True):
-            await write(name, state, backup)
+            with phase("write state"):
+                await write(name, state, backup)
 
     with suppress(asyncio.CancelledError):  # not before it is done
         await surely(write_all())

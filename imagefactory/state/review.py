@@ -11,7 +11,7 @@ from typing import Any
 
 from imagefactory.azure.observe import CloudFacts, gather_facts
 from imagefactory.configuration.image_paths import fold
-from imagefactory.configuration.loading import load_configuration
+from imagefactory.configuration.loading import load_of_stack
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.observed.standing_gallery import region_key
 from imagefactory.planning.galleries.inputs import GalleryInputs
@@ -29,7 +29,7 @@ from imagefactory.state.stack_state import VERSION, StackState, parsed, resource
 
 async def review(stack: StackName, settings: Settings) -> PlanReport:
     """Return what the next run would do. Raises `ImageFactoryError`."""
-    configuration = load_configuration(settings.configuration, settings.labs)
+    configuration = load_of_stack(settings)
     facts, exported = await asyncio.gather(gather_facts(settings, configuration), export(stack.name))
     document = parsed(exported)
     state = StackState.of(resources_of(document))
@@ -39,7 +39,7 @@ async def review(stack: StackName, settings: Settings) -> PlanReport:
 
 def declared(stack: StackName, settings: Settings) -> PlanReport:
     """Return what the files say, without network access. Raises `ConfigurationError`."""
-    return declared_plan(load_configuration(settings.configuration, settings.labs), settings, str(stack))
+    return declared_plan(load_of_stack(settings), settings, str(stack))
 
 
 def _in_state(

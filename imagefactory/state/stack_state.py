@@ -91,6 +91,8 @@ class StackState:
     """The inputs of the resources of the Compute Gallery: type -> resource name -> inputs."""
     gallery_subscription: str = ""
     """The subscription of that gallery, in lower case; empty: the state has none of its resources."""
+    subscriptions: Mapping[str, str] = field(default_factory=dict)
+    """The subscription, in lower case, of each lab with a custom image, by its label."""
 
     @property
     def images(self) -> frozenset[str]:
@@ -136,7 +138,7 @@ class StackState:
         """
         chains: dict[str, dict[str, Mapping[str, Any]]] = {}
         gallery: dict[str, dict[str, Mapping[str, Any]]] = {}
-        subscription = ""
+        subscription, of_labs = "", {}
         try:
             found = _RESOURCES.validate_python(list(resources))
         except ValidationError as problem:
@@ -150,11 +152,13 @@ class StackState:
                         raise unread(f"the export of the stack is not valid: {name} has no {key}", _REMEDY)
                 if resource.type in {COPY, CUSTOM_IMAGE, RELEASE}:
                     chains.setdefault(name, {})[resource.type] = inputs
+                    if resource.type == CUSTOM_IMAGE and resource.id.count("/") > 2:
+                        of_labs[name.rpartition("/")[0]] = resource.id.split("/")[2].lower()
                 else:
                     gallery.setdefault(resource.type, {})[name] = inputs
                     place = str(inputs["galleryId"]) if resource.type == LAB_GALLERY else resource.id
                     subscription = place.split("/")[2].lower() if place.count("/") > 2 else subscription
-        return StackState(chains, gallery, subscription)
+        return StackState(chains, gallery, subscription, of_labs)
 
 
 def _recorded(chain: Mapping[str, Mapping[str, Any]]) -> Recorded:

@@ -39,7 +39,7 @@ class Disk:
 @dataclass
 class VirtualMachine:
     """A lab VM and the compute VM behind it; the first of `disks` is the OS disk. `disk_properties` are more ARM
-    properties of its disks.
+    properties of its disks, `properties` more of the lab VM (None: it lacks the one of that name).
 
     `state` is the lab VM's provisioning state once the machine is `whole`, that is, once the bytes of its disks are
     uploaded; `operation` names the active deletion, if any."""
@@ -58,6 +58,7 @@ class VirtualMachine:
     unique_identifier: str = field(default_factory=lambda: str(uuid.uuid4()))
     vm_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     disk_properties: dict[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
     whole: bool = False
     operation: str | None = None
 
@@ -99,4 +100,5 @@ def seeded_machine(lab: str, seed: SeedVirtualMachine) -> VirtualMachine:
         notes=seed.notes,
         tags=dict(seed.tags),
         disk_properties=dict(seed.disk_properties),
+        properties=dict(seed.properties),
     )

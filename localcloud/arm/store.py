@@ -304,8 +304,11 @@ class ArmStore:
         self.labs = {key: each for key, each in self.labs.items() if each is not lab}
         self.subscriptions.add(target)
         lab.subscription_id, lab.resource_group = target, group
+        after = f"/subscriptions/{target}/resourcegroups/{group}/"
         for image in lab.images.values():
-            image.properties = _moved(image.properties, before, f"/subscriptions/{target}/resourcegroups/{group}/")
+            image.properties = _moved(image.properties, before, after)
+        for machine in lab.machines.values():
+            machine.properties = _moved(machine.properties, before, after)
         self._put(lab)
         self.changed()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagefactory.doctor.roles import BLOB_CONTRIBUTOR, DISTRIBUTOR, READER, SAVER, Role
+from imagefactory.doctor.roles import BLOB_CONTRIBUTOR, DISTRIBUTOR, LAB_VM_READER, READER, SAVER, Role
 from tests.doctor.doctor_world import DoctorWorld
 from tests.e2e.world import Lab
 
@@ -127,6 +127,18 @@ def test_each_missing_action_is_named(world: DoctorWorld) -> None:
         assert not any(each in check["fact"] for each in others if each != action)
         assert "docs/operations.md#roles" in check["remedy"]
     assert all(each in found.check("factory", "permissions to save")["fact"] for each in SAVER.actions[1:3])
+
+
+def test_the_vms_of_labs_are_asked_for_only_if_a_setting_needs_them(world: DoctorWorld) -> None:
+    """Without the permission, images in use cannot be told from others, so none is deleted."""
+    name, action = "permission to read VMs of the lab", LAB_VM_READER.actions[0]
+    world.cloud.set_permissions({"actions": ["*"], "notActions": [action], "dataActions": ["*"]})
+    assert [row for row in world.doctor().not_ok() if row[0] == world.web] == []
+    world.settings["keepUsedDays"] = 30
+    found = world.doctor()
+    assert [row for row in found.not_ok() if row[0] == world.web] == [(world.web, name, "failure")]
+    check = found.check(world.web, name)
+    assert check["fact"].endswith(f": {action}") and LAB_VM_READER.name in check["remedy"]
 
 
 def test_operations_are_read_at_the_subscription(world: DoctorWorld) -> None:

@@ -91,10 +91,10 @@ def test_the_plan_agrees_with_the_preview_in_any_world(gallery_world: GalleryWor
                 machine.pin_changes, machine.lab_is_added, machine.lab_is_removed, machine.lab_cannot_be_read,
                 machine.image_is_deleted_by_hand, machine.copy_fails, machine.image_fails, machine.delete_fails,
                 machine.faults_end, machine.lab_moves, machine.state_is_lost,
-                *[machine.lab_changes_its_delivery] * 4,
+                *[machine.lab_changes_its_delivery] * 4, *[machine.policy_changes] * 4,
             ]  # fmt: skip
             machine.draw.choice(actions)()
-        world.settings["pins"] = machine.pins
+        machine.set_policies()
         check(world, machine.story)
         machine.adopt()
         shown, before = check(world, machine.story), in_state(world)

@@ -41,6 +41,37 @@ def test_a_revoked_image_leaves_all_labs_and_none_comes_back(world: World) -> No
     assert all(world.held(lab) == {good: "Succeeded"} for lab in labs)
 
 
+def test_a_later_ring_gets_what_the_earlier_one_holds(world: World) -> None:
+    """A run later, and only if it succeeded there. A failed one holds the ring, and nobody loses what they have."""
+    rings = [{"name": "pilot", "labs": ["pilot-*"]}, {"name": "broad", "labs": ["*"], "soakDays": 0}]
+    world.settings |= {"keep": 1, "rings": rings}
+    pilot, team = world.add_lab("pilot-1", "Win2016"), world.add_lab("team", "Win2016")
+    (old,) = world.add_images((WINDOWS, 5))
+    first = world.serve()
+    waits = f"factory image {old}: ring broad waits: lab pilot-1@"
+    assert (world.held(pilot), world.held(team)) == ({old: "Succeeded"}, {}) and waits in first.output, first.output
+    world.serve()
+    assert world.held(team) == {old: "Succeeded"} and world.up().only_unchanged
+    (new,) = world.add_images((WINDOWS, 6))
+    failure = {"imageFails": {"code": "Injected", "message": "injected"}}
+    path = f"/labs/pilot-1/customimages/{new}[?-]"
+    world.cloud.set_faults([{"service": "arm", "method": "PUT", "path": path, "action": failure}])
+    assert world.up().code != 0
+    again = world.up()
+    assert again.code != 0 and "of ring pilot does not hold it (Failed)" in again.output, again.output
+    assert world.held(pilot)[old] == "Succeeded" and world.held(team) == {old: "Succeeded"}
+    world.cloud.clear_faults()
+    world.serve()
+    assert world.held(pilot)[new] == "Succeeded" and world.held(team) == {old: "Succeeded"}
+    world.serve()
+    assert world.held(team) == {old: "Succeeded", new: "Succeeded"}
+    world.serve()
+    assert world.held(pilot) == world.held(team) == {new: "Succeeded"} and world.up().only_unchanged
+    world.settings["rings"] = [{"name": "pilot", "labs": ["pilto-1"]}, {"name": "broad", "labs": ["*"]}]
+    run = world.up()
+    assert run.code != 0 and 'rings.0.labs.0 "pilto-1": matches no lab' in run.output, run.output
+
+
 def test_a_revoked_version_leaves_the_gallery(gallery_world: GalleryWorld) -> None:
     """Even if it is the last one; the next good image is delivered."""
     world = gallery_world

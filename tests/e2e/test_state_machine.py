@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.gallery_world import GalleryWorld
+from tests.e2e.policies import Policies
 from tests.e2e.world import Lab, Run
 
 pytestmark = pytest.mark.engine
@@ -55,9 +56,7 @@ class Machine:
         """Labs whose images the state does not know, or not at their place, until the next adoption."""
         self.story: list[str] = []
         self.world.settings["delivery"] = "customImage"
-        self.keep = self.draw.choice((None, 1, 2))
-        if self.keep:
-            world.settings["keep"] = self.keep
+        self.policies = Policies(self.draw)
         for path in PATHS:
             self.world.define(path)
         for name in ("web", "data"):
@@ -99,6 +98,15 @@ class Machine:
         if self.pins.pop(path, None) is None:
             self.pins[path] = name
         self.note("pins", self.pins)
+
+    def policy_changes(self) -> None:
+        """One of the settings that say which images labs have, and when."""
+        self.note("policy", self.policies.change(sorted(self.world.images)))
+
+    def set_policies(self) -> None:
+        """Write the settings for the next run."""
+        self.world.settings = self.policies.among(self.world.settings, self.world.images, self.world.wishes)
+        self.world.settings["pins"] = self.pins
 
     def lab_is_added(self) -> None:
         """A lab enters labs.json: a new one, or one that had left."""
@@ -244,13 +252,12 @@ class Machine:
         self.world.cloud.set_faults(self.faults)
 
     def wanted(self, name: str) -> set[str]:
-        """The VHDs that the plan wants in a lab: of each path the pinned image, else the newest that `keep` allows."""
+        """The VHDs that the plan wants in a lab: of each path the pinned image, else those that the policies give."""
         found: set[str] = set()
         for path in PATHS:
             images = self.world.wanted(self.world.wishes.get(name, [])) & self.world.wanted([path])
             newest = sorted(images, key=lambda image: self.world.origins[image][1], reverse=True)
-            pinned = [image for image in newest if self.pins.get(path) == image]
-            chosen = pinned if path in self.pins else newest[: self.keep]
+            chosen = self.policies.chosen(newest, self.pins.get(path))
             found |= {self.world.images[image] for image in chosen}
         return found
 
@@ -267,10 +274,10 @@ class Machine:
                 self.pin_changes, self.lab_is_added, self.lab_is_removed, self.lab_cannot_be_read,
                 self.image_is_deleted_by_hand, self.copy_fails, self.image_fails, self.storage_refuses,
                 self.delete_fails, self.faults_end, self.lab_moves, self.state_is_lost,
-                self.replication_fails, *[self.lab_changes_its_delivery] * 3,
+                self.replication_fails, *[self.lab_changes_its_delivery] * 3, *[self.policy_changes] * 3,
             ]  # fmt: skip
             self.draw.choice(actions)()
-        self.world.settings["pins"] = self.pins
+        self.set_policies()
         refresh = not self.unreadable and self.draw.random() < 0.4
         self.adopt()
         run = self.world.up(*(["--refresh"] if refresh else []))
@@ -303,18 +310,24 @@ class Machine:
         names = {vhd: image for image, vhd in self.world.images.items()}
         for name, lab in self.world.labs.items():
             now, wanted, then = self.held(lab), self.wanted(name), before.get(name, {})
+            revoked = {vhd for vhd, (_, image) in then.items() if self.policies.is_revoked(names.get(vhd, image))}
             gone = {vhd for n, vhd in deleted if n == name}
             lost = then.keys() - now.keys() - gone
             assert not lost & wanted, f"{name} lost {lost & wanted}\n{told}"
             for path in PATHS:
                 good = [{vhd for vhd, (of, _) in held.items() if of == path} - gone for held in (then, now)]
+                good[0] -= revoked
                 assert not (self.listed(name, path) and good[0]) or good[1], f"{name} lost all of {path}\n{told}"
             if name in self.unreadable or name not in self.world.wishes:
                 continue
             excused = {image for account, image in self.afflicted if account == lab.account} | self.damaged
-            missing = {
-                vhd for vhd in wanted - now.keys() if EVERY not in excused and names[vhd] not in excused
-            } - {vhd for n, vhd in self.by_hand if n == name}  # fmt: skip
+            passed = self.passed(name, before, deleted)
+            if self.world.deliveries.get(name, "customImage") == "customImage" and name in before:
+                early = {names.get(vhd, vhd) for vhd in now.keys() - then.keys() if not passed(vhd, *now[vhd])}
+                assert not early, f"{name} has {early} before its ring\n{told}"
+            ripe = {vhd for vhd in wanted - now.keys() if passed(vhd, self.world.origins[names[vhd]][0])}
+            missing = {vhd for vhd in ripe if EVERY not in excused and names[vhd] not in excused}
+            missing -= {vhd for n, vhd in self.by_hand if n == name}
             replicates = not any("/regions/" in fault["path"] for fault in self.faults)
             by_gallery = self.world.deliveries.get(name, "customImage") != "customImage"
             assert not missing or (by_gallery and not replicates), f"{name} lacks {missing}\n{told}"
@@ -324,9 +337,29 @@ class Machine:
             left = {name: self.world.staged(lab) for name, lab in self.world.labs.items() if self.world.staged(lab)}
             assert not left, f"staged VHDs that no resource will release: {left}\n{told}"
 
+    def passed(
+        self, name: str, before: dict[str, dict[str, tuple[str, str]]], deleted: set[tuple[str, str]]
+    ) -> Callable[..., bool]:
+        """Whether the ring of a lab takes a VHD: all labs of the first ring that take its path held it before."""
+        first = [pilot for pilot in self.policies.pilots(self.world.wishes) if pilot != name]
+        if name in self.policies.pilots(self.world.wishes):
+            first = []
+
+        def is_passed(vhd: str, path: str, *_: str) -> bool:
+            return all(
+                vhd in before.get(pilot, {}) and (pilot, vhd) not in deleted and pilot not in self.unreadable
+                for pilot in first
+                if self.listed(pilot, path)
+            )
+
+        return is_passed
+
     def finish(self) -> None:
-        """Once faults end and what is damaged is rebuilt, two runs reach the plan, and the next one does nothing."""
+        """Once faults end, what is damaged is rebuilt and no policy withholds images, two runs reach the plan, and the
+        next one does nothing."""
         self.faults_end()
+        self.policies.withhold_nothing()
+        self.set_policies()
         for image in sorted(self.damaged & self.world.images.keys()):
             self.world.rebuild(image)
         self.adopt()

@@ -99,6 +99,28 @@ async def test_a_lab_lists_its_machines(factory: World) -> None:
     assert listed["value"] == [found]
 
 
+async def test_a_machine_says_what_it_was_created_from(factory: World) -> None:
+    """As the seed does: a custom image, a version of a gallery (which only the preview API has), or without a date."""
+    gallery = f"{LOWER_LAB}/sharedgalleries/images/sharedimages/Win2016"
+    seeds: dict[str, dict[str, Any]] = {
+        "custom": {"customImageId": f"{LOWER_LAB}/customimages/golden", "createdDate": "2026-11-01T10:00:00+00:00"},
+        "shared": {"sharedImageId": gallery, "sharedImageVersion": "1.0.0", "createdDate": None},
+    }
+    factory.seed(lab(virtualMachines=[machine(name, properties=seed) for name, seed in seeds.items()]))
+
+    async def shown(name: str, version: str) -> dict[str, Any]:
+        _, found, _ = await factory.call("GET", f"{MACHINES}/{name}", version=version)
+        return dict(found["properties"])
+
+    custom = await shown("custom", "2018-09-15")
+    assert custom.items() >= seeds["custom"].items() and "galleryImageReference" not in custom
+    assert custom["virtualMachineCreationSource"] == "FromCustomImage"
+    shared, older = await shown("shared", "2018-10-15-preview"), await shown("shared", "2018-09-15")
+    assert (shared["sharedImageId"], shared["sharedImageVersion"]) == (gallery, "1.0.0")
+    assert "createdDate" not in shared and not older.keys() & {"sharedImageId", "sharedImageVersion"}
+    assert {shared["virtualMachineCreationSource"], older["virtualMachineCreationSource"]} == {"FromSharedGalleryImage"}
+
+
 async def test_machines_are_paged(factory: World) -> None:
     """70 more are 2 pages, with each machine once."""
     factory.seed(lab(virtualMachines=[machine(f"vm{number:02}") for number in range(70)]))

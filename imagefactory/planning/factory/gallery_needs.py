@@ -13,10 +13,10 @@ from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.delivery import routes
 from imagefactory.planning.factory.staging_needs import StackPlan
 from imagefactory.planning.galleries.lab_offers import is_finished
-from imagefactory.planning.labs.delivery import routes
-from imagefactory.planning.retention import retained
+from imagefactory.planning.rings import offerings
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def _being_read(gallery: GalleryFacts) -> dict[str, str]:
 
 def _to_be_made(stack: StackPlan, gallery: GalleryFacts, catalog: Catalog, now: datetime | None) -> dict[str, str]:
     """A run puts a version that failed again, so it counts as missing."""
-    offered = [offer.image for offer in retained(catalog, stack.policy, now) if not offer.reason]
+    by_lab = offerings(stack.configuration.labs, catalog, stack.policy, stack.labs, gallery, now)
     found = {}
     for lab in stack.configuration.labs:
         facts = stack.labs[lab.key]
-        for way in routes(lab, (image for image in offered if lab.takes(image.image_path)), stack.policy):
+        for way in routes(lab, by_lab[lab.key].of_lab(lab), stack.policy):
             if way.by_gallery and not (isinstance(facts, LabFacts) and is_finished(gallery, facts, way.image)):
                 found[way.image.vhd_name.lower()] = lab.label
     return found

@@ -113,6 +113,8 @@ class PruneRules:
     """What labs still use."""
     galleries: GalleryNeeds = field(default_factory=GalleryNeeds)
     """What Compute Galleries still need."""
+    rings: Mapping[str, str] = field(default_factory=dict)
+    """Names of the VHDs that rings of labs need, each with the reason."""
 
 
 @dataclass
@@ -172,7 +174,7 @@ def _image(claim: Claim, files: SavedFiles | None, rules: PruneRules, now: datet
         keep("its files have a lease, or a copy into them is in progress")
     elif not _rested(files.blobs, now):
         keep(_FRESH)
-    elif reason := _needed(files, rules) or rules.last_good.reason_to_keep(image):
+    elif reason := _needed(files, rules) or rules.last_good.reason_to_keep(image) or rules.rings.get(image.vhd_name):
         keep(reason)
     else:
         reason = f"older than the newest {largest_keep(rules.policies)} of its image path"

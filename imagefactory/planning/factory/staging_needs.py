@@ -87,7 +87,10 @@ def staging_needs(
         for lab in facts:
             known |= {user_of(image.id) for image in lab.images}
             being_read |= {_read(lab, image) for image in lab.images if image.in_progress and image.vhd_url}
-        for lab_plan in build_plan(stack.configuration, catalog, factory, stack.labs, stack.policy, now=now).labs:
+        plan = build_plan(
+            stack.configuration, catalog, factory, stack.labs, stack.policy, gallery=stack.gallery, now=now
+        )
+        for lab_plan in plan.labs:
             states = {image.id: image.state for image in lab_plan.facts.images}
             # Without their states and names the stacks own nothing here, so all that exists and is wanted is unadopted.
             for planned in (*lab_plan.images, *(each.planned for each in lab_plan.unadopted)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath, fold
@@ -38,8 +39,10 @@ from imagefactory.planning.galleries.retirement import (
     retained_versions,
     revoked_versions,
     standing_revoked,
+    used_revoked,
 )
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses
 
 
 @dataclass
@@ -64,10 +67,11 @@ def plan_gallery(
     stack: str,
     catalog: Catalog,
     now: datetime | None = None,
+    awaited: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[GalleryPlan, GalleryFindings]:
     """Return the plan of the gallery. The result does not depend on the order of the inputs.
 
-    No version of a VHD whose companion cannot be read is deleted.
+    No version of a VHD whose companion cannot be read is deleted; none of `awaited`, either, which has the reason.
     """
     settings = policy.gallery or GallerySettings(id=facts.id)
     rules = _Rules(facts, settings, recorded, stack, labs)
@@ -95,10 +99,11 @@ def plan_gallery(
     offers = LabOffers(facts, labs, versions.values(), definitions, recorded)
     lab_plans = offers.plans()
     rules.found.diagnostics += offers.diagnostics
-    retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, catalog, now)
+    retained = retained_versions(facts, labs, lab_plans, versions, recorded, policy, catalog, now, awaited)
     revocations = Revocations(catalog, policy)
     revoked = revoked_versions(facts, retained, recorded, revocations)
     rules.found.diagnostics += standing_revoked(facts, revoked, recorded, revocations)
+    rules.found.diagnostics += used_revoked(facts, labs, revoked, Uses(policy, now))
     skipped |= {fold(part.key) for part in unadopted}
     plan = GalleryPlan(
         facts,
@@ -172,7 +177,7 @@ class _Rules:
         own = before.stack if before and kept else self.stack
         tags = image_tags.write(image, attempt, own or "")
         digest = {image_tags.DIGEST_TAG: image.digest} if image.digest else {}
-        regions = self._regions(image.image_path, made[1] if made else None)
+        regions = self._regions(image, made[1] if made else None)
         standing = bool(made and made[1].usable)
         return definition, PlannedVersion(image, name, version, regions, {**tags, **digest}, standing)
 
@@ -225,12 +230,13 @@ class _Rules:
             default=None,
         )
 
-    def _regions(self, path: ImagePath, made: StandingVersion | None) -> tuple[str, ...]:
+    def _regions(self, image: FactoryImage, made: StandingVersion | None) -> tuple[str, ...]:
         """Return the regions of the labs that get or must still offer images of the path, and the one in which the
         version is created, which Azure requires; also those of all versions of the path, as long as a lab could not be
-        read that may need them."""
+        read that may need them. A lab whose ring does not take the image needs no region."""
+        path = image.image_path
         of_path = [each for each in self.facts.definitions if ImagePath.read(each.image_path) == path]
-        takers = [lab for lab in self.labs if lab.lab.takes(path)]
+        takers = [lab for lab in self.labs if lab.lab.takes(path) and image.vhd_name not in lab.closed]
         needed = {lab.facts.region_key for lab in takers if lab.facts and self._needs(lab, lab.facts, path, of_path)}
         is_known = all(lab.facts for lab in takers)
         held = () if is_known else (region for one in of_path for each in one.versions for region in each.regions)

@@ -110,6 +110,8 @@ class GalleryLab:
     """Image paths whose wanted images the lab has as custom images in state Succeeded."""
     is_served: bool = True
     """Whether it gets images by the gallery at all."""
+    closed: frozenset[str] = frozenset()
+    """File names of the VHDs whose images its ring does not take yet, except those that the lab has."""
 
 
 @dataclass(frozen=True)

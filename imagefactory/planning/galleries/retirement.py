@@ -24,6 +24,7 @@ from imagefactory.planning.galleries.planned import (
 )
 from imagefactory.planning.retention import gaps, soaking
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses, numbers
 
 
 def retained_versions(
@@ -35,13 +36,14 @@ def retained_versions(
     policy: Policy,
     catalog: Catalog,
     now: datetime | None,
+    awaited: Mapping[str, str],
 ) -> tuple[RetainedVersion, ...]:
     """Return the versions of the state that are kept although the plan does not contain them, by key.
 
-    `versions` are the planned ones by key in comparable form.
+    `versions` are the planned ones by key in comparable form; `awaited` has why VHDs' versions are awaited.
     """
     standing = facts.by_key
-    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog, now)
+    rule = _Rule(labs, offers, versions.values(), standing, recorded, policy, catalog, now, awaited)
     found = []
     for key, before in sorted(recorded.versions.items()):
         if key not in versions and (version := standing.get(key)) and (reason := rule.reason(key, version)):
@@ -83,6 +85,25 @@ def standing_revoked(
             yield warning(subject, f"is {reason}", f"it stays in the gallery, because {why}", remedy)
 
 
+def used_revoked(
+    facts: GalleryFacts, labs: Iterable[GalleryLab], revoked: Iterable[RetainedVersion], uses: Uses
+) -> Iterator[Diagnostic]:
+    """Yield a warning about each revoked version that leaves although `keepUsedDays` would keep it."""
+    labs = tuple(labs)
+    for one in revoked:
+        if used := _used(uses, labs, facts.by_key, fold(one.key)):
+            consequence = f"it leaves the gallery all the same, because it is {one.reason}"
+            yield warning(f"gallery version {one.key}", used, consequence, "No action needed if this is intended")
+
+
+def _used(uses: Uses, labs: Iterable[GalleryLab], standing: Mapping[str, StandingVersion], key: str) -> str:
+    """Return why VMs of the labs that still take its image path keep a version; empty if they do not."""
+    definition, path = key.rpartition("/")[0], standing[key].path
+    takers = sorted((lab for lab in labs if path and lab.lab.takes(path)), key=lambda each: each.lab.label)
+    others = (each for other, each in standing.items() if other.rpartition("/")[0] == definition)
+    return uses.of_version(((lab.lab.label, lab.facts) for lab in takers), definition, standing[key], others)
+
+
 class _Rule:
     def __init__(
         self,
@@ -94,10 +115,13 @@ class _Rule:
         policy: Policy,
         catalog: Catalog,
         now: datetime | None,
+        awaited: Mapping[str, str],
     ) -> None:
+        self._awaited = awaited
         self._labs, self._standing, self._policy, self._versions = labs, standing, policy, tuple(versions)
         self._unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
         self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
+        self._uses = Uses(policy, now)
         self._soaking = soaking(catalog, policy, now)
         self._offering = {
             fold(one.name): (plan.label, one.reason) for plan in offers for one in plan.definitions if one.reason
@@ -113,20 +137,27 @@ class _Rule:
         }
 
     def reason(self, key: str, version: StandingVersion) -> str:
-        """Return why an existing version is kept; empty if it can be deleted.
-
-        One that failed in a region that was added to it serves the labs of its others.
-        """
+        """Return why an existing version is kept; empty if it can be deleted."""
         if version.in_progress:
             return "Azure is still creating or replicating it"
         if revoked := self._revocations.of_version(version):
             return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
+        used = _used(self._uses, self._labs, self._standing, key)
+        return "; ".join(filter(None, (self._waits(key, version), used)))
+
+    def _waits(self, key: str, version: StandingVersion) -> str:
+        """Return what must happen before a version can be deleted, but for its use; empty: nothing.
+
+        One that failed in a region that was added to it serves the labs of its others.
+        """
         if version.source_vhd.lower() in self._unsafe or (self._unsafe and not version.source_vhd):
             return "it may be from a VHD whose companion cannot be read"
         if version.state != "Succeeded" and not (version.state == "Failed" and version.regions):
             return ""
         if soaks := self._soaking.get(version.source_vhd):
             return f"{soaks}, and the gallery already has it"
+        if version.source_vhd in self._awaited:
+            return self._awaited[version.source_vhd]
         path = version.path
         if path is None:
             return "its tag ImagePath is missing or invalid, so its successors are unknown"
@@ -135,7 +166,9 @@ class _Rule:
             return f"lab {offer[0]} still offers it: {offer[1]}"
         wanted = [each for each in self._versions if each.image.image_path == path]
         successors = [each for each in wanted if fold(each.definition) == definition]
-        if (lab := self._unread.get(definition)) and not any(map(self._is_finished, successors)):
+        closed = {vhd for each in self._labs if each.facts is None for vhd in each.closed}
+        replacing = (each for each in successors if each.image.vhd_name not in closed and self._is_finished(each))
+        if (lab := self._unread.get(definition)) and not any(replacing):
             return f"lab {lab} could not be read, and may still offer it"
         if not any(lab.is_served and lab.lab.takes(path) for lab in self._labs):
             return ""
@@ -177,11 +210,7 @@ def unread_labs(labs: Iterable[GalleryLab]) -> set[str]:
 
 
 def _is_newer(one: StandingVersion, other: StandingVersion) -> bool:
-    return one.state == "Succeeded" and _numbers(one.name) > _numbers(other.name)
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in name.split(".") if part.isdecimal())
+    return one.state == "Succeeded" and numbers(one.name) > numbers(other.name)
 
 
 def kept_definitions(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from imagefactory.configuration.image_paths import ImagePath
-from imagefactory.configuration.labs_file import TargetLab
+from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.plain_text import printable
+from imagefactory.planning.delivery import Route, uses_gallery
 from imagefactory.planning.galleries.lab_offers import available
 from imagefactory.planning.galleries.plan import GalleryFindings, plan_gallery
 from imagefactory.planning.galleries.planned import GalleryLab, GalleryPlan, RecordedGallery
-from imagefactory.planning.labs.delivery import Route, uses_gallery
 from imagefactory.planning.labs.planned_images import LabPlan, Recorded
+from imagefactory.planning.rings import Offering
+
+NO_OFFERINGS: Mapping[LabKey, Offering] = MappingProxyType({})
+"""Those of a stack without rings."""
 
 NO_GALLERY = RecordedGallery()
 """The state of a stack without a gallery."""
@@ -45,6 +50,7 @@ def with_gallery(
     recorded: RecordedGallery,
     stack: str,
     now: datetime | None = None,
+    by_lab: Mapping[LabKey, Offering] = NO_OFFERINGS,
 ) -> tuple[GalleryPlan | None, GalleryFindings]:
     """Return the plan of the gallery, and what it reports; None: there is none, or it could not be read."""
     if gallery is None and recorded.holds_images:
@@ -61,10 +67,12 @@ def with_gallery(
             tuple(way.image for way in ways[lab.label] if way.by_gallery),
             _replaced(plan) if plan else frozenset(),
             uses_gallery(lab, policy),
+            frozenset(by_lab[lab.key].closed) if lab.key in by_lab else frozenset(),
         )
         for lab in targets
     ]
-    return plan_gallery(gallery, labs, policy, recorded, stack, catalog, now)
+    awaited = {vhd: why for each in by_lab.values() for vhd, why in each.awaited.items()}
+    return plan_gallery(gallery, labs, policy, recorded, stack, catalog, now, awaited)
 
 
 def deliveries(plans: Iterable[LabPlan]) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """What is wrong with the rules of the settings: pins and revocations of something that does not exist, revoked images
-that stay in labs, and rules without effect."""
+that stay in labs, images in use that leave them, and rules without effect."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage, stem
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.labs.ownership import Ownership
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.retention import soaking
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses
 
 _LIST = "`imagefactory catalog` lists them"
 
@@ -120,3 +122,21 @@ def standing_revoked(plans: Iterable[LabPlan], revocations: Revocations, ownersh
                 consequence = "it stays in the lab, because the state does not contain it"
                 remedy = "Delete it in the lab"
             yield warning(subject, f"is {reason}", consequence, remedy)
+
+
+def used_leaving(
+    plans: Iterable[LabPlan], held: Iterable[HeldImage], uses: Uses, revocations: Revocations
+) -> Iterator[Diagnostic]:
+    """Yield a warning about each image that leaves its lab although `keepUsedDays` was meant to keep it."""
+    for plan in plans:
+        stay = {fold(name) for name in (*(one.name for one in plan.images), *(one.name for one in plan.retained))}
+        for one in held:
+            if one.lab is not plan.lab or not one.owned or fold(one.name) in stay:
+                continue
+            used = uses.of_image(plan.facts, one.image)
+            why = revocations.of_standing(one.image) or (
+                "allowEmptyFactory is true" if one.wanted else "labs.json does not give the lab its image path"
+            )
+            if used:
+                consequence = f"it leaves the lab all the same, because {'it is ' if why[:7] == 'revoked' else ''}{why}"
+                yield warning(f"custom image {one.subject}", used, consequence, "No action needed if this is intended")

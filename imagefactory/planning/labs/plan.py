@@ -5,7 +5,7 @@ Derives it from catalog, labs and policy. Has no side effects: programs and repo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -19,22 +19,30 @@ from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.plain_text import printable
+from imagefactory.planning.delivery import delivery_of, reservations, routes, without_gallery
 from imagefactory.planning.galleries.planned import GalleryPlan, RecordedGallery
 from imagefactory.planning.galleries.replicas import replica_note
 from imagefactory.planning.labs.account_rules import account_findings
 from imagefactory.planning.labs.by_gallery import NO_GALLERY, available_by, deliveries, placed_labs, with_gallery
 from imagefactory.planning.labs.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deletions
-from imagefactory.planning.labs.delivery import delivery_of, reservations, routes, without_gallery
 from imagefactory.planning.labs.lab_labels import in_state, with_labels
 from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
-from imagefactory.planning.labs.named_images import pin_findings, revocation_findings, rule_findings, standing_revoked
-from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
+from imagefactory.planning.labs.named_images import (
+    pin_findings,
+    revocation_findings,
+    rule_findings,
+    standing_revoked,
+    used_leaving,
+)
+from imagefactory.planning.labs.ownership import Ownership, as_recorded, not_in_the_state, tags_changed
 from imagefactory.planning.labs.places import NoPlace, Place, place_of
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
 from imagefactory.planning.labs.retirement import Successors, revoked_images
 from imagefactory.planning.retention import retained
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.rings import Offering, offerings, ring_warnings, waiting
+from imagefactory.planning.used_images import Uses
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,8 @@ class Plan:
     """Which rule gives labs an image, by the file name of its VHD."""
     now: datetime | None = None
     """The time (UTC) by which it was decided; None: images neither soak nor age."""
+    waiting: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of factory images that a ring does not take yet, each with the reasons of these rings."""
 
     def retained(self) -> list[dict[str, str]]:
         """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
@@ -83,12 +93,13 @@ class Plan:
         ]
 
     def notes(self) -> Iterator[str]:
-        """Yield a line for each cross-region copy, each way to a lab, the replicas of the gallery, each Linux disk
-        found with a GPT, the images kept for now, and those that leave because they are revoked."""
+        """Yield a line for each cross-region copy, each way to a lab, the replicas of the gallery, each image that a
+        ring waits with, each Linux disk found with a GPT, the images kept for now, and the revoked ones that leave."""
         yield from (crossing.text() for crossing in self.crossings)
         if self.gallery:
             yield from deliveries(self.labs)
             yield from filter(None, [replica_note(self.gallery)])
+        yield from (printable(f"factory image {name}: {why}") for name, all in self.waiting.items() for why in all)
         planned = {one.image.vhd_name: one.image for lab in self.labs for one in lab.images}
         for name, image in sorted(planned.items()):
             if "keepDays" in (rule := self.rules.get(name, "")):
@@ -152,16 +163,19 @@ def build_plan(
     for left_out in catalog.left_out:
         if left_out.image:
             found.omit(left_out.image, f"VHD {left_out.name}: {left_out.reason.fact}")
-    rules = {image.vhd_name: rule for image, rule in _offered(catalog, policy, found, now)}
-    offered = [image for image in newest_first(catalog.images) if image.vhd_name in rules]
     ownership = Ownership.of(owned, recorded, stack)
     placed = {**ownership.recorded, **placed_labs(in_gallery)}
     targets = sorted(with_labels(configuration.labs, labs, placed), key=lambda lab: lab.label)
+    labs = {lab.key: as_recorded(lab, labs[lab.key], ownership, catalog) for lab in targets}
+    by_lab = offerings(configuration.labs, catalog, policy, labs, gallery, now)
+    rules = {image.vhd_name: rule for image, rule in _offered(catalog, policy, targets, by_lab, found, now)}
+    offered = [image for image in newest_first(catalog.images) if image.vhd_name in rules]
     known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
     moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
     plans: list[LabPlan] = []
+    uses = Uses(policy, now)
     unread: list[TargetLab] = []
-    ways = {lab.label: routes(lab, (one for one in offered if lab.takes(one.image_path)), policy) for lab in targets}
+    ways = {lab.label: routes(lab, by_lab[lab.key].of_lab(lab), policy) for lab in targets}
     for lab in targets:
         left = [one for one in moved if one.lab is lab]
         facts = left[0].diagnostic(f"imagefactory adopt --stack {ownership.name}") if left else labs[lab.key]
@@ -183,7 +197,8 @@ def build_plan(
         wanted = [way.image for way in ways[lab.label] if way.as_custom_image]
         usable = available_by(gallery, facts, ways[lab.label])
         plan = _lab_plan(lab, facts, wanted, ownership, factory, policy, found)
-        plans.append(replace(plan, routes=tuple(ways[lab.label]), by_gallery=usable))
+        found.failures += uses.failures(lab, facts)
+        plans.append(replace(plan, routes=tuple(ways[lab.label]), by_gallery=usable, offering=by_lab[lab.key]))
     for image in offered:
         if not any(lab.takes(image.image_path) for lab in targets):
             found.omit(image, "no lab uses its image path")
@@ -195,6 +210,7 @@ def build_plan(
     ):
         found.add(diagnostic)
     found.warnings += rule_findings(policy)
+    found.warnings += ring_warnings(targets, catalog, policy, labs)
     found.warnings += reservations(way for label in sorted(ways) for way in ways[label])
     if lacking := without_gallery(targets, policy):
         found.add(lacking)
@@ -204,17 +220,19 @@ def build_plan(
         found.add(diagnostic)
         threatened |= {one.image.id for one in at_risk}
     if catalog.images or not policy.allow_empty_factory:
-        successors = Successors(catalog, policy, offered, configuration.image_paths, now)
+        successors = Successors(catalog, policy, configuration.image_paths, now)
         plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
     revocations = Revocations(catalog, policy)
     plans = [replace(plan, revoked=revoked_images(plan, held, revocations)) for plan in plans]
     found.warnings += standing_revoked(plans, revocations, ownership)
+    found.warnings += used_leaving(plans, held, uses, revocations)
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
+    found.warnings += tags_changed(plans)
     if outside := not_in_the_state(plans, ownership):
         found.add(outside)
     gallery_plan, gallery_findings = with_gallery(
-        gallery, targets, plans, ways, catalog, policy, in_gallery, stack, now
+        gallery, targets, plans, ways, catalog, policy, in_gallery, stack, now, by_lab
     )
     for diagnostic in gallery_findings.diagnostics:
         found.add(diagnostic)
@@ -232,24 +250,36 @@ def build_plan(
         gallery_plan,
         rules,
         now,
+        waiting(by_lab.values()),
     )
 
 
 def _offered(
-    catalog: Catalog, policy: Policy, found: _Findings, now: datetime | None
+    catalog: Catalog,
+    policy: Policy,
+    targets: Iterable[TargetLab],
+    by_lab: Mapping[LabKey, Offering],
+    found: _Findings,
+    now: datetime | None,
 ) -> Iterator[tuple[FactoryImage, str]]:
-    """Yield the images that labs can get, with the rule that gives them; report the others."""
+    """Yield the images that labs can get, with the rule that gives them; report the others. Which ones a lab gets can
+    depend on its ring."""
     for offer in retained(catalog, policy, now):
         image = offer.image
-        if offer.duplicate:
+        takers = [(lab.label, by_lab[lab.key]) for lab in targets if lab.takes(image.image_path)]
+        given = [each.rules[image.vhd_name] for _, each in takers if image.vhd_name in each.rules]
+        if offer.duplicate and not given:
             subject = f"factory image {image.name} ({image.vhd_name})"
             fact = f"a newer image, {offer.duplicate.vhd_name}, has the same name"
             remedy = "Delete one of them from the factory, or rename it"
             found.warnings.append(warning(subject, fact, "the older image is not distributed", remedy))
-        if offer.reason:
+        if offer.reason and not given:
             found.omit(image, offer.reason)
-        else:
-            yield image, offer.rule
+            continue
+        for label, each in takers:
+            if reason := each.reasons.get(image.vhd_name):
+                found.omit(image, reason, label)
+        yield image, offer.rule or given[0]
 
 
 def _lab_plan(
@@ -300,8 +330,9 @@ def _planned(lab: TargetLab, image: FactoryImage, place: Place, ownership: Owner
     # Tags that differ from the state's would update an image that needs none, if a user deleted it in the lab.
     is_kept = is_done and not attempt
     stack = before.stack if is_kept else ownership.stack
+    stack = stack or (ownership.stack if place.retagged else None)
     tags = image_tags.write(before.as_tagged(image) if is_kept else image, attempt, stack or "")
-    return PlannedImage(image, name, place.image_id, place.standing, tags, is_done)
+    return PlannedImage(image, name, place.image_id, place.standing, tags, is_done, retagged=place.retagged)
 
 
 def _empty(policy: Policy, plans: Iterable[LabPlan], *, is_held: bool) -> Diagnostic:

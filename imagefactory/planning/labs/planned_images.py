@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.labs.delivery import Route
+from imagefactory.planning.delivery import Route
+from imagefactory.planning.rings import Offering
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class PlannedImage:
     relay: Relay | None = None
     """The relay from which its VHD is copied instead of the factory. If it is the lab's own account, its staged VHD is
     kept until the other accounts have read it. None: no other account of the region needs it."""
+    retagged: bool = False
+    """Whether it exists and somebody changed its tags, so that they are written again."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +115,5 @@ class LabPlan:
     """File names of the VHDs whose images its users can use by the gallery now."""
     revoked: tuple[Retained, ...] = ()
     """Revoked images in the state that leave the lab, each with the reason."""
+    offering: Offering = field(default_factory=lambda: Offering(()))
+    """What the lab is offered at the place of its ring."""

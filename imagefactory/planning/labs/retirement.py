@@ -19,12 +19,13 @@ from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.labs.planned_images import LabPlan, Retained
 from imagefactory.planning.retention import gaps, soaking
 from imagefactory.planning.revocations import Revocations
+from imagefactory.planning.used_images import Uses
 
 _UNDATED = datetime.min.replace(tzinfo=timezone.utc)
 
 
 class Successors:
-    """The successors of images that are deleted: `wanted` are the factory images that labs must contain.
+    """The successors of images that are deleted: the factory images that their lab is offered.
 
     `paths` are the image paths of the golden images, for texts.
     """
@@ -33,17 +34,15 @@ class Successors:
         self,
         catalog: Catalog,
         policy: Policy,
-        wanted: Iterable[FactoryImage],
         paths: Iterable[ImagePath] = (),
         now: datetime | None = None,
     ) -> None:
-        self._policy, self._own_case = policy, own_case(paths)
-        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
+        self._catalog, self._policy, self._now, self._own_case = catalog, policy, now, own_case(paths)
+        self._revocations = Revocations(catalog, policy)
+        self._known_gaps: dict[frozenset[str], Mapping[ImagePath, str]] = {}
+        self._uses = Uses(policy, now)
         soaks = soaking(catalog, policy, now)
         self._soaking = [(image, soaks[image.vhd_name]) for image in catalog.images if image.vhd_name in soaks]
-        self._wanted: dict[ImagePath, list[FactoryImage]] = {}
-        for image in wanted:
-            self._wanted.setdefault(image.image_path, []).append(image)
         self._saved_at: Mapping[str, datetime] = {
             key: image.saved_at for image in catalog.images for key in (image.vhd_name, fold(image.name))
         }
@@ -73,6 +72,11 @@ class Successors:
         """Return why the image is kept; empty if it can be deleted."""
         if revoked := self._revocations.of_standing(image):
             return f"{revoked} (setting revokedAction is report)" if self._policy.revoked_action == "report" else ""
+        reasons = (self._waits(plan, image, threatened), self._uses.of_image(plan.facts, image))
+        return "; ".join(filter(None, reasons))
+
+    def _waits(self, plan: LabPlan, image: StandingImage, threatened: Collection[str]) -> str:
+        """Return what must happen before the image can be deleted, but for its use; empty: nothing."""
         if image.id in threatened:
             return "it may be from a VHD whose companion cannot be read"
         if image.usable and (soaks := self._soaks(image)):
@@ -82,12 +86,17 @@ class Successors:
         path = image.path
         if path is None:
             return "its tag ImagePath is missing or invalid, so its successors are unknown"
+        offers = [each for each in plan.offering.offers if each.image.image_path == path]
+        for each in offers:
+            if (awaited := plan.offering.awaited.get(each.image.vhd_name)) and image.holds(*_identity(each.image)):
+                return awaited
         succeeded = [each for each in plan.facts.images if each.state == "Succeeded"]
         ids = {each.id for each in succeeded}
         planned = (*plan.images, *(each.planned for each in plan.unadopted))
         finished = {each.image.vhd_name for each in planned if each.standing and each.image_id in ids}
         names = {each.image.vhd_name: each.name for each in planned}
-        wanted = [each for each in self._wanted.get(path, []) if each.vhd_name in names or each.name_problem is None]
+        offered = [each.image for each in offers if not each.reason]
+        wanted = [each for each in offered if each.vhd_name in names or each.name_problem is None]
         foreign = [each for each in plan.foreign if each.id in ids]
         finished |= {each.vhd_name for each in wanted if any(one.holds(each.vhd_name, each.name) for one in foreign)}
         finished |= plan.by_gallery
@@ -97,14 +106,23 @@ class Successors:
             for each in succeeded
         )
         keep = None if path in self._policy.pins else self._policy.keep
-        gap = self._gaps.get(path)
+        gap = self._gaps(plan).get(path)
         if (wanted and not missing and not gap) or (keep is not None and newer >= keep):
             return ""
         if missing:
             return f"the lab must first have {', '.join(missing)} in state Succeeded"
         if gap:
             return f"{gap}, which would replace it, is revoked"
+        if waits := next((each for each in offers if each.waits), None):
+            return f"its successor {waits.image.name} is yet to come: {waits.waits}"
         return "the factory has no image of its path to replace it"
+
+    def _gaps(self, plan: LabPlan) -> Mapping[ImagePath, str]:
+        """Return the gaps in what the lab is offered; labs for which the same rings are closed have the same."""
+        closed = frozenset(plan.offering.closed)
+        if closed not in self._known_gaps:
+            self._known_gaps[closed] = gaps(self._catalog, self._policy, self._now, plan.offering.closed)
+        return self._known_gaps[closed]
 
     def _is_no_successor(self, image: StandingImage) -> bool:
         return bool(self._revocations.of_standing(image) or self._soaks(image))
@@ -121,6 +139,10 @@ class Successors:
         if tagged and image.created and tagged - image.created > AHEAD:
             tagged = None
         return self._saved_at.get(key) or tagged or image.created or _UNDATED, fold(image.name)
+
+
+def _identity(image: FactoryImage) -> tuple[str, str]:
+    return image.vhd_name, image.name
 
 
 def revoked_images(plan: LabPlan, held: Iterable[HeldImage], revocations: Revocations) -> tuple[Retained, ...]:

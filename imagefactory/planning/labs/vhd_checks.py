@@ -12,12 +12,13 @@ from datetime import datetime
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
-from imagefactory.images.catalog import Catalog
+from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
-from imagefactory.planning.labs.delivery import delivery_of, uses_gallery
+from imagefactory.planning.delivery import delivery_of, uses_gallery
 from imagefactory.planning.retention import retained
+from imagefactory.planning.rings import offerings
 
 
 def vhds_to_check(
@@ -33,11 +34,12 @@ def vhds_to_check(
 
     Leaving one out can make an older image one that labs get: ask again with the catalog without it.
     """
-    offered = (offer.image for offer in retained(catalog, policy, now) if not offer.reason)
-    unvouched = [image for image in offered if image.digest is None and image.name_problem is None]
     if targets is None:
-        return tuple(unvouched)
+        offered = (offer.image for offer in retained(catalog, policy, now) if not offer.reason)
+        return tuple(filter(_is_unvouched, offered))
     targets = tuple(targets)
+    by_lab = offerings(targets, catalog, policy, labs, gallery, now)
+    taken = {lab.key: frozenset(image.vhd_name for image in by_lab[lab.key].of_lab(lab)) for lab in targets}
     getting = [
         (lab, facts)
         for lab in targets
@@ -47,10 +49,14 @@ def vhds_to_check(
     made = gallery.sources if isinstance(gallery, GalleryFacts) else frozenset()
     return tuple(
         image
-        for image in unvouched
-        if any(lab.takes(image.image_path) and not _has(facts, image) for lab, facts in getting)
-        or (image.vhd_name not in made and any(lab.takes(image.image_path) for lab in by_gallery))
+        for image in filter(_is_unvouched, newest_first(catalog.images))
+        if any(image.vhd_name in taken[lab.key] and not _has(facts, image) for lab, facts in getting)
+        or (image.vhd_name not in made and any(image.vhd_name in taken[lab.key] for lab in by_gallery))
     )
+
+
+def _is_unvouched(image: FactoryImage) -> bool:
+    return image.digest is None and image.name_problem is None
 
 
 def _getting(found: LabFacts | Diagnostic, factory: LabFacts, policy: Policy) -> LabFacts | None:

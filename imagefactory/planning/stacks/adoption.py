@@ -170,7 +170,7 @@ def why_not_wanted(lab: LabPlan, image: StandingImage, offers: Mapping[str, str]
     made_from = next(iter(sources), None)
     if made_from is None:
         return "its VHD is not in the factory"
-    if reason := offers.get(made_from.vhd_name):
+    if reason := offers.get(made_from.vhd_name) or lab.offering.reasons.get(made_from.vhd_name):
         return reason
     way = next((each for each in lab.routes if each.image.vhd_name == made_from.vhd_name), None)
     return way.reason if way and not way.as_custom_image else "another image in the lab is from the same VHD"

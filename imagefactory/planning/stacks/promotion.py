@@ -18,8 +18,8 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
+from imagefactory.planning.delivery import uses_gallery
 from imagefactory.planning.galleries.lab_offers import available
-from imagefactory.planning.labs.delivery import uses_gallery
 from imagefactory.planning.retention import Offer, retained
 
 Action = Literal["pin", "unchanged", "not promoted"]

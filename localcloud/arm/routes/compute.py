@@ -26,7 +26,15 @@ _GALLERY = {
     "Linux": {"offer": "0001-com-ubuntu-server-jammy", "publisher": "canonical", "sku": "22_04-lts"},
     "Windows": {"offer": "WindowsServer", "publisher": "MicrosoftWindowsServer", "sku": "2022-datacenter"},
 }
-"""What the machines of labs were made from, by their operating system."""
+"""What the machines of labs were made from, by their operating system, if a seed does not say."""
+_SHARED = ("galleryImageVersionId", "sharedImageId", "sharedImageVersion")
+_SHARED_VERSION = "2018-10-15-preview"
+"""The API version that has these properties (its specification; 2018-09-15 has none of them)."""
+_SOURCES = {
+    "customImageId": "FromCustomImage",
+    "galleryImageVersionId": "FromSharedGalleryImage",
+    "sharedImageId": "FromSharedGalleryImage",
+}
 
 
 class ComputeRoutes:
@@ -55,14 +63,13 @@ class ComputeRoutes:
     async def list_machines(self, request: web.Request, parts: Parts) -> web.Response:
         """The virtual machines of a lab, paged."""
         lab = find_lab(self._store, parts)
-        expanded = _expands(request)
-        return page(request, {key: _lab_machine(lab, machine, expanded) for key, machine in lab.machines.items()})
+        return page(request, {key: _lab_machine(lab, machine, request) for key, machine in lab.machines.items()})
 
     async def get_machine(self, request: web.Request, parts: Parts) -> web.Response:
         """One virtual machine of a lab."""
         lab = find_lab(self._store, parts)
         machine = find_child(lab, "virtualMachines", lab.machines, parts["machine"])
-        return web.json_response(_lab_machine(lab, machine, _expands(request)))
+        return web.json_response(_lab_machine(lab, machine, request))
 
     async def delete_machine(self, request: web.Request, parts: Parts) -> web.Response:
         """Delete a virtual machine, a long-running operation; 204 if the machine does not exist."""
@@ -132,7 +139,7 @@ def _expands(request: web.Request) -> bool:
     return "computevm" in request.query.get("$expand", "").lower()
 
 
-def _lab_machine(lab: Lab, machine: VirtualMachine, expanded: bool) -> dict[str, Any]:
+def _lab_machine(lab: Lab, machine: VirtualMachine, request: web.Request) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "ownerObjectId": "",
         "ownerUserPrincipalName": "",
@@ -159,7 +166,14 @@ def _lab_machine(lab: Lab, machine: VirtualMachine, expanded: bool) -> dict[str,
     }
     if machine.notes is not None:
         properties["notes"] = machine.notes
-    if expanded:
+    sources = [kind for key, kind in _SOURCES.items() if machine.properties.get(key)]
+    if sources:
+        del properties["galleryImageReference"]
+        properties["virtualMachineCreationSource"] = sources[0]
+    given = properties | machine.properties
+    hidden = () if request.query["api-version"] == _SHARED_VERSION else _SHARED
+    properties = {key: each for key, each in given.items() if each is not None and key not in hidden}
+    if _expands(request):
         properties["computeVm"] = _expanded(lab, machine)
     body: dict[str, Any] = {
         "properties": properties,

@@ -70,6 +70,24 @@ def test_the_newest_image_that_is_succeeded_in_a_lab_is_kept_if_newer_ones_faile
     assert again == {good.name: "deleted"}, "the earlier good image is deleted by the next run"
 
 
+def test_an_image_that_a_later_ring_waits_for_is_kept(factory: PruneWorld) -> None:
+    """Although a newer one is the newest, and the last good one of each lab; older ones are deleted."""
+    second = factory.world.add_lab("second", "Win2016")
+    rings = [{"name": "pilot", "labs": ["web"]}, {"name": "broad", "labs": ["second"], "soakDays": 300}]
+    factory.stack(rings=rings)
+    newest, soaking, held, old = (factory.image(day) for day in (16, 15, 14, 13))
+    for lab, image in ((factory.lab, newest), (factory.lab, soaking), (second, held)):
+        tags = {"ImagePath": WINDOWS, "SourceVhd": image.vhd_name}
+        factory.world.seed_standing(lab, image.name, tags)
+    run = factory.prune("--yes", "--keep", "1", "--json")
+    assert run.code == 0, run.stderr
+    assert factory.held() == images_of(newest, soaking, held) and run.results() == {old.name: "deleted"}
+    reasons = {one["vhd"]: one["reason"] for one in run.document["kept"]}
+    assert reasons[soaking.vhd_name] == "ring broad waits for it (setting rings)"
+    factory.stack()
+    assert factory.prune("--yes", "--keep", "1", "--json").results() == {soaking.name: "deleted"}
+
+
 def test_a_lab_that_cannot_be_read_keeps_images_only_if_no_other_lab_has_a_good_one(factory: PruneWorld) -> None:
     """Its images are unknown; paths with a good image in another lab are pruned, and the exit code is 1."""
     closed = factory.world.add_lab("closed", "Win2016", "Ubuntu")

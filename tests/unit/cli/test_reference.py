@@ -44,7 +44,12 @@ from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 from imagefactory.reports.plan_report import ORDER as ACTIONS
 from imagefactory.reports.plan_report import Change, LabReport, LeftOut, PlanReport
 from imagefactory.reports.plan_totals import PlanTotals
+from imagefactory.reports.run_summary import ORDER as OUTCOMES
+from imagefactory.reports.run_summary import Result
+from imagefactory.reports.status import STATES
 from imagefactory.state.adopt import AdoptRequest, Planned
+from imagefactory.state.stack_state import COPY, VERSION
+from imagefactory.telemetry.copy_events import CopyEvent, Outcome, Place
 from tests.unit.builders import (
     NOON,
     SUBSCRIPTION,
@@ -58,12 +63,15 @@ from tests.unit.builders import (
     write_configuration,
 )
 from tests.unit.cli.conftest import Verb
+from tests.unit.cli.test_status import status_of
 from tests.unit.cli.test_verbs import cleaned
 from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.planning.factory.prunes import files, keeping, plan
 from tests.unit.planning.factory.test_save_plan import planned
 from tests.unit.planning.factory.vms import vm
 from tests.unit.planning.galleries import builders as galleries
+from tests.unit.reports.status_worlds import many_labs
+from tests.unit.state import run_events
 
 ROOT = Path(__file__).parents[3]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
@@ -91,6 +99,8 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
         assert field.alias
         kinds = (field.annotation, *get_args(field.annotation))
         section = next((each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if isinstance(field.default, list):
+            yield field.alias, field.default
         if section:
             yield from settings_of(section, f"{prefix}{field.alias}.")
         else:
@@ -105,7 +115,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, default in expected.items():
         if default is PydanticUndefined:
             assert documented[name] == "required", name
-        elif default is None or default == {}:
+        elif default is None or default in ({}, []):
             assert not names(documented[name]), name
         else:
             text = json.dumps(default) if isinstance(default, bool) else str(default)
@@ -254,6 +264,33 @@ def test_every_json_key_of_plan_is_documented(verb: Verb) -> None:
     assert set(names(values)) == set(ACTIONS)
 
 
+def test_every_json_key_of_status_is_documented(verb: Verb) -> None:
+    """Every state is a documented one."""
+    told = verb("status", "--json", instead=status_of(many_labs()))
+    assert told.code == 1
+    check_keys("status", told.document)
+    states = {path["state"] for lab in told.document["stacks"][0]["labs"] for path in lab["paths"]}
+    check_results("status", "stacks[].labs[].paths[].state", states)
+    assert states == set(STATES)
+
+
+def test_every_json_key_of_summary_is_documented(verb: Verb) -> None:
+    """Every outcome and every result is a documented one; a failed run makes the exit code 1."""
+    kinds = (
+        run_events.failed(VERSION, "def/1.0.0", "create", "no"),
+        run_events.failed(COPY, "web@05d17100/a", "create", ""),
+    )
+    lines = [line for kind in kinds for line in kind] + [run_events.diagnostic("lab web@05d17100: no. Fix that.")]
+    lines.append(run_events.diagnostic("phases: plan 0.1 s", severity="info"))
+    Path("up.jsonl").write_text("\n".join([*lines, run_events.summary("failed")]), "utf-8")
+    told = verb("summary", "up.jsonl", "--format", "json")
+    assert told.code == 1 and "web@05d17100" in verb("summary", "up.jsonl").out
+    check_keys("summary", told.document)
+    for key, values in (("labs[].images[].outcome", OUTCOMES), ("result", get_args(Result))):
+        (cell,) = (row[1] for row in rows("JSON output", "JSON of summary") if key in names(row[0]))
+        assert set(names(cell)) == set(values)
+
+
 def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:
     """Deletions, what is kept, what is reported."""
     images = [image("new"), image("old", age=1), replace(image("undated", age=2), saved_at_source="last-modified")]
@@ -278,6 +315,15 @@ def test_every_json_key_of_clean_vms_is_documented(verb: Verb) -> None:
     check_results("clean-vms", "vms[].result", {one["result"] for one in told.document["vms"]})
 
 
+def test_every_key_of_an_event_of_a_copy_is_documented() -> None:
+    """In this order, with every outcome."""
+    end = CopyEvent("copy.end", NOON, Place("a", "b", "c", "d", 1), outcome="copied").to_dict()
+    table = rows("JSON output", "Events of copies")
+    assert [name for row in table for name in names(row[0])] == list(end)
+    (outcomes,) = (row[1] for row in table if names(row[0]) == ["outcome"])
+    assert names(outcomes) == list(get_args(Outcome))
+
+
 def check_keys(command: str, document: object, *lists: str) -> None:
     """All keys of the document are documented, and no others; `lists` are documented though they hold objects."""
     documented = [name for row in rows("JSON output", f"JSON of {command}") for name in names(row[0])]
@@ -291,12 +337,13 @@ def check_results(command: str, key: str, results: set[str]) -> None:
 
 
 def test_every_exit_code_is_documented(verb: Verb) -> None:
-    """Success, failure, wrong usage, Ctrl-C and termination, and no others."""
+    """Success, failure, wrong usage, a lab that is behind, Ctrl-C and termination, and no others."""
     clean = {"imagefactory.factory_lab.clean.run": cleaned()}
     codes = [
         verb("clean-vms", "--dry-run", instead=clean).code,
         verb("clean-vms", instead=clean).code,
         verb("clean-vms", "--stack", "missing").code,
+        verb("status", instead=status_of(replace(many_labs(2), failures=()))).code,
         128 + signal.SIGINT,
         128 + signal.SIGTERM,
     ]

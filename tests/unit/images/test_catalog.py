@@ -109,6 +109,15 @@ def test_the_vhds_of_data_disks_belong_to_their_image() -> None:
     assert [left.name for left in found.left_out] == ["a.lun2.vhd"]
 
 
+def test_the_sizes_of_data_disks_are_those_of_the_listing() -> None:
+    """Allocated bytes are known from a manifest only; a VHD that is missing has no length."""
+    disks = [{"lun": lun, "vhdFileName": f"a.lun{lun}.vhd"} for lun in range(3)]
+    vhds = [vhd("a.vhd"), vhd("a.lun0.vhd", length=64 * MIB, manifest={"allocated": "4096"}), vhd("a.lun1.vhd")]
+    (found,) = build_catalog(vhds, {"a.json": companion("a.vhd", dataDisks=disks)}).images
+    sizes = [(disk.length, disk.allocated) for disk in found.data_disks]
+    assert sizes == [(64 * MIB, 4096), (64 * MIB + 512, None), (0, None)]
+
+
 def test_a_date_from_last_modified_becomes_a_warning_of_the_catalog() -> None:
     """The catalog reports it."""
     found = build_catalog([vhd()], {"a.json": companion(timestamp="?")})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from imagefactory.configuration.gallery_settings import GallerySettings
-from imagefactory.images.companions import FactoryImage
+from imagefactory.images.companions import DataDisk, FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.planning.galleries.planned import GalleryLab, RecordedGallery
 from imagefactory.planning.labs.plan import Plan
+from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage
 from imagefactory.reports.gallery_comparison import GalleryComparison
 from imagefactory.reports.plan_report import Action, Change
+from imagefactory.reports.plan_totals import PlanTotals, totals_of
+from tests.unit.builders import facts as lab_facts
 from tests.unit.builders import lab
 from tests.unit.planning.galleries.galleries import (
     definition,
@@ -114,3 +118,25 @@ def test_what_a_lab_offers_appears_stays_and_leaves() -> None:
     assert appears.why.startswith('labs.json:3:5 "Win2016", the newest 1 of its path')
     (gone,) = found.offers("gone", None)
     assert gone.action == "delete" and "labs.json does not have the lab" in gone.why
+
+
+def test_totals_count_the_data_disks_of_a_version_in_each_region() -> None:
+    """A custom image has none of them. What is not known of one disk makes the sum an upper bound."""
+    gib = 1024**3
+    disks = (
+        DataDisk(0, "a.vhd", length=9 * gib, allocated=gib),
+        DataDisk(1, "b.vhd", length=9 * gib, allocated=2 * gib),
+    )
+    image = replace(NEW, allocated=4 * gib, data_disks=disks)
+
+    def totals(image: FactoryImage, *labs: GalleryLab) -> PlanTotals:
+        found = planned(gallery(), *labs, served("near", image), served("far", image, region="eastus"))[0]
+        return totals_of(Plan((), gallery=found), settings(gallery=GALLERY, rates={"egressPerGiB": 3}), {key(image)})
+
+    known = totals(image)
+    assert (known.copies, known.copied, known.crossing, known.stored) == (0, 0, 7 * gib, 14 * gib)
+    assert (known.egress, known.at_most) == (21, False)
+    unknown = totals(replace(image, data_disks=(disks[0], replace(disks[1], allocated=None))))
+    assert (unknown.crossing, unknown.at_most) == (14 * gib, True)
+    custom = LabPlan("near", lab(), lab_facts(), (PlannedImage(image, "new", "/id", standing=False, tags={}),))
+    assert totals_of(Plan((custom,)), settings(), ()).stored == 4 * gib

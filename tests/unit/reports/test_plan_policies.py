@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+from imagefactory.cli.plan import _text
+from imagefactory.cli.terminal.report import Table
 from imagefactory.configuration.revocations import RevokedImage
+from imagefactory.configuration.rings import Ring
+from imagefactory.configuration.stack_settings import Policy
+from imagefactory.observed.lab_machines import LabMachine
+from imagefactory.reports.plan_markdown import plan_markdown
 from tests.unit.builders import NOON, catalog, facts, image
 from tests.unit.reports.plan_worlds import TEAM, held, in_state, reported, row
 
@@ -36,10 +45,49 @@ def test_an_image_that_soaks_is_left_out_until_then() -> None:
     assert (row(lab, "new").action, row(lab, "new").why) == ("keep for now", f"{until}, and the lab already has it")
 
 
+def test_an_image_that_waits_for_its_ring_is_left_out_with_the_lab_that_it_waits_for() -> None:
+    """Each image names the ring of its lab; what the earlier ring keeps for the later one says so."""
+    pilot = replace(TEAM, name="pilot", label="")
+    rings = [Ring(name="first", labs=["pilot"]), Ring(name="rest", labs=["*"], soak_days=7)]
+    there = {pilot: facts("pilot", held("old", created=NOON)), TEAM: facts("team", held("old"))}
+    first, team = sorted(reported(catalog(NEW, OLD), in_state("old"), there, now=NOON, keep=1, rings=rings).labs,
+                         key=lambda lab: lab.label)  # fmt: skip
+    ranked = "the newest 1 of its path (setting keep)"
+    assert row(first, "new").why == f"{ENTRY}, {ranked}, ring first (setting rings)"
+    assert row(team, "old").action == "unchanged"
+    assert row(team, "old").why == f"{ENTRY}, {ranked}, ring rest after ring first and 7 days (setting rings)"
+    why = f"ring rest waits: lab {pilot.label} of ring first does not hold it"
+    assert (row(team, "new").action, row(team, "new").why) == ("left out", why)
+
+
 def test_an_image_names_the_rule_that_keeps_it() -> None:
-    """Its age, or a fall-back."""
+    """Which of several: its rank, its age, or a fall-back."""
     (lab,) = reported(catalog(NEW, OLD), {}, {TEAM: facts("team")}, now=NOON, keep=1, keep_days=30).labs
+    assert row(lab, "new").why == f"{ENTRY}, among the newest 1 of its image path (setting keep)"
     assert row(lab, "old").why == f"{ENTRY}, younger than 30 days (setting keepDays)"
     pins, team = {NEW.image_path: "new"}, {TEAM: facts("team")}
     (lab,) = reported(catalog(NEW, OLD), {}, team, pins=pins, revoked=VIRUS, revoked_fallback="previous").labs
     assert row(lab, "old").why == f"{ENTRY}, in place of new, which is revoked (setting revokedFallback)"
+
+
+def test_every_format_says_which_rule_keeps_an_image() -> None:
+    """`keep`, `keepDays` and `keepUsedDays`, each with its image: as text, JSON and Markdown."""
+    used = image("used", age=2400)
+    there = facts("team", held("new"), held("old"), held("used"), machines=(LabMachine("vm", NOON, "used"),))
+    recorded, rules = in_state("new", "old", "used"), Policy(keep=1, keep_days=30, keep_used_days=7)
+    report = reported(catalog(NEW, OLD, used), recorded, {TEAM: there}, now=NOON, **dict(rules))
+    expected = {
+        "new": "among the newest 1 of its image path (setting keep)",
+        "old": "younger than 30 days (setting keepDays)",
+        "used": "older than the newest 1 of its image path (setting keep) and than 30 days (setting keepDays); "
+        "VM vm was created from it less than 7 days ago (setting keepUsedDays)",
+    }
+    (lab,) = report.labs
+    (shown,) = (each for each in _text(report) if isinstance(each, Table))
+    rows = [line for line in plan_markdown(report).splitlines() if line.startswith("| ")]
+    (json_lab,) = json.loads(json.dumps(report.to_dict()))["labs"]
+    for name, why in expected.items():
+        assert row(lab, name).why.endswith(why)
+        assert [cells[-1].endswith(why) for cells in shown.rows if cells[1] == name] == [True]
+        assert [one["why"].endswith(why) for one in json_lab["images"] if one["name"] == name] == [True]
+        assert [why in line for line in rows if f"`{name}`" in line] == [True]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from imagefactory.azure.observe import CloudFacts
 from imagefactory.configuration.stack_settings import FactoryLab, Settings
 from imagefactory.diagnostics import error
+from imagefactory.observed.lab_machines import LabMachine
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.stacks.adoption import Adoption
 from imagefactory.state.adopt import AdoptRequest, decide
@@ -127,6 +128,17 @@ def test_reasons_name_the_rule_and_when() -> None:
     retiring = fates(adopted(replace(wish, retire=True), seen, EMPTY)[0])
     assert {action for action, _ in retiring.values()} == {"take over"}
     assert retiring["linux"][1].endswith("; the next pulumi up deletes it")
+
+
+def test_an_image_in_use_is_taken_over_and_kept_although_the_factory_lost_its_vhd() -> None:
+    """After a lost state, `keepUsedDays` still keeps it: nothing of it needs the VHD."""
+    there = (standing("new", source_vhd="new.vhd"), standing("old", source_vhd="old.vhd", stack="images/dev"))
+    seen = cloud(*there, found=catalog(image("new")))
+    team = seen.labs[TEAM.key]
+    assert isinstance(team, LabFacts)
+    seen = replace(seen, labs={TEAM.key: replace(team, machines=(LabMachine("vm", image="old"),))})
+    action, reason = fates(adopted(request(settings=settings(keep=1, keep_used_days=30)), seen, EMPTY)[0])["old"]
+    assert action == "take over" and "pulumi up keeps it for now: VM vm was created from it" in reason
 
 
 def test_a_lab_that_moved_is_carried_over_with_what_it_has_now() -> None:

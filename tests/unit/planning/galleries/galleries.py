@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -132,13 +132,14 @@ def planned(
     unsafe: Collection[str] = (),
     more: Collection[FactoryImage] = (),
     now: datetime | None = None,
+    awaited: Mapping[str, str] | None = None,
 ) -> tuple[GalleryPlan, GalleryFindings]:
     """The plan of a gallery; by default the state has all of it. The factory has `more` than what labs get."""
     state = recorded(facts, *labs) if state is None else state
     broken = tuple(BlobDiagnostic(name, error("companion", "is junk", "left out", "Mend it")) for name in unsafe)
     images = {each.vhd_name: each for each in (*more, *(each for one in labs for each in one.images))}
     found = catalog(*images.values(), broken=broken)
-    return plan_gallery(facts, labs, by or policy(), state, STACK, found, now)
+    return plan_gallery(facts, labs, by or policy(), state, STACK, found, now, awaited or {})
 
 
 def saved(name: str, day: int = 1, path: str = PATH, **changes: Any) -> FactoryImage:

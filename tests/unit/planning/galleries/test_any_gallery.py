@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from random import Random
 from typing import TypeVar
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import Policy
+from imagefactory.diagnostics import error
 from imagefactory.images.companions import FactoryImage
+from imagefactory.observed.lab_machines import LabMachine
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinition, StandingVersion
 from imagefactory.planning.galleries.planned import GalleryLab, GalleryPlan, RecordedGallery
 from imagefactory.planning.retention import retained, soaking
@@ -80,6 +83,7 @@ def cases(draw: st.DrawFn) -> Case:
         revoked_fallback=draw(st.sampled_from(["none", "previous"])),
         soak_days=draw(st.sampled_from([None, None, 1, 2])),
         keep_days=draw(st.sampled_from([None, None, 2])),
+        keep_used_days=draw(st.sampled_from([None, 2])),
     )
     wanted = [offer.image for offer in retained(catalog(*offered), by, NOW) if not offer.reason]
     labs = tuple(draw(lab_of(name, wanted, definitions)) for name in ("a", "b", "c")[: draw(st.integers(1, 3))])
@@ -97,10 +101,25 @@ def lab_of(
     """A lab that gets the images, or custom images only, and offers some definitions."""
     offers = [each for each in definitions if draw(st.booleans())]
     region = draw(st.sampled_from(REGIONS))
+    found = served(name, *wanted, region=region, offers=offers)
     if draw(st.integers(0, 2)) == 0:
         there = frozenset(each.image_path for each in wanted if draw(st.booleans()))
-        return served(name, region=region, offers=offers, is_served=False, replaced=there)
-    return served(name, *wanted, region=region, offers=offers)
+        found = served(name, region=region, offers=offers, is_served=False, replaced=there)
+    keys = [(fold(one.name), each.name) for one in definitions.values() for each in one.versions]
+    dates = st.sampled_from([None, NOW, NOW - timedelta(days=1), NOW - timedelta(days=2)])
+    machines = draw(
+        st.lists(st.tuples(st.sampled_from(keys), dates).map(lambda each: _vm(*each[0], each[1])), max_size=2)
+        if keys
+        else st.just([])
+    )
+    assert found.facts
+    is_listed = draw(st.integers(0, 5))
+    listed = tuple(machines) if is_listed else error("VMs", "403", "", "Grant it")
+    return replace(found, facts=replace(found.facts, machines=listed))
+
+
+def _vm(definition: str, version: str, created: datetime | None) -> LabMachine:
+    return LabMachine("vm", created, definition=definition, version=version)
 
 
 def good(case: Case, lab: GalleryLab) -> dict[ImagePath, set[str]]:
@@ -196,6 +215,27 @@ def test_the_order_of_the_inputs_is_no_matter(case: Case, draw: Random) -> None:
     plan, expected = other.plan(), case.plan()
     assert replace(plan, facts=case.facts, unadopted=()) == replace(expected, unadopted=())
     assert [part.key for part in plan.unadopted] == [part.key for part in expected.unadopted]
+
+
+@given(cases())
+def test_a_version_that_a_vm_was_created_from_lately_stays_unless_it_is_revoked(case: Case) -> None:
+    """If the setting says so; all of them while the VMs of a lab are unknown. It keeps no version that is not used."""
+    plan, without = case.plan(), replace(case, by=case.by.model_copy(update={"keep_used_days": None})).plan()
+    revocations = Revocations(catalog(*case.offered), case.by)
+    known = [lab.facts.machines if lab.facts else None for lab in case.seen]
+    young = [vm for each in known if isinstance(each, tuple) for vm in each if vm.created is None or _is_young(vm)]
+    used = {fold(f"{vm.definition}/{vm.version}") for vm in young}
+    all_used = not all(isinstance(each, tuple) for each in known)
+    more = {fold(each.key) for each in plan.retained} - {fold(each.key) for each in without.retained}
+    assert not more or (case.by.keep_used_days and (all_used or more <= used))
+    stay = {fold(key) for key in (*(each.key for each in plan.retained), *(each.key for each in plan.versions))}
+    for key, _, one in versions(case.facts):
+        if case.by.keep_used_days and key in case.state.versions and (all_used or key in used):
+            assert key in stay or revocations.of_version(one)
+
+
+def _is_young(vm: LabMachine) -> bool:
+    return vm.created is not None and NOW - vm.created < timedelta(days=2)
 
 
 @given(cases())

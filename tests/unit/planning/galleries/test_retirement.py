@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from imagefactory.configuration.revocations import RevokedImage
+from imagefactory.diagnostics import error
+from imagefactory.observed.lab_machines import LabMachine
 from tests.unit.planning.galleries.galleries import (
     HOME,
     definition,
@@ -161,3 +163,59 @@ def test_a_version_whose_image_soaks_stays_and_replaces_none() -> None:
         (KEY, "the factory has no image of its path to replace it"),
         (f"Win2016.Datacenter/{version(NEW).name}", f"{until}, and the gallery already has it"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "days", "published", "kept"),
+    [
+        ("own", 1, {}, True),
+        ("own", 30, {}, False),
+        ("other", 1, {}, False),
+        ("", 1, {}, True),
+        ("", 1, {"old": 2}, True),
+        ("", 3, {"old": 2}, False),
+        ("", 3, {"old": 9, "new": 4}, False),
+        ("", 3, {"old": 9, "new": 3.5}, True),
+        ("", None, {"old": 2, "new": 9}, True),
+    ],
+)
+def test_a_version_that_vms_were_created_from_lately_stays(
+    told: str, days: float | None, published: dict[str, float], kept: bool
+) -> None:
+    """In any lab that takes its path. A VM that names no version was created from the newest one that was published
+    then; up to a day later, that may not have been in the region of the lab."""
+    now = NEXT.saved_at
+    at = {name: f"{now - timedelta(days=ago):%Y-%m-%dT%H:%M:%SZ}" for name, ago in published.items()}
+    answers = {name: {"properties": {"publishingProfile": {"publishedDate": day}}} for name, day in at.items()}
+    old, new = (version(each, answer=answers.get(each.name, {})) for each in (OLD, NEW))
+    facts = gallery(definition(OLD, old, new))
+    created = None if days is None else now - timedelta(days=days)
+    names = {"own": old.name, "other": new.name}
+    machine = LabMachine("vm", created, definition="win2016.datacenter", version=names.get(told, ""))
+    far = served("far", is_served=False)
+    assert far.facts
+    far, near = replace(far, facts=replace(far.facts, machines=(machine,))), served("near", NEW)
+    assert near.facts
+    labs = (replace(near, facts=replace(near.facts, machines=())), far)
+    plan, _ = planned(facts, *labs, by=policy(keep=1, keep_used_days=30), now=now)
+    when = "at an unknown time" if days is None else "less than 30 days ago"
+    reason = f"VM vm of lab far was created from it {when} (setting keepUsedDays)"
+    assert [(each.key, each.reason) for each in plan.retained] == [(KEY, reason)] * kept
+    revoking = policy(keep=1, keep_used_days=30, revoked={RevokedImage("old"): "a virus"})
+    plan, found = planned(facts, *labs, by=revoking, now=now, more=[OLD])
+    told_all = [(one.fact, one.consequence) for one in found.diagnostics]
+    leaves = "it leaves the gallery all the same, because it is revoked: a virus"
+    assert told_all == [(reason, leaves)] * kept and not plan.retained
+    assert plan.kept == () and not planned(facts, *labs, by=policy(keep=1), now=now)[0].retained
+
+
+def test_versions_stay_while_the_vms_of_a_lab_are_unknown() -> None:
+    """Of one whose VMs could not be listed, and of one that could not be read."""
+    facts = gallery(definition(OLD, version(OLD), version(NEW)))
+    near = served("near", NEW)
+    assert near.facts
+    unlisted = replace(near, facts=replace(near.facts, machines=error("VMs", "403", "", "Grant it")))
+    for each in (unlisted, unread(near)):
+        plan, _ = planned(facts, each, state=recorded(facts, near), by=policy(keep=1, keep_used_days=30))
+        told = "the VMs of lab near could not be listed, and may be created from it (setting keepUsedDays)"
+        assert [(one.key, one.reason) for one in plan.retained] == [(KEY, told)]

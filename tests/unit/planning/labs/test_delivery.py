@@ -14,8 +14,8 @@ from imagefactory.configuration.labs_file import Delivery
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
 from imagefactory.images.companions import DataDisk, FactoryImage
+from imagefactory.planning.delivery import reservations, routes, without_gallery
 from imagefactory.planning.galleries.planned import RecordedGallery, RecordedLab
-from imagefactory.planning.labs.delivery import reservations, routes, without_gallery
 from imagefactory.planning.labs.plan import Plan, build_plan
 from tests.unit.builders import catalog, configuration, facts, image, lab
 from tests.unit.planning.galleries.galleries import definition, gallery, recorded, saved, version
