@@ -21,6 +21,7 @@ from imagefactory.cli.doctor import doctor
 from imagefactory.cli.plan import plan
 from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
+from imagefactory.cli.roles import roles
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
 from imagefactory.cli.status import status
@@ -49,6 +50,7 @@ app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(summary)
+app.command()(roles)
 app.command()(schema)
 
 
