@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from enum import Enum
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from benchmarks.copies import run_copies
 from benchmarks.delivery import compare_deliveries
+from benchmarks.first_copy import run_first_copy
 from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
@@ -29,6 +31,7 @@ class Part(str, Enum):
     copies = "copies"
     ranges = "ranges"
     delivery = "delivery"
+    first_copy = "first-copy"
 
 
 def run(
@@ -45,7 +48,7 @@ def run(
     labs: Annotated[int, typer.Option(min=1, help="labs, each with the same number of images")] = 10,
     image_paths: Annotated[int, typer.Option(min=1, help="delivery: golden images, of one factory image each")] = 10,
     small: Annotated[
-        bool, typer.Option("--small", help="ranges: run everything with small sizes, only to test the benchmark")
+        bool, typer.Option("--small", help="ranges and first-copy: run with small sizes, only to test the benchmark")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -62,6 +65,8 @@ def run(
     reach, memory and CPU time; about 5 minutes.
 
     delivery: requests and time of the same images as custom images and by a Compute Gallery, without checkpoints.
+
+    first-copy: time, CPU time and received bytes of comparing a copy with a source that has no ranges manifest (Linux).
 
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
@@ -81,6 +86,8 @@ def run(
         if Part.delivery in parts:
             both = compare_deliveries(sandbox, labs, image_paths, rounds, parallel, _err.print)
             found["delivery"] = [each.to_json() for each in both]
+        if Part.first_copy in parts:
+            found["first-copy"] = asyncio.run(run_first_copy(sandbox, small=small))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

@@ -52,7 +52,9 @@ class ConnectedCopier:
 
 
 @asynccontextmanager
-async def open_copier(sandbox: Sandbox, *, service: bool = False) -> AsyncIterator[ConnectedCopier]:
+async def open_copier(
+    sandbox: Sandbox, *, service: bool = False, verify_first: bool = True, writers: type[PageWriter] = PageWriter
+) -> AsyncIterator[ConnectedCopier]:
     """Connect the copier by ranges or, with `service`, the one that asks the storage service to copy."""
     os.environ.update({name: sandbox.environment[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")})
     factory = {"subscriptionId": str(uuid.uuid4()), "labName": "factory"}
@@ -61,10 +63,10 @@ async def open_copier(sandbox: Sandbox, *, service: bool = False) -> AsyncIterat
     async with (
         ResourceManager(cloud, credential(cloud, {"ARM_USE_MSI": "true"})) as arm,
         StorageAccounts(arm) as accounts,
-        PageWriter(accounts, pacer.in_flight) as writer,
+        writers(accounts, pacer.in_flight) as writer,
     ):
         blobs = PageBlobs(accounts)
-        ranged = RangedCopier(blobs, writer, Manifests(blobs), pacer, totals)
+        ranged = RangedCopier(blobs, writer, Manifests(blobs), pacer, totals, verify_first=verify_first)
         yield ConnectedCopier(ServiceCopier(blobs) if service else ranged, writer, blobs, totals)
 
 

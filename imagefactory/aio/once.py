@@ -24,6 +24,7 @@ class Once(Generic[Key, Result]):
         task = self._work.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._work[key] = asyncio.ensure_future(work())
+            task.add_done_callback(_noticed)
         return await asyncio.shield(task)
 
     def forget(self, key: Key) -> None:
@@ -34,3 +35,9 @@ class Once(Generic[Key, Result]):
         """Return all results, also of running work; skip failures."""
         found = await asyncio.gather(*self._work.values(), return_exceptions=True)
         return [each for each in found if not isinstance(each, BaseException)]
+
+
+def _noticed(task: asyncio.Task[Result]) -> None:
+    """Keep asyncio from printing a failure that no caller waits for anymore, because all were canceled."""
+    if not task.cancelled():
+        task.exception()

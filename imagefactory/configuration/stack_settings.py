@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, Field, PlainValidator, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
+from imagefactory.configuration.copy_settings import ApiVersion, CopyOptions, CopySettings, StorageAuth
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
@@ -43,19 +43,8 @@ _CONSEQUENCE = "nothing is planned"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _Model = TypeVar("_Model", bound=Strict)
 
-CopyMethod = Literal["ranged", "service"]
 CrossRegion = Literal["relay", "direct", "refuse"]
 DeleteAfterErrors = Literal["never", "otherLabs", "always"]
-StorageAuth = Literal["aad", "key"]
-ApiVersion = Annotated[
-    str | None,
-    Field(
-        pattern=r"^20\d\d-\d\d-\d\d$",
-        description="a version of the storage service, at least 2020-10-02",
-        examples=["2021-08-06"],
-    ),
-]
-"""The version of the storage service that requests name; None: the one that this project is tested with."""
 
 
 def safe_url(url: str) -> str:
@@ -195,51 +184,6 @@ class Policy(Section):
     """The Compute Gallery of the stack; None: it has none."""
 
 
-class CopySettings(Section):
-    """How VHDs are copied."""
-
-    method: Annotated[CopyMethod, Field(description="ranged or service")] = "ranged"
-    """By ranges, verified and resumable; or by the storage service's copy operation."""
-    max_in_flight: Annotated[
-        int | None,
-        Field(ge=1, description="how many requests may be in progress at a time, at least 1", examples=[256]),
-    ] = None
-    """Requests of all copies together; None: the copier's default."""
-    max_mbps: Annotated[
-        int | None,
-        Field(ge=1, description="megabits per second of all copies, at least 1", examples=[4000]),
-    ] = None
-    """Megabits per second of all copies together; None: no limit."""
-
-
-class CopyOptions(CopySettings):
-    """The options of the provider `vhdcopy`: the settings `copy`, and how it accesses storage accounts.
-
-    The properties of a provider are strings, and part of the state: their names and values must not change.
-    """
-
-    storage_auth: StorageAuth = "aad"
-    storage_api_version: ApiVersion = None
-
-    def to_properties(self) -> dict[str, str]:
-        """Return the properties of the provider; omit what is None."""
-        return {_property(name): str(value) for name, value in self if value is not None}
-
-    @classmethod
-    def from_properties(cls, properties: Mapping[str, str]) -> CopyOptions:
-        """Read all properties of the provider. Raises `ValueError` with a phrase that names the invalid one."""
-        values = {name: properties[_property(name)] for name in cls.model_fields if properties.get(_property(name))}
-        try:
-            return cls.model_validate(values, strict=False, by_name=True)
-        except ValidationError as problem:
-            wrong = problem.errors(include_url=False)[0]["loc"][0]
-            raise ValueError(f"{_property(str(wrong))} is not valid") from None
-
-
-def _property(name: str) -> str:
-    return "copyMethod" if name == "method" else to_camel(name)
-
-
 class Settings(Policy):
     """The settings of a stack."""
 
@@ -255,7 +199,7 @@ class Settings(Policy):
     ] = "public"
     endpoints: Annotated[Endpoints, Field(description="an object with resourceManager and blob")] = Endpoints()
     copying: Annotated[
-        CopySettings, Field(alias="copy", description="an object with method, maxInFlight and maxMbps")
+        CopySettings, Field(alias="copy", description="an object with method, maxInFlight, maxMbps and verifyFirst")
     ] = CopySettings()
     max_deletes: Annotated[
         int | None,

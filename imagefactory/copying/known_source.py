@@ -85,6 +85,20 @@ class KnownSource:
             reason = refused.error.diagnostic.fact
             raise RelayLost(f"{relay.name}: cannot be compared with the factory VHD ({reason})") from None
 
+    async def expected(self, part: Range) -> tuple[str, None]:
+        """Return the CRC64 that a range of the source has; it is requested only once for all copies.
+
+        Raises `RangeRefused`, `CloudError`.
+        """
+        from imagefactory.azure.storage.page_writer import Digest, RangeRefused, Refusal
+
+        try:
+            return await self._digest(part, Digest.CRC64, self.crc64), None
+        except RangeRefused as refused:
+            if refused.kind is Refusal.DESTINATION_CHANGED:  # what a write would call so: the blob does not exist
+                raise RangeRefused(Refusal.SOURCE_GONE, refused.error) from None
+            raise
+
     async def _digest(self, part: Range, kind: Digest, known: dict[Range, str]) -> str:
         if part not in known:
             request = lambda: self.writer.digest(self.vhd, self.state.etag, part, kind)  # noqa: E731

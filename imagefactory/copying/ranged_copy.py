@@ -74,10 +74,19 @@ class RangedCopier:
     """A `Copier`; one per process, for any number of concurrent copies. Keeps what they share."""
 
     def __init__(
-        self, blobs: PageBlobs, writer: PageWriter, manifests: ManifestStore, pacer: Pacer, totals: Totals
+        self,
+        blobs: PageBlobs,
+        writer: PageWriter,
+        manifests: ManifestStore,
+        pacer: Pacer,
+        totals: Totals,
+        *,
+        verify_first: bool = True,
     ) -> None:
+        """`verify_first`: compare the ranges of a source without manifest with the CRC64s that the service computes."""
         self.blobs, self.writer, self.manifests = blobs, writer, manifests
         self.pacer, self.totals = pacer, totals
+        self.verify_first = verify_first
         self.in_flight = 0
         self._sources: Once[BlobRef, KnownSource] = Once()
 
@@ -241,7 +250,8 @@ class _Copy:
             if self.via:
                 await self._move_from_relay(vhd, self.via, etag)
             else:
-                await self._transfer(vhd, self.request.source, etag)
+                verifies = self.shared.verify_first and self.source.manifest is None
+                await self._transfer(vhd, self.request.source, etag, self.source.expected if verifies else None)
         finally:
             self._report(vhd)
             recording.cancel()
@@ -271,8 +281,8 @@ class _Copy:
             known.crc64.setdefault(part, digest)
             self._report(vhd)
 
-        known, shared = self.source, self.shared
-        job = Job(source, etag, self.request.destination, vhd.generation, self.request.source.name, vouch)
+        known, shared, name = self.source, self.shared, self.request.source.name
+        job = Job(source, etag, self.request.destination, vhd.generation, name, vouch, source != self.request.source)
         transfer = Transfer(shared.writer, shared.pacer, shared.totals, job, known.crc64, done, self.tally)
         await transfer.run([part for part in known.parts if part not in vhd.verified])
 

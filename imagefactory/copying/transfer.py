@@ -39,8 +39,8 @@ BUSY_WAIT = 0.2
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
 """Bounds of the wait before the next attempt, in seconds; it doubles each time, minus a random part."""
 
-Vouch = Callable[[Range], Awaitable[tuple[str, str]]]
-"""Returns the CRC64 and the MD5 that a range must have."""
+Vouch = Callable[[Range], Awaitable[tuple[str, str | None]]]
+"""Returns the CRC64 and, if the service can check it before it writes, the MD5 that a range must have."""
 
 
 class SourceChanged(Exception):
@@ -58,8 +58,8 @@ class SourceChanged(Exception):
 class Job:
     """One copy: the blob to read, its ETag (None: any), the blob to write, its generation.
 
-    `name` names the source VHD in messages. `vouch` is set if a relay is read, which is not trusted: the service checks
-    the MD5 that it returns before it writes.
+    `name` names the source VHD in messages. `vouch` is set if the digests of the ranges are not all known: a relay
+    (`is_relay`) is not trusted, and nothing states yet what a VHD without manifest contains.
     """
 
     source: BlobRef
@@ -68,6 +68,7 @@ class Job:
     generation: int
     name: str
     vouch: Vouch | None = None
+    is_relay: bool = False
 
 
 @dataclass
@@ -178,7 +179,7 @@ class Transfer:
                 tries.failed += 1
                 if tries.failed >= RANGE_ATTEMPTS:
                     raise self._final(refused) from None
-            case Refusal.OTHER_CONTENT if self.job.vouch:
+            case Refusal.OTHER_CONTENT if self.job.is_relay:
                 raise RelayLost(
                     f"{self.job.source.name}: the range of {part.length} bytes at {part.offset} differs from"
                     f" {self.job.name} and was not written"
@@ -192,7 +193,7 @@ class Transfer:
                 raise self._final(refused) from None
 
     def _final(self, refused: RangeRefused) -> ImageFactoryError:
-        if self.job.vouch and refused.at_source:
+        if self.job.is_relay and refused.at_source:
             return RelayLost(f"{self.job.source.name}: cannot be read ({refused.error.diagnostic.fact})")
         return refused.error
 

@@ -112,12 +112,17 @@ class Saver:
         watcher: SaverWatcher,
         taken: Iterable[str],
         observers: Sequence[CopyObserver] = (),
+        *,
+        verify_first: bool = True,
     ) -> None:
-        """`taken` are the names of the images in the factory; the observers receive the events of copies."""
+        """`taken` are the names of the images in the factory; the observers receive the events of copies.
+
+        `verify_first`: see `RangedCopier`; no disk has a manifest.
+        """
         self._factory, self._watcher = factory, watcher
         self._writer = writer
         self._blobs = PageBlobs(factory.accounts)
-        copier = RangedCopier(self._blobs, writer, Manifests(self._blobs), pacer, totals)
+        copier = RangedCopier(self._blobs, writer, Manifests(self._blobs), pacer, totals, verify_first=verify_first)
         self._copier = WatchedCopier(copier, observers)
         self._records = SaveRecords(factory.accounts, factory.account_id)
         self._taken = {fold(name) for name in taken}

@@ -189,7 +189,8 @@ async def _carry_out(
     pacer = Pacer(settings.copying.max_in_flight, settings.copying.max_mbps)
     async with PageWriter(accounts, pacer.in_flight) as writer:
         taken = (image.name for image in facts.catalog.images)
-        saver = Saver(factory, writer, pacer, saving.totals, saving, taken, request.observers)
+        verify = settings.copying.verify_first
+        saver = Saver(factory, writer, pacer, saving.totals, saving, taken, request.observers, verify_first=verify)
 
         async def revoke(record: SaveRecord) -> None:
             try:

@@ -22,6 +22,9 @@ from localcloud.blobs.authorization import Authorization, BlobError, Forwarding
 from localcloud.blobs.limits import Turnstile
 from localcloud.fault_rules import Action, Faults, Journal, Latencies, Span
 
+_RECORDED = "recorded"
+"""Key of a request that the journal has already."""
+
 COPY_LIFE, CORRUPT = "x-localcloud-copy", "x-localcloud-corrupt"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", COPY_LIFE, CORRUPT}
 _NOTHING = Action.model_construct()
@@ -67,8 +70,9 @@ class BlobFront:
         else:
             response = await self._authorize(request, action or _NOTHING)
             self._note_deletion(request, response.status)
-        status = 0 if action and action.drop else response.status
-        self._journal.record("blob", method, target, status, span)
+        if _RECORDED not in request:
+            status = 0 if action and action.drop else response.status
+            self._journal.record("blob", method, target, status, span)
         return response
 
     async def _has_turn(self, target: str, span: Span) -> bool:
@@ -133,6 +137,9 @@ class BlobFront:
                 for name, value in received.headers.items():
                     if name.lower() not in _HOP_BY_HOP:
                         response.headers.add(name, value)
+                # Before its headers: a client that reads only these may look at the journal before its body ends.
+                self._journal.record("blob", request.method, request.raw_path, received.status, _page_write(request))
+                request[_RECORDED] = True
                 await response.prepare(request)
                 async for chunk in received.content.iter_any():
                     await response.write(chunk)

@@ -24,7 +24,7 @@ from pulumi.runtime.proto import provider_pb2 as pb
 from imagefactory import __version__
 from imagefactory.azure.core.clouds import Cloud
 from imagefactory.azure.core.errors import CloudError
-from imagefactory.configuration.stack_settings import CopyOptions
+from imagefactory.configuration.copy_settings import CopyOptions
 from imagefactory.copying.totals import Totals
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import printable, redacted

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagefactory.azure.core.resource_manager import ResourceManager
     from imagefactory.azure.storage.accounts import StorageAccounts
     from imagefactory.azure.storage.page_blobs import PageBlobs
-    from imagefactory.configuration.stack_settings import CopyOptions
+    from imagefactory.configuration.copy_settings import CopyOptions
     from imagefactory.copying.copier import Copier
     from imagefactory.copying.staging import Staging
     from imagefactory.copying.totals import Totals
@@ -110,4 +110,6 @@ class Connections:
             return ServiceCopier(blobs)
         pacer = Pacer(self._options.max_in_flight, self._options.max_mbps)
         writer = await self._stack.enter_async_context(PageWriter(accounts, pacer.in_flight))
-        return RangedCopier(blobs, writer, Manifests(blobs), pacer, self._totals)
+        return RangedCopier(
+            blobs, writer, Manifests(blobs), pacer, self._totals, verify_first=self._options.verify_first
+        )

@@ -13,9 +13,10 @@ from pulumi.runtime import mocks, rpc
 
 from components.distribution import distribute
 from components.lab_images import NOT_COMPARED, VhdSource
+from imagefactory.configuration.copy_settings import CopySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.labs_file import TargetLab
-from imagefactory.configuration.stack_settings import CopySettings, FactoryLab, Settings
+from imagefactory.configuration.stack_settings import FactoryLab, Settings
 from imagefactory.diagnostics import Location
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.blobs import STAGING_CONTAINER

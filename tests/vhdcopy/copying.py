@@ -65,11 +65,17 @@ async def page_blobs(world: World, auth: Literal["aad", "key"] = "aad") -> Async
 
 @asynccontextmanager
 async def copier_of(
-    world: World, auth: Literal["aad", "key"] = "aad", totals: Totals | None = None, in_flight: int = 64
+    world: World,
+    auth: Literal["aad", "key"] = "aad",
+    totals: Totals | None = None,
+    in_flight: int = 64,
+    *,
+    verify_first: bool = True,
 ) -> AsyncIterator[RangedCopier]:
     """A copier by ranges with own connections, like that of a provider process."""
     async with page_blobs(world, auth) as blobs, PageWriter(blobs._accounts, in_flight) as writer:
-        yield RangedCopier(blobs, writer, Manifests(blobs), Pacer(in_flight), totals or Totals())
+        pacer = Pacer(in_flight)
+        yield RangedCopier(blobs, writer, Manifests(blobs), pacer, totals or Totals(), verify_first=verify_first)
 
 
 @asynccontextmanager

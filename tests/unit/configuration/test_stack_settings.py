@@ -13,12 +13,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefactory.configuration.copy_settings import CopyOptions, CopySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.pydantic_findings import Strict
 from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import (
-    CopyOptions,
-    CopySettings,
     Endpoints,
     FactoryLab,
     Settings,
@@ -73,7 +72,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         "labs": "labs.prod.json",
         "configuration": "conf",
         "cloud": "china",
-        "copy": {"method": "service", "maxInFlight": 64, "maxMbps": 800},
+        "copy": {"method": "service", "maxInFlight": 64, "maxMbps": 800, "verifyFirst": False},
         "storageAuth": "key",
         "storageApiVersion": "2020-10-02",
         "crossRegion": "refuse",
@@ -100,7 +99,7 @@ def test_values_come_as_pulumi_gives_them_and_as_a_stack_file_has_them(tmp_path:
         keep_days=30,
         revoked_fallback="previous",
         cloud="china",
-        copying=CopySettings(method="service", max_in_flight=64, max_mbps=800),
+        copying=CopySettings(method="service", max_in_flight=64, max_mbps=800, verify_first=False),
         storage_auth="key",
         storage_api_version="2020-10-02",
     )
@@ -249,6 +248,7 @@ options = st.builds(
     max_mbps=counts,
     storage_auth=st.sampled_from(["aad", "key"]),
     storage_api_version=st.sampled_from([None, "2020-10-02"]),
+    verify_first=st.booleans(),
 )
 
 
@@ -266,6 +266,7 @@ def test_the_provider_reads_the_copy_options_that_the_program_gives_it(
             ("maxInFlight", told.max_in_flight),
             ("maxMbps", told.max_mbps),
             ("storageApiVersion", told.storage_api_version),
+            ("verifyFirst", not told.verify_first),
         )
         if value
     }
@@ -276,6 +277,7 @@ def test_the_properties_of_the_provider_are_those_that_states_hold() -> None:
     told = CopyOptions(method="service", max_in_flight=64, max_mbps=800, storage_auth="key").to_properties()
     assert told == {"copyMethod": "service", "maxInFlight": "64", "maxMbps": "800", "storageAuth": "key"}
     assert CopyOptions().to_properties() == {"copyMethod": "ranged", "storageAuth": "aad"}
+    assert CopyOptions(verify_first=False).to_properties()["verifyFirst"] == "false"
 
 
 @pytest.mark.parametrize(
