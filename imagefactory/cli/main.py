@@ -22,6 +22,7 @@ from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.stacks import stacks
 from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.validate import validate
@@ -45,6 +46,7 @@ app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(summary)
 app.command()(schema)
+app.command()(stacks)
 
 
 def _show_version(*, wanted: bool) -> None:

@@ -100,7 +100,7 @@ async def plan(
     `max_deletes` deletions, nothing is deleted. Raises `ConfigurationError` if neither `keep` nor a stack sets it, and
     `ImageFactoryError` if the factory lab, its storage or its VMs cannot be read.
     """
-    configured = [(settings, load_of_stack(settings)) for settings in stacks.values()]
+    configured = [(settings, load_of_stack(settings, name)) for name, settings in stacks.items()]
     policies = with_keep(stacks, keep)
     kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):
