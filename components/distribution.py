@@ -25,6 +25,7 @@ from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.stacks.deletions import too_many_deletions
 from imagefactory.state.stack_state import StackState
+from imagefactory.telemetry.phases import phase
 
 STACK_FRAMES = 7
 """Frames of a declaration's Python stack that the SDK reads: its own, and at least one of the program."""
@@ -50,6 +51,7 @@ class Distribution:
             pulumi.export("gallery", offers)
 
 
+@phase("declare")
 def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
     """Declare the images of every lab: planned ones, and kept ones as the state has them. Nothing is imported: the
     engine may write to what it imports."""

@@ -1,7 +1,7 @@
 """The image factory for Azure DevTest Labs: one installed package, one sub-package for each subject.
 
 A sub-package imports only those below it: cli, factory_lab, reports and copying, azure, planning, observed, images,
-configuration, aio.
+configuration, telemetry, aio.
 """
 
 __version__ = "0.1.0"

@@ -36,14 +36,22 @@ def printable_lines(text: str) -> str:
 
 def json_text(value: object) -> str:
     """Return `value` as an equivalent, indented JSON document without agent commands."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    shown = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
-    return _SIGNS.sub(r"\\u0023", shown)
+    return _harmless_json(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def json_line(value: object) -> str:
+    """Return the same on one line."""
+    return _harmless_json(json.dumps(value, ensure_ascii=False))
 
 
 def redacted(text: str) -> str:
     """Return `text` without the possible secrets in the queries of its URLs, such as a SAS, complete or cut."""
     return _SIGNATURE.sub(r"\1...", _QUERY.sub(_harmless, text))
+
+
+def _harmless_json(text: str) -> str:
+    shown = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    return _SIGNS.sub(r"\\u0023", shown)
 
 
 def _inert(line: str) -> str:

@@ -19,6 +19,7 @@ LONGEST_MODULE = 400
 PYTHON_LOCKS = (
     "requirements.txt",
     "requirements-dev.txt",
+    "requirements-otel.txt",
     "toolchain/setup/go.txt",
     "toolchain/setup/node.txt",
 )

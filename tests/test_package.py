@@ -27,7 +27,7 @@ def test_an_installed_wheel_renders_the_catalog_page(tmp_path: Path) -> None:
     source, installed = tmp_path / "source", tmp_path / "installed"
     source.mkdir()
     root = Checkout.here().root
-    for name in ("pyproject.toml", "requirements.in", "LICENSE"):
+    for name in ("pyproject.toml", "requirements.in", "requirements-otel.in", "LICENSE"):
         shutil.copy(root / name, source)
     shutil.copytree(root / "imagefactory", source / "imagefactory", ignore=shutil.ignore_patterns("__pycache__"))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]

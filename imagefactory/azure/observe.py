@@ -34,6 +34,7 @@ from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.vhd_checks import vhds_to_check
+from imagefactory.telemetry.phases import phase
 
 POLL_SECONDS = 2.0
 """Between two requests for the state of a custom image."""
@@ -78,7 +79,8 @@ async def read_checked_facts(
         return vhds_to_check(catalog, settings, facts.factory, targets, facts.labs, facts.gallery, facts.now)
 
     place = BlobRef(facts.factory.storage_account_id or "", facts.container_url)
-    return replace(facts, catalog=await check_vhds(PageBlobs(accounts), facts.catalog, place, unchecked))
+    with phase("check VHDs"):
+        return replace(facts, catalog=await check_vhds(PageBlobs(accounts), facts.catalog, place, unchecked))
 
 
 async def read_facts(
@@ -90,7 +92,8 @@ async def read_facts(
     """
     factory, labs = await read_labs(arm, settings, configuration)
     learn_endpoints(accounts, (factory, *labs.values()))
-    catalog = (await read_catalog(accounts, factory)).in_case_of(configuration.image_paths if configuration else ())
+    with phase("read factory"):
+        catalog = (await read_catalog(accounts, factory)).in_case_of(configuration.image_paths if configuration else ())
     container_url = f"{accounts.endpoint(factory.storage_account_id or '')}/{CONTAINER}"
     gallery, labs = await read_galleries(arm, settings, factory, labs)
     return CloudFacts(factory, container_url, catalog, await with_machines(arm, settings, labs), gallery)
@@ -102,7 +105,8 @@ async def read_galleries(
     """Return the gallery of the settings (None: they name none), and the labs with those that they have attached."""
     if settings.gallery is None:
         return None, labs
-    return await asyncio.gather(gallery_facts(arm, settings.gallery, factory), with_galleries(arm, labs))
+    with phase("read galleries"):
+        return await asyncio.gather(gallery_facts(arm, settings.gallery, factory), with_galleries(arm, labs))
 
 
 async def wait_for_operation(settings: Settings, image_id: str) -> None:
@@ -135,7 +139,8 @@ async def find_labs(
 ) -> tuple[LabFacts | Diagnostic, Mapping[LabKey, LabFacts | Diagnostic]]:
     """Return the factory lab and its target labs, each as its facts or why it cannot be read."""
     targets = [lab.key for lab in configuration.labs] if configuration else []
-    factory, labs = await lab_facts(arm, settings.factory.key, targets)
-    places: list[LabKey | None] = [None, *labs]
-    found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
+    with phase("read labs"):
+        factory, labs = await lab_facts(arm, settings.factory.key, targets)
+        places: list[LabKey | None] = [None, *labs]
+        found = await with_accounts(arm, dict(zip(places, (factory, *labs.values()), strict=True)))
     return found[None], {key: found[key] for key in labs}

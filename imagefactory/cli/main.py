@@ -25,6 +25,7 @@ from imagefactory.cli.schema import schema
 from imagefactory.cli.stacks import stacks
 from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
+from imagefactory.cli.terminal.telemetry import traced
 from imagefactory.cli.validate import validate
 from imagefactory.errors import ConfigurationError, ImageFactoryError
 
@@ -70,7 +71,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names in files may not fit the terminal's encoding
     try:
-        app()
+        with traced(" ".join(["imagefactory", *sys.argv[1:2]])):
+            app()
     except ImageFactoryError as problem:
         to_stderr(str(problem))
         sys.exit(2 if isinstance(problem, ConfigurationError) else 1)

@@ -16,10 +16,12 @@ from imagefactory.cli.stack import AsJson, Stack, stack_settings
 from imagefactory.cli.terminal.interruption import run
 from imagefactory.cli.terminal.progress import CopyProgress, copy_progress
 from imagefactory.cli.terminal.report import Lines, Report, Table, finish
+from imagefactory.cli.terminal.telemetry import copy_observers
 from imagefactory.configuration.image_paths import fold
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.lineage import of_pipeline
 from imagefactory.planning.factory.save_plan import Save, Skipped
+from imagefactory.telemetry.event_log import VARIABLE
 
 if TYPE_CHECKING:
     from imagefactory.copying.copier import Progress
@@ -50,6 +52,16 @@ def save(
         bool,
         typer.Option("--with-data-disks", help="Also save data disks; DevTest Labs cannot create images from them"),
     ] = False,
+    events: Annotated[
+        str | None,
+        typer.Option(
+            "--events",
+            metavar="FILE",
+            envvar=VARIABLE,
+            show_envvar=False,
+            help="Append events of copies, as JSON lines",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Save tagged VMs of the factory lab as factory images.
@@ -61,13 +73,17 @@ def save(
 
     Exit codes: 0 all VMs are saved, 1 a save failed or a VM is not ready, 2 wrong usage or configuration.
     """
+    if as_json and events == "-":
+        raise typer.BadParameter(
+            "standard output is for one of --json and --events; name a file", param_hint="--events"
+        )
     settings = stack_settings(stack)
     from imagefactory.factory_lab import save_run
 
-    request = save_run.SaveRequest(
-        frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, of_pipeline(os.environ)
-    )
-    with copy_progress() as progress:
+    with copy_progress() as progress, copy_observers(events, progress.say) as observers:
+        request = save_run.SaveRequest(
+            frozenset(vm or ()), dry_run, max_concurrent, with_data_disks, of_pipeline(os.environ), observers
+        )
         ended = run(save_run.run(settings, request, _Watcher(progress)), "revoking disk access", progress.say)
     finish(ended, _report, as_json=as_json)
 

@@ -20,6 +20,7 @@ from imagefactory.configuration.stack_settings import Settings, StackBasics
 from imagefactory.configuration.whole_files import replace_whole
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
+from imagefactory.telemetry.phases import phase
 
 _CONSEQUENCE = "nothing is distributed"
 
@@ -72,6 +73,7 @@ def _of_stack(settings: Settings) -> Configuration:
     return replace(found, labs=served, others=tuple(lab for lab in found.labs if lab not in served))
 
 
+@phase("read configuration")
 def load_configuration(
     directory: Path, labs_file: str = "labs.json", *, names: Severity = Severity.WARNING
 ) -> Configuration:

@@ -58,6 +58,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (type(None), "null"),
 )
 _WANTED = {
+    "variable": "the name of an environment variable",
     "string": "a string",
     "list": "a list",
     "model": "an object",

@@ -21,6 +21,7 @@ from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
 from imagefactory.configuration.labs_file import Delivery, LabKey
 from imagefactory.configuration.labs_matching import LabsMatching
+from imagefactory.configuration.notify_settings import NotifySettings
 from imagefactory.configuration.plan_rates import Rates
 from imagefactory.configuration.pydantic_findings import (
     LabName,
@@ -239,6 +240,8 @@ class Settings(StackBasics, Policy):
         Rates, Field(description="an object with copyMiBPerSecond, egressPerGiB and storagePerGiBMonth")
     ] = Rates()
     """With which a plan estimates duration and cost."""
+    notify: Annotated[NotifySettings, Field(description="an object with url and format")] = NotifySettings()
+    """Where and how a channel is told what runs did."""
 
     @model_validator(mode="after")
     def _without_unchecked_relays(self) -> Settings:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.ranges_manifest import SUFFIX
@@ -105,7 +105,13 @@ class Progress:
     kept: int = 0
     note: str = ""
     """What the copy waits for, in place of its progress."""
+    retried: int = 0
+    """Requests for ranges that were sent again."""
+    refused: int = 0
+    """Those of them that a busy service rejected."""
 
+
+How = Literal["copied", "resumed", "already there"]
 
 Report = Callable[[Progress], None]
 Warn = Callable[[str], None]
@@ -117,6 +123,8 @@ class Copied:
 
     copy_id: str
     digest: str = ""
+    how: How = field(default="copied", compare=False)
+    """Resumed: an earlier run copied a part of it, or started it; already there: all of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from imagefactory.copying.copier import (
 from imagefactory.copying.known_source import KnownSource, not_empty
 from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.totals import Totals
-from imagefactory.copying.transfer import Job, SourceChanged, Transfer, Vouch
+from imagefactory.copying.transfer import Job, SourceChanged, Tally, Transfer, Vouch
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.ranges import Range, covered, pieces
 from imagefactory.images.ranges_manifest import Manifest, ManifestError, manifest_bytes, most_bytes, parse_manifest
@@ -139,6 +139,7 @@ class _Copy:
     report: Report
     warn: Warn
     source: KnownSource = field(init=False)
+    tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
         self.blobs, self.manifests = self.shared.blobs, self.request.manifests or self.shared.manifests
@@ -174,7 +175,7 @@ class _Copy:
         manifest = await self._manifest()
         await self._finish(opened, manifest.digest)
         self.shared.totals.end(self.request.source_length, source.total, opened.kept)
-        return Copied(opened.copy_id, manifest.digest)
+        return Copied(opened.copy_id, manifest.digest, "resumed" if opened.kept else "copied")
 
     async def _open(self) -> _Unfinished | Copied:
         """Adopt or resume the existing blob, otherwise create a page blob."""
@@ -191,7 +192,8 @@ class _Copy:
             is_whole = copier.is_whole(facts)
             if is_whole and (is_same or not request.source_version):
                 copy_id = facts.metadata.get(copier.COPY) or (facts.copy.id if facts.copy else "")
-                return Copied(copy_id, self.source.believed(facts.metadata.get(copier.DIGEST, "")))
+                digest = self.source.believed(facts.metadata.get(copier.DIGEST, ""))
+                return Copied(copy_id, digest, "already there")
             if is_same and facts.generation and not is_whole:
                 return await self._resume(facts)
             since = "was finished, before it became an image" if is_whole else "started"
@@ -241,6 +243,7 @@ class _Copy:
             else:
                 await self._transfer(vhd, self.request.source, etag)
         finally:
+            self._report(vhd)
             recording.cancel()
             if len(vhd.verified) < len(self.source.parts):
                 with suppress(ImageFactoryError, asyncio.TimeoutError):
@@ -270,7 +273,7 @@ class _Copy:
 
         known, shared = self.source, self.shared
         job = Job(source, etag, self.request.destination, vhd.generation, self.request.source.name, vouch)
-        transfer = Transfer(shared.writer, shared.pacer, shared.totals, job, known.crc64, done)
+        transfer = Transfer(shared.writer, shared.pacer, shared.totals, job, known.crc64, done, self.tally)
         await transfer.run([part for part in known.parts if part not in vhd.verified])
 
     async def _manifest(self) -> Manifest:
@@ -312,7 +315,8 @@ class _Copy:
         return {**self.request.mark, **marks, **copier.users_text(users)}
 
     def _report(self, vhd: _Unfinished) -> None:
-        self.report(Progress(vhd.done, self.source.total, vhd.kept))
+        tally = self.tally
+        self.report(Progress(vhd.done, self.source.total, vhd.kept, retried=tally.retried, refused=tally.refused))
 
     async def _keep_record(self, vhd: _Unfinished) -> None:
         least, greatest = RECORD_SECONDS

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 
 from imagefactory.aio.once import Once
 from imagefactory.copying import copier
-from imagefactory.copying.copier import Copied, CopyError, CopyRequest, Progress, Report, SourceState, Warn, poll_delay
+from imagefactory.copying.copier import (
+    Copied,
+    CopyError,
+    CopyRequest,
+    How,
+    Progress,
+    Report,
+    SourceState,
+    Warn,
+    poll_delay,
+)
 from imagefactory.observed.blobs import BlobRef, CopyState
 
 if TYPE_CHECKING:
@@ -54,7 +64,10 @@ class ServiceCopier:
         """See `Copier`; `via` is not read."""
         source = await self._sources.get(request.source, lambda: copier.checked_source(self._blobs, request))
         job = _Job(request, source.version, {**request.mark, **copier.users_text(users)}, report)
-        state = await self._start(job) or await self._adopt_or_start(job)
+        state = await self._start(job)
+        how: How = "copied"
+        if state is None:
+            state, how = await self._adopt_or_start(job)
         for attempt in range(ATTEMPTS):
             state = await self._wait(request, state, report)
             if state.status == "success":
@@ -63,9 +76,11 @@ class ServiceCopier:
                     if facts and facts.copy and facts.copy.id == state.id:
                         await self._blobs.delete(request.destination, etag=facts.etag)
                     raise copier.ends_otherwise(request)
-                return Copied(state.id)
+                if how != "already there":
+                    report(Progress(request.source_length, request.source_length))
+                return Copied(state.id, how=how)
             if attempt + 1 < ATTEMPTS:
-                state = await self._adopt_or_start(job)
+                state, _ = await self._adopt_or_start(job)
         raise CopyError(
             f"{request.destination.name}: the copy of {request.source.name} {state.status} {ATTEMPTS} times"
             f" ({state.reason or 'unknown reason'}); the image is not created. Run again; if the error persists, check"
@@ -83,7 +98,7 @@ class ServiceCopier:
             notice=lambda note: job.report(Progress(0, request.source_length, note=note)),
         )
 
-    async def _adopt_or_start(self, job: _Job) -> CopyState:
+    async def _adopt_or_start(self, job: _Job) -> tuple[CopyState, How]:
         """Adopt a pending or finished copy, also from an earlier run; otherwise start one over the existing blob."""
         request = job.request
         for _ in range(START_ATTEMPTS):
@@ -92,15 +107,15 @@ class ServiceCopier:
                 raise copier.foreign(request)
             if facts is not None and request.marked(facts.metadata):
                 if facts.copy and facts.copy.status in {"pending", "success"}:
-                    return facts.copy
+                    return facts.copy, "resumed" if facts.copy.status == "pending" else "already there"
                 if copier.is_whole(facts):
-                    return CopyState(facts.metadata.get(copier.COPY, ""), "success")
+                    return CopyState(facts.metadata.get(copier.COPY, ""), "success"), "already there"
             elif facts is not None and facts.copy and facts.copy.status == "pending":
                 # A copy of an earlier version of the factory VHD.
                 await self._blobs.abort_copy(request.destination, facts.copy.id)
                 continue
             if state := await self._start(job, facts.etag if facts else None):
-                return state
+                return state, "copied"
         raise CopyError(f"{request.destination.name}: other clients write to it; the image is not created. Run again")
 
     async def _wait(self, request: CopyRequest, state: CopyState, report: Report) -> CopyState:

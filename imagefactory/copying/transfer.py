@@ -71,6 +71,14 @@ class Job:
 
 
 @dataclass
+class Tally:
+    """What one copy sent again: ranges, and of those the requests that a busy service rejected."""
+
+    retried: int = 0
+    refused: int = 0
+
+
+@dataclass
 class _Tries:
     failed: int = 0
     differing: int = 0
@@ -95,6 +103,7 @@ class Transfer:
     job: Job
     must: Mapping[Range, str]
     done: Callable[[Range, str], None]
+    tally: Tally
     window: Window = field(default_factory=Window)
 
     async def run(self, parts: Iterable[Range]) -> None:
@@ -126,6 +135,7 @@ class Transfer:
         tries = _Tries()
         while not await self._try(part, ticket, tries):
             self.totals.retried += 1
+            self.tally.retried += 1
             await asyncio.sleep(tries.wait())
             ticket = await self.pacer.admit(self.job.destination.account_id, part.length)
 
@@ -157,6 +167,7 @@ class Transfer:
 
         match refused.kind:
             case Refusal.BUSY:
+                self.tally.refused += 1
                 self.pacer.refused(ticket, self.window, refused.retry_after)
                 tries.rest = BUSY_WAIT
                 now = monotonic()

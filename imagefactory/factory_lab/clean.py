@@ -22,6 +22,7 @@ from imagefactory.errors import ImageFactoryError
 from imagefactory.images.tags import IMAGE_PATH_TAG
 from imagefactory.observed.factory_vms import FactoryVm
 from imagefactory.planning.factory.clean_plan import CleanPlan, Deletion, plan_clean
+from imagefactory.telemetry.phases import phase
 
 MAX_CONCURRENT = 20
 
@@ -54,7 +55,8 @@ async def run(settings: Settings, ended: Callable[[Deletion, str], None], *, dry
             with consequence("no VM is deleted"):
                 plan = await _plan(arm, accounts, settings)
             if not dry_run:
-                await delete_all(arm, plan.deletions, note)
+                with phase("delete"):
+                    await delete_all(arm, plan.deletions, note)
     except asyncio.CancelledError:
         if plan is None:
             raise

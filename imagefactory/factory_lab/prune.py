@@ -35,6 +35,7 @@ from imagefactory.planning.factory.prune_plan import (
 )
 from imagefactory.planning.factory.ring_needs import ring_needs
 from imagefactory.planning.retention import with_keep
+from imagefactory.telemetry.phases import phase
 
 MAX_CONCURRENT = 16
 
@@ -144,7 +145,8 @@ async def carry_out(settings: Settings, report: PruneReport, ended: Callable[[De
 
     with suppress(asyncio.CancelledError):
         async with connect(settings) as (arm, accounts):
-            await Pruner(accounts, DiskAccess(arm, accounts), note).prune(report.going)
+            with phase("delete"):
+                await Pruner(accounts, DiskAccess(arm, accounts), note).prune(report.going)
     return replace(report, outcomes=tuple(outcomes))
 
 

@@ -35,6 +35,7 @@ from imagefactory.planning.factory.gallery_needs import GalleryNeeds, gallery_ne
 from imagefactory.planning.factory.last_good import LastGood, last_good
 from imagefactory.planning.factory.staging_needs import StackPlan, StagedVhd, StagingNeeds, staging_needs
 from imagefactory.planning.labs.vhd_checks import vhds_to_check
+from imagefactory.telemetry.phases import phase
 
 MOST_STAGED = 10_000
 """Blobs to read from a lab's container, at most: two pages. A run stages a few; a lab's owner can add millions."""
@@ -78,7 +79,8 @@ async def read_prune_inputs(
     ]
     learn_endpoints(accounts, (lab for own, labs in read for lab in (own, *labs.values())))
     vms = await factory_vms(arm, factory, lambda _: False)
-    blobs, catalog = await _factory_storage(accounts, factory)
+    with phase("read factory"):
+        blobs, catalog = await _factory_storage(accounts, factory)
     plans = [
         StackPlan(configuration, labs, settings, gallery)
         for (settings, configuration), (gallery, labs) in zip(stacks, galleries, strict=True)

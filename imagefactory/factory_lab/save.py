@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Protocol, TypeVar
@@ -30,6 +30,7 @@ from imagefactory.copying.known_source import digests_of
 from imagefactory.copying.pacing import Pacer
 from imagefactory.copying.ranged_copy import RangedCopier
 from imagefactory.copying.totals import Totals
+from imagefactory.copying.watched import WatchedCopier
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.companions import (
     FactoryImage,
@@ -44,6 +45,7 @@ from imagefactory.observed.blobs import BlobRef
 from imagefactory.observed.factory_blobs import UNFINISHED
 from imagefactory.observed.factory_vms import FactoryVm, ManagedDisk
 from imagefactory.planning.factory.save_plan import Save, used_since, used_warning
+from imagefactory.telemetry.copy_events import CopyObserver
 
 Result = TypeVar("Result")
 
@@ -109,12 +111,14 @@ class Saver:
         totals: Totals,
         watcher: SaverWatcher,
         taken: Iterable[str],
+        observers: Sequence[CopyObserver] = (),
     ) -> None:
-        """`taken` are the names of the images in the factory."""
+        """`taken` are the names of the images in the factory; the observers receive the events of copies."""
         self._factory, self._watcher = factory, watcher
         self._writer = writer
         self._blobs = PageBlobs(factory.accounts)
-        self._copier = RangedCopier(self._blobs, writer, Manifests(self._blobs), pacer, totals)
+        copier = RangedCopier(self._blobs, writer, Manifests(self._blobs), pacer, totals)
+        self._copier = WatchedCopier(copier, observers)
         self._records = SaveRecords(factory.accounts, factory.account_id)
         self._taken = {fold(name) for name in taken}
 

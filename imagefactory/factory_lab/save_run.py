@@ -31,6 +31,8 @@ from imagefactory.factory_lab.save import FactoryStorage, SaveOutcome, Saver, Wa
 from imagefactory.images.lineage import Lineage
 from imagefactory.images.tags import IMAGE_PATH_TAG
 from imagefactory.planning.factory.save_plan import SavePlan, plan_saves
+from imagefactory.telemetry.copy_events import CopyObserver
+from imagefactory.telemetry.phases import phase
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class SaveRequest:
     with_data_disks: bool = False
     pipeline: Lineage = field(default_factory=Lineage)
     """Commit and pipeline run of this save."""
+    observers: tuple[CopyObserver, ...] = ()
+    """What receives the events of copies."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,12 @@ async def run(settings: Settings, request: SaveRequest, watcher: Watcher) -> Sav
         async with connect(settings) as (arm, accounts):
             with consequence("nothing is saved"):
                 facts = await read_facts(arm, accounts, settings, None)
-                records, plan = await _plan(arm, accounts, facts, golden_images, request)
+                with phase("plan"):
+                    records, plan = await _plan(arm, accounts, facts, golden_images, request)
             saving = _Run(watcher, plan, records)
             if not request.dry_run:
-                await _carry_out(arm, accounts, settings, facts, saving, request.max_concurrent)
+                with phase("save"):
+                    await _carry_out(arm, accounts, settings, facts, saving, request)
     except asyncio.CancelledError:
         if saving is None:
             raise
@@ -175,7 +181,7 @@ async def _carry_out(
     settings: Settings,
     facts: CloudFacts,
     saving: _Run,
-    max_concurrent: int,
+    request: SaveRequest,
 ) -> None:
     factory = FactoryStorage(
         accounts, DiskAccess(arm, accounts), facts.factory.storage_account_id or "", facts.container_url
@@ -183,7 +189,7 @@ async def _carry_out(
     pacer = Pacer(settings.copying.max_in_flight, settings.copying.max_mbps)
     async with PageWriter(accounts, pacer.in_flight) as writer:
         taken = (image.name for image in facts.catalog.images)
-        saver = Saver(factory, writer, pacer, saving.totals, saving, taken)
+        saver = Saver(factory, writer, pacer, saving.totals, saving, taken, request.observers)
 
         async def revoke(record: SaveRecord) -> None:
             try:
@@ -194,4 +200,4 @@ async def _carry_out(
                 saving.failures.append(str(problem))
 
         revoking = (revoke(record) for record in saving.left_over)
-        await asyncio.gather(saver.save_all(saving.plan.saves, max_concurrent), *revoking)
+        await asyncio.gather(saver.save_all(saving.plan.saves, request.max_concurrent), *revoking)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from imagefactory.plain_text import printable, redacted
+from imagefactory.telemetry.phases import listed
 
 Outcome = Literal[
     "failed", "interrupted", "not done", "left out", "deleted", "replaced", "created", "updated", "kept", "unchanged"
@@ -93,6 +94,8 @@ class RunSummary:
     """None: the run had nothing to do with a gallery."""
     errors: tuple[str, ...] = ()
     """Errors that name no lab."""
+    phases: tuple[str, ...] = ()
+    """Each with its duration."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -105,14 +108,15 @@ class RunSummary:
         return self.result != "succeeded" or bool(self.errors) or any(part.has_problems for part in self.parts)
 
     def lines(self) -> list[str]:
-        """Return how the run ended, in a line or two."""
+        """Return how the run ended, in a line or some."""
         problems = sum(part.has_problems for part in self.labs)
         labs = f"labs: {len(self.labs)}, with failures: {problems}"
         first = f"Run of stack {self.stack}: {self.result} after {self.seconds} s; {labs}."
+        lines = [first, listed(self.phases)]
         if self.result in {"canceled", "interrupted"}:
             missing = "What it had not begun is not in the log."
-            return [first, f"{missing} To list it, run imagefactory plan --stack {self.stack}; to go on, pulumi up."]
-        return [first]
+            lines.append(f"{missing} To list it, run imagefactory plan --stack {self.stack}; to go on, pulumi up.")
+        return [line for line in lines if line]
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary for JSON."""
@@ -124,6 +128,7 @@ class RunSummary:
             "labs": [lab.to_dict() for lab in self.labs],
             "gallery": self.gallery and self.gallery.to_dict(),
             "errors": [safe(text) for text in self.errors],
+            "phases": [safe(text) for text in self.phases],
         }
 
 

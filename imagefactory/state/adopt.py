@@ -46,6 +46,7 @@ from imagefactory.state.edits import (
 from imagefactory.state.gallery_edits import unfinished_parts, with_parts, without_parts
 from imagefactory.state.pulumi_command import back_up, export, write
 from imagefactory.state.stack_state import NoStack, StackState, StateError, parsed, resources_of
+from imagefactory.telemetry.phases import phase
 
 PUBLIC = "public"
 """azure-native's `environment` if the program passes none."""
@@ -142,7 +143,8 @@ async def carry_out(planned: Planned) -> Planned:
 
     async def write_all() -> None:
         for (name, _, state), backup in zip(writes, backups, strict=True):
-            await write(name, state, backup)
+            with phase("write state"):
+                await write(name, state, backup)
 
     with suppress(asyncio.CancelledError):  # not before it is done
         await surely(write_all())

@@ -10,8 +10,10 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.planning.galleries.planned import RecordedGallery
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.state.stack_state import StackState
+from imagefactory.telemetry.phases import phase
 
 
+@phase("plan")
 def current_plan(
     configuration: Configuration,
     facts: CloudFacts,

@@ -15,13 +15,15 @@ from typing import Any
 
 from imagefactory.plain_text import printable, redacted
 from imagefactory.state.stack_state import StackState, StateError, state_of, unread
+from imagefactory.telemetry.phases import phase
 
 BACKUPS = Path(".imagefactory", "backups")
 
 
 async def read_state(stack: str) -> StackState:
     """Return the images in the state of a stack. Raises `StateError`."""
-    return state_of(await export(stack))
+    with phase("read state"):
+        return state_of(await export(stack))
 
 
 async def export(stack: str) -> bytes:

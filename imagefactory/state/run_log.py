@@ -30,6 +30,7 @@ from imagefactory.state.stack_state import (
     VERSION,
     name_in,
 )
+from imagefactory.telemetry.phases import phases_in
 
 COMPONENT, STACK = "imagefactory:labs:LabImages", "pulumi:pulumi:Stack"
 PLAN_FAILURES = "vhdcopy:index:PlanFailures"
@@ -127,6 +128,8 @@ class _Run:
     labs: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
+    phases: list[str] = field(default_factory=list)
+    """As program and plugin log them, each with its duration."""
 
     @property
     def seconds(self) -> int:
@@ -141,6 +144,8 @@ class _Run:
                 self._step(step.metadata, ends)
         if line.diagnostic and line.diagnostic.severity == "error":
             self._error(line.diagnostic)
+        elif line.diagnostic:
+            self.phases += phases_in(line.diagnostic.message)
         if line.summary:
             known = line.summary.result in get_args(Result)
             self.result = cast(Result, line.summary.result) if known else "failed"
@@ -244,6 +249,7 @@ def summarized(*logs: Iterable[str]) -> RunSummary:
         by_need(parts.values()),
         Part("", gallery.items) if gallery.items else None,
         tuple(text for text, owner in named.items() if not owner),
+        tuple(phase for run in runs for phase in run.phases),
     )
 
 

@@ -118,6 +118,7 @@ class LabGallery(Resource[LabGalleryInputs]):
     """
 
     inputs = LabGalleryInputs
+    part = "attach galleries"
     replaces = True
     deletes_first = True
 

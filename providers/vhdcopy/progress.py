@@ -56,6 +56,10 @@ class EngineLog:
         """Show `message` as a warning of the resource, kept in the summary; await the task to be sure of delivery."""
         return self._send(engine_pb2.LogRequest(urn=urn, severity=engine_pb2.WARNING, message=message))
 
+    def warn_run(self, message: str) -> None:
+        """Show a warning about the entire run."""
+        self.warn("", message)
+
     async def note(self, message: str) -> None:
         """Show `message` about the entire run, kept in the summary; return when it is delivered."""
         await self._deliver(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message))

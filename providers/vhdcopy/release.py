@@ -27,6 +27,7 @@ class StagedVhdRelease(Resource[StagedVhdReleaseInputs]):
     """Handles resources of type `vhdcopy:index:StagedVhdRelease`. It has no outputs, and its deletion does nothing."""
 
     inputs = StagedVhdReleaseInputs
+    part = "release"
 
     async def create(self, services: Services, inputs: StagedVhdReleaseInputs, row: Row) -> tuple[str, Properties]:
         """Release the staged VHD if its image exists. Otherwise raises `CopyError` and keeps the VHD."""

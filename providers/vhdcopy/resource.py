@@ -96,6 +96,8 @@ class Resource(Generic[In]):
     step."""
 
     inputs: type[In]
+    part = ""
+    """What its creation is in the chain of an image (`imagefactory.telemetry.chains`); empty: nothing."""
     replaces = False
     """Whether a changed input replaces the resource, unless it is `UPDATED`; otherwise it updates it."""
     deletes_first = False

@@ -101,7 +101,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             message = "vhdcopy: is already configured, for another cloud or other options, which are kept. Run again"
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, message)
         if self._connections is None:
-            self._configured, self._connections = requested, Connections(*requested, self._totals)
+            self._configured, self._connections = requested, Connections(*requested, self._totals, self._log.warn_run)
         return pb.ConfigureResponse(supportsPreview=True)
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
@@ -173,10 +173,12 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     async def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
-        """Stop what runs. The engine calls this at the end of every run, too: then log the totals."""
+        """Stop what runs. The engine calls this at the end of every run, too: then log totals and phases."""
         self.stop_running()
         if self._totals.copies:
             await self._log.note(self._totals.text())
+        if self._connections and (phases := await self._connections.finish()):
+            await self._log.note(phases)
         return empty_pb2.Empty()
 
     def stop_running(self) -> None:
@@ -205,7 +207,9 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
                 return "", resource.planned(inputs)
             row = Row(self._log, request.urn, live=self._live)
             with self._cancelable():
-                return await resource.create(await self._open().services(), inputs, row)
+                services = await self._open().services()
+                with services.chains.part(resource.part, request.urn.rpartition("::")[2]):
+                    return await resource.create(services, inputs, row)
 
     @contextmanager
     def _cancelable(self) -> Iterator[None]:

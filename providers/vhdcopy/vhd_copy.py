@@ -99,6 +99,7 @@ class VhdCopy(Resource[VhdCopyInputs]):
     """
 
     inputs = VhdCopyInputs
+    part = "copy"
     replaces = True
 
     def planned(self, inputs: VhdCopyInputs) -> Properties:

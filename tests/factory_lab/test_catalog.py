@@ -56,7 +56,8 @@ def catalog(world: World, *arguments: str, largest_file: int | None = None) -> s
     return subprocess.run(
         command if largest_file is None else installed,
         cwd=world.folder,
-        env=world.environment,
+        # A compiled module that is cut off by the limit would be kept, and read by every later command.
+        env={**world.environment, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

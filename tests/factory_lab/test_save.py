@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,3 +237,15 @@ def test_without_json_a_table_is_printed_and_progress_is_not_on_standard_output(
     assert "golden-vm" in run.stdout and today("Win2016_Datacenter") in run.stdout
     assert "1 VHD copied" in run.stdout
     assert "100 %" in run.stderr and f"golden-vm: saved as {today('Win2016_Datacenter')}" in run.stderr
+
+
+def test_events_of_a_save_are_lines_without_the_disks_sas(world: FactoryWorld, tmp_path: Path) -> None:
+    """The source is the disk's id; the blob is the VHD that is written."""
+    world.add_vm("golden")
+    file = tmp_path / "events.jsonl"
+    saved = world.save("--events", str(file))
+    assert saved.code == 0, saved.stderr
+    start, end = map(json.loads, file.read_text("utf-8").splitlines())
+    assert (start["event"], end["event"], end["outcome"]) == ("copy.start", "copy.end", "copied")
+    assert start["source"].startswith("disk:") and "sig=" not in file.read_text("utf-8")
+    assert (end["container"], end["blob"]) == (FACTORY_CONTAINER, saved.row("golden")["vhd"])

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from imagefactory.plain_text import json_text, printable_lines
+from imagefactory.plain_text import json_line, json_text, printable_lines
 
 WIDTH = 160
 """Minimum columns of a table without a terminal: logs and pipes have no width, and rich would use 80."""
@@ -68,6 +68,11 @@ def show_table(
 def show_document(value: object) -> None:
     """Print one JSON document."""
     print(json_text(value))
+
+
+def show_line(value: object) -> None:
+    """Print one JSON document on a line of its own, immediately."""
+    print(json_line(value), flush=True)
 
 
 def show_markdown(text: str) -> None:

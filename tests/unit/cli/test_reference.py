@@ -48,6 +48,7 @@ from imagefactory.reports.run_summary import ORDER as OUTCOMES
 from imagefactory.reports.run_summary import Result
 from imagefactory.state.adopt import AdoptRequest, Planned
 from imagefactory.state.stack_state import COPY, VERSION
+from imagefactory.telemetry.copy_events import CopyEvent, Outcome, Place
 from tests.unit.builders import (
     NOON,
     SUBSCRIPTION,
@@ -267,6 +268,7 @@ def test_every_json_key_of_summary_is_documented(verb: Verb) -> None:
         run_events.failed(COPY, "web@05d17100/a", "create", ""),
     )
     lines = [line for kind in kinds for line in kind] + [run_events.diagnostic("lab web@05d17100: no. Fix that.")]
+    lines.append(run_events.diagnostic("phases: plan 0.1 s", severity="info"))
     Path("up.jsonl").write_text("\n".join([*lines, run_events.summary("failed")]), "utf-8")
     told = verb("summary", "up.jsonl", "--format", "json")
     assert told.code == 1 and "web@05d17100" in verb("summary", "up.jsonl").out
@@ -298,6 +300,15 @@ def test_every_json_key_of_clean_vms_is_documented(verb: Verb) -> None:
     told = verb("clean-vms", "--json", instead={"imagefactory.factory_lab.clean.run": cleaned()})
     check_keys("clean-vms", told.document)
     check_results("clean-vms", "vms[].result", {one["result"] for one in told.document["vms"]})
+
+
+def test_every_key_of_an_event_of_a_copy_is_documented() -> None:
+    """In this order, with every outcome."""
+    end = CopyEvent("copy.end", NOON, Place("a", "b", "c", "d", 1), outcome="copied").to_dict()
+    table = rows("JSON output", "Events of copies")
+    assert [name for row in table for name in names(row[0])] == list(end)
+    (outcomes,) = (row[1] for row in table if names(row[0]) == ["outcome"])
+    assert names(outcomes) == list(get_args(Outcome))
 
 
 def check_keys(command: str, document: object, *lists: str) -> None:

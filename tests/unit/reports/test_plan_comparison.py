@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from imagefactory.configuration.golden_images import GoldenImage
+from imagefactory.configuration.rings import Ring
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.reports.declared_plan import declared_plan
@@ -202,3 +203,12 @@ def test_without_azure_each_image_path_of_a_lab_is_listed_with_its_way() -> None
     assert (one.action, one.image_path, one.why) == ("listed", "Win2016/Datacenter.json", why)
     assert report.totals is None and not report.has_changes
     assert "the stack has no gallery" in report.failures[0].text()
+
+
+def test_without_azure_each_image_path_names_the_ring_of_its_lab() -> None:
+    """And what the ring waits for."""
+    rings = [Ring(name="pilot", labs=["pilot-*"]), Ring(name="broad", labs=["*"], soak_days=1)]
+    files = replace(configuration(TEAM), golden_images=(GoldenImage(NEW.image_path, Path()),))
+    (one,) = declared_plan(files, settings(rings=rings), "imagefactory/dev").labs[0].images
+    ring = "ring broad after ring pilot and 1 day (setting rings)"
+    assert one.why == f"{ENTRY}, all images of its path, {ring}, as custom images"
