@@ -47,7 +47,7 @@ def stacks(
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="Format of the list")] = Format.TEXT,
 ) -> None:
-    """List the stacks of this folder with their labs, for people or as the matrix of a pipeline.
+    """List the stacks of this folder with their labs, or as the matrix of a pipeline.
 
     Stops if the labs of a labs file are not divided among the stacks as `imagefactory validate` requires it. The format
     json is an object as strategy.matrix of GitHub Actions takes it, with one object per stack in the list include.
@@ -56,7 +56,7 @@ def stacks(
 
     Needs no network access and no credentials.
 
-    Exit codes: 0 success, 2 wrong usage or configuration.
+    Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.
     """
     found = stack_basics()
     chosen = _chosen(found, names or ["*"])
