@@ -43,6 +43,12 @@ def test_each_stack_makes_and_deletes_only_the_images_of_its_labs(world: World) 
     assert "0 errors" in typed(world, "imagefactory validate")
     shown = typed(world, "imagefactory plan --stack first")
     assert "labsMatching of stack first does not match the lab" in shown
+    told = typed(world, "imagefactory adopt --stack first --lab team-1 --dry-run", 2)
+    assert "lab 'team-1': is not matched by labsMatching of the stack" in told, told
+    become(world, "first", "wbe")
+    run = world.preview()
+    assert run.code != 0 and 'labsMatching.names.0 "wbe": matches no lab of the labs file' in run.output, run.output
+    become(world, "first", "web")
     become(world, "second", "live", "team-1")
     world.cloud.clear_calls()
     moved = world.adopt("--from", "first", "--yes")
