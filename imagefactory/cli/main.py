@@ -23,6 +23,7 @@ from imagefactory.cli.prune import prune
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
 from imagefactory.cli.stacks import stacks
+from imagefactory.cli.status import status
 from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.terminal.telemetry import traced
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(doctor)
 app.command()(plan)
+app.command()(status)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)

@@ -39,7 +39,7 @@ RANGES = 4096
 STACK = "test"
 UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
 """`pulumi up` as the pipeline calls it."""
-VERBS = ("adopt", "plan")
+VERBS = ("adopt", "plan", "status")
 """What `imagefactory` does, not `pulumi`."""
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "imagefactory", "providers/__init__.py")
 """What of the checkout a project needs; a world is a project of its own, with its own configuration and stack."""
