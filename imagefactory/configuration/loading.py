@@ -51,6 +51,22 @@ def load_of_stack(settings: Settings, stack: str = "") -> Configuration:
     return found
 
 
+def load_stacks(stacks: Mapping[str, Settings]) -> list[tuple[Settings, Configuration]]:
+    """Read the configurations of all stacks of a factory, by name.
+
+    Raises as `load_configuration`, also if a lab belongs to none of them or to several: nothing would keep what it needs.
+    """
+    found = [(settings, load_of_stack(settings, name)) for name, settings in stacks.items()]
+    wrong = (
+        each
+        for settings, one in found
+        for each in check_split(settings.configuration, settings.labs, (*one.labs, *one.others), stacks)
+    )
+    if diagnostics := list(dict.fromkeys(wrong)):
+        raise ConfigurationError(diagnostics)
+    return found
+
+
 def labs_of_stack(settings: Settings) -> tuple[TargetLab, ...]:
     """Read only the labs that another stack serves, whatever else is wrong with it. Raises as `load_configuration`."""
     return _of_stack(settings).labs

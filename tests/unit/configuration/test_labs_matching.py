@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.labs_matching import LabsMatching, matching_findings, served_labs
-from imagefactory.configuration.loading import labs_of_stack, load_of_stack
+from imagefactory.configuration.loading import labs_of_stack, load_of_stack, load_stacks
 from imagefactory.configuration.split import split_findings
 from imagefactory.configuration.stack_settings import Settings, StackBasics, parse_settings
 from imagefactory.errors import ConfigurationError
@@ -213,3 +213,17 @@ def test_stacks_of_another_factory_are_counted_by_themselves() -> None:
         (f"lab {one.label}", f"stacks {name} and c serve it (setting labsMatching)")
         for one, name in zip(LABS, "bba", strict=True)
     }
+
+
+def test_what_needs_all_stacks_of_a_factory_stops_if_a_lab_is_of_none(tmp_path: Path) -> None:
+    """So `prune` does not delete what the lab needs."""
+    labs = [entry(LabName="web"), entry(LabName="data")]
+    folder = str(write_configuration(tmp_path, {"Labs": labs}, "Win2016/Datacenter.json"))
+    stacks = {name: settings(configuration=folder, labsMatching={"names": [name]}) for name in ("web", "data")}
+    assert [[lab.name for lab in found.labs] for _, found in load_stacks(stacks)] == [["web"], ["data"]]
+    with pytest.raises(
+        ConfigurationError, match=r"lab data@.*no stack serves it: labsMatching of web does not match it"
+    ):
+        load_stacks({"web": stacks["web"]})
+    everything = settings(configuration=folder)
+    assert len(load_stacks({"a": everything, "b": everything})) == 2
