@@ -54,7 +54,7 @@ def load_of_stack(settings: Settings, stack: str = "") -> Configuration:
 def load_stacks(stacks: Mapping[str, Settings]) -> list[tuple[Settings, Configuration]]:
     """Read the configurations of all stacks of a factory, by name.
 
-    Raises as `load_configuration`, also if a lab belongs to none of them or to several: nothing would keep what it needs.
+    Raises as `load_configuration`, also if a lab belongs to none of them or to several: nobody keeps what it needs.
     """
     found = [(settings, load_of_stack(settings, name)) for name, settings in stacks.items()]
     wrong = (
