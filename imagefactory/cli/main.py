@@ -20,6 +20,7 @@ from imagefactory.cli.doctor import doctor
 from imagefactory.cli.plan import plan
 from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
+from imagefactory.cli.roles import roles
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
 from imagefactory.cli.stacks import stacks
@@ -48,6 +49,7 @@ app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(summary)
+app.command()(roles)
 app.command()(schema)
 app.command()(stacks)
 
