@@ -16,6 +16,7 @@ from imagefactory import __version__
 from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
+from imagefactory.cli.comment import comment
 from imagefactory.cli.doctor import doctor
 from imagefactory.cli.plan import plan
 from imagefactory.cli.promote import promote
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(doctor)
 app.command()(plan)
+app.command()(comment)
 app.command()(status)
 app.command()(catalog)
 app.command()(save)
