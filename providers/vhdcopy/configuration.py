@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from imagefactory.azure.core.clouds import CLOUDS, Cloud
 from imagefactory.configuration.copy_settings import CopyOptions
-from imagefactory.configuration.stack_settings import safe_blob_url, safe_url
+from imagefactory.configuration.endpoints import safe_blob_url, safe_url
 
 
 def configuration(given: Mapping[str, object]) -> tuple[Cloud, CopyOptions]:

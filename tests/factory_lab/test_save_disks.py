@@ -92,3 +92,14 @@ def test_the_report_shows_what_the_os_state_is_taken_from_and_warns_if_nothing_s
     assert run.code == 0 and sources == {"sealed": "instance view", "tagged": "tag", "unknown": "assumed"}
     (warned,) = run.document["warnings"]
     assert warned.startswith("VM unknown: ") and "its users and SSH host keys" in warned
+
+
+def test_a_range_that_changed_on_its_way_from_a_disk_is_found_and_copied_again(world: FactoryWorld) -> None:
+    """A disk has no manifest: the service computes the digests of its ranges."""
+    world.add_vm("golden")
+    corrupt = {"service": "blob", "method": "PUT", "path": "comp=page(&|$)", "action": {"corrupt": True}}
+    world.cloud.set_faults([{**corrupt, "nth": 2}])
+    run = world.save()
+    assert run.code == 0, run.stdout
+    assert [rule["hits"] for rule in world.cloud.faults()] == [1]
+    assert is_complete(world)

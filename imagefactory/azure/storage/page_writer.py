@@ -41,10 +41,11 @@ READ_BYTES = 4096
 """How much of a response body is read, and the size of read buffers; the body is empty, or a short error."""
 
 DIGEST_WINDOW_BYTES = 16 * 1024
-"""The receive buffer of a connection for digests: the most that arrives of a range's content, which nobody reads.
+"""The receive buffer of a connection for digests. It bounds how much arrives of a range's content, which nobody reads.
 
 Get Blob returns the digest in its headers, before the content; the connection is then closed. Linux doubles the value
-and uses a half for its own (socket(7)); a response's headers and a TLS handshake fit without waiting."""
+(socket(7)); a response's headers and a TLS handshake fit without waiting.
+"""
 
 _ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
 _NO_LONGER_GOOD = {"AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"}

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.copy_settings import CopyOptions, CopySettings
+from imagefactory.configuration.endpoints import Endpoints
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.pydantic_findings import Strict
 from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import (
-    Endpoints,
     FactoryLab,
     Settings,
     parse_settings,
