@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from tests.command_lines import ROOT
-from toolchain.messages.page import PAGE, PRODUCT, has_heading, message_headings, page
-from toolchain.messages.reading import Message, messages
-from toolchain.messages.source import of_folders
+from toolchain.messages.page import PAGE, has_heading, message_headings, page, product
+from toolchain.messages.reading import Message
 
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def found() -> list[Message]:
+def found() -> Sequence[Message]:
     """All messages of the product."""
-    return messages(of_folders(ROOT, *PRODUCT))
+    return product(ROOT)[1]
 
 
-def without_entry(headings: list[str], found: list[Message]) -> list[str]:
+def without_entry(headings: list[str], found: Sequence[Message]) -> list[str]:
     """The headings that no message has."""
     return [heading for heading in headings if not any(has_heading(message, heading) for message in found)]
 
@@ -30,7 +30,7 @@ def test_the_page_of_messages_is_what_the_source_says() -> None:
     assert (ROOT / PAGE).read_text("utf-8") == page(ROOT), "run: python -m toolchain.messages"
 
 
-def test_every_entry_is_about_a_message(found: list[Message]) -> None:
+def test_every_entry_is_about_a_message(found: Sequence[Message]) -> None:
     """A reader who searches the page for a message finds it as it was printed."""
     headings = message_headings(TROUBLESHOOTING)
     assert len(headings) > 30 and len(set(headings)) == len(headings)
@@ -45,7 +45,7 @@ def test_every_section_of_entries_is_of_the_product_or_of_pulumi() -> None:
     assert others == ["What a failure keeps", "Messages of Pulumi", "Symptoms"]
 
 
-def test_a_message_that_no_longer_exists_is_found(found: list[Message]) -> None:
+def test_a_message_that_no_longer_exists_is_found(found: Sequence[Message]) -> None:
     """One word that differs is enough, and words of a comment or a log are no message."""
     assert without_entry(["`is in ..., the factory in ..., and ... is missing`"], found) == []
     assert without_entry(["`is in ..., the factory in ..., and ... is absent`", "`vhdcopy`"], found) != []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -20,13 +21,13 @@ _INTRODUCTION = """\
 # All messages
 
 The errors and warnings of the programs, by what they are about. `python -m toolchain.messages` writes this page from
-the source. `...` stands for what only a run can know: names, numbers, texts of Azure. So search for the words around it.
+the source. `...` stands for what only a run can know: names, numbers, texts of Azure. Search for the words around it.
 If there is more to say than the remedy, *more* leads to the entry in [troubleshooting](troubleshooting.md).
 
 Messages have the form `subject: fact; consequence. Remedy.` Where the consequence is empty, whoever reports the message
 adds it: a run says which lab keeps its images, `save` which VM is not saved, `imagefactory doctor` whether a run would
-fail (`failure`), would not (`warning`), or that this cannot be told (`unknown`). Messages that consist of texts of others
-alone, such as those of Pulumi, are not here.
+fail (`failure`), would not (`warning`), or that this cannot be told (`unknown`). Texts of others alone, such as those
+of Pulumi, are not here.
 """
 _ROOMS: dict[str, tuple[str, ...]] = {
     "Galleries": (
@@ -40,7 +41,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
         "imagefactory.factory_lab",
         "imagefactory.azure.virtual",
     ),
-    "Factory images": ("imagefactory.images", "imagefactory.azure.storage.factory_container"),
+    "Factory images": ("imagefactory.images", "imagefactory.azure.storage.factory"),
     "Labs and plan": ("imagefactory.planning", "components", "providers.vhdcopy.plan", "imagefactory.azure.lab"),
     "State": ("imagefactory.state",),
     "Copies": ("imagefactory.copying", "providers", "imagefactory.azure.storage"),
@@ -54,13 +55,19 @@ _ROOMS: dict[str, tuple[str, ...]] = {
 _ORDER = ("Configuration", "Labs and plan", "Galleries", "Factory images", "State", "Copies")
 
 
+@cache
+def product(root: Path) -> tuple[Source, Sequence[Message]]:
+    """Return the source of the product in a checkout, and its messages."""
+    source = of_folders(root, *PRODUCT)
+    return source, messages(source)
+
+
 def page(root: Path) -> str:
     """Return the text of the page for the source of a checkout."""
-    source = of_folders(root, *PRODUCT)
-    found = messages(source)
+    source, found = product(root)
     entry = entries((root / _ENTRIES).read_text("utf-8"))
     whole = [each for each in found if each.consequence or each.remedy or each.module.startswith("imagefactory.doctor")]
-    parts = {_facts(each) for each in found if each not in whole and " " in each.fact}
+    parts = {_facts(each) for each in found if each not in whole and " " in each.fact.strip(" .")}
     text = [_INTRODUCTION.rstrip("\n")]
     rooms = {room: [each for each in whole if _room(each.module) == room] for room in _ROOMS}
     for room in [*_ORDER, *(room for room in _ROOMS if room not in _ORDER)]:
@@ -95,7 +102,9 @@ def has_heading(message: Message, heading: str) -> bool:
     """Return whether the fact or the consequence of a message has the heading in it, with any text for each `...`."""
     parts = [re.sub(r"\d+", r"(?:\g<0>|\\.\\.\\.)", re.escape(part)) for part in heading.strip("`").split("...")]
     pattern = re.compile(".*".join(parts))
-    return any(pattern.search(text) for text in (_facts(message), message.consequence))
+    facts = _facts(message)
+    whole = f"{facts}; {message.consequence}" if "; " in heading else facts
+    return any(pattern.search(text) for text in (whole, message.consequence))
 
 
 def codes(source: Source) -> dict[str, str]:

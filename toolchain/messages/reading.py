@@ -23,19 +23,41 @@ _MAKERS = {"error": _PARTS, "warning": _PARTS, "Diagnostic": ("", *_PARTS)}
 _CHECK = ("", "subject", "result", "fact", "remedy")
 _TEXTS = {
     *("ImageFactoryError", "CloudError", "SaveLost", "CredentialError", "CopyError", "RelayLost", "StateError"),
-    *("NoStack", "ManifestError", "BadParameter", "warn"),
+    *("NoStack", "ManifestError", "BadParameter", "warn", "notice", "PlanFailures", "_Line"),
 }
-"""What takes a whole message: the exceptions for the user, an error of an option, a warning of the engine."""
+"""What takes a whole message: the exceptions for the user, an error of an option, a warning or notice of a run, the
+last error of a plan, a line of a command (its `message`)."""
+_ANYWHERE = {"warn", "notice", "PlanFailures"}
+"""Those of them that do not take it as their first argument."""
+_CONSEQUENCES = {"consequence", "so"}
+"""What adds the consequence to an error of Azure."""
+_REDIRECT = "a redirect, which is not followed because it would forward the credential"
+_ANY = (
+    (r"Azure returned \S+ \S+:", "Azure returned ... ...: ...", "imagefactory.azure"),
+    (r"Azure returned \S+ a redirect,", f"Azure returned ..., {_REDIRECT}", "imagefactory.azure"),
+    (r"no response from Azure", "no response from Azure (...)", "imagefactory.azure"),
+    (r"the response to .* is not valid: ", "the response to ... is not valid: ...", "imagefactory.azure"),
+    (r"no reason given$", "...", "imagefactory.azure"),
+    (r"no answer within \S+ s$", "no answer within ... s", "imagefactory.doctor"),
+    (r"unexpected \.\.\. \(", "unexpected ... (...)", "imagefactory.doctor"),
+)
+"""What any request may get, and any check of `doctor`: pattern, fact and module. Its consequences are messages, too."""
+_REASON = re.compile(r"Return (why|the reason|what must happen)\b")
+"""Start of the docstring of a function that returns parts of messages."""
 _SAME = {"str", "printable", "redacted", "printable_lines", "_plain"}
 """Functions whose result reads as their argument."""
-_PATHS, _VALUES, _DEPTH = 96, 8, 3
+_SAME_METHODS = {"strip", "rstrip", "splitlines"}
+_PATHS, _VALUES, _DEPTH = 96, 8, 6
 
 Value = str | tuple[Any, ...]
 Names = dict[str, Value]
 
+_OTHERS: Names = dict.fromkeys(_PARTS, UNKNOWN)
+"""The other parts, which the error has already."""
+
 
 class Message(NamedTuple):
-    """A message, and the module that makes it."""
+    """A message, and the module that reports it."""
 
     module: str
     subject: str
@@ -54,7 +76,16 @@ def messages(source: Source) -> list[Message]:
         for module in source.modules.values():
             for function in module.functions.values():
                 reader.read(module, function, {}, 0)
-    return sorted(message for message in reader.found if message.fact.strip("., :"))
+    said = set(map(_general, reader.all()))
+    return sorted(each for each in said if each.fact.strip("., :") or each.consequence.strip("., :"))
+
+
+def _general(message: Message) -> Message:
+    """Return what any request or check may get as one message for all subjects."""
+    for pattern, fact, module in _ANY:
+        if re.match(pattern, message.fact.removeprefix("...: ")):
+            return Message(module, "...", fact, "", message.remedy)
+    return message
 
 
 def split(text: str) -> tuple[str, str, str, str]:
@@ -78,7 +109,8 @@ class _Reader:
     def restart(self) -> None:
         """Forget all but the askers."""
         self.found: set[Message] = set()
-        self._running: list[Function] = []
+        self._unasked: set[Message] = set()
+        self._running: list[tuple[Module, Function]] = []
         self._results: dict[object, list[Value]] = {}
 
     def read(self, module: Module, function: Function, given: Names, depth: int) -> list[Value]:
@@ -86,27 +118,37 @@ class _Reader:
         key = (id(function), *sorted(given.items(), key=str))
         if key in self._results:
             return self._results[key]
-        if function in self._running or depth > _DEPTH:
+        if any(function is each for _, each in self._running) or depth > _DEPTH:
             return [UNKNOWN]
         arguments = function.args
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-        names: Names = {each.arg: _GIVEN for each in every if each} | given
-        self._running.append(function)
+        names: Names = {**{each.arg: _GIVEN for each in every if each}, **given}
+        self._running.append((module, function))
         run = _Run(self, self._source, module, depth)
         run.block(function.body, [names])
+        if _REASON.match(ast.get_docstring(function) or ""):
+            for text in run.returned:
+                self.add({"fact": text})
         self._running.pop()
         self._results[key] = _few(run.returned)
         return self._results[key]
 
-    def add(self, module: Module, parts: Mapping[str, Value]) -> None:
+    def add(self, parts: Mapping[str, Value]) -> None:
         """Keep a message, unless a part of it is a parameter of a function: its callers have it."""
         texts = [text if isinstance(text, str) else UNKNOWN for text in (parts.get(part, "") for part in _PARTS)]
+        read = [re.sub(r"\.{7,}", "...", re.sub(f"[{UNKNOWN}{_GIVEN}]+", "...", text)).strip() for text in texts]
+        message = Message(self._running[0][0].name, *read)
         if _GIVEN in texts:
-            self.askers.add(id(self._running[-1]))
-        else:
-            self.found.add(
-                Message(module.name, *(re.sub(f"[{UNKNOWN}{_GIVEN}]+", "...", text).strip() for text in texts))
-            )
+            self.askers |= {id(function) for _, function in self._running}
+            self._unasked.add(message)
+        elif message.fact:
+            self.found.add(message)
+
+    def all(self) -> Iterator[Message]:
+        """Yield what was found, and what nobody was seen to ask for."""
+        yield from self.found
+        facts = {message.fact for message in self.found}
+        yield from (message for message in self._unasked if message.fact not in facts)
 
 
 class _Run:
@@ -147,7 +189,8 @@ class _Run:
         if isinstance(node, ast.Raise | ast.Continue | ast.Break):
             return []
         if isinstance(node, ast.If):
-            return [*self.block(node.body, paths), *self.block(node.orelse, paths)]
+            paths, never = [[each for each in paths if _never(node.test, each) is no] for no in (False, True)]
+            return [*self.block(node.orelse, never), *self.block(node.body, paths), *self.block(node.orelse, paths)]
         if isinstance(node, ast.For | ast.AsyncFor | ast.While):
             inner = paths if isinstance(node, ast.While) else [_forgotten(node.target, names) for names in paths]
             return self.block(node.orelse, [*paths, *self.block(node.body, inner)])
@@ -189,27 +232,30 @@ class _Run:
         name = _name(node.func)
         if name == "ValueError" and node.args:
             for text in self._values(node.args[0], names):
-                self._reader.add(self._module, {"fact": text})
+                self._reader.add({"fact": text})
         elif name in _MAKERS and isinstance(node.func, ast.Name):
             self._record(node, _MAKERS[name], names)
         elif name == "Check":
             self._record(node, _CHECK, names)
+        elif name in _CONSEQUENCES and len(node.args) == 1:
+            self._record(node, ("consequence",), names, _OTHERS)
+        elif name == "replace" and any(each.arg in _PARTS for each in node.keywords):
+            self._record(node, (), names, _OTHERS)
         elif name in _TEXTS:
-            given = node.args if name == "warn" else node.args[:1]
+            given = node.args if name in _ANYWHERE else node.args[:1]
+            given = [*given, *(each.value for each in node.keywords if each.arg == "message")]
             for text in (text for each in given for text in self._values(each, names)):
                 if isinstance(text, str) and text.strip(UNKNOWN + _GIVEN + " :."):
-                    self._reader.add(self._module, dict(zip(_PARTS, split(text), strict=True)))
+                    self._reader.add(dict(zip(_PARTS, split(text), strict=True)))
         else:
             function = self._source.function(self._module, node.func)
             if function and id(function[1]) in self._reader.askers:
                 self._inline(*function, node, names)
 
-    def _record(self, node: ast.Call, parts: Sequence[str], names: Names) -> None:
-        arguments = self._arguments(node, parts, names)
-        for found in arguments:
-            if found.get("result") == "ok":
-                continue
-            self._reader.add(self._module, found)
+    def _record(self, node: ast.Call, parts: Sequence[str], names: Names, others: Names | None = None) -> None:
+        for found in self._arguments(node, parts, names):
+            if found.get("result") != "ok":
+                self._reader.add({**(others or {}), **found})
 
     def _arguments(self, node: ast.Call, parts: Sequence[str], names: Names) -> Iterator[Names]:
         """Yield the arguments of a call by name, for each value that they may have."""
@@ -251,6 +297,8 @@ class _Run:
             return ["".join(self._one(part, names) for part in node.values)]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return [self._one(node.left, names) + self._one(node.right, names)]
+        if isinstance(node, ast.IfExp) and _never(node.test, names):
+            return self._values(node.orelse, names)
         if isinstance(node, ast.IfExp):
             return _few([*self._values(node.body, names), *self._values(node.orelse, names)])
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
@@ -261,9 +309,13 @@ class _Run:
             return self._values(node.value, names)
         if isinstance(node, ast.Await):
             return self._values(node.value, names)
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call):
+            return self._values(node.value, names) if _name(node.value.func) == "splitlines" else [UNKNOWN]
         if isinstance(node, ast.Call):
             if _name(node.func) in _SAME and node.args:
                 return self._values(node.args[0], names)
+            if isinstance(node.func, ast.Attribute) and node.func.attr in _SAME_METHODS:
+                return self._values(node.func.value, names)
             function = self._source.function(self._module, node.func)
             if function and _is_text(function[1].returns):
                 return self._inline(*function, node, names)
@@ -300,6 +352,13 @@ def _bind(target: ast.expr, value: Value, names: Names) -> None:
         fits = isinstance(value, tuple) and len(value) == len(target.elts)
         for at, each in enumerate(target.elts):
             _bind(each, value[at] if fits else UNKNOWN, names)
+
+
+def _never(test: ast.expr, names: Names) -> bool:
+    """Return whether a test is known to fail: a number that is 0, a text that is empty, or whether 0 is among some."""
+    if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.In):
+        return _never(test.left, names)
+    return isinstance(test, ast.Name) and names.get(test.id) in ("0", "")
 
 
 def _forgotten(target: ast.expr, names: Names) -> Names:

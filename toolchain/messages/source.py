@@ -29,7 +29,7 @@ class Source:
         self.modules = {name: _module(name, text) for name, text in sorted(texts.items())}
         self._methods: dict[str, list[tuple[Module, Function]]] = {}
         for module in self.modules.values():
-            for function in module.functions.values():
+            for function in filter(_is_method, module.functions.values()):
                 self._methods.setdefault(function.name, []).append((module, function))
 
     def constant(self, module: Module, name: str) -> tuple[Module, ast.expr] | None:
@@ -52,6 +52,10 @@ class Source:
             found = self._methods.get(called.attr, [])
             return found[0] if len(found) == 1 else None
         return None
+
+
+def _is_method(function: Function) -> bool:
+    return [each.arg for each in function.args.args[:1]] in (["self"], ["cls"])
 
 
 def of_folders(root: Path, *folders: str) -> Source:
