@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -65,15 +65,16 @@ def product(root: Path) -> tuple[Source, Sequence[Message]]:
 def page(root: Path) -> str:
     """Return the text of the page for the source of a checkout."""
     source, found = product(root)
-    entry = entries((root / _ENTRIES).read_text("utf-8"))
-    whole = [each for each in found if each.consequence or each.remedy or each.module.startswith("imagefactory.doctor")]
-    parts = {_facts(each) for each in found if each not in whole and " " in each.fact.strip(" .")}
+    headings = message_headings((root / _ENTRIES).read_text("utf-8"))
+    checks = [each for each in found if each.module.startswith("imagefactory.doctor") and each.subject]
+    whole = [each for each in found if each.consequence or each.remedy or each in checks]
+    parts = [each for each in found if each not in whole and " " in each.fact.strip(" .")]
     text = [_INTRODUCTION.rstrip("\n")]
     rooms = {room: [each for each in whole if _room(each.module) == room] for room in _ROOMS}
     for room in [*_ORDER, *(room for room in _ROOMS if room not in _ORDER)]:
         if rooms[room]:
             text += [f"\n## {room}\n", "| Message | Consequence | Remedy |", "| --- | --- | --- |"]
-            text += _rows(rooms[room], entry)
+            text += _rows(rooms[room], headings)
     text += [
         "\n## Codes of Azure\n",
         "What `Azure returned ...` ends with, and its remedy.\n",
@@ -82,14 +83,8 @@ def page(root: Path) -> str:
     ]
     text += [f"| `{code}` | {_prose(remedy)} |" for code, remedy in sorted(codes(source).items())]
     text += ["\n## Parts of messages\n", "Facts that another message quotes, in the place of a `...`.\n"]
-    text += [f"- {_code(part)}" for part in sorted(parts)]
+    text += sorted({f"- {_code(_facts(part))}{_links([part], headings, ' ')}" for part in parts})
     return "\n".join(text) + "\n"
-
-
-def entries(troubleshooting: str) -> Callable[[Message], str | None]:
-    """Return what finds the heading of a message's entry: the longest one that the message has."""
-    headings = sorted(message_headings(troubleshooting), key=len, reverse=True)
-    return lambda message: next((heading for heading in headings if has_heading(message, heading)), None)
 
 
 def message_headings(troubleshooting: str) -> list[str]:
@@ -119,14 +114,19 @@ def _facts(message: Message) -> str:
     return f"{message.subject}: {message.fact}" if message.subject else message.fact
 
 
-def _rows(found: Iterable[Message], entry: Callable[[Message], str | None]) -> Iterator[str]:
+def _rows(found: Iterable[Message], headings: Sequence[str]) -> Iterator[str]:
     for _, group in groupby(sorted(found, key=lambda each: each[1:]), key=lambda each: each[1:3]):
         same = list(group)
-        heading = next(filter(None, map(entry, same)), None)
         shown = _code(_facts(same[0]))
-        link = f"<br>[more]({_ENTRIES.name}#{_anchor(heading)})" if heading else ""
         consequences, remedies = (_alternatives([each[at] for each in same]) for at in (3, 4))
-        yield f"| {shown}{link} | {consequences} | {remedies} |"
+        yield f"| {shown}{_links(same, headings, '<br>')} | {consequences} | {remedies} |"
+
+
+def _links(same: Iterable[Message], headings: Sequence[str], before: str) -> str:
+    """Return links to the entries that the messages have."""
+    found = [heading for heading in headings if any(has_heading(message, heading) for message in same)]
+    links = ", ".join(f"[more]({_ENTRIES.name}#{anchor(heading)})" for heading in found)
+    return f"{before}{links}" if links else ""
 
 
 def _alternatives(texts: Sequence[str]) -> str:
@@ -152,7 +152,7 @@ def _prose(text: str) -> str:
     return re.sub(r"docs/([\w/-]+\.md(?:#[\w-]+)?)", r"[\g<0>](\1)", "".join(plain)).replace("|", r"\|")
 
 
-def _anchor(heading: str) -> str:
+def anchor(heading: str) -> str:
     """Return the anchor of a heading as GitHub names it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 

@@ -84,7 +84,7 @@ def _general(message: Message) -> Message:
     """Return what any request or check may get as one message for all subjects."""
     for pattern, fact, module in _ANY:
         if re.match(pattern, message.fact.removeprefix("...: ")):
-            return Message(module, "...", fact, "", message.remedy)
+            return Message(module, "...", fact, "", message.remedy or "...")
     return message
 
 
@@ -148,7 +148,7 @@ class _Reader:
         """Yield what was found, and what nobody was seen to ask for."""
         yield from self.found
         facts = {message.fact for message in self.found}
-        yield from (message for message in self._unasked if message.fact not in facts)
+        yield from (each for each in self._unasked if each.fact.strip("., :") and each.fact not in facts)
 
 
 class _Run:
@@ -286,8 +286,9 @@ class _Run:
     def _values(self, node: ast.expr | None, names: Names) -> list[Value]:
         """Return the texts, or the tuples of texts, that an expression may have."""
         if isinstance(node, ast.Constant):
-            is_text = isinstance(node.value, str | int | float) and not isinstance(node.value, bool)
-            return [str(node.value) if is_text else UNKNOWN]
+            if node.value is True or isinstance(node.value, bytes):
+                return [UNKNOWN]
+            return [str(node.value) if node.value is not None and node.value is not False else ""]
         if isinstance(node, ast.Name):
             if node.id in names:
                 return [names[node.id]]
@@ -358,6 +359,7 @@ def _never(test: ast.expr, names: Names) -> bool:
     """Return whether a test is known to fail: a number that is 0, a text that is empty, or whether 0 is among some."""
     if isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.In):
         return _never(test.left, names)
+    test = test.target if isinstance(test, ast.NamedExpr) else test
     return isinstance(test, ast.Name) and names.get(test.id) in ("0", "")
 
 
