@@ -131,6 +131,9 @@ class LabImages(pulumi.ComponentResource):
             relay_uses=relay.uses if relay else None,
             opts=child,
         )
+        tags: dict[str, pulumi.Input[str]] = {**planned.tags}
+        if self._settings.copying.method == "ranged":
+            tags[DIGEST_TAG] = copy.digest
         custom_image = devtestlab.CustomImage(
             name,
             lab_name=self._settled(facts, planned),
@@ -139,7 +142,7 @@ class LabImages(pulumi.ComponentResource):
             name=planned.name,
             author=image.author,
             description=image.description,
-            tags={**planned.tags, **({DIGEST_TAG: copy.digest} if self._settings.copying.method == "ranged" else {})},
+            tags=tags,
             vhd=devtestlab.CustomImagePropertiesCustomArgs(
                 image_name=copy.url,
                 os_type=image.os_type,
@@ -155,6 +158,7 @@ class LabImages(pulumi.ComponentResource):
             copy,
             account_id=account,
             image_id=planned.image_id,
+            tags=tags if planned.retagged else None,
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[custom_image])),
         )
         self.declared += (copy, custom_image, release)

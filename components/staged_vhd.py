@@ -81,12 +81,22 @@ class VhdCopy(pulumi.CustomResource):
 
 
 class StagedVhdRelease(pulumi.CustomResource):
-    """Deletes the staged VHD once its image exists; updated for each new copy."""
+    """Deletes the staged VHD once its image exists; updated for each new copy.
+
+    `tags`: those to write to the image, because somebody changed them; None: they are right.
+    """
 
     def __init__(
-        self, name: str, copy: VhdCopy, *, account_id: str, image_id: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        copy: VhdCopy,
+        *,
+        account_id: str,
+        image_id: str,
+        tags: Mapping[str, pulumi.Input[str]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        inputs = {"url": copy.url, "accountId": account_id, "imageId": image_id, "copyId": copy.copyId}
+        inputs = {"url": copy.url, "accountId": account_id, "imageId": image_id, "copyId": copy.copyId, "tags": tags}
         super().__init__("vhdcopy:index:StagedVhdRelease", name, inputs, opts)
 
 

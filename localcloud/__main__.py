@@ -6,6 +6,7 @@ Starts and stops the daemon, and turns errors into messages and exit codes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -33,6 +34,7 @@ _StateOption = Annotated[Path, typer.Option("--state", help="Private folder that
 _SeedOption = Annotated[
     Path | None, typer.Option("--seed", help="Seed document to add (docs/development/embedded-cloud.md)")
 ]
+_InMemoryOption = Annotated[bool, typer.Option("--in-memory", help="Keep labs and blobs in memory only")]
 _err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
@@ -42,12 +44,13 @@ def serve(
     seed: _SeedOption = None,
     arm_port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
     blob_port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
-    in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep labs and blobs in memory only")] = False,
+    in_memory: _InMemoryOption = False,
 ) -> None:
     """Serve in the foreground until SIGTERM or Ctrl-C."""
     from localcloud.server import Options  # here: these imports take 1 s, which the other commands save
     from localcloud.server import serve as serve_cloud
 
+    gc.set_threshold(100_000, 50, 50)  # a cloud keeps most of what it makes
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     document = load_seed(seed) if seed else SeedDocument()
@@ -55,12 +58,12 @@ def serve(
 
 
 @app.command()
-def start(state: _StateOption, seed: _SeedOption = None) -> None:
+def start(state: _StateOption, seed: _SeedOption = None, in_memory: _InMemoryOption = False) -> None:
     """Start the cloud in the background and wait until it is ready; add the seed, even if it is already running."""
     document = load_seed(seed) if seed else None
     client = CloudClient(state)
     if _status(client) is None:
-        _start_daemon(state, client)
+        _start_daemon(state, client, ["--in-memory"] if in_memory else [])
     else:
         _err.print("The embedded cloud is already running.")
     if document is not None:
@@ -137,13 +140,13 @@ def _status(client: CloudClient) -> dict[str, Any] | None:
         return None
 
 
-def _start_daemon(state: Path, client: CloudClient) -> None:
+def _start_daemon(state: Path, client: CloudClient, options: list[str]) -> None:
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o700)
     log = state / "daemon.log"
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "localcloud", "serve", "--state", str(state.resolve())],
+            [sys.executable, "-m", "localcloud", "serve", "--state", str(state.resolve()), *options],
             cwd=Path(__file__).resolve().parents[1],
             stdin=subprocess.DEVNULL,
             stdout=output,

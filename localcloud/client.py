@@ -141,13 +141,16 @@ class CloudClient:
         *assignments: Mapping[str, object],
         deny: Sequence[Mapping[str, object]] = (),
         subscriptions: Mapping[str, Mapping[str, object]] | None = None,
+        enforced: bool = False,
     ) -> None:
         """Set the roles that the permissions API shows until the cloud stops; none: everything is permitted.
 
-        `deny` are the deny assignments, `subscriptions` the tenants of subscriptions by id.
+        `deny` are the deny assignments, `subscriptions` the tenants of subscriptions by id. `enforced`: requests that
+        the roles do not permit are rejected.
         """
-        roles = {"assignments": assignments} if assignments else {}
-        self._call("PUT", "permissions", {**roles, "denyAssignments": deny, "subscriptions": subscriptions or {}})
+        roles = {"assignments": assignments} if assignments or enforced else {}
+        others = {"denyAssignments": deny, "subscriptions": subscriptions or {}, "enforced": enforced}
+        self._call("PUT", "permissions", {**roles, **others})
 
     def move_lab(
         self, subscription: str, group: str, lab: str, *, to_group: str, to_subscription: str | None = None

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from localcloud.account_facts import AccountFacts
 from localcloud.arm.answers import Answers
 from localcloud.arm.errors import ArmError
-from localcloud.arm.routes.authorization import Assignments
 from localcloud.arm.virtual_machines import MachineChange
 from localcloud.blobs.authorization import SignIn
 from localcloud.blobs.limits import Limits
 from localcloud.fault_rules import Document, FaultRule, Latencies
+from localcloud.rights import Assignments
 from localcloud.seed import SeedError, parse_seed, problems
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from localcloud.arm.answers import Answers
 from localcloud.arm.app import TOKEN_PATH, build_app
 from localcloud.arm.errors import resource_not_found
 from localcloud.arm.identity import Identity
-from localcloud.arm.routes.authorization import Assignments
 from localcloud.arm.store import ArmStore, StoreError
 from localcloud.arm.throttling import Throttle
 from localcloud.arm.virtual_machines import MachineChange, change_machine
@@ -39,6 +38,7 @@ from localcloud.blobs.seeding import FACTORY_CONTAINER, MissingDisk, seed_disks,
 from localcloud.control import LabMove, add_control_routes
 from localcloud.fault_rules import Faults, Journal, Latencies
 from localcloud.private_files import read_private, write_private
+from localcloud.rights import Assignments, Need
 from localcloud.seed import SeedDocument, SeedError, SeedFactoryImage
 from localcloud.state_lock import DaemonError, acquire
 from localcloud.vhd import has_mke2fs
@@ -75,7 +75,9 @@ class Cloud:
         self._facts = {name: AccountFacts.model_validate(each) for name, each in read_private(self._facts_file).items()}
         self._identity = _identity(state / "identity.json")
         self._disks = DiskAccess(store.grants, self._identity.key)
-        self._authorization = Authorization(self._accounts, self._identity, self._disks, facts_of(self._facts))
+        self._authorization = Authorization(
+            self._accounts, self._identity, self._disks, facts_of(self._facts), self._may
+        )
         self.turnstile, self._throttle = Turnstile(), Throttle()
         self._assignments = Assignments()
         self._azurite = Azurite(ports["azurite"], ports["blob"], None if options.in_memory else state / "blobs")
@@ -175,8 +177,15 @@ class Cloud:
         self._store.answers = answers
 
     def set_assignments(self, given: Assignments) -> None:
-        """Set roles, deny assignments and tenants that the resource manager shows until the cloud stops."""
+        """Set roles, deny assignments and tenants until the cloud stops."""
         self._assignments = given
+
+    def _may(self, account: str, need: Need) -> bool:
+        """Return whether the caller's roles permit this below an account; one that no lab has is open."""
+        if not self._assignments.enforced:
+            return True
+        ids = {lab.storage_id for lab in self._store.labs.values() if lab.storage_account == account}
+        return not ids or any(self._assignments.permit(need._replace(scope=f"{id}{need.scope}")) for id in ids)
 
     def move_lab(self, move: LabMove) -> None:
         """Move a lab to another resource group or subscription. Raises ArmError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -35,8 +36,10 @@ settings.register_profile(
     "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=40
 )
 settings.load_profile("suite")
-settings.register_profile("few", settings.get_profile("suite"), max_examples=20)
+settings.register_profile("few", settings.get_profile("suite"), max_examples=10)
 settings.register_profile("many", settings.get_profile("suite"), max_examples=1000, derandomize=False)
+
+gc.set_threshold(100_000, 50, 50)  # collecting the tests makes a million objects that stay
 
 SHORT_LIFE = {"GOGC": "off", "GOMEMLIMIT": "512MiB"}
 """For Go: an engine of the tests ends before it needs the memory that it would look for."""
@@ -55,6 +58,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def pytest_collection_finish() -> None:
+    """What is there now stays: no later garbage collection needs to look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudClient]:
     """The session's embedded cloud. Latencies and faults are reset after each test that uses `fresh_cloud`."""
@@ -65,7 +74,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudClient]:
     environment = {**os.environ, **emulator_variables(Checkout.here())}
     state = folder / "state"
     subprocess.run(
-        [*command, "start", "--state", str(state), "--seed", str(seed)],
+        [*command, "start", "--state", str(state), "--seed", str(seed), "--in-memory"],
         check=True,
         env=environment,
         cwd=Checkout.here().root,

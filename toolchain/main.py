@@ -75,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "test",
         "Run all checks and tests, or only pytest with your arguments",
-        "Without arguments: runs ruff, mypy, import-linter, Sphinx, the unit tests on each other Python from 3.10 on that "
-        "this machine has, and the test suite. With arguments: runs only pytest, in one process. Examples: "
+        "Without arguments: runs ruff, mypy, import-linter, Sphinx, the unit tests on each other Python from 3.10 on "
+        "that this machine has, and the test suite. With arguments: runs only pytest, in one process. Examples: "
         "`dev.py test tests/unit`, `dev.py test -k relay -x`, `dev.py test tests/azure -n 4 --durations=20` (the 20 "
         "slowest). Exit code: 0, or that of the first failure.",
     ).usage = "dev.py test [PYTEST ARGUMENT ...]"

@@ -15,8 +15,8 @@ from contract.sources import ASSUMED, PUBLISHED, RECORDED
 def create(bench: Bench) -> None:
     """What the first PUT, its polling and GET answer, with or without `location`, and what a PUT on a standing image
     answers: the same one, one with changed tags after the VHD is gone, one without tags or author, with an empty
-    author, and one that changes where the image came from. The engine puts each change of a tag, `StagedVhdRelease`
-    deletes the VHD before, and adoption relies on a standing image never being created again."""
+    author, and one that changes where the image came from; and a PATCH of its tags. `StagedVhdRelease` deletes the VHD
+    before and patches tags that somebody changed, and adoption relies on a standing image never being created again."""
     place, name = bench.place, bench.name("first")
     box = bench.container("create")
     vhd, other = bench.vhd(f"{box}/first.vhd"), bench.vhd(f"{box}/other.vhd")
@@ -32,6 +32,8 @@ def create(bench: Bench) -> None:
     bench.saw("changed tags after the VHD is gone", changed, ASSUMED)
     bench.saw("its operation", bench.ended(changed), ASSUMED)
     bench.saw("GET with changed tags", bench.arm("GET", bench.image_path(name)), ASSUMED)
+    patched = bench.arm("PATCH", bench.image_path(name), {"tags": {"Three": "3"}})
+    bench.saw("a PATCH of other tags", patched, ASSUMED)
     authors: dict[str, dict[str, Any]] = {"no author and no tags": {}, "an empty author": {"author": ""}}
     for what, more in authors.items():
         bench.ended(bench.put_image(name, vhd, **more))

@@ -22,7 +22,7 @@ from imagefactory.observed.storage_accounts import AccountFacts
 Key = TypeVar("Key")
 
 _UNCHECKED = "its kind is not checked before VHDs are copied there"
-_READER = "Grant this identity Microsoft.Storage/storageAccounts/read on it (see docs/operations.md#roles)"
+_READER = "Grant this identity Microsoft.Storage/storageAccounts/read on it (see docs/permissions.md)"
 
 
 def learn_endpoints(accounts: StorageAccounts, labs: Iterable[LabFacts | Diagnostic]) -> None:

@@ -88,6 +88,19 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
     return _image(own, found)
 
 
+async def restore_tags(arm: ResourceManager, image_id: str, tags: Mapping[str, str]) -> None:
+    """Give the custom image at an ARM id these tags; those of other names stay. Raises `CloudError`.
+
+    By PATCH, which changes nothing else (learn.microsoft.com, "Custom Images - Update": "Allows modifying tags of
+    custom images. All other properties will be ignored").
+    """
+    subject = f"custom image '{image_id.rpartition('/')[2]}'"
+    found = await arm.get(image_id, API_VERSION, _Image, subject=subject)
+    own = {name.lower() for name in tags}
+    others = {name: value for name, value in ((found.tags if found else None) or {}).items() if name.lower() not in own}
+    await arm.patch(image_id, API_VERSION, Answer, subject=subject, body={"tags": {**others, **tags}})
+
+
 async def settled_image(
     arm: ResourceManager,
     image_id: str,

@@ -16,12 +16,15 @@ from imagefactory import __version__
 from imagefactory.cli.adopt import adopt
 from imagefactory.cli.catalog import catalog
 from imagefactory.cli.clean_vms import clean_vms
+from imagefactory.cli.comment import comment
 from imagefactory.cli.doctor import doctor
 from imagefactory.cli.plan import plan
 from imagefactory.cli.promote import promote
 from imagefactory.cli.prune import prune
+from imagefactory.cli.roles import roles
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.status import status
 from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
 from imagefactory.cli.terminal.telemetry import traced
@@ -38,6 +41,8 @@ app = typer.Typer(
 app.command()(validate)
 app.command()(doctor)
 app.command()(plan)
+app.command()(comment)
+app.command()(status)
 app.command()(catalog)
 app.command()(save)
 app.command()(adopt)
@@ -45,6 +50,7 @@ app.command()(promote)
 app.command()(prune)
 app.command("clean-vms")(clean_vms)
 app.command()(summary)
+app.command()(roles)
 app.command()(schema)
 
 

@@ -61,6 +61,15 @@ def stack_settings(stack: str) -> Settings:
     return settings_from_stack_file(path, os.environ)
 
 
+def factory_stacks() -> list[str]:
+    """Return the stacks in the working directory that have a factory, by name. Raises `ConfigurationError`."""
+    found = [stack_name(file) for file in stack_files() if factory_from_stack_file(file)]
+    if not found:
+        fact, remedy = "contains no stack file with a factory", "Run the command in the folder that contains them"
+        raise ConfigurationError([error("folder", fact, "nothing is read", remedy)])
+    return found
+
+
 def project_name() -> str:
     """Return the name of the Pulumi project in the working directory. Raises `ConfigurationError`."""
     path = Path("Pulumi.yaml")

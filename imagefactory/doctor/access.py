@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from imagefactory.aio.once import Once
 from imagefactory.azure.core.errors import CloudError, cloud_error
@@ -17,20 +18,11 @@ from imagefactory.azure.permissions import Subscription, read_denials, read_perm
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.probes import can_list, write_and_delete
 from imagefactory.doctor.checks import FACTORY, STACK, Check, Outcome, of_diagnostic, too_late, unexpected
-from imagefactory.doctor.roles import (
-    BLOB_CONTRIBUTOR,
-    DELEGATION_KEY,
-    DISK_OPERATIONS,
-    DISTRIBUTOR,
-    LAB_VM_READER,
-    READER,
-    SAVER,
-    STORAGE_KEYS,
-    Denied,
-    Role,
-)
+from imagefactory.doctor.roles import Denied, denied, is_conditional, missing
 from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.permissions import Denial, Identity
+from imagefactory.roles.actions import Place, Purpose, Role
+from imagefactory.roles.purposes import role_of
 
 REQUEST_SECONDS = 10.0
 """How long one request may take; the steps that wait for each other then end within a minute."""
@@ -41,7 +33,8 @@ WARN_SECONDS, FAIL_SECONDS = 60.0, 300.0
 SAS of this project starts 15 minutes early, and its end counts by Azure's clock."""
 READ, WRITE = "read blobs", "write blobs"
 
-_ROLES = "see docs/operations.md#roles"
+_ROLES = "see docs/permissions.md"
+_DOCTOR = role_of(Place.SUBSCRIPTION, Purpose.DOCTOR)
 _EXCLUDE = "Let whatever made the deny assignment (a deployment stack, a managed application) exclude this identity"
 
 
@@ -84,10 +77,20 @@ def clock_check(ahead: float | None) -> Check:
 
 
 async def check_subscription(arm: ResourceManager, subscription_id: str, tenant: str) -> Check:
-    """Return whether the subscription is found, enabled, and of the sign-in's tenant. Raises `CloudError`."""
-    name, found = f"subscription {subscription_id}", await read_subscription(arm, subscription_id)
+    """Return whether the subscription is found, enabled, and of the sign-in's tenant. Raises `CloudError`.
+
+    Runs do not read it, so it is no failure if this identity may not.
+    """
+    name = f"subscription {subscription_id}"
+    try:
+        found = await read_subscription(arm, subscription_id)
+    except CloudError as refusal:
+        if refusal.status != 403:
+            raise
+        told = of_diagnostic(STACK, name, refusal.diagnostic)
+        return Check(STACK, name, "unknown", told.fact, f"Grant {_DOCTOR.name}, which may read it ({_ROLES})")
     if found is None:
-        fact, remedy = "does not exist, or this identity cannot see it", f"Check its id; {READER.name} ({_ROLES})"
+        fact, remedy = "does not exist, or this identity cannot see it", f"Check its id; {_DOCTOR.name} ({_ROLES})"
         return Check(STACK, name, "failure", fact, remedy)
     if found.state not in (None, "Enabled"):
         result: Outcome = "failure" if found.state in {"Disabled", "Deleted"} else "warning"
@@ -140,19 +143,19 @@ class Probes:
             found = await read_permissions(self.arm, scope, f"permissions on {what}")
         except CloudError as refusal:
             told = of_diagnostic(subject, name, refusal.diagnostic)
-            remedy = f"Grant {READER.name}, which may ask ({_ROLES})" if refusal.status == 403 else told.remedy
+            remedy = f"Grant {_DOCTOR.name}, which may ask ({_ROLES})" if refusal.status == 403 else told.remedy
             return Check(subject, name, "unknown", told.fact, remedy)
         denials = await self._denials(scope.split("/")[2])
         at_scope = () if isinstance(denials, CloudError) else (each for each in denials if each.is_at(scope))
-        denied = list(role.denied(at_scope, self._identity))
-        facts, remedies = [f"{_denied(each)} on {what}" for each in denied], [_EXCLUDE] if denied else []
-        if missing := role.missing(found):
-            facts.insert(0, f"not permitted on {what}: {', '.join(missing)}")
+        taken = list(denied(role, at_scope, self._identity))
+        facts, remedies = [f"{_denied(each)} on {what}" for each in taken], [_EXCLUDE] if taken else []
+        if lacks := missing(role, found):
+            facts.insert(0, f"not permitted on {what}: {', '.join(lacks)}")
             remedies.insert(0, f"Grant the role {role.name} on {what} ({_ROLES})")
         if facts:
-            result: Outcome = lacking if missing or any(each.certain for each in denied) else "warning"
+            result: Outcome = lacking if lacks or any(each.certain for each in taken) else "warning"
             return Check(subject, name, result, "; ".join(facts), ". ".join(remedies))
-        if role.is_conditional(found):
+        if is_conditional(role, found):
             fact = f"all of {role.name} is permitted on {what}, part of it under a condition that is not evaluated"
             return Check(subject, name, "warning", fact, "Check the condition of the role assignment")
         return Check(subject, name, "ok", f"all of {role.name} is permitted on {what}")
@@ -163,7 +166,7 @@ class Probes:
         if not isinstance(found, CloudError):
             return Check(STACK, name, "ok", f"{len(found)} there and below, considered in the permissions")
         told = of_diagnostic(STACK, name, found.diagnostic)
-        remedy = f"Grant {READER.name}, which may read them ({_ROLES})" if found.status == 403 else told.remedy
+        remedy = f"Grant {_DOCTOR.name}, which may read them ({_ROLES})" if found.status == 403 else told.remedy
         return Check(STACK, name, "unknown", told.fact, remedy)
 
     async def _denials(self, subscription_id: str) -> tuple[Denial, ...] | CloudError:
@@ -194,7 +197,10 @@ class Probes:
         untried = "not tried (--write-probe tries it)"
         if self.uses_keys:
             return Check(subject, WRITE, "ok", f"an account key permits it; {untried}")
-        found = await self.permission(subject, WRITE, account_id, BLOB_CONTRIBUTOR)
+        factory = role_of(Place.FACTORY_STORAGE, Purpose.SAVE)
+        found = await self.permission(
+            subject, WRITE, account_id, factory if subject == FACTORY else role_of(Place.LAB_STORAGE)
+        )
         return replace(found, fact=f"{found.fact}; {untried}") if found.result == "ok" else found
 
     async def write(self, account_id: str, container: str) -> Check:
@@ -207,32 +213,34 @@ class Probes:
         scope, name = f"/subscriptions/{subscription_id}", f"permissions on subscription {subscription_id}"
         return {
             f"subscription {subscription_id}": lambda: check_subscription(self.arm, subscription_id, self.who.tenant),
-            name: lambda: self.permission(STACK, name, scope, READER),
+            name: lambda: self.permission(STACK, name, scope, role_of(Place.SUBSCRIPTION)),
             f"deny assignments of subscription {subscription_id}": lambda: self.denials(subscription_id),
         }
 
     def at_lab(self, subject: str, lab_id: str, subscription_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
         """Return the checks of the permissions on a lab, by name; on the factory they concern a save only."""
         if subject != FACTORY:
-            name, machines = "permissions on the lab", "permission to read VMs of the lab"
-            listing = {machines: lambda: self.permission(subject, machines, lab_id, LAB_VM_READER)}
-            own = {name: lambda: self.permission(subject, name, lab_id, DISTRIBUTOR)}
-            return own | (listing if self.lists_machines else {})
-        name, scope = "permissions to save", f"/subscriptions/{subscription_id}"
-        disks = "permission to read disk operations"
-        return {
-            name: lambda: self.permission(subject, name, scope, SAVER, "warning"),
-            disks: lambda: self.permission(subject, disks, scope, DISK_OPERATIONS, "warning"),
+            of_lab = {"permissions on the lab": role_of(Place.LAB)}
+            if self.lists_machines:
+                of_lab["permission to read VMs of the lab"] = role_of(Place.LAB_MACHINES)
+            return {name: partial(self.permission, subject, name, lab_id, role) for name, role in of_lab.items()}
+        scope = f"/subscriptions/{subscription_id}"
+        roles = {
+            "permissions to save": role_of(Place.FACTORY_MACHINES, Purpose.SAVE),
+            "permission to read disk operations": role_of(Place.FACTORY_SUBSCRIPTION, Purpose.SAVE),
+            "permissions to delete VMs": role_of(Place.FACTORY_MACHINES, Purpose.CLEAN_VMS),
         }
+        return {name: partial(self.permission, subject, name, scope, role, "warning") for name, role in roles.items()}
 
     def at_account(self, subject: str, account_id: str) -> Mapping[str, Callable[[], Awaitable[Check]]]:
         """Return the checks of the permissions on a storage account but for blobs, by name."""
+        keys, sas = (role_of(each) for each in (Place.STORAGE_KEYS, Place.FACTORY_SAS))
         if self.uses_keys:
             name = "permission to read keys"
-            return {name: lambda: self.permission(subject, name, account_id, STORAGE_KEYS)}
+            return {name: lambda: self.permission(subject, name, account_id, keys)}
         if self.serves_copies and subject == FACTORY:
             name = "permission to sign a SAS"
-            return {name: lambda: self.permission(subject, name, account_id, DELEGATION_KEY)}
+            return {name: lambda: self.permission(subject, name, account_id, sas)}
         return {}
 
 

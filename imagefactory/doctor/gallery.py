@@ -18,18 +18,13 @@ from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.doctor.access import Probes, guarded
 from imagefactory.doctor.checks import FACTORY, STACK, Check, of_diagnostic, some
-from imagefactory.doctor.roles import (
-    GALLERY_CREATOR,
-    GALLERY_OPERATIONS,
-    GALLERY_PUBLISHER,
-    LAB_GALLERIES,
-    STORAGE_KEYS,
-)
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.delivery import uses_gallery
 from imagefactory.planning.galleries.lab_offers import foreign_gallery
 from imagefactory.planning.galleries.planned import GalleryPlan, attached_of
+from imagefactory.roles.actions import Place
+from imagefactory.roles.purposes import role_of
 
 GALLERY, ATTACHED, PARTS = "gallery", "attached gallery", "parts of the gallery not in the state"
 
@@ -60,11 +55,12 @@ async def examine_gallery(
     if settings.gallery is None or isinstance(factory, Diagnostic):
         return GallerySeen((), None, labs)
     targets = [lab for lab in targets if uses_gallery(lab, settings) and isinstance(labs[lab.key], LabFacts)]
+    in_labs = role_of(Place.LAB_GALLERIES)
     gallery, seen = await _read(probes, settings, factory, labs)
     asked: list[_Asked] = [
         *_permissions(probes, settings, factory, gallery),
         *(
-            (lab.label, _IN_LABS, partial(probes.permission, lab.label, _IN_LABS, facts.id, LAB_GALLERIES))
+            (lab.label, _IN_LABS, partial(probes.permission, lab.label, _IN_LABS, facts.id, in_labs))
             for lab in targets
             if isinstance(facts := labs[lab.key], LabFacts)
         ),
@@ -133,17 +129,20 @@ def _permissions(
     id = _id(settings, factory)
     group, is_there = id.partition("/providers/")[0], not isinstance(gallery, GalleryFacts) or gallery.exists
     roles = {
-        "permissions on the gallery": (id if is_there else group, GALLERY_PUBLISHER),
-        "permission to read operations of the gallery": (group.partition("/resourceGroups/")[0], GALLERY_OPERATIONS),
+        "permissions on the gallery": (id if is_there else group, role_of(Place.GALLERY)),
+        "permission to read operations of the gallery": (
+            group.partition("/resourceGroups/")[0],
+            role_of(Place.GALLERY_SUBSCRIPTION),
+        ),
     }
     if settings.gallery and settings.gallery.id is None:
-        roles["permissions to create the gallery"] = (group, GALLERY_CREATOR)
+        roles["permissions to create the gallery"] = (group, role_of(Place.GALLERY_GROUP))
     for name, (scope, role) in roles.items():
         yield STACK, name, partial(probes.permission, STACK, name, scope, role)
     account = factory.storage_account_id
     if account and not probes.uses_keys:  # with keys, it is checked anyway
         name = "permission to create versions from its VHDs"
-        yield FACTORY, name, partial(probes.permission, FACTORY, name, account, STORAGE_KEYS)
+        yield FACTORY, name, partial(probes.permission, FACTORY, name, account, role_of(Place.FACTORY_KEYS))
 
 
 def _attached(lab: TargetLab, facts: LabFacts | Diagnostic, gallery: GalleryFacts | Diagnostic | None) -> Check | None:

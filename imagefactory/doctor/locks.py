@@ -50,7 +50,7 @@ def data_role(place: StateContainer) -> str:
     """Return the remedy for access that is denied."""
     if place.way:
         return f"Check {place.way}, with which pulumi opens {place.place}"
-    return f"Grant this identity the role Storage Blob Data Contributor on {place.place} (see docs/operations.md#roles)"
+    return f"Grant this identity the role Storage Blob Data Contributor on {place.place} (see docs/permissions.md)"
 
 
 async def _in_container(place: StateContainer, stack: StackName, cloud: Cloud, cancel: str, *, readable: bool) -> Check:

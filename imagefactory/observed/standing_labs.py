@@ -36,6 +36,8 @@ class StandingImage:
     """properties.creationDate, UTC."""
     stack: str | None = None
     """Tag Stack: the stack (`project/stack`) that created it; images of earlier versions have none."""
+    retagged: bool = False
+    """Whether somebody changed its tags ImagePath or SourceVhd, so that these values are from the state instead."""
     answer: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The image as Azure returned it."""
 

@@ -161,6 +161,8 @@ class _Lab:
         why, action = self._why(planned), self._action(planned, before)
         if found and found.state != "Succeeded":
             why += f"; in state {found.state}"
+        elif found and found.retagged:
+            why += "; somebody changed its tags in the lab, and they are written again"
         elif action in {"replace", "missing"}:
             why += "; the lab does not have it any more"
             why += ", which only pulumi up --refresh notices" if action == "missing" else ""
@@ -170,7 +172,7 @@ class _Lab:
         if before is None:
             return "create"
         if planned.standing:
-            return "unchanged"
+            return "update" if planned.retagged else "unchanged"
         again = image_tags.read(planned.tags).attempt != before.attempt
         return "replace" if again or not planned.done else "missing"
 

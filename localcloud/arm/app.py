@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import formatdate
+from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -24,12 +25,12 @@ from localcloud.arm.gallery_rules import Galleries
 from localcloud.arm.gallery_versions import GalleryVersions
 from localcloud.arm.identity import API_VERSION, MANAGEMENT_AUDIENCES, Identity
 from localcloud.arm.operations import Operations
-from localcloud.arm.routes.authorization import Assignments, AuthorizationRoutes
+from localcloud.arm.routes.authorization import AuthorizationRoutes
 from localcloud.arm.routes.compute import ComputeRoutes
 from localcloud.arm.routes.galleries import GalleryRoutes
 from localcloud.arm.routes.labs import LabRoutes
 from localcloud.arm.routes.operations import OperationRoutes
-from localcloud.arm.routes.responses import FAILS, origin
+from localcloud.arm.routes.responses import FAILS, json_body, origin
 from localcloud.arm.routes.routing import Route, supported_calls
 from localcloud.arm.routes.shared_galleries import SharedGalleryRoutes
 from localcloud.arm.routes.storage import StorageRoutes
@@ -40,6 +41,7 @@ from localcloud.arm.virtual_machines import VirtualMachines
 from localcloud.blobs.access import BlobAccess
 from localcloud.blobs.disk_access import DiskAccess
 from localcloud.fault_rules import Action, Faults, Journal, Kind, Latencies
+from localcloud.rights import Assignments, arm_needs
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """Seed documents pass through the same application and can contain companions."""
@@ -84,7 +86,7 @@ def build_app(
         *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
         *AuthorizationRoutes(store, assignments).routes(),
     )
-    manager = _ResourceManager(store, identity, routes, throttle or Throttle())
+    manager = _ResourceManager(store, identity, routes, throttle or Throttle(), assignments)
     app = web.Application(middlewares=[_responding(faults, journal, identity)], client_max_size=MAX_BODY_BYTES)
     app.router.add_route("*", TOKEN_PATH, manager.get_token)
     Federation(identity).add_routes(app)
@@ -105,8 +107,16 @@ def build_app(
 class _ResourceManager:
     """The two entry points: tokens, and the calls of ARM."""
 
-    def __init__(self, store: ArmStore, identity: Identity, routes: Sequence[Route], throttle: Throttle) -> None:
+    def __init__(
+        self,
+        store: ArmStore,
+        identity: Identity,
+        routes: Sequence[Route],
+        throttle: Throttle,
+        assignments: Callable[[], Assignments],
+    ) -> None:
         self._store, self._identity, self._routes, self._throttle = store, identity, routes, throttle
+        self._assignments = assignments
 
     async def get_token(self, request: web.Request) -> web.Response:
         """The App Service managed-identity protocol."""
@@ -120,7 +130,7 @@ class _ResourceManager:
         return web.json_response(body)
 
     async def dispatch(self, request: web.Request) -> web.Response:
-        """Check token, rate, version and subscription, then run the handler of the matching route."""
+        """Check token, rate, version, subscription and roles, then run the handler of the matching route."""
         self._identity.check(request.headers.get("Authorization"), (*MANAGEMENT_AUDIENCES, origin(request)))
         path = request.rel_url.raw_path.rstrip("/")
         if subscription := _SUBSCRIPTION.match(path):
@@ -129,10 +139,13 @@ class _ResourceManager:
         check_version(namespace[1].lower() if namespace else "", request.query.get("api-version"))
         for route in self._routes:
             if (parts := route.match(request.method, path)) is not None:
-                given = parts["subscription"]
-                declared = self._store.find_subscription(given)
+                named = parts["subscription"]
+                declared = self._store.find_subscription(named)
                 if declared is None:
-                    raise ArmError(404, "SubscriptionNotFound", f"The subscription '{given}' could not be found.")
+                    raise ArmError(404, "SubscriptionNotFound", f"The subscription '{named}' could not be found.")
+                if (given := self._assignments()).enforced:
+                    body = await json_body(request) if request.method == "PUT" else None
+                    given.check(arm_needs(request.method, unquote(path), request.query, body))
                 return await route.handler(request, parts | {"subscription": declared})
         raise ArmError(
             404,

@@ -3,9 +3,10 @@
 Implements the rules of DevTest Labs (API version 2018-09-15): a new image has a valid name; the VHD is in the lab's own
 storage account, is a complete fixed VHD in a page blob, and must exist until the image is created. Recorded: the
 service fills in an author where a PUT has none. Users report `CannotSetProperty` for a PUT that changes where a
-standing image came from. Assumed: its status 400, and what counts as such a change (`_change_of_source`); that a PUT on
-a failed image creates it again; that an empty author is none, and that an update without one keeps it; that a PUT
-during another operation is 409 `AnotherOperationInProgress`. Does not handle HTTP; reads blobs through `BlobAccess`.
+standing image came from. Published: a PATCH modifies the tags and ignores all else. Assumed: that it replaces all of
+them; the status 400 of that error, and what counts as such a change (`_change_of_source`); that a PUT on a failed image
+creates it again; that an empty author is none, and that an update without one keeps it; that a PUT during another
+operation is 409 `AnotherOperationInProgress`. Does not handle HTTP; reads blobs through `BlobAccess`.
 """
 
 from __future__ import annotations
@@ -67,11 +68,15 @@ def parse_wanted(name: str, body: object) -> Wanted:
     for text in ("author", "description", "managedImageId", "managedSnapshotId"):
         if not isinstance(properties.get(text, ""), str):
             raise invalid(f"'properties.{text}' must be text.")
-    if not (tags is None or (isinstance(tags, dict) and all(isinstance(each, str) for each in tags.values()))):
-        raise invalid("'tags' must be an object of texts.")
+    _check_tags(tags)
     if not (location is None or isinstance(location, str)):
         raise invalid("'location' must be text.")
     return Wanted({key: value for key, value in properties.items() if key in _SETTABLE}, tags, location)
+
+
+def _check_tags(tags: object) -> None:
+    if not (tags is None or (isinstance(tags, dict) and all(isinstance(each, str) for each in tags.values()))):
+        raise invalid("'tags' must be an object of texts.")
 
 
 def _check_vhd(vhd: object) -> None:
@@ -126,6 +131,14 @@ class CustomImages:
         image = CustomImage(name, new_properties(given), "Creating", wanted.tags, wanted.location)
         lab.images[name.lower()] = image
         return await self._start(lab, image, self._latencies().image_create_seconds, fault)
+
+    def retag(self, image: CustomImage, body: object) -> None:
+        """Replace the tags of an image, if the body has any. Raises ArmError (400)."""
+        tags = body.get("tags") if isinstance(body, dict) else None
+        _check_tags(tags)
+        if tags is not None:
+            image.tags = tags
+            self._store.changed()
 
     async def delete(self, lab: Lab, name: str) -> Started | None:
         """Start to delete an image, even during its creation; None if it does not exist."""

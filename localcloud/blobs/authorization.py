@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -28,6 +28,7 @@ from localcloud.arm.identity import OBJECT, TENANT, TOKEN_SECONDS, Identity
 from localcloud.blobs.access import API_VERSION, Accounts
 from localcloud.blobs.disk_access import DISK_ACCOUNT, DiskAccess
 from localcloud.fault_rules import Document
+from localcloud.rights import Need, blob_need
 
 AUDIENCES = ("https://storage.azure.com",)
 SOURCE_VOUCHED = "x-localcloud-source"
@@ -68,9 +69,15 @@ class Authorization:
     """Authorizes calls; `keyless` names the accounts whose keys are disabled."""
 
     def __init__(
-        self, accounts: Accounts, identity: Identity, disks: DiskAccess, facts: FactsOf = lambda _: ORDINARY
+        self,
+        accounts: Accounts,
+        identity: Identity,
+        disks: DiskAccess,
+        facts: FactsOf = lambda _: ORDINARY,
+        may: Callable[[str, Need], bool] = lambda *_: True,
     ) -> None:
-        self._accounts, self._identity, self._disks, self._facts = accounts, identity, disks, facts
+        """`may` returns whether the roles of the identity permit something below an account."""
+        self._accounts, self._identity, self._disks, self._facts, self._may = accounts, identity, disks, facts, may
         self.keyless: frozenset[str] = frozenset()
 
     async def authorize(self, request: web.BaseRequest) -> Forwarding | web.Response:
@@ -95,12 +102,14 @@ class Authorization:
             without.add("authorization")
         elif bearer:
             self._check_token(authorization, 401, "InvalidAuthenticationInfo")
+            self._check_roles(account, request.method, path, query)
             if "comp=userdelegationkey" in query:
                 return web.Response(text=self._delegation_key(await request.read()), content_type="application/xml")
             target = self._with_sas(path, query, account)
             without.add("authorization")
         elif "skoid=" in query:
             self._check_delegated(path, query)
+            self._check_roles(account, request.method, path, query)
             target = self._with_sas(path, query, account)
         elif account in self.keyless and (authorization or "sig=" in query):
             raise _KEYS_DISABLED
@@ -124,11 +133,13 @@ class Authorization:
             _check_unconditional(request, tuple(name for name in request.headers if name.startswith("x-ms-source-if-")))
         elif given := request.headers.get("x-ms-copy-source-authorization"):
             self._check_token(given, 401, "CannotVerifyCopySource")
+            self._check_source_roles(account, parts.path)
         elif "skoid=" in parts.query:
             try:
                 self._check_delegated(parts.path, parts.query)
             except BlobError as error:
                 raise BlobError(403, "CannotVerifyCopySource", error.message) from None
+            self._check_source_roles(account, parts.path)
         elif account in self.keyless and "sig=" in parts.query:
             raise BlobError(403, "CannotVerifyCopySource", _KEYS_DISABLED.message)
         else:
@@ -140,6 +151,18 @@ class Authorization:
         # For a missing account Azurite returns the error.
         sas = self._accounts.sas(account) if account in self._accounts.keys else "sv=none"
         return f"{path}?{urlencode(kept, quote_via=quote)}&{sas}" if kept else f"{path}?{sas}"
+
+    def _check_roles(self, account: str, method: str, path: str, query: str) -> None:
+        """Reject what the roles of the identity do not permit; a SAS of a user delegation key permits no more."""
+        if not self._may(account, blob_need(method, unquote(path), dict(parse_qsl(query)))):
+            raise _NOT_PERMITTED
+
+    def _check_source_roles(self, account: str, path: str) -> None:
+        try:
+            self._check_roles(account, "GET", path, "")
+        except BlobError as error:
+            found = {"x-ms-copy-source-status-code": str(error.status), "x-ms-copy-source-error-code": error.code}
+            raise BlobError(403, "CannotVerifyCopySource", error.message, found) from None
 
     def _check_token(self, authorization: str, status: int, code: str) -> None:
         try:
@@ -178,11 +201,7 @@ class Authorization:
         if not self._disks.opens(path, query):
             raise _UNSIGNED
         if method not in ("GET", "HEAD"):
-            raise BlobError(
-                403,
-                "AuthorizationPermissionMismatch",
-                "This request is not authorized to perform this operation using this permission.",
-            )
+            raise _NOT_PERMITTED
 
     def _check_delegated(self, path: str, query: str) -> None:
         """Raise BlobError for an expired SAS, or one not signed for that path with a user delegation key."""
@@ -215,6 +234,11 @@ _KEYS_DISABLED = BlobError(
     403, "KeyBasedAuthenticationNotPermitted", "Key based authentication is not permitted on this storage account."
 )
 _CLOSED = BlobError(403, "AuthorizationFailure", "This request is not authorized to perform this operation.")
+_NOT_PERMITTED = BlobError(
+    403,
+    "AuthorizationPermissionMismatch",
+    "This request is not authorized to perform this operation using this permission.",
+)
 _NO_PAGE_BLOBS = BlobError(409, "BlobTypeNotSupported", "Page blob is not supported for this account type.")
 _UNSIGNED = BlobError(
     403,

@@ -22,7 +22,7 @@ module.exports = function install({ load, find, wrapHandler }) {
   const { computeTransactionalChecksums } = load("../common/utils/utils.js", true);
   const blobHandler = load("handlers/BlobHandler.js").prototype;
   const ranges = new Ranges();
-  const digests = new Map(); // extents of a range -> CRC64, so that the source of 200 copies is read once
+  const digests = new Map(); // name and extents of a range -> digest, so that the source of 200 copies is read once
   const opened = new Map(); // source URL with its valid SAS -> expiry of this entry, in ms
 
   function rangeOf(text, context, header) {
@@ -55,13 +55,14 @@ module.exports = function install({ load, find, wrapHandler }) {
     opened.set(url, now + SAS_SECONDS * 1000);
   }
 
-  async function digestOf(handler, chunks, context) {
-    const key = chunks.map((each) => `${each.id}:${each.offset}:${each.count}`).join();
+  /** The digest "md5" or "crc64" of a range: reading it takes long, so only those that somebody asks for. */
+  async function digestOf(name, handler, chunks, context) {
+    const key = `${name} ${chunks.map((each) => `${each.id}:${each.offset}:${each.count}`).join()}`;
     if (!digests.has(key)) {
       const count = chunks.reduce((sum, each) => sum + each.count, 0);
       const stream = await handler.extentStore.readExtents(chunks, 0, count, context.contextId);
-      const { md5, crc64 } = await computeTransactionalChecksums(stream, {}, { md5: true, crc64: true });
-      digests.set(key, { md5: Buffer.from(md5).toString("base64"), crc64: Buffer.from(crc64).toString("base64") });
+      const found = await computeTransactionalChecksums(stream, {}, { [name]: true });
+      digests.set(key, Buffer.from(found[name]).toString("base64"));
     }
     return digests.get(key);
   }
@@ -110,16 +111,17 @@ module.exports = function install({ load, find, wrapHandler }) {
       persistency: each.persistency,
     }));
     let parts = held.map(({ start, end, persistency }) => ({ start, end, persistency: { ...persistency, count: end - start + 1 } }));
-    const read = await digestOf(this, parts.map((each) => each.persistency), context);
     const wanted = { crc64: asText(options.sourceContentcrc64), md5: asText(options.sourceContentMD5) };
-    if (wanted.crc64 && wanted.crc64 !== read.crc64) throw errors.getCrc64Mismatch(context.contextId, wanted.crc64, read.crc64);
-    if (wanted.md5 && wanted.md5 !== read.md5) throw errors.getMd5Mismatch(context.contextId, wanted.md5, read.md5);
-    let result = read;
+    const digest = (name) => digestOf(name, this, parts.map((each) => each.persistency), context);
+    const crc64 = wanted.crc64 && (await digest("crc64"));
+    if (crc64 !== wanted.crc64) throw errors.getCrc64Mismatch(context.contextId, wanted.crc64, crc64);
+    const md5 = wanted.md5 && (await digest("md5"));
+    if (md5 !== wanted.md5) throw errors.getMd5Mismatch(context.contextId, wanted.md5, md5);
     if (request.request.getHeader("x-localcloud-corrupt")) {
-      const persistency = await corrupted(this, parts.map((each) => each.persistency), context);
-      parts = [{ ...from, persistency }];
-      result = await digestOf(this, [persistency], context);
+      parts = [{ ...from, persistency: await corrupted(this, parts.map((each) => each.persistency), context) }];
     }
+    const name = wanted.md5 ? "md5" : "crc64"; // recorded of Azure: a request with an MD5 gets the MD5, and no CRC64
+    const result = Buffer.from(await digest(name), "base64");
     const destination = find(this.metadataStore, request);
     if (!destination) throw errors.getBlobNotFound(context.contextId);
     if (destination.properties.blobType !== "PageBlob") throw errors.getBlobInvalidBlobType(context.contextId);
@@ -139,9 +141,7 @@ module.exports = function install({ load, find, wrapHandler }) {
       statusCode: 201,
       eTag: written.etag,
       lastModified: written.lastModified,
-      // Recorded of Azure: a request with an MD5 gets the MD5, and no CRC64.
-      contentMD5: wanted.md5 && Buffer.from(result.md5, "base64"),
-      xMsContentCrc64: wanted.md5 ? undefined : Buffer.from(result.crc64, "base64"),
+      [name === "md5" ? "contentMD5" : "xMsContentCrc64"]: result,
       blobSequenceNumber: written.blobSequenceNumber,
       requestId: context.contextId,
       version: request.request.getHeader("x-ms-version"),

@@ -1,26 +1,31 @@
 """`StagedVhdRelease`: deletes a staged VHD once the custom images created from it exist.
 
 It is a resource of its own so that the plan shows it, a failure is retried, and a new copy (with a new `copyId`) is
-released again. Does not change the image or the container.
+released again. Writes the tags of an image that somebody changed, because azure-native would put the whole image, whose
+VHD is gone by then (docs/adr/0023). Does not change the container.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from imagefactory.copying.copier import CopyError, user_of
 from imagefactory.observed.blobs import BlobRef
 from providers.vhdcopy.progress import Row
-from providers.vhdcopy.resource import ArmId, Inputs, Properties, Resource
+from providers.vhdcopy.resource import ONCE, ArmId, Inputs, Properties, Resource
 from providers.vhdcopy.services import Services
-from providers.vhdcopy.vhd_copy import settled_image
+from providers.vhdcopy.vhd_copy import restore_tags, settled_image
 
 
 class StagedVhdReleaseInputs(Inputs):
-    """URL and storage account of the staged VHD, id of the image created from it, and id of the copy."""
+    """URL and storage account of the staged VHD, id of the image created from it, id of the copy, and the tags that the
+    image must have, if somebody changed them."""
 
     url: str = ""
     account_id: ArmId
     image_id: ArmId
     copy_id: str = ""
+    tags: Annotated[dict[str, str] | None, ONCE] = None
 
 
 class StagedVhdRelease(Resource[StagedVhdReleaseInputs]):
@@ -39,5 +44,8 @@ class StagedVhdRelease(Resource[StagedVhdReleaseInputs]):
             raise CopyError(
                 f"{blob.name}: custom image '{name}' {found}; the staged VHD is kept for it. Run again with --refresh"
             )
+        if inputs.tags:
+            await restore_tags(services.arm, inputs.image_id, inputs.tags)
+            row.say("wrote the image's tags, which somebody had changed")
         await services.staging.release(blob, user_of(inputs.image_id), row)
         return blob.url, {}

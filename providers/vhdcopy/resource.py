@@ -34,6 +34,8 @@ HINT = "hint"
 """Marks an input that affects how the work is done, not its result: a change of it does not change the resource."""
 UPDATED = "updated"
 """Marks an input whose change updates the resource, even if that of others replaces it."""
+ONCE = "once"
+"""Marks an input that is given for one update: it counts whenever it is given, and its absence changes nothing."""
 CASELESS = "caseless"
 """Marks an input whose letter case is not compared."""
 
@@ -158,6 +160,8 @@ def changed(inputs: type[Inputs], old: Properties, new: Properties) -> list[str]
 
     def differs(name: str, metadata: list[Any]) -> bool:
         values = old.get(name), new.get(name)
+        if ONCE in metadata:
+            return values[1] is not None
         if CASELESS in metadata:
             values = str(values[0]).lower(), str(values[1]).lower()
         return HINT not in metadata and values[0] != values[1]

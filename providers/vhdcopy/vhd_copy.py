@@ -6,6 +6,7 @@ Create copies the VHD, read detects drift, delete removes the copy. Does not mov
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -136,13 +137,13 @@ class VhdCopy(Resource[VhdCopyInputs]):
         return await services.staging.stage(request, user_of(inputs.image_id), inputs.relay, row)
 
     async def read(self, services: Services, inputs: VhdCopyInputs) -> bool:
-        """Return whether the image exists, or the staged VHD for it.
+        """Return whether the image exists, or the staged VHD for it. Somebody may have changed the image's tags.
 
         Raises `Kept` if the copy is unfinished: otherwise a refresh would make the engine forget that it failed.
         """
         request = inputs.request
         image = await find_image(services.arm, inputs.image_id)
-        if image and (image.in_progress or _serves(image, request)):
+        if image and (image.in_progress or _serves(image, request) or _is_from(image, request)):
             return True
         facts = await services.blobs.facts(request.destination)
         if facts is None or not request.marked(facts.metadata):
@@ -165,6 +166,10 @@ def _serves(image: StandingImage, request: CopyRequest) -> bool:
     return image.state == "Succeeded" and image.holds(request.source.file_name, image.name)
 
 
+def _is_from(image: StandingImage, request: CopyRequest) -> bool:
+    return image.state == "Succeeded" and image.staged_name.lower() == request.source.file_name.lower()
+
+
 _UNKNOWN_IMAGE = "cannot determine whether it exists"
 
 
@@ -176,6 +181,13 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
 
     with consequence(_UNKNOWN_IMAGE):
         return await labs.find_image(arm, image_id)
+
+
+async def restore_tags(arm: ResourceManager, image_id: str, tags: Mapping[str, str]) -> None:
+    """Write the tags of an existing custom image; its other tags stay. Raises `CloudError`."""
+    from imagefactory.azure import labs
+
+    await labs.restore_tags(arm, image_id, {name: value for name, value in tags.items() if value})
 
 
 async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:

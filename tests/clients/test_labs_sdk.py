@@ -38,7 +38,8 @@ def test_a_lab_is_read(sdk: SdkWorld) -> None:
 
 
 def test_an_image_is_created_changed_and_deleted(sdk: SdkWorld) -> None:
-    """Each poller ends; a second PUT changes the tags; afterwards the image is gone, and deleting it is no error."""
+    """Each poller ends; a second PUT changes the tags, and so does a PATCH; afterwards the image is gone, and
+    deleting it is no error."""
     images, lab = sdk.labs.custom_images, sdk.lab()
     url = sdk.vhd(lab)
     sdk.cloud.set_latencies({"imageCreateSeconds": 0.05, "imageDeleteSeconds": 0.05})
@@ -48,6 +49,8 @@ def test_an_image_is_created_changed_and_deleted(sdk: SdkWorld) -> None:
     changed = images.begin_create_or_update(GROUP, lab, "golden", image_of(url, tags={"c": "d"})).result()
     assert changed.tags == {"c": "d"} and changed.unique_identifier == made.unique_identifier
     assert images.get(GROUP, lab, "golden") == changed
+    tagged = images.update(GROUP, lab, "golden", {"e": "f"})
+    assert tagged.tags == {"e": "f"} and tagged.vhd == made.vhd and tagged.provisioning_state == "Succeeded"
     images.begin_delete(GROUP, lab, "golden").result()
     with pytest.raises(ResourceNotFoundError):
         images.get(GROUP, lab, "golden")

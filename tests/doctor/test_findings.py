@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from imagefactory.doctor.roles import BLOB_CONTRIBUTOR, DISTRIBUTOR, LAB_VM_READER, READER, SAVER, Role
+from imagefactory.roles.actions import Place, Purpose, Role
+from imagefactory.roles.purposes import role_of
 from tests.doctor.doctor_world import DoctorWorld
 from tests.e2e.world import Lab
 
@@ -101,11 +102,11 @@ def test_each_missing_action_is_named(world: DoctorWorld) -> None:
     """Of the subscription, the lab and its storage account; what only a save needs is a warning."""
     web, scope = world.labs["web"], f"/subscriptions/{world.subscription}"
     missing = ("Microsoft.DevTestLab/labs/customImages/write", "Microsoft.Storage/storageAccounts/read")
-    blobs = BLOB_CONTRIBUTOR.data_actions
+    blobs = role_of(Place.LAB_STORAGE).data_actions
     world.cloud.set_permissions(
-        role(scope, READER, *missing),
-        role(web.id, DISTRIBUTOR, *missing),
-        role(account_id(web), BLOB_CONTRIBUTOR, blobs[1]),
+        role(scope, role_of(Place.SUBSCRIPTION), *missing),
+        role(web.id, role_of(Place.LAB), *missing),
+        role(account_id(web), role_of(Place.LAB_STORAGE), blobs[1]),
     )
     found = world.doctor()
     subscription = f"permissions on subscription {world.subscription}"
@@ -113,32 +114,36 @@ def test_each_missing_action_is_named(world: DoctorWorld) -> None:
         ("stack", subscription, "failure"),
         ("factory", "permissions to save", "warning"),
         ("factory", "permission to read disk operations", "warning"),
+        ("factory", "permissions to delete VMs", "warning"),
         ("factory", "write blobs", "warning"),
         (world.web, "permissions on the lab", "failure"),
         (world.web, "write blobs", "failure"),
     ]
     for subject, name, action, others in (
-        ("stack", subscription, missing[1], READER.actions),
-        (world.web, "permissions on the lab", missing[0], DISTRIBUTOR.actions),
+        ("stack", subscription, missing[1], role_of(Place.SUBSCRIPTION).actions),
+        (world.web, "permissions on the lab", missing[0], role_of(Place.LAB).actions),
         (world.web, "write blobs", blobs[1], blobs),
     ):
         check = found.check(subject, name)
         assert check["fact"].endswith(f": {action}"), check
         assert not any(each in check["fact"] for each in others if each != action)
-        assert "docs/operations.md#roles" in check["remedy"]
-    assert all(each in found.check("factory", "permissions to save")["fact"] for each in SAVER.actions[1:3])
+        assert "docs/permissions.md" in check["remedy"]
+    assert all(
+        each in found.check("factory", "permissions to save")["fact"]
+        for each in role_of(Place.FACTORY_MACHINES, Purpose.SAVE).actions[1:3]
+    )
 
 
 def test_the_vms_of_labs_are_asked_for_only_if_a_setting_needs_them(world: DoctorWorld) -> None:
     """Without the permission, images in use cannot be told from others, so none is deleted."""
-    name, action = "permission to read VMs of the lab", LAB_VM_READER.actions[0]
+    name, action = "permission to read VMs of the lab", role_of(Place.LAB_MACHINES).actions[0]
     world.cloud.set_permissions({"actions": ["*"], "notActions": [action], "dataActions": ["*"]})
     assert [row for row in world.doctor().not_ok() if row[0] == world.web] == []
     world.settings["keepUsedDays"] = 30
     found = world.doctor()
     assert [row for row in found.not_ok() if row[0] == world.web] == [(world.web, name, "failure")]
     check = found.check(world.web, name)
-    assert check["fact"].endswith(f": {action}") and LAB_VM_READER.name in check["remedy"]
+    assert check["fact"].endswith(f": {action}") and role_of(Place.LAB_MACHINES).name in check["remedy"]
 
 
 def test_operations_are_read_at_the_subscription(world: DoctorWorld) -> None:
@@ -146,7 +151,7 @@ def test_operations_are_read_at_the_subscription(world: DoctorWorld) -> None:
     scope, reading = f"/subscriptions/{world.subscription}", "Microsoft.DevTestLab/locations/operations/read"
     everything = {"actions": ["*"], "dataActions": ["*"]}
     there = [{"scope": f"{scope}/resourceGroups/{group}", **everything} for group in ("labs", "factory")]
-    world.cloud.set_permissions(role(scope, READER, reading), *there)
+    world.cloud.set_permissions(role(scope, role_of(Place.SUBSCRIPTION), reading), *there)
     found = world.doctor()
     name = f"permissions on subscription {world.subscription}"
     assert [row for row in found.not_ok() if row[2] == "failure"] == [("stack", name, "failure")]

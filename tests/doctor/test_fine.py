@@ -41,7 +41,7 @@ def test_all_checks_of_a_stack_that_is_fine_are_ok_and_nothing_is_written(world:
         checks.setdefault(one["subject"], set()).add(one["check"])
     about = ("", "permissions on ", "deny assignments of ")
     subscription = {f"{what}subscription {world.subscription}" for what in about}
-    saving = {"permissions to save", "permission to read disk operations"}
+    saving = {"permissions to save", "permission to read disk operations", "permissions to delete VMs"}
     assert checks == {"stack": STACK | subscription, "factory": ACCOUNT | saving, world.web: LAB}
     assert found.ended.document["stack"] == "imagefactory/test" and not found.ended.document["wouldFail"]
     assert "tenant 00000000-0000-0000-0000-0000000000aa" in found.check("stack", "sign-in")["fact"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from imagefactory.doctor.roles import GALLERY_ROLES, READER, STORAGE_KEYS, Role
+from imagefactory.roles.actions import Place
+from imagefactory.roles.purposes import role_of
 from localcloud.client import CloudClient
 from tests.doctor.doctor_world import DoctorWorld, Examined
 
@@ -122,23 +123,25 @@ def test_versions_are_created_in_the_region_of_their_vhds_wherever_the_gallery_i
     assert (version["location"], regions) == ("westeurope", ["West Europe"])
 
 
-@pytest.mark.parametrize("given", [*GALLERY_ROLES, STORAGE_KEYS], ids=lambda given: given.name)
-def test_each_missing_permission_is_named(world: DoctorWorld, given: Role) -> None:
+IN_ROLES = {
+    Place.GALLERY_GROUP: "permissions to create the gallery",
+    Place.GALLERY: "permissions on the gallery",
+    Place.GALLERY_SUBSCRIPTION: "permission to read operations of the gallery",
+    Place.LAB_GALLERIES: "permissions on galleries of the lab",
+    Place.FACTORY_KEYS: "permission to create versions from its VHDs",
+}
+
+
+@pytest.mark.parametrize("place", IN_ROLES)
+def test_each_missing_permission_is_named(world: DoctorWorld, place: Place) -> None:
     """With the role that has it, at the scope where it counts."""
-    checks = {
-        "Image Factory Gallery Creator": ("stack", "permissions to create the gallery"),
-        "Image Factory Gallery Publisher": ("stack", "permissions on the gallery"),
-        "Image Factory Gallery Operations": ("stack", "permission to read operations of the gallery"),
-        "Image Factory Lab Galleries": (world.web, "permissions on galleries of the lab"),
-        "Image Factory Storage Keys": ("factory", "permission to create versions from its VHDs"),
-    }
-    lost = given.actions[-1]
+    subject = {Place.LAB_GALLERIES: world.web, Place.FACTORY_KEYS: "factory"}.get(place, "stack")
+    lost = role_of(place).actions[-1]
     world.cloud.set_permissions({"actions": ["*"], "notActions": [lost], "dataActions": ["*"]})
     found = world.doctor()
-    subject, name = checks[given.name]
-    assert found.not_ok() == [(subject, name, "failure")]
-    check = found.check(subject, name)
-    assert lost in check["fact"] and given.name in check["remedy"] and READER.name not in check["remedy"]
+    assert found.not_ok() == [(subject, IN_ROLES[place], "failure")]
+    check = found.check(subject, IN_ROLES[place])
+    assert lost in check["fact"] and f"{role_of(place).name} on" in check["remedy"]
 
 
 def test_a_lab_with_another_gallery_is_found_once(world: DoctorWorld) -> None:

@@ -10,6 +10,8 @@ import yaml
 
 from tests.warm.vault import PROVIDER
 
+UNINTERRUPTED = {"PULUMI_SKIP_CHECKPOINTS": "true"}
+"""For a command whose end is awaited: the engine writes the state once, at its end, not before and after each step."""
 _FILES: dict[str, dict[Path, bytes]] = {}
 _LINES: dict[str, dict[str, object]] = {}
 """What `pulumi stack init` wrote for each stack: files below the backend's folder, and lines in the stack's file."""

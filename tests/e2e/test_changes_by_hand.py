@@ -2,26 +2,80 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from tests.e2e.world import World
+from tests.e2e.cloud_calls import VERSION
+from tests.e2e.world import Lab, World
 
 pytestmark = pytest.mark.engine
 
-WINDOWS = "Win2016/Datacenter.json"
+WINDOWS, LINUX = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 
 
-def test_an_image_deleted_by_hand_returns_with_refresh(world: World) -> None:
-    """`up --refresh` brings back the one image with one copy, and touches no other."""
+def status(world: World, code: int, *options: str) -> dict[str, Any]:
+    """The one cell of the matrix, of a status that ends with this code and writes nothing."""
+    world.cloud.clear_calls()
+    run = world.pulumi("status", "--json", *options)
+    assert run.code == code, run.output
+    assert {call["method"] for call in world.cloud.calls()} <= {"GET", "HEAD"}
+    (stack,) = json.loads(run.output)["stacks"]
+    (cell,) = (cell for lab in stack["labs"] for cell in lab["paths"])
+    return dict(cell)
+
+
+def retag(world: World, lab: Lab, name: str, tags: dict[str, str]) -> None:
+    """Somebody replaces the tags of a custom image."""
+    target = f"{lab.id}/customimages/{name}?api-version={VERSION}"
+    world.request("PATCH", target, {"tags": tags}).raise_for_status()
+
+
+def test_an_image_deleted_by_hand_is_seen_and_returns_with_refresh(world: World) -> None:
+    """The status and a preview with a refresh see it; `up --refresh` brings back the one image with one copy, and
+    touches no other."""
     web = world.add_lab("web", "Win2016")
-    gone, _ = world.add_images((WINDOWS, 5), (WINDOWS, 6))
+    first, second = world.add_images((WINDOWS, 5), (WINDOWS, 6))
     world.serve()
-    world.delete_image(web, gone)
+    assert status(world, 0)["state"] == "current"
+    world.delete_image(web, second)
+    found = status(world, 3)
+    assert (found["state"], found["behind"]) == ("behind", 1)
+    assert (found["holds"]["name"], found["newest"]["name"]) == (first, second)
+    seen = world.preview("--refresh")
+    assert seen.code == 0 and seen.changes["to create"] == 2 and second in seen.output, seen.output
     world.cloud.clear_calls()
     world.serve("--refresh")
     assert set(world.held(web)) == set(world.images)
     assert world.copies() == 1 and world.staged(web) == []
     assert world.up().only_unchanged
+    assert status(world, 0, "--state")["state"] == "current"
+
+
+def test_tags_changed_by_hand_are_seen_and_written_again(world: World) -> None:
+    """All removed from one image, and those of another image written to one: each stays what it was made from, no VHD
+    is copied, no image is put, and tags of others stay. A preview with a refresh sees it."""
+    web = world.add_lab("web", "Win2016", "Ubuntu")
+    first, second = world.add_images((WINDOWS, 5), (WINDOWS, 6))
+    (linux,) = world.add_images((LINUX, 5))
+    world.serve()
+    before = {name: world.image(web, name)["tags"] for name in world.images}
+    retag(world, web, first, {})
+    retag(world, web, second, {**before[linux], "owner": "somebody"})
+    seen = world.preview("--refresh")
+    assert seen.code == 0 and seen.output.count("refresh [diff: ~tags]") == 2, seen.output
+    assert (seen.changes["to create"], seen.changes["to update"]) == (0, 2), seen.output
+    assert f"{first} of lab web" in seen.output and "was changed or removed" in seen.output
+    plan = world.pulumi("plan", "--detailed-exitcode")
+    assert plan.code == 2 and plan.output.count("somebody changed its tags") == 2, plan.output
+    assert "was changed or removed" in world.pulumi("status", "--state").output
+    world.cloud.clear_calls()
+    world.serve("--refresh")
+    before[second]["owner"] = "somebody"
+    assert {name: world.image(web, name)["tags"] for name in world.images} == before
+    assert sorted(call[:2] for call in world.writes(web)) == sorted(("PATCH", name.lower()) for name in (first, second))
+    assert world.copies() == 0 and world.up().only_unchanged and world.up("--refresh").only_unchanged
 
 
 def test_an_image_that_the_factory_did_not_make_is_left_alone_and_named(world: World) -> None:

@@ -27,7 +27,7 @@ from azure.storage.blob import BlobServiceClient, generate_blob_sas
 
 from localcloud.client import CloudClient
 from tests.e2e import cloud_calls
-from tests.e2e.new_stack import ensure_stack
+from tests.e2e.new_stack import UNINTERRUPTED, ensure_stack
 from tests.warm.python import COLD, use_environment, warm_engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ RANGES = 4096
 STACK = "test"
 UP = ("up", "--yes", "--skip-preview", "--continue-on-error", "--parallel", "128")
 """`pulumi up` as the pipeline calls it."""
-VERBS = ("adopt", "plan")
+VERBS = ("adopt", "plan", "status")
 """What `imagefactory` does, not `pulumi`."""
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "imagefactory", "providers/__init__.py")
 """What of the checkout a project needs; a world is a project of its own, with its own configuration and stack."""
@@ -240,7 +240,7 @@ class World:
 
     def pulumi(self, *arguments: str, timeout: float = 110) -> Run:
         """A pulumi command on this world's stack."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, **UNINTERRUPTED)
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -250,7 +250,7 @@ class World:
         changes = Counter({kind: int(count) for count, kind in _CHANGE.findall(output)})
         return Run(process.returncode, output, changes)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """A pulumi command in its own process group, not waited for: it may be killed."""
         self.write_configuration()
         ensure_stack(self.folder, self.stack, self.environment)
@@ -261,7 +261,7 @@ class World:
         return subprocess.Popen(
             [*command, arguments[0], "--stack", self.stack, *arguments[1:]],
             cwd=self.folder,
-            env=warm_engine(self.environment, self.python),
+            env={**warm_engine(self.environment, self.python), **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

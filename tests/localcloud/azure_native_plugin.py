@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,11 +67,11 @@ class Plugin:
 
 
 @asynccontextmanager
-async def started(home: Path, environment: Mapping[str, str]) -> AsyncIterator[Plugin]:
-    """Start the installed plugin with this environment only."""
+async def started(home: Path, environment: Mapping[str, str], python: Path) -> AsyncIterator[Plugin]:
+    """Start the installed plugin with this environment only, run by `python`."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        install(home, Path(sys.executable), "3.29.0") / "pulumi-resource-azure-native",
+        install(home, python, "3.29.0") / "pulumi-resource-azure-native",
         "127.0.0.1:1",
         "--logtostderr",
         stdout=pipe,

@@ -47,14 +47,14 @@ async def arm(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[As
 
 
 @pytest_asyncio.fixture
-async def plugin(world: World, tmp_path: Path) -> AsyncIterator[Plugin]:
+async def plugin(world: World, tmp_path: Path, python: Path) -> AsyncIterator[Plugin]:
     """The installed plugin, started as the engine starts it and configured; it must never print a traceback."""
     environment = {
         "IMAGEFACTORY_RESOURCE_MANAGER": world.base,
         "IDENTITY_ENDPOINT": world.token_endpoint,
         "IDENTITY_HEADER": world.identity.header,
     }
-    async with started(tmp_path, environment) as running_plugin:
+    async with started(tmp_path, environment, python) as running_plugin:
         yield running_plugin
 
 

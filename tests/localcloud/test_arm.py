@@ -120,8 +120,8 @@ async def test_the_error_for_an_unsupported_call_lists_the_supported_calls(world
     _, body, _ = await world.call("PATCH", lab_path())
     assert body["error"]["message"] == (
         f"The embedded cloud does not answer PATCH {lab_path()}. It answers for labs (list, get), custom images (list, "
-        "get, put, delete), a lab's virtual machines (list, get, delete), compute virtual machines (get), disks (get, "
-        "beginGetAccess, endGetAccess), galleries (list, list by group, get, put, patch, delete), gallery images "
+        "get, put, patch, delete), a lab's virtual machines (list, get, delete), compute virtual machines (get), disks "
+        "(get, beginGetAccess, endGetAccess), galleries (list, list by group, get, put, patch, delete), gallery images "
         "(list, get, put, patch, delete), gallery image versions (list, get, put, patch, delete), shared galleries "
         "(list, get, put, delete), shared images (list, get, put, delete), operations, storage accounts (get, "
         "listKeys), resource groups (get), subscriptions (get), permissions (list) and deny assignments (list)."

@@ -272,6 +272,22 @@ def test_any_json_is_either_an_image_or_an_arm_error(name: str, body: Any) -> No
         assert wanted.given.get("vhd", {"osType": "None"})["osType"] in ("Windows", "Linux", "None")
 
 
+async def test_a_patch_changes_only_the_tags_of_an_image(world: World) -> None:
+    """Also after its VHD is gone; without tags it changes nothing, and other values than texts are refused."""
+    url = world.blobs.put_vhd("targetone", "a.vhd")
+    _, _, headers = await world.call("PUT", f"{IMAGES}/a", json={**image_body(url, author="me"), "tags": {"One": "1"}})
+    await world.ended(headers)
+    _, before, _ = await world.call("GET", f"{IMAGES}/a")
+    body = {"tags": {"Two": "2"}, "location": "elsewhere", "properties": {"author": "you"}}
+    for change, tags in ((body, {"Two": "2"}), ({"properties": {}}, {"Two": "2"}), ({"tags": {}}, {})):
+        status, changed, _ = await world.call("PATCH", f"{IMAGES}/A", json=change)
+        assert status == 200 and changed.get("tags", {}) == tags
+        assert {**changed, "tags": before["tags"]} == before
+    status, refused, _ = await world.call("PATCH", f"{IMAGES}/a", json={"tags": {"One": 1}})
+    assert (status, refused["error"]["code"]) == (400, "InvalidRequestContent")
+    assert (await world.call("PATCH", f"{IMAGES}/none", json={"tags": {}}))[0] == 404
+
+
 async def test_seeded_images_are_like_those_of_the_powershell_scripts(world: World) -> None:
     """Tags with ImagePath only or none, any state, backed by a managed image; seeding again changes nothing."""
     old = {"name": "Old", "tags": {"ImagePath": "Win/A.json"}, "author": "", "vhdUrl": "http://x/y.vhd"}

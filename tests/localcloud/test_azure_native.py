@@ -146,9 +146,9 @@ async def test_a_preview_knows_inputs_and_leaves_the_rest_unknown(plugin: Plugin
     assert not world.journal.calls()
 
 
-async def test_without_an_embedded_cloud_it_fails_with_a_remedy(tmp_path: Path) -> None:
+async def test_without_an_embedded_cloud_it_fails_with_a_remedy(tmp_path: Path, python: Path) -> None:
     """Without endpoints in the environment, previews work; calls that need the cloud fail with a remedy."""
-    async with started(tmp_path, {}) as plugin:
+    async with started(tmp_path, {}, python) as plugin:
         await plugin.create(image_inputs("u"), preview=True)
         error = await fails(plugin.create(image_inputs("u")))
         assert "IMAGEFACTORY_RESOURCE_MANAGER" in error.details()

@@ -102,11 +102,10 @@ def test_serve_stops_cleanly_on_ctrl_c(program: Program) -> None:
 
 def test_in_memory_nothing_is_kept(program: Program) -> None:
     """Blobs and labs no longer exist after the stop."""
-    process = program.serve("--in-memory", "--seed", program.seed_file(SEED))
-    wait(lambda: answers(program.client))
+    program.run("start", "--in-memory", "--seed", program.seed_file(SEED))
     assert len(program.contents()) == 5
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    program.run("stop")
+    assert not (program.state / "arm.json").exists()
     assert list((program.state / "blobs").iterdir()) == []
     program.run("start")
     assert program.client.status()["labs"] == []

@@ -16,6 +16,7 @@ from localcloud.arm.identity import TENANT
 from tests.federation import github_job, signed_in_by
 from tests.localcloud.arm_world import World
 from tests.localcloud.azure_native_plugin import REQUEST_ID, URN, fails, started
+from tests.warm.python import COLD
 
 EXCHANGE = f"/{TENANT}/oauth2/v2.0/token"
 
@@ -101,7 +102,8 @@ async def test_the_plugin_signs_in_by_the_names_that_the_genuine_one_reads(
     status = {"resourceManager": world.base, "identityHeader": world.identity.header}
     async with signed_in_by(github_job, status, tmp_path) as variables:
         environment = {**variables, "IMAGEFACTORY_RESOURCE_MANAGER": world.base, **changes}
-        async with started(tmp_path, environment) as plugin:
+        # A warm interpreter has read its certificates before the test's are there.
+        async with started(tmp_path, environment, COLD) as plugin:
             read = plugin.stub.Read(provider_pb2.ReadRequest(urn=URN, id=f"{REQUEST_ID}/missing"))
             if message:
                 assert message in (await fails(read)).details()

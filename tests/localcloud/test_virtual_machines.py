@@ -331,7 +331,7 @@ async def test_fault_rules_apply_to_machines_and_disks(factory: World) -> None:
     factory.fault({"path": "/endGetAccess", "action": {"operationFails": {"code": "OutOfLuck", "message": "no"}}})
     await revoke(factory, path)
     assert (await disk(factory, path))["diskState"] == "ActiveSAS"
-    factory.fault({"path": "/operations/", "action": {"status": 500, "code": "InternalError"}})
+    factory.fault({"path": "/DiskOperations/", "action": {"status": 500, "code": "InternalError"}})
     _, _, headers = await revoke(factory, path)
     assert (await factory.call("GET", headers["azure-asyncoperation"]))[0] == 500
     factory.fault({"path": "/virtualmachines/", "action": {"operationFails": {"code": "OutOfLuck", "message": "no"}}})

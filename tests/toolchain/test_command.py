@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from localcloud.client import CloudClient
+from tests.conftest import SHORT_LIFE
+from tests.e2e.new_stack import UNINTERRUPTED
 from toolchain import main, stack
 from toolchain.checkout import Checkout
 from toolchain.errors import SetupError
@@ -28,7 +30,7 @@ def dev(
     return subprocess.run(
         [python, "dev.py", *arguments],
         cwd=folder,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **SHORT_LIFE, **UNINTERRUPTED, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -28,4 +29,18 @@ def test_lines_pass_as_they_come_and_to_the_end_whatever_signal_does() -> None:
         process.stdin.write(b"the end, without a line's")
         process.stdin.close()
         assert process.stdout.read() == b"the end, without a line's\n"
+    assert process.returncode == 0
+
+
+def test_a_program_can_write_to_its_end_although_nobody_reads_any_more() -> None:
+    """An agent that cancels a step closes its output; pulumi, killed by the pipe, would leave its lock."""
+    reader, writer = os.pipe()
+    with subprocess.Popen(FILTER, cwd=Checkout.here().root, stdin=subprocess.PIPE, stdout=writer) as process:
+        assert process.stdin
+        os.close(writer)
+        os.close(reader)
+        for _ in range(3):
+            process.stdin.write(b"a line\n" * 100_000)
+            process.stdin.flush()
+        process.stdin.close()
     assert process.returncode == 0

@@ -77,6 +77,15 @@ def test_another_relay_is_no_change_of_the_resource() -> None:
     assert changed(VhdCopyInputs, COPY, {**COPY, "sourceUrl": "https://x/y"}) == ["sourceUrl"]
 
 
+def test_tags_to_write_update_a_release_whenever_they_are_given() -> None:
+    """Even the same ones again; once they are no longer given, nothing changes."""
+    given: Properties = {**RELEASE, "tags": {"ImagePath": "Win/A.json"}}
+    assert check(StagedVhdReleaseInputs, given)[1] == {}
+    for old in (RELEASE, given):
+        assert changed(StagedVhdReleaseInputs, old, given) == ["tags"]
+        assert changed(StagedVhdReleaseInputs, old, RELEASE) == []
+
+
 def test_what_an_earlier_version_stored_besides_does_not_prevent_a_deletion() -> None:
     """Inputs from the state are read without their unknown properties."""
     inputs = VhdCopyInputs.model_validate({**COPY, "relayAccount": "x"})

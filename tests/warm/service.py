@@ -143,6 +143,7 @@ def serve(path: str) -> Callable[[], None]:
         sys.exit("a library starts threads when it is imported: a child would not have them")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 50, 50)  # most commands end before they have made so much
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen(64)

@@ -21,7 +21,8 @@ from imagefactory.errors import ImageFactoryError
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
-_OIDC_AUDIENCE = "api://AzureADTokenExchange"
+AUDIENCE = "api://AzureADTokenExchange"
+"""Of the federated tokens that Microsoft Entra ID exchanges."""
 
 
 class CredentialError(ImageFactoryError):
@@ -90,8 +91,8 @@ def _assertion(cloud: Cloud, environment: Mapping[str, str]) -> Callable[[], str
         return lambda: _token_of(Path(path))
     url, bearer = environment.get("ACTIONS_ID_TOKEN_REQUEST_URL"), environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if url and bearer:
-        audience = environment.get("ARM_OIDC_AUDIENCE") or _OIDC_AUDIENCE
-        return lambda: _requested_token(url, bearer, audience)
+        audience = environment.get("ARM_OIDC_AUDIENCE") or AUDIENCE
+        return lambda: requested_token(url, bearer, audience)
     names = "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN"
     if environment.get("ARM_OIDC_REQUEST_URL"):
         fact = "ARM_OIDC_REQUEST_URL is set, which azure-native does not read"
@@ -116,7 +117,8 @@ def _token_of(path: Path) -> str:
         raise _failed(f"the token file {path} cannot be read ({reason})", "Fix ARM_OIDC_TOKEN_FILE_PATH") from reason
 
 
-def _requested_token(url: str, bearer: str, audience: str) -> str:
+def requested_token(url: str, bearer: str, audience: str) -> str:
+    """Return a new identity token of a job of GitHub Actions. Raises `CredentialError`."""
     import requests
 
     headers = {"Authorization": f"Bearer {bearer}"}

@@ -16,6 +16,7 @@ from imagefactory.azure.core import refusals
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import redacted
+from imagefactory.roles.actions import blob_action
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -54,18 +55,20 @@ def cloud_error(
     consequence: str = "",
     account: str = "",
     remedy: str = "",
+    action: str = "",
 ) -> CloudError:
     """Return the error for a response with this status and Azure's error `code` and `message`.
 
-    `account` is the storage account (its name or ARM id) or the disk (its ARM id) that responded; `remedy` replaces the
-    general one for the status and code.
+    `account` is the storage account (its name or ARM id) or the disk (its ARM id) that responded; `action` what the
+    request to the blob service needed; `remedy` replaces the general one for the status and code.
     """
     first_line = redacted(message).strip().splitlines()[0].rstrip(". ") if message.strip() else "no reason given"
     fact = f"Azure returned {status} {code}: {first_line}" if status else first_line
     if status in _REDIRECTS:
         fact = f"Azure returned {status}, a redirect, which is not followed because it would forward the credential"
         remedy = remedy or "Check the endpoints in the settings, and the proxy of this machine"
-    return CloudError(error(subject, fact, consequence, remedy or refusals.remedy(status, code, account)), status, code)
+    remedy = remedy or refusals.remedy(status, code, account, action)
+    return CloudError(error(subject, fact, consequence, remedy), status, code)
 
 
 def not_found(subject: str, message: str = "it does not exist") -> CloudError:
@@ -81,7 +84,14 @@ def from_azure(error: AzureError, subject: str, consequence: str = "", *, accoun
     elif isinstance(error, HttpResponseError):
         status, code = error.status_code or 0, error_code(error)
         message = str(error.error.message if error.error and error.error.message else error.message)
-    return cloud_error(subject, message, status, code, consequence=consequence, account=account)
+    action = _action(error) if account else ""
+    return cloud_error(subject, message, status, code, consequence=consequence, account=account, action=action)
+
+
+def _action(error: AzureError) -> str:
+    """Return what a rejected request to the blob service needed; empty: not known."""
+    request = getattr(getattr(error, "response", None), "request", None)
+    return blob_action(str(request.method), str(request.url)) if request is not None else ""
 
 
 def source_error(
@@ -96,7 +106,8 @@ def source_error(
     message = texts.get("CopySourceErrorMessage") or next((text for text in messages if text), "")
     code = told.code or refusals.SOURCE_REFUSED
     remedy = "" if refusals.is_final(told.code) else remedy
-    return cloud_error(subject, message, told.status, code, consequence=consequence, account=source, remedy=remedy)
+    known = {"consequence": consequence, "account": source, "remedy": remedy, "action": blob_action("GET", "")}
+    return cloud_error(subject, message, told.status, code, **known)
 
 
 def error_code(error: Exception) -> str:

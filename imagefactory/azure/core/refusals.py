@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from imagefactory.roles.actions import BLOB_CONTRIBUTOR, BLOB_READER, blob_role
+
 ABSENT = frozenset({"BlobNotFound", "ContainerNotFound", "ContainerBeingDeleted", "ResourceNotFound"})
 """The blob does not exist; a container that is being deleted contains none (documentation of Delete Container)."""
 CHANGED = frozenset({"ConditionNotMet", "TargetConditionNotMet"})
@@ -30,7 +32,7 @@ _ARM_ABSENT = re.compile(r"\w*NotFound")
 
 _STATUSES = {
     401: "Sign in again (az login), or check the ARM_* variables",
-    403: "Grant this identity the missing role (see docs/operations.md#roles)",
+    403: "Grant this identity the missing role (see docs/permissions.md)",
     404: "Check the name and the subscription",
     409: "Check the existing resource, then run again",
     412: "Run again; if the error persists, find out which other client writes to it",
@@ -39,8 +41,7 @@ _STATUSES = {
 _OTHERS = "Run again; if the error persists, check the health of the service"
 
 _DATA_ROLE = (
-    "Grant this identity the role Storage Blob Data Contributor on {place}"
-    " (on the factory's own, Storage Blob Data Reader is enough)"
+    f"Grant this identity the role {BLOB_CONTRIBUTOR} on {{place}} (on the factory's own, {BLOB_READER} is enough)"
 )
 _KEYS = (
     "Set imagefactory:storageAuth to aad, which needs no account keys, because those of {place} are disabled."
@@ -101,9 +102,10 @@ _TABLE = {
     ),
     "ReadOnlyDisabledSubscription": "Enable the subscription, which is disabled and read-only",
     SOURCE_REFUSED: (
-        "Check that it exists and that this identity may read it (see docs/operations.md#roles), then run again"
+        "Check that it exists and that this identity may read it (see docs/permissions.md), then run again"
     ),
 }
+_NOT_PERMITTED = frozenset({"AuthorizationPermissionMismatch", "InsufficientAccountPermissions"})
 _AT_DISK = {
     "AuthorizationFailure": (
         "Allow public access to {place} (networkAccessPolicy AllowAll, publicNetworkAccess Enabled), or run on an agent"
@@ -142,9 +144,15 @@ def place(owner: str) -> str:
     return f"{kind} '{name}'" if name else f"the {kind}"
 
 
-def remedy(status: int, code: str, owner: str = "") -> str:
-    """Return what to do about an error code; `owner` is the account (name or ARM id) or disk that returned it."""
+def remedy(status: int, code: str, owner: str = "", action: str = "") -> str:
+    """Return what to do about an error code; `owner` is the account (name or ARM id) or disk that returned it.
+
+    `action` is what the request to the blob service needed, because the service does not name what is missing.
+    """
     named = place(owner)
+    if action and code in _NOT_PERMITTED and not named.startswith("disk "):
+        role = f"Grant this identity the role {blob_role(action)} on {named}"
+        return f"{role}, or another one with {action} (see docs/permissions.md)"
     rows = {**_TABLE, **_AT_DISK} if named.startswith("disk ") else _TABLE
     text = rows.get(code) or _STATUSES.get(status, _OTHERS)
     return text.replace("{place}", named)

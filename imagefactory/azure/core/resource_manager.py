@@ -118,10 +118,19 @@ class ResourceManager:
 
     async def put(self, path: str, api_version: str, model: type[Model], *, subject: str, body: object) -> Model:
         """Create or replace a resource whose response is its result. Raises `CloudError`, for 404 too."""
-        answer = await self._send("PUT", self._url(path, {"api-version": api_version}, subject), subject, body)
+        return await self._write("PUT", path, api_version, model, subject, body)
+
+    async def patch(self, path: str, api_version: str, model: type[Model], *, subject: str, body: object) -> Model:
+        """Change a part of a resource; the response is the whole one. Raises `CloudError`, for 404 too."""
+        return await self._write("PATCH", path, api_version, model, subject, body)
+
+    async def _write(
+        self, method: str, path: str, api_version: str, model: type[Model], subject: str, body: object
+    ) -> Model:
+        answer = await self._send(method, self._url(path, {"api-version": api_version}, subject), subject, body)
         if answer is None:
             raise not_found(subject)
-        return fitted(model, answer, subject, f"PUT {path}")
+        return fitted(model, answer, subject, f"{method} {path}")
 
     async def run(
         self, method: str, path: str, api_version: str, model: type[Model], *, subject: str, body: object = None

@@ -37,6 +37,7 @@ from imagefactory.azure.storage.openers import (
     container_and_blob,
 )
 from imagefactory.observed.blobs import BlobRef
+from imagefactory.roles.actions import BLOBS
 
 API_VERSION = "2023-01-01"
 STORAGE_SCOPE = "https://storage.azure.com/.default"
@@ -204,7 +205,7 @@ class Identity(AccountOpener):
         return await self._with_token(blob, "x-ms-copy-source-authorization")
 
     def remedy(self, account_id: str) -> str:
-        return remedy(403, "AuthorizationPermissionMismatch", account_id)
+        return remedy(403, "AuthorizationPermissionMismatch", account_id, f"{BLOBS}/read")
 
     async def _with_token(self, blob: BlobRef, header: str) -> Access:
         url, token = await self._url(blob), await self._token()

@@ -59,8 +59,9 @@ class Manifests:
             packed = await asyncio.to_thread(ranges_manifest.manifest_bytes, manifest)
             await self._blobs.put_document(place, packed, about, overwrite=overwrite)
         except CloudError as error:
-            reason = error.diagnostic.fact
-            return f"{place.name}: cannot be written ({reason}), so later copies are not compared with it"
+            told = error.diagnostic
+            fact = f"{place.name}: cannot be written ({told.fact}), so later copies are not compared with it"
+            return f"{fact}. {told.remedy}"
         return ""
 
 

@@ -25,6 +25,7 @@ from imagefactory.azure.storage.properties import read_properties
 from imagefactory.images.ranges import PAGE_BYTES, Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
+from imagefactory.roles.actions import blob_action
 
 _UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 """The creation time of a blob without one, such as a disk."""
@@ -81,8 +82,8 @@ class PageBlobs:
             raise _refused(error, blob, consequence) from error
         if answer.status_code >= 300:
             code = answer.headers.get("x-ms-error-code", "")
-            told = answer.reason, answer.status_code, code
-            raise cloud_error(blob.name, *told, consequence=consequence, account=blob.account_id)
+            told, action = (answer.reason, answer.status_code, code), blob_action("GET", url)
+            raise cloud_error(blob.name, *told, consequence=consequence, account=blob.account_id, action=action)
         return answer.content
 
     async def page_ranges(

@@ -30,6 +30,7 @@ from imagefactory.azure.storage.access import Access
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.images.ranges import Range
 from imagefactory.observed.blobs import BlobRef
+from imagefactory.roles.actions import blob_action
 
 CONNECT_SECONDS, ANSWER_SECONDS = 15.0, 60.0
 """Timeouts of a call: to connect, and to get the response; waiting for a free connection is not counted. A write that
@@ -258,10 +259,9 @@ class _Call:
         consequence = "its digests cannot be read"
         if self.source:
             consequence = f"{self.source.name} is not copied there; what was copied is kept"
-        account = self.blob.account_id
-        return cloud_error(
-            self.blob.name, message, status, code, consequence=consequence, account=account, remedy=remedy
-        )
+        action = blob_action("PUT" if self.source else "GET", self.blob.url)
+        known = {"consequence": consequence, "account": self.blob.account_id, "remedy": remedy, "action": action}
+        return cloud_error(self.blob.name, message, status, code, **known)
 
     def at_source(self, status: int, texts: Mapping[str, str], *said: str, remedy: str) -> CloudError:
         """Return the error of the source of a copy."""

@@ -5,13 +5,15 @@ The state decides, and the tag Stack of images that it does not contain. Does no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
+from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error, warning
+from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_gallery import StandingDefinition, StandingVersion
-from imagefactory.observed.standing_labs import StandingImage
+from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.labs.planned_images import LabPlan, Recorded, Unadopted
 
 Tagged = StandingImage | StandingDefinition | StandingVersion
@@ -55,6 +57,44 @@ class Ownership:
         """Return whether an existing image is another stack's: what the state contains is own, whatever its tag."""
         named = bool(self.stack) and image.stack not in {None, self.stack}
         return named and self.name_of(lab, image.name) is None
+
+
+def as_recorded(
+    lab: TargetLab, facts: LabFacts | Diagnostic, ownership: Ownership, catalog: Catalog
+) -> LabFacts | Diagnostic:
+    """Return the lab with the tags ImagePath and SourceVhd of images in the state as they were before somebody changed
+    them: the state knows from which VHD it made an image, and Azure (properties.vhd) that it is still that image."""
+    if isinstance(facts, Diagnostic):
+        return facts
+    sources = {image.vhd_name: image for image in catalog.images}
+
+    def corrected(image: StandingImage) -> StandingImage:
+        before = ownership.record_of(lab, image.name)
+        vhd = before.vhd_name
+        if vhd is None or fold(image.staged_name) != fold(vhd):
+            return image
+        path = sources[vhd].image_path if vhd in sources else image.path or before.image_path
+        # Images of the older scripts have neither SourceVhd nor SavedAt.
+        is_same = image.source_vhd == vhd or (image.source_vhd is None and image.saved_at is None)
+        if path is None or (is_same and image.path == path):
+            return image
+        return replace(image, image_path=str(path), source_vhd=vhd, retagged=True)
+
+    return replace(facts, images=tuple(map(corrected, facts.images)))
+
+
+def tags_changed(plans: Iterable[LabPlan]) -> Iterator[Diagnostic]:
+    """Yield a warning about each image whose tags somebody changed."""
+    for plan in plans:
+        for image in plan.facts.images:
+            if image.retagged:
+                fact = "its tag ImagePath or SourceVhd was changed or removed"
+                consequence = (
+                    f"it still counts as the image of {image.image_path} that was created from {image.source_vhd}"
+                )
+                consequence += ", and pulumi up writes its tags again"
+                remedy = "No action needed if nobody changes them again"
+                yield warning(f"custom image {image.name} of lab {plan.label}", fact, consequence, remedy)
 
 
 def named(part: Tagged, stack: str) -> str:

@@ -29,6 +29,8 @@ class Place:
     """The number of the next attempt, if its image exists in another state."""
     unadopted: StandingImage | None = None
     """Its image, if it exists and the state does not contain it."""
+    retagged: bool = False
+    """Whether somebody changed the tags of its image."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _place_of_existing(
 ) -> tuple[Place, Diagnostic | None]:
     unadopted = existing if ownership.name_of(lab, existing.name) is None else None
     if existing.usable:
-        return Place(existing.name, existing.id, standing=True, unadopted=unadopted), None
+        return Place(existing.name, existing.id, standing=True, unadopted=unadopted, retagged=existing.retagged), None
     again = None
     if not unadopted:
         # The engine creates it again because a tag differs, from the state's as well: Azure may have an older one.

@@ -35,7 +35,7 @@ from imagefactory.planning.labs.named_images import (
     standing_revoked,
     used_leaving,
 )
-from imagefactory.planning.labs.ownership import Ownership, not_in_the_state
+from imagefactory.planning.labs.ownership import Ownership, as_recorded, not_in_the_state, tags_changed
 from imagefactory.planning.labs.places import NoPlace, Place, place_of
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded, Unadopted
 from imagefactory.planning.labs.retirement import Successors, revoked_images
@@ -166,6 +166,7 @@ def build_plan(
     ownership = Ownership.of(owned, recorded, stack)
     placed = {**ownership.recorded, **placed_labs(in_gallery)}
     targets = sorted(with_labels(configuration.labs, labs, placed), key=lambda lab: lab.label)
+    labs = {lab.key: as_recorded(lab, labs[lab.key], ownership, catalog) for lab in targets}
     by_lab = offerings(configuration.labs, catalog, policy, labs, gallery, now)
     rules = {image.vhd_name: rule for image, rule in _offered(catalog, policy, targets, by_lab, found, now)}
     offered = [image for image in newest_first(catalog.images) if image.vhd_name in rules]
@@ -227,6 +228,7 @@ def build_plan(
     found.warnings += used_leaving(plans, held, uses, revocations)
     if not catalog.images:
         found.add(_empty(policy, plans, is_held=bool(held)))
+    found.warnings += tags_changed(plans)
     if outside := not_in_the_state(plans, ownership):
         found.add(outside)
     gallery_plan, gallery_findings = with_gallery(
@@ -328,8 +330,9 @@ def _planned(lab: TargetLab, image: FactoryImage, place: Place, ownership: Owner
     # Tags that differ from the state's would update an image that needs none, if a user deleted it in the lab.
     is_kept = is_done and not attempt
     stack = before.stack if is_kept else ownership.stack
+    stack = stack or (ownership.stack if place.retagged else None)
     tags = image_tags.write(before.as_tagged(image) if is_kept else image, attempt, stack or "")
-    return PlannedImage(image, name, place.image_id, place.standing, tags, is_done)
+    return PlannedImage(image, name, place.image_id, place.standing, tags, is_done, retagged=place.retagged)
 
 
 def _empty(policy: Policy, plans: Iterable[LabPlan], *, is_held: bool) -> Diagnostic:

@@ -49,6 +49,8 @@ class PlannedImage:
     relay: Relay | None = None
     """The relay from which its VHD is copied instead of the factory. If it is the lab's own account, its staged VHD is
     kept until the other accounts have read it. None: no other account of the region needs it."""
+    retagged: bool = False
+    """Whether it exists and somebody changed its tags, so that they are written again."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from localcloud.blobs.disk_access import DiskAccess
 
 GIB = 1024**3
 _LAB = "Microsoft.DevTestLab"
-_COMPUTE = "Microsoft.Compute"
+_COMPUTE, _OPERATIONS = "Microsoft.Compute", "DiskOperations"
+"""The path of an operation of a disk, as clients of Azure poll it."""
 _SIZE = "Standard_DS1_v2"
 _GALLERY = {
     "Linux": {"offer": "0001-com-ubuntu-server-jammy", "publisher": "canonical", "sku": "22_04-lts"},
@@ -101,13 +102,13 @@ class ComputeRoutes:
         lab, machine, disk = self._disk(parts)
         seconds = _seconds(await json_body(request))
         name = await self._machines.grant(lab, machine, disk, seconds, injected_fault(request))
-        return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
+        return accepted(request, _COMPUTE, lab, name, self._store.operations[name], _OPERATIONS)
 
     async def end_access(self, request: web.Request, parts: Parts) -> web.Response:
         """Revoke all access to a disk, a long-running operation."""
         lab, _, disk = self._disk(parts)
         name = await self._machines.revoke(disk, injected_fault(request))
-        return accepted(request, _COMPUTE, lab, name, self._store.operations[name])
+        return accepted(request, _COMPUTE, lab, name, self._store.operations[name], _OPERATIONS)
 
     def _disk(self, parts: Parts) -> tuple[Lab, VirtualMachine, Disk]:
         found = self._store.find_disk(parts["subscription"], parts["group"], parts["disk"])

@@ -30,6 +30,7 @@ class LabRoutes:
             Route("custom images", "list", "GET", images, self.list_images),
             Route("custom images", "get", "GET", image, self.get_image),
             Route("custom images", "put", "PUT", image, self.put_image),
+            Route("custom images", "patch", "PATCH", image, self.patch_image),
             Route("custom images", "delete", "DELETE", image, self.delete_image),
         ]
 
@@ -64,6 +65,13 @@ class LabRoutes:
         operation = self._store.operations[started.operation]
         headers = operation_headers(request, _NAMESPACE, lab, started.operation, operation)
         return web.json_response(body, status=201, headers=headers)
+
+    async def patch_image(self, request: web.Request, parts: Parts) -> web.Response:
+        """Replace the tags of a custom image; everything else in the body is ignored, as published."""
+        lab = find_lab(self._store, parts)
+        image = find_child(lab, "customImages", lab.images, parts["image"])
+        self._images.retag(image, await json_body(request))
+        return web.json_response(self._shown(lab, image))
 
     async def delete_image(self, request: web.Request, parts: Parts) -> web.Response:
         """Delete a custom image, a long-running operation; 204 if the image does not exist."""

@@ -24,7 +24,7 @@ class OperationRoutes:
 
     def routes(self) -> list[Route]:
         """Return the supported calls."""
-        operation = "/locations/[^/]+/(caps)?operations/(?P<operation>[^/]+)"
+        operation = "/locations/[^/]+/(caps|disk)?operations/(?P<operation>[^/]+)"
         return [
             Route("operations", "", "GET", f"{IN_SUBSCRIPTION}devtestlab{operation}", self.get_lab_operation),
             Route("operations", "", "GET", f"{IN_SUBSCRIPTION}compute{operation}", self.get_compute_operation),

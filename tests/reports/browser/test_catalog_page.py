@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, expect
 
 from imagefactory.reports.catalog_page import catalog_page
 from imagefactory.reports.catalog_report import report_catalog
 from localcloud.client import CloudClient
 from tests.e2e.world import MIB, STACK, Lab, World
-from tests.reports.browser.chromium import RUNS_HERE, chromium
+from tests.reports.browser.chromium import RUNS_HERE
+from tests.reports.browser.pages import Opened, open_page, text_contrasts
 from tests.unit.builders import NOON, catalog, image
 
 pytestmark = pytest.mark.skipif(not RUNS_HERE, reason="the registry has this browser for Linux on x86-64 only")
@@ -32,35 +32,6 @@ VM = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DevTestLab/labs/fact
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RUNS = {5: RUN, 6: "javascript:alert(3)", 7: 'https://x/"onmouseover="alert(4)', 8: "http://plain/run/1"}
 """The URL of the pipeline run in the companion, by the day of the image."""
-
-
-@dataclass
-class Opened:
-    """A page, and what the browser reported since it was opened."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    failed: list[tuple[str, str | None]] = field(default_factory=list)
-    """Requests that failed, with the reason."""
-
-    def names(self) -> list[str]:
-        """Return the image names of the visible rows in order."""
-        shown = self.page.locator("#catalog tbody tr:not([hidden]) th .name")
-        return [re.sub(r".*-Jun-(\d+)-.*", r"\1", name) for name in shown.all_inner_texts()]
-
-    def sort(self, column: str) -> str | None:
-        """Press the button of a column; return its `aria-sort` afterwards."""
-        head = self.page.get_by_role("columnheader", name=column, exact=True)
-        head.get_by_role("button").click()
-        return head.get_attribute("aria-sort")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The running browser."""
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -124,27 +95,10 @@ def file(world: World) -> Path:
     return world.folder / "catalog.html"
 
 
-def _open(browser: Browser, file: Path, **options: object) -> Opened:
-    page = browser.new_page(**options)  # type: ignore[arg-type] # the caller passes options of new_page
-    opened = Opened(page)
-
-    def dismiss(dialog: Dialog) -> None:
-        opened.messages.append(dialog.message)
-        dialog.dismiss()
-
-    page.on("request", lambda request: opened.requests.append(request.url))
-    page.on("requestfailed", lambda request: opened.failed.append((request.url, request.failure)))
-    page.on("console", lambda message: opened.messages.append(message.text))
-    page.on("pageerror", lambda problem: opened.messages.append(str(problem)))
-    page.on("dialog", dismiss)
-    page.goto(file.as_uri())
-    return opened
-
-
 @pytest.fixture
 def opened(browser: Browser, file: Path) -> Iterator[Opened]:
     """The page, newly opened."""
-    one = _open(browser, file)
+    one = open_page(browser, file)
     yield one
     one.page.close()
 
@@ -249,32 +203,8 @@ def test_the_policy_blocks_injected_markup(opened: Opened) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_text_is_readable_in_light_and_dark_mode(browser: Browser, file: Path, scheme: str) -> None:
     """A contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3) to its background, which follows the mode."""
-    opened = _open(browser, file, color_scheme=scheme)
-    opened.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
-    found = opened.page.evaluate(
-        """() => {
-            const parse = (color) => color.match(/[\\d.]+/g).map(Number);
-            const luminance = (color) => parse(color).slice(0, 3).map((part) => part / 255)
-                .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-                .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
-            const ground = (element) => {
-                for (; element; element = element.parentElement) {
-                    const color = getComputedStyle(element).backgroundColor;
-                    if ((parse(color)[3] ?? 1) === 1) return color;
-                }
-                throw new Error("no ground");
-            };
-            return Array.from(document.body.querySelectorAll("*"))
-                .filter((element) => element.tagName !== "SCRIPT" && element.checkVisibility())
-                .filter((element) => Array.from(element.childNodes).some((node) => node.nodeType === 3
-                    && node.textContent.trim()))
-                .map((element) => {
-                    const [dark, light] = [getComputedStyle(element).color, ground(element)]
-                        .map(luminance).sort((a, b) => a - b);
-                    return [element.tagName, (light + 0.05) / (dark + 0.05), luminance(ground(element))];
-                });
-        }"""
-    )
+    opened = open_page(browser, file, color_scheme=scheme)
+    found = text_contrasts(opened.page)
     opened.page.close()
     assert {"H1", "P", "TD", "DD", "A", "BUTTON", "CAPTION", "LABEL"} <= {tag for tag, _, _ in found}
     assert [(tag, contrast) for tag, contrast, _ in found if contrast < 4.5] == []
@@ -283,7 +213,7 @@ def test_all_text_is_readable_in_light_and_dark_mode(browser: Browser, file: Pat
 
 def test_without_script_the_page_shows_everything_except_controls(browser: Browser, file: Path) -> None:
     """All rows, and details that open; no filter and no buttons."""
-    opened = _open(browser, file, java_script_enabled=False)
+    opened = open_page(browser, file, java_script_enabled=False)
     page = opened.page
     assert opened.names() == ["6", "8", "7", "5"]
     assert page.get_by_role("searchbox").count() == 0 and page.get_by_role("button").count() == 0
@@ -308,7 +238,7 @@ def test_a_page_of_500_images_sorts_and_filters(browser: Browser, tmp_path: Path
     images = (image(f"image-Jun-{number}-2026", age=number) for number in range(500))
     file = tmp_path / "many.html"
     file.write_text(catalog_page(report_catalog(catalog(*images), "factory", NOON)), encoding="utf-8")
-    opened = _open(browser, file)
+    opened = open_page(browser, file)
     assert opened.sort("Age") == "ascending" and opened.names() == [str(number) for number in range(500)]
     assert opened.sort("Age") == "descending" and opened.names()[0] == "499"
     opened.page.get_by_role("searchbox").fill("image-jun-49")

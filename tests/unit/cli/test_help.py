@@ -35,9 +35,9 @@ def test_help_starts_with_an_imperative_summary_of_up_to_80_characters(command: 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS.values(), ids=lambda command: command.name)
 def test_help_ends_with_the_exit_codes(command: TyperCommand) -> None:
-    """0 and 2 for all of them, and 1 for a failure."""
+    """0 and 2 for all of them, 1 for a failure, and 3 if a lab lacks an image."""
     *_, codes = inspect.cleandoc(command.help or "").split("\n\n")
-    expected = r"Exit codes: 0 \D+, 1 \D+, 2 wrong usage( or configuration)?\."
+    expected = r"Exit codes: 0 \D+, 1 \D+, 2 wrong usage( or configuration)?(, 3 a lab \D+)?\."
     assert re.fullmatch(expected, " ".join(codes.split()))
 
 

@@ -46,6 +46,7 @@ from imagefactory.reports.plan_report import Change, LabReport, LeftOut, PlanRep
 from imagefactory.reports.plan_totals import PlanTotals
 from imagefactory.reports.run_summary import ORDER as OUTCOMES
 from imagefactory.reports.run_summary import Result
+from imagefactory.reports.status import STATES
 from imagefactory.state.adopt import AdoptRequest, Planned
 from imagefactory.state.stack_state import COPY, VERSION
 from imagefactory.telemetry.copy_events import CopyEvent, Outcome, Place
@@ -62,12 +63,14 @@ from tests.unit.builders import (
     write_configuration,
 )
 from tests.unit.cli.conftest import Verb
+from tests.unit.cli.test_status import status_of
 from tests.unit.cli.test_verbs import cleaned
 from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.planning.factory.prunes import files, keeping, plan
 from tests.unit.planning.factory.test_save_plan import planned
 from tests.unit.planning.factory.vms import vm
 from tests.unit.planning.galleries import builders as galleries
+from tests.unit.reports.status_worlds import many_labs
 from tests.unit.state import run_events
 
 ROOT = Path(__file__).parents[3]
@@ -261,6 +264,16 @@ def test_every_json_key_of_plan_is_documented(verb: Verb) -> None:
     assert set(names(values)) == set(ACTIONS)
 
 
+def test_every_json_key_of_status_is_documented(verb: Verb) -> None:
+    """Every state is a documented one."""
+    told = verb("status", "--json", instead=status_of(many_labs()))
+    assert told.code == 1
+    check_keys("status", told.document)
+    states = {path["state"] for lab in told.document["stacks"][0]["labs"] for path in lab["paths"]}
+    check_results("status", "stacks[].labs[].paths[].state", states)
+    assert states == set(STATES)
+
+
 def test_every_json_key_of_summary_is_documented(verb: Verb) -> None:
     """Every outcome and every result is a documented one; a failed run makes the exit code 1."""
     kinds = (
@@ -324,12 +337,13 @@ def check_results(command: str, key: str, results: set[str]) -> None:
 
 
 def test_every_exit_code_is_documented(verb: Verb) -> None:
-    """Success, failure, wrong usage, Ctrl-C and termination, and no others."""
+    """Success, failure, wrong usage, a lab that is behind, Ctrl-C and termination, and no others."""
     clean = {"imagefactory.factory_lab.clean.run": cleaned()}
     codes = [
         verb("clean-vms", "--dry-run", instead=clean).code,
         verb("clean-vms", instead=clean).code,
         verb("clean-vms", "--stack", "missing").code,
+        verb("status", instead=status_of(replace(many_labs(2), failures=()))).code,
         128 + signal.SIGINT,
         128 + signal.SIGTERM,
     ]

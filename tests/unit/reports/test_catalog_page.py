@@ -46,7 +46,9 @@ class Tree(HTMLParser):
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Record an element with the names of its attributes."""
+        """Record an element with the names of its attributes; `wbr`, where a line of text may end, is none."""
+        if tag == "wbr" and not attrs:
+            return
         self.elements.append((tag, tuple(name for name, _ in attrs)))
         self.attributes += attrs
         if tag not in VOID:
@@ -168,7 +170,7 @@ def test_the_policy_allows_only_the_pages_own_style_and_script() -> None:
         f"default-src 'none'; style-src 'sha256-{hashes['style']}'; script-src 'sha256-{hashes['script']}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    assert not re.search(r"url\(|@import|\bsrc=|https?://(?!run/1)", page)
+    assert not re.search(r"url\(|@import|\bsrc=|https?://(?!(?:<wbr>)?run/)", page)
 
 
 def test_an_empty_factory_has_a_page_without_a_table() -> None:

@@ -1,0 +1,78 @@
+"""The plan of a status that reads no state: as if it had what the tags say is the stack's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from imagefactory.azure.observe import CloudFacts
+from imagefactory.configuration.stack_settings import Settings
+from imagefactory.errors import ImageFactoryError
+from imagefactory.observed.standing_gallery import GalleryFacts
+from imagefactory.reports.status import status
+from imagefactory.state import status as subject
+from imagefactory.state.stack_state import StackState
+from tests.unit.builders import NOON, catalog, configuration, facts, image
+from tests.unit.planning.galleries.galleries import definition, gallery, saved, served, version
+from tests.unit.reports.plan_worlds import STACK, TEAM, held, settings
+
+NEW = image("new")
+
+
+def cloud(*there: Any, lab: Any = None, of: Any = (NEW,), the_gallery: GalleryFacts | None = None) -> CloudFacts:
+    """What Azure has: one lab with these images."""
+    return CloudFacts(
+        facts("factory"), "https://f/c", catalog(*of), {TEAM.key: lab or facts("team", *there)}, the_gallery, NOON
+    )
+
+
+def cells(found: CloudFacts, state: StackState | None = None, **changes: Any) -> tuple[list[str], list[str]]:
+    """The states of all cells, and the facts of all failures."""
+    chosen: Settings = settings(**changes)
+    plan, owned = subject.planned(configuration(TEAM), found, chosen, STACK, state)
+    one = status(plan, found.catalog, chosen, (), owned, NOON, "dev", "factory")
+    return [each.state for lab in one.labs for each in lab.cells], [each.fact for each in one.failures]
+
+
+@pytest.mark.parametrize("stack", [None, STACK])
+def test_without_the_state_an_image_is_own_unless_its_tag_names_another_stack(stack: str | None) -> None:
+    """With a state that lacks it, it is foreign, and the run would fail."""
+    found = cloud(held("new", stack=stack))
+    assert cells(found) == (["current"], [])
+    states, failures = cells(found, StackState())
+    assert states == ["foreign"] and "does not contain 1 existing image" in failures[0]
+    assert cells(cloud(held("new", stack="imagefactory/other"))) == (["foreign"], [])
+
+
+def test_without_the_state_the_parts_of_the_gallery_are_own() -> None:
+    """A lab that gets images by the gallery is current once its users can use them."""
+    one = saved("new", 2)
+    there = gallery(definition(one, version(one)))
+    lab = served("team", one, offers=["Win2016.Datacenter"]).facts
+    assert lab is not None
+    found = cloud(lab=replace(lab, name="team"), of=(one,), the_gallery=there)
+    options: dict[str, Any] = {"delivery": "gallery", "gallery": {"id": there.id}}
+    assert cells(found, **options) == (["current"], [])
+    assert cells(replace(found, gallery=gallery(definition(one))), **options)[0] == ["missing"]
+
+
+async def test_a_stack_that_cannot_be_read_is_a_failure_and_the_others_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With its name and the error."""
+
+    async def gather(chosen: Settings, _: Any) -> CloudFacts:
+        if chosen.keep == 1:
+            raise ImageFactoryError("factory: lab 'factory': is refused. Grant it.")
+        return cloud(held("new"))
+
+    monkeypatch.setattr(subject, "gather_facts", gather)
+    monkeypatch.setattr(subject, "load_configuration", lambda *_: configuration(TEAM))
+    bad, good = await subject.read("imagefactory", {"bad": settings(keep=1), "good": settings()}, with_state=False)
+    assert bad.catalog is None and bad.status.labs == ()
+    assert "stack bad: factory: lab 'factory': is refused. Grant it; its labs are not shown" in (
+        bad.status.failures[0].message()
+    )
+    assert good.catalog and good.status.counts == {"current": 1}
