@@ -51,6 +51,13 @@ def test_a_message_that_no_longer_exists_is_found(found: Sequence[Message]) -> N
     assert without_entry(["`is in ..., the factory in ..., and ... is absent`", "`vhdcopy`"], found) != []
 
 
+def test_every_check_of_doctor_has_a_remedy(found: Sequence[Message]) -> None:
+    """What cannot be found out has one, too."""
+    checks = [message for message in found if message.module.startswith("imagefactory.doctor") and message.subject]
+    assert len(checks) > 30
+    assert [message for message in checks if not message.remedy] == []
+
+
 def test_every_entry_is_linked_from_its_messages() -> None:
     """A message leads to what one line cannot say."""
     linked = set(re.findall(r"\(troubleshooting\.md#([^)]+)\)", (ROOT / PAGE).read_text("utf-8")))

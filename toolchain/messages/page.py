@@ -26,8 +26,9 @@ If there is more to say than the remedy, *more* leads to the entry in [troublesh
 
 Messages have the form `subject: fact; consequence. Remedy.` Where the consequence is empty, whoever reports the message
 adds it: a run says which lab keeps its images, `save` which VM is not saved, `imagefactory doctor` whether a run would
-fail (`failure`), would not (`warning`), or that this cannot be told (`unknown`). Texts of others alone, such as those
-of Pulumi, are not here.
+fail (`failure`), would not (`warning`), or that this cannot be told (`unknown`). The row `...: ...` of a section has
+what follows there from an error of Azure, whose remedies are in [Access](#access) and [Codes of
+Azure](#codes-of-azure). What only Pulumi says is not here.
 """
 _ROOMS: dict[str, tuple[str, ...]] = {
     "Galleries": (
@@ -49,6 +50,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {
     "Doctor": ("imagefactory.doctor",),
     "Commands": ("imagefactory.cli", "imagefactory.neutral"),
     "Telemetry": ("imagefactory.telemetry",),
+    "Comments on pull requests": ("imagefactory.comments",),
     "Others": ("",),
 }
 """Which modules a room of the page has, by the start of their names. The first one that fits counts."""

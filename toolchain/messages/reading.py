@@ -296,7 +296,7 @@ class _Run:
             return self._elsewhere(*constant) if constant else [UNKNOWN]
         if isinstance(node, ast.JoinedStr):
             return ["".join(self._one(part, names) for part in node.values)]
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and not _is_number(node.right):
             return [self._one(node.left, names) + self._one(node.right, names)]
         if isinstance(node, ast.IfExp) and _never(node.test, names):
             return self._values(node.orelse, names)
@@ -335,6 +335,10 @@ def _is_text(node: ast.expr | None) -> bool:
     return node is not None and all(
         _name(each) in {"str", "tuple", "None", ""} for each in ast.walk(node) if isinstance(each, ast.Name)
     )
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and not isinstance(node.value, str)
 
 
 def _few(values: list[Value]) -> list[Value]:
