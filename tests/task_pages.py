@@ -11,7 +11,9 @@ from tests.command_lines import ROOT
 def blocks(page: str, heading: str) -> list[str]:
     """Return the shell blocks below a heading of a page, up to the next heading."""
     text = (ROOT / "docs" / "tasks" / f"{page}.md").read_text("utf-8")
-    section = re.split(r"^#", re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1], flags=re.MULTILINE)[0]
+    section = re.split(
+        r"^#", re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1], flags=re.MULTILINE
+    )[0]
     return [textwrap.dedent(block) for block in re.findall(r"^ *```sh\n(.*?)^ *```", section, re.MULTILINE | re.DOTALL)]
 
 
@@ -19,6 +21,8 @@ def sections() -> set[tuple[str, str]]:
     """Return page and heading of each section that shows a shell block."""
     found = set()
     for path in sorted((ROOT / "docs" / "tasks").glob("*.md")):
-        headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S), re.M)
+        headings = re.findall(
+            r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S), re.M
+        )
         found |= {(path.stem, heading) for heading in headings if blocks(path.stem, heading)}
     return found
