@@ -1,4 +1,4 @@
-"""The jobs that docs/operations.md generates for each stack: valid, with commands, jobs and variables that exist."""
+"""The jobs that docs/tasks/split.md generates for each stack: valid, with commands, jobs and variables that exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imagefactory.cli.stacks import VARIABLE, azure_line, github_line
 from tests.command_lines import ROOT, commands, unknown_words
 from tests.github_workflows import CALLED, document, jobs
 
-SECTION = (ROOT / "docs" / "operations.md").read_text("utf-8").partition("\n### A job for each stack\n")[2]
+SECTION = (ROOT / "docs" / "tasks" / "split.md").read_text("utf-8").partition("\n## A job for each stack\n")[2]
 GITHUB, AZURE = re.findall(r"^```yaml\n(.*?)^```", SECTION.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
 
 

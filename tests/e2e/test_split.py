@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_operations_adopt import typed
+from tests.e2e.test_tasks_adopt import typed
 from tests.e2e.world import World
 
 pytestmark = pytest.mark.engine
