@@ -125,6 +125,8 @@ class Copied:
     digest: str = ""
     how: How = field(default="copied", compare=False)
     """Resumed: an earlier run copied a part of it, or started it; already there: all of it."""
+    users: frozenset[str] = field(default=frozenset(), compare=False)
+    """Those that its metadata name since the copier marked its end; empty if it did not mark it now."""
 
 
 @dataclass(frozen=True, slots=True)

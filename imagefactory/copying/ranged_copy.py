@@ -36,7 +36,14 @@ from imagefactory.copying.totals import Totals
 from imagefactory.copying.transfer import Job, SourceChanged, Tally, Transfer, Vouch
 from imagefactory.errors import ImageFactoryError
 from imagefactory.images.ranges import Range, covered, pieces
-from imagefactory.images.ranges_manifest import Manifest, ManifestError, manifest_bytes, most_bytes, parse_manifest
+from imagefactory.images.ranges_manifest import (
+    SUFFIX,
+    Manifest,
+    ManifestError,
+    manifest_bytes,
+    most_bytes,
+    parse_manifest,
+)
 from imagefactory.observed.blobs import BlobFacts, BlobRef
 
 if TYPE_CHECKING:
@@ -129,6 +136,7 @@ class _Unfinished:
     copy_id: str
     generation: int
     verified: dict[Range, str] = field(default_factory=dict)
+    may_have_record: bool = True
     kept: int = field(init=False)
     """Bytes that an earlier run copied."""
     done: int = field(init=False)
@@ -182,9 +190,9 @@ class _Copy:
             return opened
         await self._move(opened)
         manifest = await self._manifest()
-        await self._finish(opened, manifest.digest)
+        users = await self._finish(opened, manifest.digest)
         self.shared.totals.end(self.request.source_length, source.total, opened.kept)
-        return Copied(opened.copy_id, manifest.digest, "resumed" if opened.kept else "copied")
+        return Copied(opened.copy_id, manifest.digest, "resumed" if opened.kept else "copied", users)
 
     async def _open(self) -> _Unfinished | Copied:
         """Adopt or resume the existing blob, otherwise create a page blob."""
@@ -211,6 +219,8 @@ class _Copy:
 
     async def _create(self, existing: BlobFacts | None) -> _Unfinished:
         vhd = _Unfinished(uuid.uuid4().hex, random.randrange(1, GENERATIONS))  # noqa: S311 - not a secret
+        # What another copy may have left is removed by the release; a saved VHD has none.
+        vhd.may_have_record = existing is not None or self.request.record_suffix != SUFFIX
         destination = self.request.destination
         created = await self.blobs.create(
             destination,
@@ -300,8 +310,8 @@ class _Copy:
                 source.manifest = manifest
             return manifest
 
-    async def _finish(self, vhd: _Unfinished, digest: str) -> None:
-        """Compare the end with the source, then mark the VHD as finished."""
+    async def _finish(self, vhd: _Unfinished, digest: str) -> frozenset[str]:
+        """Compare the end with the source, then mark the VHD as finished; return the users that the mark names."""
         request = self.request
         alike = await copier.ends_alike(self.blobs, request, self.source.state)
         for _ in range(MARK_ATTEMPTS):
@@ -312,12 +322,13 @@ class _Copy:
                 if await copier.remove(self.blobs, request.destination, request.record, facts):
                     raise copier.ends_otherwise(request)
                 continue
-            users = self.users | copier.users_of(facts.metadata)
+            users = frozenset(self.users | copier.users_of(facts.metadata))
             metadata = {**self._metadata(vhd, copier.WHOLE, users), copier.DIGEST: digest}
             if await self.blobs.set_metadata(request.destination, metadata, etag=facts.etag):
-                with suppress(ImageFactoryError):  # the release removes it too
-                    await copier.remove_record(self.blobs, request.record)
-                return
+                if vhd.may_have_record:
+                    with suppress(ImageFactoryError):  # the release removes it too
+                        await copier.remove_record(self.blobs, request.record)
+                return users
         raise CopyError(f"{request.destination.name}: another client writes to it; the image is not created. Run again")
 
     def _metadata(self, vhd: _Unfinished, state: str, users: AbstractSet[str]) -> dict[str, str]:
@@ -349,5 +360,6 @@ class _Copy:
         request, verified = self.request, dict(vhd.verified)
         record = Manifest(vhd.copy_id, request.source_length, request.source_created, verified)
         content, cost = await asyncio.to_thread(packed, record)
+        vhd.may_have_record = True
         await self.blobs.put_document(request.record, content, {}, overwrite=True)
         return cost + RECORD_CALL_SECONDS

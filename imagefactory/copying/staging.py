@@ -160,7 +160,7 @@ class Staging:
                 row.warn(f"{lost}; copying from the factory")
                 via = None
                 continue
-            if await self._claim(request, user):
+            if user in copied.users or await self._claim(request, user):
                 return copied
         raise CopyError(
             f"{request.destination.name}: was removed {CLAIMS} times by another client; the image is not created. Stop"
