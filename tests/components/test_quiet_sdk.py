@@ -26,7 +26,7 @@ class Engine(mocks.MockEngine):
 
 
 @pytest.fixture
-def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def messages(monkeypatch: pytest.MonkeyPatch, current_loop: None) -> Iterator[list[str]]:
     """The messages that an engine receives; the collector and the SDK are as before afterwards."""
     thresholds = gc.get_threshold()
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)
