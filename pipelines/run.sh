@@ -20,6 +20,10 @@ set -euo pipefail -m
 export PULUMI_CONFIG_PASSPHRASE=""
 files="${RUNNER_TEMP:-$AGENT_TEMPDIRECTORY}/imagefactory-$STACK"
 child="" stopped="" token_keeper=""
+policies=()
+if [ -f "${POLICIES:=policies.json}" ]; then # docs/policies.md
+  policies=(--policy-pack policies --policy-pack-config "$POLICIES")
+fi
 
 stop() {
   trap "" INT TERM # pulumi would abandon its lock at a second signal
@@ -99,7 +103,8 @@ plan() {
   cat "$files-errors.txt" "$files-plan.md"
   # What the run on main would take over into the state before `pulumi up`.
   run imagefactory adopt --stack "$STACK" --dry-run >"$files-preview.txt" 2>&1 || code=$?
-  run pulumi preview --stack "$STACK" --diff --non-interactive --color never >>"$files-preview.txt" 2>&1 ||
+  run pulumi preview --stack "$STACK" --diff --non-interactive --color never "${policies[@]}" \
+    >>"$files-preview.txt" 2>&1 ||
     { code=$? && echo "pulumi preview failed: see the run" >>"$files-errors.txt"; }
   python -m imagefactory.neutral <"$files-preview.txt" | tee "$files-preview.shown"
   # Markdown reads nothing in indented text; a fence could be closed by what stands in it.
@@ -123,9 +128,9 @@ up() {
   export PULUMI_DEBUG_COMMANDS=true
   rm -f "$files"-up.?.jsonl
   run pulumi up --stack "$STACK" --yes --skip-preview --refresh --continue-on-error \
-    --parallel 64 --non-interactive --color never --event-log "$files-up.1.jsonl" ||
+    --parallel 64 --non-interactive --color never "${policies[@]}" --event-log "$files-up.1.jsonl" ||
     run pulumi up --stack "$STACK" --yes --skip-preview --continue-on-error \
-      --parallel 64 --non-interactive --color never --event-log "$files-up.2.jsonl" || code=$?
+      --parallel 64 --non-interactive --color never "${policies[@]}" --event-log "$files-up.2.jsonl" || code=$?
   return "$code"
 }
 

@@ -75,8 +75,8 @@ def test_every_link_has_a_target(document: Path) -> None:
 def test_a_dead_link_is_found() -> None:
     """Also if only the heading is missing."""
     document = ROOT / "docs" / "setup.md"
-    assert not is_dead("operations.md#save-vms", document) and not is_dead("#9-update", document)
-    dead = ["missing.md", "operations.md#rules", "#91-update"]
+    assert not is_dead("tasks/save.md#save-vms", document) and not is_dead("#9-update", document)
+    dead = ["missing.md", "tasks/save.md#rules", "#91-update"]
     assert [link for link in dead if is_dead(link, document)] == dead
 
 

@@ -20,6 +20,7 @@ PYTHON_LOCKS = (
     "requirements.txt",
     "requirements-dev.txt",
     "requirements-otel.txt",
+    "policies/requirements.txt",
     "toolchain/setup/go.txt",
     "toolchain/setup/node.txt",
 )

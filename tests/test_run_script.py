@@ -70,6 +70,18 @@ def test_images_are_adopted_first_and_a_failed_up_runs_again_without_refresh(
         assert int(up.split("--parallel ")[1].split()[0]) >= 32
 
 
+@pytest.mark.parametrize("step", ["plan", "up"])
+def test_a_configuration_of_policies_switches_the_policy_pack_on(step: str, tmp_path: Path) -> None:
+    """In each preview and update; without it, there is none."""
+    config = tmp_path / "policies.json"
+    for there in (False, True):
+        if there:
+            config.write_text("{}", "utf-8")
+        run(step, tmp_path, "exit 0", POLICIES=str(config))
+        engine = [call for call in calls(tmp_path) if call.startswith("pulumi ")]
+        assert [f"--policy-pack policies --policy-pack-config {config}" in call for call in engine][-1] is there
+
+
 @pytest.mark.parametrize("codes", ["0 0 0", "0 0 1", "0 1 0", "1 0 0"])
 def test_plan_adopt_and_preview_run_and_each_failure_fails_the_step(codes: str, tmp_path: Path) -> None:
     """The plan is in one file, what keeps it from being made in another, for the comment; the preview in a third, in

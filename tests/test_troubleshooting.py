@@ -1,60 +1,64 @@
-"""docs/troubleshooting.md names messages that the product really has."""
+"""docs/messages.md is what the source says, and docs/troubleshooting.md names messages that are there."""
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import pytest
 
 from tests.command_lines import ROOT
+from toolchain.messages.page import PAGE, anchor, has_heading, message_headings, page, product
+from toolchain.messages.reading import Message
 
-PRODUCT = ("imagefactory", "providers", "components")
-
-
-def texts(node: ast.AST) -> Iterator[str]:
-    """The strings in a syntax tree but for docstrings, formatted ones with a zero byte for each value in them."""
-    docstrings = {id(each.value) for each in ast.walk(node) if isinstance(each, ast.Expr)}
-    for each in ast.walk(node):
-        if id(each) in docstrings:
-            continue
-        if isinstance(each, ast.Constant) and isinstance(each.value, str):
-            yield each.value
-        elif isinstance(each, ast.JoinedStr):
-            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in each.values)
-
-
-def headings() -> list[str]:
-    """The messages that have an entry, except those of other programs."""
-    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
-    sections = re.findall(r"^## Messages: .*\n((?:(?!## ).*\n)*)", text, re.MULTILINE)
-    return [heading for section in sections for heading in re.findall(r"^### (.*)$", section, re.MULTILINE)]
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def messages() -> list[str]:
-    """All strings of the product."""
-    files = [path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")]
-    return [text for file in files for text in texts(ast.parse(file.read_text("utf-8")))]
+def found() -> Sequence[Message]:
+    """All messages of the product."""
+    return product(ROOT)[1]
 
 
-def occurs(heading: str, messages: list[str]) -> bool:
-    """Whether a string of the product reads as the heading, with any text for each `...`, any value for a number."""
-    parts = [re.sub(r"\d+", r"(?:\g<0>|\0)", re.escape(part)) for part in heading.strip("`").split("...")]
-    pattern = re.compile(".*".join(parts), re.DOTALL)
-    return any(pattern.search(message) for message in messages)
+def without_entry(headings: list[str], found: Sequence[Message]) -> list[str]:
+    """The headings that no message has."""
+    return [heading for heading in headings if not any(has_heading(message, heading) for message in found)]
 
 
-def test_every_message_with_an_entry_exists(messages: list[str]) -> None:
+def test_the_page_of_messages_is_what_the_source_says() -> None:
+    """Who changes a message writes the page again."""
+    assert (ROOT / PAGE).read_text("utf-8") == page(ROOT), "run: python -m toolchain.messages"
+
+
+def test_every_entry_is_about_a_message(found: Sequence[Message]) -> None:
     """A reader who searches the page for a message finds it as it was printed."""
-    found = headings()
-    assert len(found) > 30 and len(set(found)) == len(found)
-    assert [heading for heading in found if not re.fullmatch("`[^`]+`", heading)] == []
-    assert [heading for heading in found if not occurs(heading, messages)] == []
+    headings = message_headings(TROUBLESHOOTING)
+    assert len(headings) > 30 and len(set(headings)) == len(headings)
+    assert [heading for heading in headings if not re.fullmatch("`[^`]+`", heading)] == []
+    assert without_entry(headings, found) == []
 
 
-def test_a_message_that_no_longer_exists_is_found(messages: list[str]) -> None:
-    """One word that differs is enough."""
-    assert occurs("`is in ..., the factory in ..., and ... is missing`", messages)
-    assert not occurs("`is in ..., the factory in ..., and ... is absent`", messages)
+def test_every_section_of_entries_is_of_the_product_or_of_pulumi() -> None:
+    """No entry is left out of the comparison because of the name of its section."""
+    sections = re.findall(r"^## (.*)$", TROUBLESHOOTING, re.MULTILINE)
+    others = [section for section in sections if not section.startswith("Messages: ")]
+    assert others == ["What a failure keeps", "Messages of Pulumi", "Symptoms"]
+
+
+def test_a_message_that_no_longer_exists_is_found(found: Sequence[Message]) -> None:
+    """One word that differs is enough, and words of a comment or a log are no message."""
+    assert without_entry(["`is in ..., the factory in ..., and ... is missing`"], found) == []
+    assert without_entry(["`is in ..., the factory in ..., and ... is absent`", "`vhdcopy`"], found) != []
+
+
+def test_every_check_of_doctor_has_a_remedy(found: Sequence[Message]) -> None:
+    """What cannot be found out has one, too."""
+    checks = [message for message in found if message.module.startswith("imagefactory.doctor") and message.subject]
+    assert len(checks) > 30
+    assert [message for message in checks if not message.remedy] == []
+
+
+def test_every_entry_is_linked_from_its_messages() -> None:
+    """A message leads to what one line cannot say."""
+    linked = set(re.findall(r"\(troubleshooting\.md#([^)]+)\)", (ROOT / PAGE).read_text("utf-8")))
+    assert linked == set(map(anchor, message_headings(TROUBLESHOOTING)))

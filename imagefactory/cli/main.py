@@ -24,6 +24,7 @@ from imagefactory.cli.prune import prune
 from imagefactory.cli.roles import roles
 from imagefactory.cli.save import save
 from imagefactory.cli.schema import schema
+from imagefactory.cli.stacks import stacks
 from imagefactory.cli.status import status
 from imagefactory.cli.summary import summary
 from imagefactory.cli.terminal.output import say, to_stderr
@@ -52,6 +53,7 @@ app.command("clean-vms")(clean_vms)
 app.command()(summary)
 app.command()(roles)
 app.command()(schema)
+app.command()(stacks)
 
 
 def _show_version(*, wanted: bool) -> None:

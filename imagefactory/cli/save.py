@@ -75,7 +75,7 @@ def save(
     """
     if as_json and events == "-":
         raise typer.BadParameter(
-            "standard output is for one of --json and --events; name a file", param_hint="--events"
+            "standard output is for one of --json and --events; nothing is saved. Name a file", param_hint="--events"
         )
     settings = stack_settings(stack)
     from imagefactory.factory_lab import save_run

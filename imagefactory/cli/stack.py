@@ -14,10 +14,12 @@ import yaml
 
 from imagefactory.configuration.stack_settings import (
     Settings,
+    StackBasics,
+    basics_from_stack_file,
     factory_from_stack_file,
     settings_from_stack_file,
 )
-from imagefactory.diagnostics import error
+from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.errors import ConfigurationError
 
 
@@ -59,6 +61,36 @@ def stack_settings(stack: str) -> Settings:
         fact = f"this folder does not contain {path}"
         raise ConfigurationError([error(f"stack '{stack}'", fact, "nothing is read or changed", remedy)])
     return settings_from_stack_file(path, os.environ)
+
+
+def stack_basics() -> dict[str, StackBasics]:
+    """Return what concerns each stack of this folder as a whole, by name, without files of other projects.
+
+    Raises `ConfigurationError` with all that is wrong.
+    """
+    found: dict[str, StackBasics] = {}
+    problems: list[Diagnostic] = []
+    for file in stack_files():
+        try:
+            if basics := basics_from_stack_file(file):
+                found[stack_name(file)] = basics
+        except ConfigurationError as problem:
+            problems += problem.diagnostics
+    if problems:
+        raise ConfigurationError(problems)
+    return found
+
+
+def split_stacks() -> dict[str, StackBasics]:
+    """Return the same if one of the files has the setting `labsMatching`; else nothing, so nothing is wrong with it."""
+    return stack_basics() if any(map(_may_split, stack_files())) else {}
+
+
+def _may_split(file: Path) -> bool:
+    try:
+        return b"labsMatching" in file.read_bytes().replace(b"\0", b"")  # UTF-16 too
+    except OSError:
+        return False
 
 
 def factory_stacks() -> list[str]:

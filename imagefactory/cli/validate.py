@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
+from imagefactory.cli.stack import split_stacks
 from imagefactory.cli.terminal.output import command_agent, count, say, show_document
-from imagefactory.configuration.loading import fix_labs_file, load_configuration
+from imagefactory.configuration.loading import check_split, fix_labs_file, load_configuration
 from imagefactory.diagnostics import Diagnostic, Severity
 from imagefactory.errors import ConfigurationError
 from imagefactory.plain_text import printable
@@ -43,18 +44,22 @@ def validate(
     With --fix, comments and commas that JSON does not have are removed from the labs file, keys get their case, and a
     string in ImagePaths becomes a list. The file is replaced atomically; all else is kept, also its encoding.
 
+    If stacks of this folder divide the labs of the file by the setting labsMatching, each lab must be served by exactly
+    one of the stacks with the same factory.
+
     Exit codes: 0 no errors, 1 errors, 2 wrong usage.
     """
     counts: list[str] = []
-    diagnostics: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
     try:
         if fix and (fixed := fix_labs_file(configuration, labs)):
             say(f"{(configuration / labs).as_posix()}: {count(fixed, 'place')} corrected", err=output is Format.JSON)
         found = load_configuration(configuration, labs, names=Severity.ERROR)
         diagnostics = found.warnings
         counts = [count(len(found.labs), "lab"), count(len(found.golden_images), "golden image")]
+        diagnostics += tuple(check_split(configuration, labs, found.labs, split_stacks()))
     except ConfigurationError as problem:
-        diagnostics = problem.diagnostics
+        diagnostics += problem.diagnostics
     errors = sum(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
     counts += [count(errors, "error"), count(len(diagnostics) - errors, "warning")]
     if output is Format.JSON:

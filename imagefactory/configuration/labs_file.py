@@ -52,6 +52,14 @@ class LabEntry(Strict):
     delivery: Delivery | None = Field(
         None, alias="Delivery", description="customImage, gallery or both, or omit the key for that of the stack"
     )
+    tags: Annotated[
+        list[Annotated[str, Field(pattern=r"\S")]],
+        Field(
+            alias="Tags",
+            description="a list of texts by which stacks select labs (setting labsMatching)",
+            examples=[["europe"]],
+        ),
+    ] = []  # noqa: RUF012 - pydantic copies a default
 
 
 class LabsFile(Strict):
@@ -116,6 +124,8 @@ class TargetLab:
     """A short, stable name for Pulumi resources and reports; by default without the resource group."""
     delivery: Delivery | None = None
     """None: that of the stack."""
+    tags: tuple[str, ...] = ()
+    """By which stacks select labs."""
 
     def __post_init__(self) -> None:
         if not self.label:
@@ -192,6 +202,7 @@ def read_labs(
             tuple(_selectors(document, (*steps, "ImagePaths"), entry.get("ImagePaths"), paths, names, diagnostics)),
             document.location(steps),
             delivery=next((each for each in get_args(Delivery) if each == entry.get("Delivery")), None),
+            tags=tuple(each for each in _list(entry, "Tags") if isinstance(each, str)),
         )
         diagnostics += _identity_diagnostics(lab, labs, document.location((*steps, "LabName")))
         labs.append(lab)
@@ -205,6 +216,11 @@ def read_labs(
 def _text(entry: dict[str, object], key: str) -> str:
     value = entry.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _list(entry: dict[str, object], key: str) -> list[object]:
+    value = entry.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _subject(steps: Steps) -> str:

@@ -5,15 +5,18 @@ Reads it and applies the rules that need both. Reports all diagnostics; only a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagefactory.configuration.golden_images import GoldenImage, find_golden_images
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import JsonDocument, JsonError, encode_as, parse_json
 from imagefactory.configuration.labs_file import KEYS, TargetLab, read_labs, tolerated
+from imagefactory.configuration.labs_matching import matching_findings, served_labs
 from imagefactory.configuration.rings import ring_findings
-from imagefactory.configuration.stack_settings import Settings
+from imagefactory.configuration.split import placed, split_findings
+from imagefactory.configuration.stack_settings import Settings, StackBasics
 from imagefactory.configuration.whole_files import replace_whole
 from imagefactory.diagnostics import Diagnostic, Location, Severity, error, warning
 from imagefactory.errors import ConfigurationError
@@ -29,6 +32,8 @@ class Configuration:
     labs: tuple[TargetLab, ...]
     golden_images: tuple[GoldenImage, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    others: tuple[TargetLab, ...] = ()
+    """The labs of the labs file that the stack does not serve (setting `labsMatching`): never read or touched."""
 
     @property
     def image_paths(self) -> tuple[ImagePath, ...]:
@@ -36,13 +41,52 @@ class Configuration:
         return tuple(image.path for image in self.golden_images)
 
 
-def load_of_stack(settings: Settings) -> Configuration:
-    """Read the folder that the settings of a stack name, and check the settings that need it. Raises as
-    `load_configuration`."""
-    found = load_configuration(settings.configuration, settings.labs)
-    if wrong := list(ring_findings(settings.rings, found.labs)):
-        raise ConfigurationError(wrong)
+def load_of_stack(settings: Settings, stack: str = "") -> Configuration:
+    """Read the folder that the settings of a stack name, with only the labs that it serves, and check the settings that
+    need it. Raises as `load_configuration`, with the file of `stack` if it is given."""
+    found = _of_stack(settings)
+    wrong = list(matching_findings(settings.labs_matching, (*found.labs, *found.others)))
+    if wrong := wrong or list(ring_findings(settings.rings, found.labs, found.others)):
+        raise ConfigurationError([placed(one, stack) for one in wrong])
     return found
+
+
+def load_stacks(stacks: Mapping[str, Settings]) -> list[tuple[Settings, Configuration]]:
+    """Read the configurations of all stacks of a factory, by name.
+
+    Raises as `load_configuration`, also if a lab belongs to none of them or to several: nobody keeps what it needs.
+    """
+    found = [(settings, load_of_stack(settings, name)) for name, settings in stacks.items()]
+    wrong = (
+        each
+        for settings, one in found
+        for each in check_split(settings.configuration, settings.labs, (*one.labs, *one.others), stacks)
+    )
+    if diagnostics := list(dict.fromkeys(wrong)):
+        raise ConfigurationError(diagnostics)
+    return found
+
+
+def labs_of_stack(settings: Settings) -> tuple[TargetLab, ...]:
+    """Read only the labs that another stack serves, whatever else is wrong with it. Raises as `load_configuration`."""
+    return _of_stack(settings).labs
+
+
+def check_split(
+    directory: Path, labs_file: str, labs: Sequence[TargetLab], stacks: Mapping[str, StackBasics]
+) -> list[Diagnostic]:
+    """Return what is wrong with the division of the labs of a labs file among the stacks that use it."""
+    path = _any_case(directory / labs_file).resolve()
+    using = {
+        name: stack for name, stack in stacks.items() if _any_case(stack.configuration / stack.labs).resolve() == path
+    }
+    return list(split_findings(using, labs))
+
+
+def _of_stack(settings: Settings) -> Configuration:
+    found = load_configuration(settings.configuration, settings.labs)
+    served = served_labs(settings.labs_matching, found.labs)
+    return replace(found, labs=served, others=tuple(lab for lab in found.labs if lab not in served))
 
 
 @phase("read configuration")

@@ -6,7 +6,7 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -62,8 +62,13 @@ def ring_of(rings: Sequence[Ring], lab: TargetLab) -> int:
     return named[0] if named else len(rings) - 1
 
 
-def ring_findings(rings: Sequence[Ring], labs: Iterable[TargetLab]) -> Iterator[Diagnostic]:
-    """Yield an error for each ring and entry from which the waves of labs do not follow."""
+def ring_findings(
+    rings: Sequence[Ring], labs: Iterable[TargetLab], others: Collection[TargetLab] = ()
+) -> Iterator[Diagnostic]:
+    """Yield an error for each ring and entry from which the waves of labs do not follow.
+
+    `others` are labs of the labs file that the stack does not serve.
+    """
     labs = sorted(labs, key=lambda lab: lab.label)
     if len(rings) == 1:
         yield error("setting imagefactory:rings", "has only one ring", _CONSEQUENCE, "Add another one, or remove it")
@@ -74,11 +79,14 @@ def ring_findings(rings: Sequence[Ring], labs: Iterable[TargetLab]) -> Iterator[
         if first != number:
             fact = f'"{ring.name}" is also the name of rings.{first}'
             yield error(f"{subject}.name", fact, _CONSEQUENCE, "Write another name")
-        unknown = [(at, entry) for at, entry in enumerate(ring.labs) if not any(_names(entry, lab) for lab in labs)]
+        unknown = [(at, entry) for at, entry in enumerate(ring.labs) if not any(names_lab(entry, lab) for lab in labs)]
         for at, entry in unknown:
-            meant = nearest(entry, (name for lab in labs for name in _names_of(lab)))
+            meant = nearest(entry, (name for lab in labs for name in names_of(lab)))
             remedy = f'Write "{meant}"' if meant else "Write the name of a lab in the labs file"
             fact = "matches no lab of the labs file"
+            if any(names_lab(entry, lab) for lab in others):
+                fact = "matches only labs that the stack does not serve (setting labsMatching)"
+                remedy = "Remove it here, or add the labs to labsMatching"
             yield error(f'{subject}.labs.{at} "{entry}"', fact, _CONSEQUENCE, remedy)
         if not unknown and not any(number in _naming(rings, lab) for lab in labs):
             fact = "has no lab, because other rings name all of its labs"
@@ -93,7 +101,7 @@ def _naming(rings: Sequence[Ring], lab: TargetLab) -> list[int]:
     """Return the numbers of the rings that name a lab without wildcards, else the first one that does with them."""
     exact, by_glob = [], []
     for number, ring in enumerate(rings):
-        found = [entry for entry in ring.labs if _names(entry, lab)]
+        found = [entry for entry in ring.labs if names_lab(entry, lab)]
         if any(not _GLOB & set(entry) for entry in found):
             exact.append(number)
         elif found:
@@ -101,9 +109,11 @@ def _naming(rings: Sequence[Ring], lab: TargetLab) -> list[int]:
     return exact or by_glob[:1]
 
 
-def _names(entry: str, lab: TargetLab) -> bool:
-    return any(fnmatchcase(fold(name), fold(entry)) for name in _names_of(lab))
+def names_lab(entry: str, lab: TargetLab) -> bool:
+    """Return whether an entry, with or without wildcards, names a lab, in any letter case."""
+    return any(fnmatchcase(fold(name), fold(entry)) for name in names_of(lab))
 
 
-def _names_of(lab: TargetLab) -> tuple[str, str, str]:
+def names_of(lab: TargetLab) -> tuple[str, str, str]:
+    """Return how entries can name a lab: by its name, with its subscription, or by its label."""
     return lab.name, f"{lab.subscription_id}/{lab.name}", lab.label

@@ -9,17 +9,18 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_origin
-from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, Field, PlainValidator, ValidationError, model_validator
+from pydantic import Field, PlainValidator, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticKnownError
 
+from imagefactory.configuration.endpoints import Endpoints
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.json_documents import Steps, decode_text
 from imagefactory.configuration.labs_file import Delivery, LabKey
+from imagefactory.configuration.labs_matching import LabsMatching
 from imagefactory.configuration.notify_settings import NotifySettings
 from imagefactory.configuration.plan_rates import Rates
 from imagefactory.configuration.pydantic_findings import (
@@ -40,7 +41,6 @@ ENDPOINT_VARIABLES = {"resourceManager": "IMAGEFACTORY_RESOURCE_MANAGER", "blob"
 """Environment variables for the endpoints of the cloud `custom`, used if the settings omit them."""
 
 _CONSEQUENCE = "nothing is planned"
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _Model = TypeVar("_Model", bound=Strict)
 
 CopyMethod = Literal["ranged", "service"]
@@ -56,31 +56,6 @@ ApiVersion = Annotated[
     ),
 ]
 """The version of the storage service that requests name; None: the one that this project is tested with."""
-
-
-def safe_url(url: str) -> str:
-    """Return an endpoint without a trailing slash. It receives tokens, so it must use TLS or be on this machine.
-
-    Raises `ValueError`, with a phrase that does not repeat the URL.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("not a URL") from None
-    if not host or "@" in parts.netloc or {"?", "#"} & set(url):
-        raise ValueError("not a URL")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
-        raise ValueError("not encrypted")
-    return url.rstrip("/")
-
-
-def safe_blob_url(url: str) -> str:
-    """Do the same for storage accounts, whose endpoint has `{account}` once in place of the account's name."""
-    if url.count("{account}") != 1:
-        raise ValueError("not one {account}")
-    safe_url(url.replace("{account}", "account"))
-    return url.rstrip("/")
 
 
 def _folder(value: object) -> Path:
@@ -114,21 +89,6 @@ class FactoryLab(Section):
     def key(self) -> LabKey:
         """The identity of the lab."""
         return LabKey.of(self.subscription_id, self.lab_name, self.resource_group)
-
-
-class Endpoints(Section):
-    """Endpoints set one by one; None: the cloud's own. `blob` has `{account}` in place of the account's name."""
-
-    resource_manager: Annotated[str | None, AfterValidator(lambda url: url and safe_url(url))] = Field(
-        None,
-        description="the https URL of Azure Resource Manager (http for this machine only)",
-        examples=["https://management.azure.com"],
-    )
-    blob: Annotated[str | None, AfterValidator(lambda url: url and safe_blob_url(url))] = Field(
-        None,
-        description="the https URL of a storage account (http for this machine only) with {account} in it",
-        examples=["https://{account}.blob.core.windows.net"],
-    )
 
 
 class Policy(Section):
@@ -240,8 +200,8 @@ def _property(name: str) -> str:
     return "copyMethod" if name == "method" else to_camel(name)
 
 
-class Settings(Policy):
-    """The settings of a stack."""
+class StackBasics(Section):
+    """What concerns a stack as a whole: its factory, its labs, and how storage accounts are accessed."""
 
     factory: Annotated[FactoryLab, Field(description="an object with subscriptionId and labName of the factory lab")]
     configuration: Annotated[Path, PlainValidator(_folder), Field(description="the configuration folder")] = Path(
@@ -250,6 +210,17 @@ class Settings(Policy):
     labs: Annotated[str, Field(min_length=1, description="the name of a labs file in the configuration folder")] = (
         "labs.json"
     )
+    labs_matching: Annotated[
+        LabsMatching | None, Field(description="an object with names, subscriptions or tags, each a list")
+    ] = None
+    """Which labs of the labs file the stack serves; None: all."""
+    storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
+    """How storage accounts are accessed: with the identity of the run, or with their account keys."""
+
+
+class Settings(StackBasics, Policy):
+    """The settings of a stack."""
+
     cloud: Annotated[
         Literal["public", "usgovernment", "china", "custom"], Field(description="public, usgovernment, china or custom")
     ] = "public"
@@ -264,8 +235,6 @@ class Settings(Policy):
     """A run that would delete more images stops before it declares anything; None: `planning.stacks.deletions`."""
     delete_after_errors: Annotated[DeleteAfterErrors, Field(description="never, otherLabs or always")] = "never"
     """From which labs a run deletes images if something failed in it: none, those where nothing failed, or all."""
-    storage_auth: Annotated[StorageAuth, Field(description="aad or key")] = "aad"
-    """How storage accounts are accessed: with the identity of the run, or with their account keys."""
     storage_api_version: ApiVersion = None
     rates: Annotated[
         Rates, Field(description="an object with copyMiBPerSecond, egressPerGiB and storagePerGiBMonth")
@@ -311,6 +280,19 @@ def factory_from_stack_file(path: Path) -> FactoryLab | None:
         return None
     location = Location(path.as_posix())
     return _validated(FactoryLab, value, lambda steps: _subject(("factory", *steps)), location)
+
+
+def basics_from_stack_file(path: Path) -> StackBasics | None:
+    """Read only what concerns a stack as a whole; None if it has no factory, so it is of another project.
+
+    Raises ConfigurationError if the file or one of these settings cannot be read.
+    """
+    own = _own(_stack_values(path))
+    if own.get("factory") is None:
+        return None
+    names = {field.alias for field in StackBasics.model_fields.values()}
+    values = {name: value for name, value in own.items() if name in names}
+    return _validated(StackBasics, values, _subject, Location(path.as_posix()))
 
 
 def _validated(

@@ -104,7 +104,7 @@ async def examine(request: Request) -> list[Check]:
             found += _planned(request, configuration, seen, recorded, found)
         elif configuration:
             fact = "not known, because labs, factory or catalog cannot be read"
-            found.append(Check(STACK, "images not in the state", "unknown", fact))
+            found.append(Check(STACK, "images not in the state", "unknown", fact, "Fix that, then run again"))
     finally:
         for task in (tools, state):
             task.cancel()

@@ -13,7 +13,7 @@ from imagefactory.observed.storage_accounts import AccountFacts
 from imagefactory.planning.labs.account_rules import account_findings, narrow_copy_scope
 
 ACCOUNT, NETWORK, KEYS, SCOPE = "storage account", "network rules", "shared keys", "copy scope"
-_FIREWALLS = "docs/operations.md#labs-behind-firewalls"
+_FIREWALLS = "docs/tasks/networks.md#labs-behind-firewalls"
 
 
 def lab_check(subject: str, facts: LabFacts | Diagnostic, factory: LabFacts | Diagnostic) -> Check:

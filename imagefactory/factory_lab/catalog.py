@@ -10,7 +10,7 @@ from datetime import datetime
 from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.observe import read_checked_facts
-from imagefactory.configuration.loading import find_image_paths, load_configuration
+from imagefactory.configuration.loading import find_image_paths, load_of_stack
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.reports.catalog_report import CatalogReport, report_catalog
 
@@ -20,7 +20,7 @@ async def read(settings: Settings, now: datetime, *, with_labs: bool) -> Catalog
 
     Raises `ImageFactoryError` if the factory lab, its storage or the stack's configuration cannot be read.
     """
-    configuration = load_configuration(settings.configuration, settings.labs) if with_labs else None
+    configuration = load_of_stack(settings) if with_labs else None
     async with connect(settings) as (arm, accounts):
         with consequence("the catalog is not shown"):
             facts = await read_checked_facts(arm, accounts, settings, configuration)

@@ -13,7 +13,7 @@ from imagefactory.azure.connect import connect
 from imagefactory.azure.core.errors import consequence
 from imagefactory.azure.observe import CloudFacts, read_checked_facts
 from imagefactory.configuration.image_paths import Selector
-from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_of_stack
 from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_pins import write_pins
 from imagefactory.configuration.stack_settings import Settings
@@ -50,8 +50,8 @@ class PromoteReport:
 async def run(request: PromoteRequest) -> PromoteReport:
     """Read, decide, and write the file in one step that no signal interrupts. Raises `ImageFactoryError`."""
     own, other = request.settings, request.target_settings
-    ours = load_configuration(own.configuration, own.labs)
-    theirs = load_configuration(other.configuration, other.labs)
+    ours = load_of_stack(own, request.source)
+    theirs = load_of_stack(other, request.target)
     _check_paths(request.only, ours)
     facts = await _facts(own, ours)
     is_shared = (own.factory.key.may_be(other.factory.key), own.cloud, own.endpoints) == (

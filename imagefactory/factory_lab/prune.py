@@ -20,7 +20,7 @@ from imagefactory.azure.disk_access import DiskAccess
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.blob_lists import changed, delete_blob, is_unchanged
 from imagefactory.azure.storage.save_records import Hold, SaveHeld, SaveRecords, records_of
-from imagefactory.configuration.loading import load_of_stack
+from imagefactory.configuration.loading import load_stacks
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.factory_lab.prune_inputs import read_prune_inputs
@@ -101,7 +101,7 @@ async def plan(
     `max_deletes` deletions, nothing is deleted. Raises `ConfigurationError` if neither `keep` nor a stack sets it, and
     `ImageFactoryError` if the factory lab, its storage or its VMs cannot be read.
     """
-    configured = [(settings, load_of_stack(settings)) for settings in stacks.values()]
+    configured = load_stacks(stacks)
     policies = with_keep(stacks, keep)
     kept = agreed_keep(policies)
     async with connect(configured[0][0]) as (arm, accounts):

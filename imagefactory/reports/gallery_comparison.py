@@ -40,6 +40,7 @@ class GalleryComparison:
         changed: Collection[str],
     ) -> None:
         self._plan, self._recorded, self._settings, self._offers = plan.gallery, recorded, settings, offers
+        self._why_absent = plan.why_absent
         self._rules = plan.rules
         self._again, self._changed = again, changed
         self._takers: dict[str, list[str]] = {}
@@ -85,11 +86,9 @@ class GalleryComparison:
                 why = one.reason or listed
                 rows.append(Change("definition", action, one.name, str(path or ""), why, not one.reason, held))
             wanted = {fold(one.name) for one in lab.definitions} if lab else set()
-            gone = "labs.json does not give it to the lab" if target else "labs.json does not have the lab"
-            rows += [
-                Change("definition", "delete", name, "", f"{gone} by the gallery any more", held=True)
-                for name in sorted(enabled - wanted)
-            ]
+            gone = "labs.json does not give it to the lab by the gallery any more"
+            gone = gone if target else self._why_absent(label)
+            rows += [Change("definition", "delete", name, "", gone, held=True) for name in sorted(enabled - wanted)]
         return in_order(rows)
 
     def _gallery(self, plan: GalleryPlan) -> Iterator[Change]:

@@ -87,7 +87,7 @@ def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, st
 
 
 def _of_state(images: Mapping[str, Recorded], leaving: Iterable[Deletion]) -> Iterator[Change]:
-    """Yield the images of a lab that was not read, or is not in labs.json."""
+    """Yield the images of a lab that was not read, or is not one of the stack."""
     deleted = {one.name: one.why for one in leaving}
     for name, one in images.items():
         action: Action = "delete" if name in deleted else "keep for now"

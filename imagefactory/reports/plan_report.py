@@ -59,7 +59,7 @@ class LabReport:
 
     label: str
     location: Location | None
-    """The entry of labs.json; None: there is none."""
+    """The entry of labs.json; None: there is none, or the stack does not serve the lab."""
     images: tuple[Change, ...]
     """By action, then name."""
     offers: tuple[Change, ...] = ()

@@ -18,7 +18,7 @@ from imagefactory.aio.surely import surely
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import CloudFacts, gather_facts
 from imagefactory.configuration.labs_file import TargetLab
-from imagefactory.configuration.loading import Configuration, load_configuration, load_of_stack
+from imagefactory.configuration.loading import Configuration, labs_of_stack, load_of_stack
 from imagefactory.configuration.pydantic_findings import nearest
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, error, warning
@@ -212,11 +212,18 @@ def _provider(settings: Settings) -> ProviderInputs:
 
 
 def _check_labs(request: AdoptRequest, configuration: Configuration) -> None:
-    names = {name for lab in configuration.labs for name in (lab.name.lower(), lab.label, lab.key.label())}
+    names = {name for lab in configuration.labs for name in _names(lab)}
     for unknown in sorted(request.labs - names):
         meant = nearest(unknown, names)
         remedy = f"Write {meant}" if meant else "Write a name from labs.json"
-        raise ConfigurationError([error(f"lab '{unknown}'", "is not in labs.json", "nothing is taken over", remedy)])
+        fact = "is not in labs.json"
+        if any(unknown in _names(lab) for lab in configuration.others):
+            fact, remedy = "is not matched by labsMatching of the stack", "Add it to labsMatching in the stack's file"
+        raise ConfigurationError([error(f"lab '{unknown}'", fact, "nothing is taken over", remedy)])
+
+
+def _names(lab: TargetLab) -> tuple[str, ...]:
+    return lab.name.lower(), lab.label, lab.key.label()
 
 
 def _warnings(request: AdoptRequest, configuration: Configuration, other: bytes | None) -> Iterator[Diagnostic]:
@@ -228,7 +235,9 @@ def _warnings(request: AdoptRequest, configuration: Configuration, other: bytes 
         yield warning(subject, fact, harm, "If it is in another backend, remove the labs from its labs.json first")
     for lab in _shared(request, configuration, request.other):
         fact = f"serves lab {lab.name} as well"
-        remedy = f"Remove the lab from its {request.siblings[request.other].labs}"
+        other_settings = request.siblings[request.other]
+        place = "labsMatching" if other_settings.labs_matching else other_settings.labs
+        remedy = f"Remove the lab from its {place}"
         yield warning(subject, fact, "it would take the images over again", remedy, lab.location)
 
 
@@ -236,8 +245,7 @@ def _shared(request: AdoptRequest, configuration: Configuration, other: str) -> 
     """Return the labs of the configuration that another stack of this folder serves, too, as that one lists them."""
     if (settings := request.siblings.get(other)) is None:
         return []
-    theirs = load_configuration(settings.configuration, settings.labs).labs
-    return [lab for lab in theirs if any(lab.key.may_be(own.key) for own in configuration.labs)]
+    return [lab for lab in labs_of_stack(settings) if any(lab.key.may_be(own.key) for own in configuration.labs)]
 
 
 def _meets(request: AdoptRequest, configuration: Configuration, other: str) -> bool:

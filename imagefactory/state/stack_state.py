@@ -225,5 +225,5 @@ def unread(reason: str, remedy: str = "") -> StateError:
     """Return the error about a state that cannot be read."""
     fact = "state: cannot read which images the stack contains; nothing is declared or deleted"
     # As the command words it: github.com/pulumi/pulumi, pkg/cmd/pulumi/stack (seen with 3.259).
-    kind = NoStack if reason.startswith("no stack named") else StateError
-    return kind(printable(f"{fact}: {redacted(reason)}{remedy and f'. {remedy}'}"))
+    text = printable(f"{fact}: {redacted(reason)}{remedy and f'. {remedy}'}")
+    return NoStack(text) if reason.startswith("no stack named") else StateError(text)

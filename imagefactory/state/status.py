@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from imagefactory.azure.observe import CloudFacts, gather_facts
-from imagefactory.configuration.loading import Configuration, load_configuration
+from imagefactory.configuration.loading import Configuration, load_of_stack
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import error
 from imagefactory.errors import ImageFactoryError
@@ -41,10 +41,7 @@ class Reading:
 
 async def read(project: str, stacks: Mapping[str, Settings], *, with_state: bool) -> list[Reading]:
     """Return the status of each stack; what cannot be read is among its failures. Raises `ConfigurationError`."""
-    known = [
-        (StackName(project, name), settings, load_configuration(settings.configuration, settings.labs))
-        for name, settings in stacks.items()
-    ]
+    known = [(StackName(project, name), settings, load_of_stack(settings, name)) for name, settings in stacks.items()]
     return list(await asyncio.gather(*(_read(*each, with_state=with_state) for each in known)))
 
 

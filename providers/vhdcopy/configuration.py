@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from imagefactory.azure.core.clouds import CLOUDS, Cloud
-from imagefactory.configuration.stack_settings import CopyOptions, safe_blob_url, safe_url
+from imagefactory.configuration.endpoints import safe_blob_url, safe_url
+from imagefactory.configuration.stack_settings import CopyOptions
 
 
 def configuration(given: Mapping[str, object]) -> tuple[Cloud, CopyOptions]:

@@ -1,4 +1,4 @@
-"""`imagefactory promote`, as docs/operations.md shows it: what the labs of dev hold becomes the pins of prod.
+"""`imagefactory promote`, as docs/tasks/promote.md shows it: what the labs of dev hold becomes the pins of prod.
 
 Writes nothing to Azure; the next `pulumi up` of prod delivers exactly these images.
 """
@@ -6,7 +6,6 @@ Writes nothing to Azure; the next `pulumi up` of prod delivers exactly these ima
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,14 @@ import pytest
 import yaml
 
 from tests.e2e.new_stack import ensure_stack
-from tests.e2e.test_operations_adopt import typed
-from tests.e2e.world import ROOT, UP, Lab, World
+from tests.e2e.test_tasks_adopt import typed
+from tests.e2e.world import UP, Lab, World
+from tests.task_pages import blocks
 
 pytestmark = pytest.mark.engine
 
 WINDOWS, SQL, UBUNTU = "Win2016/Datacenter.json", "Win2016/SQL.json", "Ubuntu/Jammy.json"
-SECTION = (ROOT / "docs" / "operations.md").read_text("utf-8").partition("\n## Promote between environments\n")[2]
-COMMANDS = re.findall(r"^```sh\n(.*?)^```", SECTION.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+COMMANDS = blocks("promote", "Promote between environments")
 
 
 def write_labs(world: World, file: str, *labs: Lab) -> None:

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from localcloud.client import CloudClient
 from tests.e2e.world import MIB, World
+from tests.vhdcopy.copying import DISK_BYTES
 from tests.vhdcopy.gallery_labs import GalleryLabs
 from tests.vhdcopy.plugin import Plugin, running
 
@@ -25,7 +26,7 @@ def world(
     """Without a stack; this process signs in like a shell of `dev.py env`."""
     world = World(fresh_cloud, shell, accounts, project_folder)
     world.add_lab("web")
-    world.add_images(("Win2016/Datacenter.json", 5), size=64 * MIB, allocated=10 * MIB)
+    world.add_images(("Win2016/Datacenter.json", 5), size=DISK_BYTES, allocated=10 * MIB)
     return world
 
 

@@ -29,7 +29,10 @@ from imagefactory.images.ranges import Range, pieces
 from imagefactory.images.ranges_manifest import Manifest, manifest_bytes, manifest_name, parse_manifest
 from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import md5
-from tests.e2e.world import FACTORY_CONTAINER, RANGES, STAGING_CONTAINER, Lab, World
+from tests.e2e.world import FACTORY_CONTAINER, MIB, RANGES, STAGING_CONTAINER, Lab, World
+
+DISK_BYTES = 32 * MIB
+"""The world's only image, without its footer."""
 
 STALL_SECONDS = 1.0
 """After this time without progress, a copy by the service counts as stalled in tests."""

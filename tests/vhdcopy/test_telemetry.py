@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.e2e.world import MIB, STAGING_CONTAINER, World
 from tests.unit.telemetry.collector import collecting
-from tests.vhdcopy.copying import inputs_of, release_of, staged_equals_source
+from tests.vhdcopy.copying import DISK_BYTES, inputs_of, release_of, staged_equals_source
 from tests.vhdcopy.plugin import COPY, RELEASE, running
 
 START = {"event", "time", "source", "account", "container", "blob", "length"}
@@ -50,7 +50,7 @@ async def test_a_copy_is_seen_in_events_in_a_trace_and_in_metrics(
     assert (set(start), set(end)) == (START, END)
     assert start["event"] == "copy.start" and end["event"] == "copy.end"
     assert (end["source"], end["blob"]) == (world.images[name],) * 2
-    assert (end["account"], end["container"], end["length"]) == (lab.account, STAGING_CONTAINER, 64 * MIB + 512)
+    assert (end["account"], end["container"], end["length"]) == (lab.account, STAGING_CONTAINER, DISK_BYTES + 512)
     assert (end["outcome"], end["message"], end["bytesKept"]) == ("copied", None, 0)
     assert (end["rangesRetried"], end["requestsRefused"]) == (2, 2) and end["bytes"] == end["bytesTotal"] > 0
     assert [(each["event"], each.get("outcome")) for each in again] == [

@@ -53,7 +53,7 @@ NO_PAGE_BLOBS = (
 )
 _NETWORK = (
     "Allow this machine in the network rules of {place}, or run on an agent in its network"
-    " (see docs/operations.md#labs-behind-firewalls)"
+    " (see docs/tasks/networks.md#labs-behind-firewalls)"
 )
 _LEASE = (
     "Another client holds a lease on it: run again when that has finished, or break the lease"
@@ -68,7 +68,7 @@ _TABLE = {
     "AccountIsDisabled": "Enable {place}: check whether its subscription is disabled or past due",
     "AllowedCopyScope": (
         "Let allowedCopyScope of the destination's storage account permit copies from {place}"
-        " (see docs/operations.md#labs-behind-firewalls)"
+        " (see docs/tasks/networks.md#labs-behind-firewalls)"
     ),
     "AuthorizationFailure": _NETWORK,
     "AuthorizationPermissionMismatch": _DATA_ROLE,

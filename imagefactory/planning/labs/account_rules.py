@@ -48,7 +48,7 @@ def narrow_copy_scope(subject: str, account: AccountFacts, location: Location | 
     """Return the warning about an account that not every account may copy to."""
     if account.allowed_copy_scope == "PrivateLink":
         fact = f"{_named(account)} permits copies from accounts with a private link to its own network only"
-        remedy = "Give the factory's storage account such a link (see docs/operations.md#labs-behind-firewalls)"
+        remedy = "Give the factory's storage account such a link (see docs/tasks/networks.md#labs-behind-firewalls)"
         return warning(subject, fact, "copies from the factory may be refused", remedy, location)
     return None
 

@@ -6,7 +6,7 @@ such a lab can be declared: the engine would create images that exist and delete
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
 from imagefactory.configuration.image_paths import fold
@@ -62,7 +62,7 @@ class MovedLab:
 
 
 def moved_labs(
-    labs: Iterable[tuple[TargetLab, LabFacts]], recorded: Mapping[str, Recorded], named: frozenset[str]
+    labs: Iterable[tuple[TargetLab, LabFacts]], recorded: Mapping[str, Recorded], named: Set[str]
 ) -> Iterator[MovedLab]:
     """Yield the labs that moved since the state was written; `named` are the labels of all labs in labs.json.
 

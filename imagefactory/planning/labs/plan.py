@@ -80,6 +80,12 @@ class Plan:
     """The time (UTC) by which it was decided; None: images neither soak nor age."""
     waiting: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of factory images that a ring does not take yet, each with the reasons of these rings."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """The labs of labs.json that the stack does not serve, by the labels that they can have, and why."""
+
+    def why_absent(self, label: str) -> str:
+        """Return why the plan does not have a lab of the state."""
+        return self.absent.get(label, "labs.json does not have the lab")
 
     def retained(self) -> list[dict[str, str]]:
         """Return the images that are kept although the plan does not contain them, for the stack's outputs."""
@@ -171,7 +177,8 @@ def build_plan(
     rules = {image.vhd_name: rule for image, rule in _offered(catalog, policy, targets, by_lab, found, now)}
     offered = [image for image in newest_first(catalog.images) if image.vhd_name in rules]
     known = [(lab, facts) for lab in targets if isinstance(facts := labs[lab.key], LabFacts)]
-    moved = tuple(moved_labs(known, recorded or {}, frozenset(lab.label for lab in targets)))
+    absent = _absent(configuration.others, ownership.name)
+    moved = tuple(moved_labs(known, recorded or {}, absent.keys() | {lab.label for lab in targets}))
     plans: list[LabPlan] = []
     uses = Uses(policy, now)
     unread: list[TargetLab] = []
@@ -201,7 +208,7 @@ def build_plan(
         plans.append(replace(plan, routes=tuple(ways[lab.label]), by_gallery=usable, offering=by_lab[lab.key]))
     for image in offered:
         if not any(lab.takes(image.image_path) for lab in targets):
-            found.omit(image, "no lab uses its image path")
+            found.omit(image, "no lab of the stack uses its image path" if absent else "no lab uses its image path")
         elif image.name_problem:
             found.warnings.append(name_warning(image))
     for diagnostic in (
@@ -251,7 +258,13 @@ def build_plan(
         rules,
         now,
         waiting(by_lab.values()),
+        absent,
     )
+
+
+def _absent(others: Iterable[TargetLab], stack: str) -> dict[str, str]:
+    why = f"labsMatching of stack {stack} does not match the lab"
+    return {label: why for lab in others for label in (lab.label, lab.key.label())}
 
 
 def _offered(

@@ -1,7 +1,8 @@
 """Which images a run deletes from the labs and the gallery, and why; and whether they are more than a run may delete.
 
 The engine deletes what the state has and the program does not declare. This includes the images of a lab that labs.json
-no longer lists. Does not decide which images are kept: `retirement` and `imagefactory.planning.galleries` do.
+no longer lists, or that `labsMatching` of the stack does not match. Does not decide which images are kept: `retirement`
+and `imagefactory.planning.galleries` do.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def deletions(
         if lab := labs.get(label):
             found += _of_lab(lab, known, offers, catalog)
         else:
-            found += (Deletion(label, name, "labs.json does not have the lab") for name in known)
+            found += (Deletion(label, name, plan.why_absent(label)) for name in known)
     return (*found, *(version_deletions(plan.gallery, gallery, offers) if plan.gallery else ()))
 
 
@@ -83,13 +84,14 @@ def too_many_deletions(
     setting = "pulumi config {} imagefactory:maxDeletes{} --stack " + stack
     before = settings.max_deletes
     undo = setting.format("rm", "") if before is None else setting.format("set", f" {before}")
+    moved = f"; to another stack, move them by its imagefactory adopt with --from {stack}"
+    correct = f"Correct labs.json or the settings{moved if any(one.lab in plan.absent for one in found) else ''}"
     return error(
         f"plan of stack {stack}",
         f"would delete {len(found)} of {total} images, more than {allowed} (setting maxDeletes): from {places}, "
         f"because {reasons}",
         "nothing is declared or deleted",
-        f"Correct labs.json or the settings; to delete the images, run {setting.format('set', f' {len(found)}')}, "
-        f"pulumi up, and then {undo}",
+        f"{correct}; to delete the images, run {setting.format('set', f' {len(found)}')}, pulumi up, and then {undo}",
     )
 
 

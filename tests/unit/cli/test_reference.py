@@ -308,6 +308,12 @@ def test_every_json_key_of_prune_is_documented(verb: Verb) -> None:
     check_results("prune", "deletions[].kind", {one["kind"] for one in told.document["deletions"]})
 
 
+def test_every_json_key_of_stacks_is_documented(verb: Verb) -> None:
+    """With a stack."""
+    write_configuration(Path("Configuration"), {"Labs": [entry()]}, "Win2016/Datacenter.json")
+    check_keys("stacks", verb("stacks", "--format", "json").document)
+
+
 def test_every_json_key_of_clean_vms_is_documented(verb: Verb) -> None:
     """VMs that are deleted and VMs that are not; every result is a documented one."""
     told = verb("clean-vms", "--json", instead={"imagefactory.factory_lab.clean.run": cleaned()})

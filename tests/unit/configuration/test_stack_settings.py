@@ -13,13 +13,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefactory.configuration.endpoints import Endpoints
 from imagefactory.configuration.image_paths import ImagePath
 from imagefactory.configuration.pydantic_findings import Strict
 from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import (
     CopyOptions,
     CopySettings,
-    Endpoints,
     FactoryLab,
     Settings,
     parse_settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +46,7 @@ def compared(
     *labs: GalleryLab,
     state: RecordedGallery | None = None,
     gallery: GallerySettings | None = GALLERY,
+    absent: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> GalleryComparison:
     """The comparison of a gallery (None: it could not be read); by default the state has all of it."""
@@ -52,7 +54,8 @@ def compared(
     found = planned(facts, *labs, state=state, by=policy(keep=1))[0] if facts else None
     offers = {OLD.vhd_name: "older", NEW.vhd_name: ""}
     known: dict[str, Any] = {"again": frozenset(), "changed": frozenset(), **changes}
-    return GalleryComparison(Plan((), gallery=found), state, settings(keep=1, gallery=gallery), offers, **known)
+    plan = Plan((), gallery=found, absent=absent or {})
+    return GalleryComparison(plan, state, settings(keep=1, gallery=gallery), offers, **known)
 
 
 def row(changes: tuple[Change, ...], name: str) -> Change:
@@ -109,15 +112,19 @@ def test_a_gallery_that_cannot_be_read_is_kept_whole() -> None:
 
 
 def test_what_a_lab_offers_appears_stays_and_leaves() -> None:
-    """With the entry of labs.json; a lab that left labs.json offers nothing any more."""
+    """With the entry of labs.json; a lab that left labs.json, or the stack, offers nothing any more."""
     facts = gallery(definition(NEW, version(NEW)))
     new, same = served("new", NEW), served("same", NEW, offers=[NAME])
-    found = compared(facts, new, same, state=recorded(facts, same, served("gone", offers=[NAME])))
+    left = (served("gone", offers=[NAME]), served("elsewhere", offers=[NAME]))
+    absent = {"elsewhere": "labsMatching of stack dev does not match the lab"}
+    found = compared(facts, new, same, state=recorded(facts, same, *left), absent=absent)
     appears, stays = row(found.offers("new", lab()), NAME), row(found.offers("same", lab()), NAME)
     assert (appears.action, stays.action, stays.held) == ("create", "unchanged", True)
     assert appears.why.startswith('labs.json:3:5 "Win2016", the newest 1 of its path')
     (gone,) = found.offers("gone", None)
     assert gone.action == "delete" and "labs.json does not have the lab" in gone.why
+    (gone,) = found.offers("elsewhere", None)
+    assert (gone.action, gone.why) == ("delete", absent["elsewhere"])
 
 
 def test_totals_count_the_data_disks_of_a_version_in_each_region() -> None:

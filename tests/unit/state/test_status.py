@@ -69,7 +69,7 @@ async def test_a_stack_that_cannot_be_read_is_a_failure_and_the_others_are_shown
         return cloud(held("new"))
 
     monkeypatch.setattr(subject, "gather_facts", gather)
-    monkeypatch.setattr(subject, "load_configuration", lambda *_: configuration(TEAM))
+    monkeypatch.setattr(subject, "load_of_stack", lambda *_: configuration(TEAM))
     bad, good = await subject.read("imagefactory", {"bad": settings(keep=1), "good": settings()}, with_state=False)
     assert bad.catalog is None and bad.status.labs == ()
     assert "stack bad: factory: lab 'factory': is refused. Grant it; its labs are not shown" in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,21 @@ def test_the_number_that_the_message_names_permits_the_run(leaving: int) -> None
     assert stop and f"pulumi config set imagefactory:maxDeletes {leaving} --stack dev" in stop.remedy
     assert judged(gone(leaving), max_deletes=leaving) is None
     assert judged(gone(leaving), max_deletes=leaving - 1)
+
+
+@given(count=st.integers(21, 60))
+def test_a_lab_that_the_stack_does_not_serve_any_more_leaves_like_one_that_labs_json_lost(count: int) -> None:
+    """Under any label that it can have; the message names the setting, and how another stack takes the images over."""
+    other, by = lab("gone"), settings()
+    found = replace(configuration(TEAM), others=(replace(other, label=other.key.label("rg")),))
+    for label in (other.label, other.key.label("rg")):
+        owned = frozenset(f"{label}/image{number:03}" for number in range(count))
+        planned = build_plan(found, catalog(), facts("factory"), {TEAM.key: facts()}, by, owned, {}, f"project/{STACK}")
+        why = "labsMatching of stack dev does not match the lab"
+        assert {(one.lab, one.why) for one in deletions(planned, owned, NO_GALLERY, catalog(), by)} == {(label, why)}
+        stop = too_many_deletions(planned, owned, NO_GALLERY, catalog(), by, STACK)
+        assert stop and f"because {why} ({count})" in stop.fact
+        assert "to another stack, move them by its imagefactory adopt with --from dev; to delete" in stop.remedy
 
 
 def test_the_message_says_how_many_of_how_many_where_why_and_what_to_set() -> None:

@@ -1,4 +1,4 @@
-"""The tasks of docs/operations.md, "Take over existing images": the shown commands, typed in the cases that it names.
+"""The tasks of docs/tasks: take over, recover, move a lab. The shown commands, typed in the cases that it names.
 
 Standing images get no request that writes, nothing is copied for them, and the next run has nothing to do.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
-import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,18 +18,12 @@ import yaml
 
 from tests.e2e.cloud_calls import writes
 from tests.e2e.test_kills import family
-from tests.e2e.world import ROOT, UP, Lab, World
+from tests.e2e.world import UP, Lab, World
+from tests.task_pages import blocks
 
 pytestmark = pytest.mark.engine
 
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
-
-
-def blocks(heading: str) -> list[str]:
-    """The shell blocks below a heading of docs/operations.md, up to the next one."""
-    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    section = re.split(r"^##", text.partition(f"\n### {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
-    return [textwrap.dedent(block) for block in re.findall(r"^ *```sh\n(.*?)^ *```", section, re.MULTILINE | re.DOTALL)]
 
 
 def typed(world: World, script: str, code: int = 0) -> str:
@@ -87,7 +79,7 @@ def test_moving_from_the_scripts(dev: World) -> None:
     dev.seed_standing(web, "mine", {"owner": "somebody"})
     before = standing(dev, web)
     dev.preview()
-    move, retire = blocks("Move from the scripts")
+    move, retire = blocks("adopt", "Move from the scripts")
     shown = typed(dev, move)
     assert all(words in shown for words in ("take over", "not wanted", "foreign", ".imagefactory/backups/dev-"))
     check_untouched(dev, web, before)
@@ -102,7 +94,7 @@ def test_recovering_from_a_lost_state(dev: World) -> None:
     dev.serve()
     before = standing(dev, web)
     dev.lose_state()
-    (recover,) = blocks("Recover from a lost state")
+    (recover,) = blocks("recover", "Recover from a lost state")
     typed(dev, recover)
     check_untouched(dev, web, before)
     dev.retire(old)
@@ -123,7 +115,7 @@ def test_recovering_from_a_killed_run(dev: World) -> None:
     kill(process)
     assert [*(dev.folder / "stacks" / ".pulumi" / "locks").rglob("*.json")]
     dev.cloud.clear_calls()
-    (recover,) = blocks("Recover from a killed run")
+    (recover,) = blocks("recover", "Recover from a killed run")
     assert "1 image" in typed(dev, recover)
     assert dev.held(web) == {name: "Succeeded"} and writes(dev.cloud, web.id) == [] and dev.copies() == 0
     assert dev.staged(web) == [] and dev.up().only_unchanged
@@ -138,7 +130,7 @@ def test_moving_a_lab(dev: World) -> None:
     before = standing(dev, moved)
     run = dev.up()
     assert run.code != 0 and "was moved here from" in run.output and "imagefactory adopt" in run.output, run.output
-    (move,) = blocks("Move a lab")
+    (move,) = blocks("labs", "Move a lab")
     assert "moved here from" in typed(dev, move)
     check_untouched(dev, moved, before)
 
@@ -153,7 +145,7 @@ def test_moving_a_lab_to_another_stack(world: World) -> None:
     world.stack = "dev"
     world.preview()
     before = standing(world, web)
-    (move,) = blocks("Move a lab to another stack")
+    (move,) = blocks("labs", "Move a lab to another stack")
     assert ".imagefactory/backups/old-" in typed(world, move)
     check_untouched(world, web, before)
     world.stack, world.settings = "old", {"labs": "old.json"}

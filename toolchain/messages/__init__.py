@@ -1,0 +1,1 @@
+"""The page of all messages, docs/messages.md, from the product's source: `python -m toolchain.messages`."""
