@@ -9,7 +9,7 @@ from pulumi.runtime import config
 from components.distribution import announce, current_stack, distribute, own_stack, stopped_by, with_doctor
 from components.ending import finish
 from components.lab_images import VhdSource
-from components.phases import measured
+from components.quiet_sdk import run
 from imagefactory.azure.observe import gather_facts
 from imagefactory.configuration.loading import load_of_stack
 from imagefactory.configuration.stack_settings import parse_settings
@@ -37,4 +37,4 @@ async def main() -> None:
     await finish(plan, distribution, settings, state)
 
 
-pulumi.run(measured(main))
+run(main)

@@ -47,6 +47,10 @@ def run(
     copy_seconds: Annotated[float, typer.Option(min=0.1, help="copies: seconds that each simulated copy takes")] = 10.0,
     labs: Annotated[int, typer.Option(min=1, help="labs, each with the same number of images")] = 10,
     image_paths: Annotated[int, typer.Option(min=1, help="delivery: golden images, of one factory image each")] = 10,
+    checkpoints: Annotated[bool, typer.Option(help="registration: let the engine write the state per step")] = True,
+    lean: Annotated[
+        bool, typer.Option("--lean", help="registration: no debug messages, little collecting in the bare program too")
+    ] = False,
     small: Annotated[
         bool, typer.Option("--small", help="ranges and first-copy: run with small sizes, only to test the benchmark")
     ] = False,
@@ -75,7 +79,8 @@ def run(
     with open_sandbox() as sandbox:
         if Part.registration in parts:
             for count in lab_images or [100, 500]:
-                results = compare(sandbox, count, min(labs, count), rounds, parallel, _err.print)
+                sizes = (count, min(labs, count), rounds, parallel)
+                results = compare(sandbox, *sizes, _err.print, checkpoints=checkpoints, lean=lean)
                 found["registration"] += [each.to_json() for each in results]
         if Part.copies in parts:
             for count in copies or [100, 200]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Literal
 
@@ -62,7 +62,7 @@ def compare_deliveries(
 
 
 def _run(sandbox: Sandbox, project: Project) -> _Round:
-    without = replace(project, environment={**project.environment, "PULUMI_SKIP_CHECKPOINTS": "true"})
+    without = project.without_checkpoints()
     sandbox.cloud.clear_calls()
     up = without.up()
     calls = [call["service"] for call in sandbox.cloud.calls()]

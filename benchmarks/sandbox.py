@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,13 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from benchmarks.processes import Processes
 from localcloud.client import CloudClient
 from toolchain.checkout import Checkout
 from toolchain.cloud import emulator_variables
@@ -39,10 +41,12 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Timing:
-    """One run of a command: wall time in seconds, and the resources in the stack after it."""
+    """One run of a command: wall time in seconds, the resources in the stack after it, and its processor time."""
 
     seconds: float
     resources: int
+    processor: Mapping[str, float]
+    """Seconds, user and system, by kind of process."""
 
 
 @dataclass(frozen=True)
@@ -63,27 +67,37 @@ class Project:
 
     def _run(self, *arguments: str) -> Timing:
         started = monotonic()
-        self.pulumi(*arguments, "--parallel", str(self.parallel))
+        processor = self.pulumi(*arguments, "--parallel", str(self.parallel))
         seconds = monotonic() - started
         (state,) = self.folder.glob(f"stacks/.pulumi/stacks/*/{STACK}.json")
         latest = json.loads(state.read_text(encoding="utf-8"))["checkpoint"]["latest"]
-        return Timing(seconds, len(latest["resources"]))
+        return Timing(seconds, len(latest["resources"]), processor)
 
-    def pulumi(self, *arguments: str) -> None:
-        """Run a pulumi command on the stack. Raises BenchmarkError."""
+    def without_checkpoints(self) -> Project:
+        """Return this project with an engine that writes the state only at the end."""
+        return replace(self, environment={**self.environment, "PULUMI_SKIP_CHECKPOINTS": "true"})
+
+    def pulumi(self, *arguments: str) -> dict[str, float]:
+        """Run a pulumi command on the stack; return its processor time by kind of process. Raises BenchmarkError."""
         command = ["pulumi", *arguments, "--stack", STACK, "--non-interactive", "--color", "never"]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise BenchmarkError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout[-3000:]}")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with (
+            subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as running,
+            Processes(running.pid) as processes,
+        ):
+            output, _ = running.communicate()
+        if running.returncode:
+            raise BenchmarkError(f"{' '.join(command)}: exit code {running.returncode}\n{output[-3000:]}")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return processes.by_kind(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 @dataclass(frozen=True)
@@ -125,12 +139,12 @@ class Sandbox:
         fixed = {"cloud": "custom", "factory": {"subscriptionId": factory.subscription, "labName": "factory"}}
         return self._project(folder, "imagefactory", {**fixed, **settings}, parallel), accounts
 
-    def bare(self, labs: int, images_per_lab: int, parallel: int) -> Project:
+    def bare(self, labs: int, images_per_lab: int, parallel: int, *, lean: bool = False) -> Project:
         """Create the project for comparison."""
         folder = self._project_folder()
         shutil.copytree(BARE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / ".venv").symlink_to(Checkout.here().venv)
-        return self._project(folder, "bare", {"labs": labs, "imagesPerLab": images_per_lab}, parallel)
+        return self._project(folder, "bare", {"labs": labs, "imagesPerLab": images_per_lab, "lean": lean}, parallel)
 
     def accounts(self) -> dict[str, dict[str, Any]]:
         """Return the cloud's storage accounts by name."""

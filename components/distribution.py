@@ -27,8 +27,8 @@ from imagefactory.planning.stacks.deletions import too_many_deletions
 from imagefactory.state.stack_state import StackState
 from imagefactory.telemetry.phases import phase
 
-STACK_FRAMES = 7
-"""Frames of a declaration's Python stack that the SDK reads: its own, and at least one of the program."""
+STACK_FRAMES = 1
+"""Frames of a declaration's Python stack that the SDK reads: only its own, so it stores no source position."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,7 @@ def short_stacks() -> Iterator[None]:
     """Limit the Python stack that the SDK stores with each resource declared within.
 
     Without a limit these stacks are a third of the state, and the engine writes all of the state twice per resource.
+    All resources are declared at the same few lines, so their positions say nothing.
     `sys.tracebacklimit` limits `traceback.extract_stack` if its caller, like the SDK, passes no limit.
     """
     before = getattr(sys, "tracebacklimit", None)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_azure_native import devtestlab
 
+from components.custom_image import CustomImage
 from components.staged_vhd import StagedVhdRelease, VhdCopy, as_in_state
 from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import wait_for_operation
@@ -42,8 +42,8 @@ NOT_COMPARED = [
 """Inputs of an existing image that are not compared: all but its place. It was created from another staged VHD, perhaps
 by the older scripts, and a difference would update or replace it."""
 
-PLACE = {"lab_name": "labName", "resource_group_name": "resourceGroupName", "name": "name"}
-"""The inputs that define the place of a custom image, by their names in Python and in the state."""
+PLACE = ("labName", "resourceGroupName", "name")
+"""The inputs that define the place of a custom image."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class LabImages(pulumi.ComponentResource):
                 continue
             options = pulumi.ResourceOptions(parent=self, depends_on=list(chain))
             if kind == CUSTOM_IMAGE:
-                place = {key: inputs[camel] for key, camel in PLACE.items() if camel in inputs}
-                options = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(ignore_changes=NOT_COMPARED))
-                chain.append(devtestlab.CustomImage(name, **place, opts=options))
+                place = {key: inputs[key] for key in PLACE if key in inputs}
+                options.ignore_changes = NOT_COMPARED
+                chain.append(CustomImage(name, place, options))
             else:
                 chain.append(as_in_state(kind, name, inputs, options))
         self.declared += chain
@@ -113,7 +113,6 @@ class LabImages(pulumi.ComponentResource):
     def _chain(self, facts: LabFacts, planned: PlannedImage) -> dict[str, pulumi.Input[str]]:
         image = planned.image
         name = f"{self._label}/{planned.name}"
-        child = pulumi.ResourceOptions(parent=self)
         account = facts.storage_account_id or ""
         relay = planned.relay
         copy = VhdCopy(
@@ -129,29 +128,29 @@ class LabImages(pulumi.ComponentResource):
             relay_account_id=relay.account_id if relay else None,
             relay_image_id=relay.image_id if relay else None,
             relay_uses=relay.uses if relay else None,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         tags: dict[str, pulumi.Input[str]] = {**planned.tags}
         if self._settings.copying.method == "ranged":
             tags[DIGEST_TAG] = copy.digest
-        custom_image = devtestlab.CustomImage(
+        custom_image = CustomImage(
             name,
-            lab_name=self._settled(facts, planned),
-            resource_group_name=facts.resource_group,
-            location=facts.region,
-            name=planned.name,
-            author=image.author,
-            description=image.description,
-            tags=tags,
-            vhd=devtestlab.CustomImagePropertiesCustomArgs(
-                image_name=copy.url,
-                os_type=image.os_type,
-                sys_prep=image.generalized and image.os_type == "Windows",
-            ),
+            {
+                "labName": self._settled(facts, planned),
+                "resourceGroupName": facts.resource_group,
+                "location": facts.region,
+                "name": planned.name,
+                "author": image.author,
+                "description": image.description,
+                "tags": tags,
+                "vhd": {
+                    "imageName": copy.url,
+                    "osType": image.os_type,
+                    "sysPrep": image.generalized and image.os_type == "Windows",
+                },
+            },
             # No delete-before-replace: with continue-on-error the engine hangs if that delete fails (docs/adr).
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(ignore_changes=NOT_COMPARED if planned.standing else None)
-            ),
+            pulumi.ResourceOptions(parent=self, ignore_changes=NOT_COMPARED if planned.standing else None),
         )
         release = StagedVhdRelease(
             name,
@@ -159,13 +158,13 @@ class LabImages(pulumi.ComponentResource):
             account_id=account,
             image_id=planned.image_id,
             tags=tags if planned.retagged else None,
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[custom_image])),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[custom_image]),
         )
         self.declared += (copy, custom_image, release)
         return {
             "id": custom_image.id,
             "imagePath": str(image.image_path),
-            "state": custom_image.provisioning_state,
+            "state": custom_image.provisioningState,
         }
 
     def _settled(self, facts: LabFacts, planned: PlannedImage) -> pulumi.Input[str]:

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from imagefactory.azure.core.answers import Answer, Model, fitted, misfit
 from imagefactory.azure.core.clock import Clock
 from imagefactory.azure.core.clouds import Cloud
+from imagefactory.azure.core.environment import transport_options
 from imagefactory.azure.core.errors import CloudError, cloud_error, from_azure, not_found
 from imagefactory.azure.core.pacing import Pacing
 from imagefactory.azure.core.refusals import arm_absent
@@ -73,6 +74,7 @@ class ResourceManager:
         self._limit = limit
         self._client: AsyncARMPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncARMPipelineClient(
             cloud.resource_manager,
+            **transport_options(),
             policies=[
                 _OwnOrigin(cloud.resource_manager),
                 _Json(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 
 from azure.core.exceptions import AzureError
@@ -49,6 +50,8 @@ RANGE_SAS_LIFE = timedelta(hours=1)
 """Life of a SAS for the copying of ranges, which is renewed."""
 CLOCK_SKEW = timedelta(minutes=15)
 """How far back the life of a SAS starts (Azure's advice for clocks that differ)."""
+CLIENTS = 512
+"""Clients of blobs that are kept: of all copies that run at a time. Each is some dozens of KiB and slow to make."""
 
 _KEY_PARTS = ("value", "signed_oid", "signed_tid", "signed_start", "signed_expiry", "signed_service", "signed_version")
 """Of a user delegation key: all that a SAS is made from (REST API, "Get User Delegation Key")."""
@@ -94,6 +97,10 @@ class Account(Answer):
         return (endpoints and endpoints.blob) or ""
 
 
+def _blob_client(service: BlobServiceClient, blob: BlobRef) -> BlobClient:
+    return service.get_blob_client(*container_and_blob(service.url, blob.url))
+
+
 class AccountOpener(Opener):
     """A way into storage accounts by their ARM id, with one client of the blob service per account.
 
@@ -105,6 +112,7 @@ class AccountOpener(Opener):
         super().__init__(api_version, *signing)
         self._arm, self._signing = arm, signing
         self._services: Once[str, BlobServiceClient] = Once()
+        self._blob_client = lru_cache(CLIENTS)(_blob_client)
         self._secrets: Renewing[tuple[str, ...], str] = Renewing()
         self._urls: dict[BlobRef, str] = {}
         self._asked: Once[str, str] = Once()
@@ -121,7 +129,7 @@ class AccountOpener(Opener):
     async def client(self, blob: BlobRef) -> BlobClient:
         await self._find(blob)
         service = await self.service(blob.account_id)
-        return service.get_blob_client(*container_and_blob(service.url, blob.url))
+        return self._blob_client(service, blob)
 
     async def _url(self, blob: BlobRef) -> str:
         """Return the blob's URL, without a query, at the account's present endpoint."""

@@ -16,6 +16,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.storage.blob.aio import BlobClient, ExponentialRetry
 
 from imagefactory.azure.core.clouds import LOOPBACK
+from imagefactory.azure.core.environment import transport_options
 from imagefactory.azure.core.errors import cloud_error
 from imagefactory.azure.core.retries import retries
 from imagefactory.azure.storage.access import Access, Bearer
@@ -45,7 +46,9 @@ class Opener(ABC):
         self._version = api_version
         # A pipeline without a redirect policy follows no redirect.
         self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
-            "", policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries(RETRIES), *signing]
+            "",
+            policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries(RETRIES), *signing],
+            **transport_options(),
         )
 
     @abstractmethod
@@ -138,4 +141,5 @@ def client_options(api_version: str, *signing: Bearer) -> dict[str, Any]:
         "permit_redirects": False,
         "api_version": api_version,
         "_additional_pipeline_policies": [retries(RETRIES), *signing],
+        **transport_options(),
     }
