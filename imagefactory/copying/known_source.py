@@ -40,6 +40,8 @@ class KnownSource:
     md5: dict[Range, str] = field(default_factory=dict)
     is_stale: bool = False
     """Whether a copy found the source changed since."""
+    digests_refused: str | None = None
+    """Why the service computes no CRC64 of a range, if it does not: first copies are then not verified."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _requested: Once[tuple[Digest, Range], str] = field(default_factory=Once)
 
@@ -85,19 +87,25 @@ class KnownSource:
             reason = refused.error.diagnostic.fact
             raise RelayLost(f"{relay.name}: cannot be compared with the factory VHD ({reason})") from None
 
-    async def expected(self, part: Range) -> tuple[str, None]:
+    async def expected(self, part: Range) -> tuple[str | None, None]:
         """Return the CRC64 that a range of the source has; it is requested only once for all copies.
 
+        None if the service computes none, which is recorded: whether it does for the SAS of a disk is not documented.
         Raises `RangeRefused`, `CloudError`.
         """
         from imagefactory.azure.storage.page_writer import Digest, RangeRefused, Refusal
 
+        if self.digests_refused is not None:
+            return None, None
         try:
             return await self._digest(part, Digest.CRC64, self.crc64), None
         except RangeRefused as refused:
             if refused.kind is Refusal.DESTINATION_CHANGED:  # what a write would call so: the blob does not exist
                 raise RangeRefused(Refusal.SOURCE_GONE, refused.error) from None
-            raise
+            if refused.kind is not Refusal.REFUSED:
+                raise
+            self.digests_refused = refused.error.diagnostic.fact
+            return None, None
 
     async def _digest(self, part: Range, kind: Digest, known: dict[Range, str]) -> str:
         if part not in known:

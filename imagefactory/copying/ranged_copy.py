@@ -74,6 +74,9 @@ LAST_RECORD_SECONDS = 1.0
 MARK_ATTEMPTS = 5
 """How often the final mark is tried; a range that arrives late may change the ETag, though not the bytes."""
 
+UNVERIFIED = "Start a VM from it before you rely on it, and set imagefactory:copy.verifyFirst to false to stop asking"
+"""The remedy where the service computes no digests of a source."""
+
 GENERATIONS = 2**31
 
 
@@ -262,6 +265,8 @@ class _Copy:
             else:
                 verifies = self.shared.verify_first and self.source.manifest is None
                 await self._transfer(vhd, self.request.source, etag, self.source.expected if verifies else None)
+                if verifies and (reason := self.source.digests_refused):
+                    self.warn(f"{self.request.source.name}: {reason}; its first copy is not verified. {UNVERIFIED}")
         finally:
             self._report(vhd)
             recording.cancel()

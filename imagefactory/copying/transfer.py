@@ -39,8 +39,8 @@ BUSY_WAIT = 0.2
 FIRST_WAIT, LONGEST_WAIT = 0.5, 16.0
 """Bounds of the wait before the next attempt, in seconds; it doubles each time, minus a random part."""
 
-Vouch = Callable[[Range], Awaitable[tuple[str, str | None]]]
-"""Returns the CRC64 and, if the service can check it before it writes, the MD5 that a range must have."""
+Vouch = Callable[[Range], Awaitable[tuple[str | None, str | None]]]
+"""Returns the CRC64 that a range must have (None: any) and, if the service can check it before it writes, the MD5."""
 
 
 class SourceChanged(Exception):

@@ -109,6 +109,16 @@ async def test_a_digest_is_requested_again_after_a_passing_error(world: World, a
     assert rule["hits"] == 1 and staged_equals_source(world)
 
 
+async def test_a_service_that_computes_no_digest_stops_no_copy_and_is_named(world: World) -> None:
+    """As may be the case for the SAS of a disk: the copy is not verified, and a warning says so."""
+    world.cloud.set_faults([reading(world, {"status": 400, "code": "UnsupportedHeader"}, nth=2)])
+    shown = Shown()
+    async with copier_of(world, in_flight=1) as copier:
+        await copy_image(copier, world, shown=shown)
+    assert [told for told in shown.messages if "its first copy is not verified" in told]
+    assert reads(world) == 2 and staged_equals_source(world)
+
+
 async def test_a_factory_vhd_that_was_deleted_is_named_when_its_digest_is_requested(world: World) -> None:
     """As if the write had found it missing: the copy reads the source again, and ends."""
     world.cloud.set_faults([write_at(8 * MIB, {"delaySeconds": 2})])
