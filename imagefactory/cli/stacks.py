@@ -68,7 +68,7 @@ def stacks(
     elif output is Format.AZURE:
         command_agent(azure_line(rows))
     else:
-        columns = ("Stack", "Labs", "Labs file", "Factory", "Storage access")
+        columns = ("Stack name", "Labs", "Labs file", "Factory", "Storage access")
         keys = ("stack", "labs", "labsFile", "factory", "storageAuth")
         cells = [[str(row[key]) for key in keys] for row in rows]
         show_table(f"{len(rows)} stack{'' if len(rows) == 1 else 's'}", columns, cells, right={"Labs"})
