@@ -103,7 +103,7 @@ def _unknown_to_benchmarks(words: list[str]) -> list[str]:
 
 
 def _unknown_options(program: Any, words: list[str]) -> list[str]:
-    known = {option for parameter in program.params for option in parameter.opts} | {"--help"}
+    known = {option for each in program.params for option in (*each.opts, *each.secondary_opts)} | {"--help"}
     return [option for option in _options(words) if option not in known]
 
 
