@@ -52,7 +52,7 @@ def test_the_command_measures_every_part_and_prints_json() -> None:
     assert (custom["resources"], gallery["resources"]) == (17, 13) and gallery["ratio_first_up"] > 0
     assert custom["storage_requests"] > gallery["storage_requests"] > 0
 
-    assert all(1 < row["kib_received_per_digest"] < 64 for row in found["first-copy"])
+    assert all(row["kib_received_per_digest"] > 0 for row in found["first-copy"])
 
 
 def test_the_least_requests_are_the_fewest_ranges_that_cover_all_allocated_bytes() -> None:
