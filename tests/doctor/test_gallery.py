@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagefactory.roles.actions import Place
 from imagefactory.roles.purposes import role_of
-from localcloud.client import CloudClient
 from tests.doctor.doctor_world import DoctorWorld, Examined
 
 pytestmark = pytest.mark.engine
@@ -22,15 +19,9 @@ IN_LAB = {"permissions on galleries of the lab", "attached gallery"}
 
 
 @pytest.fixture
-def world(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
-) -> DoctorWorld:
+def world(world: DoctorWorld) -> DoctorWorld:
     """A factory with one image, a lab that gets it by a gallery that does not exist yet, and one that does not."""
-    world = DoctorWorld(fresh_cloud, shell, accounts, project_folder, python)
-    world.add_lab("web", "Win2016")
-    world.add_images(("Win2016/Datacenter.json", 5))
     world.settings |= {"delivery": "gallery", "gallery": {"name": "images", "resourceGroup": world.factory.group}}
-    world.cloud.clear_calls()
     return world
 
 
