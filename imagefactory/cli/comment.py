@@ -23,7 +23,7 @@ def comment(
         Path | None, typer.Option("--errors", metavar="FILE", help="Text to add as errors, line by line; may be empty")
     ] = None,
 ) -> None:
-    """Write the plan of a stack as comment on the pull request, or update it.
+    """Write the plan of a stack as a comment on the pull request, or update it.
 
     Runs in a job of a pull request: in GitHub Actions with GITHUB_TOKEN (permission pull-requests: write), in Azure
     Pipelines with SYSTEM_ACCESSTOKEN (permission Contribute to pull requests). Each stack has its own comment. Comments
