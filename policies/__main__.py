@@ -28,7 +28,7 @@ def allowed_subscriptions(args: ResourceValidationArgs, report: ReportViolation)
         return
     found = subscription_of(args.props, args.provider.props if args.provider else {})
     if wrong := wrong_subscription(found, allowed):
-        report(f"{args.name}: {wrong}; nothing of it is distributed. Take the lab out of labs.json")
+        report(f"{args.name}: {wrong}. Remove the lab from labs.json or the gallery from the settings")
 
 
 def image_age(args: ResourceValidationArgs, report: ReportViolation) -> None:
