@@ -95,6 +95,17 @@ class GalleryWorld(World):
             for each in self._listed(f"{self.gallery_id}/images/{name}/versions", COMPUTE)
         }
 
+    def replicated(self, definition: str) -> list[str]:
+        """The regions that have a finished replica of the versions of a definition."""
+        query = f"?api-version={COMPUTE}&$expand=ReplicationStatus"
+        versions = f"{self.gallery_id}/images/{definition}/versions"
+        answers = [
+            cloud_calls.request(self.status, "GET", f"{versions}/{each['name']}{query}")
+            for each in self._listed(versions, COMPUTE)
+        ]
+        summaries = [answer.json()["properties"]["replicationStatus"]["summary"] for answer in answers]
+        return [each["region"] for summary in summaries for each in summary if each["state"] == "Completed"]
+
     def made_from(self) -> dict[str, str]:
         """The versions in state Succeeded: VHD that each was made from -> `<definition>/<version>`."""
         return {

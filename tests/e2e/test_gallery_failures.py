@@ -47,11 +47,11 @@ def test_one_image_that_fails_stops_no_other_one(gallery_world: GalleryWorld) ->
             refusal("/images/Win2016.Full/versions/[^/]*[?]", 409, "QuotaExceeded"),
             refusal("/images/Win2016.Denied[?]", 403, "AuthorizationFailed"),
             refusal("/images/Win2016.Taken[?]", 409, "OperationNotAllowed"),
-            {"service": "arm", "path": "Gone/.*/regions/eastus", "action": {"replicationSeconds": 3}},
+            {"service": "arm", "path": "Gone/.*/regions/eastus", "action": {"replicationSeconds": 5}},
         ]
     )
     process = world.start(*UP)
-    wait_until(lambda: any(key.startswith("Win2016.Gone/") for key in world.versions()))
+    wait_until(lambda: world.replicated("Win2016.Gone") == ["West Europe"])
     container = world.service(world.factory).get_container_client(FACTORY_CONTAINER)
     vhd = world.images.pop(names[GONE])
     container.delete_blob(vhd.replace(".vhd", ".json"))
