@@ -11,8 +11,8 @@
 #   status        which images each lab has, as $PAGE; fails if a lab is behind
 #   wait          pass the signal on to a canceled step that still runs, and wait for it
 #   after-cancel  likewise, then name the locks of the state and how to release them
-# All output passes through imagefactory.neutral. A signal is passed on once to the running command, which then ends in good
-# order; no other one starts. Commands are in process groups of their own (-m), so an agent that kills this script 10 s
+# All output passes through imagefactory.neutral. A signal is passed on once to the running command, which then stops
+# cleanly; no other one starts. Commands are in process groups of their own (-m), so an agent that kills this script 10 s
 # after its first signal does not kill them, too.
 set -euo pipefail -m
 

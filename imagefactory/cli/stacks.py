@@ -78,7 +78,7 @@ def github_line(rows: Iterable[Mapping[str, str | int]]) -> str:
     """Return an output variable on one line.
 
     docs.github.com, "Passing information between jobs" and "Running variations of jobs in a workflow": an output is a
-    text, of which `fromJSON` makes the matrix; without other keys, each object of `include` is one job.
+    text, which `fromJSON` turns into the matrix; without other keys, each object of `include` is one job.
     """
     return f"{VARIABLE}={json.dumps({'include': list(rows)}, separators=(',', ':'))}"
 

@@ -65,7 +65,7 @@ def _notify(found: RunSummary) -> None:
     try:
         settings = stack_settings(found.stack).notify
     except ConfigurationError as problem:
-        to_stderr(f"warning: notify: the channel is not told, because the settings cannot be read. {problem}")
+        to_stderr(f"warning: notify: no message is sent, because the settings cannot be read. {problem}")
         return
     if url := os.environ.get(settings.url):
         if lost := post(url, notification(found, settings.format, of_pipeline(os.environ).pipeline_run)):

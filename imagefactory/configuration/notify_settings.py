@@ -20,7 +20,7 @@ def _variable(name: str) -> str:
 
 
 class NotifySettings(Section):
-    """Where and in which form a channel is told what a run did."""
+    """Where a notification of a run is sent, and in which form."""
 
     url: Annotated[
         str,

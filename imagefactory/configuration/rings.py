@@ -1,4 +1,4 @@
-"""Rings (`imagefactory:rings`): waves of labs, of which a later one gets an image after the earlier one holds it.
+"""Rings (`imagefactory:rings`): waves of labs; a later wave gets an image after the earlier one holds it.
 
 Defines the setting and which ring a lab is in. Does not decide which images a ring takes: `imagefactory.planning.rings`
 does.

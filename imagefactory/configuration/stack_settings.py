@@ -185,7 +185,7 @@ class Settings(StackBasics, Policy):
     ] = Rates()
     """With which a plan estimates duration and cost."""
     notify: Annotated[NotifySettings, Field(description="an object with url and format")] = NotifySettings()
-    """Where and how a channel is told what runs did."""
+    """Where and how notifications of runs are sent."""
 
     @model_validator(mode="after")
     def _without_unchecked_relays(self) -> Settings:

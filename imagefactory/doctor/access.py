@@ -67,7 +67,7 @@ def clock_check(ahead: float | None) -> Check:
     """Return whether the clocks of Azure and of this machine agree."""
     name, remedy = "clock", "Set the clock of this machine (for example, turn on NTP)"
     if ahead is None:
-        return Check(STACK, name, "unknown", "no response of Azure told its time", "Run again")
+        return Check(STACK, name, "unknown", "no response of Azure contained its time", "Run again")
     differ = f"this machine's clock is {abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} Azure's"
     if abs(ahead) > FAIL_SECONDS:
         return Check(STACK, name, "failure", f"{differ}, so tokens and SAS are rejected", remedy)

@@ -47,7 +47,7 @@ class Uses:
     ) -> str:
         """Return why VMs of labs (by label; None: not read) keep a version of a definition; empty if they do not.
 
-        `others` are the versions of the definition, of which a VM that names none was created from the newest one.
+        `others` are the versions of the definition: a VM that names none was created from the newest one.
         """
         if self._days is None:
             return ""

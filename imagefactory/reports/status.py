@@ -87,7 +87,7 @@ class LabStatus:
     region: str
     """Empty: the lab could not be read."""
     cells: tuple[Cell, ...]
-    """The image paths that labs.json gives it, and others of which it holds images of a factory, by path."""
+    """The image paths that labs.json lists for it, and others that its images of a factory have, by path."""
 
     @property
     def unread(self) -> str:

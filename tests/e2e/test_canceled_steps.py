@@ -1,4 +1,4 @@
-"""A canceled step of a pipeline: pulumi ends in good order and leaves no lock, whatever the agent does to the step."""
+"""A canceled step of a pipeline: pulumi stops cleanly and leaves no lock, whatever the agent does to the step."""
 
 from __future__ import annotations
 

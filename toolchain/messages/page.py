@@ -26,7 +26,7 @@ If there is more to say than the remedy, *more* leads to the entry in [troublesh
 
 Messages have the form `subject: fact; consequence. Remedy.` Where the consequence is empty, whoever reports the message
 adds it: a run says which lab keeps its images, `save` which VM is not saved, `imagefactory doctor` whether a run would
-fail (`failure`), would not (`warning`), or that this cannot be told (`unknown`). The row `...: ...` of a section has
+fail (`failure`), would not (`warning`), or that this is not known (`unknown`). The row `...: ...` of a section has
 what follows there from an error of Azure, whose remedies are in [Access](#access) and [Codes of
 Azure](#codes-of-azure). What only Pulumi says is not here.
 """
