@@ -83,8 +83,9 @@ def ring_warnings(labs: Iterable[TargetLab], catalog: Catalog, policy: Policy, f
     paths = {image.image_path for image in catalog.images}
     before: list[tuple[int, TargetLab, str]] = []
     told: set[int] = set()
-    for lab in sorted(labs, key=lambda each: (ring_of(policy.rings, each), each.label)) if policy.rings else ():
-        number, found = ring_of(policy.rings, lab), facts[lab.key]
+    ringed = [(ring_of(policy.rings, lab), lab) for lab in labs] if policy.rings else []
+    for number, lab in sorted(ringed, key=lambda each: (each[0], each[1].label)):
+        found = facts[lab.key]
         if not isinstance(found, LabFacts) or not uses_gallery(lab, policy):
             continue
         for earlier, other, region in before:
