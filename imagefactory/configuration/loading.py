@@ -86,7 +86,8 @@ def check_split(
 def _of_stack(settings: Settings) -> Configuration:
     found = load_configuration(settings.configuration, settings.labs)
     served = served_labs(settings.labs_matching, found.labs)
-    return replace(found, labs=served, others=tuple(lab for lab in found.labs if lab not in served))
+    own = frozenset(served)
+    return replace(found, labs=served, others=tuple(lab for lab in found.labs if lab not in own))
 
 
 @phase("read configuration")

@@ -70,6 +70,7 @@ def ring_findings(
     `others` are labs of the labs file that the stack does not serve.
     """
     labs = sorted(labs, key=lambda lab: lab.label)
+    naming = [_naming(rings, lab) for lab in labs]
     if len(rings) == 1:
         yield error("setting imagefactory:rings", "has only one ring", _CONSEQUENCE, "Add another one, or remove it")
     names: dict[str, int] = {}
@@ -88,11 +89,11 @@ def ring_findings(
                 fact = "matches only labs that the stack does not serve (setting labsMatching)"
                 remedy = "Remove it here, or add the labs to labsMatching"
             yield error(f'{subject}.labs.{at} "{entry}"', fact, _CONSEQUENCE, remedy)
-        if not unknown and not any(number in _naming(rings, lab) for lab in labs):
+        if not unknown and not any(number in named for named in naming):
             fact = "has no lab, because other rings name all of its labs"
             yield error(f"{subject}.labs", fact, _CONSEQUENCE, f"Remove ring {ring.name}, or name its labs there only")
-    for lab in labs:
-        if len(named := _naming(rings, lab)) > 1:
+    for lab, named in zip(labs, naming, strict=True):
+        if len(named) > 1:
             fact = f"lab {lab.label} is in the rings {' and '.join(rings[number].name for number in named)}"
             yield error("setting imagefactory:rings", fact, _CONSEQUENCE, "Name it in one of them only")
 

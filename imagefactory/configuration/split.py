@@ -33,7 +33,7 @@ def split_findings(stacks: Mapping[str, StackBasics], labs: Sequence[TargetLab])
 
 
 def _of_group(stacks: Mapping[str, StackBasics], labs: Sequence[TargetLab]) -> Iterator[Diagnostic]:
-    served = {name: served_labs(stack.labs_matching, labs) for name, stack in stacks.items()}
+    served = {name: frozenset(served_labs(stack.labs_matching, labs)) for name, stack in stacks.items()}
     everything = [name for name, stack in stacks.items() if stack.labs_matching is None]
     for lab in labs:
         serving = [name for name in stacks if lab in served[name]]

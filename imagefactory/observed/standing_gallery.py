@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from imagefactory.configuration.image_paths import ImagePath, fold
+from imagefactory.images.timestamps import only_reading
 
 
 def region_key(region: str) -> str:
@@ -65,6 +66,12 @@ class StandingVersion:
     def path(self) -> ImagePath | None:
         """The tag ImagePath; None: it is missing or invalid."""
         return ImagePath.read(self.image_path)
+
+    @property
+    def published(self) -> datetime | None:
+        """publishedDate, UTC; None: missing or unreadable."""
+        profile = (self.answer.get("properties") or {}).get("publishingProfile") or {}
+        return only_reading(profile.get("publishedDate"))
 
 
 @dataclass(frozen=True)

@@ -96,12 +96,13 @@ def retained(
     return found
 
 
-def gaps(
-    catalog: Catalog, policy: Policy, now: datetime | None = None, waits: Mapping[str, str] = _NONE
-) -> dict[ImagePath, str]:
-    """Return the image paths with a revoked image that no older one replaces, each with the name of the newest one."""
+def gaps(offers: Iterable[Offer], policy: Policy) -> dict[ImagePath, str]:
+    """Return the image paths with a revoked image that no older one replaces, each with the name of the newest one.
+
+    `offers` are the newest first, as `retained` returns them under the same policy.
+    """
     found: dict[ImagePath, str] = {}
-    for offer in retained(catalog, policy, now, waits):
+    for offer in offers:
         if offer.revoked_in_place and (policy.keep is not None or offer.image.image_path in policy.pins):
             found.setdefault(offer.image.image_path, offer.image.name)
     return found

@@ -18,7 +18,6 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, warning
 from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
-from imagefactory.images.timestamps import only_reading
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingVersion
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.delivery import delivery_of, fits_custom_image, uses_gallery
@@ -84,8 +83,9 @@ def ring_warnings(labs: Iterable[TargetLab], catalog: Catalog, policy: Policy, f
     paths = {image.image_path for image in catalog.images}
     before: list[tuple[int, TargetLab, str]] = []
     told: set[int] = set()
-    for lab in sorted(labs, key=lambda each: (ring_of(policy.rings, each), each.label)) if policy.rings else ():
-        number, found = ring_of(policy.rings, lab), facts[lab.key]
+    ringed = [(ring_of(policy.rings, lab), lab) for lab in labs] if policy.rings else []
+    for number, lab in sorted(ringed, key=lambda each: (each[0], each[1].label)):
+        found = facts[lab.key]
         if not isinstance(found, LabFacts) or not uses_gallery(lab, policy):
             continue
         for earlier, other, region in before:
@@ -261,7 +261,7 @@ class _Held:
         """Return when the lab got an image that it holds, UTC: when Azure began to create the custom image, or
         published the version of the gallery; None: Azure tells no readable date."""
         dates = [one.created for one in self._custom(image) if one.state == "Succeeded"]
-        dates += [_published(one) for one in self._versions(image) if one.state == "Succeeded"]
+        dates += [one.published for one in self._versions(image) if one.state == "Succeeded"]
         return min((at for at in dates if at), default=None)
 
     def _custom(self, image: FactoryImage) -> list[StandingImage]:
@@ -278,8 +278,3 @@ class _Held:
             for definition, version in self._gallery.by_source.get(image.vhd_name, ())
             if fold(definition.name) in attached.enabled and self._lab.region_key in version.regions
         ]
-
-
-def _published(version: StandingVersion) -> datetime | None:
-    profile = (version.answer.get("properties") or {}).get("publishingProfile") or {}
-    return only_reading(profile.get("publishedDate"))

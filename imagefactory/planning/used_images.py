@@ -14,7 +14,6 @@ from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, Severity
-from imagefactory.images.timestamps import only_reading
 from imagefactory.observed.lab_machines import LabMachine
 from imagefactory.observed.standing_gallery import StandingVersion
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
@@ -98,12 +97,7 @@ def _was_newest(machine: LabMachine, version: StandingVersion, newer: Iterable[S
     """Return whether a version may have been the newest one in its region when a VM was created."""
     if machine.created is None:
         return True
-    published, at = _published(version), machine.created
+    published, at = version.published, machine.created
     if published and published > at:
         return False
-    return not any(then and at - then >= _SPREAD for then in map(_published, newer))
-
-
-def _published(version: StandingVersion) -> datetime | None:
-    properties = version.answer.get("properties") or {}
-    return only_reading((properties.get("publishingProfile") or {}).get("publishedDate"))
+    return not any(then and at - then >= _SPREAD for then in (each.published for each in newer))

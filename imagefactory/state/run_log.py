@@ -10,7 +10,7 @@ URN; the last event of a resource of type `pulumi:pulumi:Stack` has the stack's 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -223,7 +223,10 @@ def read_run(log: Iterable[str]) -> _Run:
 
 def summarized(*logs: Iterable[str]) -> RunSummary:
     """Return what the runs of these logs did, one after the other: what the last one left undone is not done."""
-    runs = [read_run(log) for log in logs]
+    return _summary([read_run(log) for log in logs])
+
+
+def _summary(runs: Sequence[_Run]) -> RunSummary:
     last = runs[-1]
     found: dict[tuple[str, str], Item] = {}
     for run in runs:
@@ -264,18 +267,18 @@ def _label_in(text: str, labels: Collection[str]) -> str:
 
 def read_logs(files: Iterable[Path]) -> RunSummary:
     """Return what the runs with these logs did. Raises `ImageFactoryError` if one cannot be read or is no log."""
-    logs = []
+    runs = []
     for file in files:
         try:
-            logs.append(file.read_text("utf-8", errors="replace").splitlines())
+            run = read_run(file.read_text("utf-8", errors="replace").splitlines())
         except OSError as problem:
             raise _unusable(file, f"cannot be read ({problem.strerror})") from None
-        run = read_run(logs[-1])
         if run.is_preview:
             raise _unusable(file, "is the log of a preview")
         if not run.stack and run.result == "interrupted" and not run.errors:
             raise _unusable(file, "has no event of an update")
-    return summarized(*logs)
+        runs.append(run)
+    return _summary(runs)
 
 
 def _unusable(file: Path, fact: str) -> ImageFactoryError:

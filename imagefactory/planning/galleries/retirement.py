@@ -22,7 +22,7 @@ from imagefactory.planning.galleries.planned import (
     RecordedGallery,
     RetainedVersion,
 )
-from imagefactory.planning.retention import gaps, soaking
+from imagefactory.planning.retention import gaps, retained, soaking
 from imagefactory.planning.revocations import Revocations
 from imagefactory.planning.used_images import Uses, numbers
 
@@ -120,7 +120,7 @@ class _Rule:
         self._awaited = awaited
         self._labs, self._standing, self._policy, self._versions = labs, standing, policy, tuple(versions)
         self._unsafe = {one.name.lower() for one in (*catalog.broken, *catalog.left_out)}
-        self._revocations, self._gaps = Revocations(catalog, policy), gaps(catalog, policy, now)
+        self._revocations, self._gaps = Revocations(catalog, policy), gaps(retained(catalog, policy, now), policy)
         self._uses = Uses(policy, now)
         self._soaking = soaking(catalog, policy, now)
         self._offering = {

@@ -133,10 +133,9 @@ def used_leaving(
         for one in held:
             if one.lab is not plan.lab or not one.owned or fold(one.name) in stay:
                 continue
-            used = uses.of_image(plan.facts, one.image)
-            why = revocations.of_standing(one.image) or (
-                "allowEmptyFactory is true" if one.wanted else "labs.json does not give the lab its image path"
-            )
-            if used:
-                consequence = f"it leaves the lab all the same, because {'it is ' if why[:7] == 'revoked' else ''}{why}"
+            if used := uses.of_image(plan.facts, one.image):
+                why = "allowEmptyFactory is true" if one.wanted else "labs.json does not give the lab its image path"
+                if revoked := revocations.of_standing(one.image):
+                    why = f"it is {revoked}"
+                consequence = f"it leaves the lab all the same, because {why}"
                 yield warning(f"custom image {one.subject}", used, consequence, "No action needed if this is intended")

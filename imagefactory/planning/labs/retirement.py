@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from imagefactory.configuration.image_paths import ImagePath, fold, own_case
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog
-from imagefactory.images.companions import AHEAD, FactoryImage
+from imagefactory.images.companions import AHEAD
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.labs.deletion_guard import HeldImage
 from imagefactory.planning.labs.planned_images import LabPlan, Retained
@@ -37,9 +37,8 @@ class Successors:
         paths: Iterable[ImagePath] = (),
         now: datetime | None = None,
     ) -> None:
-        self._catalog, self._policy, self._now, self._own_case = catalog, policy, now, own_case(paths)
+        self._policy, self._own_case = policy, own_case(paths)
         self._revocations = Revocations(catalog, policy)
-        self._known_gaps: dict[frozenset[str], Mapping[ImagePath, str]] = {}
         self._uses = Uses(policy, now)
         soaks = soaking(catalog, policy, now)
         self._soaking = [(image, soaks[image.vhd_name]) for image in catalog.images if image.vhd_name in soaks]
@@ -88,7 +87,8 @@ class Successors:
             return "its tag ImagePath is missing or invalid, so its successors are unknown"
         offers = [each for each in plan.offering.offers if each.image.image_path == path]
         for each in offers:
-            if (awaited := plan.offering.awaited.get(each.image.vhd_name)) and image.holds(*_identity(each.image)):
+            awaited = plan.offering.awaited.get(each.image.vhd_name)
+            if awaited and image.holds(each.image.vhd_name, each.image.name):
                 return awaited
         succeeded = [each for each in plan.facts.images if each.state == "Succeeded"]
         ids = {each.id for each in succeeded}
@@ -106,7 +106,7 @@ class Successors:
             for each in succeeded
         )
         keep = None if path in self._policy.pins else self._policy.keep
-        gap = self._gaps(plan).get(path)
+        gap = gaps(offers, self._policy).get(path)
         if (wanted and not missing and not gap) or (keep is not None and newer >= keep):
             return ""
         if missing:
@@ -116,13 +116,6 @@ class Successors:
         if waits := next((each for each in offers if each.waits), None):
             return f"its successor {waits.image.name} is yet to come: {waits.waits}"
         return "the factory has no image of its path to replace it"
-
-    def _gaps(self, plan: LabPlan) -> Mapping[ImagePath, str]:
-        """Return the gaps in what the lab is offered; labs for which the same rings are closed have the same."""
-        closed = frozenset(plan.offering.closed)
-        if closed not in self._known_gaps:
-            self._known_gaps[closed] = gaps(self._catalog, self._policy, self._now, plan.offering.closed)
-        return self._known_gaps[closed]
 
     def _is_no_successor(self, image: StandingImage) -> bool:
         return bool(self._revocations.of_standing(image) or self._soaks(image))
@@ -139,10 +132,6 @@ class Successors:
         if tagged and image.created and tagged - image.created > AHEAD:
             tagged = None
         return self._saved_at.get(key) or tagged or image.created or _UNDATED, fold(image.name)
-
-
-def _identity(image: FactoryImage) -> tuple[str, str]:
-    return image.vhd_name, image.name
 
 
 def revoked_images(plan: LabPlan, held: Iterable[HeldImage], revocations: Revocations) -> tuple[Retained, ...]:
