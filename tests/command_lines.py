@@ -24,6 +24,13 @@ from imagefactory.cli.main import app
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = {"config", "plugin", "stack", "state"}
 """Commands of pulumi that have subcommands."""
+FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+_SHELL = re.compile(r"^ *```(?:sh|bash|shell)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
+def shell_blocks(text: str) -> list[str]:
+    """Return the scripts in the shell blocks of a document, indented as there."""
+    return _SHELL.findall(text)
 
 
 def commands(script: str) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from tests.command_lines import ROOT
+from tests.command_lines import FENCED, ROOT, shell_blocks
 
 
 def blocks(page: str, heading: str) -> list[str]:
@@ -14,15 +14,13 @@ def blocks(page: str, heading: str) -> list[str]:
     section = re.split(
         r"^#", re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1], flags=re.MULTILINE
     )[0]
-    return [textwrap.dedent(block) for block in re.findall(r"^ *```sh\n(.*?)^ *```", section, re.MULTILINE | re.DOTALL)]
+    return [textwrap.dedent(block) for block in shell_blocks(section)]
 
 
 def sections() -> set[tuple[str, str]]:
     """Return page and heading of each section that shows a shell block."""
     found = set()
     for path in sorted((ROOT / "docs" / "tasks").glob("*.md")):
-        headings = re.findall(
-            r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.M | re.S), re.M
-        )
+        headings = re.findall(r"^#+ (.*)$", FENCED.sub("", path.read_text("utf-8")), re.M)
         found |= {(path.stem, heading) for heading in headings if blocks(path.stem, heading)}
     return found

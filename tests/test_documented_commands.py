@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_lines import ROOT, commands, unknown_words
+from tests.command_lines import FENCED, ROOT, commands, shell_blocks, unknown_words
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CODE = (
@@ -26,7 +26,6 @@ CODE = (
     "toolchain",
 )
 """Folders with comments and messages that name documents."""
-FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"<|\.\.\.|\w\|\w|…")
 """Marks of an abbreviation, which is not a command to type."""
 
@@ -34,7 +33,7 @@ PLACEHOLDER = re.compile(r"<|\.\.\.|\w\|\w|…")
 def shown(document: Path) -> Iterator[list[str]]:
     """Yield the commands in the shell blocks and code spans of a document."""
     text = document.read_text("utf-8")
-    for block in re.findall(r"^ *```(?:sh|bash|shell)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+    for block in shell_blocks(text):
         yield from commands(block)
     prose = FENCED.sub("", text)
     for span in re.findall(r"`((?:pulumi|imagefactory|python3 dev\.py) [^`]+)`", prose):

@@ -99,4 +99,4 @@ def test_a_webhook_that_cannot_be_reached_is_a_warning_without_the_url() -> None
 def test_nothing_is_sent_without_tls_or_to_what_is_no_url(url: str) -> None:
     """Only this machine needs no TLS."""
     warning = post(url, {}, print)
-    assert "no message is sent" in warning and "topsecret" not in warning
+    assert "its URL is" in warning and "no message is sent" in warning and "topsecret" not in warning

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from imagefactory.roles.actions import Option, Purpose
 from imagefactory.roles.purposes import roles_of
-from localcloud.client import CloudClient
 from tests.doctor.doctor_world import DoctorWorld
 from tests.roles.roles_world import granted
 
 pytestmark = pytest.mark.engine
-
-
-@pytest.fixture
-def world(
-    fresh_cloud: CloudClient, shell: dict[str, str], accounts: Iterator[str], project_folder: Path, python: Path
-) -> DoctorWorld:
-    """A factory with one image, and a lab that gets it."""
-    world = DoctorWorld(fresh_cloud, shell, accounts, project_folder, python)
-    world.add_lab("web", "Win2016")
-    world.add_images(("Win2016/Datacenter.json", 5))
-    return world
 
 
 def test_the_roles_of_all_purposes_are_enough_for_the_doctor(world: DoctorWorld) -> None:
