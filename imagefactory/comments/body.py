@@ -5,7 +5,7 @@ Has no I/O.
 
 from __future__ import annotations
 
-import re
+from urllib.parse import quote
 
 from imagefactory.reports.plan_markdown import code
 
@@ -16,8 +16,8 @@ _ERRORS = 20_000
 
 
 def marker(stack: str) -> str:
-    """Return the line by which a later run finds the comment; no stack name can end the HTML comment."""
-    return f"<!-- imagefactory plan: {re.sub(r'[^A-Za-z0-9_./-]|--', '_', stack)} -->"
+    """Return the line by which a later run finds the comment: each stack has its own, none ends the comment."""
+    return f"<!-- imagefactory plan: {quote(stack).replace('--', '-%2D')} -->"
 
 
 def body(stack: str, plan: str, errors: str, commit: str, run: str) -> str:

@@ -215,3 +215,6 @@ def test_no_stack_name_ends_the_marker() -> None:
     """And two stacks have two markers."""
     assert marker("a--> x").count("-->") == 1 and marker("a").endswith(" -->")
     assert not marker("dev2").startswith(marker("dev"))
+    stacks = ["a-b", "a--b", "a---b", "a_b", "a__b", "a b", "a.b", "a/b", "a%2Db", "é"]
+    assert len({marker(stack) for stack in stacks}) == len(stacks)
+    assert not [stack for stack in stacks if "--" in marker(stack)[4:-3]]
