@@ -7,7 +7,7 @@ rendered from this one value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
@@ -237,8 +237,7 @@ class _Matrix:
         image = route.image
         parts = [self._custom_image(lab, image, planned, found)] if route.as_custom_image else []
         parts += [_version(lab, self._plan.gallery, image)] if route.by_gallery else []
-        part, why = min(parts, key=lambda one: get_args(Part).index(one[0]))
-        return _Need(image, part, why)
+        return _Need(image, *_worst(parts))
 
     def _custom_image(
         self, lab: LabPlan, image: FactoryImage, planned: PlannedImage | None, found: StandingImage | None
@@ -362,13 +361,16 @@ def _version(lab: LabPlan, gallery: GalleryPlan | None, image: FactoryImage) -> 
     if image.vhd_name in lab.by_gallery:
         return "ready", ""
     versions = gallery.facts.by_source.get(image.vhd_name, ()) if gallery else ()
-    states: Mapping[str, Part] = {"Creating": "creating", "Updating": "creating", "Failed": "failed"}
     found: list[tuple[Part, str]] = [
-        (part, f"its version in the gallery is in state {each.state}")
+        ("creating" if each.in_progress else "failed", f"its version in the gallery is in state {each.state}")
         for _, each in versions
-        if (part := states.get(each.state))
+        if each.in_progress or each.state == "Failed"
     ]
-    return min(found, default=("lacking", "its users cannot use it by the gallery"), key=lambda one: one[0])
+    return _worst(found) if found else ("lacking", "its users cannot use it by the gallery")
+
+
+def _worst(parts: Iterable[tuple[Part, str]]) -> tuple[Part, str]:
+    return min(parts, key=lambda one: get_args(Part).index(one[0]))
 
 
 def _age(one: Dated) -> tuple[bool, float, str]:

@@ -15,7 +15,7 @@ from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.labs.planned_images import Recorded
 from imagefactory.reports.plan_comparison import InState, compare
-from imagefactory.reports.status import Cell, StackStatus, status
+from imagefactory.reports.status import Cell, LabStatus, StackStatus, status
 from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
 from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.reports.plan_worlds import STACK, TEAM, UNREADABLE, held, in_state, settings, worlds
@@ -186,3 +186,20 @@ def test_images_that_a_lab_gets_by_the_gallery_count_once_its_users_can_use_them
     (one,) = shown(catalog(NEW), {}, {TEAM: lab}, the_gallery=there, **options).labs[0].cells
     assert one.state == expected, one.why
     assert (one.holds is not None) == (expected == "current")
+
+
+@pytest.mark.parametrize("states", [("Failed", "Creating"), ("Creating", "Failed")])
+def test_a_failed_version_is_not_hidden_by_one_that_is_being_created(states: tuple[str, str]) -> None:
+    """Of two versions of one VHD, the worse one counts."""
+    there = gallery(*(version("new.vhd", state) for state in states))
+    lab = replace(offering("d0"), name="team")
+    options: dict[str, Any] = {"delivery": "gallery", "gallery": {"id": there.id}}
+    (one,) = shown(catalog(NEW), {}, {TEAM: lab}, the_gallery=there, **options).labs[0].cells
+    assert one.state == "failed" and "in state Failed" in one.why
+
+
+def test_the_paths_of_a_lab_begin_with_those_that_are_furthest_behind() -> None:
+    """Within one state."""
+    cells = [Cell("a", "behind", 1), Cell("b", "current"), Cell("c", "behind", 3), Cell("d", "missing", 1)]
+    order = LabStatus("team", "team@1", "", "", "", tuple(cells)).by_attention
+    assert [cell.path for cell in order] == ["d", "c", "a", "b"]

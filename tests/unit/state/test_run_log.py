@@ -44,6 +44,17 @@ def test_each_lab_is_listed_with_what_was_done_and_what_was_not() -> None:
     assert outcomes(found) == {WEB: {"new": "failed"}, DATA: {"old": "deleted", "new": "created", "same": "unchanged"}}
     assert found.result == "failed" and found.failed and found.errors == ()
     assert found.labs[0].items[0].why == refusal
+    assert [item.name for item in found.labs[1].told] == ["old", "new"]
+
+
+def test_an_image_that_was_created_again_is_replaced() -> None:
+    """As the engine reports it: three operations on the image, and an update of its copy."""
+    log = [*lab(WEB), *done(COPY, f"{WEB}/a", "update")]
+    for operation in ("create-replacement", "replace", "delete-replaced"):
+        log += done(CUSTOM_IMAGE, f"{WEB}/a", operation)
+    assert outcomes(summarized([*log, summary("succeeded")])) == {WEB: {"a": "replaced"}}
+    log = [*lab(WEB), *done(CUSTOM_IMAGE, f"{WEB}/a", "create-replacement")]
+    assert outcomes(summarized([*log, summary("succeeded")])) == {WEB: {"a": "replaced"}}
 
 
 def test_a_run_without_problems_is_done() -> None:
