@@ -7,20 +7,27 @@ import textwrap
 
 from tests.command_lines import FENCED, ROOT, shell_blocks
 
+PAGES = ROOT / "docs" / "tasks"
+
 
 def blocks(page: str, heading: str) -> list[str]:
     """Return the shell blocks below a heading of a page, up to the next heading."""
-    text = (ROOT / "docs" / "tasks" / f"{page}.md").read_text("utf-8")
-    section = re.split(
-        r"^#", re.split(rf"^#+ {re.escape(heading)}\n", text, flags=re.MULTILINE)[1], flags=re.MULTILINE
-    )[0]
-    return [textwrap.dedent(block) for block in shell_blocks(section)]
+    return _blocks(page)[heading]
 
 
 def sections() -> set[tuple[str, str]]:
     """Return page and heading of each section that shows a shell block."""
-    found = set()
-    for path in sorted((ROOT / "docs" / "tasks").glob("*.md")):
-        headings = re.findall(r"^#+ (.*)$", FENCED.sub("", path.read_text("utf-8")), re.M)
-        found |= {(path.stem, heading) for heading in headings if blocks(path.stem, heading)}
-    return found
+    return {
+        (path.stem, heading) for path in PAGES.glob("*.md") for heading, found in _blocks(path.stem).items() if found
+    }
+
+
+def _blocks(page: str) -> dict[str, list[str]]:
+    text = (PAGES / f"{page}.md").read_text("utf-8")
+    # A comment in a block is no heading.
+    headings = list(re.finditer(r"^#+ (.*)$", FENCED.sub(lambda block: " " * len(block[0]), text), re.MULTILINE))
+    ends = [*(heading.start() for heading in headings[1:]), len(text)]
+    return {
+        heading[1]: [textwrap.dedent(block) for block in shell_blocks(text[heading.end() : end])]
+        for heading, end in zip(headings, ends, strict=True)
+    }
