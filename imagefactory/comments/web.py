@@ -17,8 +17,8 @@ from urllib3.util import Retry
 
 from imagefactory.diagnostics import error
 from imagefactory.errors import ImageFactoryError
+from imagefactory.loopback import is_protected
 
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _SECONDS = 60
 _RETRIES = Retry(
     4,
@@ -93,8 +93,7 @@ class Api:
         return ImageFactoryError(error(self.subject, fact, _NOTHING, remedy).text())
 
     def _check(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        if not is_protected(urlsplit(self.url)):
             raise self.failed("the API's URL is not https", "Fix the variable that names it")
         if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise self.failed("the token is not one line of printable ASCII", "Pass the token of the job")

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from imagefactory.configuration.pydantic_findings import Section
-
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+from imagefactory.loopback import is_protected
 
 
 def safe_url(url: str) -> str:
@@ -27,7 +26,7 @@ def safe_url(url: str) -> str:
         raise ValueError("not a URL") from None
     if not host or "@" in parts.netloc or {"?", "#"} & set(url):
         raise ValueError("not a URL")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+    if not is_protected(parts):
         raise ValueError("not encrypted")
     return url.rstrip("/")
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from imagefactory.diagnostics import warning
+from imagefactory.loopback import is_protected
 
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 10.0
 LONGEST_WAIT = 10.0
 """Seconds between two attempts, whatever Retry-After says; without it, 1 and 2."""
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PASSING = frozenset({408, 429})
 
 
@@ -30,7 +30,7 @@ def post(url: str, body: Mapping[str, object], sleep: Callable[[float], object] 
         host = ""
     if not host or parts.scheme not in {"https", "http"} or "@" in parts.netloc:
         return _lost("webhook", "its URL is none", "Set the variable to the URL of the webhook")
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    if not is_protected(parts):
         return _lost(f"webhook {host}", "its URL is not encrypted", "Set the variable to an https URL")
     fact = ""
     for attempt in range(ATTEMPTS):

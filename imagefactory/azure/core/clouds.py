@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import error
 from imagefactory.errors import ImageFactoryError
+from imagefactory.loopback import LOOPBACK
 from imagefactory.observed.arm_ids import is_account_name
 
 _PUBLIC_BLOBS = "https://{account}.blob.core.windows.net"
 _ZONE = re.compile(r"(?P<endpoint>https://(?P<account>[a-z0-9]{3,24})\.z\d\d\.blob\.storage\.azure\.net)(?:/|$)")
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from azure.core.pipeline.policies import UserAgentPolicy
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.storage.blob.aio import BlobClient, ExponentialRetry
 
-from imagefactory.azure.core.clouds import LOOPBACK
 from imagefactory.azure.core.environment import transport_options
 from imagefactory.azure.core.errors import cloud_error
 from imagefactory.azure.core.retries import retries
 from imagefactory.azure.storage.access import Access, Bearer
+from imagefactory.loopback import LOOPBACK
 from imagefactory.observed.blobs import BlobRef
 
 RETRIES = 5

@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob.aio import ContainerClient
 
 from imagefactory.azure.core.answers import SDK_FAILURES, misfit
-from imagefactory.azure.core.clouds import CLOUDS, LOOPBACK, Cloud
+from imagefactory.azure.core.clouds import CLOUDS, Cloud
 from imagefactory.azure.core.credentials import credential
 from imagefactory.azure.core.errors import cloud_error, error_code, from_azure
 from imagefactory.azure.core.refusals import ABSENT
@@ -27,6 +27,7 @@ from imagefactory.azure.storage.access import Bearer, Secret
 from imagefactory.azure.storage.account_openers import STORAGE_SCOPE
 from imagefactory.azure.storage.accounts import REST_VERSION
 from imagefactory.azure.storage.openers import check_encrypted, client_options
+from imagefactory.loopback import LOOPBACK
 
 SCHEME = "azblob"
 _DOMAIN = "blob.core.windows.net"
