@@ -76,6 +76,19 @@ def test_with_arguments_only_pytest_runs_and_its_exit_code_is_returned(
     assert capfd.readouterr() == ("ran pytest -k a name\n", "")
 
 
+@pytest.mark.parametrize("arguments", [[], ["tests/unit"]])
+def test_modules_are_compiled_once_for_all_processes_of_a_run(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Also where the environment says that Python is to keep no bytecode; no process of the run inherits that."""
+    monkeypatch.setenv(checks.NO_BYTECODE, "1")
+    for name in (*PROGRAMS, checks.PYTEST):
+        tool(checkout.venv / "bin", name, f'echo "{name}: ${{{checks.NO_BYTECODE}-unset}}"')
+    assert checks.test(checkout, arguments) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines and all(line.endswith(": unset") for line in lines)
+
+
 @pytest.mark.parametrize("separator", [[], ["--"]])
 def test_arguments_after_test_are_those_of_pytest(separator: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Options too, with or without `--` in front."""
