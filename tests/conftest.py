@@ -36,7 +36,7 @@ settings.register_profile(
     "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], max_examples=40
 )
 settings.load_profile("suite")
-settings.register_profile("few", settings.get_profile("suite"), max_examples=10)
+settings.register_profile("few", settings.get_profile("suite"), max_examples=4)
 settings.register_profile("many", settings.get_profile("suite"), max_examples=1000, derandomize=False)
 
 gc.set_threshold(100_000, 50, 50)  # collecting the tests makes a million objects that stay
