@@ -16,6 +16,7 @@ from rich.table import Table
 from benchmarks.copies import run_copies
 from benchmarks.delivery import compare_deliveries
 from benchmarks.first_copy import run_first_copy
+from benchmarks.kills import run_kills
 from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
@@ -32,6 +33,7 @@ class Part(str, Enum):
     ranges = "ranges"
     delivery = "delivery"
     first_copy = "first-copy"
+    kills = "kills"
 
 
 def run(
@@ -52,7 +54,8 @@ def run(
         bool, typer.Option("--lean", help="registration: no debug messages, little collecting in the bare program too")
     ] = False,
     small: Annotated[
-        bool, typer.Option("--small", help="ranges and first-copy: run with small sizes, only to test the benchmark")
+        bool,
+        typer.Option("--small", help="ranges, first-copy, kills: run with small sizes, only to test the benchmark"),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -71,6 +74,8 @@ def run(
     delivery: requests and time of the same images as custom images and by a Compute Gallery, without checkpoints.
 
     first-copy: time, CPU time and received bytes of comparing a copy with a source that has no ranges manifest (Linux).
+
+    kills: bytes that a copy moves in all if it is killed in its middle and the next one ends it.
 
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
@@ -93,6 +98,8 @@ def run(
             found["delivery"] = [each.to_json() for each in both]
         if Part.first_copy in parts:
             found["first-copy"] = asyncio.run(run_first_copy(sandbox, small=small))
+        if Part.kills in parts:
+            found["kills"] = asyncio.run(run_kills(sandbox, small=small))
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

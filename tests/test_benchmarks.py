@@ -53,6 +53,7 @@ def test_the_command_measures_every_part_and_prints_json() -> None:
     assert custom["storage_requests"] > gallery["storage_requests"] > 0
 
     assert all(row["kib_received_per_digest"] > 0 for row in found["first-copy"])
+    assert all(row["moved_before"] > 0 and 1 <= row["moved_ratio"] < 1.5 for row in found["kills"])
 
 
 def test_the_least_requests_are_the_fewest_ranges_that_cover_all_allocated_bytes() -> None:

@@ -44,7 +44,7 @@ def test_a_killed_engine_is_followed_by_an_up_that_moves_the_rest(world: World, 
     accounts = {lab.account: lab for lab in world.labs.values()}
     kept = {"status": 403, "message": "the released VHDs stay until they are compared"}
     keep = [{"service": "blob", "method": "DELETE", "path": f"/{account}/", "action": kept} for account in accounts]
-    kept = 0
+    begun = 0
     for day in range(1, steps + 1):
         (name,) = world.add_images(("Win2016/Datacenter.json", day), size=96 * MIB, allocated=40 * MIB)
         world.cloud.clear_calls()
@@ -62,12 +62,12 @@ def test_a_killed_engine_is_followed_by_an_up_that_moves_the_rest(world: World, 
         written = page_writes(world)
         for before in kills:
             assert not set(written[:before]) & set(written[before:]), f"{where}: what was written was moved again"
-        kept += kills[-1]
+        begun += kills[-1]
         world.cloud.clear_faults()
         world.serve()
         for lab in world.labs.values():
             assert set(world.held(lab)) == set(world.images) and world.staged(lab) == [], f"{where}, {lab.name}"
-    assert kept > 0, f"seed {seed}: no kill met a copy that had moved something"
+    assert begun > 0, f"seed {seed}: no kill met a copy that had moved something"
     assert world.up().only_unchanged
     assert str(world.folder) not in processes("args"), "a process is left"
 
