@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
 from azure.storage.blob import BlobClient
+from pulumi.runtime.proto import provider_pb2_grpc
 
 from imagefactory.images.ranges import PIECE_BYTES
 from tests.e2e.world import MIB, STAGING_CONTAINER, World
@@ -63,12 +66,27 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     assert kept > 0, f"seed {seed}: no kill met a copy that had moved something"
 
 
+async def test_a_plugin_whose_engine_is_gone_stops_copying(world: World, plugin: Plugin) -> None:
+    """The connection ends with the engine, which cancels what it requested, although the plugin's parent still runs."""
+    world.cloud.set_limits({"blobBytesPerSecond": MIB, "queueSeconds": 60})
+    channel = grpc.aio.insecure_channel(plugin.address)
+    engine = replace(plugin, stub=provider_pb2_grpc.ResourceProviderStub(channel))
+    creating = asyncio.ensure_future(unanswered(engine, inputs_of(world)))
+    while not writes(world, "web"):  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0.05)
+    await channel.close()
+    await creating
+    ranges = len(source_pieces(world))
+    while not writes(world, "web", status=503):
+        assert len(writes(world, "web")) < ranges, "it copied to the end"
+        await asyncio.sleep(0.05)
+    assert plugin.process.returncode is None
+
+
 async def unanswered(plugin: Plugin, inputs: dict[str, Any]) -> None:
-    """A create whose provider is killed, unless it finished before."""
-    try:
+    """A create whose provider or engine is killed, unless it finished before."""
+    with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
         await plugin.create(COPY, inputs)
-    except grpc.aio.AioRpcError:
-        return
 
 
 def content_of(blob: BlobClient) -> bytes:
@@ -76,11 +94,11 @@ def content_of(blob: BlobClient) -> bytes:
     return bytes(blob.download_blob().readall())
 
 
-def writes(world: World, lab: str) -> list[tuple[int, int]]:
+def writes(world: World, lab: str, status: int = 201) -> list[tuple[int, int]]:
     """Offset and length of each range that was written into a lab's account."""
     place = f"/{world.labs[lab].account}/{STAGING_CONTAINER}/"
     return [
         (call["offset"], call["length"])
         for call in world.cloud.calls()
-        if call["length"] and call["status"] == 201 and call["path"].startswith(place)
+        if call["length"] and call["status"] == status and call["path"].startswith(place)
     ]
