@@ -19,6 +19,7 @@ _RESOURCES = (
     ("image", r"/customimages/[^/]+"),
     ("images of a lab", r"/customimages"),
     ("labs of a subscription", r"/subscriptions/[^/]+/providers/microsoft.devtestlab/labs"),
+    ("accounts of a subscription", r"/subscriptions/[^/]+/providers/microsoft.storage/storageaccounts"),
     ("account", r"/storageaccounts/[^/]+"),
 )
 

@@ -19,14 +19,14 @@ pytestmark = pytest.mark.engine
 
 WINDOWS = "Win2016/Datacenter.json"
 SUBSCRIPTIONS, LABS, FACTORY_IMAGES = 2, 4, 3
-ACCOUNTS = LABS
+"""Each lab has a storage account of its own."""
 IMAGES = LABS * FACTORY_IMAGES
 
 READ = Counter(
     {
         "GET labs of a subscription": SUBSCRIPTIONS,
         "GET images of a lab": LABS,
-        "GET account": ACCOUNTS + 1,
+        "GET accounts of a subscription": SUBSCRIPTIONS,
         "GET list": 1,
         "GET companion": FACTORY_IMAGES,
     }
@@ -62,7 +62,7 @@ def test_a_run_makes_so_many_requests_for_each_lab_subscription_account_and_imag
     for number in range(LABS):
         world.add_lab(f"lab{number}", "Win2016", subscription=subscriptions[number % SUBSCRIPTIONS])
     world.add_images(*((WINDOWS, day) for day in range(5, 5 + FACTORY_IMAGES)))
-    copies = times(FACTORY_IMAGES, LEARN + Counter({"PUT manifest": 1})) + times(ACCOUNTS, CONTAINER)
+    copies = times(FACTORY_IMAGES, LEARN + Counter({"PUT manifest": 1})) + times(LABS, CONTAINER)
     first = READ + CHECK + copies + times(IMAGES, OWN + AZURE_NATIVE)
     refresh = READ + Counter({"GET images of a lab": LABS, "GET image": IMAGES})
     for arguments, expected in (
