@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import tracemalloc
-from typing import Any
 
 import pytest
 
 from imagefactory.azure.core.errors import CloudError
-from imagefactory.copying import copier as copiers
 from imagefactory.copying import transfer
 from imagefactory.copying.copier import RelayLost
 from imagefactory.copying.totals import Totals
@@ -256,27 +254,3 @@ async def test_without_md5s_the_factory_gets_one_request_per_range_for_any_numbe
         for lab in ("web", "other"):
             await copy_image(copier, world, lab, via=relay_of(world).blob)
     (vhd,) = world.images.values()
-    asked = [call for call in world.cloud.calls() if call["path"].endswith(f"/{FACTORY_CONTAINER}/{vhd}")]
-    assert len([call for call in asked if call["method"] == "GET"]) == len(source_pieces(world))
-    assert staged_equals_source(world, "web") and staged_equals_source(world, "other")
-
-
-async def test_a_relay_whose_etag_keeps_changing_is_not_used(relayed: World) -> None:
-    """Its owner cannot delay other labs by writing to its metadata."""
-    world = relayed
-    async with copier_of(world) as copier:
-        await copy_image(copier, world, "relay")
-        where = f"/{world.labs['web'].account}/.*comp=page$"
-        refusal = {"status": 412, "code": "SourceConditionNotMet"}
-        world.cloud.set_faults([{"service": "blob", "method": "PUT", "path": where, "action": refusal}])
-        relay = staged_blob(world, "relay")
-        facts = copiers.relay_etag
-
-        async def touched(*given: Any) -> str:
-            relay.set_blob_metadata(relay.get_blob_properties().metadata)
-            return await facts(*given)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(copiers, "relay_etag", touched)
-            with pytest.raises(RelayLost, match="changes"):
-                await copy_image(copier, world, "web", via=relay_of(world).blob)
