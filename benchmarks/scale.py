@@ -39,8 +39,8 @@ class Scale:
     processor_seconds: dict[str, float]
     """By kind of process."""
     peak_mib: dict[str, list[int]]
-    """Resident memory of each process, in the stack where all together need most, largest first. The second one of the
-    program is `pulumi stack export`."""
+    """Resident memory of each process, in the stack where all together need most, largest first. The others of
+    the program are `pulumi` commands that it runs."""
     together_mib: int
     """Memory that the processes of this stack do not share, largest sum at one time."""
     state_bytes: int

@@ -21,7 +21,7 @@ from toolchain.checkout import Checkout
 pytestmark = pytest.mark.engine
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_command_measures_every_part_and_prints_json() -> None:
     """With the smallest sizes; figures that do not depend on time are correct."""
     small = "--lab-images=2 --rounds=1 --copies=2 --copy-seconds=2 --labs=2 --image-paths=2 --small --json"
