@@ -1,8 +1,8 @@
 """Many lab images in one stack, and divided over stacks: time, memory, size of the state and requests of each step.
 
 Without checkpoints, one command at a time. Copies and images take no time, so requests come faster than Azure lets
-them, and the peaks per minute are upper bounds. azure-native is the embedded cloud's stand-in, unless the genuine
-plugin is installed: its memory says nothing of the genuine one, only the number of its processes does.
+them, and the peaks per minute are upper bounds. azure-native is the embedded cloud's stand-in: the number of its
+processes is that of the genuine plugin, its memory is not.
 """
 
 from __future__ import annotations
