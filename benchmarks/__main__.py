@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.azcopy.comparison import run_beside_azcopy
 from benchmarks.copies import run_copies
 from benchmarks.delivery import compare_deliveries
 from benchmarks.first_copy import run_first_copy
@@ -20,6 +21,7 @@ from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
 from localcloud.client import CloudError
+from toolchain.errors import SetupError
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -32,6 +34,7 @@ class Part(str, Enum):
     ranges = "ranges"
     delivery = "delivery"
     first_copy = "first-copy"
+    azcopy = "azcopy"
 
 
 def run(
@@ -52,7 +55,10 @@ def run(
         bool, typer.Option("--lean", help="registration: no debug messages, little collecting in the bare program too")
     ] = False,
     small: Annotated[
-        bool, typer.Option("--small", help="ranges and first-copy: run with small sizes, only to test the benchmark")
+        bool,
+        typer.Option(
+            "--small", help="with small sizes, only to test the benchmark (not registration, copies and delivery)"
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -72,11 +78,15 @@ def run(
 
     first-copy: time, CPU time and received bytes of comparing a copy with a source that has no ranges manifest (Linux).
 
+    azcopy: time, bytes and CPU time of copies beside AzCopy, which is downloaded (40 MB); only if it is named (Linux).
+
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
-    parts = part or list(Part)
+    parts = part or [each for each in Part if each is not Part.azcopy]
     found: dict[str, list[dict[str, Any]]] = {each.value: [] for each in parts}
     with open_sandbox() as sandbox:
+        if Part.azcopy in parts:
+            found["azcopy"] = run_beside_azcopy(sandbox, small=small)
         if Part.registration in parts:
             for count in lab_images or [100, 500]:
                 sizes = (count, min(labs, count), rounds, parallel)
@@ -118,7 +128,7 @@ def main() -> None:
     """Run the command. On an error, print a message and exit with 1."""
     try:
         typer.run(run)
-    except (BenchmarkError, CloudError, CalledProcessError) as error:
+    except (BenchmarkError, CloudError, CalledProcessError, SetupError) as error:
         _err.print(f"error: {error}", markup=False)
         sys.exit(1)
 

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from benchmarks.azcopy import comparison, program
 from benchmarks.copies import notice_delays, old_schedule
 from benchmarks.ranges import least_requests
+from benchmarks.sandbox import BenchmarkError, Sandbox
 from imagefactory.images.ranges import PIECE_BYTES, Range
+from localcloud.client import CloudClient
 from tests.conftest import SHORT_LIFE
 from toolchain.checkout import Checkout
 
@@ -78,3 +82,19 @@ def test_a_notice_delay_is_the_time_from_the_end_of_a_copy_to_the_last_poll() ->
     calls += [("HEAD", blob, 200, 110.5), ("HEAD", "/account/imagefactoryvhds/a.vhd", 200, 112.0)]
     journal = [{"service": "blob", "method": m, "path": p, "status": s, "at": at} for m, p, s, at in calls]
     assert notice_delays(journal, 10.0) == [0.5]
+
+
+@pytest.mark.parametrize(("runs_here", "reason"), [(False, "no package"), (True, "libglib-2.0.so.0: cannot open")])
+def test_where_azcopy_does_not_run_one_line_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runs_here: bool, reason: str
+) -> None:
+    """Before anything is copied: another system than its package is for, or one without a library that it needs."""
+    binary = tmp_path / "azcopy"
+    binary.write_text("#!/bin/sh\necho libglib-2.0.so.0: cannot open shared object file >&2\nexit 127\n")
+    binary.chmod(0o755)
+    monkeypatch.setattr(program, "_installed", lambda: binary)
+    monkeypatch.setattr(comparison, "RUNS_HERE", runs_here)
+    nothing = Sandbox(CloudClient("http://127.0.0.1:9"), {}, tmp_path)
+    with pytest.raises(BenchmarkError, match=reason) as caught:
+        comparison.run_beside_azcopy(nothing, small=True)
+    assert "\n" not in str(caught.value) and "nothing is compared with it" in str(caught.value)
