@@ -56,9 +56,7 @@ def run(
     ] = False,
     small: Annotated[
         bool,
-        typer.Option(
-            "--small", help="with small sizes, only to test the benchmark (not registration, copies and delivery)"
-        ),
+        typer.Option("--small", help="ranges, first-copy and azcopy: small sizes, only to test them"),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
