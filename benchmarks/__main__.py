@@ -17,6 +17,7 @@ from benchmarks.azcopy.comparison import run_beside_azcopy
 from benchmarks.copies import run_copies
 from benchmarks.delivery import compare_deliveries
 from benchmarks.first_copy import run_first_copy
+from benchmarks.memory import run_memory
 from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
@@ -34,6 +35,7 @@ class Part(str, Enum):
     ranges = "ranges"
     delivery = "delivery"
     first_copy = "first-copy"
+    memory = "memory"
     azcopy = "azcopy"
 
 
@@ -56,7 +58,7 @@ def run(
     ] = False,
     small: Annotated[
         bool,
-        typer.Option("--small", help="ranges, first-copy and azcopy: small sizes, only to test them"),
+        typer.Option("--small", help="ranges, first-copy, memory and azcopy: small sizes, only to test them"),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -75,6 +77,8 @@ def run(
     delivery: requests and time of the same images as custom images and by a Compute Gallery, without checkpoints.
 
     first-copy: time, CPU time and received bytes of comparing a copy with a source that has no ranges manifest (Linux).
+
+    memory: what a request in flight takes over TLS (Linux).
 
     azcopy: time, bytes and CPU time of copies beside AzCopy, which is downloaded (40 MB); only if it is named (Linux).
 
@@ -101,6 +105,8 @@ def run(
             found["delivery"] = [each.to_json() for each in both]
         if Part.first_copy in parts:
             found["first-copy"] = asyncio.run(run_first_copy(sandbox, small=small))
+        if Part.memory in parts:
+            found["memory"] = run_memory(small=small)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

@@ -58,6 +58,8 @@ def test_the_command_measures_every_part_and_prints_json() -> None:
 
     assert all(row["kib_received_per_digest"] > 0 for row in found["first-copy"])
 
+    assert [row["requests"] for row in found["memory"]] == [8]
+
 
 def test_the_least_requests_are_the_fewest_ranges_that_cover_all_allocated_bytes() -> None:
     """A range may start anywhere and contain unallocated bytes."""

@@ -97,10 +97,10 @@ async def _compare(sandbox: Sandbox, azcopy: AzCopy, number: int, rounds: int, p
 
     def ratio(name: str) -> float:
         pairs = zip(ours, theirs, strict=True)
-        return round(median(getattr(mine, name) / getattr(other, name) for mine, other in pairs), 3)
+        return round(float(median(getattr(mine, name) / getattr(other, name) for mine, other in pairs)), 3)
 
     def middle(runs: list[Run], name: str) -> float:
-        return round(median(getattr(each, name) for each in runs), 2)
+        return round(float(median(getattr(each, name) for each in runs)), 2)
 
     return Beside(
         vhds=number,
