@@ -91,7 +91,7 @@ def run(
 
     memory: what a request in flight takes over TLS (Linux).
 
-    azcopy: time, bytes and CPU time of copies beside AzCopy, which is downloaded (40 MB); only if it is named (Linux).
+    azcopy: time, bytes and CPU time of copies beside AzCopy, which is downloaded (58 MB); only if it is named (Linux).
 
     simulation: hours of the copies to 60 labs with 40 images each, under Azure's published limits, in simulated time,
     compared with the least that these limits allow; a few seconds.
