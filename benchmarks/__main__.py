@@ -13,16 +13,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.azcopy.comparison import run_beside_azcopy
 from benchmarks.copies import run_copies
 from benchmarks.delivery import compare_deliveries
 from benchmarks.first_copy import run_first_copy
 from benchmarks.kills import run_kills
+from benchmarks.memory import run_memory
 from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
 from benchmarks.scale import Sizes, run_scale
 from benchmarks.simulated_copies import run_simulation
 from localcloud.client import CloudError
+from toolchain.errors import SetupError
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -36,6 +39,8 @@ class Part(str, Enum):
     delivery = "delivery"
     first_copy = "first-copy"
     kills = "kills"
+    memory = "memory"
+    azcopy = "azcopy"
     simulation = "simulation"
     scale = "scale"
 
@@ -59,7 +64,7 @@ def run(
     ] = False,
     small: Annotated[
         bool,
-        typer.Option("--small", help="ranges, first-copy, kills, simulation, scale: small, only to test the benchmark"),
+        typer.Option("--small", help="all but registration, copies, delivery: small, to test the benchmark"),
     ] = False,
     region_pair_gbps: Annotated[
         float | None, typer.Option(min=0.001, help="simulation: limit between two regions (default: none)")
@@ -88,6 +93,10 @@ def run(
 
     kills: bytes that a copy moves in all if it is killed in its middle and the next one ends it.
 
+    memory: what a request in flight takes over TLS (Linux).
+
+    azcopy: time, bytes and CPU time of copies beside AzCopy, which is downloaded (58 MB); only if it is named (Linux).
+
     simulation: hours of the copies to 60 labs with 40 images each, under Azure's published limits, in simulated time,
     compared with the least that these limits allow; a few seconds.
     scale: first and second up, preview, refresh, an image more and a lab less, with all labs in one stack and divided
@@ -95,13 +104,15 @@ def run(
 
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
-    parts = part or [each for each in Part if each is not Part.scale]
+    parts = part or [each for each in Part if each not in {Part.scale, Part.azcopy}]
     found: dict[str, list[dict[str, Any]]] = {each.value: [] for each in parts}
     if Part.simulation in parts:
         found["simulation"] = run_simulation(small=small, region_pair_gbps=region_pair_gbps)
     if set(parts) == {Part.simulation}:  # needs no cloud
         return _print(found, as_json=as_json)
     with open_sandbox() as sandbox:
+        if Part.azcopy in parts:
+            found["azcopy"] = run_beside_azcopy(sandbox, small=small)
         if Part.registration in parts:
             for count in lab_images or [100, 500]:
                 sizes = (count, min(labs, count), rounds, parallel)
@@ -120,6 +131,8 @@ def run(
             found["first-copy"] = asyncio.run(run_first_copy(sandbox, small=small))
         if Part.kills in parts:
             found["kills"] = asyncio.run(run_kills(sandbox, small=small))
+        if Part.memory in parts:
+            found["memory"] = run_memory(small=small)
         if Part.scale in parts:
             scale = Sizes(scale_labs, scale_images, subscriptions, stacks, parallel, is_small=small)
             found["scale"] = [each.to_json() for each in run_scale(sandbox, scale, _err.print)]
@@ -165,7 +178,7 @@ def main() -> None:
     """Run the command. On an error, print a message and exit with 1."""
     try:
         typer.run(run)
-    except (BenchmarkError, CloudError, CalledProcessError) as error:
+    except (BenchmarkError, CloudError, CalledProcessError, SetupError) as error:
         _err.print(f"error: {error}", markup=False)
         sys.exit(1)
 

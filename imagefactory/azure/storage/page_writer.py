@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from asyncio import sslproto
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from imagefactory.azure.core.errors import CloudError, cloud_error, source_error
 from imagefactory.azure.core.refusals import ABSENT, SOURCE_REFUSED, is_final, source_refusal
 from imagefactory.azure.storage.access import Access
 from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.lean_tls import LeanConnector, lean_context
 from imagefactory.images.ranges import Range
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.roles.actions import blob_action
@@ -121,11 +121,9 @@ class PageWriter:
         self._digests: aiohttp.ClientSession
 
     async def __aenter__(self) -> PageWriter:
-        # The buffer of each TLS connection of this process from now on; asyncio's default of 256 KiB would be most of
-        # the memory of a range in flight.
-        sslproto.SSLProtocol.max_size = READ_BYTES  # type: ignore[attr-defined]  # Python 3.10 has no such buffer
-        self._session = self._opened(aiohttp.TCPConnector(limit=self._in_flight))
-        self._digests = self._opened(aiohttp.TCPConnector(limit=self._in_flight, socket_factory=self._narrow_socket))
+        limit, tls = self._in_flight, lean_context()
+        self._session = self._opened(LeanConnector(limit, tls))
+        self._digests = self._opened(LeanConnector(limit, tls, self._narrow_socket))
         return self
 
     def _opened(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
