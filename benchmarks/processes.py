@@ -48,7 +48,9 @@ class Processes:
         while not self._ended.wait(PERIOD):
             for process, kind in self._below(self._root, "engine"):
                 if (seconds := _seconds(process)) is not None:
-                    self._last[process] = (kind, seconds)
+                    # A process that has ended has no command line anymore, until its parent notices.
+                    first, _ = self._last.get(process, (kind, 0.0))
+                    self._last[process] = (kind if first == "engine" else first, seconds)
 
     def _below(self, process: int, kind: str) -> Iterator[tuple[int, str]]:
         yield process, kind
