@@ -155,6 +155,22 @@ def test_only_a_generalized_windows_image_is_sysprepped(os_type: str, generalize
     assert inputs["vhd"]["sysPrep"] is sys_prep
 
 
+@pytest.mark.parametrize("method", ["ranged", "service"])
+def test_an_image_depends_on_its_copy_whatever_copies(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that none is created from a VHD whose copy failed, although its URL is known beforehand."""
+    depends: dict[str, list[str]] = {}
+    register: Any = mocks.MockMonitor.RegisterResource
+
+    def noted(monitor: Any, request: Any) -> Any:
+        depends[request.type] = [urn.split("::")[2].rpartition("$")[2] for urn in request.dependencies]
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", noted)
+    plan = Plan((lab_plan("web", planned(factory_image("one"))),), ())
+    declared(plan, settings=SETTINGS.model_copy(update={"copying": CopySettings(method=method)}))
+    assert depends[CUSTOM_IMAGE] == [COPY] and set(depends[RELEASE]) == {COPY, CUSTOM_IMAGE}
+
+
 def test_the_release_waits_for_its_own_copy(two_labs: Recorder) -> None:
     """It has the copyId of its copy, so a new copy is released again."""
     for inputs in two_labs.of("vhdcopy:index:StagedVhdRelease").values():

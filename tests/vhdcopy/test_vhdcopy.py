@@ -174,9 +174,11 @@ async def test_a_dropped_connection_is_retried(world: World, plugin: Plugin) -> 
 
 
 async def test_progress_reaches_the_engines_log(world: World, plugin: Plugin) -> None:
-    """A longer copy shows its share and its bytes."""
+    """A copy of more than a second shows its share and its bytes."""
     inputs = inputs_of(world)
+    world.cloud.set_latencies({"pageSeconds": 1.2})
     await plugin.create(COPY, inputs)
+    world.cloud.set_latencies({})
     assert any(" %" in message and " MiB" in message for message in plugin.log.messages)
     assert staged_equals_source(world)
 
