@@ -14,11 +14,11 @@ import pytest
 
 from localcloud.client import CloudClient
 from tests.conftest import SHORT_LIFE
-from tests.e2e.new_stack import UNINTERRUPTED
 from toolchain import main, stack
 from toolchain.checkout import Checkout
 from toolchain.errors import SetupError
 from toolchain.setup.engine import Engine
+from toolchain.shell import WITHOUT_CHECKPOINTS
 
 ROOT = Checkout.here().root
 
@@ -30,7 +30,7 @@ def dev(
     return subprocess.run(
         [python, "dev.py", *arguments],
         cwd=folder,
-        env={**os.environ, **SHORT_LIFE, **UNINTERRUPTED, **(env or {})},
+        env={**os.environ, **SHORT_LIFE, **WITHOUT_CHECKPOINTS, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
