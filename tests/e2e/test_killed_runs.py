@@ -114,6 +114,7 @@ def test_what_a_killed_run_made_and_nobody_wants_any_more_is_named_and_leaves(wo
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     end(world, process, everything=True)
+    assert not world.state().get("resources"), "nothing of the run is in the state"
     world.cloud.clear_faults()
     for name in (made, staged):
         world.retire(name)
