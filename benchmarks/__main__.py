@@ -19,6 +19,7 @@ from benchmarks.first_copy import run_first_copy
 from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
+from benchmarks.simulated_copies import run_simulation
 from localcloud.client import CloudError
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -32,6 +33,7 @@ class Part(str, Enum):
     ranges = "ranges"
     delivery = "delivery"
     first_copy = "first-copy"
+    simulation = "simulation"
 
 
 def run(
@@ -52,8 +54,11 @@ def run(
         bool, typer.Option("--lean", help="registration: no debug messages, little collecting in the bare program too")
     ] = False,
     small: Annotated[
-        bool, typer.Option("--small", help="ranges and first-copy: run with small sizes, only to test the benchmark")
+        bool, typer.Option("--small", help="ranges, first-copy and simulation: small sizes, only to test the benchmark")
     ] = False,
+    region_pair_gbps: Annotated[
+        float | None, typer.Option(min=0.001, help="simulation: limit between two regions (default: none)")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure the product on a separate embedded cloud, with temporary projects, and print ratios.
@@ -72,10 +77,17 @@ def run(
 
     first-copy: time, CPU time and received bytes of comparing a copy with a source that has no ranges manifest (Linux).
 
+    simulation: hours of the copies to 60 labs with 40 images each, under Azure's published limits, in simulated time,
+    compared with the least that these limits allow; a few seconds.
+
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
     parts = part or list(Part)
     found: dict[str, list[dict[str, Any]]] = {each.value: [] for each in parts}
+    if Part.simulation in parts:
+        found["simulation"] = run_simulation(small=small, region_pair_gbps=region_pair_gbps)
+    if set(parts) == {Part.simulation}:  # needs no cloud
+        return _print(found, as_json=as_json)
     with open_sandbox() as sandbox:
         if Part.registration in parts:
             for count in lab_images or [100, 500]:
@@ -93,11 +105,16 @@ def run(
             found["delivery"] = [each.to_json() for each in both]
         if Part.first_copy in parts:
             found["first-copy"] = asyncio.run(run_first_copy(sandbox, small=small))
+    return _print(found, as_json=as_json)
+
+
+def _print(found: dict[str, list[dict[str, Any]]], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
         for name, rows in found.items():
-            _show(name, rows)
+            if rows:
+                _show(name, rows)
 
 
 def _show(title: str, rows: list[dict[str, Any]]) -> None:
@@ -105,6 +122,12 @@ def _show(title: str, rows: list[dict[str, Any]]) -> None:
     if len(kinds) > 1:
         for kind in kinds:
             _show(f"{title}: {kind}", [row for row in rows if row.get("measured") == kind])
+        return
+    if title.startswith(Part.simulation.value):
+        wide = Table(*(name.replace("_", " ") for name in rows[0] if name != "measured"), title=title)
+        for row in rows:
+            wide.add_row(*(str(value) for name, value in row.items() if name != "measured"))
+        Console(highlight=False).print(wide)
         return
     table = Table("", *("" for _ in rows), title=title, show_header=False)
     for name in rows[0]:

@@ -115,16 +115,18 @@ class LabImages(pulumi.ComponentResource):
         name = f"{self._label}/{planned.name}"
         account = facts.storage_account_id or ""
         relay = planned.relay
+        source_url = f"{self._source.container_url}/{image.vhd_name}"
+        relay_url = self._staged_url(relay.account_id, relay.blob_endpoint, image) if relay else None
         copy = VhdCopy(
             name,
-            source_url=f"{self._source.container_url}/{image.vhd_name}",
+            source_url=source_url,
             source_account_id=self._source.account_id,
             source_length=image.length,
             source_created=image.created.isoformat(),
             destination_url=self._staged_url(account, facts.blob_endpoint, image),
             destination_account_id=account,
             image_id=planned.image_id,
-            relay_url=self._staged_url(relay.account_id, relay.blob_endpoint, image) if relay else None,
+            relay_url=source_url if relay and relay.is_source else relay_url,
             relay_account_id=relay.account_id if relay else None,
             relay_image_id=relay.image_id if relay else None,
             relay_uses=relay.uses if relay else None,

@@ -244,6 +244,14 @@ def test_a_relay_is_named_by_the_staged_vhd_in_its_account() -> None:
     )
 
 
+def test_in_the_factorys_region_the_relay_is_the_factorys_vhd() -> None:
+    """It is not staged anywhere: the provider receives its own URL."""
+    relay = Relay("/subscriptions/s/factory", 5, "/labs/web/customimages/first", is_source=True)
+    image = replace(planned(factory_image("first")), relay=relay)
+    (copy,) = declared(Plan((lab_plan("web", image),))).of("vhdcopy:index:VhdCopy").values()
+    assert copy["relayUrl"] == copy["sourceUrl"] == f"{SOURCE.container_url}/first.vhd"
+
+
 def test_labs_of_one_account_share_one_staged_vhd(two_labs: Recorder) -> None:
     """Its URL names no lab. Without a relay, no input names one."""
     first, second = lab_plan("web", planned(factory_image("one"))), lab_plan("data", planned(factory_image("one")))

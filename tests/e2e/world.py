@@ -28,11 +28,11 @@ from azure.storage.blob import BlobServiceClient, generate_blob_sas
 from localcloud.client import CloudClient
 from tests.e2e import cloud_calls
 from tests.e2e.new_stack import CHECKPOINTS, ensure_stack
+from tests.e2e.cloud_calls import STAGING_CONTAINER as STAGING_CONTAINER
 from tests.warm.python import COLD, use_environment, warm_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY_CONTAINER = "imagefactoryvhds"
-STAGING_CONTAINER = "imagefactory-staging"
 MANIFEST = ".ranges.json.gz"
 RANGES = 4096
 """More ranges than a VHD of the tests has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import tracemalloc
@@ -12,10 +13,12 @@ import pytest
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.copying import copier as copiers
 from imagefactory.copying import transfer
-from imagefactory.copying.copier import RelayLost
+from imagefactory.copying.copier import Copied, CopyRequest, RelayLost, user_of
+from imagefactory.copying.staging import Relay
 from imagefactory.copying.totals import Totals
-from imagefactory.images.ranges import Range
+from imagefactory.images.ranges import SHARED_READERS, Range
 from imagefactory.images.ranges_manifest import UNPACKED_BYTES
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import crc64
 from tests.e2e.world import FACTORY_CONTAINER, MIB, World
 from tests.vhdcopy.copying import (
@@ -280,3 +283,30 @@ async def test_a_relay_whose_etag_keeps_changing_is_not_used(relayed: World) -> 
             patch.setattr(copiers, "relay_etag", touched)
             with pytest.raises(RelayLost, match="changes"):
                 await copy_image(copier, world, "web", via=relay_of(world).blob)
+
+
+async def test_many_copies_of_a_region_read_each_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each lab gets what the factory has, and some copies read a lab's staged VHD; nothing is copied twice."""
+    labs = ["web", *(f"more{n}" for n in range(SHARED_READERS))]
+    for lab in labs[1:]:
+        world.add_lab(lab)
+    read: list[BlobRef | None] = []
+    async with a_run(world) as run:
+        copier = run.staging._copier
+        copy = copier.copy
+
+        async def recorded(request: CopyRequest, via: BlobRef | None, *others: Any) -> Copied:
+            read.append(via)
+            return await copy(request, via, *others)
+
+        monkeypatch.setattr(copier, "copy", recorded)
+        everywhere = Relay(request_of(world).source, len(labs), user_of("web"))
+        world.cloud.clear_calls()
+        await asyncio.gather(*(run.stage(world, lab, everywhere) for lab in labs))
+        writes = [call for call in world.cloud.calls() if call["method"] == "PUT" and "comp=page" in call["path"]]
+        assert all(staged_equals_source(world, lab) for lab in labs)
+        await asyncio.gather(*(run.release(world, lab) for lab in labs))
+    assert run.shown.messages == []
+    assert not any(staged_blob(world, lab).exists() for lab in labs)
+    assert len(read) == len(labs) and None in read and len(set(read)) > 1
+    assert len(writes) == len(labs) * len(source_pieces(world))
