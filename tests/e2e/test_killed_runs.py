@@ -30,14 +30,14 @@ RUNS: dict[str, tuple[str, ...]] = {
     "refresh": ("refresh", "--yes", "--skip-preview", "--parallel", "2"),
     "destroy": ("destroy", "--yes", "--skip-preview", "--parallel", "2"),
 }
-CALLS = {"up": 60, "refresh": 12, "destroy": 20}
+CALLS = {"up": 150, "refresh": 12, "destroy": 20}
 """A kill comes after fewer calls of the cloud than that: about what a run of this kind makes."""
 SLOW = {"imageCreateSeconds": 1, "imageDeleteSeconds": 1}
 """What Azure takes for an image, so that a run does not end before its kill."""
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.randomized(seeds=(4, 5), steps=3)
+@pytest.mark.randomized(seeds=(11, 12), steps=3)
 def test_whatever_run_is_killed_and_whatever_changes_meanwhile_the_next_ones_reach_the_plan(
     world: World, seed: int, steps: int, checkpoints: bool
 ) -> None:
@@ -59,7 +59,7 @@ def test_whatever_run_is_killed_and_whatever_changes_meanwhile_the_next_ones_rea
         kill(world, kind, draw.randrange(CALLS[kind]), everything=draw.random() < 0.5)
         world.cloud.set_latencies({})
         before = dict(world.images)
-        world.retire(draw.choice(sorted(world.images)))
+        world.retire(draw.choice(sorted(world.wanted(["Win2016"]))))  # labs keep the last image of a path
         world.rebuild(draw.choice(sorted(world.images)))
         world.add_images((WINDOWS, step + 3))
         lost |= set(before.values()) - set(world.images.values())

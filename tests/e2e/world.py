@@ -27,8 +27,8 @@ from azure.storage.blob import BlobServiceClient, generate_blob_sas
 
 from localcloud.client import CloudClient
 from tests.e2e import cloud_calls
-from tests.e2e.new_stack import CHECKPOINTS, ensure_stack
 from tests.e2e.cloud_calls import STAGING_CONTAINER as STAGING_CONTAINER
+from tests.e2e.new_stack import CHECKPOINTS, ensure_stack
 from tests.warm.python import COLD, use_environment, warm_engine
 
 ROOT = Path(__file__).resolve().parents[2]
