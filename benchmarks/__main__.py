@@ -19,6 +19,7 @@ from benchmarks.first_copy import run_first_copy
 from benchmarks.ranges import run_ranges
 from benchmarks.registration import compare
 from benchmarks.sandbox import BenchmarkError, open_sandbox
+from benchmarks.scale import Sizes, run_scale
 from benchmarks.simulated_copies import run_simulation
 from localcloud.client import CloudError
 
@@ -34,6 +35,7 @@ class Part(str, Enum):
     delivery = "delivery"
     first_copy = "first-copy"
     simulation = "simulation"
+    scale = "scale"
 
 
 def run(
@@ -54,11 +56,15 @@ def run(
         bool, typer.Option("--lean", help="registration: no debug messages, little collecting in the bare program too")
     ] = False,
     small: Annotated[
-        bool, typer.Option("--small", help="ranges, first-copy and simulation: small sizes, only to test the benchmark")
+        bool, typer.Option("--small", help="ranges, first-copy, simulation, scale: small, only to test the benchmark")
     ] = False,
     region_pair_gbps: Annotated[
         float | None, typer.Option(min=0.001, help="simulation: limit between two regions (default: none)")
     ] = None,
+    scale_labs: Annotated[int, typer.Option(min=2, help="scale: labs, each with the same number of images")] = 60,
+    scale_images: Annotated[int, typer.Option(min=1, help="scale: images of each lab")] = 85,
+    subscriptions: Annotated[int, typer.Option(min=1, help="scale: subscriptions that have the labs")] = 12,
+    stacks: Annotated[int, typer.Option(min=1, help="scale: stacks that divide the labs, after one stack")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Measure the product on a separate embedded cloud, with temporary projects, and print ratios.
@@ -79,10 +85,12 @@ def run(
 
     simulation: hours of the copies to 60 labs with 40 images each, under Azure's published limits, in simulated time,
     compared with the least that these limits allow; a few seconds.
+    scale: first and second up, preview, refresh, an image more and a lab less, with all labs in one stack and divided
+    over stacks, without checkpoints: time, memory, size of the state, requests. Only if selected; about an hour.
 
     Example: python -m benchmarks --part registration --lab-images 100 --rounds 5
     """
-    parts = part or list(Part)
+    parts = part or [each for each in Part if each is not Part.scale]
     found: dict[str, list[dict[str, Any]]] = {each.value: [] for each in parts}
     if Part.simulation in parts:
         found["simulation"] = run_simulation(small=small, region_pair_gbps=region_pair_gbps)
@@ -105,6 +113,9 @@ def run(
             found["delivery"] = [each.to_json() for each in both]
         if Part.first_copy in parts:
             found["first-copy"] = asyncio.run(run_first_copy(sandbox, small=small))
+        if Part.scale in parts:
+            scale = Sizes(scale_labs, scale_images, subscriptions, stacks, parallel, is_small=small)
+            found["scale"] = [each.to_json() for each in run_scale(sandbox, scale, _err.print)]
     return _print(found, as_json=as_json)
 
 
@@ -132,9 +143,15 @@ def _show(title: str, rows: list[dict[str, Any]]) -> None:
     table = Table("", *("" for _ in rows), title=title, show_header=False)
     for name in rows[0]:
         values = (row[name] for row in rows)
-        shown = (", ".join(map(str, each)) if isinstance(each, list) else str(each) for each in values)
+        shown = map(_text, values)
         table.add_row(name.replace("_", " "), *shown)
     Console(highlight=False).print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name} {_text(each)}" for name, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def main() -> None:
