@@ -27,11 +27,11 @@ PIECES_PER_SECOND = 4
 
 
 @pytest.mark.timeout(500)
-@pytest.mark.randomized(seeds=(7,), steps=5)
+@pytest.mark.randomized(seeds=(7,), steps=4)
 def test_a_killed_engine_is_followed_by_an_up_that_moves_the_rest(world: World, seed: int, steps: int) -> None:
     """Two kills for each image: VHDs end byte for byte equal, and no range whose write had ended is moved again.
 
-    One kill of the two takes every process.
+    One kill of the two takes every process. With every other image, the engine writes its state at the end only.
     Two labs share an account, two lie in another region. Afterwards every lab has its images, and neither a staged VHD,
     nor a record, nor a process is left.
     """
@@ -49,7 +49,7 @@ def test_a_killed_engine_is_followed_by_an_up_that_moves_the_rest(world: World, 
         (name,) = world.add_images(("Win2016/Datacenter.json", day), size=96 * MIB, allocated=40 * MIB)
         world.cloud.clear_calls()
         world.cloud.set_faults(keep)
-        kills = []
+        kills, world.checkpoints = [], day % 2 == 1
         for everything in draw.sample((True, False), 2):
             kill_an_up(world, draw.randrange(1, 24), draw.random() / PIECES_PER_SECOND, everything)
             kills.append(len(page_writes(world)))
