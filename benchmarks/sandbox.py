@@ -31,6 +31,8 @@ from toolchain.stack import set_up
 STACK = "bench"
 PRODUCT = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "providers")
 BARE = Path(__file__).with_name("bare")
+LABS = "Configuration/labs.json"
+GOLDEN = "Configuration/GoldenImages/Bench"
 VHD_BYTES = 16 * 1024 * 1024
 """Virtual size of a factory image. It does not affect the simulated duration of a copy."""
 
@@ -47,6 +49,11 @@ class Timing:
     resources: int
     processor: Mapping[str, float]
     """Seconds, user and system, by kind of process."""
+    peaks_mib: Mapping[str, list[float]]
+    """The largest resident memory of each process, by kind."""
+    together_mib: float
+    """The largest sum at one time of the memory that the processes do not share."""
+    state_bytes: int
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,15 @@ class Project:
     folder: Path
     environment: Mapping[str, str]
     parallel: int
+    stack: str = STACK
 
     def up(self) -> Timing:
         """Run `pulumi up`, without a preview."""
         return self._run("up", "--yes", "--skip-preview")
+
+    def refresh(self) -> Timing:
+        """Run `pulumi refresh`. Raises BenchmarkError if Azure has something else than the state."""
+        return self._run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
 
     def preview(self) -> Timing:
         """Run `pulumi preview`. Raises BenchmarkError unless the stack is up to date."""
@@ -67,19 +79,29 @@ class Project:
 
     def _run(self, *arguments: str) -> Timing:
         started = monotonic()
-        processor = self.pulumi(*arguments, "--parallel", str(self.parallel))
+        processor, processes = self._pulumi(*arguments, "--parallel", str(self.parallel))
         seconds = monotonic() - started
-        (state,) = self.folder.glob(f"stacks/.pulumi/stacks/*/{STACK}.json")
-        latest = json.loads(state.read_text(encoding="utf-8"))["checkpoint"]["latest"]
-        return Timing(seconds, len(latest["resources"]), processor)
+        (state,) = self.folder.glob(f"stacks/.pulumi/stacks/*/{self.stack}.json")
+        text = state.read_bytes()
+        resources = len(json.loads(text)["checkpoint"]["latest"]["resources"])
+        return Timing(seconds, resources, processor, processes.peaks_mib(), processes.together_mib, len(text))
 
     def without_checkpoints(self) -> Project:
         """Return this project with an engine that writes the state only at the end."""
         return replace(self, environment={**self.environment, "PULUMI_SKIP_CHECKPOINTS": "true"})
 
+    def configure(self, config: Mapping[str, object]) -> None:
+        """Write the stack's file and create the stack."""
+        # YAML reads JSON.
+        (self.folder / f"Pulumi.{self.stack}.yaml").write_text(json.dumps({"config": config}), encoding="utf-8")
+        self.pulumi("stack", "init")
+
     def pulumi(self, *arguments: str) -> dict[str, float]:
         """Run a pulumi command on the stack; return its processor time by kind of process. Raises BenchmarkError."""
-        command = ["pulumi", *arguments, "--stack", STACK, "--non-interactive", "--color", "never"]
+        return self._pulumi(*arguments)[0]
+
+    def _pulumi(self, *arguments: str) -> tuple[dict[str, float], Processes]:
+        command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive", "--color", "never"]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with (
             subprocess.Popen(
@@ -97,7 +119,7 @@ class Project:
         if running.returncode:
             raise BenchmarkError(f"{' '.join(command)}: exit code {running.returncode}\n{output[-3000:]}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return processes.by_kind(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return processes.by_kind(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), processes
 
 
 @dataclass(frozen=True)
@@ -118,26 +140,51 @@ class Sandbox:
     def factory(self, images: int) -> Factory:
         """Create a factory with `images` images as the old scripts save them, each with its companion."""
         factory = Factory(str(uuid.uuid4()), images)
-        self._seed_labs(factory, "factory")
+        self._seed_labs(factory.subscription, "factory")
         documents = [_image(factory, number) for number in range(images)]
         self.cloud.seed({"factoryImages": documents})
         return factory
 
     def product(self, factory: Factory, labs: int, parallel: int, **settings: object) -> tuple[Project, list[str]]:
         """Create a project for `labs` new, empty labs. Return it with the names of their storage accounts."""
-        names = [f"lab{next(self._names)}" for _ in range(labs)]
-        accounts = self._seed_labs(factory, *names)
+        folder, accounts = self._product_folder(factory, [factory.subscription] * labs)
+        return self._project(folder, "imagefactory", {**_fixed(factory), **settings}, parallel), accounts
+
+    def divided(
+        self, factory: Factory, labs: int, subscriptions: int, stacks: int, parallel: int, **settings: object
+    ) -> list[Project]:
+        """Create a project whose stacks divide `labs` new, empty labs by the subscriptions that they are in."""
+        places = [str(uuid.uuid4()) for _ in range(subscriptions)]
+        folder, _ = self._product_folder(factory, [places[number * subscriptions // labs] for number in range(labs)])
+        found = []
+        for number in range(stacks):
+            matching = {"labsMatching": {"subscriptions": places[number::stacks]}} if stacks > 1 else {}
+            given = {**_fixed(factory), **settings, **matching}
+            found.append(self._project(folder, "imagefactory", given, parallel, f"{STACK}{number}"))
+        return found
+
+    def add_image(self, factory: Factory, project: Project) -> None:
+        """Add a golden image to a project, and its first image to the factory."""
+        (project.folder / GOLDEN / f"Image{factory.images}.json").write_text("{}", encoding="utf-8")
+        self.cloud.seed({"factoryImages": [_image(factory, factory.images)]})
+
+    def _product_folder(self, factory: Factory, places: list[str]) -> tuple[Path, list[str]]:
+        """Create the files of the product, with a new lab in each of the subscriptions `places`."""
+        names = [f"lab{next(self._names)}" for _ in places]
+        accounts = [
+            account for place, name in zip(places, names, strict=True) for account in self._seed_labs(place, name)
+        ]
         folder = self._project_folder()
         for name in PRODUCT:
             (folder / name).symlink_to(Checkout.here().root / name)
-        golden = folder / "Configuration" / "GoldenImages" / "Bench"
+        golden = folder / GOLDEN
         golden.mkdir(parents=True)
         for number in range(factory.images):
             (golden / f"Image{number}.json").write_text("{}", encoding="utf-8")
-        wishes = [{"SubscriptionId": factory.subscription, "LabName": name, "ImagePaths": ["Bench"]} for name in names]
-        (golden.parents[1] / "labs.json").write_text(json.dumps({"Labs": wishes}), encoding="utf-8")
-        fixed = {"cloud": "custom", "factory": {"subscriptionId": factory.subscription, "labName": "factory"}}
-        return self._project(folder, "imagefactory", {**fixed, **settings}, parallel), accounts
+        labs = zip(places, names, strict=True)
+        wishes = [{"SubscriptionId": place, "LabName": name, "ImagePaths": ["Bench"]} for place, name in labs]
+        (folder / LABS).write_text(json.dumps({"Labs": wishes}), encoding="utf-8")
+        return folder, accounts
 
     def bare(self, labs: int, images_per_lab: int, parallel: int, *, lean: bool = False) -> Project:
         """Create the project for comparison."""
@@ -160,22 +207,26 @@ class Sandbox:
         (folder / "stacks").mkdir(parents=True)
         return folder
 
-    def _project(self, folder: Path, namespace: str, settings: Mapping[str, object], parallel: int) -> Project:
-        config = {f"{namespace}:{name}": value for name, value in settings.items()}
-        # YAML reads JSON.
-        (folder / f"Pulumi.{STACK}.yaml").write_text(json.dumps({"config": config}), encoding="utf-8")
-        project = Project(folder, {**self.environment, "PULUMI_BACKEND_URL": f"file://{folder}/stacks"}, parallel)
-        project.pulumi("stack", "init")
+    def _project(
+        self, folder: Path, namespace: str, settings: Mapping[str, object], parallel: int, stack: str = STACK
+    ) -> Project:
+        environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{folder}/stacks"}
+        project = Project(folder, environment, parallel, stack)
+        project.configure({f"{namespace}:{name}": value for name, value in settings.items()})
         return project
 
-    def _seed_labs(self, factory: Factory, *names: str) -> list[str]:
+    def _seed_labs(self, subscription: str, *names: str) -> list[str]:
         accounts = [f"bench{next(self._names)}" for _ in names]
         labs = [
             {"name": name, "resourceGroup": "bench", "region": "westeurope", "storageAccount": account}
             for name, account in zip(names, accounts, strict=True)
         ]
-        self.cloud.seed({"subscriptions": [{"subscriptionId": factory.subscription, "labs": labs}]})
+        self.cloud.seed({"subscriptions": [{"subscriptionId": subscription, "labs": labs}]})
         return accounts
+
+
+def _fixed(factory: Factory) -> dict[str, object]:
+    return {"cloud": "custom", "factory": {"subscriptionId": factory.subscription, "labName": "factory"}}
 
 
 def _image(factory: Factory, number: int) -> dict[str, Any]:

@@ -114,24 +114,27 @@ class LabImages(pulumi.ComponentResource):
         image = planned.image
         name = f"{self._label}/{planned.name}"
         account = facts.storage_account_id or ""
-        relay = planned.relay
+        staged, relay = self._staged_url(account, facts.blob_endpoint, image), planned.relay
+        source_url = f"{self._source.container_url}/{image.vhd_name}"
+        relay_url = self._staged_url(relay.account_id, relay.blob_endpoint, image) if relay else None
         copy = VhdCopy(
             name,
-            source_url=f"{self._source.container_url}/{image.vhd_name}",
+            source_url=source_url,
             source_account_id=self._source.account_id,
             source_length=image.length,
             source_created=image.created.isoformat(),
-            destination_url=self._staged_url(account, facts.blob_endpoint, image),
+            destination_url=staged,
             destination_account_id=account,
             image_id=planned.image_id,
-            relay_url=self._staged_url(relay.account_id, relay.blob_endpoint, image) if relay else None,
+            relay_url=source_url if relay and relay.is_source else relay_url,
             relay_account_id=relay.account_id if relay else None,
             relay_image_id=relay.image_id if relay else None,
             relay_uses=relay.uses if relay else None,
             opts=pulumi.ResourceOptions(parent=self),
         )
         tags: dict[str, pulumi.Input[str]] = {**planned.tags}
-        if self._settings.copying.method == "ranged":
+        has_digest = self._settings.copying.method == "ranged"
+        if has_digest:
             tags[DIGEST_TAG] = copy.digest
         custom_image = CustomImage(
             name,
@@ -144,17 +147,22 @@ class LabImages(pulumi.ComponentResource):
                 "description": image.description,
                 "tags": tags,
                 "vhd": {
-                    "imageName": copy.url,
+                    "imageName": staged,
                     "osType": image.os_type,
                     "sysPrep": image.generalized and image.os_type == "Windows",
                 },
             },
             # No delete-before-replace: with continue-on-error the engine hangs if that delete fails (docs/adr).
-            pulumi.ResourceOptions(parent=self, ignore_changes=NOT_COMPARED if planned.standing else None),
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=None if has_digest else [copy],
+                ignore_changes=NOT_COMPARED if planned.standing else None,
+            ),
         )
         release = StagedVhdRelease(
             name,
             copy,
+            url=staged,
             account_id=account,
             image_id=planned.image_id,
             tags=tags if planned.retagged else None,

@@ -34,11 +34,9 @@ class VhdCopy(pulumi.CustomResource):
 
     `source_length` (bytes) and `source_created` (ISO 8601) identify the version of the VHD. `relay_url` is the staged
     VHD to copy from instead of the source, in the account `relay_account_id`, staged for the image `relay_image_id`;
-    `relay_uses` is the number of copies that read it.
+    `relay_uses` is the number of copies that read it. The output `url` is the destination's URL.
     """
 
-    url: pulumi.Output[str]
-    """The staged VHD, known at preview."""
     copyId: pulumi.Output[str]
     """New for each copy; spelled as the provider spells it, because the SDK sets it by that name."""
     digest: pulumi.Output[str]
@@ -69,15 +67,15 @@ class VhdCopy(pulumi.CustomResource):
             "destinationUrl": destination_url,
             "destinationAccountId": destination_account_id,
             "imageId": image_id,
+        }
+        relay = {
             "relayUrl": relay_url,
             "relayAccountId": relay_account_id,
             "relayImageId": relay_image_id,
             "relayUses": relay_uses,
-            "url": None,
-            "copyId": None,
-            "digest": None,
         }
-        super().__init__("vhdcopy:index:VhdCopy", name, inputs, opts)
+        outputs = {"copyId": None, "digest": None}
+        super().__init__("vhdcopy:index:VhdCopy", name, {**inputs, **_given(relay), **outputs}, opts)
 
 
 class StagedVhdRelease(pulumi.CustomResource):
@@ -91,13 +89,19 @@ class StagedVhdRelease(pulumi.CustomResource):
         name: str,
         copy: VhdCopy,
         *,
+        url: str,
         account_id: str,
         image_id: str,
         tags: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        inputs = {"url": copy.url, "accountId": account_id, "imageId": image_id, "copyId": copy.copyId, "tags": tags}
-        super().__init__("vhdcopy:index:StagedVhdRelease", name, inputs, opts)
+        inputs = {"url": url, "accountId": account_id, "imageId": image_id, "copyId": copy.copyId}
+        super().__init__("vhdcopy:index:StagedVhdRelease", name, {**inputs, **_given({"tags": tags})}, opts)
+
+
+def _given(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs that have a value: the SDK makes an output, with its future and tasks, of each of them."""
+    return {name: value for name, value in inputs.items() if value is not None}
 
 
 def as_in_state(kind: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions) -> pulumi.CustomResource:

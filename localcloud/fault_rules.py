@@ -23,7 +23,7 @@ Span = tuple[int, int]
 """A range of a blob: offset and length in bytes."""
 
 _SIGNATURE = re.compile(r"(?i)([?&]sig=)[^&]*")
-_JOURNAL_LENGTH = 100_000
+_JOURNAL_LENGTH = 300_000
 
 
 class Document(BaseModel):

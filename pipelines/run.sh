@@ -122,6 +122,8 @@ up() {
   # adopt: a killed run or a lost state leaves images that the state lacks, and `pulumi up` creates nothing in their place.
   # If it fails, everything else is served, and the step fails at its end.
   run imagefactory adopt --stack "$STACK" --yes || code=$?
+  # The state is written once, at the end, not twice per resource: adopt makes up for a kill (docs/tasks/recover.md).
+  export PULUMI_SKIP_CHECKPOINTS="${PULUMI_SKIP_CHECKPOINTS:-true}"
   # --skip-preview: a preview fails where a lab cannot be read, and then nobody would be served. The second run: a refresh
   # stops before anything is served where a resource cannot be read, and copies that failed go on where they are.
   # --event-log: what `summary` reads; the engine has it with PULUMI_DEBUG_COMMANDS.

@@ -1,7 +1,8 @@
 """Tests that draw: how many draws and steps each takes, and the command that repeats one that failed.
 
 `@pytest.mark.randomized(seeds=(...), steps=N)` gives a test its arguments `seed` and `steps`. `--draws`, `--seed` and
-`--steps` replace what the mark says; the test's time limit grows with its steps.
+`--steps` replace what the mark says; the test's time limit grows with its steps. A test with an argument `checkpoints`
+lets the engine write the state at each step with odd seeds only, or as `--checkpoints` says.
 """
 
 from __future__ import annotations
@@ -19,15 +20,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--draws", type=int, metavar="N", help="run each randomized test with N seeds, from --seed on")
     group.addoption("--seed", type=int, metavar="N", help="the first seed of the randomized tests (default: 0)")
     group.addoption("--steps", type=int, metavar="N", help="the steps that each randomized test takes with a seed")
+    about = "whether the engine writes the state at each step (default: with odd seeds)"
+    group.addoption("--checkpoints", choices=("yes", "no"), help=about)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each seed."""
     mark = metafunc.definition.get_closest_marker("randomized")
     if mark is not None:
-        steps = metafunc.config.option.steps or mark.kwargs["steps"]
-        arguments = [pytest.param(seed, steps, id=f"seed {seed}") for seed in seeds(metafunc.config, mark)]
-        metafunc.parametrize(("seed", "steps"), arguments)
+        steps, chosen = metafunc.config.option.steps or mark.kwargs["steps"], metafunc.config.option.checkpoints
+        names = [name for name in ("seed", "steps", "checkpoints") if name in metafunc.fixturenames]
+        arguments = [
+            pytest.param(*(seed, steps, chosen == "yes" if chosen else seed % 2 == 1)[: len(names)], id=f"seed {seed}")
+            for seed in seeds(metafunc.config, mark)
+        ]
+        metafunc.parametrize(names, arguments)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -62,8 +69,10 @@ def steps_of(item: pytest.Item) -> int:
 
 
 def again(item: pytest.Item) -> str:
-    """The command that repeats a test: same seed, same steps."""
+    """The command that repeats a test: same seed, same steps, and the state written as often."""
     arguments: dict[str, Any] = item.callspec.params  # type: ignore[attr-defined] # of pytest.Function
     test = item.nodeid.partition("[")[0]
     options = [f"--seed={arguments['seed']}", f"--steps={arguments['steps']}"]
+    if "checkpoints" in arguments:
+        options.append(f"--checkpoints={'yes' if arguments['checkpoints'] else 'no'}")
     return shlex.join(["python3", "dev.py", "test", test, *options])

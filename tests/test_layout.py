@@ -26,7 +26,7 @@ PYTHON_LOCKS = (
 )
 NPM_LOCKS = (
     "localcloud/azurite/package-lock.json",
-    "tests/clients/azcopy/package-lock.json",
+    "benchmarks/azcopy/package-lock.json",
     "tests/reports/browser/package-lock.json",
 )
 GO_MODULES = "toolchain/setup/engine_build/go.mod"

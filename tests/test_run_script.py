@@ -70,6 +70,18 @@ def test_images_are_adopted_first_and_a_failed_up_runs_again_without_refresh(
         assert int(up.split("--parallel ")[1].split()[0]) >= 32
 
 
+@pytest.mark.parametrize(("given", "seen"), [("", "true"), ("false", "false")])
+def test_up_has_the_engine_write_its_state_once_unless_the_pipeline_says_otherwise(
+    given: str, seen: str, tmp_path: Path
+) -> None:
+    """In each update, after an adoption; a variable of the pipeline switches the state per step on."""
+    run(
+        "up", tmp_path, f'echo "$1 $PULUMI_SKIP_CHECKPOINTS" >>"{tmp_path}/seen"; exit 3', PULUMI_SKIP_CHECKPOINTS=given
+    )
+    assert (tmp_path / "seen").read_text("utf-8").splitlines()[1:] == [f"up {seen}"] * 2
+    assert calls(tmp_path)[0].startswith("imagefactory adopt ")
+
+
 @pytest.mark.parametrize("step", ["plan", "up"])
 def test_a_configuration_of_policies_switches_the_policy_pack_on(step: str, tmp_path: Path) -> None:
     """In each preview and update; without it, there is none."""

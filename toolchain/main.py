@@ -17,7 +17,7 @@ from toolchain.errors import SetupError
 from toolchain.processes import run_in_foreground
 from toolchain.progress import say
 from toolchain.setup.environment import ensure_environment, stamp_file
-from toolchain.shell import COMPILED_ONCE, SHELLS, cloud_variables, render, tool_variables
+from toolchain.shell import COMPILED_ONCE, SHELLS, WITHOUT_CHECKPOINTS, cloud_variables, render, tool_variables
 from toolchain.stack import down, set_up, up
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -129,7 +129,7 @@ def _setup(checkout: Checkout, options: argparse.Namespace) -> int:
 def _env(checkout: Checkout, options: argparse.Namespace) -> int:
     engine = set_up(checkout)
     status = cloud_status(checkout)
-    variables = tool_variables(checkout, engine)
+    variables = {**tool_variables(checkout, engine), **WITHOUT_CHECKPOINTS}
     if status is None:
         say("The embedded cloud is not running; its endpoints are omitted. Start it: python3 dev.py cloud start")
     else:

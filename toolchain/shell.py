@@ -18,6 +18,9 @@ SHELLS = ("posix", "powershell", "json")
 COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
 """Setup leaves compiling to the first import, which images of containers often forbid: then each start compiles all."""
 
+WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
+"""The engine writes the state once, at its end, not twice per resource; `imagefactory adopt` makes up for a kill."""
+
 
 def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) -> dict[str, str]:
     """Return the variables of engine and environment, without the embedded cloud. `path` defaults to PATH."""

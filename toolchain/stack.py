@@ -16,7 +16,7 @@ from toolchain.processes import run_in_foreground, run_quietly
 from toolchain.progress import Step, say
 from toolchain.setup.engine import Engine, ensure_engine
 from toolchain.setup.environment import ensure_environment, locked_version
-from toolchain.shell import cloud_variables, tool_variables
+from toolchain.shell import WITHOUT_CHECKPOINTS, cloud_variables, tool_variables
 
 PARALLEL = "64"
 """Concurrent operations of the engine: they wait for the storage service, not for this machine."""
@@ -70,6 +70,7 @@ def up(checkout: Checkout) -> int:
     Return the engine's exit code.
     """
     shell = _LocalShell(checkout)
+    shell.env.update(WITHOUT_CHECKPOINTS)
     if stack_file(checkout) is None:
         remedy = f"Delete {checkout.stacks} if you do not need its stacks, then run the same command again"
         shell.run_quietly("Create the stack", "stack", "init", STACK, remedy=remedy)

@@ -88,6 +88,11 @@ async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | Non
     return _image(own, found)
 
 
+async def images_of(arm: ResourceManager, lab_id: str) -> tuple[StandingImage, ...] | None:
+    """Return the custom images of the lab at an ARM id; None: the lab does not exist. Raises `CloudError`."""
+    return await _images(arm, lab_id, f"lab '{lab_id.rpartition('/')[2]}'")
+
+
 async def restore_tags(arm: ResourceManager, image_id: str, tags: Mapping[str, str]) -> None:
     """Give the custom image at an ARM id these tags; those of other names stay. Raises `CloudError`.
 
@@ -166,15 +171,22 @@ def _choose(key: LabKey, labs: Iterable[dict[str, Any]] | Diagnostic) -> LabFact
 
 
 async def _with_images(arm: ResourceManager, key: LabKey, lab: LabFacts) -> LabFacts | Diagnostic:
-    subject, path = _subject(key, lab.name), f"{lab.id}/customimages"
+    subject = _subject(key, lab.name)
     try:
-        listed = await arm.list(path, API_VERSION, subject=subject)
-        if listed is None:
-            return error(subject, "was deleted during this run", "", "Run again")
-        images = [_listed_image(image, index, subject, f"GET {path}") for index, image in enumerate(listed)]
+        images = await _images(arm, lab.id, subject)
     except CloudError as refusal:
         return refusal.diagnostic
-    return replace(lab, images=tuple(images))
+    if images is None:
+        return error(subject, "was deleted during this run", "", "Run again")
+    return replace(lab, images=images)
+
+
+async def _images(arm: ResourceManager, lab_id: str, subject: str) -> tuple[StandingImage, ...] | None:
+    path = f"{lab_id}/customimages"
+    listed = await arm.list(path, API_VERSION, subject=subject)
+    if listed is None:
+        return None
+    return tuple(_listed_image(image, index, subject, f"GET {path}") for index, image in enumerate(listed))
 
 
 def _listed_image(resource: Mapping[str, Any], index: int, subject: str, request: str) -> StandingImage:

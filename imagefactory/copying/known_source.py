@@ -7,8 +7,7 @@ to a write that it read from the source, or from its response about a range of t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 EMPTY_PIECE_CRC64 = "7fxeieZXMgQ="
 """Azure's CRC64 (base64) of `PIECE_BYTES` zeros."""
+
+DIGEST_ATTEMPTS, DIGEST_WAIT = 3, 0.5
+"""How often the digest of one of many ranges is requested, and the seconds after the first of these attempts."""
 
 
 @dataclass
@@ -58,19 +60,22 @@ class KnownSource:
         confirmed = self.state.etag is None or (self.manifest and self.manifest.digest == digest)
         return digest if confirmed else ""
 
-    async def confirmed(self, claimed: Mapping[Range, str]) -> Mapping[Range, str]:
-        """Return those digests of a record that the factory confirms.
+    async def kept(self, copy: BlobRef, existing: Sequence[Range], recorded: Mapping[Range, str]) -> dict[Range, str]:
+        """Return those ranges of an unfinished copy that are right, with their CRC64.
 
-        The record of a disk's copy is in the factory itself.
+        `existing` are those that it contains. The record confirms a range if the factory has the same digest; of the
+        others, the service computes the digest of the copy too. A range with an unknown digest is not returned.
         """
         from imagefactory.azure.storage.page_writer import Digest
 
-        if self.state.etag is None:
-            self.crc64.update(claimed)
-            return claimed
-        unknown = [part for part in claimed if part not in self.crc64]
+        if self.state.etag is None:  # the record of a disk's copy is in the factory itself
+            self.crc64.update({part: recorded[part] for part in existing if part in recorded})
+        unknown = [part for part in existing if part not in self.crc64]
         self.crc64.update(await digests_of(self.writer, self.vhd, self.state.etag, unknown, Digest.CRC64))
-        return {part: digest for part, digest in claimed.items() if self.crc64.get(part) == digest}
+        known = {part: self.crc64[part] for part in existing if part in self.crc64}
+        unrecorded = [part for part in known if recorded.get(part) != known[part]]
+        found = {**recorded, **await digests_of(self.writer, copy, None, unrecorded, Digest.CRC64)}
+        return {part: digest for part, digest in known.items() if found.get(part) == digest}
 
     async def vouch(self, relay: BlobRef, part: Range) -> tuple[str, str]:
         """Return CRC64 and MD5 that a range of `relay` must have; each is requested from the factory only once.
@@ -126,16 +131,31 @@ async def not_empty(writer: PageWriter, blob: BlobRef, etag: str | None, parts: 
 async def digests_of(
     writer: PageWriter, blob: BlobRef, etag: str | None, parts: Iterable[Range], kind: Digest
 ) -> dict[Range, str]:
-    """Return the digests that the service computes for ranges of a blob; skip ranges that it rejects."""
-    from imagefactory.azure.storage.page_writer import RangeRefused
+    """Return the digests that the service computes for ranges of a blob.
+
+    Asks again after a passing error, and skips a range after `DIGEST_ATTEMPTS`. Stops if the service computes none.
+    """
+    from imagefactory.azure.storage.page_writer import RangeRefused, Refusal
 
     found: dict[Range, str] = {}
     waiting = iter(parts)
 
+    async def ask(part: Range) -> bool:
+        for attempt in range(1, DIGEST_ATTEMPTS + 1):
+            try:
+                found[part] = await writer.digest(blob, etag, part, kind)
+                break
+            except RangeRefused as refused:
+                if not refused.may_pass:
+                    return refused.kind is not Refusal.REFUSED
+                if attempt < DIGEST_ATTEMPTS:
+                    await asyncio.sleep(refused.retry_after or DIGEST_WAIT * attempt)
+        return True
+
     async def work() -> None:
         for part in waiting:
-            with suppress(RangeRefused):
-                found[part] = await writer.digest(blob, etag, part, kind)
+            if not await ask(part):
+                return
 
     await asyncio.gather(*(work() for _ in range(BLOB_IN_FLIGHT)))
     return found

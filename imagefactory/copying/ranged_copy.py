@@ -1,9 +1,9 @@
 """The copier that copies by ranges (Put Page From URL): skips empty ranges, verifies, and resumes.
 
 A copy creates, resumes or adopts the destination VHD, copies its ranges, compares the end, and marks the VHD as
-finished last. It records verified ranges beside the VHD, so that the next run resumes an interrupted copy; a range
-that the record does not confirm is copied again. The source's ETag guards every read, the blob's sequence number every
-write.
+finished last. It records verified ranges beside the VHD, so that the next run resumes an interrupted copy. A range
+that the record does not confirm is copied again, unless the service computes the same digest for it and the source.
+The source's ETag guards every read, the blob's sequence number every write.
 """
 
 from __future__ import annotations
@@ -240,19 +240,23 @@ class _Copy:
         return vhd
 
     async def _resume(self, facts: BlobFacts) -> _Unfinished:
-        """Return what an earlier run left: ranges that exist and are recorded, as far as the factory confirms them."""
+        """Return what an earlier run left: its ranges that are right, by its record or by the service's digests."""
         request, parts = self.request, self.source.parts
         vhd = _Unfinished(facts.metadata[copier.COPY], facts.generation or 0)
-        packed, record = await self.blobs.get_document(request.record, most_bytes(len(parts))), None
+        packed, recorded = await self.blobs.get_document(request.record, most_bytes(len(parts))), {}
         if packed is not None:
             with suppress(ManifestError):
                 record = await asyncio.to_thread(parse_manifest, packed, len(parts))
-        if record is None or record.vhd != vhd.copy_id:
-            return vhd
-        present = await self.blobs.page_ranges(request.destination, PRESENT_RANGES * len(parts), unlisted=[])
-        claimed = {part: record.ranges[part] for part in parts if part in record.ranges}
-        existing = {part: digest for part, digest in claimed.items() if covered(part, present)}
-        return replace(vhd, verified=dict(await self.source.confirmed(existing)))
+                recorded = dict(record.ranges) if record.vhd == vhd.copy_id else {}
+        verified: dict[Range, str] = {}
+        seen: set[Range] = set()
+        while True:  # what was in flight when the earlier run was killed arrives meanwhile
+            present = await self.blobs.page_ranges(request.destination, PRESENT_RANGES * len(parts), unlisted=[])
+            existing = [part for part in parts if part not in seen and covered(part, present)]
+            if not existing:
+                return replace(vhd, verified=verified)
+            verified |= await self.source.kept(request.destination, existing, recorded)
+            seen.update(existing)
 
     async def _move(self, vhd: _Unfinished) -> None:
         """Copy the missing ranges. Meanwhile, and if it fails, record the verified ones."""

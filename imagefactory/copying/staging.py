@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from imagefactory.copying import copier
 from imagefactory.copying.copier import Copied, Copier, CopyError, CopyRequest, Progress, RelayLost
+from imagefactory.copying.fan_out import FanOut
 from imagefactory.errors import ImageFactoryError
+from imagefactory.images.ranges import SHARED_READERS
 from imagefactory.observed.blobs import BlobRef
 
 if TYPE_CHECKING:
@@ -47,11 +49,19 @@ class Row(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The staged VHD that the accounts of a region copy from, the number of these copies, and the image it is for."""
+    """The staged VHD that the accounts of a region copy from, the number of these copies, and the image it is for.
+
+    In the region of the factory, it is the factory's VHD.
+    """
 
     blob: BlobRef
     uses: int
     owner: str
+
+    @property
+    def fans_out(self) -> bool:
+        """Whether its copies read each other too."""
+        return self.uses >= SHARED_READERS  # without the relay's own account
 
 
 @dataclass
@@ -89,18 +99,21 @@ class Staging:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._readers: defaultdict[BlobRef, _Readers] = defaultdict(_Readers)
         self._released: set[BlobRef] = set()
+        self._fan_out = FanOut()
 
     async def stage(self, request: CopyRequest, user: str, relay: Relay | None, row: Row) -> Copied:
         """Copy the staged VHD unless it is finished, and keep it for `user`. Raises `CopyError`, `CloudError`."""
-        if relay and relay.blob not in self._readers:
+        if relay is None or relay.blob == request.source:
+            return await self._claimed(request, relay, user, row)
+        if relay.blob not in self._readers:
             self._readers[relay.blob].planned = relay.uses
-        if relay is None or relay.blob == request.destination:
-            return await self._claimed(request, None, user, row)
+        if relay.blob == request.destination:
+            return await self._claimed(request, relay, user, row)
         readers = self._readers[relay.blob]
         readers.running += 1
         try:
-            via = await self._relayed(request, relay, row)
-            return await self._claimed(request, via, user, row)
+            is_there = await self._relayed(request, relay, row)
+            return await self._claimed(request, relay if is_there else None, user, row)
         finally:
             readers.running -= 1
             readers.planned -= 1
@@ -115,6 +128,7 @@ class Staging:
             if row:
                 row.say("kept for copies in its region")
             await asyncio.sleep(POLL_SECONDS)
+        self._fan_out.drop(blob)
         async with self._locks[blob.url]:
             for _ in range(CLAIMS):
                 if await self._left(blob, user):
@@ -141,26 +155,35 @@ class Staging:
         if facts and request.marked(facts.metadata):
             await self.release(request.destination, user)
 
-    async def _relayed(self, request: CopyRequest, relay: Relay, row: Row) -> BlobRef | None:
-        """Return the finished relay; None if there is none. It is copied for its own lab, whose release removes it."""
+    async def _relayed(self, request: CopyRequest, relay: Relay, row: Row) -> bool:
+        """Return whether the relay is complete. It is copied for its own lab, whose release removes it."""
         if relay.blob in self._released:
-            return None
+            return False
+        own = replace(request, destination=relay.blob)
         try:
-            await self._join(replace(request, destination=relay.blob), None, relay.owner, row)
-        except ImageFactoryError as error:
-            row.warn(f"the copy to the region's relay failed ({error}); copying from the factory")
-            return None
-        return relay.blob
-
-    async def _claimed(self, request: CopyRequest, via: BlobRef | None, user: str, row: Row) -> Copied:
-        for _ in range(CLAIMS):
             try:
-                copied = await self._join(request, via, user, row)
+                await self._join(own, relay, relay.owner, row)
             except RelayLost as lost:
                 row.warn(f"{lost}; copying from the factory")
-                via = None
+                await self._join(own, None, relay.owner, row)
+        except ImageFactoryError as error:
+            row.warn(f"the copy to the region's relay failed ({error}); copying from the factory")
+            return False
+        self._fan_out.complete(request.source, relay.blob, relay.blob)
+        return True
+
+    async def _claimed(self, request: CopyRequest, relay: Relay | None, user: str, row: Row) -> Copied:
+        source = relay
+        for _ in range(CLAIMS):
+            try:
+                copied = await self._join(request, source, user, row)
+            except RelayLost as lost:
+                row.warn(f"{lost}; copying from the factory")
+                source = None
                 continue
             if user in copied.users or await self._claim(request, user):
+                if relay:
+                    self._fan_out.complete(request.source, request.destination, relay.blob)
                 return copied
         raise CopyError(
             f"{request.destination.name}: was removed {CLAIMS} times by another client; the image is not created. Stop"
@@ -179,13 +202,13 @@ class Staging:
             metadata = {**facts.metadata, **copier.users_text(users | {user})}
             return await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag)
 
-    async def _join(self, request: CopyRequest, via: BlobRef | None, user: str, row: Row) -> Copied:
+    async def _join(self, request: CopyRequest, relay: Relay | None, user: str, row: Row) -> Copied:
         """Wait for the active copy into that blob; start one if there is none."""
         url = request.destination.url
         copying = self._copying.get(url)
         if copying is None or copying.task.done():
             copying = self._copying[url] = _Copying()
-            copying.task = asyncio.ensure_future(self._copy(copying, request, via))
+            copying.task = asyncio.ensure_future(self._copy(copying, request, relay))
         copying.rows.append(row)
         copying.users.add(user)
         try:
@@ -196,15 +219,28 @@ class Staging:
                 copying.task.cancel()
                 await asyncio.wait([copying.task])
 
-    async def _copy(self, copying: _Copying, request: CopyRequest, via: BlobRef | None) -> Copied:
+    async def _copy(self, copying: _Copying, request: CopyRequest, relay: Relay | None) -> Copied:
         await asyncio.sleep(0)  # lets the caller add its row and user first
         try:
-            return await self._copier.copy(request, via, copying.users, copying.report, copying.warn)
+            if relay is None or not relay.fans_out:
+                return await self._copied(copying, request, relay.blob if relay else request.source)
+            async with self._fan_out.reading(request.source, relay.blob) as blob:
+                return await self._copied(copying, request, blob)
         finally:
             self._copying.pop(request.destination.url, None)
 
+    async def _copied(self, copying: _Copying, request: CopyRequest, blob: BlobRef) -> Copied:
+        via = None if blob in {request.source, request.destination} else blob
+        try:
+            return await self._copier.copy(request, via, copying.users, copying.report, copying.warn)
+        except RelayLost:
+            self._fan_out.drop(blob)
+            raise
+
     def _is_read(self, blob: BlobRef) -> bool:
         """Return whether copies read it, or planned ones may still start: while others run, or shortly after."""
+        if self._fan_out.is_read(blob):
+            return True
         readers = self._readers.get(blob)
         if readers is None or readers.running > 0:
             return readers is not None

@@ -21,8 +21,8 @@ from imagefactory.doctor.checks import STACK, Check
 from imagefactory.state.pulumi_command import run
 
 AZURE_SDK = "pulumi-azure-native"
-LEAST_CLI = "3.259.0"
-"""The oldest pulumi command with which this project is tested (docs/setup.md)."""
+SDK = "pulumi"
+"""The Python package: released together with the pulumi command, with one version."""
 _NUMBER = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
@@ -48,12 +48,13 @@ def compared(found: str, wanted: str) -> int | None:
 
 
 def _cli(found: str, problem: str | None) -> Check:
-    order = None if problem else compared(found, LEAST_CLI)
+    least = importlib.metadata.version(SDK)
+    order = None if problem else compared(found, least)
     if order is None:
         return Check(STACK, "pulumi", "unknown", f"pulumi version failed: {problem or 'no version'}", "Reinstall it")
     if order < 0:
-        fact = f"{found} is older than {LEAST_CLI}, the oldest that is tested"
-        return Check(STACK, "pulumi", "warning", fact, f"Install {LEAST_CLI} or newer (see docs/setup.md)")
+        fact = f"{found} is older than {least}, the version of the SDK"
+        return Check(STACK, "pulumi", "warning", fact, f"Install {least} or newer (see docs/setup.md)")
     return Check(STACK, "pulumi", "ok", found)
 
 

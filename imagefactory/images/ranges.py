@@ -18,6 +18,10 @@ BLOB_BYTES_PER_SECOND = 60 * 1024 * 1024
 BLOB_REQUESTS_PER_SECOND = 500
 """Azure's targets for one page blob ("Scalability and performance targets for Blob storage")."""
 
+SHARED_READERS = 4
+"""Copies of a VHD in one region up to which all of them read the same one; of more, each finished one is a source for
+the next (docs/adr/0035). Few copies would save little time, and reading a staged VHD costs a digest per range."""
+
 BRIDGE_BYTES = BLOB_BYTES_PER_SECOND // BLOB_REQUESTS_PER_SECOND // PAGE_BYTES * PAGE_BYTES
 """The longest gap that is copied with the ranges around it; longer gaps are skipped (125,440 bytes).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from imagefactory.configuration.image_paths import ImagePath, fold
@@ -56,7 +57,7 @@ class StandingImage:
         """Whether it is finished or in progress."""
         return self.state == "Succeeded" or self.in_progress
 
-    @property
+    @cached_property
     def path(self) -> ImagePath | None:
         """The tag ImagePath; None: it is missing or invalid."""
         return ImagePath.read(self.image_path)
@@ -86,6 +87,25 @@ class LabFacts:
     """The Compute Galleries that are attached to it; read only if the stack has a gallery."""
     machines: tuple[LabMachine, ...] | Diagnostic | None = None
     """Its VMs, or why they cannot be listed; None: they were not, because no setting needs them."""
+
+    @cached_property
+    def by_name(self) -> Mapping[str, StandingImage]:
+        """Its images by folded name."""
+        return {fold(each.name): each for each in self.images}
+
+    @cached_property
+    def _by_source(self) -> Mapping[tuple[str, bool], list[StandingImage]]:
+        """What the factory created, by the name of the VHD; images of the older scripts (False) by their own name."""
+        found: dict[tuple[str, bool], list[StandingImage]] = {}
+        for each in self.images:
+            if each.image_path is not None:
+                key = (fold(each.name), False) if each.source_vhd is None else (each.source_vhd, True)
+                found.setdefault(key, []).append(each)
+        return found
+
+    def holding(self, vhd_name: str, name: str) -> list[StandingImage]:
+        """Return the images that `holds` is true of."""
+        return [*self._by_source.get((vhd_name, True), ()), *self._by_source.get((fold(name), False), ())]
 
     @property
     def storage_account(self) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.images import tags as image_tags
 from imagefactory.images.catalog import Catalog
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.galleries.planned import RecordedGallery
+from imagefactory.planning.labs.lab_labels import grouped
 from imagefactory.planning.labs.places import of_another_stack
 from imagefactory.planning.labs.plan import Omission, Plan
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Recorded
@@ -41,7 +43,12 @@ class InState:
 
     def of_lab(self, label: str) -> dict[str, Recorded]:
         """Return the images of a lab by name."""
-        return {name.rpartition("/")[2]: one for name, one in self.images.items() if name.startswith(f"{label}/")}
+        return {name: self.images[f"{label}/{name}"] for name in self._names.get(label, ())}
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """Labels of labs -> names of their images."""
+        return grouped((name.rpartition("/")[0], name.rpartition("/")[2]) for name in self.images)
 
 
 def compare(plan: Plan, state: InState, catalog: Catalog, settings: Settings, stack: str) -> PlanReport:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ from imagefactory.images import tags as image_tags
 from imagefactory.observed.arm_ids import LAB
 from imagefactory.plain_text import printable, redacted
 from imagefactory.planning.galleries.planned import RecordedGallery, RecordedLab, RecordedVersion
+from imagefactory.planning.labs.lab_labels import grouped
 from imagefactory.planning.labs.planned_images import Recorded
 
 COPY, CUSTOM_IMAGE, RELEASE = (
@@ -128,7 +130,12 @@ class StackState:
 
     def of_lab(self, label: str) -> list[str]:
         """Return the names of the images of a lab, without its label."""
-        return sorted(name.rpartition("/")[2] for name in self.chains if name.startswith(f"{label}/"))
+        return self._names.get(label, [])
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """Labels of labs -> names of their images, sorted."""
+        return grouped((name.rpartition("/")[0], name.rpartition("/")[2]) for name in sorted(self.chains))
 
     @staticmethod
     def of(resources: Iterable[Mapping[str, Any]]) -> StackState:

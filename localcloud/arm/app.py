@@ -83,7 +83,7 @@ def build_app(
         *GalleryRoutes(store, Galleries(store, operations), versions, faults).routes(),
         *SharedGalleryRoutes(store, SharedGalleries(store, latencies)).routes(),
         *OperationRoutes(store, access, blob_endpoint).routes(),
-        *StorageRoutes(store, blobs, blob_endpoint, account_facts).routes(),
+        *StorageRoutes(store, blobs, blob_endpoint, account_facts, assignments).routes(),
         *AuthorizationRoutes(store, assignments).routes(),
     )
     manager = _ResourceManager(store, identity, routes, throttle or Throttle(), assignments)
@@ -143,7 +143,7 @@ class _ResourceManager:
                 declared = self._store.find_subscription(named)
                 if declared is None:
                     raise ArmError(404, "SubscriptionNotFound", f"The subscription '{named}' could not be found.")
-                if (given := self._assignments()).enforced:
+                if (given := self._assignments()).enforced and not route.filtered:
                     body = await json_body(request) if request.method == "PUT" else None
                     given.check(arm_needs(request.method, unquote(path), request.query, body))
                 return await route.handler(request, parts | {"subscription": declared})

@@ -11,6 +11,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -65,7 +66,7 @@ class BlobFront:
             response: web.StreamResponse = await _send(request, error)
         elif not target.startswith("/"):
             response = await _send(request, _error(400, "InvalidUri", "The request line must name a path."))
-        elif span and not await self._has_turn(target, span):
+        elif span and not await self._has_turn(request, span):
             response = await _send(request, _error(503, "ServerBusy", "The server is busy.", None))
         else:
             response = await self._authorize(request, action or _NOTHING)
@@ -75,14 +76,20 @@ class BlobFront:
             self._journal.record("blob", method, target, status, span)
         return response
 
-    async def _has_turn(self, target: str, span: Span) -> bool:
-        """Wait as limits and latencies require; return False if the limits reject the write."""
+    async def _has_turn(self, request: web.BaseRequest, span: Span) -> bool:
+        """Wait as limits and latencies require; return False if the limits reject the write.
+
+        Azure has no such queue: it rejects a write that exceeds the limits, and the client sends it again. So a write
+        whose client has left before its turn is rejected too; one whose turn has come is applied, as in Azure.
+        """
         now = asyncio.get_running_loop().time()
-        wait = self._turnstile.wait(now, target.partition("?")[0], span[1])
+        wait = self._turnstile.wait(now, request.raw_path.partition("?")[0], span[1])
         if wait is None:
             return False
         if wait > 0:
             await asyncio.sleep(wait)
+            if request.transport is None or request.transport.is_closing():
+                return False
         if (seconds := self._latencies().page_seconds) > 0:
             await self._pause(seconds)
         return True
@@ -216,8 +223,9 @@ def _error(
 
 
 async def _send(request: web.BaseRequest, response: web.Response) -> web.Response:
-    await response.prepare(request)
-    await response.write_eof()
+    with suppress(ConnectionError):  # the client has left
+        await response.prepare(request)
+        await response.write_eof()
     return response
 
 

@@ -92,7 +92,10 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         return pb.DiffResponse(changes=_changes(dict(request.olds) != dict(request.news)))
 
     async def Configure(self, request: pb.ConfigureRequest, context: Context) -> pb.ConfigureResponse:
-        """Set the endpoints, once: later ones could receive the credential. Opens no connection."""
+        """Set the endpoints, once: later ones could receive the credential. Opens no connection.
+
+        The engine calls it before anything else of an operation.
+        """
         try:
             requested = configuration(dict(request.args))
         except ValueError as reason:
@@ -103,6 +106,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, message)
         if self._connections is None:
             self._configured, self._connections = requested, Connections(*requested, self._totals, self._log.warn_run)
+        self._connections.forget()
         return pb.ConfigureResponse(supportsPreview=True)
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
@@ -168,7 +172,7 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Delete; if the resource no longer exists, succeed."""
         resource = await _resource(request.urn, context)
         async with _answering(context):
-            with self._cancelable():
+            with self._changing():
                 inputs = resource.inputs.model_validate(_properties(request.old_inputs))
                 await resource.delete(await self._open().services(), inputs)
         return empty_pb2.Empty()
@@ -207,20 +211,22 @@ class VhdCopyProvider(provider_pb2_grpc.ResourceProviderServicer):
             if request.preview:
                 return "", resource.planned(inputs)
             row = Row(self._log, request.urn, live=self._live)
-            with self._cancelable():
+            with self._changing():
                 services = await self._open().services()
                 with services.chains.part(resource.part, request.urn.rpartition("::")[2]):
                     return await resource.create(services, inputs, row)
 
     @contextmanager
-    def _cancelable(self) -> Iterator[None]:
-        """Let `Cancel` reach the operation within."""
+    def _changing(self) -> Iterator[None]:
+        """Let `Cancel` reach the operation within; what was listed is not used after it."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._running.add(task)
         try:
             yield
         finally:
             self._running.discard(task)
+            if self._connections:
+                self._connections.forget()
 
 
 @asynccontextmanager

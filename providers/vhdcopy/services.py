@@ -22,6 +22,7 @@ from imagefactory.telemetry.traces import telemetry as start
 if TYPE_CHECKING:
     from imagefactory.azure.core.clouds import Cloud
     from imagefactory.azure.core.resource_manager import ResourceManager
+    from imagefactory.azure.shared_listings import SharedListings
     from imagefactory.azure.storage.accounts import StorageAccounts
     from imagefactory.azure.storage.page_blobs import PageBlobs
     from imagefactory.configuration.copy_settings import CopyOptions
@@ -35,7 +36,7 @@ class Services:
     """The connections that resources use."""
 
     arm: ResourceManager
-    blobs: PageBlobs
+    listings: SharedListings
     staging: Staging
     chains: Chains
 
@@ -56,6 +57,11 @@ class Connections:
                 self._services = await self._open()
         return self._services
 
+    def forget(self) -> None:
+        """Read again what a later refresh of a resource asks for: an operation starts, or something was changed."""
+        if self._services:
+            self._services.listings.forget()
+
     async def finish(self) -> str:
         """Send the telemetry of all that has ended; return the phases of this run on one line, empty if it had none."""
         if self._services is None:
@@ -71,6 +77,7 @@ class Connections:
     async def _open(self) -> Services:
         from imagefactory.azure.core.credentials import credential
         from imagefactory.azure.core.resource_manager import ResourceManager
+        from imagefactory.azure.shared_listings import SharedListings
         from imagefactory.azure.storage.accounts import StorageAccounts
         from imagefactory.azure.storage.page_blobs import PageBlobs
         from imagefactory.copying.staging import Staging
@@ -84,7 +91,7 @@ class Connections:
         accounts = await self._stack.enter_async_context(opened)
         blobs = PageBlobs(accounts)
         copier = WatchedCopier(await self._copier(accounts, blobs), self._observers(telemetry))
-        return Services(arm, blobs, Staging(blobs, copier), Chains(telemetry))
+        return Services(arm, SharedListings(arm, accounts), Staging(blobs, copier), Chains(telemetry))
 
     def _observers(self, telemetry: Telemetry) -> list[CopyObserver]:
         """Return what receives the events of copies; a file that cannot be opened is a warning."""

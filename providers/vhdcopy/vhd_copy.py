@@ -142,10 +142,10 @@ class VhdCopy(Resource[VhdCopyInputs]):
         Raises `Kept` if the copy is unfinished: otherwise a refresh would make the engine forget that it failed.
         """
         request = inputs.request
-        image = await find_image(services.arm, inputs.image_id)
+        image = await services.listings.image(inputs.image_id)
         if image and (image.in_progress or _serves(image, request) or _is_from(image, request)):
             return True
-        facts = await services.blobs.facts(request.destination)
+        facts = await services.listings.blob(request.destination)
         if facts is None or not request.marked(facts.metadata):
             return False
         if not is_whole(facts):
@@ -170,19 +170,6 @@ def _is_from(image: StandingImage, request: CopyRequest) -> bool:
     return image.state == "Succeeded" and image.staged_name.lower() == request.source.file_name.lower()
 
 
-_UNKNOWN_IMAGE = "cannot determine whether it exists"
-
-
-async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
-    """Return the custom image with an ARM id, or None. Raises `CloudError`."""
-    # Imported here because the module loads the Azure SDK, which a preview does not need.
-    from imagefactory.azure import labs
-    from imagefactory.azure.core.errors import consequence
-
-    with consequence(_UNKNOWN_IMAGE):
-        return await labs.find_image(arm, image_id)
-
-
 async def restore_tags(arm: ResourceManager, image_id: str, tags: Mapping[str, str]) -> None:
     """Write the tags of an existing custom image; its other tags stay. Raises `CloudError`."""
     from imagefactory.azure import labs
@@ -198,5 +185,5 @@ async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> Standi
     def say(image: StandingImage) -> None:
         row.say(f"waiting for custom image '{image.name}', which is {image.state.lower()}")
 
-    with consequence(_UNKNOWN_IMAGE):
+    with consequence("cannot determine whether it exists"):
         return await labs.settled_image(arm, image_id, poll_delay, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -83,3 +84,44 @@ async def test_labs_that_share_an_account_cost_one_request() -> None:
         if isinstance(lab, LabFacts) and isinstance(lab.account, AccountFacts)
     ]
     assert kinds == ["Storage", "Storage"]
+
+
+SUBSCRIPTION = f"/subscriptions/{uuid.UUID(int=1)}"
+LISTED = f"GET {SUBSCRIPTION}/providers/Microsoft.Storage/storageAccounts"
+
+
+def account_of(name: str) -> str:
+    """The id of an account in the subscription that is listed."""
+    return f"{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/{name}"
+
+
+@pytest.mark.parametrize(
+    ("listed", "alone"),
+    [
+        ({"value": [{"id": account_of("one").upper(), "name": "one", "kind": "Storage"}]}, ["two"]),
+        ({"value": [{"id": account_of("one"), "name": "one", "kind": 7}, {"name": "two"}, {}]}, ["one", "two"]),
+        ({"value": []}, ["one", "two"]),
+        (403, ["one", "two"]),
+        (404, ["one", "two"]),
+    ],
+)
+async def test_several_accounts_of_a_subscription_are_listed_once_and_only_others_are_requested(
+    listed: Any, alone: list[str]
+) -> None:
+    """Those that the listing does not show, or not as Azure documents it: only a request for each says why."""
+    asked: list[str] = []
+
+    def answer(request: Any) -> Any:
+        from aiohttp import web
+
+        asked.append(request.path.rpartition("/")[2])
+        return web.json_response({"kind": "Storage"})
+
+    labs = {name: facts(name, storage_account_id=account_of(name)) for name in ("one", "two")}
+    single = {f"GET {account_of(name)}": answer for name in labs}
+    async with connected({LISTED: listed, **single}) as arm:
+        found = await with_accounts(arm, labs)
+    assert sorted(asked) == alone
+    assert {key: lab.account for key, lab in found.items() if isinstance(lab, LabFacts)} == {
+        name: AccountFacts(name, "Storage") for name in labs
+    }

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from imagefactory.azure.storage.lean_tls import lean_context
 from imagefactory.azure.storage.page_writer import Digest, PageWriter, RangeRefused, Refusal
 from imagefactory.images.ranges import PIECE_BYTES, Range
 from tests.azure.in_flight import CRC, SOURCE, STAGED, copy, writing
@@ -267,6 +268,26 @@ async def test_a_server_with_an_untrusted_certificate_gets_no_token(certificate:
     async with serving(answer, certificate) as url, writing(url) as writer:
         refused = await refusal(writer)
     assert refused.kind is Refusal.PASSING and "certificate" in str(refused) and asked == []
+
+
+async def test_a_trusted_certificate_of_another_name_gets_no_token(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL compares the name, although no connection keeps the parsed certificate; under its own name it does."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=201, headers={"x-ms-content-crc64": CRC})
+
+    async with serving(answer, certificate) as url:
+        async with writing(url) as writer:
+            assert await copy(writer) == CRC
+        async with writing(url.replace("127.0.0.1", "localhost")) as writer:
+            refused = await refusal(writer)
+        _, sender = await asyncio.open_connection(*url.removeprefix("https://").split(":"), ssl=lean_context())
+        kept = sender.get_extra_info("peercert")
+        sender.close()
+    assert refused.kind is Refusal.PASSING and "certificate" in str(refused) and kept is None
 
 
 async def test_five_hundred_ranges_in_flight_take_little_memory_each(certificate: Path) -> None:

@@ -155,6 +155,22 @@ def test_only_a_generalized_windows_image_is_sysprepped(os_type: str, generalize
     assert inputs["vhd"]["sysPrep"] is sys_prep
 
 
+@pytest.mark.parametrize("method", ["ranged", "service"])
+def test_an_image_depends_on_its_copy_whatever_copies(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that none is created from a VHD whose copy failed, although its URL is known beforehand."""
+    depends: dict[str, list[str]] = {}
+    register: Any = mocks.MockMonitor.RegisterResource
+
+    def noted(monitor: Any, request: Any) -> Any:
+        depends[request.type] = [urn.split("::")[2].rpartition("$")[2] for urn in request.dependencies]
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", noted)
+    plan = Plan((lab_plan("web", planned(factory_image("one"))),), ())
+    declared(plan, settings=SETTINGS.model_copy(update={"copying": CopySettings(method=method)}))
+    assert depends[CUSTOM_IMAGE] == [COPY] and set(depends[RELEASE]) == {COPY, CUSTOM_IMAGE}
+
+
 def test_the_release_waits_for_its_own_copy(two_labs: Recorder) -> None:
     """It has the copyId of its copy, so a new copy is released again."""
     for inputs in two_labs.of("vhdcopy:index:StagedVhdRelease").values():
@@ -242,6 +258,14 @@ def test_a_relay_is_named_by_the_staged_vhd_in_its_account() -> None:
         and copy["relayUses"] == 3
         and copy["relayImageId"] == "/labs/r/customimages/first"
     )
+
+
+def test_in_the_factorys_region_the_relay_is_the_factorys_vhd() -> None:
+    """It is not staged anywhere: the provider receives its own URL."""
+    relay = Relay("/subscriptions/s/factory", 5, "/labs/web/customimages/first", is_source=True)
+    image = replace(planned(factory_image("first")), relay=relay)
+    (copy,) = declared(Plan((lab_plan("web", image),))).of("vhdcopy:index:VhdCopy").values()
+    assert copy["relayUrl"] == copy["sourceUrl"] == f"{SOURCE.container_url}/first.vhd"
 
 
 def test_labs_of_one_account_share_one_staged_vhd(two_labs: Recorder) -> None:

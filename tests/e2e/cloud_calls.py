@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +12,16 @@ import requests
 from localcloud.client import CloudClient
 
 VERSION = "2018-09-15"
+
+STAGING_CONTAINER = "imagefactory-staging"
+_RESOURCES = (
+    ("operation", r"/operations/[^/]+"),
+    ("image", r"/customimages/[^/]+"),
+    ("images of a lab", r"/customimages"),
+    ("labs of a subscription", r"/subscriptions/[^/]+/providers/microsoft.devtestlab/labs"),
+    ("accounts of a subscription", r"/subscriptions/[^/]+/providers/microsoft.storage/storageaccounts"),
+    ("account", r"/storageaccounts/[^/]+"),
+)
 
 
 def request(status: Mapping[str, Any], method: str, target: str, body: Any = None) -> requests.Response:
@@ -62,3 +74,36 @@ def writes(cloud: CloudClient, lab_id: str) -> list[tuple[str, str, int]]:
         for call in cloud.calls()
         if call["method"] in {"PUT", "PATCH", "POST", "DELETE"} and call["path"].lower().startswith(images)
     ]
+
+
+def taken_kinds(cloud: CloudClient) -> Counter[str]:
+    """How many requests of each kind the journal has, which is then cleared.
+
+    Without those for tokens, and those that write a range of a VHD.
+    """
+    found = Counter(
+        f"{call['method']} {_blob(call['path']) if call['service'] == 'blob' else _resource(call['path'])}"
+        for call in cloud.calls()
+        if not (call["length"] or call["path"].startswith("/msi/"))
+    )
+    cloud.clear_calls()
+    return found
+
+
+def _resource(target: str) -> str:
+    path = target.partition("?")[0].lower()
+    return next((kind for kind, pattern in _RESOURCES if re.fullmatch(f".*{pattern}", path)), path)
+
+
+def _blob(target: str) -> str:
+    """What a request to a storage account is for: an operation, or else a file of the factory or of a staged VHD."""
+    path, _, query = target.partition("?")
+    operation = query.partition("comp=")[2].partition("&")[0]
+    if operation or "restype" in query:
+        return operation or "container"
+    if path.endswith(".json"):
+        return "companion"
+    staged = STAGING_CONTAINER in path
+    if path.endswith(".json.gz"):
+        return "record" if staged else "manifest"
+    return "staged" if staged else "vhd"

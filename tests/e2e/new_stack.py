@@ -9,9 +9,10 @@ from pathlib import Path
 import yaml
 
 from tests.warm.vault import PROVIDER
+from toolchain.shell import WITHOUT_CHECKPOINTS
 
-UNINTERRUPTED = {"PULUMI_SKIP_CHECKPOINTS": "true"}
-"""For a command whose end is awaited: the engine writes the state once, at its end, not before and after each step."""
+CHECKPOINTS: dict[bool, dict[str, str]] = {True: {"PULUMI_SKIP_CHECKPOINTS": "false"}, False: WITHOUT_CHECKPOINTS}
+"""Whether the engine writes the state before and after each step, or once, at its end."""
 _FILES: dict[str, dict[Path, bytes]] = {}
 _LINES: dict[str, dict[str, object]] = {}
 """What `pulumi stack init` wrote for each stack: files below the backend's folder, and lines in the stack's file."""

@@ -79,8 +79,7 @@ def test_an_up_that_is_killed_while_versions_are_made_is_healed_by_the_next_adop
 ) -> None:
     """Whether the engine wrote the state meanwhile or not, and while Azure is still replicating."""
     world = gallery_world
-    if not checkpoints:
-        world.environment = {**world.environment, "PULUMI_SKIP_CHECKPOINTS": "true"}
+    world.checkpoints = checkpoints
     kill(begun(world))
     world.pulumi("cancel", "--yes")
     run = world.adopt()

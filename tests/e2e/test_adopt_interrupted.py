@@ -65,8 +65,7 @@ def test_an_up_that_is_killed_with_all_it_started_is_healed_by_the_next_adoption
     world: World, checkpoints: bool
 ) -> None:
     """Whether the engine wrote the state meanwhile or not: each image is put once, and nothing staged is left."""
-    if not checkpoints:
-        world.environment = {**world.environment, "PULUMI_SKIP_CHECKPOINTS": "true"}
+    world.checkpoints = checkpoints
     labs = [world.add_lab(name, "Win2016") for name in ("web", "data")]
     world.add_images(*((WINDOWS, day) for day in range(1, 7)))
     world.cloud.set_latencies({"imageCreateSeconds": 1})

@@ -24,7 +24,7 @@ def copying(world: World) -> tuple[str, subprocess.Popen[str]]:
     """Start `pulumi up` in a step, and return the name of the image while it copies."""
     world.add_lab("web", "Win2016")
     (name,) = world.add_images(("Win2016/Datacenter.json", 5), size=64 * MIB, allocated=20 * MIB)
-    world.cloud.set_latencies({"pageSeconds": 30})
+    world.cloud.set_latencies({"pageSeconds": 300})
     process = start_step(world, UP)
     wait_until(lambda: world.copies() >= 1)
     assert len(locks(world)) == 1
@@ -82,7 +82,7 @@ def test_a_lock_that_a_killed_run_left_is_named_with_the_command_that_releases_i
 def test_a_canceled_save_revokes_its_access_to_disks(factory: FactoryWorld) -> None:
     """The agent of Azure Pipelines signals only the task around the script; a later step passes the signal on."""
     factory.add_vm("golden", sizeBytes=48 * MIB, allocatedBytes=24 * MIB)
-    factory.cloud.set_latencies({"pageSeconds": 30})
+    factory.cloud.set_latencies({"pageSeconds": 300})
     process = start_step(factory, "exec pipelines/run.sh save")
     wait_until(lambda: bool(factory.open_disks()))
     Thread(target=process.wait, daemon=True).start()

@@ -112,7 +112,7 @@ def test_a_cancelled_copy_that_is_not_wanted_any_more_is_removed_by_destroy(worl
     """What Ctrl-C kept is in the state, so nothing is left in the lab's account for good."""
     web = world.add_lab("web", "Win2016")
     world.add_images((WINDOWS, 5))
-    world.cloud.set_latencies({"pageSeconds": 30})
+    world.cloud.set_latencies({"pageSeconds": 300})
     interrupted(world, signal.SIGINT, lambda: world.copies() >= 1)
     world.cloud.set_latencies({})
     run = world.destroy()

@@ -389,9 +389,10 @@ class Machine:
 @pytest.mark.timeout(400)
 @pytest.mark.randomized(seeds=(2, 9), steps=7)
 def test_any_sequence_of_changes_and_faults_keeps_the_stack_sound_and_ends_at_the_plan(
-    gallery_world: GalleryWorld, seed: int, steps: int
+    gallery_world: GalleryWorld, seed: int, steps: int, checkpoints: bool
 ) -> None:
-    """See the module's docstring."""
+    """See the module's docstring. Whether the engine writes the state at each step or only at the end of a run."""
+    gallery_world.checkpoints = checkpoints
     machine = Machine(gallery_world, seed)
     for _ in range(steps):
         machine.step()

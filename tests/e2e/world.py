@@ -27,12 +27,12 @@ from azure.storage.blob import BlobServiceClient, generate_blob_sas
 
 from localcloud.client import CloudClient
 from tests.e2e import cloud_calls
-from tests.e2e.new_stack import UNINTERRUPTED, ensure_stack
+from tests.e2e.cloud_calls import STAGING_CONTAINER as STAGING_CONTAINER
+from tests.e2e.new_stack import CHECKPOINTS, ensure_stack
 from tests.warm.python import COLD, use_environment, warm_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTORY_CONTAINER = "imagefactoryvhds"
-STAGING_CONTAINER = "imagefactory-staging"
 MANIFEST = ".ranges.json.gz"
 RANGES = 4096
 """More ranges than a VHD of the tests has."""
@@ -99,9 +99,10 @@ class World:
     """Name of each factory image -> file name of its VHD."""
     origins: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Name of each factory image that ever was -> image path and day."""
-
     services: dict[str, BlobServiceClient] = field(default_factory=dict)
     """By storage account."""
+    checkpoints: bool | None = None
+    """Whether the engine writes the state at each step; None: it does in runs that may be killed."""
 
     def __post_init__(self) -> None:
         self.factory = Lab("factory", self.subscription, next(self.accounts), "factory")
@@ -240,7 +241,7 @@ class World:
 
     def pulumi(self, *arguments: str, timeout: float = 110) -> Run:
         """A pulumi command on this world's stack."""
-        process = self.start(*arguments, **UNINTERRUPTED)
+        process = self.start(*arguments, **CHECKPOINTS[bool(self.checkpoints)])
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -261,7 +262,11 @@ class World:
         return subprocess.Popen(
             [*command, arguments[0], "--stack", self.stack, *arguments[1:]],
             cwd=self.folder,
-            env={**warm_engine(self.environment, self.python), **variables},
+            env={
+                **warm_engine(self.environment, self.python),
+                **CHECKPOINTS[self.checkpoints is not False],
+                **variables,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -357,13 +362,8 @@ class World:
         return {name for name in self.images if any(name.startswith(stem) for stem in stems)}
 
     def _seed_lab(self, lab: Lab, region: str = "westeurope", images: Iterable[Mapping[str, object]] = ()) -> None:
-        entry = {
-            "name": lab.name,
-            "resourceGroup": lab.group,
-            "region": region,
-            "storageAccount": lab.account,
-            "images": list(images),
-        }
+        entry: dict[str, object] = {"name": lab.name, "resourceGroup": lab.group, "region": region}
+        entry |= {"storageAccount": lab.account, "images": list(images)}
         self.cloud.seed({"subscriptions": [{"subscriptionId": lab.subscription, "labs": [entry]}]})
 
     def write_configuration(self) -> None:

@@ -123,8 +123,8 @@ async def test_the_error_for_an_unsupported_call_lists_the_supported_calls(world
         "get, put, patch, delete), a lab's virtual machines (list, get, delete), compute virtual machines (get), disks "
         "(get, beginGetAccess, endGetAccess), galleries (list, list by group, get, put, patch, delete), gallery images "
         "(list, get, put, patch, delete), gallery image versions (list, get, put, patch, delete), shared galleries "
-        "(list, get, put, delete), shared images (list, get, put, delete), operations, storage accounts (get, "
-        "listKeys), resource groups (get), subscriptions (get), permissions (list) and deny assignments (list)."
+        "(list, get, put, delete), shared images (list, get, put, delete), operations, storage accounts (list, "
+        "get, listKeys), resource groups (get), subscriptions (get), permissions (list) and deny assignments (list)."
     )
 
 

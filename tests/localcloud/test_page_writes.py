@@ -68,7 +68,7 @@ class Pair:
         )
         return f"Bearer {answer.json()['access_token']}"
 
-    def write(self, offset: int = MIB, length: int = 4096, **headers: str) -> requests.Response:
+    def write(self, offset: int = MIB, length: int = 4096, timeout: float = 30, **headers: str) -> requests.Response:
         """Send Put Page From URL, by default with bearer tokens for both sides."""
         where = f"bytes={offset}-{offset + length - 1}"
         own = {
@@ -83,7 +83,7 @@ class Pair:
         }
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in {**own, **given}.items() if value}
-        return requests.put(f"{self.target.url}?comp=page", headers=sent, timeout=30)
+        return requests.put(f"{self.target.url}?comp=page", headers=sent, timeout=timeout)
 
 
 @pytest.fixture
@@ -244,6 +244,17 @@ def test_a_write_that_would_wait_too_long_is_rejected(pair: Pair) -> None:
     assert sorted(answers) == [(201, ""), (503, "ServerBusy")]
     pair.cloud.set_limits({})
     assert pair.write().status_code == 201
+
+
+def test_a_write_whose_client_left_before_its_turn_is_not_applied(pair: Pair) -> None:
+    """It is rejected, as it would have been without a queue; the writes after it have their turn."""
+    pair.cloud.set_limits({"blobBytesPerSecond": 512, "queueSeconds": 60})
+    with pytest.raises(requests.Timeout):
+        pair.write(length=1024, timeout=0.2)
+    assert pair.write(MIB + 2048, length=512).status_code == 201
+    assert [each.start for each in pair.target.list_page_ranges()] == [MIB + 2048]
+    writes = [call for call in pair.cloud.calls() if call["length"] and pair.accounts["to"] in call["path"]]
+    assert sorted((call["status"], call["length"]) for call in writes) == [(201, 512), (503, 1024)]
 
 
 writes = st.lists(

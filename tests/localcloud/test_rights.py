@@ -126,3 +126,19 @@ def test_the_blob_service_names_no_action(fresh_cloud: CloudClient) -> None:
     assert "Microsoft.Storage" not in refused.text
     fresh_cloud.set_permissions({**role, "actions": [f"{OF_BLOBS}/containers/write"]}, enforced=True)
     assert requests.put(url, headers=bearer, timeout=10).status_code == 201
+
+
+def test_a_list_of_storage_accounts_shows_those_that_the_caller_may_read(fresh_cloud: CloudClient) -> None:
+    """With a role for one account, and none for the subscription."""
+    labs = [
+        {"name": name, "resourceGroup": "labs", "region": "westeurope", "storageAccount": f"{name}store"}
+        for name in ("listed", "hidden")
+    ]
+    fresh_cloud.seed({"subscriptions": [{"subscriptionId": SUBSCRIPTION, "labs": labs}]})
+    of_accounts = "Microsoft.Storage/storageAccounts"
+    account = f"{GROUP}/providers/{of_accounts}/listedstore"
+    fresh_cloud.set_permissions({"scope": account, "actions": [f"{of_accounts}/read"]}, enforced=True)
+    path = f"/subscriptions/{SUBSCRIPTION}/providers/{of_accounts}?api-version=2023-01-01"
+    shown = request(fresh_cloud.status(), "GET", path).json()
+    fresh_cloud.set_permissions()
+    assert [each["name"] for each in shown["value"]] == ["listedstore"]

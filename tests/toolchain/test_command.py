@@ -14,11 +14,11 @@ import pytest
 
 from localcloud.client import CloudClient
 from tests.conftest import SHORT_LIFE
-from tests.e2e.new_stack import UNINTERRUPTED
 from toolchain import main, stack
 from toolchain.checkout import Checkout
 from toolchain.errors import SetupError
 from toolchain.setup.engine import Engine
+from toolchain.shell import WITHOUT_CHECKPOINTS
 
 ROOT = Checkout.here().root
 
@@ -30,7 +30,7 @@ def dev(
     return subprocess.run(
         [python, "dev.py", *arguments],
         cwd=folder,
-        env={**os.environ, **SHORT_LIFE, **UNINTERRUPTED, **(env or {})},
+        env={**os.environ, **SHORT_LIFE, **WITHOUT_CHECKPOINTS, **(env or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -167,7 +167,8 @@ def test_up_adopts_after_the_save_and_before_the_preview_and_continues_if_that_f
     """So that a run after a kill recovers by itself; the exit code is that of the update."""
     typed: list[list[str]] = []
 
-    def run(command: list[str | Path], **_: object) -> int:
+    def run(command: list[str | Path], *, env: dict[str, str], **_: object) -> int:
+        assert env["PULUMI_SKIP_CHECKPOINTS"] == "true", "the state is written once: adopt makes up for a kill"
         typed.append([Path(command[0]).name, *map(str, command[1:])])
         return int("adopt" in command)
 

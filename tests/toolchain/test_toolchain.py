@@ -19,7 +19,8 @@ from toolchain.progress import Step
 from toolchain.setup import engine as engine_module
 from toolchain.setup import environment, node, wheels
 from toolchain.setup.cache import digest, exclusive, install_once
-from toolchain.setup.engine import HOST, Engine, ensure_engine, required_version
+from toolchain.setup.engine import HOST, Engine, built_version, ensure_engine
+from toolchain.setup.environment import locked_version
 
 ROOT = Checkout.here().root
 
@@ -201,9 +202,15 @@ def test_a_pulumi_on_the_path_with_its_official_language_host_is_used_if_new_eno
 ) -> None:
     """Then nothing is downloaded, built, or put beside it."""
     tried = ways(monkeypatch)
-    path = pulumi_on(tmp_path / "own", required_version(checkout))
+    path = pulumi_on(tmp_path / "own", locked_version(checkout, "pulumi"))
     assert ensure_engine(checkout, path=path).bin == Path(path)
     assert tried == [] and not checkout.bin.exists()
+
+
+def test_the_engine_that_is_built_is_no_older_than_the_sdk() -> None:
+    """Both are locked: CLI and SDK are released together, and the pipelines install the CLI of the SDK's version."""
+    here = Checkout.here()
+    assert engine_module._at_least(built_version(here), locked_version(here, "pulumi"))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +239,7 @@ def test_the_checkouts_own_engine_on_the_path_is_not_used_as_the_users(
     """A shell with the variables of `dev.py env` has it on its PATH."""
     ways(monkeypatch)
     with pytest.raises(SetupError, match="pulumi: not on the PATH"):
-        ensure_engine(checkout, path=pulumi_on(checkout.bin, required_version(checkout)))
+        ensure_engine(checkout, path=pulumi_on(checkout.bin, built_version(checkout)))
 
 
 def test_an_unreachable_download_site_is_reported_and_leaves_no_files(
@@ -251,7 +258,7 @@ def test_a_build_uses_the_users_go_and_has_the_language_host_beside_the_engine(
 ) -> None:
     """The engine is built once; later runs find it in the cache."""
     # In place of the compiler: writes a "binary" that prints the engine's version to the path after -o.
-    version = required_version(checkout)
+    version = built_version(checkout)
     script = (
         f'[ "$1" = env ] && echo go1.99.0 && exit\n[ "$CGO_ENABLED $GOFLAGS" = "0 -mod=readonly" ] || exit 9\n'
         f'printf "#!/bin/sh\\necho v{version}\\n" > "$4" && chmod +x "$4"'

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import pytest
 from azure.storage.blob import BlobClient
 
 from imagefactory.azure.core.clouds import cloud_of
@@ -103,6 +104,18 @@ async def copy_of(
     return await copier.copy(request, via, {"user"}, shown, shown.warn)
 
 
+async def stop_when(shown: Shown, world: World, reached: Callable[[Shown], bool]) -> None:
+    """Start a copy, and cancel it as soon as `reached` returns true."""
+    async with copier_of(world) as copier:
+        copying = asyncio.ensure_future(copy_image(copier, world, shown=shown))
+        while not reached(shown):
+            await asyncio.sleep(0.01)
+            assert not copying.done(), "the copy finished before it could be canceled"
+        copying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await copying
+
+
 @dataclass
 class Run:
     """One provider process: its staging, what it showed, and its totals."""
@@ -174,6 +187,12 @@ def release_of(copy: dict[str, Any], outputs: Any) -> dict[str, Any]:
     return {"url": outputs["url"], "copyId": outputs["copyId"], **staged}
 
 
+def slow_write(seconds: float) -> dict[str, Any]:
+    """A fault rule that delays the range at 8 MiB."""
+    rule = {"service": "blob", "method": "PUT", "path": "comp=page(&|$)", "offset": 8 * MIB}
+    return {**rule, "action": {"delaySeconds": seconds}}
+
+
 def source_blob(world: World) -> BlobClient:
     """The factory VHD of the world's only image."""
     (vhd,) = world.images.values()
@@ -183,6 +202,11 @@ def source_blob(world: World) -> BlobClient:
 def source_pieces(world: World) -> tuple[Range, ...]:
     """The ranges that a copy of the world's only image moves."""
     return pieces(allocated(source_blob(world)))
+
+
+def source_bytes(world: World) -> int:
+    """The bytes of these."""
+    return sum(part.length for part in source_pieces(world))
 
 
 def allocated(blob: BlobClient) -> list[Range]:

@@ -37,6 +37,7 @@ class Plugin:
     process: asyncio.subprocess.Process
     log: EngineLogSink
     errors: list[str] = field(default_factory=list)
+    address: str = ""
 
     @staticmethod
     def urn(kind: str) -> str:
@@ -125,7 +126,7 @@ async def started(environment: Mapping[str, str], python: Path) -> AsyncIterator
     port = int(await process.stdout.readline())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
-        yield Plugin(stub, process, sink)
+        yield Plugin(stub, process, sink, address=f"127.0.0.1:{port}")
         if process.returncode is None:
             process.terminate()
             await process.wait()

@@ -48,9 +48,6 @@ OF_RANGES = {"corrupted page", "source access expired", "source changed"}
 
 OF_WRITES = {"first", "middle", "last"}
 
-ENDS_THE_RUN = {("signature expired", phase) for phase in ("create", "footer", "mark", "cleanup")}
-"""Errors that the same run does not retry; the next run resumes. (Ranges are signed again and retried.)"""
-
 
 def phases(world: World, account: str) -> dict[str, dict[str, Any]]:
     """The call of each phase, as a fault rule."""
@@ -81,7 +78,7 @@ async def known(world: World) -> World:
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_copy_with_a_fault_in_any_phase_is_complete_and_leaves_nothing(known: World, fault: str) -> None:
-    """After one fault the copy equals its source; if the run fails, the error is one line and the next run resumes."""
+    """The run repeats the call, with a new token or SAS if the service rejected it, and the copy equals its source."""
     world = known
     chosen = [phase for phase in phases(world, "") if fault not in OF_RANGES or phase in OF_WRITES]
     rules = []
@@ -93,15 +90,7 @@ async def test_a_copy_with_a_fault_in_any_phase_is_complete_and_leaves_nothing(k
     async with a_run(world) as run:
         ended = await asyncio.gather(*(run.stage_and_release(world, phase) for phase in chosen), return_exceptions=True)
     assert [rule["hits"] for rule in world.cloud.faults()] == [1] * len(chosen), "every phase had its fault"
-    failed = {(fault, phase) for phase, error in zip(chosen, ended, strict=True) if error is not None}
-    assert failed == {each for each in ENDS_THE_RUN if each[0] == fault}, ended
-    for error in ended:
-        if error is not None:
-            assert isinstance(error, ImageFactoryError) and "\n" not in str(error) and "sig=" not in str(error)
-    async with a_run(world) as run:
-        for _, phase in failed:
-            await run.stage_and_release(world, phase)
-        assert run.totals.moved == 0 or ("signature expired", "create") in failed
+    assert ended == [None] * len(chosen)
     assert all(world.staged(world.labs[phase]) == [] for phase in chosen)
 
 

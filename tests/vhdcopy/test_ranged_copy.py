@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import pytest
 from azure.core.pipeline.policies import AsyncRetryPolicy
@@ -30,39 +28,20 @@ from tests.vhdcopy.copying import (
     manifest_blob,
     manifest_of,
     request_of,
+    slow_write,
     source_blob,
+    source_bytes,
     source_pieces,
     staged_blob,
     staged_equals_source,
     staged_ref,
+    stop_when,
 )
-
-
-def slow_write(seconds: float) -> dict[str, Any]:
-    """A fault rule that delays the range at 8 MiB."""
-    rule = {"service": "blob", "method": "PUT", "path": "comp=page(&|$)", "offset": 8 * MIB}
-    return {**rule, "action": {"delaySeconds": seconds}}
-
-
-def source_bytes(world: World) -> int:
-    return sum(part.length for part in source_pieces(world))
 
 
 def blobs_of(world: World, lab: str = "web") -> list[str]:
     container = world.service(world.labs[lab]).get_container_client(STAGING_CONTAINER)
     return sorted(blob.name for blob in container.list_blobs())
-
-
-async def stop_when(shown: Shown, world: World, reached: Callable[[Shown], bool]) -> None:
-    """Start a copy, and cancel it as soon as `reached` returns true."""
-    async with copier_of(world) as copier:
-        copying = asyncio.ensure_future(copy_image(copier, world, shown=shown))
-        while not reached(shown):
-            await asyncio.sleep(0.01)
-            assert not copying.done(), "the copy finished before it could be canceled"
-        copying.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await copying
 
 
 async def test_only_data_is_copied_and_the_copy_equals_its_source(world: World) -> None:
@@ -149,8 +128,8 @@ async def test_a_canceled_copy_is_resumed_with_the_missing_ranges(world: World, 
     async with copier_of(world, totals=totals) as copier:
         await copy_image(copier, world, shown=resumed)
     assert staged_equals_source(world)
-    kept = shown.progress[-1].done
-    assert resumed.progress[0].done == resumed.progress[0].kept == kept == totals.kept
+    kept = totals.kept
+    assert resumed.progress[0].done == resumed.progress[0].kept == kept >= shown.progress[-1].done
     assert totals.moved == source_bytes(world) - kept
     assert blobs_of(world) == [staged_ref(world).file_name]
 

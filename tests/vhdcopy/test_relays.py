@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import tracemalloc
@@ -12,10 +13,12 @@ import pytest
 from imagefactory.azure.core.errors import CloudError
 from imagefactory.copying import copier as copiers
 from imagefactory.copying import transfer
-from imagefactory.copying.copier import RelayLost
+from imagefactory.copying.copier import Copied, CopyRequest, RelayLost, user_of
+from imagefactory.copying.staging import Relay
 from imagefactory.copying.totals import Totals
-from imagefactory.images.ranges import Range
+from imagefactory.images.ranges import SHARED_READERS, Range
 from imagefactory.images.ranges_manifest import UNPACKED_BYTES
+from imagefactory.observed.blobs import BlobRef
 from tests.azure.storage_world import crc64
 from tests.e2e.world import FACTORY_CONTAINER, MIB, World
 from tests.vhdcopy.copying import (
@@ -173,7 +176,10 @@ async def test_a_relay_whose_account_denies_access_is_not_used(
 
 @pytest.mark.parametrize("claimed", ["true", "false"])
 async def test_what_a_record_in_a_lab_claims_is_compared_with_the_factory(relayed: World, claimed: str) -> None:
-    """Its ranges count if the factory's service returns the same digest; other labs and the manifest ignore it."""
+    """Its ranges count if the factory's service returns the same digest; other labs and the manifest ignore it.
+
+    Where it claims something else, the service's digests decide: what is wrong is moved again.
+    """
     world = relayed
     await begin_and_fail(world)
     parts = source_pieces(world)[:3]
@@ -181,11 +187,14 @@ async def test_what_a_record_in_a_lab_claims_is_compared_with_the_factory(relaye
     truth = true_digests(world)
     digests = {part: truth[part] if claimed == "true" else FALSE for part in parts if part in truth}
     leave_record(world, "web", request_of(world), digests)
+    wrong = () if claimed == "true" else parts[:1]
+    for part in wrong:
+        staged_blob(world).upload_page(WISH.ljust(512), part.offset, 512)
     totals, shown = Totals(), Shown()
     async with copier_of(world, totals=totals) as copier:
         first = await copy_image(copier, world, "web", shown)
         second = await copy_image(copier, world, "relay")
-    kept = sum(part.length for part in digests) if claimed == "true" else 0
+    kept = sum(part.length for part in parts if part not in wrong)
     assert shown.progress[0].kept == totals.kept == kept
     manifest = manifest_of(world)
     assert manifest and first.digest == second.digest == manifest.digest
@@ -280,3 +289,30 @@ async def test_a_relay_whose_etag_keeps_changing_is_not_used(relayed: World) -> 
             patch.setattr(copiers, "relay_etag", touched)
             with pytest.raises(RelayLost, match="changes"):
                 await copy_image(copier, world, "web", via=relay_of(world).blob)
+
+
+async def test_many_copies_of_a_region_read_each_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each lab gets what the factory has, and some copies read a lab's staged VHD; nothing is copied twice."""
+    labs = ["web", *(f"more{n}" for n in range(SHARED_READERS))]
+    for lab in labs[1:]:
+        world.add_lab(lab)
+    read: list[BlobRef | None] = []
+    async with a_run(world) as run:
+        copier = run.staging._copier
+        copy = copier.copy
+
+        async def recorded(request: CopyRequest, via: BlobRef | None, *others: Any) -> Copied:
+            read.append(via)
+            return await copy(request, via, *others)
+
+        monkeypatch.setattr(copier, "copy", recorded)
+        everywhere = Relay(request_of(world).source, len(labs), user_of("web"))
+        world.cloud.clear_calls()
+        await asyncio.gather(*(run.stage(world, lab, everywhere) for lab in labs))
+        writes = [call for call in world.cloud.calls() if call["method"] == "PUT" and "comp=page" in call["path"]]
+        assert all(staged_equals_source(world, lab) for lab in labs)
+        await asyncio.gather(*(run.release(world, lab) for lab in labs))
+    assert run.shown.messages == []
+    assert not any(staged_blob(world, lab).exists() for lab in labs)
+    assert len(read) == len(labs) and None in read and len(set(read)) > 1
+    assert len(writes) == len(labs) * len(source_pieces(world))

@@ -53,6 +53,9 @@ class Open:
     async def services(self) -> None:
         """There are none."""
 
+    def forget(self) -> None:
+        """Nothing was listed."""
+
     async def close(self) -> None:
         """There is nothing to close."""
 

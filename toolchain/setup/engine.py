@@ -2,7 +2,8 @@
 
 Uses `pulumi` on the PATH with its official language host, else the official download, else a build from the Go module
 proxy. Keeps downloads and builds in the cache. A build has no language host, so this checkout's own
-(toolchain.languagehost) is put beside it. Does not accept engines older than the one that the tests run.
+(toolchain.languagehost) is put beside it. Does not accept engines older than the locked Python SDK: both are released
+together, with one version.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from toolchain.setup.environment import locked_version
 from toolchain.setup.wheels import install_wheel
 
 HOST = "pulumi-language-python"
+SDK = "pulumi"
+"""The Python package."""
 COMMAND = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 DOWNLOADS = "https://get.pulumi.com/install.sh"
 """The first request of the Automation API's installer."""
@@ -68,8 +71,8 @@ def ensure_engine(checkout: Checkout, *, path: str | None = None) -> Engine:
     )
 
 
-def required_version(checkout: Checkout) -> str:
-    """Return the version that is built, the oldest that is accepted, such as `3.259.0`."""
+def built_version(checkout: Checkout) -> str:
+    """Return the version that is built, such as `3.274.1`."""
     text = (checkout.root / "toolchain" / "setup" / "engine_build" / "go.mod").read_text("utf-8")
     match = re.search(r"^\s*(?:require )?github\.com/pulumi/pulumi/pkg/v3 v(\S+)", text, re.MULTILINE)
     if match is None:
@@ -95,7 +98,7 @@ def _on_path(checkout: Checkout, path: str) -> Engine:
     install = "Install the pulumi CLI with its Python language host"
     if found is None:
         raise SetupError("pulumi", "not on the PATH", install)
-    version, least = _version(found), required_version(checkout)
+    version, least = _version(found), locked_version(checkout, SDK)
     if not _at_least(version, least):
         raise SetupError(found, f"is version {version or 'unknown'}, but {least} or newer is needed", install)
     beside = Path(found).resolve().with_name(HOST)
@@ -120,7 +123,7 @@ def _download(checkout: Checkout, path: str) -> Engine:
 
 def _downloaded(checkout: Checkout) -> Path:
     # The installer takes the version of the SDK that calls it.
-    return cache_folder() / f"pulumi-{locked_version(checkout, 'pulumi')}-official"
+    return cache_folder() / f"pulumi-{locked_version(checkout, SDK)}-official"
 
 
 def _reach(url: str) -> None:
@@ -138,7 +141,7 @@ def _reach(url: str) -> None:
 
 def _build(checkout: Checkout, path: str) -> Engine:
     source = checkout.root / "toolchain" / "setup" / "engine_build"
-    version = required_version(checkout)
+    version = built_version(checkout)
 
     def make(folder: Path) -> None:
         go = _go(checkout, path)
@@ -173,7 +176,7 @@ def _built(checkout: Checkout) -> Path:
     source = checkout.root / "toolchain" / "setup" / "engine_build"
     key = digest(source / "go.mod", source / "go.sum")
     machine = f"{platform.system()}-{platform.machine()}".lower()
-    return cache_folder() / f"pulumi-{required_version(checkout)}-{key}-{machine}"
+    return cache_folder() / f"pulumi-{built_version(checkout)}-{key}-{machine}"
 
 
 def _go(checkout: Checkout, path: str) -> Path:

@@ -109,7 +109,7 @@ class AccountOpener(Opener):
     """
 
     def __init__(self, arm: ResourceManager, api_version: str, *signing: Bearer) -> None:
-        super().__init__(api_version, *signing)
+        super().__init__(api_version)
         self._arm, self._signing = arm, signing
         self._services: Once[str, BlobServiceClient] = Once()
         self._blob_client = lru_cache(CLIENTS)(_blob_client)
@@ -135,7 +135,9 @@ class AccountOpener(Opener):
         """Return the blob's URL, without a query, at the account's present endpoint."""
         if (url := self._urls.get(blob)) is None:
             await self._find(blob)
-            url = self._urls[blob] = "/".join((self.endpoint(blob.account_id), *self._names(blob)))
+            url = "/".join((self.endpoint(blob.account_id), *self._names(blob)))
+            await self.service(blob.account_id)  # rejects a version of the API that the SDK does not know
+            self._urls[blob] = url
         return url
 
     def refuse(self, secret: Secret) -> None:
@@ -151,7 +153,6 @@ class AccountOpener(Opener):
         return f"{await self._url(blob)}?{sas}"
 
     async def close(self) -> None:
-        await super().close()
         for service in await self._services.results():
             await service.close()
 
@@ -307,5 +308,5 @@ def _blob_sas(account: str, container: str, blob: str, **given: Any) -> str:
 
 def _container_sas(account: str, container: str, _: str, **given: Any) -> str:
     return generate_container_sas(
-        account, container, permission=ContainerSasPermissions(read=True, write=True), **given
+        account, container, permission=ContainerSasPermissions(read=True, write=True, delete=True), **given
     )

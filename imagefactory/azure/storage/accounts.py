@@ -9,7 +9,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Literal
 
-from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from imagefactory.azure.core.answers import Answer
@@ -18,6 +17,7 @@ from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.storage.access import Access
 from imagefactory.azure.storage.account_openers import API_VERSION, AccountKey, AccountOpener, Identity
 from imagefactory.azure.storage.openers import CLOSED, Lent, Opener, account_name
+from imagefactory.azure.storage.small_requests import SmallRequests
 from imagefactory.observed.blobs import BlobRef
 
 REST_VERSION = "2021-08-06"
@@ -36,6 +36,7 @@ class StorageAccounts:
         way = Identity if auth == "aad" else AccountKey
         self._own: AccountOpener = way(arm, self.api_version)
         self.lent = Lent(self.api_version)
+        self.requests = SmallRequests(self, self.api_version)
 
     async def __aenter__(self) -> StorageAccounts:
         return self
@@ -43,6 +44,7 @@ class StorageAccounts:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.requests.close()
         await self._own.close()
         await self.lent.close()
 
@@ -55,7 +57,7 @@ class StorageAccounts:
         return await self._opener(blob.account_id).client(blob)
 
     async def access(self, blob: BlobRef) -> Access:
-        """Return what a request needs to read or write ranges of a blob."""
+        """Return what a request needs to read, write or delete a blob."""
         return await self._opener(blob.account_id).access(blob)
 
     async def source_access(self, blob: BlobRef) -> Access:
@@ -90,10 +92,6 @@ class StorageAccounts:
         with consequence(CLOSED):
             subject = f"storage account '{account_name(account_id)}'"
             return await self._arm.get(account_id, API_VERSION, Answer, subject=subject) is not None
-
-    async def send(self, request: HttpRequest, blob: BlobRef) -> AsyncHttpResponse:
-        """Send a request to the URL of a blob's `access` and read the response. Raises `AzureError` too."""
-        return await self._opener(blob.account_id).send(request)
 
     def _opener(self, account_id: str) -> Opener:
         return self.lent if account_id in self.lent else self._own

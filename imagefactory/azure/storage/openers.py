@@ -10,9 +10,6 @@ from abc import ABC, abstractmethod
 from typing import Any
 from urllib.parse import urlsplit
 
-from azure.core import AsyncPipelineClient
-from azure.core.pipeline.policies import UserAgentPolicy
-from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.storage.blob.aio import BlobClient, ExponentialRetry
 
 from imagefactory.azure.core.environment import transport_options
@@ -42,14 +39,8 @@ def container_and_blob(service_url: str, blob_url: str) -> tuple[str, str]:
 class Opener(ABC):
     """One way into storage accounts. Raises `CloudError` if it grants no access."""
 
-    def __init__(self, api_version: str, *signing: Bearer) -> None:
+    def __init__(self, api_version: str) -> None:
         self._version = api_version
-        # A pipeline without a redirect policy follows no redirect.
-        self._plain: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
-            "",
-            policies=[UserAgentPolicy(sdk_moniker="imagefactory"), retries(RETRIES), *signing],
-            **transport_options(),
-        )
 
     @abstractmethod
     async def client(self, blob: BlobRef) -> BlobClient:
@@ -57,7 +48,7 @@ class Opener(ABC):
 
     @abstractmethod
     async def access(self, blob: BlobRef) -> Access:
-        """Return what a request needs to read or write ranges of the blob."""
+        """Return what a request needs to read, write or delete the blob."""
 
     @abstractmethod
     async def source_access(self, blob: BlobRef) -> Access:
@@ -67,13 +58,9 @@ class Opener(ABC):
     def remedy(self, account_id: str) -> str:
         """Return what to do if the service may not read the account's blobs."""
 
-    async def send(self, request: HttpRequest) -> AsyncHttpResponse:
-        """Send a request to the URL of an `access` and read the response. Raises `AzureError` too."""
-        return await self._plain.send_request(request)
-
+    @abstractmethod
     async def close(self) -> None:
         """Close all clients."""
-        await self._plain.close()
 
 
 class Lent(Opener):
@@ -118,7 +105,6 @@ class Lent(Opener):
         return f"Run again, which grants access to '{account_name(account_id)}' again"
 
     async def close(self) -> None:
-        await super().close()
         for client in self._clients.values():
             await client.close()
 

@@ -12,23 +12,24 @@ from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
-from azure.core.rest import HttpRequest
-from azure.storage.blob import BlobType
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory.aio.once import Once
-from imagefactory.azure.core.errors import CloudError, cloud_error, error_code, from_azure, source_error
+from imagefactory.azure.core.errors import CloudError, consequence, error_code, from_azure, source_error
 from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, NOT_PENDING, PENDING, SOURCE_REFUSED
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
-from imagefactory.azure.storage.properties import read_properties
+from imagefactory.azure.storage.openers import container_and_blob
+from imagefactory.azure.storage.properties import head_of
+from imagefactory.azure.storage.small_requests import NoResponse
 from imagefactory.images.ranges import PAGE_BYTES, Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
-from imagefactory.roles.actions import blob_action
 
 _UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 """The creation time of a blob without one, such as a disk."""
+
+_EXISTENCE = "cannot determine whether it exists"
 
 _RANGES_PER_PAGE = 10_000
 """Ranges in one response of Get Page Ranges; a fragmented disk has more."""
@@ -48,43 +49,34 @@ class PageBlobs:
 
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
         """Return the blob's facts; None if blob, container or storage account is missing."""
-        try:
-            found = await read_properties(await self._client(blob))
-        except (AzureError, CloudError) as error:
-            if await self._is_absent(error, blob):
-                return None
-            raise _refused(error, blob, "cannot determine whether it exists") from error
-        copy = found.written_by
-        done, _, total = (copy.progress or "0/0").partition("/")
+        with consequence(_EXISTENCE):
+            try:
+                answer = await self._accounts.requests.send("HEAD", blob, {})
+            except CloudError as error:
+                if await self._is_absent(error, blob):
+                    return None
+                raise
+            found = head_of(answer.headers, blob)
+        done, _, total = (found.copy_progress or "0/0").partition("/")
+        told = found.copy_status or "", int(done), int(total), found.copy_status_description or ""
         return BlobFacts(
-            length=found.size,
-            is_page_blob=found.blob_type is BlobType.PAGEBLOB,
+            length=found.content_length,
+            is_page_blob=found.blob_type == "PageBlob",
             created=found.creation_time or _UNKNOWN,
             etag=found.etag,
-            metadata=dict(found.metadata or {}),
-            copy=CopyState(copy.id, copy.status or "", int(done), int(total), copy.status_description or "")
-            if copy.id
-            else None,
-            generation=found.page_blob_sequence_number,
+            metadata=found.metadata,
+            copy=CopyState(found.copy_id, *told) if found.copy_id else None,
+            generation=found.sequence_number,
         )
 
     async def read(self, blob: BlobRef, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, fewer at the end of the blob.
 
-        Does not use the SDK, which requests all page ranges of a page blob with each read.
+        One request; the SDK requests all page ranges of a page blob with each read.
         """
-        consequence = "it cannot be checked"
-        url = (await self._accounts.access(blob)).url
-        headers = {"x-ms-version": self._accounts.api_version, "x-ms-range": f"bytes={offset}-{offset + length - 1}"}
-        try:
-            answer = await self._accounts.send(HttpRequest("GET", url, headers=headers), blob)
-        except AzureError as error:
-            raise _refused(error, blob, consequence) from error
-        if answer.status_code >= 300:
-            code = answer.headers.get("x-ms-error-code", "")
-            told, action = (answer.reason, answer.status_code, code), blob_action("GET", url)
-            raise cloud_error(blob.name, *told, consequence=consequence, account=blob.account_id, action=action)
-        return answer.content
+        headers = {"x-ms-range": f"bytes={offset}-{offset + length - 1}"}
+        with consequence("it cannot be checked"):
+            return (await self._accounts.requests.send("GET", blob, headers, most=length)).content
 
     async def page_ranges(
         self, blob: BlobRef, most: int | None = None, *, unlisted: list[Range] | None = None
@@ -142,16 +134,22 @@ class PageBlobs:
     async def _create(
         self, blob: BlobRef, length: int, metadata: Mapping[str, str], generation: int, overwrite_etag: str | None
     ) -> bool:
-        client = await self._client(blob)
+        headers = {
+            "Content-Length": "0",
+            "x-ms-blob-type": "PageBlob",
+            "x-ms-blob-content-length": str(length),
+            "x-ms-blob-sequence-number": str(generation),
+            **_metadata_headers(metadata),
+            **({"If-Match": overwrite_etag} if overwrite_etag else {"If-None-Match": "*"}),
+        }
+        container = self._container(blob)
         try:
-            await self._ensure_container(blob, client)
-            await client.create_page_blob(
-                length, metadata=dict(metadata), sequence_number=generation, **_condition(overwrite_etag)
-            )
-        except AzureError as error:
-            code = error_code(error)
+            await self._ensure_container(blob, *container)
+            await self._accounts.requests.send("PUT", blob, headers)
+        except (AzureError, CloudError) as error:
+            code = error.code if isinstance(error, CloudError) else error_code(error)
             if code == "ContainerNotFound":
-                self._containers.forget((blob.account_id, client.container_name))
+                self._containers.forget(container)
             elif code in EXISTS | PENDING | {"BlobNotFound"}:
                 # It is this blob if the response to the first attempt was lost.
                 found = await self.facts(blob)
@@ -161,11 +159,11 @@ class PageBlobs:
 
     async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> bool:
         """Replace the blob's metadata; return False if it does not exist or has another ETag."""
-        client = await self._client(blob)
+        headers = {"Content-Length": "0", "If-Match": etag, **_metadata_headers(metadata)}
         try:
-            await client.set_blob_metadata(dict(metadata), etag=etag, match_condition=MatchConditions.IfNotModified)
-        except AzureError as error:
-            if error_code(error) in CHANGED | ABSENT:
+            await self._accounts.requests.send("PUT", blob, headers, query="comp=metadata")
+        except CloudError as error:
+            if error.code in CHANGED | ABSENT:
                 return False
             raise _refused(error, blob, "its metadata cannot be written") from error
         return True
@@ -230,7 +228,7 @@ class PageBlobs:
         }
         try:
             # Before the first copy, not after it fails: all copies that start concurrently would fail.
-            await self._ensure_container(destination, client)
+            await self._ensure_container(destination, *self._container(destination))
             answer = await client.start_copy_from_url(
                 url, metadata=dict(metadata), **from_version, **_condition(overwrite_etag)
             )
@@ -239,7 +237,7 @@ class PageBlobs:
             if code in PENDING | EXISTS:
                 return None
             if code == "ContainerNotFound":
-                self._containers.forget((destination.account_id, client.container_name))
+                self._containers.forget(self._container(destination))
             if code == SOURCE_REFUSED and isinstance(error, HttpResponseError):
                 raise self._source_refused(error, source, destination) from error
             raise _refused(error, destination, f"{source.name} is not copied there") from error
@@ -259,16 +257,15 @@ class PageBlobs:
 
         Returns False if it has another ETag, True if it, or its storage account, does not exist.
         """
-        try:
-            client = await self._client(blob)
-            await client.delete_blob(
-                delete_snapshots="include", etag=etag, match_condition=MatchConditions.IfNotModified
-            )
-        except (AzureError, CloudError) as error:
-            if error_code(error) in CHANGED:
-                return await self.facts(blob) is None  # a blob that does not exist meets no condition
-            if not await self._is_absent(error, blob):
-                raise _refused(error, blob, "it is kept and takes up space") from error
+        headers = {"x-ms-delete-snapshots": "include", "If-Match": etag}
+        with consequence("it is kept and takes up space"):
+            try:
+                await self._accounts.requests.send("DELETE", blob, headers)
+            except CloudError as error:
+                if error.code in CHANGED:
+                    return await self.facts(blob) is None  # a blob that does not exist meets no condition
+                if not await self._is_absent(error, blob):
+                    raise
         return True
 
     async def _client(self, blob: BlobRef) -> BlobClient:
@@ -276,7 +273,7 @@ class PageBlobs:
 
     async def _is_absent(self, error: Exception, blob: BlobRef) -> bool:
         """Return whether an error means that blob, container or storage account does not exist."""
-        if isinstance(error, CloudError):
+        if isinstance(error, CloudError) and not isinstance(error, NoResponse):
             return error.code in ABSENT
         if getattr(error, "status_code", None):
             return error_code(error) in ABSENT
@@ -297,13 +294,17 @@ class PageBlobs:
             remedy=self._accounts.source_remedy(source) if error.status_code in {401, 403} else "",
         )
 
-    async def _ensure_container(self, blob: BlobRef, client: BlobClient) -> None:
-        """Create the blob's container if it is missing, once for all blobs in it."""
-        container = (blob.account_id, client.container_name)
-        await self._containers.get(container, lambda: self._create_container(*container))
+    def _container(self, blob: BlobRef) -> tuple[str, str]:
+        """Return the account's id and the name of a blob's container."""
+        return blob.account_id, container_and_blob(self._accounts.endpoint(blob.account_id), blob.url)[0]
 
-    async def _create_container(self, account_id: str, name: str) -> None:
-        service = await self._accounts.service(account_id)
+    async def _ensure_container(self, blob: BlobRef, account_id: str, name: str) -> None:
+        """Create the blob's container if it is missing, once for all blobs in it."""
+        await self._containers.get((account_id, name), lambda: self._create_container(blob, name))
+
+    async def _create_container(self, blob: BlobRef, name: str) -> None:
+        await self._accounts.access(blob)  # learns the account's endpoint
+        service = await self._accounts.service(blob.account_id)
         try:
             await service.create_container(name)
         except AzureError as error:
@@ -345,6 +346,10 @@ def _is_slow(error: AzureError) -> bool:
     if isinstance(error, HttpResponseError):
         return error.status_code is not None and (error.status_code == 408 or error.status_code >= 500)
     return isinstance(error, (ServiceRequestError, ServiceResponseError))
+
+
+def _metadata_headers(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {f"x-ms-meta-{name}": value for name, value in metadata.items()}
 
 
 def _condition(overwrite_etag: str | None) -> dict[str, Any]:

@@ -8,18 +8,12 @@ content of a blob.
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
-from asyncio import sslproto
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from types import TracebackType
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 from uuid import uuid4
 
 import aiohttp
@@ -29,16 +23,11 @@ from imagefactory.azure.core.errors import CloudError, cloud_error, source_error
 from imagefactory.azure.core.refusals import ABSENT, SOURCE_REFUSED, is_final, source_refusal
 from imagefactory.azure.storage.access import Access
 from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.lean_tls import LeanConnector, lean_context
+from imagefactory.azure.storage.plain_http import RENEWABLE, Proxies, elements, open_session, seconds, with_query
 from imagefactory.images.ranges import Range
 from imagefactory.observed.blobs import BlobRef
 from imagefactory.roles.actions import blob_action
-
-CONNECT_SECONDS, ANSWER_SECONDS = 15.0, 60.0
-"""Timeouts of a call: to connect, and to get the response; waiting for a free connection is not counted. A write that
-an overloaded service has not finished after a minute is better sent again."""
-
-READ_BYTES = 4096
-"""How much of a response body is read, and the size of read buffers; the body is empty, or a short error."""
 
 DIGEST_WINDOW_BYTES = 16 * 1024
 """The receive buffer of a connection for digests. It bounds how much arrives of a range's content, which nobody reads.
@@ -46,9 +35,6 @@ DIGEST_WINDOW_BYTES = 16 * 1024
 Get Blob returns the digest in its headers, before the content; the connection is then closed. Linux doubles the value
 (socket(7)); a response's headers and a TLS handshake fit without waiting.
 """
-
-_ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
-_NO_LONGER_GOOD = {"AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"}
 
 
 class Digest(Enum):
@@ -116,28 +102,15 @@ class PageWriter:
     def __init__(self, accounts: StorageAccounts, in_flight: int) -> None:
         self.accounts = accounts
         self._in_flight = in_flight
-        self._proxies: dict[str, str | None] = {}
+        self._proxies = Proxies()
         self._session: aiohttp.ClientSession
         self._digests: aiohttp.ClientSession
 
     async def __aenter__(self) -> PageWriter:
-        # The buffer of each TLS connection of this process from now on; asyncio's default of 256 KiB would be most of
-        # the memory of a range in flight.
-        sslproto.SSLProtocol.max_size = READ_BYTES  # type: ignore[attr-defined]  # Python 3.10 has no such buffer
-        self._session = self._opened(aiohttp.TCPConnector(limit=self._in_flight))
-        self._digests = self._opened(aiohttp.TCPConnector(limit=self._in_flight, socket_factory=self._narrow_socket))
+        limit, tls = self._in_flight, lean_context()
+        self._session = open_session(LeanConnector(limit, tls), self.accounts.api_version)
+        self._digests = open_session(LeanConnector(limit, tls, self._narrow_socket), self.accounts.api_version)
         return self
-
-    def _opened(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "imagefactory", "x-ms-version": self.accounts.api_version},
-            skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding"),
-            read_bufsize=READ_BYTES,
-            middlewares=(_once,),
-        )
 
     def _narrow_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         made = socket.socket(*address[:3])
@@ -217,7 +190,7 @@ class PageWriter:
         self, method: str, call: _Call, query: str, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         access = await self.accounts.access(call.blob)
-        url = access.url if not query else f"{access.url}{'&' if '?' in access.url else '?'}{query}"
+        url = with_query(access.url, query)
         sent = {
             **access.headers,
             **headers,
@@ -227,24 +200,25 @@ class PageWriter:
         session = self._session if call.source else self._digests
         try:
             async with session.request(
-                method, URL(url, encoded=True), headers=sent, proxy=self._proxy(url), allow_redirects=False
+                method, URL(url, encoded=True), headers=sent, proxy=self._proxies.of(url), allow_redirects=False
             ) as answer:
                 if answer.status in {200, 201, 206}:
                     yield answer
                     return
-                body = (await answer.content.read(READ_BYTES)).decode("utf-8", errors="replace")
+                told = await elements(answer)
         except (aiohttp.ClientError, asyncio.TimeoutError) as error:
             fact = f"no response from Azure ({str(error) or type(error).__name__})"
             raise RangeRefused(Refusal.PASSING, call.error(fact)) from None
-        raise self._refused(call, access, answer, body)
+        raise self._refused(call, access, answer, told)
 
-    def _refused(self, call: _Call, access: Access, answer: aiohttp.ClientResponse, body: str) -> RangeRefused:
-        elements = dict(_ELEMENT.findall(body))
-        code = answer.headers.get("x-ms-error-code") or elements.get("Code", "")
-        found, rest = elements.get("ServerCalculatedCrc", ""), _seconds(answer.headers.get("Retry-After"))
+    def _refused(
+        self, call: _Call, access: Access, answer: aiohttp.ClientResponse, told: Mapping[str, str]
+    ) -> RangeRefused:
+        code = answer.headers.get("x-ms-error-code") or told.get("Code", "")
+        found, rest = told.get("ServerCalculatedCrc", ""), seconds(answer.headers.get("Retry-After"))
         if code == SOURCE_REFUSED and call.source and call.read:
-            texts = {**elements, **{name.lower(): value for name, value in answer.headers.items()}}
-            said = elements.get("Message", ""), answer.reason or ""
+            texts = {**told, **{name.lower(): value for name, value in answer.headers.items()}}
+            said = told.get("Message", ""), answer.reason or ""
             kind, remedy = _source_kind(*source_refusal(answer.status, texts, *said)), ""
             if kind is Refusal.SOURCE_UNAUTHORIZED:
                 self.accounts.refuse(call.read)
@@ -254,16 +228,7 @@ class PageWriter:
         kind = _kind(answer.status, code)
         if kind is Refusal.UNAUTHORIZED:
             self.accounts.refuse(access)
-        return RangeRefused(kind, call.error(elements.get("Message", ""), answer.status, code), rest, found)
-
-    def _proxy(self, url: str) -> str | None:
-        """Return the environment's proxy for a host; aiohttp itself would start a thread for it with each request."""
-        parts = urlsplit(url)
-        host = f"{parts.scheme}://{parts.netloc}"
-        if host not in self._proxies:
-            bypassed = proxy_bypass(parts.hostname or "")
-            self._proxies[host] = None if bypassed else getproxies().get(parts.scheme)
-        return self._proxies[host]
+        return RangeRefused(kind, call.error(told.get("Message", ""), answer.status, code), rest, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,14 +256,6 @@ class _Call:
         return source_error(source.name, status, texts, *said, consequence=kept, source=owner, remedy=remedy)
 
 
-async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send a request once; without this, aiohttp silently sends it again if the connection breaks."""
-    try:
-        return await send(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError(str(error)) from error
-
-
 def _bytes(part: Range) -> str:
     return f"bytes={part.offset}-{part.end - 1}"
 
@@ -309,7 +266,7 @@ def _kind(status: int, code: str) -> Refusal:
         return Refusal.BUSY
     if status == 408 or status >= 500:
         return Refusal.PASSING
-    if status == 401 or code in _NO_LONGER_GOOD:
+    if status == 401 or code in RENEWABLE:
         return Refusal.UNAUTHORIZED
     if code in {"SourceConditionNotMet", "ConditionNotMet"}:
         return Refusal.SOURCE_CHANGED
@@ -333,15 +290,3 @@ def _source_kind(status: int, code: str) -> Refusal:
     if status in {429, 503}:
         return Refusal.BUSY
     return Refusal.PASSING if status == 408 or status >= 500 else Refusal.REFUSED
-
-
-def _seconds(given: str | None) -> float | None:
-    """Parse Retry-After, which is a number of seconds or a time."""
-    if not given:
-        return None
-    if given.isdecimal():
-        return float(given)
-    try:
-        return max(0.0, (parsedate_to_datetime(given) - datetime.now(timezone.utc)).total_seconds())
-    except (ValueError, TypeError):
-        return None

@@ -1,7 +1,7 @@
 """Cross-region copies: what is copied from the factory's region to others, and to which storage accounts.
 
 Chooses the relays: each VHD is copied once per region, into the account that sorts first among those that need it; the
-other accounts of that region copy from there. Does not copy: the provider does.
+other accounts of that region copy from there, or from each other if they are many. Does not copy: the provider does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from imagefactory.images.ranges import SHARED_READERS
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.plain_text import printable
 from imagefactory.planning.labs.planned_images import LabPlan, PlannedImage, Relay
@@ -44,17 +45,26 @@ class Crossing:
 
 
 def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, ...]:
-    """Return the plans with a relay for each image that several accounts of another region need."""
+    """Return the plans with a relay for each image that several accounts of another region need.
+
+    In the factory's region, where many accounts need an image, the factory's VHD is its relay.
+    """
     chains: defaultdict[tuple[str, str], list[tuple[str, str, str, str]]] = defaultdict(list)
-    for plan, image in _to_copy(plans, factory):
+    for plan, image in _to_copy(plans):
         account = plan.facts.storage_account_id or ""
         reader = (account.lower(), account, image.image_id, plan.facts.blob_endpoint)
         chains[plan.facts.region_key, image.image.vhd_name].append(reader)
 
     def relayed(plan: LabPlan, image: PlannedImage) -> PlannedImage:
         readers = chains.get((plan.facts.region_key, image.image.vhd_name), [])
-        if image.standing or image.done or len({account for account, *_ in readers}) < 2:
+        accounts = len({account for account, *_ in readers})
+        if image.standing or image.done or accounts < 2:
             return image
+        if plan.facts.region_key == factory.region_key:
+            if accounts <= SHARED_READERS:
+                return image
+            source = (factory.storage_account_id or "", accounts, image.image_id, factory.blob_endpoint)
+            return replace(image, relay=Relay(*source, is_source=True))
         first, relay, image_id, endpoint = min(readers)
         uses = sum(account != first for account, *_ in readers)
         return replace(image, relay=Relay(relay, uses, image_id, endpoint))
@@ -65,8 +75,9 @@ def with_relays(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[LabPlan, .
 def crossings(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[Crossing, ...]:
     """Return what is copied to each region, by its name, through the relays of the plans. An account counts once."""
     by_region: defaultdict[str, list[tuple[LabPlan, PlannedImage]]] = defaultdict(list)
-    for plan, image in _to_copy(plans, factory):
-        by_region[plan.facts.region_key].append((plan, image))
+    for plan, image in _to_copy(plans):
+        if plan.facts.region_key != factory.region_key:
+            by_region[plan.facts.region_key].append((plan, image))
     found = []
     for _, chains in sorted(by_region.items()):
         copies = {
@@ -92,11 +103,10 @@ def crossings(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[Crossing, ..
     return tuple(found)
 
 
-def _to_copy(plans: Iterable[LabPlan], factory: LabFacts) -> Iterator[tuple[LabPlan, PlannedImage]]:
-    """Yield the images to copy into labs outside of the factory's region."""
+def _to_copy(plans: Iterable[LabPlan]) -> Iterator[tuple[LabPlan, PlannedImage]]:
+    """Yield the images to copy."""
     for plan in plans:
-        if plan.facts.region_key != factory.region_key:
-            yield from ((plan, image) for image in plan.images if not image.standing and not image.done)
+        yield from ((plan, image) for image in plan.images if not image.standing and not image.done)
 
 
 def _count(number: int, what: str) -> str:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from imagefactory.configuration.labs_file import LabKey, TargetLab
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.planned_images import Recorded
+
+T = TypeVar("T")
 
 
 def with_labels(
@@ -57,3 +60,11 @@ def in_state(lab: TargetLab, found: LabFacts | Diagnostic, recorded: Iterable[st
 def _group(lab: TargetLab, found: LabFacts | Diagnostic) -> str:
     """Return the lab's resource group in lower case; empty: unknown."""
     return found.resource_group.lower() if isinstance(found, LabFacts) else lab.key.resource_group
+
+
+def grouped(labeled: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    """Return what each label has, in its order; to search all images for each lab is slow if there are thousands."""
+    found: dict[str, list[T]] = {}
+    for label, one in labeled:
+        found.setdefault(label, []).append(one)
+    return found

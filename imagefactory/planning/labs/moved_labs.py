@@ -13,6 +13,7 @@ from imagefactory.configuration.image_paths import fold
 from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.diagnostics import Diagnostic, error
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.labs.lab_labels import grouped
 from imagefactory.planning.labs.planned_images import Recorded
 
 
@@ -70,18 +71,18 @@ def moved_labs(
     if the state has images of its label there. It moved to another subscription if no lab of labs.json has the label of
     the images any more, and lab and account have the same names.
     """
-    by_label: dict[str, list[str]] = {}
-    for name in recorded:
-        by_label.setdefault(name.rpartition("/")[0], []).append(name)
+    by_label = grouped((name.rpartition("/")[0], name) for name in recorded)
+    unnamed = grouped((_lab_name(label), label) for label in by_label.keys() - named)
     for lab, facts in labs:
-        for label, names in sorted(by_label.items()):
+        for label in sorted(by_label.keys() & {lab.label, *unnamed.get(lab.key.lab_name, ())}):
+            names = by_label[label]
             accounts = {recorded[name].account_id for name in names} - {""}
             same = {account.rpartition("/")[2].lower() for account in accounts} == {facts.storage_account.lower()}
             if label == lab.label and (same or not accounts):
                 here = {"", facts.resource_group.lower()}
                 left = [name for name in names if recorded[name].resource_group.lower() not in here]
                 subscription = lab.subscription_id
-            elif label not in named and _lab_name(label) == lab.key.lab_name and same:
+            elif label not in named and same:
                 left, subscription = names, min(accounts).split("/")[2]
             else:
                 continue

@@ -16,6 +16,7 @@ from imagefactory.images.companions import FactoryImage, stem
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.deletion_guard import HeldImage
+from imagefactory.planning.labs.lab_labels import grouped
 from imagefactory.planning.labs.ownership import Ownership
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.retention import soaking
@@ -128,9 +129,10 @@ def used_leaving(
     plans: Iterable[LabPlan], held: Iterable[HeldImage], uses: Uses, revocations: Revocations
 ) -> Iterator[Diagnostic]:
     """Yield a warning about each image that leaves its lab although `keepUsedDays` was meant to keep it."""
+    by_label = grouped((one.lab.label, one) for one in held)
     for plan in plans:
         stay = {fold(name) for name in (*(one.name for one in plan.images), *(one.name for one in plan.retained))}
-        for one in held:
+        for one in by_label.get(plan.label, ()):
             if one.lab is not plan.lab or not one.owned or fold(one.name) in stay:
                 continue
             if used := uses.of_image(plan.facts, one.image):

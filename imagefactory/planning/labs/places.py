@@ -47,8 +47,7 @@ def place_of(
 ) -> tuple[Place | NoPlace, Diagnostic | None]:
     """Return the place of the image, or why it has none; and a diagnostic about it, or None."""
     existing = _made_from(lab, facts, image, ownership)
-    by_name = {} if existing or image.name_problem else {fold(each.name): each for each in facts.images}
-    named = existing or by_name.get(fold(image.name))
+    named = existing or (None if image.name_problem else facts.by_name.get(fold(image.name)))
     if named and ownership.is_foreign(lab, named):
         return NoPlace(of_another_stack(named), named), belongs_to_another(lab, named, ownership)
     if existing:
@@ -59,7 +58,7 @@ def place_of(
         return Place(image.name, _image_id(facts, image.name)), None
     subject = f"custom image {named.name} of lab {lab.label}"
     beside = name_beside(image.name, image.vhd_name)
-    if named.image_path is not None and fold(beside) not in by_name:
+    if named.image_path is not None and fold(beside) not in facts.by_name:
         fact = f"was created from {named.source_vhd}, but the factory image of that name is {image.vhd_name}"
         consequence = f"the factory image is created as {beside}, and {named.name} is deleted by a run after that"
         return Place(beside, _image_id(facts, beside)), warning(
@@ -100,7 +99,7 @@ def _made_from(lab: TargetLab, facts: LabFacts, image: FactoryImage, ownership: 
     """Return the lab's image of that VHD; of several preferably one that is not another stack's, a usable one, one in
     the state, one of the same name; None if missing."""
     order = sorted(
-        (each for each in facts.images if each.holds(image.vhd_name, image.name)),
+        facts.holding(image.vhd_name, image.name),
         key=lambda each: (
             ownership.is_foreign(lab, each),
             not each.usable,

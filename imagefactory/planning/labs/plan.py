@@ -26,7 +26,7 @@ from imagefactory.planning.labs.account_rules import account_findings
 from imagefactory.planning.labs.by_gallery import NO_GALLERY, available_by, deliveries, placed_labs, with_gallery
 from imagefactory.planning.labs.crossings import Crossing, crossings, with_relays
 from imagefactory.planning.labs.deletion_guard import held_images, unsafe_deletions
-from imagefactory.planning.labs.lab_labels import in_state, with_labels
+from imagefactory.planning.labs.lab_labels import grouped, in_state, with_labels
 from imagefactory.planning.labs.moved_labs import MovedLab, moved_labs
 from imagefactory.planning.labs.named_images import (
     pin_findings,
@@ -222,15 +222,19 @@ def build_plan(
     if lacking := without_gallery(targets, policy):
         found.add(lacking)
     held = held_images(((plan.lab, plan.facts) for plan in plans), ownership)
+    by_label = grouped((one.lab.label, one) for one in held)
     threatened: set[str] = set()
     for diagnostic, at_risk in unsafe_deletions(catalog, held):
         found.add(diagnostic)
         threatened |= {one.image.id for one in at_risk}
     if catalog.images or not policy.allow_empty_factory:
         successors = Successors(catalog, policy, configuration.image_paths, now)
-        plans = [replace(plan, retained=successors.retained(plan, held, threatened)) for plan in plans]
+        plans = [
+            replace(plan, retained=successors.retained(plan, by_label.get(plan.label, ()), threatened))
+            for plan in plans
+        ]
     revocations = Revocations(catalog, policy)
-    plans = [replace(plan, revoked=revoked_images(plan, held, revocations)) for plan in plans]
+    plans = [replace(plan, revoked=revoked_images(plan, by_label.get(plan.label, ()), revocations)) for plan in plans]
     found.warnings += standing_revoked(plans, revocations, ownership)
     found.warnings += used_leaving(plans, held, uses, revocations)
     if not catalog.images:

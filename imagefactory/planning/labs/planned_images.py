@@ -29,6 +29,8 @@ class Relay:
     """ARM id of the image that is created from this staged VHD; the release of this image deletes it."""
     blob_endpoint: str = ""
     """That of the account; empty: the usual one."""
+    is_source: bool = False
+    """Whether it is the factory's VHD itself, for the factory's region."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
+from imagefactory.planning.labs.lab_labels import grouped
 from imagefactory.planning.labs.moved_labs import MovedLab
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
@@ -99,8 +100,19 @@ def adoption(
     begun = {name.lower(): name.rpartition("/")[2] for name in unfinished}
     known = {name.lower() for name in owned} - begun.keys()
     by_label = {lab.label: lab for lab in moved}
+    names = grouped((name.rpartition("/")[0].lower(), name.rpartition("/")[2]) for name in sorted(owned))
     labs = (
-        _lab_adoption(lab, known, begun, owned, leaving, by_label.get(lab.label), offers, catalog, rules)
+        _lab_adoption(
+            lab,
+            known,
+            begun,
+            names.get(lab.label.lower(), ()),
+            leaving,
+            by_label.get(lab.label),
+            offers,
+            catalog,
+            rules,
+        )
         for lab in plan.labs
     )
     return Adoption(tuple(labs), tuple(plan.failures))
@@ -110,7 +122,7 @@ def _lab_adoption(
     lab: LabPlan,
     known: Set[str],
     begun: Mapping[str, str],
-    owned: Collection[str],
+    names: Iterable[str],
     leaving: Set[str],
     moved: MovedLab | None,
     offers: Mapping[str, str],
@@ -145,7 +157,6 @@ def _lab_adoption(
             else:
                 findings.append(Finding("not wanted", image.name, image, f"{rule}; it stays as it is"))
     standing = {fold(image.name) for image in lab.facts.images}
-    names = sorted(name.rpartition("/")[2] for name in owned if name.lower().startswith(f"{lab.label}/".lower()))
     gone = [name for name in (*names, *(moved.names if moved else ())) if fold(name) not in standing]
     again = "the state has it, the lab does not; `pulumi up --refresh` creates it again if the plan contains it"
     findings += [Finding("gone", name, None, again) for name in dict.fromkeys(gone)]

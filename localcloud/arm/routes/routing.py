@@ -34,6 +34,8 @@ class Route:
     method: str
     path: str
     handler: Callable[[web.Request, Parts], Awaitable[web.Response]]
+    filtered: bool = False
+    """Whether it is answered to every caller, with what the caller may read."""
 
     def match(self, method: str, path: str) -> Parts | None:
         """Return the names in the path; None if this is another call."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.stack_settings import CrossRegion, Policy
+from imagefactory.images.ranges import SHARED_READERS
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.crossings import GIB, crossings, with_relays
 from imagefactory.planning.labs.plan import Plan, build_plan
@@ -57,6 +58,16 @@ def test_the_account_that_sorts_first_is_the_relay_of_its_region() -> None:
         {name: in_region(name, "eastus") for name in ("c", "b", "a")} | {"near": in_region("near", "westeurope")}
     )
     assert relays(plan) == {**dict.fromkeys("abc", ("/accounts/a", 2)), "near": None}
+
+
+def test_in_the_factorys_region_the_factorys_vhd_is_the_relay_of_many_accounts() -> None:
+    """So they copy from each other, too; few accounts read it without a relay. Nothing crosses a region."""
+    few = {f"lab{n}": in_region(f"lab{n}", "westeurope") for n in range(SHARED_READERS)}
+    assert set(relays(plan_of(few)).values()) == {None}
+    plan = plan_of(few | {"more": in_region("more", "westeurope")})
+    assert set(relays(plan).values()) == {(FACTORY.storage_account_id, SHARED_READERS + 1)}
+    assert all(image.relay and image.relay.is_source for each in plan.labs for image in each.images)
+    assert plan.crossings == ()
 
 
 def test_the_relay_is_staged_for_the_image_of_its_own_lab() -> None:

@@ -1,0 +1,1 @@
+"""AzCopy, Microsoft's own copier, beside the project's."""

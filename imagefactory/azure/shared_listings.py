@@ -1,0 +1,94 @@
+"""What a refresh reads: one listing for each lab and each container of staged VHDs, shared by all resources in it.
+
+A listing is kept from the first question until `forget`. Its answers are as right as those of a request for each:
+
+* A provider process serves one operation of the engine, which configures it first, and that forgets what an earlier
+  operation listed. So no answer is older than the start of the refresh.
+* What this process itself creates, updates or deletes makes it forget once that has ended.
+* The engine reads a resource before its first step on it or on what depends on it: `up --refresh` reads all resources
+  before any step. So azure-native has not changed an image yet when it is asked for.
+* A change by another client after the listing is missed, as it is if it comes after a single request. What is taken
+  for missing is created again, and `VhdCopy` requests its image and its blob again before it writes.
+
+Does not decide what a missing image means: the resources do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from azure.core.exceptions import AzureError
+from azure.storage.blob import BlobType
+
+from imagefactory.aio.once import Once
+from imagefactory.azure.core.errors import CloudError, consequence, error_code, from_azure
+from imagefactory.azure.core.refusals import ABSENT
+from imagefactory.azure.core.resource_manager import ResourceManager
+from imagefactory.azure.labs import images_of
+from imagefactory.azure.storage.accounts import StorageAccounts
+from imagefactory.azure.storage.blob_lists import metadata_of
+from imagefactory.azure.storage.listings import ListedBlob, listed
+from imagefactory.azure.storage.openers import account_name
+from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
+from imagefactory.observed.standing_labs import StandingImage
+
+_UNKNOWN = "cannot determine whether it exists"
+
+
+class SharedListings:
+    """The listings of one provider process. A listing that fails does so for all that wait for it, and is not kept."""
+
+    def __init__(self, arm: ResourceManager, accounts: StorageAccounts) -> None:
+        self._arm, self._accounts = arm, accounts
+        self._images: Once[str, Mapping[str, StandingImage]] = Once()
+        self._blobs: Once[tuple[str, str], Mapping[str, BlobFacts]] = Once()
+
+    async def image(self, image_id: str) -> StandingImage | None:
+        """Return the custom image at an ARM id, or None. Raises `CloudError` if its lab cannot be listed."""
+        lab_id, _, _ = image_id.lower().rpartition("/customimages/")
+        with consequence(_UNKNOWN):
+            return (await self._images.get(lab_id, lambda: self._listed_images(lab_id))).get(image_id.lower())
+
+    async def blob(self, blob: BlobRef) -> BlobFacts | None:
+        """Return a blob's facts; None if blob, container or storage account is missing. Raises `CloudError`."""
+        with consequence(_UNKNOWN):
+            container = blob.account_id, blob.url.rpartition("/")[0]
+            return (await self._blobs.get(container, lambda: self._listed_blobs(blob))).get(blob.file_name)
+
+    def forget(self) -> None:
+        """Answer later questions from no listing that started before now."""
+        self._images, self._blobs = Once(), Once()
+
+    async def _listed_images(self, lab_id: str) -> Mapping[str, StandingImage]:
+        return {each.id.lower(): each for each in await images_of(self._arm, lab_id) or ()}
+
+    async def _listed_blobs(self, blob: BlobRef) -> Mapping[str, BlobFacts]:
+        """Return the blobs beside `blob` by name."""
+        account = account_name(blob.account_id)
+        try:
+            container = (await self._accounts.client(blob)).container_name
+            client = (await self._accounts.service(blob.account_id)).get_container_client(container)
+            subject = f"{account}: container '{container}'"
+            return {each.name: _facts(each) async for each in listed(client, subject)}
+        except CloudError as error:
+            if error.code in ABSENT:
+                return {}
+            raise
+        except AzureError as error:
+            # A deleted account has no host name, so none responds.
+            answered = getattr(error, "status_code", None)
+            if error_code(error) in ABSENT or not (answered or await self._accounts.exists(blob.account_id)):
+                return {}
+            raise from_azure(error, f"{account}: container of {blob.file_name}", account=account) from error
+
+
+def _facts(blob: ListedBlob) -> BlobFacts:
+    status = blob.written_by.status
+    return BlobFacts(
+        length=blob.size,
+        is_page_blob=blob.blob_type is BlobType.PAGEBLOB,
+        created=blob.creation_time,
+        etag=blob.etag,
+        metadata=metadata_of(blob),
+        copy=CopyState("", status) if status else None,
+    )
