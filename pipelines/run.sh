@@ -130,9 +130,9 @@ up() {
   export PULUMI_DEBUG_COMMANDS=true
   rm -f "$files"-up.?.jsonl
   run pulumi up --stack "$STACK" --yes --skip-preview --refresh --continue-on-error \
-    --parallel 64 --non-interactive --color never "${policies[@]}" --event-log "$files-up.1.jsonl" ||
+    --parallel 256 --non-interactive --color never "${policies[@]}" --event-log "$files-up.1.jsonl" ||
     run pulumi up --stack "$STACK" --yes --skip-preview --continue-on-error \
-      --parallel 64 --non-interactive --color never "${policies[@]}" --event-log "$files-up.2.jsonl" || code=$?
+      --parallel 256 --non-interactive --color never "${policies[@]}" --event-log "$files-up.2.jsonl" || code=$?
   return "$code"
 }
 
