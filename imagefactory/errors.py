@@ -3,6 +3,7 @@
 * ImageFactoryError: its text is for the user
   * ConfigurationError: a file of the user, a setting or an option is wrong (exit code 2)
   * CloudError (`imagefactory.azure.core.errors`): Azure denied a request or did not respond
+    * NoResponse (`imagefactory.azure.storage.small_requests`): it did not respond; its host may not exist
     * SaveLost (`imagefactory.azure.storage.save_records`): the lease on a save's record expired
   * CredentialError (`imagefactory.azure.core.credentials`): a variable for authentication is missing or invalid
   * CopyError (`imagefactory.copying.copier`): a copy cannot be finished
