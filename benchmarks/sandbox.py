@@ -210,7 +210,7 @@ class Sandbox:
     def _project(
         self, folder: Path, namespace: str, settings: Mapping[str, object], parallel: int, stack: str = STACK
     ) -> Project:
-        environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{folder}/stacks"}
+        environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{folder}/stacks?metadata=skip"}
         project = Project(folder, environment, parallel, stack)
         project.configure({f"{namespace}:{name}": value for name, value in settings.items()})
         return project

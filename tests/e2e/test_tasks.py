@@ -44,6 +44,7 @@ ELSEWHERE = {
     ("recover", "Recover from a lost state"): "tests/e2e/test_tasks_adopt.py",
     ("save", "Clean up VMs"): "tests/factory_lab/test_clean_vms.py",
     ("save", "Save VMs"): "tests/factory_lab/test_save.py",
+    ("split", "Move labs to a new stack"): "tests/e2e/test_split.py",
     ("split", "Split labs over stacks"): "tests/e2e/test_split.py",
     ("watch", "Tell a channel"): "tests/unit/cli/test_telemetry.py",
     ("watch", "Watch runs"): "tests/e2e/test_telemetry.py",

@@ -114,7 +114,7 @@ class World:
             (self.folder / name).symlink_to(ROOT / name)
         self._seed_lab(self.factory)
         self.service(self.factory).create_container(FACTORY_CONTAINER)
-        self.environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{self.folder}/stacks"}
+        self.environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{self.folder}/stacks?metadata=skip"}
 
     # What the user and Azure do.
 

@@ -27,7 +27,7 @@ PIECES_PER_SECOND = 10
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.randomized(seeds=(7,), steps=10)
+@pytest.mark.randomized(seeds=(7,), steps=5)
 async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     world: World, shell: dict[str, str], python: Path, seed: int, steps: int
 ) -> None:

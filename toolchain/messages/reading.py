@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -209,16 +210,12 @@ class _Run:
     def _expressions(self, node: ast.stmt, names: Names) -> list[Names]:
         """Record the messages in the statement's own expressions. Return the names after its walruses."""
         found = [names]
-        for child in ast.iter_child_nodes(node):
-            if not isinstance(child, ast.expr | ast.withitem | ast.keyword):
-                continue
-            for inner in ast.walk(child):
-                if isinstance(inner, ast.NamedExpr):
-                    found = [one for each in found for one in self._assigned([inner.target], inner.value, each)]
-            for inner in ast.walk(child):
-                if isinstance(inner, ast.Call):
-                    for each in found:
-                        self._call(inner, each)
+        for walruses, calls in _within(node):
+            for inner in walruses:
+                found = [one for each in found for one in self._assigned([inner.target], inner.value, each)]
+            for call in calls:
+                for each in found:
+                    self._call(call, each)
         return found
 
     def _assigned(self, targets: Sequence[ast.expr], value: ast.expr, names: Names) -> Iterator[Names]:
@@ -329,6 +326,20 @@ class _Run:
         """Return the text of an expression within a text."""
         found = self._values(node.value if isinstance(node, ast.FormattedValue) else node, names)
         return (len(found) == 1 and isinstance(found[0], str) and found[0]) or UNKNOWN
+
+
+@cache
+def _within(node: ast.stmt) -> list[tuple[list[ast.NamedExpr], list[ast.Call]]]:
+    """Return the walruses and the calls in each of a statement's own expressions. A statement is read on many paths."""
+    own = (child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr | ast.withitem | ast.keyword))
+    walked = [list(ast.walk(child)) for child in own]
+    return [
+        (
+            [each for each in nodes if isinstance(each, ast.NamedExpr)],
+            [each for each in nodes if isinstance(each, ast.Call)],
+        )
+        for nodes in walked
+    ]
 
 
 def _is_text(node: ast.expr | None) -> bool:
