@@ -143,6 +143,8 @@ class _Unfinished:
     kept: int = field(init=False)
     """Bytes that an earlier run copied."""
     done: int = field(init=False)
+    recording: asyncio.Future[float] | None = field(init=False, default=None)
+    """The last request that writes its record."""
 
     def __post_init__(self) -> None:
         self.kept = self.done = sum(part.length for part in self.verified)
@@ -274,6 +276,8 @@ class _Copy:
         finally:
             self._report(vhd)
             recording.cancel()
+            if vhd.recording:  # or its request could arrive after the record is deleted
+                await asyncio.wait([vhd.recording], timeout=LAST_RECORD_SECONDS)
             if len(vhd.verified) < len(self.source.parts):
                 with suppress(ImageFactoryError, asyncio.TimeoutError):
                     await asyncio.wait_for(self._record(vhd), LAST_RECORD_SECONDS)
@@ -357,7 +361,8 @@ class _Copy:
             if len(vhd.verified) > recorded:
                 recorded = len(vhd.verified)
                 with suppress(ImageFactoryError):  # the next one may succeed; without any, more is copied again
-                    cost = await self._record(vhd)
+                    vhd.recording = asyncio.ensure_future(self._record(vhd))
+                    cost = await asyncio.shield(vhd.recording)
 
     async def _record(self, vhd: _Unfinished) -> float:
         """Record the verified ranges; return the seconds of CPU time that this took."""
