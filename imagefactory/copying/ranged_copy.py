@@ -69,7 +69,7 @@ PRESENT_RANGES = 64
 """How many ranges of an unfinished VHD are read for each range of its source; another client may have written more."""
 
 LAST_RECORD_SECONDS = 1.0
-"""Timeout of the last record of a copy that is canceled."""
+"""Timeout of the last record of a copy that is canceled, and of the one that is being written when a copy ends."""
 
 MARK_ATTEMPTS = 5
 """How often the final mark is tried; a range that arrives late may change the ETag, though not the bytes."""
@@ -143,8 +143,6 @@ class _Unfinished:
     kept: int = field(init=False)
     """Bytes that an earlier run copied."""
     done: int = field(init=False)
-    recording: asyncio.Future[float] | None = field(init=False, default=None)
-    """The last request that writes its record."""
 
     def __post_init__(self) -> None:
         self.kept = self.done = sum(part.length for part in self.verified)
@@ -264,7 +262,8 @@ class _Copy:
         """Copy the missing ranges. Meanwhile, and if it fails, record the verified ones."""
         self._report(vhd)
         etag = await copier.relay_etag(self.blobs, self.request, self.via) if self.via else self.source.state.etag
-        recording = asyncio.ensure_future(self._keep_record(vhd))
+        moved = asyncio.Event()
+        recording = asyncio.ensure_future(self._keep_record(vhd, moved))
         try:
             if self.via:
                 await self._move_from_relay(vhd, self.via, etag)
@@ -275,9 +274,9 @@ class _Copy:
                     self.warn(f"{self.request.source.name}: {reason}; its first copy is not verified. {UNVERIFIED}")
         finally:
             self._report(vhd)
-            recording.cancel()
-            if vhd.recording:  # or its request could arrive after the record is deleted
-                await asyncio.wait([vhd.recording], timeout=LAST_RECORD_SECONDS)
+            moved.set()
+            await asyncio.wait([recording], timeout=LAST_RECORD_SECONDS)
+            recording.cancel()  # only then: a canceled request may arrive after the record is deleted
             if len(vhd.verified) < len(self.source.parts):
                 with suppress(ImageFactoryError, asyncio.TimeoutError):
                     await asyncio.wait_for(self._record(vhd), LAST_RECORD_SECONDS)
@@ -352,17 +351,19 @@ class _Copy:
         tally = self.tally
         self.report(Progress(vhd.done, self.source.total, vhd.kept, retried=tally.retried, refused=tally.refused))
 
-    async def _keep_record(self, vhd: _Unfinished) -> None:
+    async def _keep_record(self, vhd: _Unfinished, moved: asyncio.Event) -> None:
         least, greatest = RECORD_SECONDS
         began, recorded, cost = monotonic(), len(vhd.verified), 0.0
         while True:
             age = (monotonic() - began) / 10
-            await asyncio.sleep(max(least, min(greatest, age), self.shared.in_flight * cost / RECORDS_SHARE))
+            pause = max(least, min(greatest, age), self.shared.in_flight * cost / RECORDS_SHARE)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(moved.wait(), pause)
+                return
             if len(vhd.verified) > recorded:
                 recorded = len(vhd.verified)
                 with suppress(ImageFactoryError):  # the next one may succeed; without any, more is copied again
-                    vhd.recording = asyncio.ensure_future(self._record(vhd))
-                    cost = await asyncio.shield(vhd.recording)
+                    cost = await self._record(vhd)
 
     async def _record(self, vhd: _Unfinished) -> float:
         """Record the verified ranges; return the seconds of CPU time that this took."""

@@ -6,12 +6,15 @@ import asyncio
 import base64
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from azure.core.pipeline.policies import AsyncRetryPolicy
 
 from imagefactory.azure.storage.manifests import Found
+from imagefactory.azure.storage.page_blobs import PageBlobs
 from imagefactory.copying import copier as copiers
+from imagefactory.copying import ranged_copy
 from imagefactory.copying.copier import Copied, CopyError, Progress
 from imagefactory.copying.totals import Totals
 from imagefactory.images.ranges import PIECE_BYTES
@@ -55,6 +58,31 @@ async def test_only_data_is_copied_and_the_copy_equals_its_source(world: World) 
     assert blobs_of(world) == [staged_ref(world).file_name], "no record is left"
     metadata = staged_blob(world).get_blob_properties().metadata
     assert metadata[copiers.STATE] == copiers.WHOLE and metadata[copiers.DIGEST] == copied.digest
+
+
+async def test_a_record_that_is_being_written_when_the_copy_ends_is_removed_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service applies a request that it has received, also if its client has left."""
+    put_document, received = PageBlobs.put_document, list[asyncio.Future[bool]]()
+
+    async def slowly(*request: Any, **options: Any) -> bool:
+        async def applied() -> bool:
+            await asyncio.sleep(0.6)
+            return await put_document(*request, **options)
+
+        received.append(asyncio.ensure_future(applied()))
+        return await asyncio.shield(received[-1])
+
+    monkeypatch.setattr(ranged_copy, "RECORD_SECONDS", (0.01, 0.01))
+    world.add_lab("data")
+    async with copier_of(world) as copier:
+        await copy_image(copier, world, "data")  # writes the manifest
+        monkeypatch.setattr(PageBlobs, "put_document", slowly)
+        world.cloud.set_faults([slow_write(0.2)])
+        await copy_image(copier, world)
+        assert received and all(await asyncio.gather(*received))
+    assert blobs_of(world) == [staged_ref(world).file_name]
 
 
 async def test_the_first_copy_writes_the_manifest_of_the_image_and_later_copies_agree(world: World) -> None:
