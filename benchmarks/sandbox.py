@@ -25,7 +25,7 @@ from benchmarks.processes import Processes
 from localcloud.client import CloudClient
 from toolchain.checkout import Checkout
 from toolchain.cloud import emulator_variables
-from toolchain.shell import cloud_variables, tool_variables
+from toolchain.shell import cloud_variables, file_backend, tool_variables
 from toolchain.stack import set_up
 
 STACK = "bench"
@@ -210,7 +210,7 @@ class Sandbox:
     def _project(
         self, folder: Path, namespace: str, settings: Mapping[str, object], parallel: int, stack: str = STACK
     ) -> Project:
-        environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{folder}/stacks?metadata=skip"}
+        environment = {**self.environment, "PULUMI_BACKEND_URL": file_backend(folder / "stacks")}
         project = Project(folder, environment, parallel, stack)
         project.configure({f"{namespace}:{name}": value for name, value in settings.items()})
         return project

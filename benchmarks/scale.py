@@ -85,7 +85,7 @@ def run_scale(sandbox: Sandbox, sizes: Sizes, say: Callable[[str], None]) -> lis
 def _measure(sandbox: Sandbox, sizes: Sizes, *, is_first_only: bool) -> Iterator[Scale]:
     factory = sandbox.factory(sizes.images)
     places = (sizes.labs, sizes.subscriptions, sizes.stacks, sizes.parallel)
-    # All images of a lab leave, more than a run may delete unless it is told so.
+    # All images of a lab leave, more than a run may delete by default.
     projects = sandbox.divided(factory, *places, maxDeletes=sizes.images + 1)
     projects = [each.without_checkpoints() for each in projects]
     _check_division(projects[0], sizes.stacks, sizes.labs)

@@ -116,7 +116,10 @@ class LabImages(pulumi.ComponentResource):
         account = facts.storage_account_id or ""
         staged, relay = self._staged_url(account, facts.blob_endpoint, image), planned.relay
         source_url = f"{self._source.container_url}/{image.vhd_name}"
-        relay_url = self._staged_url(relay.account_id, relay.blob_endpoint, image) if relay else None
+        relay_url = None
+        if relay:
+            own_url = self._staged_url(relay.account_id, relay.blob_endpoint, image)
+            relay_url = source_url if relay.is_source else own_url
         copy = VhdCopy(
             name,
             source_url=source_url,
@@ -126,7 +129,7 @@ class LabImages(pulumi.ComponentResource):
             destination_url=staged,
             destination_account_id=account,
             image_id=planned.image_id,
-            relay_url=source_url if relay and relay.is_source else relay_url,
+            relay_url=relay_url,
             relay_account_id=relay.account_id if relay else None,
             relay_image_id=relay.image_id if relay else None,
             relay_uses=relay.uses if relay else None,

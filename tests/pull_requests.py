@@ -7,6 +7,7 @@ what the service would: another path, method, version, token or permission.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 @dataclass
-class Forge:
+class Forge(ABC):
     """What both have: requests, whether the token may write, and faults, each the response to one request."""
 
     may_write: bool = True
@@ -45,11 +46,13 @@ class Forge:
     def denied(self) -> web.Response:
         return told(401, {"message": "Bad credentials"})
 
+    @abstractmethod
     def forbidden(self) -> web.Response:
-        raise NotImplementedError
+        """Return the response to a token that may not write."""
 
+    @abstractmethod
     def answer(self, request: web.BaseRequest, body: Any) -> web.Response:
-        raise NotImplementedError
+        """Return the response to a permitted request."""
 
 
 def told(status: int, document: object, **headers: str) -> web.Response:

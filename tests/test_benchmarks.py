@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +17,7 @@ from benchmarks.sandbox import BenchmarkError, Sandbox
 from benchmarks.scale import fewest_left, most_within
 from imagefactory.images.ranges import PIECE_BYTES, Range
 from localcloud.client import CloudClient
-from tests.conftest import SHORT_LIFE
-from toolchain.checkout import Checkout
+from tests.benchmark_runs import measured
 
 pytestmark = pytest.mark.engine
 
@@ -28,19 +25,10 @@ pytestmark = pytest.mark.engine
 @pytest.mark.timeout(600)
 def test_the_command_measures_every_part_and_prints_json() -> None:
     """With the smallest sizes, all but the part that runs AzCopy; figures that do not depend on time are correct."""
-    small = "--lab-images=2 --rounds=1 --copies=2 --copy-seconds=2 --labs=2 --image-paths=2 --small --json"
+    small = "--lab-images=2 --rounds=1 --copies=2 --copy-seconds=2 --labs=2 --image-paths=2 --small"
     small += " --scale-labs=3 --scale-images=1 --subscriptions=2 --stacks=2"
     parts = [f"--part={each.value}" for each in Part if each is not Part.azcopy]  # tests/clients
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *parts, *small.split()],
-        cwd=Checkout.here().root,
-        env={**os.environ, **SHORT_LIFE},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = measured(*parts, *small.split())
     assert [(row["step"], row["lab_images"]) for row in found["registration"]] == [
         ("first up", 2),
         ("second preview", 2),

@@ -48,7 +48,7 @@ def ran(file: str, occasion: str = "main") -> list[tuple[str, str, str]]:
 
 
 def with_keys(number: int) -> list[dict[str, Any]]:
-    """Return the stacks, of which one opens storage by keys."""
+    """Return the stacks; one of them opens storage by keys."""
     stacks: list[dict[str, Any]] = copy.deepcopy(defaults(STAGES)["stacks"])
     stacks[number]["storageAuth"] = "key"
     return stacks

@@ -53,7 +53,7 @@ limits = st.builds(
 def test_rates_use_no_capacity_up_to_more_than_all_of_it_and_each_flow_has_a_full_one(
     uses: list[list[Capacity]], rates: list[float]
 ) -> None:
-    """Max-min fair: what limits a flow is a full capacity of which nobody has a larger share."""
+    """Max-min fair: each flow uses a full capacity in which no other flow has a larger share."""
     capacity = dict(zip(CAPACITIES, rates, strict=True))
     found = fair_rates(uses, capacity)
     used = {name: sum(rate for rate, use in zip(found, uses, strict=True) if name in use) for name in capacity}

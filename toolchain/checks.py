@@ -34,8 +34,6 @@ LAST_CHECKS: dict[str, tuple[str, ...]] = {
 PYTEST = "pytest"
 WORKERS_PER_CORE = 2
 """Test processes per core: an engine, a copy and an emulated cloud leave a core idle about half of the time."""
-NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-"""Set in many containers. With it, each of the hundreds of Pythons of a run would compile the same modules again."""
 COLORS = {"CLICOLOR_FORCE": "1", "MYPY_FORCE_COLOR": "1", "PY_COLORS": "1"}
 """For checks whose output is collected before it is printed to a terminal."""
 
@@ -48,7 +46,6 @@ def test(checkout: Checkout, arguments: Sequence[str]) -> int:
     """
     engine = set_up(checkout, development=True)
     env = {**os.environ, **tool_variables(checkout, engine), **emulator_variables(checkout)}
-    env.pop(NO_BYTECODE, None)
     programs = checkout.venv / "bin"
     if arguments:
         return run_in_foreground([programs / PYTEST, *arguments], cwd=checkout.root, env=env)

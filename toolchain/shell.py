@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from toolchain.checkout import Checkout
@@ -21,12 +22,14 @@ COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
 WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 """The engine writes the state once, at its end, not twice per resource; `imagefactory adopt` makes up for a kill."""
 
-NO_SIDECARS = "metadata=skip"
-"""For the URL of a file backend: writes no `.attrs` file beside a state, which a kill can leave empty.
 
-Pulumi then cannot read the state (`failed to load checkpoint: EOF`, seen with 3.274): gocloud.dev/blob/fileblob, with
-which it writes, replaces the state atomically, but writes that file in place.
-"""
+def file_backend(folder: Path) -> str:
+    """Return the URL of a backend in a folder, for PULUMI_BACKEND_URL. Pulumi writes no `.attrs` file beside a state.
+
+    It writes that file in place, so a kill can leave it empty, and then cannot read the state (`failed to load
+    checkpoint: EOF`, seen with 3.274). gocloud.dev/blob/fileblob replaces the state itself atomically.
+    """
+    return f"file://{folder}?metadata=skip"
 
 
 def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) -> dict[str, str]:
@@ -37,7 +40,7 @@ def tool_variables(checkout: Checkout, engine: Engine, path: str | None = None) 
         "PATH": os.pathsep.join(front + [folder for folder in path.split(os.pathsep) if folder not in front]),
         **COMPILED_ONCE,
         "PULUMI_HOME": str(checkout.pulumi_home),
-        "PULUMI_BACKEND_URL": f"file://{checkout.stacks}?{NO_SIDECARS}",
+        "PULUMI_BACKEND_URL": file_backend(checkout.stacks),
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # Otherwise the engine offers its vendor's online assistant after each failure.

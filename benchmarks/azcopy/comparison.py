@@ -1,7 +1,7 @@
 """The same disks copied by the project's copier and by AzCopy, under the same limits, in turn.
 
-Both let the service copy ranges. AzCopy copies all VHDs of a container in one job, with its defaults; it moves each
-aligned 4 MiB of which the source holds anything, and verifies nothing. The source has a ranges manifest.
+Both let the service copy ranges. AzCopy copies all VHDs of a container in one job, with its defaults; it moves
+each aligned 4 MiB in which the source has data, and verifies nothing. The source has a ranges manifest.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobType
 
 from imagefactory.aio.once import Once
-from imagefactory.azure.core.errors import CloudError, consequence, error_code, from_azure
+from imagefactory.azure.core.errors import EXISTENCE, CloudError, consequence, error_code, from_azure
 from imagefactory.azure.core.refusals import ABSENT
 from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.labs import images_of
@@ -31,8 +31,6 @@ from imagefactory.azure.storage.listings import ListedBlob, listed
 from imagefactory.azure.storage.openers import account_name
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
 from imagefactory.observed.standing_labs import StandingImage
-
-_UNKNOWN = "cannot determine whether it exists"
 
 
 class SharedListings:
@@ -46,12 +44,12 @@ class SharedListings:
     async def image(self, image_id: str) -> StandingImage | None:
         """Return the custom image at an ARM id, or None. Raises `CloudError` if its lab cannot be listed."""
         lab_id, _, _ = image_id.lower().rpartition("/customimages/")
-        with consequence(_UNKNOWN):
+        with consequence(EXISTENCE):
             return (await self._images.get(lab_id, lambda: self._listed_images(lab_id))).get(image_id.lower())
 
     async def blob(self, blob: BlobRef) -> BlobFacts | None:
         """Return a blob's facts; None if blob, container or storage account is missing. Raises `CloudError`."""
-        with consequence(_UNKNOWN):
+        with consequence(EXISTENCE):
             container = blob.account_id, blob.url.rpartition("/")[0]
             return (await self._blobs.get(container, lambda: self._listed_blobs(blob))).get(blob.file_name)
 

@@ -6,6 +6,7 @@ Azure.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
 
@@ -93,7 +94,7 @@ class Inputs(BaseModel):
 In = TypeVar("In", bound=Inputs)
 
 
-class Resource(Generic[In]):
+class Resource(ABC, Generic[In]):
     """One resource type. Outputs repeat inputs only if programs need them: the engine writes all of the state at each
     step."""
 
@@ -109,9 +110,9 @@ class Resource(Generic[In]):
         """Return the outputs as far as they are known at preview. Raises `ImageFactoryError`."""
         return {}
 
+    @abstractmethod
     async def create(self, services: Services, inputs: In, row: Row) -> tuple[str, Properties]:
         """Create or update; return id and outputs. Raises `ImageFactoryError`, or `Kept` to keep the resource."""
-        raise NotImplementedError
 
     async def read(self, services: Services, inputs: In) -> bool | State:
         """Return whether the resource still exists, or as what. Raises `ImageFactoryError`, or `Kept` if unfinished."""

@@ -180,10 +180,10 @@ async def restore_tags(arm: ResourceManager, image_id: str, tags: Mapping[str, s
 async def settled_image(arm: ResourceManager, image_id: str, row: Row) -> StandingImage | None:
     """Return the custom image once the service has finished working on it, or None. Raises `CloudError`."""
     from imagefactory.azure import labs
-    from imagefactory.azure.core.errors import consequence
+    from imagefactory.azure.core.errors import EXISTENCE, consequence
 
     def say(image: StandingImage) -> None:
         row.say(f"waiting for custom image '{image.name}', which is {image.state.lower()}")
 
-    with consequence("cannot determine whether it exists"):
+    with consequence(EXISTENCE):
         return await labs.settled_image(arm, image_id, poll_delay, say)

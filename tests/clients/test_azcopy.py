@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -18,10 +14,9 @@ from azure.storage.blob import BlobClient, BlobType, generate_blob_sas
 from benchmarks.azcopy.program import RUNS_HERE, AzCopy
 from localcloud.client import CloudClient
 from localcloud.vhd import MIB, footer
-from tests.conftest import SHORT_LIFE
+from tests.benchmark_runs import measured
 from tests.e2e.world import World
 from tests.vhdcopy.copying import copier_of, copy_image, source_blob, staged_blob
-from toolchain.checkout import Checkout
 
 pytestmark = pytest.mark.skipif(not RUNS_HERE, reason="the package has AzCopy for Linux on x86-64 only")
 
@@ -101,16 +96,7 @@ def test_azcopy_uploads_a_vhd_and_finds_it_again(world: World, azcopy: AzCopy, t
 
 def test_the_benchmark_copies_the_same_disks_with_both_copiers(azcopy: AzCopy) -> None:
     """One VHD and four, with small sizes: ours writes the content only, AzCopy each 4 MiB that hold any of it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--part", "azcopy", "--small", "--json"],
-        cwd=Checkout.here().root,
-        env={**os.environ, **SHORT_LIFE},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["azcopy"]
+    found = measured("--part", "azcopy", "--small")["azcopy"]
     assert [(row["vhds"], row["held_mib"], row["moved_mib"]) for row in found] == [(1, 5, 5), (4, 20, 20)]
     assert [row["moved_mib_azcopy"] for row in found] == [8, 32]
     assert all(row[name] > 0 for row in found for name in row)

@@ -135,7 +135,7 @@ def test_each_missing_action_is_named(world: DoctorWorld) -> None:
 
 
 def test_the_vms_of_labs_are_asked_for_only_if_a_setting_needs_them(world: DoctorWorld) -> None:
-    """Without the permission, images in use cannot be told from others, so none is deleted."""
+    """Without the permission, no run can see which images are in use, so none is deleted."""
     name, action = "permission to read VMs of the lab", role_of(Place.LAB_MACHINES).actions[0]
     world.cloud.set_permissions({"actions": ["*"], "notActions": [action], "dataActions": ["*"]})
     assert [row for row in world.doctor().not_ok() if row[0] == world.web] == []

@@ -1,4 +1,4 @@
-"""One lab's failure does not stop the others; nothing is deleted in a run that had an error before; both are told."""
+"""One failed lab does not stop the others; after an error, the run deletes nothing; its output reports both."""
 
 from __future__ import annotations
 

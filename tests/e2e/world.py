@@ -28,7 +28,7 @@ from azure.storage.blob import BlobServiceClient, generate_blob_sas
 from localcloud.client import CloudClient
 from tests.e2e import cloud_calls
 from tests.e2e.cloud_calls import STAGING_CONTAINER as STAGING_CONTAINER
-from tests.e2e.new_stack import CHECKPOINTS, ensure_stack
+from tests.e2e.new_stack import CHECKPOINTS, ensure_stack, file_backend
 from tests.warm.python import COLD, use_environment, warm_engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,7 +114,7 @@ class World:
             (self.folder / name).symlink_to(ROOT / name)
         self._seed_lab(self.factory)
         self.service(self.factory).create_container(FACTORY_CONTAINER)
-        self.environment = {**self.environment, "PULUMI_BACKEND_URL": f"file://{self.folder}/stacks?metadata=skip"}
+        self.environment = {**self.environment, "PULUMI_BACKEND_URL": file_backend(self.folder / "stacks")}
 
     # What the user and Azure do.
 

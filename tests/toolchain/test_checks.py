@@ -20,6 +20,7 @@ from toolchain.parallel import Finished, run_in_parallel
 from toolchain.progress import Step
 from toolchain.setup.engine import Engine
 from toolchain.setup.pythons import Python
+from toolchain.shell import COMPILED_ONCE
 
 PROGRAMS = {program for program, *_ in (*checks.FIRST_CHECKS.values(), *checks.LAST_CHECKS.values())}
 
@@ -80,10 +81,11 @@ def test_with_arguments_only_pytest_runs_and_its_exit_code_is_returned(
 def test_modules_are_compiled_once_for_all_processes_of_a_run(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    """Also where the environment says that Python is to keep no bytecode; no process of the run inherits that."""
-    monkeypatch.setenv(checks.NO_BYTECODE, "1")
+    """Also where the environment has Python keep no bytecode: for Python, an empty variable is not set."""
+    (variable,) = COMPILED_ONCE
+    monkeypatch.setenv(variable, "1")
     for name in (*PROGRAMS, checks.PYTEST):
-        tool(checkout.venv / "bin", name, f'echo "{name}: ${{{checks.NO_BYTECODE}-unset}}"')
+        tool(checkout.venv / "bin", name, f'echo "{name}: ${{{variable}:-unset}}"')
     assert checks.test(checkout, arguments) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines and all(line.endswith(": unset") for line in lines)

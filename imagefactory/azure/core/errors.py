@@ -18,6 +18,8 @@ from imagefactory.errors import ImageFactoryError
 from imagefactory.plain_text import redacted
 from imagefactory.roles.actions import blob_action
 
+EXISTENCE = "cannot determine whether it exists"
+"""The consequence of a read that failed."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 

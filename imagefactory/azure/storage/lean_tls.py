@@ -1,4 +1,4 @@
-"""TLS of which each connection takes little memory: hundreds of ranges are in flight, each over its own connection.
+"""TLS connections that take little memory: hundreds of ranges are in flight, each over a connection of its own.
 
 What a connection would keep while it waits for a response: the parsed certificate of the server (10 KiB: one of a
 storage account has some fifty names), OpenSSL's buffer for writing (16 KiB), which a session ticket allocates again

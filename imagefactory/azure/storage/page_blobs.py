@@ -15,7 +15,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestE
 from azure.storage.blob.aio import BlobClient
 
 from imagefactory.aio.once import Once
-from imagefactory.azure.core.errors import CloudError, consequence, error_code, from_azure, source_error
+from imagefactory.azure.core.errors import EXISTENCE, CloudError, consequence, error_code, from_azure, source_error
 from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, NOT_PENDING, PENDING, SOURCE_REFUSED
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
@@ -29,7 +29,6 @@ from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
 _UNKNOWN = datetime.fromtimestamp(0, timezone.utc)
 """The creation time of a blob without one, such as a disk."""
 
-_EXISTENCE = "cannot determine whether it exists"
 
 _RANGES_PER_PAGE = 10_000
 """Ranges in one response of Get Page Ranges; a fragmented disk has more."""
@@ -49,7 +48,7 @@ class PageBlobs:
 
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
         """Return the blob's facts; None if blob, container or storage account is missing."""
-        with consequence(_EXISTENCE):
+        with consequence(EXISTENCE):
             try:
                 answer = await self._accounts.requests.send("HEAD", blob, {})
             except CloudError as error:

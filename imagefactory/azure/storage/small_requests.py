@@ -18,6 +18,7 @@ from yarl import URL
 
 from imagefactory.azure.core.errors import CloudError, cloud_error
 from imagefactory.azure.storage.access import Access
+from imagefactory.azure.storage.openers import RETRIES
 from imagefactory.azure.storage.plain_http import (
     RENEWABLE,
     Proxies,
@@ -32,9 +33,8 @@ from imagefactory.roles.actions import blob_action
 
 IN_FLIGHT = 256
 """Connections that are kept; more requests wait for a free one."""
-RETRIES = 5
-"""How often a request is sent again, as `openers.RETRIES`; waits of azure-core: 0.8 s, doubled each time."""
 FIRST_WAIT = 0.8
+"""Seconds before the first of `RETRIES`, doubled each time, as azure-core waits."""
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
