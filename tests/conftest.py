@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -62,6 +62,17 @@ def pytest_collection_finish() -> None:
     """What is there now stays: no later garbage collection needs to look at it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
+def pytest_report_is_made_at_once() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A report reads the source of a failure with `ast.parse`, which fails if a collection amid it runs code that does
+    the same, such as the log of an exception that was never retrieved (seen with CPython 3.11.7)."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

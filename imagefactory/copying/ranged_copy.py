@@ -69,7 +69,7 @@ PRESENT_RANGES = 64
 """How many ranges of an unfinished VHD are read for each range of its source; another client may have written more."""
 
 LAST_RECORD_SECONDS = 1.0
-"""Timeout of the last record of a copy that is canceled, and of the one that is being written when a copy ends."""
+"""Timeout of the last record of a copy that fails or is canceled, and of the one that is being written at that time."""
 
 MARK_ATTEMPTS = 5
 """How often the final mark is tried; a range that arrives late may change the ETag, though not the bytes."""
@@ -275,9 +275,12 @@ class _Copy:
         finally:
             self._report(vhd)
             moved.set()
-            await asyncio.wait([recording], timeout=LAST_RECORD_SECONDS)
-            recording.cancel()  # only then: a canceled request may arrive after the record is deleted
-            if len(vhd.verified) < len(self.source.parts):
+            complete = len(vhd.verified) == len(self.source.parts)
+            try:  # a canceled request may arrive after the record of a complete copy is deleted
+                await asyncio.wait([recording], timeout=None if complete else LAST_RECORD_SECONDS)
+            finally:
+                recording.cancel()
+            if not complete:
                 with suppress(ImageFactoryError, asyncio.TimeoutError):
                     await asyncio.wait_for(self._record(vhd), LAST_RECORD_SECONDS)
 

@@ -63,7 +63,7 @@ async def test_only_data_is_copied_and_the_copy_equals_its_source(world: World) 
 async def test_a_record_that_is_being_written_when_the_copy_ends_is_removed_too(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service applies a request that it has received, also if its client has left."""
+    """However long that takes: the service applies a request that it has received, also if its client has left."""
     put_document, received = PageBlobs.put_document, list[asyncio.Future[bool]]()
 
     async def slowly(*request: Any, **options: Any) -> bool:
@@ -75,6 +75,7 @@ async def test_a_record_that_is_being_written_when_the_copy_ends_is_removed_too(
         return await asyncio.shield(received[-1])
 
     monkeypatch.setattr(ranged_copy, "RECORD_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(ranged_copy, "LAST_RECORD_SECONDS", 0.1)
     world.add_lab("data")
     async with copier_of(world) as copier:
         await copy_image(copier, world, "data")  # writes the manifest
