@@ -14,9 +14,13 @@ WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 def test_a_stack_from_its_first_preview_to_its_end(world: World) -> None:
     """A preview tells each custom image with its VHD, and neither the labs nor the storage hold anything new after.
     Labs get what their paths say, staged VHDs are gone again, and a second run is `unchanged`, also with a refresh.
-    Images and labs come and go, and nothing else moves. At the end the labs hold only what others made."""
+    Images and labs come and go, and nothing else moves. At the end the labs hold only what others made.
+
+    A relay is released where an image of its account was deleted in the portal: without a refresh the state takes that
+    lab for done, so no release would remove what another lab's copy stages in its account. The other lab copies from
+    the factory."""
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016", "Ubuntu/Jammy.json")
-    ops = world.add_lab("ops")
+    done = world.add_lab("done", "Ubuntu", region="eastus")
     world.seed_standing(web, "handmade", {})
     handmade = {"handmade": "Succeeded"}
     first, second = world.add_images((WINDOWS, 5), (WINDOWS, 6), allocated=4 * 1024 * 1024)
@@ -35,18 +39,22 @@ def test_a_stack_from_its_first_preview_to_its_end(world: World) -> None:
     images_carry_what_their_companions_say(world, data, first, ubuntu)
     again = world.up()
     assert again.only_unchanged, again.output
-    assert world.up("--refresh").only_unchanged
 
     world.add_images((WINDOWS, 8))
-    world.wishes["ops"] = ["Ubuntu"]
+    world.delete_image(done, ubuntu)
+    others = [world.add_lab(f"other{n}", "Ubuntu", region="eastus") for n in range(2)]
     run = world.serve()
-    assert run.changes["created"] == 2 * 3 + 4, "copy, image, release in each lab; and the component of a new one"
-    assert set(run.changes) == {"created", "unchanged"} and set(world.held(ops)) == {ubuntu}
+    assert run.changes["created"] == 2 * 3 + 2 * 4, "copy, image, release in each lab; and the component of a new one"
+    assert set(run.changes) == {"created", "unchanged"}
+    assert [world.held(lab) for lab in others] == [{ubuntu: "Succeeded"}] * 2
+    assert [world.staged(lab) for lab in (done, *others)] == [[], [], []]
+    world.serve("--refresh")
+    assert world.held(done) == {ubuntu: "Succeeded"} and world.staged(done) == []
     world.retire(first)
-    del world.wishes["ops"]
+    del world.wishes["other0"], world.wishes["other1"]
     run = world.serve()
-    assert run.changes["deleted"] == 2 * 3 + 4 and set(run.changes) == {"deleted", "unchanged"}
-    assert world.held(ops) == {} and set(world.held(data)) == set(world.images)
+    assert run.changes["deleted"] == 2 * 3 + 2 * 4 and set(run.changes) == {"deleted", "unchanged"}
+    assert [world.held(lab) for lab in others] == [{}, {}] and set(world.held(data)) == set(world.images)
     assert set(world.held(web)) == {*world.wanted(["Win2016"]), "handmade"}
 
     another_endpoint_moves_no_image_while_keep_takes_the_older_ones(world, web, second)
@@ -58,14 +66,15 @@ def test_a_stack_from_its_first_preview_to_its_end(world: World) -> None:
 
 
 def staged_vhds_are_kept(world: World, lab: Lab, *names: str) -> None:
-    """What a custom image is made from equals the factory's VHD byte for byte; seen by an update whose releases fail to
-    delete it, which the run says."""
+    """What a custom image is made from is the factory's VHD, byte for byte; seen by keeping the release from deleting
+    it."""
     refused = {"service": "blob", "method": "DELETE", "path": f"/{lab.account}/"}
     world.cloud.set_faults([{**refused, "action": {"status": 403, "code": "Kept"}}])
     assert world.up().code != 0
-    staged = {world.bytes_of(lab, STAGING_CONTAINER, each) for each in world.staged(lab)}
+    vhds = [each for each in world.staged(lab) if each.endswith(".vhd")]  # a slow copy has a record beside it
+    staged = {world.bytes_of(lab, STAGING_CONTAINER, each) for each in vhds}
     assert staged == {world.bytes_of(world.factory, FACTORY_CONTAINER, world.images[name]) for name in names}
-    assert len(staged) == len(names)
+    assert len(staged) == len(vhds) == len(names)
     world.cloud.clear_faults()
 
 
@@ -95,19 +104,4 @@ def another_endpoint_moves_no_image_while_keep_takes_the_older_ones(world: World
     (stack,) = (each for each in world.state()["resources"] if each["type"] == "pulumi:pulumi:Stack")
     (omission,) = stack["outputs"]["omissions"]
     assert omission["image"] == older and "setting keep" in omission["reason"]
-    assert world.up().only_unchanged
-
-
-def test_a_relay_is_released_where_an_image_of_its_account_was_deleted_in_the_portal(world: World) -> None:
-    """Without a refresh the state takes that lab for done, so no release would remove what another lab's copy stages in
-    its account: the other lab copies from the factory."""
-    done = world.add_lab("done", "Win2016", region="eastus")
-    (name,) = world.add_images((WINDOWS, 5))
-    world.serve()
-    world.delete_image(done, name)
-    others = [world.add_lab(f"other{n}", "Win2016", region="eastus") for n in range(2)]
-    world.serve()
-    assert [world.held(lab) for lab in others] == [{name: "Succeeded"}] * 2
-    assert [world.staged(lab) for lab in (done, *others)] == [[], [], []]
-    world.serve("--refresh")
-    assert world.held(done) == {name: "Succeeded"} and world.staged(done) == []
+    assert world.up("--refresh").only_unchanged
