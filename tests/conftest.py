@@ -44,8 +44,8 @@ gc.set_threshold(100_000, 50, 50)  # collecting the tests makes a million object
 SHORT_LIFE = {"GOGC": "off", "GOMEMLIMIT": "512MiB"}
 """For Go: an engine of the tests ends before it needs the memory that it would look for."""
 
-SPARE_ACCOUNTS = 600
-"""Storage accounts declared in advance, so that the blob emulator never restarts for a test's fresh ones."""
+SPARE_ACCOUNTS = 200
+"""Storage accounts declared at once, the first ones at the start: a test takes fresh ones and need not declare them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,7 +80,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudClient]:
     """The session's embedded cloud. Latencies and faults are reset after each test that uses `fresh_cloud`."""
     folder = tmp_path_factory.mktemp("cloud")
     seed = folder / "seed.json"
-    seed.write_text(json.dumps({"storageAccounts": [f"spare{n:04}" for n in range(SPARE_ACCOUNTS)]}), encoding="utf-8")
+    seed.write_text(json.dumps({"storageAccounts": spare_accounts(0)}), encoding="utf-8")
     command = [sys.executable, "-m", "localcloud"]
     environment = {**os.environ, **emulator_variables(Checkout.here())}
     state = folder / "state"
@@ -135,13 +135,22 @@ def signed_in(shell: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, shell[name])
 
 
-_ACCOUNTS = (f"spare{n:04}" for n in count())
-
-
 @pytest.fixture(scope="session")
-def accounts() -> Iterator[str]:
-    """Storage account names that no other test uses."""
-    return _ACCOUNTS
+def accounts(cloud: CloudClient) -> Iterator[str]:
+    """Storage account names that no other test uses; the cloud has these accounts, however many the tests take."""
+
+    def names() -> Iterator[str]:
+        for block in count():
+            if block:
+                cloud.seed({"storageAccounts": spare_accounts(block)})
+            yield from spare_accounts(block)
+
+    return names()
+
+
+def spare_accounts(block: int) -> list[str]:
+    """The names of the storage accounts that are declared together."""
+    return [f"spare{n:04}" for n in range(block * SPARE_ACCOUNTS, (block + 1) * SPARE_ACCOUNTS)]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from imagefactory.state.edits import StackName
 from tests.doctor.doctor_world import DoctorWorld, Examined
 from tests.doctor.test_findings import refused
 from tests.doctor.test_stack import command
+from tests.e2e.cloud_calls import storage_account
 from tests.e2e.test_interrupted import wait_until
 from tests.e2e.world import UP
 
@@ -37,7 +38,7 @@ class AzureState:
 
     def __init__(self, world: DoctorWorld) -> None:
         self.world, self.lab = world, world.add_lab("state")
-        about = next(each for each in world.status["storageAccounts"] if each["name"] == self.lab.account)
+        about = storage_account(world.cloud, world.status, self.lab.account)
         self.account, self.key = self.lab.account, str(about["key"])
         self.container: ContainerClient = world.service(self.lab).create_container(CONTAINER)
         domain = str(about["blobEndpoint"]).split("/")[2]

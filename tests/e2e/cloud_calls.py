@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import requests
+from azure.storage.blob import BlobServiceClient
 
 from localcloud.client import CloudClient
 
@@ -47,6 +48,21 @@ def whole(status: Mapping[str, Any], method: str, path: str, body: dict[str, Any
         items += page.get("value", [])
         url = page.get("nextLink", "")
     return {**page, "value": items} if "value" in page else page
+
+
+def storage_account(cloud: CloudClient, status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A storage account in the status of a cloud; it may be newer than the given one."""
+    known = {each["name"]: each for each in status["storageAccounts"]}
+    if name not in known:
+        known = {each["name"]: each for each in cloud.status()["storageAccounts"]}
+    account: Mapping[str, Any] = known[name]
+    return account
+
+
+def blob_service(cloud: CloudClient, status: Mapping[str, Any], name: str) -> BlobServiceClient:
+    """The blob service of a storage account, with its key."""
+    account = storage_account(cloud, status, name)
+    return BlobServiceClient(account["blobEndpoint"], {"account_name": name, "account_key": account["key"]})
 
 
 def copies(cloud: CloudClient, container: str, accounts: Iterable[str]) -> int:

@@ -336,9 +336,7 @@ class World:
     def service(self, lab: Lab) -> BlobServiceClient:
         """The blob service of a lab's storage account, with its key."""
         if lab.account not in self.services:
-            account = next(each for each in self.status["storageAccounts"] if each["name"] == lab.account)
-            credential = {"account_name": lab.account, "account_key": account["key"]}
-            self.services[lab.account] = BlobServiceClient(account["blobEndpoint"], credential)
+            self.services[lab.account] = cloud_calls.blob_service(self.cloud, self.status, lab.account)
         return self.services[lab.account]
 
     def sources(self, lab: Lab) -> dict[str, tuple[str, str]]:
@@ -392,7 +390,7 @@ class World:
 
     @cached_property
     def status(self) -> dict[str, Any]:
-        """The status of the cloud, which is long: its endpoints, identity, storage accounts and keys do not change."""
+        """The status of the cloud, which is long: its endpoints and identity stay. Accounts may be added."""
         return self.cloud.status()
 
     def request(self, method: str, target: str, body: Any = None) -> requests.Response:

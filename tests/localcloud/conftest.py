@@ -61,8 +61,9 @@ async def plugin(world: World, tmp_path: Path, python: Path) -> AsyncIterator[Pl
 @pytest.fixture
 def pair(fresh_cloud: CloudClient, accounts: Iterator[str]) -> Pair:
     """Two accounts that no other test uses."""
+    names = [next(accounts), next(accounts)]
     status = {each["name"]: each for each in fresh_cloud.status()["storageAccounts"]}
-    first, second = (status[next(accounts)] for _ in range(2))
+    first, second = (status[name] for name in names)
 
     def container(account: dict[str, str]) -> ContainerClient:
         credential = {"account_name": account["name"], "account_key": account["key"]}
