@@ -82,6 +82,7 @@ def test_labs_without_permission_in_a_failed_region_and_over_quota_do_not_stop_t
     assert run.code == 0 and outputs(world)["notDone"] == {}
 
 
+@pytest.mark.timeout(240)
 def test_nothing_is_deleted_in_a_run_that_had_an_error_before(gallery_world: GalleryWorld) -> None:
     """Neither in the lab of the error nor in another one: no retired, no revoked image, none of a lab that left
     labs.json, no version of the gallery. The run says what it keeps; the next one without an error deletes it.

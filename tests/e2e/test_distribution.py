@@ -11,6 +11,7 @@ pytestmark = pytest.mark.engine
 WINDOWS, UBUNTU = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 
 
+@pytest.mark.timeout(240)
 def test_a_stack_from_its_first_preview_to_its_end(world: World) -> None:
     """A preview tells each custom image with its VHD, and neither the labs nor the storage hold anything new after.
     Labs get what their paths say, staged VHDs are gone again, and a second run is `unchanged`, also with a refresh.

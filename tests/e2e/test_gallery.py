@@ -31,6 +31,7 @@ def delete_gallery(world: GalleryWorld) -> None:
     call(world, "DELETE", world.gallery_id, COMPUTE)
 
 
+@pytest.mark.timeout(240)
 def test_a_gallery_delivers_and_a_refresh_makes_again_what_somebody_took_away(gallery_world: GalleryWorld) -> None:
     """One version for all labs, replicated to their regions, from the factory's VHDs where they are, with generation
     and data disks; nothing is copied. Each lab offers what labs.json gives it. The second run does nothing.

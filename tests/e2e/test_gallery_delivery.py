@@ -19,6 +19,7 @@ the run. After a run with a fault of another story it finds that its own labs ha
 MOVED, BUILT, SPREAD, LINUX = (f"{name}.json" for name in ("Moved/Office", "Built/Office", "Spread/Office", "Ubuntu/J"))
 
 
+@pytest.mark.timeout(240)
 def test_a_lab_has_an_image_at_every_moment_whatever_changes(gallery_world: GalleryWorld) -> None:
     """It moves to the gallery and back; a golden image changes its generation and leaves; regions come and go. Each of
     these stories has labs and golden images of its own, and all take place in the same runs of one stack, which keeps

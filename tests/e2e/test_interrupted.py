@@ -139,6 +139,7 @@ def test_a_copy_whose_engine_was_killed_is_taken_up_where_it_is(world: World) ->
     assert world.held(web) == dict.fromkeys(world.images, "Succeeded") and world.staged(web) == []
 
 
+@pytest.mark.timeout(240)
 def test_a_run_that_ends_while_azure_makes_the_image_is_taken_up(world: World) -> None:
     """Ctrl-C or kill -9 while the image is made: Azure finishes it, adopt takes it over, no run writes to it."""
     web = world.add_lab("web", "Win2016")
