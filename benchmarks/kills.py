@@ -24,6 +24,7 @@ from imagefactory.copying.copier import CopyRequest
 from imagefactory.images.ranges import PIECE_BYTES, Range
 from imagefactory.observed.blobs import BlobRef
 from localcloud.client import CloudClient
+from toolchain.checkout import Checkout
 
 MIB = 1024**2
 SEED = 7
@@ -86,7 +87,7 @@ def _copying(sandbox: Sandbox, request: CopyRequest) -> Iterator[Popen[str]]:
         "length": request.source_length,
         "created": request.source_created.isoformat(),
     }
-    command = [sys.executable, "-m", "benchmarks.kills", sandbox.cloud.base_url, json.dumps(given)]
+    command = [str(Checkout.here().python), "-m", "benchmarks.kills", sandbox.cloud.base_url, json.dumps(given)]
     with Popen(command, env=dict(sandbox.environment), stderr=PIPE, text=True) as process:
         yield process
 

@@ -35,6 +35,7 @@ from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.page_writer import PageWriter
 from imagefactory.images.ranges import Range
 from imagefactory.observed.blobs import BlobRef
+from toolchain.checkout import Checkout
 
 CRC, FIRST = "ERTjv26IbjE=", "bytes=0-511"
 ZONES = 50
@@ -100,7 +101,7 @@ async def _in_process(trusted: Path, served: Path, count: int, *, trace: bool) -
     try:
         command = ["-m", "benchmarks.memory", f"https://127.0.0.1:{runner.addresses[0][1]}"]
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            Checkout.here().python,
             *command,
             str(count),
             *(["trace"] if trace else []),

@@ -24,6 +24,7 @@ from benchmarks.sandbox import Sandbox
 from imagefactory.copying.copier import CopyRequest
 from imagefactory.images.ranges import PIECE_BYTES, Range, pieces
 from localcloud.client import CloudClient
+from toolchain.checkout import Checkout
 
 MIB, GIB = 1024**2, 1024**3
 BLOBS_PER_SECOND = 6
@@ -247,7 +248,7 @@ def measure_memory(sandbox: Sandbox, copies: Sequence[int]) -> list[Memory]:
     found = []
     for number in copies:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.ranges", sandbox.cloud.base_url, str(number)],
+            [Checkout.here().python, "-m", "benchmarks.ranges", sandbox.cloud.base_url, str(number)],
             env=dict(sandbox.environment),
             capture_output=True,
             text=True,

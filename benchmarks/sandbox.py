@@ -22,14 +22,21 @@ from time import monotonic
 from typing import Any
 
 from benchmarks.processes import Processes
+from localcloud.azure_native.install import install
 from localcloud.client import CloudClient
 from toolchain.checkout import Checkout
 from toolchain.cloud import emulator_variables
+from toolchain.setup.environment import locked_version
 from toolchain.shell import cloud_variables, file_backend, tool_variables
 from toolchain.stack import set_up
 
 STACK = "bench"
-PRODUCT = ("Pulumi.yaml", "__main__.py", ".venv", "components", "imagefactory", "providers")
+PRODUCT = ("Pulumi.yaml", "__main__.py", "components", "imagefactory", "providers/__init__.py")
+PLUGIN = "providers/vhdcopy"
+"""Looks for its environment two folders above its own: file by file, so that it finds that of the project."""
+ENVIRONMENT = Path(sys.executable).parents[1]
+"""Of programs and plugins: that of this process. The cloud, and a process of its own that is measured, have the
+checkout's."""
 BARE = Path(__file__).with_name("bare")
 LABS = "Configuration/labs.json"
 GOLDEN = "Configuration/GoldenImages/Bench"
@@ -175,8 +182,10 @@ class Sandbox:
             account for place, name in zip(places, names, strict=True) for account in self._seed_labs(place, name)
         ]
         folder = self._project_folder()
-        for name in PRODUCT:
-            (folder / name).symlink_to(Checkout.here().root / name)
+        root = Checkout.here().root
+        (folder / PLUGIN).mkdir(parents=True)
+        for name in (*PRODUCT, *(f"{PLUGIN}/{file.name}" for file in (root / PLUGIN).iterdir())):
+            (folder / name).symlink_to(root / name)
         golden = folder / GOLDEN
         golden.mkdir(parents=True)
         for number in range(factory.images):
@@ -190,7 +199,6 @@ class Sandbox:
         """Create the project for comparison."""
         folder = self._project_folder()
         shutil.copytree(BARE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / ".venv").symlink_to(Checkout.here().venv)
         return self._project(folder, "bare", {"labs": labs, "imagesPerLab": images_per_lab, "lean": lean}, parallel)
 
     def accounts(self) -> dict[str, dict[str, Any]]:
@@ -205,6 +213,7 @@ class Sandbox:
     def _project_folder(self) -> Path:
         folder = self._folder / f"project{next(self._names)}"
         (folder / "stacks").mkdir(parents=True)
+        (folder / ".venv").symlink_to(ENVIRONMENT)
         return folder
 
     def _project(
@@ -256,12 +265,14 @@ def open_sandbox() -> Iterator[Sandbox]:
     engine = set_up(checkout)
     with tempfile.TemporaryDirectory(prefix="imagefactory-bench-") as name:
         state = Path(name, "cloud")
-        cloud = [sys.executable, "-m", "localcloud"]
+        cloud: list[str | Path] = [checkout.python, "-m", "localcloud"]
         environment = {**os.environ, **emulator_variables(checkout)}
         subprocess.run([*cloud, "start", "--state", state], check=True, env=environment, cwd=checkout.root)
         try:
             client = CloudClient(state)
+            home = Path(name, "home")
+            install(home, Path(sys.executable), locked_version(checkout, "pulumi-azure-native"))
             variables = {**tool_variables(checkout, engine), **cloud_variables(client.status())}
-            yield Sandbox(client, {**os.environ, **variables}, Path(name))
+            yield Sandbox(client, {**os.environ, **variables, "PULUMI_HOME": str(home)}, Path(name))
         finally:
             subprocess.run([*cloud, "stop", "--state", state], check=True, cwd=checkout.root)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import SHORT_LIFE
+from tests.warm.python import COLD, warm_engine
 from toolchain.checkout import Checkout
+from toolchain.setup.engine import ensure_engine
+from toolchain.shell import tool_variables
 
 
-def measured(*options: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what the benchmarks print with these options and --json: rows by part."""
+def measured(*options: str, python: Path = COLD) -> dict[str, list[dict[str, Any]]]:
+    """Return what the benchmarks print with these options and --json, run by `python`: rows by part."""
+    checkout = Checkout.here()
+    engine = tool_variables(checkout, ensure_engine(checkout))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *options, "--json"],
-        cwd=Checkout.here().root,
-        env={**os.environ, **SHORT_LIFE},
+        [python, "-m", "benchmarks", *options, "--json"],
+        cwd=checkout.root,
+        env={**os.environ, **warm_engine(engine, python), **SHORT_LIFE},
         capture_output=True,
         text=True,
         check=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -77,6 +78,27 @@ def test_threads_and_what_is_to_do_at_exit_end_before_the_command_does(interpret
     code += "; threading.Thread(target=lambda: (time.sleep(0.2), print('thread', end=' '))).start(); sys.exit(259)"
     run = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=False)
     assert (run.stdout, run.stderr, run.returncode) == ("thread at exit", "", 3)
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0\0\5some"])
+def test_a_command_that_is_killed_before_it_is_known_hinders_no_other(python: Path, said: bytes) -> None:
+    """One process starts all commands of a session."""
+    for service in python.parents[1].glob("service"):
+        with socket.socket(socket.AF_UNIX) as killed:
+            killed.connect(str(service))
+            killed.sendall(said)
+    assert subprocess.run([python, "-c", "print('runs')"], capture_output=True, check=True).stdout == b"runs\n"
+
+
+def test_two_commands_run_side_by_side_and_each_ends_by_itself(interpreter: Path) -> None:
+    """The second one ends before the first does, with its own exit code."""
+    waits = "import sys; print('begun', flush=True); sys.stdin.read(); sys.exit(3)"
+    with subprocess.Popen([interpreter, "-c", waits], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdin is not None and first.stdout is not None
+        assert first.stdout.readline() == b"begun\n"
+        assert subprocess.run([interpreter, "-c", "raise SystemExit(4)"], check=False).returncode == 4
+        first.stdin.close()
+        assert first.wait(timeout=30) == 3
 
 
 def test_an_isolated_command_does_not_see_its_folder(interpreter: Path, tmp_path: Path) -> None:

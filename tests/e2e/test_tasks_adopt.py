@@ -20,6 +20,7 @@ from tests.e2e.cloud_calls import writes
 from tests.e2e.test_kills import family
 from tests.e2e.world import UP, Lab, World
 from tests.task_pages import blocks
+from tests.warm.python import warm_engine
 
 pytestmark = pytest.mark.engine
 
@@ -33,10 +34,11 @@ def typed(world: World, script: str, code: int = 0) -> str:
     program = commands / "imagefactory"
     program.write_text(f'#!/bin/sh\nexec {world.python} -c "from imagefactory.cli.main import main; main()" "$@"\n')
     program.chmod(0o755)
+    environment = warm_engine(world.environment, world.python)
     done = subprocess.run(
         ["bash", "-euc", script],
         cwd=world.folder,
-        env={**world.environment, "PATH": f"{commands}{os.pathsep}{world.environment['PATH']}"},
+        env={**environment, "PATH": f"{commands}{os.pathsep}{environment['PATH']}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -25,6 +25,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -69,8 +70,8 @@ OWN_LIBRARIES = (
     "toolchain.languagehost.server",
 )
 OWN = ("components", "imagefactory", "localcloud", "providers", "toolchain")
-LIMIT = 4 * 1024 * 1024
-"""More bytes than a command with its environment has."""
+LIMIT = 256 * 1024
+"""Bytes that are read at once."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -147,58 +148,68 @@ def serve(path: str) -> Callable[[], None]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)
     listener.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no child of this process is waited for
     print("ready", flush=True)
-    awaited: list[Any] = [listener, sys.stdin]
+    return _keep(listener)
+
+
+def _keep(listener: socket.socket) -> Callable[[], None]:
+    """Start commands, pass the signals of their clients on and say how they end. Returns in a child only."""
+    service = os.getpid()
+    clients: dict[socket.socket, int] = {}
+    commands: dict[int, tuple[int, socket.socket]] = {}
     while True:
-        ready, _, _ = select.select(awaited, [], [])
-        if listener not in ready:
+        ready: list[Any] = select.select([listener, sys.stdin, *clients, *commands], [], [])[0]
+        if sys.stdin in ready:
             sys.exit(0)
-        connection, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            return _keep(connection)
-        connection.close()
+        for ended in commands.keys() & ready:
+            pid, client = commands.pop(ended)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            os.close(ended)
+            if clients.pop(client, None):
+                with suppress(OSError), client:  # it may be gone, too
+                    client.sendall(str(code).encode())
+        for client in clients.keys() & ready:
+            numbers = client.recv(16)
+            for number in numbers or [signal.SIGKILL]:  # a client that is gone was killed
+                os.kill(clients[client], number)
+            if not numbers:
+                del clients[client]
+                client.close()
+        if listener not in ready:
+            continue
+        client, _ = listener.accept()
+        message, streams = _receive(client)
+        pid = os.fork() if message else -1
+        if pid == 0:
+            for each in (listener, client, *clients):
+                each.close()
+            for ended in commands:
+                os.close(ended)
+            return lambda: _run(service, marshal.loads(message), streams)  # noqa: S302 - written by the client
+        for stream in streams:
+            os.close(stream)
+        if pid > 0:
+            clients[client] = pid
+            commands[os.pidfd_open(pid)] = pid, client
 
 
-def _keep(connection: socket.socket) -> Callable[[], None]:
-    """In a child of the service: start the command in a child of its own, and pass signals and its end on."""
-    os.setsid()
-    message, streams = _receive(connection)
-    keeper = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        connection.close()
-        return lambda: _run(keeper, marshal.loads(message), streams)  # noqa: S302 - written by the client
-    for stream in (0, 1, 2, *streams):
-        os.close(stream)
-    ended = os.pidfd_open(pid)
-    awaited: list[Any] = [connection, ended]
-    while True:
-        ready, _, _ = select.select(awaited, [], [])
-        if ended in ready:
-            connection.sendall(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
-            os._exit(0)
-        numbers = connection.recv(16)
-        for number in numbers or [signal.SIGKILL]:  # a client that is gone was killed
-            os.kill(pid, number)
-        if not numbers:
-            os._exit(0)
-
-
-def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
-    message, streams, _, _ = socket.recv_fds(connection, LIMIT, 3)
+def _receive(client: socket.socket) -> tuple[bytes, list[int]]:
+    """Return a command and its streams; nothing of a client that was killed before it said all."""
+    message, streams, _, _ = socket.recv_fds(client, LIMIT, 3)
     while len(message) < 4 or len(message) < 4 + int.from_bytes(message[:4], "big"):
-        message += connection.recv(LIMIT)
+        more = client.recv(LIMIT)
+        if not more:
+            return b"", streams
+        message += more
     return message[4:], streams
 
 
-def _run(keeper: int, command: dict[str, Any], streams: list[int]) -> None:
+def _run(service: int, command: dict[str, Any], streams: list[int]) -> None:
     """Become the Python process that the client was asked to be."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != keeper:
+    if os.getppid() != service:
         os._exit(1)
+    os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

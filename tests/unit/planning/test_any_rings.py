@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.gallery_settings import GallerySettings
@@ -20,7 +20,7 @@ from imagefactory.planning.factory.ring_needs import ring_needs
 from imagefactory.planning.factory.staging_needs import StackPlan
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.retention import claims, retained
-from tests.unit.builders import NOON, catalog, configuration, facts, image, lab
+from tests.unit.builders import NOON, catalog, configuration, examples, facts, image, lab
 from tests.unit.planning.galleries.galleries import HOME, ID
 from tests.unit.planning.ring_worlds import World, worlds
 
@@ -59,7 +59,7 @@ def has(world: World, target: TargetLab, one: FactoryImage) -> bool:
     )
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(worlds())
 def test_no_ring_is_skipped(world: World) -> None:
     """What a run gives to a lab that did not have it, the ring before it holds, since long enough."""
@@ -86,7 +86,7 @@ def leaving(world: World, plan: Plan) -> list[tuple[TargetLab, FactoryImage]]:
     return [(each, one) for each, one in lost if each.takes(one.image_path) and not is_revoked(world, one)]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(worlds())
 def test_a_wait_deletes_nothing(world: World) -> None:
     """An image leaves a lab only for those that the lab has: `keep` newer ones, or the pinned one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath
@@ -12,14 +12,14 @@ from imagefactory.configuration.revocations import RevokedImage
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.retention import claims, retained, with_keep
-from tests.unit.builders import catalog, configuration, facts, image, lab
+from tests.unit.builders import catalog, configuration, examples, facts, image, lab
 from tests.unit.planning.factory.prunes import LATER, Factory, any_policies, factories
 
 EVERYTHING = lab(selectors=("Win2016", "Ubuntu", "Win2016Core"))
 WINDOWS = ImagePath.parse("Win2016/Datacenter.json")
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(factories(st.just("Win2016/Datacenter.json"), any_policies), st.none() | st.integers(1, 3))
 def test_prune_deletes_nothing_that_the_plan_of_any_stack_has_offered(factory: Factory, keep: int | None) -> None:
     """For any `keep`, pins and revocations of the stacks, also if one `keep` applies to all of them."""

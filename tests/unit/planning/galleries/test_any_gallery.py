@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TypeVar
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, fold
@@ -20,7 +20,7 @@ from imagefactory.observed.standing_gallery import GalleryFacts, StandingDefinit
 from imagefactory.planning.galleries.planned import GalleryLab, GalleryPlan, RecordedGallery
 from imagefactory.planning.retention import retained, soaking
 from imagefactory.planning.revocations import Revocations
-from tests.unit.builders import catalog
+from tests.unit.builders import catalog, examples
 from tests.unit.planning.galleries.galleries import (
     HOME,
     PATH,
@@ -156,7 +156,7 @@ def kept(case: Case, plan: GalleryPlan) -> dict[str, set[str] | None]:
     return {**there, **{fold(each.key): set(each.regions) for each in plan.versions}}
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(cases())
 def test_a_lab_keeps_an_image_of_every_path_that_it_has_one_of(case: Case) -> None:
     """A version in its region that its users can use, or custom images in its place: whatever fails in this run, and

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.image_paths import ImagePath, fold
@@ -16,7 +16,7 @@ from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_labs import StandingImage
 from imagefactory.planning.labs.plan import Plan, build_plan
 from imagefactory.planning.retention import claims, retained
-from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
+from tests.unit.builders import NOON, catalog, configuration, examples, facts, image, lab, standing
 
 TEAM = lab("team", ["Win2016", "Ubuntu"])
 PATHS = ["Win2016/Datacenter.json", "Ubuntu/Jammy.json"]
@@ -86,7 +86,7 @@ def worlds(draw: st.DrawFn, policy: st.SearchStrategy[Policy] = any_policy) -> W
     return World(tuple(images), tuple(there), draw(policy))
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(worlds())
 def test_no_lab_gets_an_image_that_is_revoked_or_soaks(world: World) -> None:
     """Whatever keep, pins and ages say."""
@@ -94,7 +94,7 @@ def test_no_lab_gets_an_image_that_is_revoked_or_soaks(world: World) -> None:
         assert not world.is_revoked(one.image.name, one.image.image_path) and not world.soaks(one.image)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(worlds())
 def test_no_lab_loses_its_last_good_image_of_a_path_unless_it_is_revoked(world: World) -> None:
     """And it loses each revoked one, unless they are only to be named."""
@@ -112,7 +112,7 @@ def test_no_lab_loses_its_last_good_image_of_a_path_unless_it_is_revoked(world: 
             assert leaving & {one.name for one in held} == revoked - stay
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(worlds())
 def test_an_image_that_soaks_stays_where_it_is(world: World) -> None:
     """Unless it is revoked, failed, or another rule takes it from the lab as well."""
@@ -122,7 +122,7 @@ def test_an_image_that_soaks_stays_where_it_is(world: World) -> None:
     assert {one.name for one in world.there if one.usable} & soaking <= kept
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_plan_does_not_depend_on_the_order_of_its_inputs(world: World, luck: random.Random) -> None:
     """Neither images, labs' images, pins nor revocations."""
@@ -138,7 +138,7 @@ def test_the_plan_does_not_depend_on_the_order_of_its_inputs(world: World, luck:
         assert replace(same, facts=one.facts) == one
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(worlds(), st.integers(0, 9))
 def test_prune_keeps_what_the_plan_gives_now_and_later(world: World, days: int) -> None:
     """A plan some days after a prune finds all images that it gives, also those that soaked meanwhile."""
@@ -148,7 +148,7 @@ def test_prune_keeps_what_the_plan_gives_now_and_later(world: World, days: int) 
     assert {offer.image.name for offer in later if not offer.reason} <= claimed | undated
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(worlds(st.builds(Policy, keep=st.none() | st.integers(1, 3))))
 def test_keep_alone_gives_the_newest_of_each_path(world: World) -> None:
     """Whatever the time is."""

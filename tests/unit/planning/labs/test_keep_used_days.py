@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefactory.configuration.revocations import RevokedImage
@@ -15,7 +15,7 @@ from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic, Severity, error
 from imagefactory.observed.lab_machines import LabMachine
 from imagefactory.planning.labs.plan import Plan, build_plan
-from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
+from tests.unit.builders import NOON, catalog, configuration, examples, facts, image, lab, standing
 from tests.unit.planning.labs.test_any_policy import TEAM as ANY_TEAM
 from tests.unit.planning.labs.test_any_policy import World, worlds
 
@@ -130,7 +130,7 @@ def test_what_leaves_although_vms_were_created_from_it_is_a_warning(changes: dic
     assert (told.fact, told.consequence) == (USED, f"it leaves the lab all the same, because {why}")
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     worlds(), st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.none() | st.integers(-1, 9)), max_size=6)
 )
