@@ -9,7 +9,7 @@ for each:
 * The engine reads a resource before its first step on it or on what depends on it: `up --refresh` reads all resources
   before any step. So azure-native has not changed an image yet when it is asked for.
 * A change by another client after the listing is missed, as it is if it comes after a single request. What is taken
-  for missing is created again, and `VhdCopy` requests its image and its blob again before it writes.
+  for missing is created again, and `VhdCopy` looks for its image and its blob again before it writes.
 
 For copies, a listing answers whether an image is absent for `RECENT_SECONDS`, and once per image: a copy takes longer,
 so a request of its own, which is as old when the copy ends, says no more. Only absence is taken from it.
