@@ -1,7 +1,8 @@
 """The resource `CustomImage` of azure-native, as `LabImages` declares it: untyped.
 
 The class of `pulumi_azure_native` copies the options three times and looks up the types of all properties, in each
-resource; the engine receives the same from both.
+resource; the engine receives the same from both, but for the former types of the resource (`aliases`): no state of this
+project has them, and the SDK computes a URN of each, in each resource (docs/adr/0036).
 """
 
 from __future__ import annotations
@@ -14,11 +15,6 @@ from pulumi_azure_native import _utilities
 
 from imagefactory.state.stack_state import CUSTOM_IMAGE
 
-_FORMER = [
-    f"azure-native:devtestlab/{version}:CustomImage" for version in ("v20150521preview", "v20160515", "v20180915")
-]
-"""The types that the same resource had, as azure-native's class names them."""
-
 
 class CustomImage(pulumi.CustomResource):
     """A custom image of a lab."""
@@ -30,5 +26,4 @@ class CustomImage(pulumi.CustomResource):
         """Declare an image. Completes `opts`, which no other resource may have."""
         package = _utilities.get_resource_opts_defaults()
         opts.version, opts.plugin_download_url = package.version, package.plugin_download_url
-        opts.aliases = [pulumi.Alias(type_=kind) for kind in _FORMER]
         super().__init__(CUSTOM_IMAGE, name, {**inputs, "provisioningState": None}, opts)

@@ -120,7 +120,8 @@ class VhdCopy(Resource[VhdCopyInputs]):
         return url, {"url": url, "copyId": copied.copy_id, "digest": copied.digest}
 
     async def _stage(self, services: Services, inputs: VhdCopyInputs, request: CopyRequest, row: Row) -> Copied:
-        image = await settled_image(services.arm, inputs.image_id, row)
+        lacked = await services.listings.lacks(inputs.image_id)
+        image = None if lacked else await settled_image(services.arm, inputs.image_id, row)
         if image and _serves(image, request):
             row.say("the image exists; nothing is copied")
             return NOT_COPIED

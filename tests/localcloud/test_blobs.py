@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ServiceResponseError
@@ -168,3 +170,15 @@ def test_a_rule_fails_get_page_ranges_above_a_length(pair: Pair) -> None:
         with pytest.raises(HttpResponseError, match="OperationTimedOut"):
             list(pair.source.list_page_ranges(**span))
     assert len(list(pair.source.list_page_ranges())) == 2
+
+
+def test_the_response_about_a_missing_blobs_properties_says_that_it_ends(pair: Pair) -> None:
+    """As Azure's does: otherwise a client cannot use the connection again."""
+    pair.source.delete_blob()
+    place = urlsplit(pair.url())
+    connection = HTTPConnection(place.netloc)
+    connection.request("HEAD", f"{place.path}?{place.query}")
+    response = connection.getresponse()
+    found = [response.getheader(name) for name in ("x-ms-error-code", "Content-Length", "Connection")]
+    assert (response.status, found) == (404, ["BlobNotFound", "0", None])
+    connection.close()
