@@ -44,7 +44,7 @@ module.exports = function install(entry) {
     return stream;
   };
 
-  // Of each download up to 4 MiB. Azure returns the stored MD5 of a blob, or none; range_digests.cjs those that are asked for.
+  // Of each download up to 4 MiB. Azure returns a blob's stored MD5 or none; range_digests.cjs returns what is asked for.
   from("../common/utils/utils.js").getMD5FromStream = async (stream) => void stream.destroy();
 
   from("../common/utils/utils.js").computeTransactionalChecksums = async (stream, expected, force = {}) => {

@@ -11,6 +11,8 @@ import socket
 import stat
 import subprocess
 import uuid
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -205,3 +207,26 @@ def test_the_journal_and_the_rules_span_both_services(fresh_cloud: CloudClient) 
     assert calls[0]["at"] <= calls[1]["at"]
     client.clear_calls()
     assert client.calls() == []
+
+
+def test_a_reset_undoes_all_changes_that_no_seed_made(fresh_cloud: CloudClient) -> None:
+    """Rules, latencies, sign-in and journal are those of a cloud that was just started."""
+    client, status = fresh_cloud, fresh_cloud.status()
+    host, path = urlsplit(status["resourceManager"]).netloc, f"/subscriptions/{SUBSCRIPTION}/resourceGroups"
+    defaults = client.latencies()
+    client.set_faults([{"service": "blob", "path": "x", "action": {"status": 429}}])
+    client.set_latencies({"imageCreateSeconds": 9.5})
+    client.set_sign_in(clock_ahead_seconds=7200)
+
+    def clock() -> datetime:
+        connection = http.client.HTTPConnection(host)
+        connection.request("GET", f"{path}?api-version=2021-04-01")
+        answer = connection.getresponse()
+        connection.close()
+        return parsedate_to_datetime(answer.headers["Date"])
+
+    ahead = clock()
+    assert client.calls()
+    client.reset()
+    assert (client.faults(), client.latencies(), client.calls()) == ([], defaults, [])
+    assert clock() < ahead - timedelta(hours=1)
