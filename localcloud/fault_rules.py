@@ -250,6 +250,8 @@ class Call:
     offset: int | None = None
     length: int | None = None
     """The range of a page write, in bytes."""
+    source: str = ""
+    """The path of what a copy or a page write reads (x-ms-copy-source)."""
 
 
 @dataclass
@@ -258,11 +260,13 @@ class Journal:
 
     _calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_JOURNAL_LENGTH))
 
-    def record(self, service: Service, method: str, path: str, status: int, span: Span | None = None) -> None:
+    def record(
+        self, service: Service, method: str, path: str, status: int, span: Span | None = None, source: str = ""
+    ) -> None:
         """Record a call after its response, without signatures in the query."""
         offset, length = span or (None, None)
         path = _SIGNATURE.sub(r"\1REDACTED", path) if "sig=" in path.lower() else path
-        self._calls.append(Call(service, method, path, status, time.time(), offset, length))
+        self._calls.append(Call(service, method, path, status, time.time(), offset, length, source))
 
     def calls(self) -> list[Call]:
         """Return the recorded calls, oldest first."""

@@ -33,6 +33,11 @@ CLAIMS = 5
 """How often a staged VHD is copied if other runs remove it before it is claimed, and how often a release is tried if
 other clients write to the VHD."""
 
+WAITS = "waiting for another copy in its region to finish, to read from it"
+"""The note of a copy that waits for its source."""
+WAIT_SECONDS = 1.0
+"""How long a copy waits before it says so."""
+
 
 class Row(Protocol):
     """Shows the user the progress of a copy: one row per resource."""
@@ -224,8 +229,14 @@ class Staging:
         try:
             if relay is None or not relay.fans_out:
                 return await self._copied(copying, request, relay.blob if relay else request.source)
-            async with self._fan_out.reading(request.source, relay.blob) as blob:
-                return await self._copied(copying, request, blob)
+            waits = Progress(0, request.source_length, note=WAITS)
+            note = asyncio.get_running_loop().call_later(WAIT_SECONDS, copying.report, waits)
+            try:
+                async with self._fan_out.reading(request.source, relay.blob) as blob:
+                    note.cancel()
+                    return await self._copied(copying, request, blob)
+            finally:
+                note.cancel()
         finally:
             self._copying.pop(request.destination.url, None)
 

@@ -34,6 +34,10 @@ from imagefactory.planning.factory.save_plan import SavePlan, plan_saves
 from imagefactory.telemetry.copy_events import CopyObserver
 from imagefactory.telemetry.phases import phase
 
+READINGS = 2
+"""How often VMs and records are read if a disk has active access that no record explains: a run that had it may have
+ended in between."""
+
 
 @dataclass(frozen=True)
 class SaveRequest:
@@ -147,10 +151,16 @@ async def _plan(
     request: SaveRequest,
 ) -> tuple[list[SaveRecord], SavePlan]:
     names = {fold(name) for name in request.vms}
-    records, vms = await asyncio.gather(
-        SaveRecords(accounts, facts.factory.storage_account_id or "").all(),
-        factory_vms(arm, facts.factory, lambda vm: IMAGE_PATH_TAG in vm.tags and (not names or fold(vm.name) in names)),
-    )
+    account_id = facts.factory.storage_account_id or ""
+    for _ in range(READINGS):
+        vms = await factory_vms(
+            arm, facts.factory, lambda vm: IMAGE_PATH_TAG in vm.tags and (not names or fold(vm.name) in names)
+        )
+        # Afterwards: a run records a disk before it has access to it.
+        records = await SaveRecords(accounts, account_id).all()
+        ours = frozenset(disk.lower() for record in records for disk in record.disks)
+        if not any(disk.is_open and disk.id.lower() not in ours for vm in vms for disk in vm.disks):
+            break
     _check_names(request.vms, (vm.name for vm in vms))
     plan = plan_saves(
         vms,
@@ -158,7 +168,7 @@ async def _plan(
         golden_images,
         request.pipeline,
         wanted=request.vms,
-        ours=frozenset(disk for record in records for disk in record.disks),
+        ours=ours,
         with_data_disks=request.with_data_disks,
     )
     return records, plan

@@ -12,6 +12,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import aiohttp
@@ -59,7 +60,7 @@ class BlobFront:
         if action and action.delay_seconds:
             await asyncio.sleep(action.delay_seconds)
         if action and action.drop is True:
-            self._journal.record("blob", method, target, 0, span)
+            self._journal.record("blob", method, target, 0, span, _source(request))
             return _cut(request)
         if action and action.status is not None:
             error = _error(action.status, action.code, action.message, action.retry_after, _of_source(action))
@@ -73,7 +74,7 @@ class BlobFront:
             self._note_deletion(request, response.status)
         if _RECORDED not in request:
             status = 0 if action and action.drop else response.status
-            self._journal.record("blob", method, target, status, span)
+            self._journal.record("blob", method, target, status, span, _source(request))
         return response
 
     async def _has_turn(self, request: web.BaseRequest, span: Span) -> bool:
@@ -145,7 +146,8 @@ class BlobFront:
                     if name.lower() not in _HOP_BY_HOP:
                         response.headers.add(name, value)
                 # Before its headers: a client that reads only these may look at the journal before its body ends.
-                self._journal.record("blob", request.method, request.raw_path, received.status, _page_write(request))
+                span, source = _page_write(request), _source(request)
+                self._journal.record("blob", request.method, request.raw_path, received.status, span, source)
                 request[_RECORDED] = True
                 await response.prepare(request)
                 async for chunk in received.content.iter_any():
@@ -190,6 +192,11 @@ def _container(request: web.BaseRequest) -> str:
 def _of_source(action: Action) -> dict[str, str]:
     given = {"status": action.copy_source_status, "error": action.copy_source_code}
     return {f"x-ms-copy-source-{name}-code": str(value) for name, value in given.items() if value is not None}
+
+
+def _source(request: web.BaseRequest) -> str:
+    """Return the path of what a copy or a page write reads; empty for other operations."""
+    return urlsplit(request.headers.get("x-ms-copy-source", "")).path
 
 
 def _page_write(request: web.BaseRequest) -> Span | None:

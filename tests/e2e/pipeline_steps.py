@@ -22,13 +22,17 @@ def start_step(world: World, text: str, **variables: str) -> subprocess.Popen[st
     if not (world.folder / "pipelines").exists():
         (world.folder / "pipelines").symlink_to(ROOT / "pipelines")
     (world.folder / "temp").mkdir(exist_ok=True)
+    program = world.folder / "bin" / "imagefactory"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec {world.python} -c "from imagefactory.cli.main import main; main()" "$@"\n')
+    program.chmod(0o755)
     environment = warm_engine(world.environment, world.python)
     return subprocess.Popen(
         ["bash", "-c", text],
         cwd=world.folder,
         env={
             **environment,
-            "PATH": f"{world.folder}/.venv/bin{os.pathsep}{environment['PATH']}",
+            "PATH": os.pathsep.join((str(program.parent), f"{world.folder}/.venv/bin", environment["PATH"])),
             "STACK": world.stack,
             "AGENT_TEMPDIRECTORY": str(world.folder / "temp"),
             **variables,

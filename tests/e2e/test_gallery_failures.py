@@ -31,7 +31,7 @@ def refusal(path: str, status: int, code: str, method: str = "PUT") -> dict[str,
 def wait_until(happened: Callable[[], bool]) -> None:
     """Poll until something has happened in the cloud; the time limit of the test ends it."""
     while not happened():
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def test_one_image_that_fails_stops_no_other_one(gallery_world: GalleryWorld) -> None:

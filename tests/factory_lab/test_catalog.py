@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,24 +44,29 @@ def configure(world: World, **others: object) -> None:
     (world.folder / f"Pulumi.{STACK}.yaml").write_text(json.dumps({"config": settings}), encoding="utf-8")
 
 
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Run a command that cannot write a file of more than so many bytes. Not by `preexec_fn`, for which Python forks: if
+gRPC has threads, it starts them in the child again, which aborts where they run before the command starts."""
+
+
 def catalog(world: World, *arguments: str, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command; the installed one where it cannot write a file of more than `largest_file` bytes."""
-
-    def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
     command = FactoryWorld.words("catalog", *arguments, python=world.python)
-    installed = ["imagefactory", "catalog", "--stack", STACK, *arguments]
+    if largest_file is not None:
+        limited = (sys.executable, "-c", LIMITED, str(largest_file))
+        command = [*limited, "imagefactory", "catalog", "--stack", STACK, *arguments]
     return subprocess.run(
-        command if largest_file is None else installed,
+        command,
         cwd=world.folder,
         # A compiled module that is cut off by the limit would be kept, and read by every later command.
         env={**world.environment, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=limit,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
@@ -144,6 +145,25 @@ def test_concurrent_runs_of_the_same_vm_create_one_image(world: FactoryWorld) ->
     assert len(world.companions()) == 1
     assert {run.row("a")["image"] for run in runs if run.row("a")["image"]} == set(world.companions())
     assert {run.row("a")["result"] for run in runs} <= {"saved", "already saved", "saved by another run"}
+    assert world.leftovers() == [] and world.open_disks() == []
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_access_of_another_run_that_begins_while_a_run_plans_is_not_taken_for_a_strangers(
+    world: FactoryWorld, ends: bool
+) -> None:
+    """A run records a disk before it has access to it; the planning run finds that record, or the saved image."""
+    world.add_vm("a")
+    slow = {"service": "arm", "method": "GET", "path": "/disks/", "times": 1, "action": {"delaySeconds": 4}}
+    world.cloud.set_latencies({} if ends else {"pageSeconds": 8})
+    world.cloud.set_faults([slow])
+    with ThreadPoolExecutor() as pool:
+        planning = pool.submit(world.save)
+        while not world.cloud.faults()[0]["hits"]:
+            time.sleep(0.1)
+        other = pool.submit(world.save)
+    assert (planning.result().code, other.result().code) == (0, 0), planning.result().row("a")
+    assert other.result().results() == {"a": "saved"} and len(world.companions()) == 1
     assert world.leftovers() == [] and world.open_disks() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import signal
@@ -66,6 +67,24 @@ def test_nothing_follows_the_output_of_a_suite_that_passed(
     out, err = capfd.readouterr()
     assert out.splitlines()[-1].startswith("ran pytest ")
     assert err.splitlines()[-1] == f"== pytest on Python {platform.python_version()}"
+
+
+@pytest.mark.parametrize(("failed", "alone", "code"), [(1, 0, 0), (3, 0, 0), (2, 1, 1), (4, 0, 1)])
+def test_a_few_tests_that_pass_alone_are_reported_as_unstable_and_more_are_a_failure(
+    checkout: Checkout, capfd: pytest.CaptureFixture[str], failed: int, alone: int, code: int
+) -> None:
+    """They run again one after the other; if one fails again, so does the suite."""
+    tests = [f"tests/test_a.py::test_{n}" for n in range(failed)]
+    cache = checkout.root / checks.LAST_FAILED
+    cache.parent.mkdir(parents=True)
+    cache.write_text(json.dumps(dict.fromkeys(tests, True)), "utf-8")
+    script = f'echo "ran pytest $*"\ncase "$1" in --*) exit {checks.TESTS_FAILED};; *) exit {alone};; esac'
+    tool(checkout.venv / "bin", "pytest", script)
+    assert checks.test(checkout, []) == code
+    out, err = capfd.readouterr()
+    again = f"ran pytest {' '.join(tests)}" in out.splitlines()
+    assert again == (failed <= checks.MOST_UNSTABLE)
+    assert all((test in err) == (code == 0) for test in tests)
 
 
 def test_with_arguments_only_pytest_runs_and_its_exit_code_is_returned(
