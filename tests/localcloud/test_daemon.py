@@ -201,6 +201,7 @@ def test_the_journal_and_the_rules_span_both_services(fresh_cloud: CloudClient) 
             "at": call["at"],
             "offset": None,
             "length": None,
+            "source": "",
         }
         for number, call in zip((429, 401), calls, strict=True)
     ]
