@@ -167,6 +167,10 @@ class CloudClient:
         """Clear the journal."""
         self._call("DELETE", "calls")
 
+    def reset(self) -> None:
+        """Remove fault rules, latencies, limits and roles, restore answers and sign-in, and clear the journal."""
+        self._call("POST", "reset")
+
     def _call(self, method: str, name: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.base_url}/local/{name}"

@@ -74,6 +74,16 @@ def add_control_routes(app: web.Application, cloud: Cloud) -> None:
         cloud.journal.clear()
         return []
 
+    async def reset(_: object) -> Any:
+        cloud.faults.set([])
+        cloud.set_latencies(Latencies.model_validate({}))
+        cloud.set_limits(Limits.model_validate({}))
+        cloud.set_answers(Answers.model_validate({}))
+        cloud.set_sign_in(SignIn.model_validate({}))
+        cloud.set_assignments(Assignments.model_validate({}))
+        cloud.journal.clear()
+        return []
+
     routes: list[tuple[str, str, _Call]] = [
         ("GET", "status", _get(cloud.status)),
         ("POST", "seed", seed),
@@ -91,6 +101,7 @@ def add_control_routes(app: web.Application, cloud: Cloud) -> None:
         ("PATCH", "virtual-machines", patch_machine),
         ("GET", "calls", _get(cloud.journal.to_json)),
         ("DELETE", "calls", delete_calls),
+        ("POST", "reset", reset),
     ]
     for method, name, call in routes:
         app.router.add_route(method, f"/local/{name}", _handler(call))

@@ -10,7 +10,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -278,4 +278,4 @@ class Journal:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the calls as JSON data."""
-        return [asdict(call) for call in self._calls]
+        return [dict(vars(call)) for call in self._calls]

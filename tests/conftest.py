@@ -97,19 +97,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CloudClient]:
 @pytest.fixture
 def fresh_cloud(cloud: CloudClient) -> Iterator[CloudClient]:
     """The session's cloud without latencies, faults and journal, before and after."""
-
-    def reset() -> None:
-        cloud.clear_faults()
-        cloud.set_latencies({})
-        cloud.set_limits({})
-        cloud.set_answers()
-        cloud.set_sign_in()
-        cloud.set_permissions()
-        cloud.clear_calls()
-
-    reset()
+    cloud.reset()
     yield cloud
-    reset()
+    cloud.reset()
 
 
 @pytest.fixture(scope="session")

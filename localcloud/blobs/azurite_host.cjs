@@ -1,7 +1,8 @@
 /*
  * Azurite's blob service, with what Azure has and Azurite lacks: copies that take time, stay pending, fail and are
  * aborted; copies that do not share their page table with their source; Put Page From URL (pages_from_url.cjs); digests
- * of ranges (range_digests.cjs); accounts added while it runs. It also starts and reads faster (savings.cjs).
+ * of ranges (range_digests.cjs); accounts added while it runs. It also starts and reads faster (savings.cjs), and is
+ * filled by fewer calls (page_runs.cjs).
  *
  *   node azurite_host.cjs <azurite>/dist/src/blob/main.js <front port> <Azurite's own options>
  *
@@ -171,6 +172,7 @@ const tools = {
 };
 require("./pages_from_url.cjs")(tools);
 require("./range_digests.cjs")(tools);
+require("./page_runs.cjs")(tools);
 
 wrap(Handler, "abortCopyFromURL", (original) => async function (copyId, given, context) {
   const answer = await original.call(this, copyId, given, context); // checks lease and copy id

@@ -23,7 +23,8 @@ from localcloud.vhd import MIB, SECTOR, data_ranges, make_vhd
 
 FACTORY_CONTAINER = "imagefactoryvhds"
 MAX_PAGES = 4 * MIB
-"""The most bytes of one Put Page."""
+"""Bytes that are read at once; one call writes less than twice as many."""
+RUNS = "x-localcloud-runs"
 _MARK = "localcloudunfinished"
 _MAX_CONCURRENT = 4
 _EMPTY = bytes(4096)
@@ -66,7 +67,7 @@ async def seed_disks(
 async def write_text(session: aiohttp.ClientSession, blobs: EmbeddedBlobs, container: str, text: str) -> None:
     """Write `text` to the disk in `container`, after its partition table. Raises aiohttp.ClientError."""
     url = blobs.inside(DISK_ACCOUNT, container, DISK_BLOB).update_query(comp="page")
-    await _put_page(session, url, SECTOR, text.encode().ljust(SECTOR, b"\0"))
+    await _put_pages(session, url, [(SECTOR, text.encode().ljust(SECTOR, b"\0"))])
 
 
 async def upload_sparse(
@@ -81,22 +82,26 @@ async def upload_sparse(
     headers |= {f"x-ms-meta-{name}": value for name, value in (metadata or {}).items()}
     async with session.put(url, headers=headers, raise_for_status=True):
         pass
-    written = 0
+    written, runs = 0, list[tuple[int, bytes]]()
     with path.open("rb") as file:
         for offset, length in data_ranges(path):
             for start in range(offset, offset + length, MAX_PAGES):
                 file.seek(start)
                 pages = await asyncio.to_thread(file.read, min(MAX_PAGES, offset + length - start))
-                for position, run in _runs_of_data(pages):
-                    await _put_page(session, f"{url}&comp=page", start + position, run)
-                    written += len(run)
-    return written
+                runs += [(start + position, run) for position, run in _runs_of_data(pages)]
+                if sum(len(run) for _, run in runs) >= MAX_PAGES:
+                    written += await _put_pages(session, f"{url}&comp=page", runs)
+                    runs = []
+    return written + (await _put_pages(session, f"{url}&comp=page", runs) if runs else 0)
 
 
-async def _put_page(session: aiohttp.ClientSession, url: URL | str, offset: int, data: bytes) -> None:
-    wanted = {"x-ms-page-write": "update", "x-ms-range": f"bytes={offset}-{offset + len(data) - 1}"}
+async def _put_pages(session: aiohttp.ClientSession, url: URL | str, runs: Sequence[tuple[int, bytes]]) -> int:
+    """Write runs (offset, bytes) by one call, which only the emulator has (page_runs.cjs); return the bytes written."""
+    spans = [f"{offset}-{offset + len(data) - 1}" for offset, data in runs]
+    wanted = {"x-ms-page-write": "update", "x-ms-range": f"bytes={spans[0]}", RUNS: ",".join(spans)}
+    data = b"".join(data for _, data in runs)
     async with session.put(url, data=data, headers={**VERSION_HEADER, **wanted}, raise_for_status=True):
-        pass
+        return len(data)
 
 
 def _runs_of_data(pages: bytes) -> Iterator[tuple[int, bytes]]:

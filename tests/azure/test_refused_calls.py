@@ -87,11 +87,11 @@ async def test_the_factorys_container_is_waited_for_as_well(
     storage: StorageWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A save begins with its record; while the container is being deleted the listing is empty, not an error."""
-    monkeypatch.setattr(containers, "BETWEEN_SECONDS", 0.05)
+    monkeypatch.setattr(containers, "BETWEEN_SECONDS", 0.2)
     notes: list[str] = []
     async with storage.connect() as connected:
         records = SaveRecords(connected.accounts, storage.source.account_id)
-        storage.cloud.set_latencies({"containerDeleteSeconds": 1})
+        storage.cloud.set_latencies({"containerDeleteSeconds": 4})
         storage.world.service(storage.world.factory).delete_container(FACTORY_CONTAINER)
         assert await records.all() == []
         async with records.hold("g", notice=notes.append) as held:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from localcloud.client import CloudClient, CloudError
+from localcloud.state_lock import is_locked
 
 MIB = 1024 * 1024
+DISK_BYTES = 16 * MIB
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 COMPANION = {"imageName": "Win2016_Datacenter-Jun-26-2020", "imagePath": "Win2016\\Datacenter.json"}
 SEED: dict[str, Any] = {
@@ -38,24 +41,39 @@ SEED: dict[str, Any] = {
         {
             "lab": "factory",
             "vhd": "one.vhd",
-            "sizeBytes": 64 * MIB,
+            "sizeBytes": DISK_BYTES,
             "allocatedBytes": MIB,
             "files": {"etc/image": "one"},
             "metadata": {"imagename": "one"},
             "companion": COMPANION,
             "companionEncoding": "utf-16",
         },
-        {"lab": "factory", "vhd": "unfinished.vhd", "sizeBytes": 64 * MIB, "companion": None},
+        {"lab": "factory", "vhd": "unfinished.vhd", "sizeBytes": DISK_BYTES, "companion": None},
         {
             "subscriptionId": SUBSCRIPTION.upper(),
             "lab": "factory",
             "vhd": "junk.vhd",
-            "sizeBytes": 64 * MIB,
+            "sizeBytes": DISK_BYTES,
             "companionBase64": base64.b64encode(b"\x00junk").decode(),
         },
     ],
     "storageAccounts": ["sparestore"],
 }
+
+
+def seed_of(account: str) -> dict[str, Any]:
+    """The same factory with another name and storage account, in a subscription of its own."""
+    subscription, name = str(uuid.uuid4()), f"Factory-{account}"
+    lab = {**SEED["subscriptions"][0]["labs"][0], "name": name, "storageAccount": account}
+    images = [
+        {
+            **image,
+            "lab": name.lower(),
+            "subscriptionId": subscription.upper() if "subscriptionId" in image else subscription,
+        }
+        for image in SEED["factoryImages"]
+    ]
+    return {"subscriptions": [{"subscriptionId": subscription, "labs": [lab]}], "factoryImages": images}
 
 
 @dataclass
@@ -110,9 +128,9 @@ class Program:
         credential = {"account_name": account, "account_key": found["key"]}
         return BlobServiceClient(found["blobEndpoint"], credential, retry_total=0).get_container_client(name)
 
-    def contents(self) -> dict[str, tuple[bytes, Mapping[str, str]]]:
+    def contents(self, account: str = "factorystore") -> dict[str, tuple[bytes, Mapping[str, str]]]:
         """Return bytes and metadata of every blob in the factory container."""
-        container = self.container()
+        container = self.container(account=account)
         return {
             blob.name: (container.download_blob(blob.name).readall(), blob.metadata)
             for blob in container.list_blobs(include=["metadata"])
@@ -120,7 +138,8 @@ class Program:
 
     def end(self) -> None:
         """Stop the cloud on the state folder, if any."""
-        subprocess.run(self._command("stop"), env=self.environment, check=False, capture_output=True)
+        if is_locked(self.state):
+            subprocess.run(self._command("stop"), env=self.environment, check=False, capture_output=True)
         for process in self.serving:
             process.kill()
             process.communicate()

@@ -11,6 +11,8 @@ import socket
 import stat
 import subprocess
 import uuid
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,12 +24,23 @@ from tests.localcloud.cloud_program import SEED, SUBSCRIPTION, Program, answers,
 
 
 def test_all_state_survives_a_stop_and_a_start(program: Program) -> None:
-    """Blobs, keys, labs, latencies, identity and every URL; and after the stop no process is left."""
+    """Blobs, keys, labs, latencies, identity and every URL; and after the stop no process is left.
+
+    A copy that is pending at the stop continues after the start: it shows progress while it is pending, and is complete
+    when due.
+    """
     program.run("start", "--seed", program.seed_file({**SEED, "latencies": {"imageCreateSeconds": 1.5}}))
     before, status = program.contents(), program.client.status()
     shown = program.run("status")
     assert all(lab["subscriptionId"] in shown for lab in status["labs"]), "uncut"
     pid = status.pop("pid")
+    rule = {"service": "blob", "path": "/slow", "action": {"copySeconds": 3600}}
+    soon = {"service": "blob", "path": "/soon", "action": {"copySeconds": 2}}
+    program.client.set_faults([rule, soon])
+    source, copies = program.container().get_blob_client("one.vhd"), program.container("copies")
+    copies.create_container()
+    for name in ("slow.vhd", "soon.vhd"):
+        copies.get_blob_client(name).start_copy_from_url(source.url)
 
     program.run("stop")
     assert not is_locked(program.state)
@@ -41,115 +54,20 @@ def test_all_state_survives_a_stop_and_a_start(program: Program) -> None:
     assert after == status
     assert program.contents() == before
     assert program.client.latencies()["imageCreateSeconds"] == 1.5
-
-
-def test_a_copy_that_is_pending_at_the_stop_continues_after_the_start(program: Program) -> None:
-    """It shows progress while it is pending, and is complete when due."""
-    program.run("start", "--seed", program.seed_file(SEED))
-    rule = {"service": "blob", "path": "/slow", "action": {"copySeconds": 3600}}
-    soon = {"service": "blob", "path": "/soon", "action": {"copySeconds": 2}}
-    program.client.set_faults([rule, soon])
-    container = program.container()
-    source = container.get_blob_client("one.vhd")
-    for name in ("slow.vhd", "soon.vhd"):
-        container.get_blob_client(name).start_copy_from_url(source.url)
-
-    program.run("stop")
-    program.run("start")
-    assert container.get_blob_client("slow.vhd").get_blob_properties().copy.status == "pending"
-    wait(lambda: container.get_blob_client("soon.vhd").get_blob_properties().copy.status == "success")
-    assert container.download_blob("soon.vhd").readall() == source.download_blob().readall()
-    copy = container.get_blob_client("slow.vhd")
+    assert copies.get_blob_client("slow.vhd").get_blob_properties().copy.status == "pending"
+    wait(lambda: copies.get_blob_client("soon.vhd").get_blob_properties().copy.status == "success")
+    assert copies.download_blob("soon.vhd").readall() == before["one.vhd"][0]
+    copy = copies.get_blob_client("slow.vhd")
     copy.abort_copy(str(copy.get_blob_properties().copy.id))
 
 
-def test_azurite_exits_after_a_killed_daemon_and_loses_no_blob(program: Program) -> None:
-    """After kill -9 Azurite writes its databases and exits; the next start finds all blobs."""
+def test_secrets_are_private_and_a_killed_daemon_loses_no_blob(program: Program) -> None:
+    """Folder 0700, files 0600; no key or signature in logs or process lists; loopback only.
+
+    After kill -9 Azurite writes its databases and exits; the next start finds all blobs.
+    """
     program.run("start", "--seed", program.seed_file(SEED))
     before = program.contents()
-    os.kill(program.client.status()["pid"], signal.SIGKILL)
-    wait(lambda: not is_locked(program.state))
-    program.run("start")
-    assert program.contents() == before
-
-
-def test_the_daemon_exits_with_a_reason_when_azurite_does(program: Program) -> None:
-    """It does not continue without blobs."""
-    process = program.serve()
-    wait(lambda: answers(program.client))
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
-    )
-    (azurite,) = children.stdout.split()
-    os.kill(int(azurite), signal.SIGKILL)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "error: Azurite: exited unexpectedly" in output and "Traceback" not in output
-
-
-def test_serve_stops_cleanly_on_ctrl_c(program: Program) -> None:
-    """SIGINT: the state is saved, the exit code is 0, and no process is left."""
-    process = program.serve("--seed", program.seed_file(SEED))
-    wait(lambda: answers(program.client))
-    before = program.contents()
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0 and "Traceback" not in output
-    assert not is_locked(program.state)
-    program.run("start")
-    assert program.contents() == before
-
-
-def test_in_memory_nothing_is_kept(program: Program) -> None:
-    """Blobs and labs no longer exist after the stop."""
-    program.run("start", "--in-memory", "--seed", program.seed_file(SEED))
-    assert len(program.contents()) == 5
-    program.run("stop")
-    assert not (program.state / "arm.json").exists()
-    assert list((program.state / "blobs").iterdir()) == []
-    program.run("start")
-    assert program.client.status()["labs"] == []
-
-
-def test_a_state_folder_is_used_by_one_cloud_at_a_time(program: Program) -> None:
-    """A second start reports that the cloud is running; a second serve fails, and the first one continues."""
-    program.run("start")
-    pid = program.client.status()["pid"]
-    assert "already running" in program.run("start")
-    assert "another embedded cloud uses this state folder" in program.run("serve", ok=False)
-    assert program.client.status()["pid"] == pid
-
-
-def test_requested_ports_are_used_and_a_busy_port_is_named(program: Program) -> None:
-    """The error names the port and the remedy."""
-    with socket.socket() as other, socket.socket() as free:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        taken = str(other.getsockname()[1])
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-        free.close()
-        assert f"port {taken}: cannot bind" in program.run("serve", "--arm-port", taken, ok=False)
-        program.serve("--arm-port", port)
-        wait(lambda: answers(program.client))
-        assert program.client.status()["resourceManager"] == f"http://127.0.0.1:{port}"
-
-
-def test_a_start_that_fails_shows_the_reason(program: Program) -> None:
-    """Without Node.js or Azurite, it shows reason and remedy from the daemon's log."""
-    assert "Node.js: not found" in program.run("start", ok=False, LOCALCLOUD_NODE="/nonexistent/node")
-    assert "Azurite: not found" in program.run("start", ok=False, LOCALCLOUD_AZURITE="/nonexistent/main.js")
-    (program.state / "arm.json").write_text("{", encoding="utf-8")
-    assert "is not the saved state" in program.run("start", ok=False)
-    (program.state / "arm.json").unlink()
-    (program.state / "latencies.json").write_text('{"copySeconds": -1}', encoding="utf-8")
-    assert "contains a broken file" in program.run("start", ok=False)
-
-
-def test_secrets_are_private(program: Program) -> None:
-    """Folder 0700, files 0600; no key or signature in logs or process lists; loopback only."""
-    program.run("start", "--seed", program.seed_file(SEED))
-    program.contents()
     assert stat.S_IMODE(program.state.stat().st_mode) == 0o700
     for path in program.state.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
@@ -164,6 +82,89 @@ def test_secrets_are_private(program: Program) -> None:
         with pytest.raises(OSError):  # another address of this machine
             socket.create_connection(("127.0.0.2", port), timeout=5)
 
+    os.kill(program.client.status()["pid"], signal.SIGKILL)
+    wait(lambda: not is_locked(program.state))
+    program.run("start")
+    assert program.contents() == before
+
+
+def test_requested_ports_are_used_and_the_daemon_exits_with_a_reason_when_azurite_does(program: Program) -> None:
+    """The error about a busy port names it and the remedy. Without Azurite the daemon does not continue."""
+    with socket.socket() as other, socket.socket() as free:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = str(other.getsockname()[1])
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+        free.close()
+        assert f"port {taken}: cannot bind" in program.run("serve", "--arm-port", taken, ok=False)
+        process = program.serve("--arm-port", port)
+        wait(lambda: answers(program.client))
+        assert program.client.status()["resourceManager"] == f"http://127.0.0.1:{port}"
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+    )
+    (azurite,) = children.stdout.split()
+    os.kill(int(azurite), signal.SIGKILL)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "error: Azurite: exited unexpectedly" in output and "Traceback" not in output
+
+
+def test_status_shows_keys_only_with_json_and_serve_stops_cleanly_on_ctrl_c(program: Program) -> None:
+    """The table has no keys; --json has the keys and endpoints that a program needs.
+
+    SIGINT: the state is saved, the exit code is 0, and no process is left.
+    """
+    process = program.serve("--seed", program.seed_file(SEED))
+    wait(lambda: answers(program.client))
+    before = program.contents()
+    document = json.loads(program.run("status", "--json"))
+    assert document == program.client.status()
+    (factory,) = [each for each in document["storageAccounts"] if each["name"] == "factorystore"]
+    assert factory["id"].endswith("/resourceGroups/factory/providers/Microsoft.Storage/storageAccounts/factorystore")
+    (spare,) = [each for each in document["storageAccounts"] if each["name"] == "sparestore"]
+    assert spare["id"] is None and base64.b64decode(spare["key"])
+    table = program.run("status")
+    assert "Factory" in table and "sparestore" in table and document["resourceManager"] in table
+    assert factory["key"] not in table
+
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0 and "Traceback" not in output
+    assert not is_locked(program.state)
+    program.run("start")
+    assert program.contents() == before
+
+
+def test_in_memory_nothing_is_kept_and_a_folder_is_used_by_one_cloud_at_a_time(program: Program) -> None:
+    """Blobs and labs no longer exist after the stop.
+
+    A second start reports that the cloud is running; a second serve fails, and the first one continues.
+    """
+    program.run("start", "--in-memory", "--seed", program.seed_file(SEED))
+    assert len(program.contents()) == 5
+    program.run("stop")
+    assert not (program.state / "arm.json").exists()
+    assert list((program.state / "blobs").iterdir()) == []
+    program.run("start")
+    status = program.client.status()
+    assert status["labs"] == []
+    assert "already running" in program.run("start")
+    assert "another embedded cloud uses this state folder" in program.run("serve", ok=False)
+    assert program.client.status()["pid"] == status["pid"]
+
+
+def test_a_start_that_fails_shows_the_reason(program: Program) -> None:
+    """Without Node.js or Azurite, it shows reason and remedy from the daemon's log."""
+    assert "Node.js: not found" in program.run("start", ok=False, LOCALCLOUD_NODE="/nonexistent/node")
+    assert "Azurite: not found" in program.run("start", ok=False, LOCALCLOUD_AZURITE="/nonexistent/main.js")
+    (program.state / "arm.json").write_text("{", encoding="utf-8")
+    assert "is not the saved state" in program.run("start", ok=False)
+    (program.state / "arm.json").unlink()
+    (program.state / "latencies.json").write_text('{"copySeconds": -1}', encoding="utf-8")
+    assert "contains a broken file" in program.run("start", ok=False)
+
 
 @pytest.mark.parametrize("headers", [{"Host": "example.com"}, {"Origin": "http://127.0.0.1"}])
 def test_the_control_api_rejects_web_pages(fresh_cloud: CloudClient, headers: dict[str, str]) -> None:
@@ -177,24 +178,9 @@ def test_the_control_api_rejects_web_pages(fresh_cloud: CloudClient, headers: di
         connection.close()
 
 
-def test_status_shows_endpoints_and_keys_only_with_json(program: Program) -> None:
-    """The table has no keys; --json has the keys and endpoints that a program needs."""
-    program.run("start", "--seed", program.seed_file(SEED))
-    document = json.loads(program.run("status", "--json"))
-    assert document == program.client.status()
-    (factory,) = [each for each in document["storageAccounts"] if each["name"] == "factorystore"]
-    assert factory["id"].endswith("/resourceGroups/factory/providers/Microsoft.Storage/storageAccounts/factorystore")
-    (spare,) = [each for each in document["storageAccounts"] if each["name"] == "sparestore"]
-    assert spare["id"] is None and base64.b64decode(spare["key"])
-    table = program.run("status")
-    assert "Factory" in table and "sparestore" in table and document["resourceManager"] in table
-    assert factory["key"] not in table
-
-
-def test_the_journal_and_the_rules_span_both_services(program: Program) -> None:
+def test_the_journal_and_the_rules_span_both_services(fresh_cloud: CloudClient) -> None:
     """They apply to ARM calls as to blob calls, but not to the control API."""
-    program.run("start", "--seed", program.seed_file(SEED))
-    client, status = program.client, program.client.status()
+    client, status = fresh_cloud, fresh_cloud.status()
     path = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.DevTestLab/labs?api-version=2018-09-15&x={uuid.uuid4()}"
     client.set_faults([{"service": "arm", "path": "labs", "times": 1, "action": {"status": 429, "retryAfter": 3}}])
     client.clear_calls()
@@ -215,9 +201,33 @@ def test_the_journal_and_the_rules_span_both_services(program: Program) -> None:
             "at": call["at"],
             "offset": None,
             "length": None,
+            "source": "",
         }
         for number, call in zip((429, 401), calls, strict=True)
     ]
     assert calls[0]["at"] <= calls[1]["at"]
     client.clear_calls()
     assert client.calls() == []
+
+
+def test_a_reset_undoes_all_changes_that_no_seed_made(fresh_cloud: CloudClient) -> None:
+    """Rules, latencies, sign-in and journal are those of a cloud that was just started."""
+    client, status = fresh_cloud, fresh_cloud.status()
+    host, path = urlsplit(status["resourceManager"]).netloc, f"/subscriptions/{SUBSCRIPTION}/resourceGroups"
+    defaults = client.latencies()
+    client.set_faults([{"service": "blob", "path": "x", "action": {"status": 429}}])
+    client.set_latencies({"imageCreateSeconds": 9.5})
+    client.set_sign_in(clock_ahead_seconds=7200)
+
+    def clock() -> datetime:
+        connection = http.client.HTTPConnection(host)
+        connection.request("GET", f"{path}?api-version=2021-04-01")
+        answer = connection.getresponse()
+        connection.close()
+        return parsedate_to_datetime(answer.headers["Date"])
+
+    ahead = clock()
+    assert client.calls()
+    client.reset()
+    assert (client.faults(), client.latencies(), client.calls()) == ([], defaults, [])
+    assert clock() < ahead - timedelta(hours=1)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +17,26 @@ from localcloud.fault_rules import Action
 from localcloud.seed import SeedError, parse_seed
 from localcloud.state_lock import is_locked
 from tests.localcloud.arm_world import SUBSCRIPTION, lab, machine
-from tests.localcloud.cloud_program import COMPANION, MIB, SEED, Program
+from tests.localcloud.cloud_program import COMPANION, DISK_BYTES, MIB, SEED, Program, seed_of
 from toolchain.checkout import Checkout
 
 
-def test_a_seeded_factory_contains_what_the_document_says(program: Program) -> None:
+@pytest.fixture
+def standing(fresh_cloud: CloudClient) -> Program:
+    """The session's cloud, which runs already."""
+    return Program(Path(fresh_cloud._where), os.environ)
+
+
+@pytest.fixture
+def account(accounts: Iterator[str]) -> str:
+    """A storage account that no other test uses."""
+    return next(accounts)
+
+
+def test_a_seeded_factory_contains_what_the_document_says(standing: Program, account: str) -> None:
     """Complete VHDs with their metadata, companions byte for byte, an unfinished save without companion."""
-    program.run("start", "--seed", program.seed_file(SEED))
-    found = program.contents()
+    assert "already running" in standing.run("start", "--seed", standing.seed_file(seed_of(account)))
+    found = standing.contents(account)
     assert set(found) == {"one.vhd", "one.json", "unfinished.vhd", "junk.vhd", "junk.json"}
     for name in ("one.vhd", "unfinished.vhd", "junk.vhd"):
         assert footer_problem(found[name][0][-512:], len(found[name][0])) is None
@@ -32,30 +47,30 @@ def test_a_seeded_factory_contains_what_the_document_says(program: Program) -> N
     assert found["junk.json"][0] == b"\x00junk"
 
 
-def test_a_second_seed_of_the_same_document_changes_nothing(program: Program) -> None:
+def test_a_second_seed_of_the_same_document_changes_nothing(standing: Program, account: str) -> None:
     """Not even a blob's ETag; manual changes are kept."""
-    seed = program.seed_file(SEED)
-    program.run("start", "--seed", seed)
-    container = program.container()
+    seed = standing.seed_file(seed_of(account))
+    standing.run("start", "--seed", seed)
+    container = standing.container(account=account)
     container.delete_blob("one.json")
     container.get_blob_client("junk.vhd").set_blob_metadata({"mine": "yes"})
     before = {blob.name: blob.etag for blob in container.list_blobs()}
-    labs, keys = program.client.status()["labs"], program.client.status()["storageAccounts"]
+    labs, keys = standing.client.status()["labs"], standing.client.status()["storageAccounts"]
 
-    assert "already running" in program.run("start", "--seed", seed)
+    assert "already running" in standing.run("start", "--seed", seed)
     assert {blob.name: blob.etag for blob in container.list_blobs()} == before
-    assert (program.client.status()["labs"], program.client.status()["storageAccounts"]) == (labs, keys)
+    assert (standing.client.status()["labs"], standing.client.status()["storageAccounts"]) == (labs, keys)
 
 
-def test_an_interrupted_seed_is_repeated(program: Program) -> None:
+def test_an_interrupted_seed_is_repeated(standing: Program, account: str) -> None:
     """A VHD that still has the mark of its upload is uploaded again."""
-    seed = program.seed_file(SEED)
-    program.run("start", "--seed", seed)
-    whole = program.contents()["one.vhd"]
-    half = program.container().get_blob_client("one.vhd")
-    half.create_page_blob(64 * MIB + 512, metadata={"localcloudunfinished": "true"})
-    program.run("start", "--seed", seed)
-    assert program.contents()["one.vhd"] == whole
+    seed = standing.seed_file(seed_of(account))
+    standing.run("start", "--seed", seed)
+    whole = standing.contents(account)["one.vhd"]
+    half = standing.container(account=account).get_blob_client("one.vhd")
+    half.create_page_blob(DISK_BYTES + 512, metadata={"localcloudunfinished": "true"})
+    standing.run("start", "--seed", seed)
+    assert standing.contents(account)["one.vhd"] == whole
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,15 @@ def account_id(world: World, lab: Lab) -> str:
 
 def staged_equals_source(world: World, lab: str = "web") -> bool:
     """Whether the staged VHD equals the factory VHD byte for byte."""
-    return staged_blob(world, lab).download_blob().readall() == source_blob(world).download_blob().readall()
+    return content_of(staged_blob(world, lab)) == content_of(source_blob(world))
+
+
+def content_of(blob: BlobClient) -> bytearray:
+    """The bytes of a page blob. Only its ranges that have data are read: all else reads as zeros."""
+    content = bytearray(blob.get_blob_properties().size)
+    for part in allocated(blob):
+        content[part.offset : part.end] = blob.download_blob(part.offset, part.length).readall()
+    return content
 
 
 def manifest_of(world: World) -> Manifest | None:
@@ -245,9 +253,9 @@ def manifest_of(world: World) -> Manifest | None:
 
 def add_md5s(world: World) -> None:
     """Give the manifest of the world's only image the MD5 of each range, like one that `save` wrote."""
-    content, manifest = source_blob(world).download_blob().readall(), manifest_of(world)
+    content, manifest = content_of(source_blob(world)), manifest_of(world)
     assert manifest
-    md5s = {part: md5(content[part.offset : part.end]) for part in manifest.ranges}
+    md5s = {part: md5(bytes(content[part.offset : part.end])) for part in manifest.ranges}
     manifest_blob(world).upload_blob(manifest_bytes(replace(manifest, md5=md5s)), overwrite=True)
 
 

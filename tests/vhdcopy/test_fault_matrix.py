@@ -19,6 +19,7 @@ from tests.e2e.world import STAGING_CONTAINER, World
 from tests.vhdcopy.copying import (
     a_run,
     add_md5s,
+    content_of,
     copier_of,
     copy_image,
     manifest_of,
@@ -178,7 +179,7 @@ async def test_an_image_is_copied_to_a_region_once_and_the_relay_is_kept_until_i
         world.add_lab(name)
     relay = relay_of(world, uses=2)
     add_md5s(world)
-    manifest, content = manifest_of(world), source_blob(world).download_blob().readall()
+    manifest, content = manifest_of(world), content_of(source_blob(world))
     async with a_run(world) as run:
         await run.stage(world, "relay", relay)
         releasing = asyncio.ensure_future(run.release(world, "relay"))
@@ -189,7 +190,7 @@ async def test_an_image_is_copied_to_a_region_once_and_the_relay_is_kept_until_i
             await run.staging.stage(request, user_of(lab), relay, run.shown)
         await releasing
     assert manifest and run.totals.moved == 3 * manifest.allocated
-    assert all(staged_blob(world, lab).download_blob().readall() == content for lab in requests)
+    assert all(content_of(staged_blob(world, lab)) == content for lab in requests)
     assert world.staged(world.labs["relay"]) == []
 
 

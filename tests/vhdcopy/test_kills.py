@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
-from azure.storage.blob import BlobClient
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from imagefactory.images.ranges import PIECE_BYTES
 from tests.e2e.world import MIB, STAGING_CONTAINER, World
-from tests.vhdcopy.copying import inputs_of, release_of, source_blob, source_pieces, staged_blob
+from tests.vhdcopy.copying import content_of, inputs_of, release_of, source_blob, source_pieces, staged_blob
 from tests.vhdcopy.plugin import COPY, RELEASE, Plugin, running
 
-PIECES_PER_SECOND = 10
+PIECES_PER_SECOND = 5
 """The emulator's limit: a copy takes some seconds, and its ranges finish one by one."""
 
 
@@ -35,34 +34,36 @@ async def test_a_killed_provider_is_followed_by_one_that_moves_the_rest(
     draw = random.Random(seed)
     ((old, _),) = world.images.items()
     world.retire(old)
-    (name,) = world.add_images(("Win2016/Datacenter.json", 6), size=192 * MIB, allocated=100 * MIB)
+    (name,) = world.add_images(("Win2016/Datacenter.json", 6), size=64 * MIB, allocated=40 * MIB)
     world.cloud.set_limits({"blobBytesPerSecond": PIECES_PER_SECOND * PIECE_BYTES, "queueSeconds": 60})
     source = content_of(source_blob(world))
     ranges, kept = len(source_pieces(world)), 0
-    for kill in range(steps):
-        lab = f"lab{kill}"
-        world.add_lab(lab)
-        world.cloud.clear_calls()
-        inputs = inputs_of(world, lab)
-        moment = draw.randrange(ranges)
-        async with running(shell, python) as first:
+    async with AsyncExitStack() as processes:
+        first = await processes.enter_async_context(running(shell, python))
+        for kill in range(steps):
+            lab = f"lab{kill}"
+            world.add_lab(lab)
+            world.cloud.clear_calls()
+            inputs = inputs_of(world, lab)
+            moment = draw.randrange(ranges)
             creating = asyncio.ensure_future(unanswered(first, inputs))
             while len(writes(world, lab)) < moment and not creating.done():  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.05)
             await asyncio.sleep(draw.random() / PIECES_PER_SECOND)
             await first.kill()
             await creating
-        before = len(writes(world, lab))
-        kept += before
-        async with running(shell, python) as second:
+            before = len(writes(world, lab))
+            kept += before
+            second = await processes.enter_async_context(running(shell, python))
             answer = await second.create(COPY, inputs)
             staged = await asyncio.to_thread(content_of, staged_blob(world, lab))
             assert staged == source, f"seed {seed}, kill {kill} at {moment}"
             world.seed_standing(world.labs[lab], name, {"ImagePath": "Win2016/Datacenter.json"})
             await second.create(RELEASE, release_of(inputs, dict(answer.properties)))
-        written = writes(world, lab)
-        assert not set(written[:before]) & set(written[before:]), f"seed {seed}, kill {kill} at {moment}"
-        assert world.staged(world.labs[lab]) == [], "no orphan is left"
+            written = writes(world, lab)
+            assert not set(written[:before]) & set(written[before:]), f"seed {seed}, kill {kill} at {moment}"
+            assert world.staged(world.labs[lab]) == [], "no orphan is left"
+            first = second
     assert kept > 0, f"seed {seed}: no kill met a copy that had moved something"
 
 
@@ -87,11 +88,6 @@ async def unanswered(plugin: Plugin, inputs: dict[str, Any]) -> None:
     """A create whose provider or engine is killed, unless it finished before."""
     with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
         await plugin.create(COPY, inputs)
-
-
-def content_of(blob: BlobClient) -> bytes:
-    """The bytes of a blob."""
-    return bytes(blob.download_blob().readall())
 
 
 def writes(world: World, lab: str, status: int = 201) -> list[tuple[int, int]]:

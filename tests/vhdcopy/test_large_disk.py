@@ -1,4 +1,4 @@
-"""A disk of 127 GiB with 200 MiB of data, disabled keys, and tokens that expire during a copy."""
+"""A disk of 127 GiB with 40 MiB of data, disabled keys, and tokens that expire during a copy."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ GIB = 1024 * MIB
 
 @pytest.mark.timeout(200)
 async def test_only_the_data_of_a_large_disk_is_copied(world: World) -> None:
-    """As large as a usual Windows disk: 127 GiB in the lab, 200 MiB copied, the same pages."""
+    """As large as a usual Windows disk: 127 GiB in the lab, 40 MiB copied, the same pages."""
     (name,), source = world.images, source_blob(world)
     source.delete_blob()
     source.create_page_blob(127 * GIB + 512)
     draw = random.Random(name)
-    places = sorted(draw.sample(range(127 * GIB // PIECE_BYTES), 50))
+    places = sorted(draw.sample(range(127 * GIB // PIECE_BYTES), 10))
     content = {place * PIECE_BYTES: draw.randbytes(PIECE_BYTES) for place in places}
     content[127 * GIB] = footer(127 * GIB, uuid.uuid5(uuid.NAMESPACE_URL, name))
     for offset, data in content.items():
@@ -41,7 +41,7 @@ async def test_only_the_data_of_a_large_disk_is_copied(world: World) -> None:
     totals = Totals()
     async with copier_of(world, totals=totals) as copier:
         await copy_image(copier, world)
-    assert totals.moved == 200 * MIB + 512 and totals.moved + totals.empty == 127 * GIB + 512
+    assert totals.moved == 40 * MIB + 512 and totals.moved + totals.empty == 127 * GIB + 512
     staged = staged_blob(world)
     assert staged.get_blob_properties().size == 127 * GIB + 512
     assert sum(part.length for part in allocated(staged)) == totals.moved

@@ -25,6 +25,7 @@ from tests.e2e.world import MIB, STAGING_CONTAINER, World
 from tests.vhdcopy.copying import (
     DISK_BYTES,
     Shown,
+    content_of,
     copier_of,
     copy_image,
     copy_of,
@@ -314,7 +315,7 @@ async def test_a_vhd_whose_ranges_cannot_be_listed_is_copied_but_for_its_empty_p
 ) -> None:
     """The service's digests tell which are empty. With a manifest only its ranges are copied, without any question."""
     monkeypatch.setattr(AsyncRetryPolicy, "get_backoff_time", lambda *_: 0.0)
-    content = source_blob(world).download_blob().readall()
+    content = content_of(source_blob(world))
     filled = [content[at : at + PIECE_BYTES] for at in range(0, len(content), PIECE_BYTES)]
     moved = sum(len(piece) for piece in filled if any(piece))
     if with_manifest:

@@ -26,6 +26,7 @@ from tests.vhdcopy.copying import (
     a_run,
     add_md5s,
     allocated,
+    content_of,
     copier_of,
     copy_image,
     copy_of,
@@ -243,14 +244,14 @@ async def test_with_the_md5s_of_the_manifest_the_factory_gets_no_request(relayed
     async with copier_of(world) as copier:
         await copy_image(copier, world, "relay")
     add_md5s(world)
-    content = source_blob(world).download_blob().readall()
+    content = content_of(source_blob(world))
     async with copier_of(world) as copier:
         request = request_of(world)
         await copy_image(copier, world, "relay")  # so that the copier knows the source
         source_blob(world).delete_blob()
         world.cloud.clear_calls()
         await copy_of(copier, request, via=relay_of(world).blob)
-    assert staged_blob(world).download_blob().readall() == content
+    assert content_of(staged_blob(world)) == content
     (vhd,) = world.images.values()
     assert [call for call in world.cloud.calls() if f"/{FACTORY_CONTAINER}/{vhd}" in call["path"]][:-1] == []
 

@@ -14,6 +14,7 @@ from imagefactory.copying.service_copy import ServiceCopier
 from imagefactory.observed.blobs import CopyState
 from tests.e2e.world import FACTORY_CONTAINER, MIB, STAGING_CONTAINER, World
 from tests.vhdcopy.copying import (
+    content_of,
     copy_image,
     page_blobs,
     request_of,
@@ -50,7 +51,7 @@ async def test_an_unfinished_copy_of_an_earlier_version_of_the_source_is_replace
     world.cloud.set_latencies({"copySeconds": 600})
     old = request_of(world)
     source = world.service(world.factory).get_blob_client(FACTORY_CONTAINER, old.source.file_name)
-    content = source.download_blob().readall()
+    content = bytes(content_of(source))
     container = world.service(world.labs["web"]).create_container(STAGING_CONTAINER)
     container.get_blob_client(old.source.file_name).start_copy_from_url(
         world.readable_url(world.factory, FACTORY_CONTAINER, old.source.file_name), metadata=old.mark

@@ -16,6 +16,7 @@ from tests.factory_lab.factory_world import FactoryWorld
 from tests.factory_lab.prune.prune_world import PruneWorld, images_of
 from tests.factory_lab.terminal import Terminal
 from tests.localcloud.cloud_program import wait
+from tests.warm.python import COLD
 
 GUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 PROMPT = "? [y/N]"
@@ -28,9 +29,9 @@ def two_to_delete(factory: PruneWorld) -> tuple[FactoryImage, FactoryImage, Fact
     return rich, plain, newest
 
 
-def prompted(factory: PruneWorld) -> Terminal:
+def prompted(factory: PruneWorld, python: Path = COLD) -> Terminal:
     """A prune at a terminal, which shows its prompt."""
-    terminal = Terminal(factory.command("--keep", "1"), factory.world.folder, factory.environment)
+    terminal = Terminal(factory.command("--keep", "1", python=python), factory.world.folder, factory.environment)
     terminal.read_until(PROMPT)
     return terminal
 
@@ -184,7 +185,7 @@ def test_a_dry_run_shows_names_reasons_and_sizes_and_changes_nothing(factory: Pr
 def test_on_a_terminal_it_shows_the_plan_and_prompts(factory: PruneWorld, answer: str, is_deleted: bool) -> None:
     """Only a yes deletes; to decline is not a failure, and it is confirmed."""
     old, newest = factory.image(13), factory.image(14)
-    terminal = prompted(factory)
+    terminal = prompted(factory, factory.world.python)
     assert f"Delete 1 item{PROMPT}" in terminal.shown
     assert old.name in terminal.shown and factory.deletes() == []
     terminal.answer(answer)
@@ -209,7 +210,7 @@ def test_blobs_that_change_during_the_prompt_are_not_deleted(factory: PruneWorld
     held = f"{GUID}.vhd"
     factory.vhd(held)
     record = factory.document(f"{GUID}.save")
-    terminal = prompted(factory)
+    terminal = prompted(factory, factory.world.python)
     factory.factory.get_blob_client(changed.vhd_name).set_blob_metadata({"imagename": "another"})
     for name in images_of(gone):
         factory.factory.delete_blob(name)
