@@ -387,7 +387,7 @@ class Machine:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.randomized(seeds=(2, 9), steps=7)
+@pytest.mark.randomized(seeds=(2, 9), steps=4)
 def test_any_sequence_of_changes_and_faults_keeps_the_stack_sound_and_ends_at_the_plan(
     gallery_world: GalleryWorld, seed: int, steps: int, checkpoints: bool
 ) -> None:

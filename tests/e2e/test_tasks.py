@@ -7,9 +7,11 @@ import re
 import pytest
 import yaml
 
+from tests.e2e.new_stack import ensure_stack
 from tests.e2e.test_tasks_adopt import typed
 from tests.e2e.world import ROOT, World
 from tests.task_pages import blocks, sections
+from tests.warm.python import use_environment
 
 pytestmark = pytest.mark.engine
 
@@ -58,6 +60,13 @@ def test_every_task_that_shows_commands_has_a_test() -> None:
     assert [file for file in ELSEWHERE.values() if not (ROOT / file).is_file()] == []
 
 
+def prepare(world: World) -> None:
+    """The project as a user of the pages has it before the first command: configuration, stack, environment."""
+    world.write_configuration()
+    ensure_stack(world.folder, world.stack, world.environment)
+    use_environment(world.folder / ".venv", world.python)
+
+
 def type_section(world: World, page: str, heading: str) -> str:
     """Type all blocks of a section, and confirm what they ask; each command ends well."""
     confirm = "export PULUMI_SKIP_CONFIRMATIONS=true PULUMI_SKIP_CHECKPOINTS=true\n"
@@ -75,7 +84,7 @@ def test_images_are_distributed_reviewed_watched_and_retired(dev: World) -> None
     """By the commands of the pages, in this order; then one image of three is pinned, and the others leave."""
     lab = dev.add_lab("web", "Win2016")
     old, middle, pinned = dev.add_images((WINDOWS, 24), (WINDOWS, 25), (WINDOWS, 26))
-    dev.preview()
+    prepare(dev)
     type_section(dev, *DISTRIBUTE)
     assert set(dev.held(lab)) == {old, middle, pinned}
     type_section(dev, "review", "Review a plan")
@@ -114,6 +123,6 @@ def test_images_soak_and_wait_for_rings_as_shown(world: World) -> None:
     for name in ("pilot-1", "web-team", "data"):
         world.add_lab(name, "Win2016")
     (old,) = world.add_images((WINDOWS, 5))
-    world.preview()
+    prepare(world)
     shown = type_section(world, "promote", "Let images soak") + type_section(world, "promote", "Distribute in rings")
     assert "ring pilot" in shown and f"{old}: ring broad waits: lab pilot-1@" in shown, shown
