@@ -68,7 +68,7 @@ def check_healed(world: GalleryWorld) -> None:
     for lab in world.labs.values():
         assert world.offers(lab) == {"images": ["Ubuntu.Jammy", "Win11.Office", "Win11.Plain"]}
     world.cloud.clear_calls()
-    assert world.up().only_unchanged and world.serve("--refresh").only_unchanged and world.up().only_unchanged
+    assert world.up().only_unchanged and world.serve("--refresh").only_unchanged
     assert "Nothing to take over" in world.adopt().output and world.gallery_writes() == []
 
 

@@ -91,10 +91,16 @@ def test_an_up_that_is_killed_with_all_it_started_is_healed_by_the_next_adoption
     assert world.serve("--refresh").only_unchanged and world.up().only_unchanged
 
 
-def test_ctrl_c_ends_with_130_and_leaves_the_state_as_it_was(world: World) -> None:
-    """While it reads the labs; no lock is left."""
+def test_what_ends_an_adoption_early_is_named_and_leaves_the_state_as_it_was(world: World) -> None:
+    """A lab that is not in labs.json, no terminal to prompt on; Ctrl-C while it reads the labs, which ends with 130 and
+    leaves no lock; a lock of a killed run, which is named with its remedy. A stack that does not exist is only said."""
     names = full_of_images(world)
-    world.adopt("--dry-run")
+    run = world.adopt("--yes", "--lab", "wbe")
+    assert run.code == 2 and "lab 'wbe': is not in labs.json" in run.output and "Write web" in run.output, run.output
+    run = world.adopt("--lab", "web")
+    assert run.code == 2 and "cannot prompt without a terminal" in run.output, run.output
+    assert adopted(world) == 0
+
     slow = {"service": "arm", "method": "GET", "path": "/labs/web/customimages", "action": {"delaySeconds": 5}}
     world.cloud.set_faults([slow])
     world.cloud.clear_calls()
@@ -107,13 +113,7 @@ def test_ctrl_c_ends_with_130_and_leaves_the_state_as_it_was(world: World) -> No
     assert "Traceback" not in output and process.returncode == 130, output
     assert "the state is as before" in output and adopted(world) == 0
     assert not [*(world.folder / "stacks").rglob("locks/**/*.json")]
-    assert world.adopt().code == 0 and adopted(world) == len(names)
 
-
-def test_a_locked_stack_is_named_with_its_remedy_and_stays_as_it_is(world: World) -> None:
-    """As a killed run leaves it."""
-    names = full_of_images(world)
-    world.adopt("--dry-run")
     locks = world.folder / "stacks" / ".pulumi" / "locks" / "organization" / "imagefactory" / "test"
     lock = locks / f"{uuid.uuid4()}.json"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -123,16 +123,7 @@ def test_a_locked_stack_is_named_with_its_remedy_and_stays_as_it_is(world: World
     assert "pulumi cancel --stack test" in run.output and "is as before" in run.output, run.output
     assert adopted(world) == 0
     assert world.pulumi("cancel", "--yes").code == 0
-    assert world.adopt().code == 0 and adopted(world) == len(names)
 
-
-def test_wrong_use_is_named_and_changes_nothing(world: World) -> None:
-    """A lab that is not in labs.json, no terminal to prompt on; a stack that does not exist is only said."""
-    full_of_images(world)
-    run = world.adopt("--yes", "--lab", "wbe")
-    assert run.code == 2 and "lab 'wbe': is not in labs.json" in run.output and "Write web" in run.output, run.output
-    run = world.adopt("--lab", "web")
-    assert run.code == 2 and "cannot prompt without a terminal" in run.output, run.output
-    assert adopted(world) == 0
     run = world.adopt("--yes", "--from", "nobody", "--lab", "WEB")
     assert run.code == 0 and "stack nobody: does not exist in this backend" in run.output, run.output
+    assert adopted(world) == len(names)

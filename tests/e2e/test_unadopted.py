@@ -31,29 +31,30 @@ def told(run: Run) -> list[str]:
     return [line.strip() for line in summary.splitlines() if ADOPT in line]
 
 
-@pytest.mark.parametrize("state", ["Succeeded", "Failed", "Creating"])
-def test_an_image_that_is_not_in_the_state_gets_no_write_and_fails_the_run_with_one_line(
-    world: World, state: str
-) -> None:
-    """An image of the older scripts, in any state: preview and up serve the others, and again after a refresh."""
+def test_images_that_are_not_in_the_state_get_no_write_and_fail_the_run_with_one_line(world: World) -> None:
+    """Images of the older scripts, in any state: preview and up serve the others, and again after a refresh."""
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016")
-    old, new = world.add_images((WINDOWS, 5), (WINDOWS, 6))
+    *names, new = world.add_images((WINDOWS, 3), (WINDOWS, 4), (WINDOWS, 5), (WINDOWS, 6))
+    old = dict(zip(names, ("Succeeded", "Failed", "Creating"), strict=True))
     for lab in (web, data):
-        world.seed_standing(lab, old, {"ImagePath": "Win2016\\Datacenter.json"}, state=state)
-    before = [world.image(lab, old) for lab in (web, data)]
+        for name, state in old.items():
+            world.seed_standing(lab, name, {"ImagePath": "Win2016\\Datacenter.json"}, state=state)
+    before = [world.image(lab, name) for lab in (web, data) for name in old]
     world.cloud.clear_calls()
     for run in (world.preview(), world.up(), world.up("--refresh")):
         assert run.code != 0 and "1 part of the plan could not be carried out" in run.output, run.output
         (line,) = told(run)
-        assert "does not contain 2 existing images in 2 labs" in line
+        assert "does not contain 6 existing images in 2 labs" in line
         assert "Traceback" not in run.output and run.changes["imported"] == 0
     for lab in (web, data):
-        assert writes(world, lab, old) == [] and world.held(lab) == {old: state, new: "Succeeded"}
-    assert [world.image(lab, old) for lab in (web, data)] == before
+        assert [writes(world, lab, name) for name in old] == [[], [], []]
+        assert world.held(lab) == {**old, new: "Succeeded"}
+    assert [world.image(lab, name) for lab in (web, data) for name in old] == before
     assert world.copies() == 2, "only the other image is copied"
-    assert f"/{old}" not in str([resource["urn"] for resource in world.state()["resources"]])
+    urns = str([resource["urn"] for resource in world.state()["resources"]])
+    assert not [name for name in old if f"/{name}" in urns]
     outputs = world.state()["resources"][0]["outputs"]["labs"]
-    assert [each[old]["state"] for each in outputs.values()] == [state, state]
+    assert [{name: each[name]["state"] for name in old} for each in outputs.values()] == [old, old]
 
 
 def test_a_copy_that_an_earlier_run_made_stays_while_its_image_is_not_in_the_state(world: World) -> None:
