@@ -169,7 +169,7 @@ def _keep(listener: socket.socket) -> Callable[[], None]:
                 with suppress(OSError), client:  # it may be gone, too
                     client.sendall(str(code).encode())
         for client in clients.keys() & ready:
-            numbers = client.recv(16)
+            numbers = _received(client)
             for number in numbers or [signal.SIGKILL]:  # a client that is gone was killed
                 os.kill(clients[client], number)
             if not numbers:
@@ -193,11 +193,19 @@ def _keep(listener: socket.socket) -> Callable[[], None]:
             commands[os.pidfd_open(pid)] = pid, client
 
 
+def _received(client: socket.socket) -> bytes:
+    """Return what a client sent; nothing if it is gone."""
+    try:
+        return client.recv(LIMIT)
+    except ConnectionError:
+        return b""
+
+
 def _receive(client: socket.socket) -> tuple[bytes, list[int]]:
     """Return a command and its streams; nothing of a client that was killed before it said all."""
     message, streams, _, _ = socket.recv_fds(client, LIMIT, 3)
     while len(message) < 4 or len(message) < 4 + int.from_bytes(message[:4], "big"):
-        more = client.recv(LIMIT)
+        more = _received(client)
         if not more:
             return b"", streams
         message += more
