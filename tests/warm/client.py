@@ -18,6 +18,7 @@ def main(path: str, *arguments: str) -> None:
 
     The command is no child of who started this process, and plugins end with their engine: so it is asked to end.
     """
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # before there is a command, it ends this without a traceback
     parent = os.getppid()
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.connect(path)
