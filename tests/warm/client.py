@@ -26,9 +26,17 @@ def main(path: str, *arguments: str) -> None:
     message = len(command).to_bytes(4, "big") + command
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     sent = connection.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
-    connection.sendall(message[sent:])
+    if sent < len(message):  # else a short command may have ended, and the connection with it
+        connection.sendall(message[sent:])
+
+    def pass_on(number: int, _: object = None) -> None:
+        try:
+            connection.sendall(bytes([number]))
+        except OSError:
+            return  # the command has ended: its exit code is there
+
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
-        _signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
+        _signal.signal(number, pass_on)
     for stream in (0, 1, 2):
         os.close(stream)  # only the command has them now: whoever reads its output sees its end
     connection.settimeout(PARENT_POLL_SECONDS)
@@ -38,7 +46,7 @@ def main(path: str, *arguments: str) -> None:
             break
         except TimeoutError:
             if os.getppid() != parent:
-                connection.sendall(bytes([_signal.SIGTERM]))
+                pass_on(_signal.SIGTERM)
     if code < 0:
         _signal.signal(-code, _signal.SIG_DFL) if -code != _signal.SIGKILL else None
         os.kill(os.getpid(), -code)
