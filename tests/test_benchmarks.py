@@ -62,7 +62,11 @@ def test_the_command_measures_every_part_and_prints_json(python: Path) -> None:
     requests = {(row["measured"], row["step"]): row["resource_manager_requests"] for row in found["scale"]}
     assert [requests[one, step]["write"] for step, _ in steps] == [3, 0, 3, 0]
     assert requests[one, "one lab removed"]["delete"] == 2 and requests[divided, "first up"]["write"] == 3
-    assert all("engine" in row["peak_mib"] for row in found["scale"]), "others may end before anybody looks at them"
+    assert all("engine" in row["peak_mib"] for row in found["scale"])
+    creating = [row["peak_mib"] for row in found["scale"] if row["resource_manager_requests"]["write"]]
+    assert creating and all("azure-native" in peaks for peaks in creating), (
+        "where it works longer than between two looks"
+    )
     assert all(row["state_bytes"] > 0 and row["together_mib"] > 0 for row in found["scale"])
 
 

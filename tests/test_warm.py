@@ -143,7 +143,7 @@ def test_the_projects_own_code_is_not_imported_in_advance(python: Path) -> None:
 
 @pytest.mark.parametrize("way", ["as it is", "elsewhere", "changed"])
 def test_a_command_runs_the_code_of_its_folder_as_it_is_now(interpreter: Path, tmp_path: Path, way: str) -> None:
-    """The checkout's own by links, another copy of it, or a copy of which one file was changed meanwhile."""
+    """The folder links to the checkout, or is a copy of it, or a copy with one changed file."""
     root, package = Checkout.here().root, tmp_path / "imagefactory"
     if way == "as it is":
         package.symlink_to(root / "imagefactory")

@@ -98,9 +98,8 @@ def _unstable(checkout: Checkout, env: Mapping[str, str]) -> list[str]:
     if len(failed) > MOST_UNSTABLE:
         return []
     say(f"== {PYTEST}: the {len(failed)} that failed, alone")
-    return (
-        failed if not run_in_foreground([checkout.venv / "bin" / PYTEST, *failed], cwd=checkout.root, env=env) else []
-    )
+    code = run_in_foreground([checkout.venv / "bin" / PYTEST, *failed], cwd=checkout.root, env=env)
+    return [] if code else failed
 
 
 def cores() -> int:

@@ -103,7 +103,7 @@ async def test_no_listing_that_began_earlier_answers(clock: Clock) -> None:
 
 
 async def test_a_lab_that_cannot_be_listed_tells_nothing(clock: Clock) -> None:
-    """Each image is requested by itself then, and that response is told; the next question lists again."""
+    """The caller then requests each image, and gets that response; the next question lists the lab again."""
     lab = Lab()
     lab.names = None
     async with lab.listings() as listings:

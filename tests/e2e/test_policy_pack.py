@@ -37,7 +37,7 @@ def environment() -> Path:
 
 
 def test_a_preview_fails_by_the_policies_that_a_configuration_switches_on(world: World, environment: Path) -> None:
-    """And says which image of which lab, and why. Without configuration, and for images that comply, it passes."""
+    """The output names the image, its lab and the reason. Without configuration, or if all images comply, it passes."""
     lab = world.add_lab("web", "Win2016")
     (name,) = world.add_images(("Win2016/Datacenter.json", 5))
     pack = world.folder / "policies"

@@ -80,7 +80,7 @@ def test_a_function_that_makes_messages_is_read_at_each_call() -> None:
 
 
 def test_texts_that_functions_return_are_read() -> None:
-    """A fact is often told by a rule, each return of which is a message."""
+    """Many functions return facts as text, and each return statement is a message."""
     text = """
     def _problem(blob) -> str | None:
         if blob.small:

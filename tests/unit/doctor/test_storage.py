@@ -1,4 +1,4 @@
-"""What is told of a lab and its storage account from what the resource manager shows."""
+"""What `imagefactory doctor` reports about a lab and its storage account, from the resource manager's responses."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class World:
     @property
     def seen(self) -> dict[LabKey, LabFacts | Diagnostic]:
         """The labs as they could be read."""
-        lost = error("lab", "GET was refused", "", "Mend it")
+        lost = error("lab", "GET was refused", "", "Fix it")
         return {key: lost if key in self.unread else one for key, one in self.there.items()}
 
     def ring_of(self, key: LabKey) -> int:

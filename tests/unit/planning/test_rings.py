@@ -31,7 +31,7 @@ FIRST, SECOND, THIRD = lab("first"), lab("second"), lab("third")
 OTHER = lab("other", ["Ubuntu"])
 OLD, NEW = image("old", age=24 * 9), image("new", age=24)
 RINGS = [Ring(name="pilot", labs=["first"]), Ring(name="broad", labs=["second", "third"])]
-UNREAD = error("lab 'first'", "GET was refused", "", "Mend it")
+UNREAD = error("lab 'first'", "GET was refused", "", "Fix it")
 
 
 def held(name: str, **changes: Any) -> StandingImage:

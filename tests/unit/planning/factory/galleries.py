@@ -16,7 +16,7 @@ from tests.unit.builders import SUBSCRIPTION, configuration, facts
 
 GALLERY = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Compute/galleries/images"
 UNREAD = error("gallery 'images'", "Azure returned 403 AuthorizationFailed", "it stays", "Grant a role")
-LAB_UNREAD = error("lab", "cannot be read", "it stays", "Mend it")
+LAB_UNREAD = error("lab", "cannot be read", "it stays", "Fix it")
 
 
 def version(vhd: str, state: str = "Succeeded", *regions: str, data_disks: Iterable[str] = ()) -> StandingVersion:

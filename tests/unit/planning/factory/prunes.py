@@ -28,7 +28,7 @@ from tests.unit.builders import NOON, catalog, image, paths
 ACCOUNT = "/storage/factory"
 NOBODY = StagingNeeds(frozenset(), frozenset(), frozenset(), frozenset(), all_read=True)
 LATER = NOON + timedelta(days=30)
-JUNK = error("companion", "is junk", "not distributed", "Mend it")
+JUNK = error("companion", "is junk", "not distributed", "Fix it")
 
 
 def blob(name: str, at: datetime = NOON, **changes: Any) -> StoredBlob:

@@ -43,7 +43,7 @@ class Holder:
 
 def known(holders: Sequence[Holder], images: Sequence[FactoryImage]) -> LastGood:
     """The last good images of one stack's labs."""
-    unreadable = error("lab", "cannot be read", "it stays", "Mend it")
+    unreadable = error("lab", "cannot be read", "it stays", "Fix it")
     found = {one.lab.key: unreadable if one.images is None else facts("x", *one.images) for one in holders}
     stack = StackPlan(configuration(*(one.lab for one in holders)), found, Policy())
     return last_good([stack], catalog(*images))

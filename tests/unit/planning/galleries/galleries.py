@@ -136,7 +136,7 @@ def planned(
 ) -> tuple[GalleryPlan, GalleryFindings]:
     """The plan of a gallery; by default the state has all of it. The factory has `more` than what labs get."""
     state = recorded(facts, *labs) if state is None else state
-    broken = tuple(BlobDiagnostic(name, error("companion", "is junk", "left out", "Mend it")) for name in unsafe)
+    broken = tuple(BlobDiagnostic(name, error("companion", "is junk", "left out", "Fix it")) for name in unsafe)
     images = {each.vhd_name: each for each in (*more, *(each for one in labs for each in one.images))}
     found = catalog(*images.values(), broken=broken)
     return plan_gallery(facts, labs, by or policy(), state, STACK, found, now, awaited or {})

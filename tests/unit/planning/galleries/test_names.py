@@ -71,8 +71,8 @@ def test_names_stay_as_they_are() -> None:
 
 @given(times, times)
 def test_versions_sort_as_the_times_of_saving(one: datetime, other: datetime) -> None:
-    """By their three integers, each of which fits into 31 bits as Azure demands, to the second, whatever the time
-    zone."""
+    """Their three integers compare like the times, to the second and in any time zone; each fits into 31 bits, as Azure
+    requires."""
     numbers = []
     for at in (one, other):
         zone = timezone(timedelta(hours=at.hour - 12))

@@ -31,7 +31,7 @@ OLD, NEW = saved("old", 1), saved("new", 2)
 NAME = definition(NEW).name
 FIRST, SECOND = replace(lab("first"), delivery="gallery"), replace(lab("second"), delivery="customImage")
 RINGS = [Ring(name="pilot", labs=["first"]), Ring(name="broad", labs=["second"], soak_days=2)]
-UNREAD = error("gallery images", "GET was refused", "", "Mend it")
+UNREAD = error("gallery images", "GET was refused", "", "Fix it")
 
 
 def offering_of(made: StandingVersion | Diagnostic, *, enabled: bool = True, days: int = 2) -> tuple[bool, str]:

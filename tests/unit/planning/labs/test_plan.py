@@ -230,7 +230,7 @@ def test_an_empty_factory_never_empties_labs_unless_the_user_says_so() -> None:
     assert "has no image to distribute; nothing is distributed" in texts(nothing_held.warnings)
 
 
-BROKEN = BlobDiagnostic("lost.vhd", error("companion lost.json", "junk", "left out", "Mend it"))
+BROKEN = BlobDiagnostic("lost.vhd", error("companion lost.json", "junk", "left out", "Fix it"))
 
 
 @pytest.mark.parametrize(
