@@ -127,6 +127,8 @@ class Copied:
     """Resumed: an earlier run copied a part of it, or started it; already there: all of it."""
     users: frozenset[str] = field(default=frozenset(), compare=False)
     """Those that its metadata name since the copier marked its end; empty if it did not mark it now."""
+    etag: str = field(default="", compare=False)
+    """Its ETag since then, if no record of the copy exists; otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +227,14 @@ async def checked_source(blobs: PageBlobs, request: CopyRequest) -> SourceState:
     return SourceState(facts.etag, facts.etag, footer)
 
 
-async def ends_alike(blobs: PageBlobs, request: CopyRequest, source: SourceState) -> bool:
-    """Return whether a finished copy has the length and footer of its source. Raises `CloudError`."""
-    length = request.source_length
-    return await blobs.read(request.destination, length - FOOTER_BYTES, FOOTER_BYTES + 1) == source.footer
+async def end_of(blobs: PageBlobs, request: CopyRequest, source: SourceState) -> tuple[BlobFacts, bool] | None:
+    """Return the facts of a complete copy, and whether it has the length and footer of its source.
+
+    None if it no longer exists. Raises `CloudError`.
+    """
+    start = request.source_length - FOOTER_BYTES
+    end = await blobs.read_with_facts(request.destination, start, FOOTER_BYTES + 1)
+    return (end[0], end[1] == source.footer) if end else None
 
 
 def ends_otherwise(request: CopyRequest) -> CopyError:

@@ -193,16 +193,16 @@ class _Copy:
             return opened
         await self._move(opened)
         manifest = await self._manifest()
-        users = await self._finish(opened, manifest.digest)
+        users, etag = await self._finish(opened, manifest.digest)
         self.shared.totals.end(self.request.source_length, source.total, opened.kept)
-        return Copied(opened.copy_id, manifest.digest, "resumed" if opened.kept else "copied", users)
+        return Copied(opened.copy_id, manifest.digest, "resumed" if opened.kept else "copied", users, etag)
 
     async def _open(self) -> _Unfinished | Copied:
-        """Adopt or resume the existing blob, otherwise create a page blob."""
+        """Create a page blob; adopt or resume one that exists."""
         request, state = self.request, self.source.state
-        facts = await self.blobs.facts(request.destination)
-        if facts is None:
-            return await self._create(None)
+        facts = await self._create(None)
+        if isinstance(facts, _Unfinished):
+            return facts
         if not request.from_same_source(facts.metadata):
             raise copier.foreign(request)
         if facts.copy and facts.copy.status == "pending":
@@ -218,26 +218,26 @@ class _Copy:
                 return await self._resume(facts)
             since = "was finished, before it became an image" if is_whole else "started"
             self.warn(f"{request.source.name} changed since its copy {since}; the copy restarts")
-        return await self._create(facts)
+        created = await self._create(facts)
+        if isinstance(created, _Unfinished):
+            return created
+        name = request.destination.name
+        raise CopyError(f"{name}: another run copies into it; the image is not created. Run again")
 
-    async def _create(self, existing: BlobFacts | None) -> _Unfinished:
+    async def _create(self, existing: BlobFacts | None) -> _Unfinished | BlobFacts:
+        """Create the blob, in place of `existing`; if there is another, return its facts."""
         vhd = _Unfinished(uuid.uuid4().hex, random.randrange(1, GENERATIONS))  # noqa: S311 - not a secret
         # What another copy may have left is removed by the release; a saved VHD has none.
         vhd.may_have_record = existing is not None or self.request.record_suffix != SUFFIX
-        destination = self.request.destination
-        created = await self.blobs.create(
-            destination,
+        other = await self.blobs.create(
+            self.request.destination,
             self.request.source_length,
             self._metadata(vhd, copier.UNFINISHED, self.users),
             vhd.generation,
             overwrite_etag=existing.etag if existing else None,
             notice=lambda note: self.report(Progress(0, self.source.total, note=note)),
         )
-        if not created:
-            facts = await self.blobs.facts(destination)  # perhaps it was created, and only the response was lost
-            if facts is None or facts.metadata.get(copier.COPY) != vhd.copy_id:
-                raise CopyError(f"{destination.name}: another run copies into it; the image is not created. Run again")
-        return vhd
+        return other or vhd
 
     async def _resume(self, facts: BlobFacts) -> _Unfinished:
         """Return what an earlier run left: its ranges that are right, by its record or by the service's digests."""
@@ -325,25 +325,28 @@ class _Copy:
                 source.manifest = manifest
             return manifest
 
-    async def _finish(self, vhd: _Unfinished, digest: str) -> frozenset[str]:
-        """Compare the end with the source, then mark the VHD as finished; return the users that the mark names."""
+    async def _finish(self, vhd: _Unfinished, digest: str) -> tuple[frozenset[str], str]:
+        """Compare the end with the source, then mark the VHD as finished.
+
+        Returns the users that the mark names, and the marked VHD's ETag if no record is beside it.
+        """
         request = self.request
-        alike = await copier.ends_alike(self.blobs, request, self.source.state)
         for _ in range(MARK_ATTEMPTS):
-            facts = await self.blobs.facts(request.destination)
-            if facts is None or facts.metadata.get(copier.COPY) != vhd.copy_id:
+            end = await copier.end_of(self.blobs, request, self.source.state)
+            if end is None or end[0].metadata.get(copier.COPY) != vhd.copy_id:
                 raise copier.removed_meanwhile(request)
+            facts, alike = end
             if not alike:
                 if await copier.remove(self.blobs, request.destination, request.record, facts):
                     raise copier.ends_otherwise(request)
                 continue
             users = frozenset(self.users | copier.users_of(facts.metadata))
             metadata = {**self._metadata(vhd, copier.WHOLE, users), copier.DIGEST: digest}
-            if await self.blobs.set_metadata(request.destination, metadata, etag=facts.etag):
+            if etag := await self.blobs.set_metadata(request.destination, metadata, etag=facts.etag):
                 if vhd.may_have_record:
                     with suppress(ImageFactoryError):  # the release removes it too
                         await copier.remove_record(self.blobs, request.record)
-                return users
+                return users, "" if vhd.may_have_record else etag
         raise CopyError(f"{request.destination.name}: another client writes to it; the image is not created. Run again")
 
     def _metadata(self, vhd: _Unfinished, state: str, users: AbstractSet[str]) -> dict[str, str]:

@@ -71,9 +71,12 @@ class ServiceCopier:
         for attempt in range(ATTEMPTS):
             state = await self._wait(request, state, report)
             if state.status == "success":
-                if not await copier.ends_alike(self._blobs, request, source):
-                    facts = await self._blobs.facts(request.destination)
-                    if facts and facts.copy and facts.copy.id == state.id:
+                end = await copier.end_of(self._blobs, request, source)
+                if end is None:
+                    raise copier.removed_meanwhile(request)
+                facts, alike = end
+                if not alike:
+                    if facts.copy and facts.copy.id == state.id:
                         await self._blobs.delete(request.destination, etag=facts.etag)
                     raise copier.ends_otherwise(request)
                 if how != "already there":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -104,6 +105,8 @@ class Staging:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._readers: defaultdict[BlobRef, _Readers] = defaultdict(_Readers)
         self._released: set[BlobRef] = set()
+        self._marked: dict[BlobRef, tuple[str, str]] = {}
+        """VHDs that were copied here for one user: that user, and the ETag, as long as no other client writes."""
         self._fan_out = FanOut()
 
     async def stage(self, request: CopyRequest, user: str, relay: Relay | None, row: Row) -> Copied:
@@ -142,14 +145,23 @@ class Staging:
 
     async def _left(self, blob: BlobRef, user: str) -> bool:
         """Remove `user` from the staged VHD, or the VHD with its last user; return False if it was just written."""
+        owner, etag = self._marked.pop(blob, ("", ""))
+        if owner == user:
+            return await self._removed(blob, self._blobs.delete(blob, etag=etag))
         facts = await self._blobs.facts(blob)
         if facts is None or copier.SOURCE not in facts.metadata:
             return True
         if others := copier.users_of(facts.metadata) - {user}:
             metadata = {key: value for key, value in facts.metadata.items() if key != copier.USERS}
-            return await self._blobs.set_metadata(blob, {**metadata, **copier.users_text(others)}, etag=facts.etag)
+            return bool(
+                await self._blobs.set_metadata(blob, {**metadata, **copier.users_text(others)}, etag=facts.etag)
+            )
+        return await self._removed(blob, copier.remove(self._blobs, blob, copier.record_of(blob), facts))
+
+    async def _removed(self, blob: BlobRef, removal: Awaitable[bool]) -> bool:
+        """Await a removal, during which no copy begins to read the staged VHD; return whether it was removed."""
         self._released.add(blob)
-        removed = await copier.remove(self._blobs, blob, copier.record_of(blob), facts)
+        removed = await removal
         if not removed:
             self._released.discard(blob)
         return removed
@@ -187,6 +199,8 @@ class Staging:
                 source = None
                 continue
             if user in copied.users or await self._claim(request, user):
+                if copied.etag and copied.users == {user}:
+                    self._marked[request.destination] = user, copied.etag
                 if relay:
                     self._fan_out.complete(request.source, request.destination, relay.blob)
                 return copied
@@ -205,7 +219,7 @@ class Staging:
             if user in users:
                 return True
             metadata = {**facts.metadata, **copier.users_text(users | {user})}
-            return await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag)
+            return bool(await self._blobs.set_metadata(request.destination, metadata, etag=facts.etag))
 
     async def _join(self, request: CopyRequest, relay: Relay | None, user: str, row: Row) -> Copied:
         """Wait for the active copy into that blob; start one if there is none."""

@@ -95,7 +95,8 @@ class StorageWorld:
     async def begun(self, auth: Auth = "aad") -> AsyncIterator[Connected]:
         """Open connections, create an empty page blob where the VHD is staged, and clear the journal of calls."""
         async with self.connect(auth) as connected:
-            assert await connected.blobs.create(self.staged, self.client(self.source).get_blob_properties().size, {}, 7)
+            length = self.client(self.source).get_blob_properties().size
+            assert await connected.blobs.create(self.staged, length, {}, GENERATION) is None
             self.cloud.clear_calls()
             yield connected
 

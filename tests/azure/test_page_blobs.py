@@ -17,7 +17,8 @@ LENGTH = 16 * MIB + 512
 
 
 async def begin(storage: StorageWorld, blobs: PageBlobs, generation: int = GENERATION, etag: str | None = None) -> bool:
-    return await blobs.create(storage.staged, LENGTH, {"copy": str(generation)}, generation, overwrite_etag=etag)
+    metadata = {"copy": str(generation)}
+    return not await blobs.create(storage.staged, LENGTH, metadata, generation, overwrite_etag=etag)
 
 
 async def test_a_staged_vhd_is_created_empty_with_its_length_metadata_and_generation(
@@ -34,7 +35,7 @@ async def test_a_staged_vhd_is_created_empty_with_its_length_metadata_and_genera
 
 
 async def test_an_existing_blob_is_overwritten_only_if_it_has_not_changed(storage: StorageWorld) -> None:
-    """If another client creates or changes it at the same time, nothing is overwritten, and the call returns False."""
+    """If another client creates or changes it at the same time, nothing is overwritten."""
     async with storage.connect() as connected:
         blobs = connected.blobs
         begun = await asyncio.gather(*(begin(storage, blobs, generation) for generation in range(1, 9)))
@@ -45,7 +46,8 @@ async def test_an_existing_blob_is_overwritten_only_if_it_has_not_changed(storag
         now = await blobs.facts(storage.staged)
         assert now and now.metadata == {"copy": "changed"} and await begin(storage, blobs, 9, now.etag)
         assert await blobs.delete(storage.staged, etag=storage.etag(storage.staged))
-        assert not await begin(storage, blobs, 10, now.etag)
+        with pytest.raises(CloudError, match="no VHD can be staged there"):
+            await begin(storage, blobs, 10, now.etag)
 
 
 async def test_a_creation_whose_response_was_lost_is_recognized(storage: StorageWorld) -> None:
@@ -100,16 +102,20 @@ async def test_all_allocated_ranges_of_a_fragmented_disk_are_returned(storage: S
 
 
 async def test_a_read_of_a_page_blob_costs_one_request(storage: StorageWorld, auth: Auth) -> None:
-    """Also at its end, and one byte beyond; if the blob does not exist, the error names it."""
+    """Also at its end, one byte beyond, and together with its facts; if the blob does not exist, the error names it."""
     async with storage.connect(auth) as connected:
         storage.cloud.clear_calls()
         footer = await connected.blobs.read(storage.source, LENGTH - 512, 513)
         assert len(storage.calls("GET", storage.vhd)) == 1 and storage.calls("GET", "comp=pagelist") == []
         assert len(footer) == 512 and footer.startswith(b"conectix")
+        storage.cloud.clear_calls()
+        end = await connected.blobs.read_with_facts(storage.source, LENGTH - 512, 513)
+        assert len(storage.calls("GET", storage.vhd)) == 1 and storage.calls("HEAD", storage.vhd) == []
+        assert end == (await connected.blobs.facts(storage.source), footer)
         gone = storage.beside(storage.source, "gone.vhd")
         with pytest.raises(CloudError, match=r"gone\.vhd: Azure returned 404 BlobNotFound") as caught:
             await connected.blobs.read(gone, 0, 512)
-        assert caught.value.status == 404
+        assert caught.value.status == 404 and await connected.blobs.read_with_facts(gone, 0, 512) is None
 
 
 @pytest.mark.parametrize("action", [{"drop": True}, {"status": 500}, {"status": 429, "retryAfter": 0}])

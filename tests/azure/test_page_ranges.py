@@ -41,7 +41,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 async def fragmented(storage: StorageWorld) -> AsyncIterator[PageBlobs]:
     """A page blob of 4 GiB with `PAGES`."""
     async with storage.connect() as connected:
-        assert await connected.blobs.create(storage.staged, LENGTH, {}, GENERATION)
+        assert await connected.blobs.create(storage.staged, LENGTH, {}, GENERATION) is None
         for page in PAGES:
             storage.client(storage.staged).upload_page(b"\x01" * page.length, page.offset, page.length)
         storage.cloud.clear_calls()

@@ -139,7 +139,9 @@ async def test_a_write_of_an_older_copy_is_rejected(storage: StorageWorld) -> No
     """If the blob was recreated with another generation, or deleted, no byte of the older copy is written."""
     async with storage.begun() as connected:
         there = await connected.blobs.facts(storage.staged)
-        assert there and await connected.blobs.create(storage.staged, there.length, {}, 8, overwrite_etag=there.etag)
+        assert there and not await connected.blobs.create(
+            storage.staged, there.length, {}, 8, overwrite_etag=there.etag
+        )
         with pytest.raises(RangeRefused) as caught:
             await storage.copy(connected)
         assert caught.value.kind is Refusal.DESTINATION_CHANGED

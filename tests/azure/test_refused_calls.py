@@ -73,7 +73,7 @@ async def test_a_container_that_is_being_deleted_is_waited_for(
     async with storage.begun() as connected:
         storage.cloud.set_latencies({"containerDeleteSeconds": 1})
         storage.world.service(storage.lab).delete_container(STAGING_CONTAINER)
-        assert await connected.blobs.create(storage.staged, LENGTH, {}, GENERATION, notice=notes.append)
+        assert await connected.blobs.create(storage.staged, LENGTH, {}, GENERATION, notice=notes.append) is None
         assert await connected.blobs.facts(storage.staged)
     storage.cloud.set_latencies({})
     assert set(notes) == {

@@ -22,11 +22,17 @@ from tests.azure.in_flight import STAGED
 from tests.azure.storage_world import Auth, Token
 from tests.federation import serving
 
+
+async def created(blobs: PageBlobs) -> bool:
+    """Create a page blob; return whether no other existed."""
+    return await blobs.create(STAGED, 512, {}, 1) is None
+
+
 WRITTEN = {"ETag": '"0x2"', "Content-Length": "0"}
 CALLS: dict[str, Callable[[PageBlobs], Awaitable[object]]] = {
     "HEAD": lambda blobs: blobs.facts(STAGED),
     "GET": lambda blobs: blobs.read(STAGED, 0, 512),
-    "PUT": lambda blobs: blobs.create(STAGED, 512, {}, 1),
+    "PUT": created,
     "PUT comp=metadata": lambda blobs: blobs.set_metadata(STAGED, {"a": "b"}, etag='"0x1"'),
     "DELETE": lambda blobs: blobs.delete(STAGED, etag='"0x1"'),
 }

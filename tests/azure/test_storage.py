@@ -34,7 +34,7 @@ async def everything(storage: StorageWorld, connected: Connected) -> None:
     blobs = connected.blobs
     facts = await blobs.facts(storage.source)
     assert facts
-    assert await blobs.create(storage.staged, facts.length, {"state": "copying"}, GENERATION)
+    assert await blobs.create(storage.staged, facts.length, {"state": "copying"}, GENERATION) is None
     await storage.copy(connected)
     assert await blobs.read(storage.staged, 0, 512) == storage.content(storage.source)
     staged = await blobs.facts(storage.staged)
@@ -57,7 +57,7 @@ async def test_tokens_are_enough_for_all_calls_and_no_key_is_requested(storage: 
     async with storage.connect("aad") as connected:
         blobs = connected.blobs
         facts = await blobs.facts(storage.source)
-        assert facts and await blobs.create(storage.staged, facts.length, {}, GENERATION)
+        assert facts and not await blobs.create(storage.staged, facts.length, {}, GENERATION)
         await connected.writer.copy_range(storage.source, facts.etag, storage.staged, GENERATION, FIRST, None)
         first = await blobs.read(storage.staged, FIRST.offset, FIRST.length)
         staged = await blobs.facts(storage.staged)

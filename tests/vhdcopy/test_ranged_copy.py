@@ -19,7 +19,7 @@ from imagefactory.copying.copier import Copied, CopyError, Progress
 from imagefactory.copying.totals import Totals
 from imagefactory.images.ranges import PIECE_BYTES
 from imagefactory.images.ranges_manifest import Manifest
-from imagefactory.observed.blobs import BlobRef
+from imagefactory.observed.blobs import BlobFacts, BlobRef
 from imagefactory.observed.factory_blobs import UNFINISHED
 from tests.e2e.world import MIB, STAGING_CONTAINER, World
 from tests.vhdcopy.copying import (
@@ -274,10 +274,14 @@ async def test_a_copy_whose_end_differs_leaves_neither_vhd_nor_record(
     world.cloud.clear_faults()
     assert any(name.endswith(UNFINISHED) for name in world.staged(world.labs["web"]))
 
-    async def differs(*_: object) -> bool:
-        return False
+    end_of = copiers.end_of
 
-    monkeypatch.setattr(copiers, "ends_alike", differs)
+    async def differs(*asked: Any) -> tuple[BlobFacts, bool]:
+        found = await end_of(*asked)
+        assert found
+        return found[0], False
+
+    monkeypatch.setattr(copiers, "end_of", differs)
     async with copier_of(world) as copier:
         with pytest.raises(CopyError, match="differs from it in length or footer"):
             await copy_of(copier, request)

@@ -28,7 +28,7 @@ class Overtaken(PageBlobs):
         self._act(blob)
         return await super().delete(blob, etag=etag)
 
-    async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> bool:
+    async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> str:
         self._act(blob)
         return await super().set_metadata(blob, metadata, etag=etag)
 
@@ -65,6 +65,27 @@ async def test_a_vhd_that_another_run_claims_meanwhile_is_kept_for_it(world: Wor
         await release(world, "one", lambda: claim(world, user_of("two")))
         assert users(world) == {user_of("two")}
         await run.staging.release(staged_ref(world), user_of("two"))
+    assert world.staged(world.labs["web"]) == []
+
+
+async def test_a_vhd_that_another_run_claims_after_its_copy_is_kept_for_it(world: World) -> None:
+    """The run that copied it deletes it without reading it again only if nobody has written since."""
+    async with a_run(world) as run:
+        await run.stage(world)
+        claim(world, user_of("two"))
+        await run.release(world)
+        assert users(world) == {user_of("two")}
+        await run.staging.release(staged_ref(world), user_of("two"))
+    assert world.staged(world.labs["web"]) == []
+
+
+async def test_the_user_of_another_copy_of_the_run_does_not_delete_it(world: World) -> None:
+    """A release for an image that the VHD was not copied for changes nothing."""
+    async with a_run(world) as run:
+        await run.stage(world)
+        await run.staging.release(staged_ref(world), user_of("two"))
+        assert users(world) == {user_of("web")}
+        await run.release(world)
     assert world.staged(world.labs["web"]) == []
 
 

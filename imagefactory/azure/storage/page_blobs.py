@@ -16,12 +16,12 @@ from azure.storage.blob.aio import BlobClient
 
 from imagefactory.aio.once import Once
 from imagefactory.azure.core.errors import EXISTENCE, CloudError, consequence, error_code, from_azure, source_error
-from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, NOT_PENDING, PENDING, SOURCE_REFUSED
+from imagefactory.azure.core.refusals import ABSENT, CHANGED, EXISTS, HELD, NOT_PENDING, PENDING, SOURCE_REFUSED
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.containers import Notice, ignore, once_it_exists
 from imagefactory.azure.storage.openers import container_and_blob
 from imagefactory.azure.storage.properties import head_of
-from imagefactory.azure.storage.small_requests import NoResponse
+from imagefactory.azure.storage.small_requests import NoResponse, Reply
 from imagefactory.images.ranges import PAGE_BYTES, Range
 from imagefactory.images.ranges_manifest import LARGEST_BYTES
 from imagefactory.observed.blobs import BlobFacts, BlobRef, CopyState
@@ -55,27 +55,34 @@ class PageBlobs:
                 if await self._is_absent(error, blob):
                     return None
                 raise
-            found = head_of(answer.headers, blob)
-        done, _, total = (found.copy_progress or "0/0").partition("/")
-        told = found.copy_status or "", int(done), int(total), found.copy_status_description or ""
-        return BlobFacts(
-            length=found.content_length,
-            is_page_blob=found.blob_type == "PageBlob",
-            created=found.creation_time or _UNKNOWN,
-            etag=found.etag,
-            metadata=found.metadata,
-            copy=CopyState(found.copy_id, *told) if found.copy_id else None,
-            generation=found.sequence_number,
-        )
+            return _facts(answer.headers, blob)
+
+    async def read_with_facts(self, blob: BlobRef, offset: int, length: int) -> tuple[BlobFacts, bytes] | None:
+        """Return the blob's facts and `length` bytes from `offset`, fewer at its end; None if it is missing.
+
+        One request, so both are of the same version.
+        """
+        with consequence("it cannot be checked"):
+            try:
+                answer = await self._part(blob, offset, length)
+            except CloudError as error:
+                if await self._is_absent(error, blob):
+                    return None
+                raise
+            total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+            return _facts({**answer.headers, "content-length": total}, blob), answer.content
 
     async def read(self, blob: BlobRef, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, fewer at the end of the blob.
 
         One request; the SDK requests all page ranges of a page blob with each read.
         """
-        headers = {"x-ms-range": f"bytes={offset}-{offset + length - 1}"}
         with consequence("it cannot be checked"):
-            return (await self._accounts.requests.send("GET", blob, headers, most=length)).content
+            return (await self._part(blob, offset, length)).content
+
+    async def _part(self, blob: BlobRef, offset: int, length: int) -> Reply:
+        headers = {"x-ms-range": f"bytes={offset}-{offset + length - 1}"}
+        return await self._accounts.requests.send("GET", blob, headers, most=length)
 
     async def page_ranges(
         self, blob: BlobRef, most: int | None = None, *, unlisted: list[Range] | None = None
@@ -121,10 +128,10 @@ class PageBlobs:
         *,
         overwrite_etag: str | None = None,
         notice: Notice = ignore,
-    ) -> bool:
+    ) -> BlobFacts | None:
         """Create an empty page blob of `length` bytes, with `generation` as its sequence number.
 
-        It replaces the blob with `overwrite_etag`, if that is given. Returns False if another blob exists there.
+        It replaces the blob with `overwrite_etag`, if that is given. If another blob exists there, returns its facts.
         Creates the container if it is missing, also while it is being deleted; shows the wait by `notice`.
         """
         create = partial(self._create, blob, length, metadata, generation, overwrite_etag)
@@ -132,7 +139,7 @@ class PageBlobs:
 
     async def _create(
         self, blob: BlobRef, length: int, metadata: Mapping[str, str], generation: int, overwrite_etag: str | None
-    ) -> bool:
+    ) -> BlobFacts | None:
         headers = {
             "Content-Length": "0",
             "x-ms-blob-type": "PageBlob",
@@ -147,25 +154,25 @@ class PageBlobs:
             await self._accounts.requests.send("PUT", blob, headers)
         except (AzureError, CloudError) as error:
             code = error.code if isinstance(error, CloudError) else error_code(error)
+            occupied = EXISTS | PENDING | {"BlobNotFound"} | (frozenset() if overwrite_etag else HELD)
             if code == "ContainerNotFound":
                 self._containers.forget(container)
-            elif code in EXISTS | PENDING | {"BlobNotFound"}:
+            elif code in occupied and (found := await self.facts(blob)):
                 # It is this blob if the response to the first attempt was lost.
-                found = await self.facts(blob)
-                return found is not None and (found.generation, found.metadata) == (generation, metadata)
+                return None if (found.generation, found.metadata) == (generation, metadata) else found
             raise _refused(error, blob, "no VHD can be staged there") from error
-        return True
+        return None
 
-    async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> bool:
-        """Replace the blob's metadata; return False if it does not exist or has another ETag."""
+    async def set_metadata(self, blob: BlobRef, metadata: Mapping[str, str], *, etag: str) -> str:
+        """Replace the blob's metadata; return its new ETag, empty if it does not exist or had another one."""
         headers = {"Content-Length": "0", "If-Match": etag, **_metadata_headers(metadata)}
         try:
-            await self._accounts.requests.send("PUT", blob, headers, query="comp=metadata")
+            answer = await self._accounts.requests.send("PUT", blob, headers, query="comp=metadata")
         except CloudError as error:
             if error.code in CHANGED | ABSENT:
-                return False
+                return ""
             raise _refused(error, blob, "its metadata cannot be written") from error
-        return True
+        return answer.headers.get("ETag") or etag
 
     async def get_document(self, blob: BlobRef, most: int = LARGEST_BYTES) -> bytes | None:
         """Return a small blob's content, up to its first `most` bytes; None if there is no such blob."""
@@ -345,6 +352,21 @@ def _is_slow(error: AzureError) -> bool:
     if isinstance(error, HttpResponseError):
         return error.status_code is not None and (error.status_code == 408 or error.status_code >= 500)
     return isinstance(error, (ServiceRequestError, ServiceResponseError))
+
+
+def _facts(headers: Mapping[str, str], blob: BlobRef) -> BlobFacts:
+    found = head_of(headers, blob)
+    done, _, total = (found.copy_progress or "0/0").partition("/")
+    told = found.copy_status or "", int(done), int(total), found.copy_status_description or ""
+    return BlobFacts(
+        length=found.content_length,
+        is_page_blob=found.blob_type == "PageBlob",
+        created=found.creation_time or _UNKNOWN,
+        etag=found.etag,
+        metadata=found.metadata,
+        copy=CopyState(found.copy_id, *told) if found.copy_id else None,
+        generation=found.sequence_number,
+    )
 
 
 def _metadata_headers(metadata: Mapping[str, str]) -> dict[str, str]:
