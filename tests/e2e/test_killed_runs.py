@@ -37,7 +37,7 @@ SLOW = {"imageCreateSeconds": 1, "imageDeleteSeconds": 1}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.randomized(seeds=(11, 14), steps=2)
+@pytest.mark.randomized(seeds=(11, 14), steps=3)
 def test_whatever_run_is_killed_and_whatever_changes_meanwhile_the_next_ones_reach_the_plan(
     world: World, seed: int, steps: int, checkpoints: bool
 ) -> None:
