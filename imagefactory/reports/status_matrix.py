@@ -53,6 +53,10 @@ _RESTORE = (
     "delete it in the lab"
 )
 _PERHAPS_LEFT = "this stack created it; perhaps the state does not have it, so that it stays (--state tells)"
+_NO_TAGS = (
+    "its tags were removed, but it has the name and the VHD of a factory image; perhaps the state has it, and pulumi "
+    "up writes its tags again (--state tells)"
+)
 
 Part = Literal["failed", "lacking", "creating", "foreign", "ready"]
 """How far an image has come in a lab, the worst first."""
@@ -163,6 +167,8 @@ class _Matrix:
             return "failed", f"in state {found.state}"
         if any(planned is each.planned for each in lab.unadopted):
             return "foreign", "the state does not have it; run imagefactory adopt"
+        if self._by_tags and not self._has([lab.label], found):
+            return "foreign", _NO_TAGS
         return "ready", ""
 
     def _cell(self, lab: LabPlan, path: ImagePath, needs: list[_Need], there: list[StandingImage]) -> Cell:
@@ -247,7 +253,8 @@ class _Matrix:
     def _whose(self, image: StandingImage) -> str:
         if image.stack and image.stack != self._stack:
             return of_another_stack(image)
-        return _PERHAPS_LEFT if self._by_tags else "the state does not have it, so it stays"
+        perhaps = _PERHAPS_LEFT if image.stack else _NO_TAGS
+        return perhaps if self._by_tags else "the state does not have it, so it stays"
 
     def _dated(self, image: StandingImage) -> Dated:
         """Return when the VHD of a custom image was saved: by the factory, else by its tag, else when Azure made it."""

@@ -19,6 +19,7 @@ from imagefactory.errors import ImageFactoryError
 from imagefactory.observed.standing_gallery import GalleryFacts
 from imagefactory.observed.standing_labs import LabFacts
 from imagefactory.planning.labs.by_gallery import NO_GALLERY
+from imagefactory.planning.labs.ownership import as_created
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.stacks.adoption import candidates
 from imagefactory.planning.stacks.adoption_rules import AdoptionRules
@@ -82,10 +83,15 @@ def planned(
     configuration: Configuration, facts: CloudFacts, settings: Settings, stack: str, state: StackState | None
 ) -> tuple[Plan, Set[str]]:
     """Return the plan of a stack (`project/stack`), and what it has (`<label>/<image>`): by the state, or, if that is
-    None, by the tags of what exists."""
+    None, by the tags of what exists. Images whose tags were removed are then in the plan, but nobody knows whose."""
     if state is not None:
         return current_plan(configuration, facts, settings, state, stack), state.images
+    labs = [lab for lab in facts.labs.values() if isinstance(lab, LabFacts)]
+    untagged = {image.id for lab in labs for image in lab.images if image.image_path is None and image.stack is None}
+    facts = replace(facts, labs={key: as_created(lab, facts.catalog) for key, lab in facts.labs.items()})
     rules, gallery = AdoptionRules(stack), facts.gallery
     in_gallery = gallery_candidates(gallery, NO_GALLERY, rules) if isinstance(gallery, GalleryFacts) else None
     owned = candidates(current_plan(configuration, facts, settings, StackState(), stack).labs, rules)
-    return current_plan(configuration, facts, settings, StackState(), stack, owned, in_gallery), owned
+    plan = current_plan(configuration, facts, settings, StackState(), stack, owned, in_gallery)
+    unknown = {f"{lab.label}/{one.name}" for lab in plan.labs for one in lab.facts.images if one.id in untagged}
+    return plan, owned - unknown

@@ -47,6 +47,23 @@ def test_without_the_state_an_image_is_own_unless_its_tag_names_another_stack(st
     assert cells(cloud(held("new", stack="imagefactory/other"))) == (["foreign"], [])
 
 
+def test_without_the_state_an_image_whose_tags_were_removed_is_perhaps_the_stacks() -> None:
+    """If it has the name and the VHD of a factory image. The state tells; without these, it is the lab's own."""
+    url = "https://labs.blob.core.windows.net/imagefactory-staging/new.vhd"
+    removed = held("new", image_path=None, source_vhd=None, vhd_url=url)
+    plan, owned = subject.planned(configuration(TEAM), cloud(removed), settings(), STACK, None)
+    one = status(plan, catalog(NEW), settings(), (), owned, NOON, STACK, "factory", by_tags=True)
+    (cell,) = one.labs[0].cells
+    assert cell.state == "foreign" and "perhaps the state has it" in cell.why and one.failures == ()
+    assert cell.holds and cell.holds.name == "new", "users of the lab can use it"
+    states, failures = cells(cloud(replace(removed, vhd_url=url.replace("new", "other"))))
+    assert states == ["foreign"] and "did not create it" in failures[0]
+    two = cloud(removed, held("newer"), of=(image("newer", age=-1), NEW))
+    plan, owned = subject.planned(configuration(TEAM), two, settings(keep=1), STACK, None)
+    one = status(plan, two.catalog, settings(keep=1), (), owned, NOON, STACK, "factory", by_tags=True)
+    assert "new: its tags were removed" in one.labs[0].cells[0].why, "also if the plan does not contain it"
+
+
 def test_without_the_state_the_parts_of_the_gallery_are_own() -> None:
     """A lab that gets images by the gallery is current once its users can use them."""
     one = saved("new", 2)
