@@ -52,7 +52,7 @@ _RESTORE = (
     "to delete what stays, add the lab's entry again, run imagefactory adopt, remove the entry and run pulumi up, or "
     "delete it in the lab"
 )
-_PERHAPS_LEFT = "this stack created it; perhaps the state does not have it, so that it stays (--state tells)"
+_PERHAPS_LEFT = "created by this stack, and perhaps not in the state, so that it stays (--state tells)"
 _NO_TAGS = (
     "its tags were removed, but it has the name and the VHD of a factory image; perhaps the state has it, and pulumi "
     "up writes its tags again (--state tells)"

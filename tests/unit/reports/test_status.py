@@ -162,7 +162,7 @@ def test_a_lab_that_labs_json_does_not_list_shows_the_images_of_the_stack() -> N
     plan = build_plan(configuration(TEAM), catalog(NEW), facts("factory"), {TEAM.key: facts("team")}, settings())
     for owned, by_tags, name, state, why in (
         ((), False, "gone", "foreign", "new: the state does not have it, so it stays; to delete what stays, add"),
-        ((), True, "gone", "foreign", "new: this stack created it; perhaps"),
+        ((), True, "gone", "foreign", "new: created by this stack, and perhaps not in the state"),
         (["gone@{}/new"], False, "gone", "leaving", "pulumi up deletes what the state has of it"),
         (["team@{}/new"], False, "team", "foreign", "new: the state does not have it"),
     ):
