@@ -77,7 +77,7 @@ def up(checkout: Checkout) -> int:
     if shell.imagefactory("save"):
         say("Not all VMs of the factory lab were saved; the saved ones are distributed.")
     if shell.imagefactory("adopt", "--yes"):
-        say("Existing images cannot be taken over into the state (see above); everything else is updated.")
+        say("Not all existing images can be taken over into the state (see above); everything else is updated.")
     if shell.run(shell.pulumi, "preview", *OPTIONS, "--suppress-outputs"):
         say("The preview reported errors (see above); labs and images without errors are updated.")
     # With its own preview, `up` stops before it updates any lab.

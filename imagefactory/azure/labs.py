@@ -8,8 +8,9 @@ invalid image makes its whole lab unread. Does not say what follows from it: tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -73,6 +74,15 @@ async def lab_facts(
     complete = await asyncio.gather(*(_with_images(arm, key, lab) for key, lab in labs))
     found |= {key: facts for (key, _), facts in zip(labs, complete, strict=True)}
     return _choose(factory, listed[factory.subscription_id]), found
+
+
+async def unlisted_labs(
+    arm: ResourceManager, subscriptions: Iterable[str], listed: Set[LabKey]
+) -> tuple[LabFacts | Diagnostic, ...]:
+    """Return the labs of subscriptions that labs.json does not list, with ids, names and images, or why a subscription
+    or a lab cannot be read; without labs whose images this identity may not read, which are of other teams."""
+    found = await asyncio.gather(*(_unlisted_of(arm, each, listed) for each in sorted(set(subscriptions))))
+    return tuple(chain.from_iterable(found))
 
 
 async def find_image(arm: ResourceManager, image_id: str) -> StandingImage | None:
@@ -139,6 +149,26 @@ async def _labs_of(arm: ResourceManager, subscription: str) -> list[dict[str, An
         remedy = "Check SubscriptionId in labs.json, and that the identity has the Reader role there"
         return error(subject, fact, "", remedy)
     return labs
+
+
+async def _unlisted_of(arm: ResourceManager, subscription: str, listed: Set[LabKey]) -> list[LabFacts | Diagnostic]:
+    labs = await _labs_of(arm, subscription)
+    if isinstance(labs, Diagnostic):
+        return [labs]
+    found = []
+    for id in filter(None, map(LAB.of, labs)):
+        key = LabKey.of(subscription, id.name, id.resource_group)
+        if not {key, key._replace(resource_group="")} & listed:
+            found.append(LabFacts(id.text, id.subscription_id, id.resource_group, id.name, "", None))
+    return [lab for lab in await asyncio.gather(*(_readable(arm, each) for each in found)) if lab]
+
+
+async def _readable(arm: ResourceManager, lab: LabFacts) -> LabFacts | Diagnostic | None:
+    """Return a lab with its images, or why they cannot be listed; None: this identity may not."""
+    try:
+        return replace(lab, images=await images_of(arm, lab.id) or ())
+    except CloudError as refusal:
+        return None if refusal.status == 403 else refusal.diagnostic
 
 
 def _labs_path(subscription: str) -> str:

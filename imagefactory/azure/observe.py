@@ -19,7 +19,7 @@ from imagefactory.azure.core.resource_manager import ResourceManager
 from imagefactory.azure.lab_galleries import with_galleries
 from imagefactory.azure.lab_machines import with_machines
 from imagefactory.azure.lab_storage import learn_endpoints, with_accounts
-from imagefactory.azure.labs import lab_facts, settled_image
+from imagefactory.azure.labs import lab_facts, settled_image, unlisted_labs
 from imagefactory.azure.storage.accounts import StorageAccounts
 from imagefactory.azure.storage.factory_container import CONTAINER, read_catalog
 from imagefactory.azure.storage.page_blobs import PageBlobs
@@ -53,16 +53,28 @@ class CloudFacts:
     """That of the settings, or why it cannot be read; None: they name none."""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc), compare=False)
     """When they were read: one time for all rules of a run."""
+    unlisted: tuple[LabFacts | Diagnostic, ...] = ()
+    """Labs that labs.json does not list, with their images, or why they cannot be read; empty unless requested."""
 
 
-async def gather_facts(settings: Settings, configuration: Configuration | None) -> CloudFacts:
+async def gather_facts(
+    settings: Settings, configuration: Configuration | None, further: Iterable[str] | None = None
+) -> CloudFacts:
     """Connect and read what a plan needs.
 
-    Raises `ImageFactoryError` if the factory lab or its storage cannot be read.
+    Unless `further` is None, also read the labs that labs.json does not list, in its subscriptions and these further
+    ones. Raises `ImageFactoryError` if the factory lab or its storage cannot be read.
     """
     async with connect(settings) as (arm, accounts):
         with consequence("nothing is planned and nothing is deleted"):
-            return await read_checked_facts(arm, accounts, settings, configuration)
+            facts = read_checked_facts(arm, accounts, settings, configuration)
+            if further is None:
+                return await facts
+            labs = (*configuration.labs, *configuration.others) if configuration else ()
+            listed = frozenset(lab.key for lab in labs)
+            subscriptions = {key.subscription_id for key in (settings.factory.key, *listed)} | set(further)
+            read, unlisted = await asyncio.gather(facts, unlisted_labs(arm, subscriptions, listed))
+            return replace(read, unlisted=unlisted)
 
 
 async def read_checked_facts(

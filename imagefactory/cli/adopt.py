@@ -57,14 +57,16 @@ def adopt(
     another resource group or subscription. Run it before `pulumi up`, which then copies nothing for these images and
     leaves them as they are. Takes over images that the plan contains, and those that this stack created; likewise the
     Compute Gallery of the stack with its definitions and versions. Images that the factory did not create, or that
-    another stack created, are only shown. Labs that cannot be read are reported and left for the next run.
+    another stack created, are only shown. If a lab or the gallery cannot be read, everything else is taken over, and
+    the exit code is 1: run the command again after you fixed what it reports. You need not wait for that to run
+    `pulumi up`, which updates the other labs.
 
     Writes nothing to Azure. Changes the state in one step, after a backup to .imagefactory/backups. Works on a new
     stack, too: adds the providers and components that the images need. If there is nothing to take over, changes
     nothing.
 
-    Exit codes: 0 everything is taken over or you declined, 1 the state or the factory cannot be read, or the state
-    cannot be written, 2 wrong usage or configuration.
+    Exit codes: 0 everything is taken over or you declined, 1 a lab, the gallery, the factory or the state cannot be
+    read, or the state cannot be written, 2 wrong usage or configuration.
     """
     _check_usage(dry_run=dry_run, yes=yes, as_json=as_json)
     settings, *_ = (stacks := stacks_with_factory_of(stack)).values()
@@ -116,6 +118,8 @@ def _plan(planned: Planned) -> list[Part]:
 def _totals(planned: Planned) -> str:
     found = planned.adoption
     if not planned.images and not planned.parts:
+        if found.left_out:
+            return "Nothing to take over of what could be read."
         return "Nothing to take over: the state has all images that this stack manages."
     actions = [one.action for lab in found.labs for one in lab.findings]
     actions += [one.action for one in found.gallery.findings] if found.gallery else []
@@ -148,11 +152,15 @@ def _report(planned: Planned) -> Report:
         "backups": [path.as_posix() for path in planned.backups],
         "warnings": [warning.message() for warning in planned.warnings],
         "failures": [failure.message() for failure in planned.adoption.failures],
+        "unread": (unread := planned.adoption.left_out),
     }
     lines = []
     if planned.backups:
         lines = [f"Took over {_taken(planned)}. The state before is in {_names(planned.backups)}."]
-    return Report(document, [Lines(lines)])
+    command = f"imagefactory adopt --stack {planned.request.stack.name}"
+    fact = f"Incomplete: nothing is taken over of {', '.join(unread)} (see the errors above)"
+    problems = [f"{fact}. Fix them, then run {command} again."] if unread else []
+    return Report(document, [Lines(lines), Lines(problems, style="yellow")], failed=bool(unread))
 
 
 def _lab(lab: LabAdoption) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """`imagefactory status`: what the labs hold, beside what the plan gives them, for a screen or a nightly check.
 
-Parses the options and renders table, JSON and page. Does not compare: `imagefactory.reports.status` does.
+Parses the options and renders table, JSON and page. Does not compare: `imagefactory.reports.status_matrix` does.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def status(
 
     For each lab and image path: current, behind by how many images, missing, incomplete, failed, revoked, being
     created, held back, foreign or leaving, with the newest image that the lab holds, the newest that the plan gives it,
-    and their ages. Reads Azure and writes nothing there.
+    and their ages. Also shows labs that labs.json does not list and that have images of the stack. Reads Azure and
+    writes nothing there.
 
     Exit codes: 0 each lab holds what the plan gives it, 1 something cannot be read or a run would fail, 2 wrong usage
     or configuration, 3 a lab lacks an image, or holds one that failed or is revoked.

@@ -186,7 +186,7 @@ def decide(
     parts = gallery_adoption(
         plan.gallery, owned, unfinished_parts(document), leaving, facts.catalog, request.settings, rules, facts.now
     )
-    return replace(found, gallery=parts)
+    return replace(found, gallery=parts, is_gallery_unread=gallery is not None and plan.gallery is None)
 
 
 def gallery_inputs(settings: Settings, facts: CloudFacts, document: Mapping[str, Any]) -> GalleryInputs | None:
@@ -258,8 +258,9 @@ def _only(found: Adoption, labs: frozenset[str]) -> Adoption:
     """Return what is found in the named labs; no part of the gallery, which is not of one lab."""
     if not labs:
         return found
-    named = (lab for lab in found.labs if labs & {lab.label.lower(), lab.facts.name.lower()})
-    return replace(found, labs=tuple(named), gallery=None)
+    named = tuple(lab for lab in found.labs if labs & {lab.label.lower(), lab.facts.name.lower()})
+    unread = tuple(lab for lab in found.unread if labs & set(_names(lab)))
+    return replace(found, labs=named, gallery=None, unread=unread, is_gallery_unread=False)
 
 
 async def _export_if_any(stack: str | None) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -67,7 +68,8 @@ def test_images_of_the_old_scripts_are_taken_over_without_a_write_or_a_copy(worl
 
 
 def test_a_lost_state_is_won_back_without_a_write_or_a_copy(world: World) -> None:
-    """Images that this stack made and the plan lacks are taken over, too, and then retired as they would have been."""
+    """Images that this stack made and the plan lacks are taken over, too, and then retired as they would have been. If
+    a lab cannot be read, the other one's are taken over, and the last line and the exit code say that it is not all."""
     web, data = world.add_lab("web", "Win2016"), world.add_lab("data", "Win2016", "Ubuntu")
     old, _, _ = world.add_images((WINDOWS, 5), (WINDOWS, 6), (UBUNTU, 6))
     world.serve()
@@ -81,6 +83,14 @@ def test_a_lost_state_is_won_back_without_a_write_or_a_copy(world: World) -> Non
     assert leaving["action"] == "take over"
     assert leaving["reason"] == "its VHD is not in the factory; the next pulumi up deletes it"
     assert {image["name"] for image in labs["data"]["images"]} == {*world.images, old}
+    refusal = {"status": 403, "code": "AuthorizationFailed"}
+    world.cloud.set_faults([{"service": "arm", "path": "labs/data/customimages", "action": refusal}])
+    half = world.adopt()
+    assert half.code == 1 and "Took over 2 images" in half.output, half.output
+    assert re.search(r"\nIncomplete: nothing is taken over of data@\w+ \(see the errors above\)\. .*\n$", half.output)
+    assert world.adopt("--dry-run", "--lab", "web").code == 0, "that lab could be read"
+    assert "Nothing to take over of what could be read.\n" in world.adopt("--dry-run").output
+    world.cloud.clear_faults()
     assert world.adopt("--yes").code == 0
     images = {each["urn"]: each for each in world.state()["resources"] if each["type"].endswith("CustomImage")}
     told = {each["urn"]: each for each in before if each["urn"] in images}

@@ -15,14 +15,14 @@ pytestmark = pytest.mark.engine
 WINDOWS, LINUX = "Win2016/Datacenter.json", "Ubuntu/Jammy.json"
 
 
-def status(world: World, code: int, *options: str) -> dict[str, Any]:
-    """The cell of the Linux images in a status that ends with this code and writes nothing."""
+def status(world: World, code: int, *options: str, path: str = LINUX) -> dict[str, Any]:
+    """The cell of an image path in a status that ends with this code and writes nothing."""
     world.cloud.clear_calls()
     run = world.pulumi("status", "--json", *options)
     assert run.code == code, run.output
     assert {call["method"] for call in world.cloud.calls()} <= {"GET", "HEAD"}
     (stack,) = json.loads(run.output)["stacks"]
-    (cell,) = (cell for lab in stack["labs"] for cell in lab["paths"] if cell["imagePath"] == LINUX)
+    (cell,) = (cell for lab in stack["labs"] for cell in lab["paths"] if cell["imagePath"] == path)
     return dict(cell)
 
 
@@ -46,6 +46,7 @@ def test_an_image_deleted_and_tags_changed_by_hand_are_seen_and_return_with_refr
     assert (found["state"], found["behind"]) == ("behind", 1)
     assert (found["holds"]["name"], found["newest"]["name"]) == (linux, gone)
     retag(world, web, first, {})
+    assert f"{first}: its tags were removed" in status(world, 3, path=WINDOWS)["why"], "whose it is, --state tells"
     retag(world, web, second, {**before[linux], "owner": "somebody"})
     plan = world.pulumi("plan", "--detailed-exitcode")
     assert plan.code == 2 and plan.output.count("somebody changed its tags") == 2, plan.output

@@ -20,7 +20,7 @@ import pytest
 
 from tests.e2e.test_kills import family, processes
 from tests.e2e.test_tasks_adopt import typed
-from tests.e2e.world import ROOT, UP, World
+from tests.e2e.world import ROOT, UP, Lab, World
 
 pytestmark = pytest.mark.engine
 
@@ -98,10 +98,28 @@ def end(world: World, process: subprocess.Popen[str], *, everything: bool) -> No
     world.pulumi("cancel", "--yes")
 
 
+def check_named_in_a_lab_that_labs_json_lost(world: World, lab: Lab, name: str) -> None:
+    """An image of the stack; the two labs that labs.json has in its place, and has not, are gone again afterwards."""
+    wish, theirs = world.wishes.pop(lab.name), world.add_lab("theirs")
+    world.add_lab("data", *wish)
+    refusal = {"status": 403, "code": "AuthorizationFailed"}
+    world.cloud.set_faults([{"service": "arm", "path": f"labs/{theirs.name}/customimages", "action": refusal}])
+    for options, fate in ([], "(--state tells)"), (["--state"], "the state does not have it, so it stays"):
+        run = world.pulumi("status", "--json", *options)
+        (stack,) = json.loads(run.output)["stacks"]
+        found = {each["name"]: each["paths"] for each in stack["labs"]}
+        assert run.code == 3 and stack["warnings"] == stack["failures"] == [] and found.keys() == {"data", lab.name}
+        (cell,) = found[lab.name]
+        assert cell["state"] == "foreign" and name in cell["why"] and fate in cell["why"], cell
+    world.cloud.clear_faults()
+    world.wishes = {lab.name: wish}
+
+
 def test_what_a_killed_run_made_and_nobody_wants_any_more_is_named_and_leaves(world: World) -> None:
     """Without state per step, an image stands and a VHD is staged that no state has, and the factory retires both.
 
     `plan` and `status` name the image, and an up leaves it; after `adopt`, an up deletes it. `prune` deletes the VHD.
+    The status names the image also while labs.json does not list its lab, and is silent about one that it may not read.
     """
     world.checkpoints = False
     web = world.add_lab("web", "Win2016")
@@ -116,6 +134,7 @@ def test_what_a_killed_run_made_and_nobody_wants_any_more_is_named_and_leaves(wo
     end(world, process, everything=True)
     assert not world.state().get("resources"), "nothing of the run is in the state"
     world.cloud.clear_faults()
+    check_named_in_a_lab_that_labs_json_lost(world, web, made)
     for name in (made, staged):
         world.retire(name)
     (new,) = world.add_images((WINDOWS, 3))

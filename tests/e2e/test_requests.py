@@ -59,11 +59,13 @@ def timeless(kinds: Counter[str]) -> Counter[str]:
 
 def test_a_run_makes_so_many_requests_for_each_lab_subscription_account_and_image(world: World) -> None:
     """A preview and a run without news list, and ask for no image; a refresh adds one listing for each lab, and the one
-    request for each image that azure-native makes; the first run adds a fixed number for each image."""
+    request for each image that azure-native makes; the first run adds a fixed number for each image. Only the status
+    reads labs that labs.json does not list: the factory lab and another one."""
     world.settings["copy"] = {"verifyFirst": False}
     subscriptions = (world.subscription, str(uuid.uuid4()))
     for number in range(LABS):
         world.add_lab(f"lab{number}", "Win2016", subscription=subscriptions[number % SUBSCRIPTIONS])
+    world.add_lab("elsewhere", subscription=subscriptions[1])
     world.add_images(*((WINDOWS, day) for day in range(5, 5 + FACTORY_IMAGES)))
     copies = times(FACTORY_IMAGES, LEARN + Counter({"PUT manifest": 1})) + times(LABS, CONTAINER + ABSENCE)
     first = READ + CHECK + copies + times(IMAGES, OWN + AZURE_NATIVE)
@@ -73,6 +75,7 @@ def test_a_run_makes_so_many_requests_for_each_lab_subscription_account_and_imag
         (("preview",), READ),
         (UP, READ),
         ((*UP, "--refresh"), refresh),
+        (("status",), READ + Counter({"GET labs of a subscription": SUBSCRIPTIONS, "GET images of a lab": 2})),
     ):
         world.cloud.clear_calls()
         run = world.pulumi(*arguments)

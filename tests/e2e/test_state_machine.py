@@ -290,8 +290,8 @@ class Machine:
         self.forgotten -= set(self.world.wishes)
         self.unknown &= self.unreadable
         before = len(self.writes())
-        run = self.world.adopt()
-        assert run.code == 0 and len(self.writes()) == before, "\n".join([*self.story, run.output])
+        run, unread = self.world.adopt(), self.unreadable & set(self.world.wishes)
+        assert run.code == bool(unread) and len(self.writes()) == before, "\n".join([*self.story, run.output])
         if "Took over" in run.output:
             self.note("adopt", run.output.partition("Took over ")[2].partition(".")[0])
 

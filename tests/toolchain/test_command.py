@@ -187,7 +187,7 @@ def test_up_adopts_after_the_save_and_before_the_preview_and_continues_if_that_f
         ["pulumi", "up"],
     ]
     assert typed[1][2:] == ["--stack", "local", "--yes"]
-    assert "Existing images cannot be taken over into the state (see above)" in capsys.readouterr().err
+    assert "Not all existing images can be taken over into the state (see above)" in capsys.readouterr().err
 
 
 def processes_of(folder: Path) -> list[str]:

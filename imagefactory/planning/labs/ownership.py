@@ -83,6 +83,20 @@ def as_recorded(
     return replace(facts, images=tuple(map(corrected, facts.images)))
 
 
+def as_created(facts: LabFacts | Diagnostic, catalog: Catalog) -> LabFacts | Diagnostic:
+    """Return the lab with the tags ImagePath and SourceVhd that images without ImagePath must have had if a factory
+    created them: those with the name of a factory image, and from its VHD (Azure: properties.vhd)."""
+    if isinstance(facts, Diagnostic):
+        return facts
+    sources = {(fold(image.vhd_name), fold(image.name)): image for image in catalog.images}
+
+    def tagged(image: StandingImage) -> StandingImage:
+        source = sources.get((fold(image.staged_name), fold(image.name))) if image.image_path is None else None
+        return replace(image, image_path=str(source.image_path), source_vhd=source.vhd_name) if source else image
+
+    return replace(facts, images=tuple(map(tagged, facts.images)))
+
+
 def tags_changed(plans: Iterable[LabPlan]) -> Iterator[Diagnostic]:
     """Yield a warning about each image whose tags somebody changed."""
     for plan in plans:

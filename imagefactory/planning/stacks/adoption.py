@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imagefactory.configuration.image_paths import fold
+from imagefactory.configuration.labs_file import TargetLab
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import Diagnostic
 from imagefactory.images.catalog import Catalog, newest_first
@@ -63,11 +64,20 @@ class Adoption:
     """Those of the plan, such as labs that could not be read: the next run reports them, too."""
     gallery: GalleryAdoption | None = None
     """None: the stack has none, or it does not exist or could not be read."""
+    unread: tuple[TargetLab, ...] = ()
+    """Labs that could not be read or cannot get images, so that nothing of them is taken over."""
+    is_gallery_unread: bool = False
 
     @property
     def moved(self) -> tuple[MovedLab, ...]:
         """The labs whose ids change in the state."""
         return tuple(lab.moved for lab in self.labs if lab.moved)
+
+    @property
+    def left_out(self) -> list[str]:
+        """The labels of the labs of which nothing is taken over, and `gallery` if that is so of the gallery."""
+        labels = sorted({lab.key: lab.label for lab in self.unread}.values())
+        return [*labels, *(["gallery"] if self.is_gallery_unread else [])]
 
     def count(self, action: Action) -> int:
         """Return the number of findings in labs."""
@@ -115,7 +125,7 @@ def adoption(
         )
         for lab in plan.labs
     )
-    return Adoption(tuple(labs), tuple(plan.failures))
+    return Adoption(tuple(labs), tuple(plan.failures), unread=plan.unread)
 
 
 def _lab_adoption(

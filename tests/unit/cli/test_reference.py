@@ -201,7 +201,7 @@ def test_every_json_key_of_adopt_is_documented(verb: Verb) -> None:
     findings = tuple(Finding(action, "old", found.images[0], "why") for action in get_args(Action))
     part = galleries.definition("Win2016", {}, galleries.version("Win2016", "1.0.0", {}))
     parts = GalleryAdoption(galleries.gallery(part), (PartFinding("take over", "definition", "Win2016", part, "why"),))
-    adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,), parts)
+    adoption = Adoption((LabAdoption("team@1", found, findings, moved),), (DIAGNOSTIC,), parts, (lab("lost"),))
 
     async def planning(request: AdoptRequest) -> Planned:
         return Planned(request, adoption, b"", warnings=(DIAGNOSTIC,), backups=(Path("before.json"),))

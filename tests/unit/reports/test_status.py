@@ -15,7 +15,8 @@ from imagefactory.observed.standing_labs import LabFacts, StandingImage
 from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.labs.planned_images import Recorded
 from imagefactory.reports.plan_comparison import InState, compare
-from imagefactory.reports.status import Cell, LabStatus, StackStatus, status
+from imagefactory.reports.status import Cell, LabStatus, StackStatus
+from imagefactory.reports.status_matrix import status
 from tests.unit.builders import NOON, catalog, configuration, facts, image, lab, standing
 from tests.unit.planning.factory.galleries import gallery, offering, version
 from tests.unit.reports.plan_worlds import STACK, TEAM, UNREADABLE, held, in_state, settings, worlds
@@ -152,6 +153,31 @@ def test_a_made_image_that_no_state_has_is_foreign() -> None:
     assert wanted.state == "foreign" and "imagefactory adopt" in wanted.why and wanted.behind == 0
     stays = cell(catalog(NEW), held("new"), held("gone"), recorded=in_state("new"))
     assert stays.state == "foreign" and stays.why == "gone: the state does not have it, so it stays"
+
+
+def test_a_lab_that_labs_json_does_not_list_shows_the_images_of_the_stack() -> None:
+    """What the state has leaves; of the rest, only what the stack created is shown, and whether it stays is known from
+    the state only. A namesake of a lab of labs.json has its resource group in its label."""
+    there = [held("new", stack=STACK), held("mine", stack="imagefactory/other"), standing("hers", image_path=None)]
+    plan = build_plan(configuration(TEAM), catalog(NEW), facts("factory"), {TEAM.key: facts("team")}, settings())
+    for owned, by_tags, name, state, why in (
+        ((), False, "gone", "foreign", "new: the state does not have it, so it stays; to delete what stays, add"),
+        ((), True, "gone", "foreign", "new: created by this stack, and perhaps not in the state"),
+        (["gone@{}/new"], False, "gone", "leaving", "pulumi up deletes what the state has of it"),
+        (["team@{}/new"], False, "team", "foreign", "new: the state does not have it"),
+    ):
+        unlisted = replace(facts(name, *there), resource_group="Other")
+        known = [one.format(TEAM.label.partition("@")[2]) for one in owned]
+        one = status(
+            plan, catalog(NEW), settings(), (), known, NOON, STACK, "factory", [unlisted, facts("empty")],
+            by_tags=by_tags,
+        )  # fmt: skip
+        shown, *rest = sorted(one.labs, key=lambda each: each.resource_group != "Other")
+        assert [each.name for each in rest] == ["team"] and not shown.region
+        assert shown.label.partition("@")[0] == ("team.other" if name == "team" else "gone")
+        (found,) = shown.cells
+        assert (found.path, found.state) == (PATH, state) and why in found.why
+        assert found.holds and found.holds.name == "new"
 
 
 def test_a_lab_that_cannot_be_read_shows_why_in_each_of_its_paths() -> None:

@@ -16,7 +16,7 @@ from imagefactory.planning.labs.plan import build_plan
 from imagefactory.planning.stacks.adoption import adoption
 from imagefactory.planning.stacks.adoption_rules import AdoptionRules
 from imagefactory.reports.plan_comparison import InState, compare
-from imagefactory.reports.status import status
+from imagefactory.reports.status_matrix import status
 from imagefactory.state.stack_state import COPY, CUSTOM_IMAGE, RELEASE, StackState
 from tests.unit.builders import NOON, SUBSCRIPTION, catalog, configuration, facts, image, lab, standing
 from tests.unit.reports.plan_worlds import settings

@@ -158,11 +158,11 @@ def test_a_lab_that_moved_is_carried_over_with_what_it_has_now() -> None:
 
 
 def test_labs_that_cannot_be_read_are_left_for_the_next_time() -> None:
-    """With the reason."""
+    """With the reason, and named as what is missing."""
     seen = replace(cloud(), labs={TEAM.key: error("lab 'team'", "is hidden", "", "Look")})
     decision, after = adopted(request(), seen, EMPTY)
     assert decision.labs == () and "is hidden" in decision.failures[0].message()
-    assert resources_of(after) == []
+    assert resources_of(after) == [] and decision.left_out == [TEAM.label]
 
 
 def test_an_image_in_the_state_of_a_further_stack_is_foreign() -> None:

@@ -218,6 +218,7 @@ def test_a_gallery_that_cannot_be_read_is_left_for_the_next_time_and_one_that_do
     seen = replace(cloud(error("gallery 'Images'", "is hidden", "", "Look")), labs={TEAM.key: team})
     found = decide(wish(), configuration(TEAM), seen, EMPTY, {})
     assert found.gallery is None and any("is hidden" in each.fact for each in found.failures)
-    assert found.labs[0].findings
+    assert found.labs[0].findings and found.left_out == ["gallery"]
     absent = cloud(replace(gallery(), exists=False, answer={}))
-    assert decide(wish(), configuration(TEAM), absent, EMPTY, {}).gallery is None
+    nothing = decide(wish(), configuration(TEAM), absent, EMPTY, {})
+    assert nothing.gallery is None and nothing.left_out == []
