@@ -1,8 +1,8 @@
 """How long copies at scale take, in simulated time, for any order of the copies and choice of their sources.
 
 Simulates what a first `pulumi up` does. The engine has a fixed number of places (`--parallel`) and serves operations in
-the order in which they became ready: the program declares all copies first, lab by lab, and an image only after its
-copy, so every copy starts before the first image. A copy that waits for its relay holds its place.
+the order in which they became ready: the program declares all copies first, in the order of `Strategy`, and an image
+only after its copy, so every copy starts before the first image. A copy that waits for its relay holds its place.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Strategy:
     places: int
     readers: int = 0
     """Copies that read one VHD at a time, with `spread`; 0: any number."""
-    order: Literal["lab", "image", "longest", "longest of lab"] = "lab"
-    """Lab by lab, image by image, or the largest first, of all or of each lab."""
+    order: Literal["lab", "image", "longest", "longest of lab", "product"] = "lab"
+    """Lab by lab, image by image, the largest first, of all or of each lab, or as the product (`copy_order`)."""
     poll_seconds: float = 0.0
     """As the older scripts: the next copies start when a poll finds all copies finished; 0: as soon as one ended."""
     whole_bytes: float = 0.0
@@ -148,6 +148,7 @@ class _Run:
         by: dict[str, Callable[[Task], tuple[float, ...]]] = {
             "image": lambda task: (task.image,),
             "longest": lambda task: (-task.size,),
+            "product": lambda task: (task.lab * task.size,),
         }
         by["longest of lab"] = lambda task: (task.lab, -task.size)
         if self.strategy.order in by:

@@ -21,6 +21,7 @@ from imagefactory.azure.core.clouds import cloud_of
 from imagefactory.azure.observe import CloudFacts
 from imagefactory.configuration.stack_settings import Settings
 from imagefactory.diagnostics import Diagnostic, Severity
+from imagefactory.planning.labs.copy_order import copy_order
 from imagefactory.planning.labs.plan import Plan
 from imagefactory.planning.labs.planned_images import LabPlan
 from imagefactory.planning.stacks.deletions import too_many_deletions
@@ -84,6 +85,8 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
             )
             for label, subscription in sorted(subscriptions.items())
         }
+        for label, planned in copy_order(plan.labs):
+            labs[label].declare(plans[label].facts, planned)
         galleries = [
             ImageGallery(plan.gallery, source, settings, state, {"azure-native": azure(each), "vhdcopy": copier})
             for each in place

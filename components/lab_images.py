@@ -73,7 +73,8 @@ class LabImages(pulumi.ComponentResource):
         providers: Mapping[str, pulumi.ProviderResource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the images of `plan` (None: the lab could not be read), and the kept ones as the state has them.
+        """Declare the kept images as the state has them; `declare` does so with each one of `plan` (None: the lab could
+        not be read).
 
         `providers` are those of the packages azure-native and vhdcopy.
         """
@@ -81,7 +82,8 @@ class LabImages(pulumi.ComponentResource):
         super().__init__("imagefactory:labs:LabImages", label, None, options)
         self._label, self._source, self._settings, self._state = label, source, settings, state
         self.declared: list[pulumi.Resource] = []
-        self.images = {image.name: self._chain(plan.facts, image) for image in plan.images} if plan else {}
+        self.images: dict[str, dict[str, pulumi.Input[str]]] = {}
+        """Id, image path and state by name, for the stack's outputs."""
         for one in plan.unadopted if plan else ():
             self.images[one.image.name] = {
                 "id": one.image.id,
@@ -90,6 +92,10 @@ class LabImages(pulumi.ComponentResource):
             }
         self.keep(kept)
         self.register_outputs({})
+
+    def declare(self, facts: LabFacts, planned: PlannedImage) -> None:
+        """Declare an image of the plan: its copy, itself and the release of its staged VHD."""
+        self.images[planned.name] = self._chain(facts, planned)
 
     def keep(self, names: Iterable[str]) -> None:
         """Declare images as the state has them, so that nothing of them is changed or deleted."""
