@@ -57,6 +57,8 @@ MIXED = (
     replace(PRODUCT, name=f"{PRODUCT.name}, longest of each lab first", order="longest of lab"),
     replace(PRODUCT, places=512),
     replace(PRODUCT, name=f"{PRODUCT.name}, longest of each lab first", order="longest of lab", places=512),
+    Strategy("direct", "factory", MANY),
+    Strategy("direct, in the order of the fan-out", "factory", MANY, order=PRODUCT.order),
 )
 
 
