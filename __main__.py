@@ -30,7 +30,7 @@ async def main() -> None:
         raise pulumi.RunError(with_doctor(str(error))) from None
     plan = current_plan(configuration, facts, settings, state, own_stack())
     announce(plan, facts, settings, state)
-    distribution = distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, state)
+    distribution = await distribute(plan, VhdSource.of(facts.factory, facts.container_url), settings, state)
     pulumi.export("labs", distribution.outputs)
     distribution.export_gallery()
     pulumi.export("omissions", [omission.to_dict() for omission in plan.omissions])

@@ -5,6 +5,7 @@ Does not gather facts or decide what a lab contains.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -52,10 +53,25 @@ class Distribution:
             pulumi.export("gallery", offers)
 
 
-@phase("declare")
-def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
+async def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
     """Declare the images of every lab: planned ones, and kept ones as the state has them. Nothing is imported: the
-    engine may write to what it imports."""
+    engine may write to what it imports.
+
+    The engine starts copies in the order in which it learns of them. A child waits for its parent to be registered, so
+    without waiting for all labs first, that would be the order in which these registrations end.
+    """
+    with phase("declare"), short_stacks():
+        declared = _declare(plan, source, settings, state)
+    await asyncio.gather(*(lab.urn.future() for lab in declared.labs.values()), return_exceptions=True)
+    facts = {lab.label: lab.facts for lab in plan.labs}
+    with phase("declare"), short_stacks():
+        for label, planned in copy_order(plan.labs):
+            declared.labs[label].declare(facts[label], planned)
+    return declared
+
+
+def _declare(plan: Plan, source: VhdSource, settings: Settings, state: StackState) -> Distribution:
+    """Declare everything but the planned images of labs."""
     copier = VhdCopyProvider("vhdcopy", settings)
     plans = {lab.label: lab for lab in plan.labs}
     subscriptions = {lab.label: lab.facts.subscription_id.lower() for lab in plan.labs}
@@ -72,25 +88,22 @@ def distribute(plan: Plan, source: VhdSource, settings: Settings, state: StackSt
 
     for subscription in sorted({*subscriptions.values(), *place}):
         azure(subscription)
-    with short_stacks():
-        labs = {
-            label: LabImages(
-                label,
-                plans.get(label),
-                kept[label],
-                source,
-                settings,
-                state,
-                {"azure-native": azure(subscription), "vhdcopy": copier},
-            )
-            for label, subscription in sorted(subscriptions.items())
-        }
-        for label, planned in copy_order(plan.labs):
-            labs[label].declare(plans[label].facts, planned)
-        galleries = [
-            ImageGallery(plan.gallery, source, settings, state, {"azure-native": azure(each), "vhdcopy": copier})
-            for each in place
-        ]
+    labs = {
+        label: LabImages(
+            label,
+            plans.get(label),
+            kept[label],
+            source,
+            settings,
+            state,
+            {"azure-native": azure(subscription), "vhdcopy": copier},
+        )
+        for label, subscription in sorted(subscriptions.items())
+    }
+    galleries = [
+        ImageGallery(plan.gallery, source, settings, state, {"azure-native": azure(each), "vhdcopy": copier})
+        for each in place
+    ]
     outputs = {label: lab.images for label, lab in labs.items() if label in plans}
     return Distribution(outputs, labs, galleries, copier, azure)
 

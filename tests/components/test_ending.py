@@ -43,7 +43,7 @@ def ended(plan: Plan, state: StackState, by: Settings, failing: set[str]) -> Rec
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
     async def program() -> None:
-        await finish(plan, distribute(plan, SOURCE, by, state), by, state)
+        await finish(plan, await distribute(plan, SOURCE, by, state), by, state)
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

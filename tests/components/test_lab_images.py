@@ -99,10 +99,10 @@ def declared(
     recorder = Recorder(preview)
 
     @mocks.test  # type: ignore[untyped-decorator]  # pulumi types its mocks, but not this decorator
-    def program() -> None:
-        found = distribute(plan, SOURCE, settings, state).outputs
+    async def program() -> None:
+        found = await distribute(plan, SOURCE, settings, state)
         if outputs is not None:
-            outputs.append(found)
+            outputs.append(found.outputs)
 
     # Pulumi's mocks need a current event loop of the thread, and earlier asynchronous tests leave none.
     loop = asyncio.new_event_loop()
