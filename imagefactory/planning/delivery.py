@@ -52,7 +52,7 @@ def routes(lab: TargetLab, images: Iterable[FactoryImage], policy: Policy) -> li
     return found
 
 
-_UNFIT = "on a generation 2 disk is not delivered as a custom image"
+_UNFIT = "on a generation 2 disk is not delivered as a custom image and does not count for keep"
 
 
 def fits_custom_image(image: FactoryImage, policy: Policy) -> bool:
@@ -66,6 +66,16 @@ def fits_custom_image(image: FactoryImage, policy: Policy) -> bool:
         or policy.generation2 == "all"
         or (policy.generation2 == "linux" and image.os_type == "Linux")
     )
+
+
+def uses_custom_images_only(lab: TargetLab, policy: Policy) -> bool:
+    """Return whether a lab can get custom images only: also with delivery `both`, if the stack has no gallery."""
+    return delivery_of(lab, policy) != "gallery" and not uses_gallery(lab, policy)
+
+
+def unfit(images: Iterable[FactoryImage], policy: Policy) -> frozenset[str]:
+    """Return the file names of the VHDs that no lab gets as a custom image."""
+    return frozenset(image.vhd_name for image in images if not fits_custom_image(image, policy))
 
 
 def without_gallery(labs: Iterable[TargetLab], policy: Policy) -> Diagnostic | None:

@@ -8,7 +8,7 @@ images are kept in a lab for now is decided by `imagefactory.planning.labs.retir
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from imagefactory.configuration.image_paths import ImagePath, fold
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.images.catalog import Catalog, newest_first
 from imagefactory.images.companions import FactoryImage
+from imagefactory.planning.delivery import fits_custom_image
 from imagefactory.planning.revocations import Revocations
 
 
@@ -57,21 +58,26 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def retained(
-    catalog: Catalog, policy: Policy, now: datetime | None = None, waits: Mapping[str, str] = _NONE
+    catalog: Catalog,
+    policy: Policy,
+    now: datetime | None = None,
+    waits: Mapping[str, str] = _NONE,
+    unfit: Collection[str] = (),
 ) -> list[Offer]:
     """Return all images, newest first, each with the reason if labs do not get it.
 
     Labs get the newest image of each name, and of these the pinned one or the newest `keep` of each image path and
     those that are younger than `keepDays`. A revoked one among them is not replaced by an older one, unless the policy
     says so. What soaks at `now` (None: no image does, and all are young) counts as not there yet; so does what `waits`,
-    by the file name of its VHD, for an earlier ring.
+    by the file name of its VHD, for an earlier ring. The VHDs `unfit`, for which a lab has no way, do not count for
+    `keep` either.
     """
     revocations, pins = Revocations(catalog, policy), effective_pins(catalog, policy)
     falls_back = policy.revoked_fallback == "previous"
     found = []
 
     def passed_over(image: FactoryImage) -> bool:
-        is_early = image.vhd_name in waits or _soaks(image, policy, now)
+        is_early = image.vhd_name in waits or image.vhd_name in unfit or _soaks(image, policy, now)
         return bool(is_early or (falls_back and revocations.of_image(image)))
 
     for image, rank, duplicate in _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over):
@@ -132,16 +138,18 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy], now: datetime | Non
     All that `retained` offers under any policy is claimed, and more if in doubt: a pin applies to its name on every
     image path, the newest images are claimed in addition to a pin (which may be removed), an older image of the same
     name is claimed if its rank is high enough, and images without a usable date do not count. A policy does not claim
-    what it revokes, and claims as many others. It claims what soaks at `now`, in addition to those before it.
+    what it revokes, and claims as many others. It claims what soaks at `now`, in addition to those before it, and the
+    newest images that labs can get as custom images, in addition to those that labs can get by a gallery only.
     """
     revocations = {stack: Revocations(catalog, policy) for stack, policy in policies.items()}
     ranked = {
-        stack: _ranked(
+        (stack, is_custom): _ranked(
             catalog,
             is_undated_counted=False,
-            is_passed_over=partial(_is_unoffered, revocations[stack], policy, now),
+            is_passed_over=partial(_is_unoffered, revocations[stack], policy, now, is_custom),
         )
         for stack, policy in policies.items()
+        for is_custom in (False, True)
     }
     pins = {
         stack: {fold(name) for name in (*policy.pins.values(), *effective_pins(catalog, policy).values())}
@@ -149,7 +157,8 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy], now: datetime | Non
     }
     found = []
     for image in newest_first(catalog.images):
-        ranks = {stack: next(each)[1] for stack, each in ranked.items()}
+        every = {key: next(each)[1] for key, each in ranked.items()}
+        ranks = {stack: every[stack, fits_custom_image(image, policy)] for stack, policy in policies.items()}
         revoking = {stack for stack in policies if revocations[stack].of_image(image)}
         requiring = policies.keys() - revoking
         pinned_by = _stacks(stack for stack in requiring if fold(image.name) in pins[stack])
@@ -179,8 +188,11 @@ def with_keep(policies: Mapping[str, Policy], keep: int | None) -> dict[str, Pol
     }
 
 
-def _is_unoffered(revocations: Revocations, policy: Policy, now: datetime | None, image: FactoryImage) -> bool:
-    return bool(revocations.of_image(image) or _soaks(image, policy, now))
+def _is_unoffered(
+    revocations: Revocations, policy: Policy, now: datetime | None, is_custom: bool, image: FactoryImage
+) -> bool:
+    is_unfit = is_custom and not fits_custom_image(image, policy)
+    return bool(is_unfit or revocations.of_image(image) or _soaks(image, policy, now))
 
 
 def _soaks(image: FactoryImage, policy: Policy, now: datetime | None) -> str:

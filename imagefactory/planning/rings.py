@@ -20,7 +20,7 @@ from imagefactory.images.catalog import Catalog
 from imagefactory.images.companions import FactoryImage
 from imagefactory.observed.standing_gallery import GalleryFacts, StandingVersion
 from imagefactory.observed.standing_labs import LabFacts, StandingImage
-from imagefactory.planning.delivery import delivery_of, fits_custom_image, uses_gallery
+from imagefactory.planning.delivery import delivery_of, fits_custom_image, unfit, uses_custom_images_only, uses_gallery
 from imagefactory.planning.galleries.planned import attached_of
 from imagefactory.planning.retention import Offer, retained
 from imagefactory.planning.revocations import Revocations
@@ -66,8 +66,10 @@ def offerings(
 ) -> dict[LabKey, Offering]:
     """Return what each lab is offered at `now` (None: nothing soaks). The result does not depend on any order."""
     if not policy.rings:
-        same = Offering(tuple(retained(catalog, policy, now)))
-        return {lab.key: same for lab in labs}
+        vhds = unfit(catalog.images, policy)
+        without = {lab.key: vhds if uses_custom_images_only(lab, policy) else frozenset[str]() for lab in labs}
+        found = {each: Offering(tuple(retained(catalog, policy, now, unfit=each))) for each in set(without.values())}
+        return {key: found[each] for key, each in without.items()}
     return _Rings(sorted(labs, key=lambda lab: lab.label), catalog, policy, facts, gallery, now).offerings()
 
 
@@ -134,8 +136,9 @@ class _Rings:
         revocations = Revocations(catalog, policy)
         self._images = [image for image in catalog.images if not revocations.of_image(image)]
         self._held = {lab.key: _Held(facts[lab.key], gallery, uses_gallery(lab, policy)) for lab in labs}
+        self._unfit = unfit(catalog.images, policy)
         self._found: dict[LabKey, Offering] = {}
-        self._offers: dict[tuple[int, frozenset[str]], tuple[Offer, ...]] = {}
+        self._offers: dict[tuple[int, frozenset[str], frozenset[str]], tuple[Offer, ...]] = {}
 
     def offerings(self) -> dict[LabKey, Offering]:
         awaited: list[dict[str, str]] = [{} for _ in self._labs]
@@ -166,9 +169,10 @@ class _Rings:
             for image in self._images
             if gates[image.vhd_name].reason and not held.takes(image)
         }
-        key = number, frozenset(closed)
+        without = self._unfit if uses_custom_images_only(lab, self._policy) else frozenset[str]()
+        key = number, frozenset(closed), without
         if key not in self._offers:
-            self._offers[key] = tuple(retained(self._catalog, self._policy, self._now, closed))
+            self._offers[key] = tuple(retained(self._catalog, self._policy, self._now, closed, without))
         waiting = {
             one.image.vhd_name: one.waits
             for one in self._offers[key]

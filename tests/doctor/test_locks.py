@@ -23,7 +23,7 @@ from tests.doctor.doctor_world import DoctorWorld, Examined
 from tests.doctor.test_findings import refused
 from tests.doctor.test_stack import command
 from tests.e2e.cloud_calls import storage_account
-from tests.e2e.test_interrupted import wait_until
+from tests.e2e.waiting import wait_until
 from tests.e2e.world import UP
 
 pytestmark = pytest.mark.engine

@@ -13,7 +13,7 @@ import pytest
 
 from imagefactory.state.run_log import read_logs, summarized
 from tests.e2e.gallery_world import GalleryWorld
-from tests.e2e.test_interrupted import wait_until
+from tests.e2e.waiting import wait_until
 from tests.e2e.world import MIB, UP, Lab, Run, World
 
 pytestmark = pytest.mark.engine

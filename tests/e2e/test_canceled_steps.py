@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from tests.e2e.pipeline_steps import locks, run_step, start_step
-from tests.e2e.test_interrupted import wait_until
+from tests.e2e.waiting import wait_until
 from tests.e2e.world import MIB, World
 from tests.factory_lab.factory_world import FactoryWorld
 

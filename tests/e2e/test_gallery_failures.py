@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.e2e.gallery_world import GalleryWorld
 from tests.e2e.test_kills import family
+from tests.e2e.waiting import wait_until
 from tests.e2e.world import FACTORY_CONTAINER, UP
 
 pytestmark = pytest.mark.engine
@@ -26,12 +25,6 @@ def refusal(path: str, status: int, code: str, method: str = "PUT") -> dict[str,
         "path": path,
         "action": {"status": status, "code": code, "message": f"injected {code}"},
     }
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    """Poll until something has happened in the cloud; the time limit of the test ends it."""
-    while not happened():
-        time.sleep(0.3)
 
 
 def test_one_image_that_fails_stops_no_other_one(gallery_world: GalleryWorld) -> None:

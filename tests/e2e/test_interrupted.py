@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.e2e.waiting import wait_until
 from tests.e2e.world import MIB, STAGING_CONTAINER, UP, Lab, World
 
 pytestmark = pytest.mark.engine
 
 WINDOWS, CORE = "Win2016/Datacenter.json", "Win2016/Core.json"
-POLL_SECONDS = 0.3
-"""The journal and the lists of the cloud are long, so they are not read more often."""
 
 
 def refused_writes(path: str) -> dict[str, Any]:
@@ -39,14 +37,6 @@ def moved(world: World) -> int:
         for call in world.cloud.calls()
         if call["status"] == 201 and call["path"].split("/")[1] in accounts
     )
-
-
-def wait_until(begun: Callable[[], bool]) -> None:
-    """Return as soon as it is so."""
-    deadline = time.monotonic() + 60
-    while not begun():
-        assert time.monotonic() < deadline, "it did not come to pass within a minute"
-        time.sleep(POLL_SECONDS)
 
 
 def interrupted(world: World, end: signal.Signals, begun: Callable[[], bool]) -> str:

@@ -41,7 +41,8 @@ SLOW = {"imageCreateSeconds": 1, "imageDeleteSeconds": 1}
 def test_whatever_run_is_killed_and_whatever_changes_meanwhile_the_next_ones_reach_the_plan(
     world: World, seed: int, steps: int, checkpoints: bool
 ) -> None:
-    """An up, and a refresh or a destroy. Then an image is retired, one is made anew under its name, and one comes.
+    """Kill an up, a refresh and a destroy, in each mode of the state. After each kill, an image is retired, one is
+    rebuilt under its name, and one is added.
 
     What a killed up has begun is not put again, `adopt` writes to no lab, and only what was staged of an image that the
     factory lost meanwhile stays, for `prune`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given as drawn
@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from imagefactory.configuration.gallery_settings import GallerySettings
 from imagefactory.configuration.labs_file import Delivery
+from imagefactory.configuration.rings import Ring
 from imagefactory.configuration.stack_settings import Policy
 from imagefactory.diagnostics import error
 from imagefactory.images.companions import DataDisk, FactoryImage
 from imagefactory.planning.delivery import reservations, routes, without_gallery
 from imagefactory.planning.galleries.planned import RecordedGallery, RecordedLab
 from imagefactory.planning.labs.plan import Plan, build_plan
+from imagefactory.planning.retention import claims
 from tests.unit.builders import catalog, configuration, facts, image, lab
 from tests.unit.planning.galleries.galleries import definition, gallery, recorded, saved, version
 
@@ -91,6 +93,28 @@ def test_labs_of_one_stack_go_different_ways() -> None:
     assert all(not each.images for each in plan.labs)
     (omission,) = plan.omissions
     assert omission.lab == lab("l0").label and omission.reason.endswith("(setting generation2)")
+
+
+@drawn(
+    st.lists(st.sampled_from(["V1", "V2"]), min_size=1, max_size=6),
+    st.integers(1, 3),
+    st.sampled_from([[], [Ring(name="first", labs=["*"])]]),
+)
+def test_what_a_lab_cannot_get_does_not_count_for_keep(
+    generations: list[Literal["V1", "V2"]], keep: int, rings: list[Ring]
+) -> None:
+    """A lab gets the newest `keep` of those that it can get, which prune keeps; each newer one without a way is an
+    omission with the reason."""
+    images = [replace(image(f"n{n}", age=n), generation=each) for n, each in enumerate(generations)]
+    wanted = [each.name for each in images if each.generation == "V1"][:keep]
+    found, policy = catalog(*images), Policy(keep=keep, rings=rings)
+    target = lab()
+    plan = build_plan(configuration(target), found, facts("factory"), {target.key: facts()}, policy)
+    assert [each.image.name for each in plan.labs[0].images] == wanted
+    assert set(wanted) <= {each.image.name for each in claims(found, {"dev": policy}) if each.reason}
+    newer = images[: next((n for n, each in enumerate(images) if each.name == wanted[-1]), 0)] if wanted else images
+    reasons = {each.image: each.reason for each in plan.omissions}
+    assert all("(setting generation2)" in reasons[each.name] for each in newer if each.generation == "V2")
 
 
 @pytest.mark.parametrize("change", ["removed", "another", "unreadable"])
