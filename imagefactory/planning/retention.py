@@ -70,17 +70,22 @@ def retained(
     those that are younger than `keepDays`. A revoked one among them is not replaced by an older one, unless the policy
     says so. What soaks at `now` (None: no image does, and all are young) counts as not there yet; so does what `waits`,
     by the file name of its VHD, for an earlier ring. The VHDs `unfit`, for which a lab has no way, do not count for
-    `keep` either.
+    `keep` either; among themselves and those that count, they do.
     """
     revocations, pins = Revocations(catalog, policy), effective_pins(catalog, policy)
     falls_back = policy.revoked_fallback == "previous"
     found = []
 
     def passed_over(image: FactoryImage) -> bool:
-        is_early = image.vhd_name in waits or image.vhd_name in unfit or _soaks(image, policy, now)
+        is_early = image.vhd_name in waits or _soaks(image, policy, now)
         return bool(is_early or (falls_back and revocations.of_image(image)))
 
-    for image, rank, duplicate in _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over):
+    every = _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over)
+    fit = _ranked(
+        catalog, is_undated_counted=True, is_passed_over=lambda each: each.vhd_name in unfit or passed_over(each)
+    )
+    for of_every, of_fit in zip(every, fit, strict=True):
+        image, rank, duplicate = of_every if of_every[0].vhd_name in unfit else of_fit
         pinned, reason = pins.get(image.image_path), ""
         rule = _rule(image, rank, policy, now) if pinned is None else "pinned (setting pins)"
         if pinned is not None and pinned != policy.pins[image.image_path]:
