@@ -117,6 +117,15 @@ def test_with_many_labs_the_product_is_near_the_bound_and_its_order_pays(regions
         assert simulate(world, Limits(), slower).copied > 3 * bound
 
 
+@pytest.mark.parametrize(("labs", "doublings"), [(1, 1), (3, 2), (4, 3), (60, 6)])
+def test_a_single_image_takes_as_many_copies_in_a_row_as_its_vhds_double(labs: int, doublings: int) -> None:
+    """The bound says so, and the product reaches it."""
+    world = World(labs, 1, (float(ALLOCATED_BYTES),))
+    bound = lower_bound(world, Limits())
+    assert math.isclose(bound, doublings * ALLOCATED_BYTES / Limits().blob_rate)
+    assert math.isclose(simulate(world, Limits(), PRODUCT).copied, bound, rel_tol=1e-6)
+
+
 def test_the_command_simulates_without_a_cloud() -> None:
     """With a limit between regions, too."""
     app = Typer()
