@@ -96,7 +96,8 @@ def lower_bound(world: World, limits: Limits) -> float:
     """Return the seconds that the limits alone require until every lab has a complete copy of every image.
 
     Whatever the order and the sources: a VHD is not read before it is complete, so complete copies of an image at most
-    double in the time of one copy.
+    double in the time of one copy. Up to any moment, an image moves no more than its complete VHDs give and its copies
+    need; after it, all images together move no more than the agent does.
     """
     images = sum(world.sizes)
     crosses = limits.region_pair and len({world.region(lab) for lab in [FACTORY, *range(world.labs)]}) > 1
@@ -110,15 +111,17 @@ def lower_bound(world: World, limits: Limits) -> float:
 
 
 def _doubling(world: World, limits: Limits) -> float:
-    left, now = world.total, 0.0
+    doublings = math.ceil(math.log2(world.labs + 1))
     lasting = [size / limits.blob_rate for size in world.sizes]
-    while True:
-        complete = [min(world.labs + 1.0, 2.0 ** math.floor(now / each + 1e-9)) for each in lasting]
-        rate = min(limits.agent_rate, limits.blob_rate * sum(complete))
-        following = min(each * (math.floor(now / each + 1e-9) + 1) for each in lasting)
-        if left <= rate * (following - now) or min(complete) > world.labs:
-            return max(now + left / rate, max(lasting))
-        left, now = left - rate * (following - now), following
+
+    def moved(each: float, now: float) -> float:
+        done = min(math.floor(now / each + 1e-9), doublings)
+        return limits.blob_rate * each * min(world.labs, 2.0**done * (1 + max(0.0, now / each - done)) - 1)
+
+    # The latest end is at a doubling: only there does the rate of an image rise.
+    moments = [each * done for each in lasting for done in range(doublings)]
+    ends = [now + (world.total - sum(moved(each, now) for each in lasting)) / limits.agent_rate for now in moments]
+    return max(*ends, max(lasting) * doublings)
 
 
 @dataclass

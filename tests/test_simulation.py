@@ -125,6 +125,15 @@ def test_vhds_of_different_sizes_are_near_the_bound_too_because_copies_of_small_
     assert simulate(world, Limits(), replace(PRODUCT, order="lab")).copied > 1.2 * bound
 
 
+@pytest.mark.parametrize(("labs", "doublings"), [(1, 1), (3, 2), (4, 3), (60, 6)])
+def test_a_single_image_takes_as_many_copies_in_a_row_as_its_vhds_double(labs: int, doublings: int) -> None:
+    """The bound says so, and the product reaches it."""
+    world = World(labs, 1, (float(ALLOCATED_BYTES),))
+    bound = lower_bound(world, Limits())
+    assert math.isclose(bound, doublings * ALLOCATED_BYTES / Limits().blob_rate)
+    assert math.isclose(simulate(world, Limits(), PRODUCT).copied, bound, rel_tol=1e-6)
+
+
 def test_the_command_simulates_without_a_cloud() -> None:
     """With a limit between regions, too."""
     app = Typer()
