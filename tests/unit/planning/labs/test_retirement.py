@@ -126,6 +126,13 @@ def test_a_newer_image_that_never_succeeds_does_not_keep_more_than_keep() -> Non
     assert set(kept(plan_of(found, *there, policy=Policy(keep=2)))) == {"n2"}
 
 
+def test_an_image_leaves_although_its_lab_cannot_get_the_newest_one() -> None:
+    """No lab gets Windows on a generation 2 disk as a custom image. If that is all there is, the old one stays."""
+    newest, everything = replace(image("gen2"), generation="V2"), Policy()
+    assert kept(plan_of(catalog(NEW, newest), held("old"), held("new"), policy=everything)) == {}
+    assert set(kept(plan_of(catalog(newest), held("old"), policy=everything))) == {"old"}
+
+
 def test_a_changed_pin_keeps_the_image_before_it() -> None:
     """Also if the new one is older."""
     policy = Policy(keep=1, pins={ImagePath.parse(PATH): "old"})
