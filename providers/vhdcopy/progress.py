@@ -20,7 +20,9 @@ from imagefactory.copying.totals import describe
 from imagefactory.plain_text import printable_lines, redacted
 
 LIVE_SECONDS = 1.0
-"""Minimum time between two updates of a live row, and before the first line elsewhere: a shorter copy shows none."""
+"""Minimum time between two updates of a live row."""
+FIRST_LINE_SECONDS = 5.0
+"""Time before the first line elsewhere, such as in the log of a pipeline: a shorter copy shows none."""
 
 
 def is_live(environment: Mapping[str, str] = os.environ) -> bool:
@@ -96,8 +98,11 @@ class Row:
             return
         now = monotonic()
         tenth = 10 * progress.done // max(progress.total, 1)
-        since = self._shown_at if self._live else self._began
-        if now - since >= LIVE_SECONDS and (self._live or tenth > self._shown_tenth):
+        if self._live:
+            is_due = now - self._shown_at >= LIVE_SECONDS
+        else:
+            is_due = now - self._began >= FIRST_LINE_SECONDS and tenth > self._shown_tenth
+        if is_due:
             self._shown_at, self._shown_tenth = now, tenth
             self._log.show(self._urn, describe(progress, now - self._began))
 

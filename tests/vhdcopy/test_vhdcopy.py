@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 from pulumi.runtime.proto import provider_pb2
 
+from providers.vhdcopy.progress import FIRST_LINE_SECONDS
 from tests.e2e.world import STAGING_CONTAINER, Lab, World
 from tests.vhdcopy.copying import inputs_of, release_of, source_blob, staged_equals_source
 from tests.vhdcopy.plugin import COPY, RELEASE, Plugin, kept_by, running, struct
@@ -174,9 +175,9 @@ async def test_a_dropped_connection_is_retried(world: World, plugin: Plugin) -> 
 
 
 async def test_progress_reaches_the_engines_log(world: World, plugin: Plugin) -> None:
-    """A copy of more than a second shows its share and its bytes."""
+    """A copy of some seconds shows its share and its bytes."""
     inputs = inputs_of(world)
-    world.cloud.set_latencies({"pageSeconds": 1.2})
+    world.cloud.set_latencies({"pageSeconds": FIRST_LINE_SECONDS + 0.2})
     await plugin.create(COPY, inputs)
     world.cloud.set_latencies({})
     assert any(" %" in message and " MiB" in message for message in plugin.log.messages)
