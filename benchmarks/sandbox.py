@@ -219,7 +219,9 @@ class Sandbox:
     def _project(
         self, folder: Path, namespace: str, settings: Mapping[str, object], parallel: int, stack: str = STACK
     ) -> Project:
-        environment = {**self.environment, "PULUMI_BACKEND_URL": file_backend(folder / "stacks")}
+        # The shell may have it, as that of `dev.py env` does.
+        checkpoints = {"PULUMI_SKIP_CHECKPOINTS": "false"}
+        environment = {**self.environment, **checkpoints, "PULUMI_BACKEND_URL": file_backend(folder / "stacks")}
         project = Project(folder, environment, parallel, stack)
         project.configure({f"{namespace}:{name}": value for name, value in settings.items()})
         return project
