@@ -60,13 +60,14 @@ async def distribute(plan: Plan, source: VhdSource, settings: Settings, state: S
     The engine starts copies in the order in which it learns of them. A child waits for its parent to be registered, so
     without waiting for all labs first, that would be the order in which these registrations end.
     """
-    with phase("declare"), short_stacks():
-        declared = _declare(plan, source, settings, state)
-    await asyncio.gather(*(lab.urn.future() for lab in declared.labs.values()), return_exceptions=True)
-    facts = {lab.label: lab.facts for lab in plan.labs}
-    with phase("declare"), short_stacks():
-        for label, planned in copy_order(plan.labs):
-            declared.labs[label].declare(facts[label], planned)
+    with phase("declare"):
+        with short_stacks():
+            declared = _declare(plan, source, settings, state)
+        await asyncio.gather(*(lab.urn.future() for lab in declared.labs.values()), return_exceptions=True)
+        facts = {lab.label: lab.facts for lab in plan.labs}
+        with short_stacks():
+            for label, planned in copy_order(plan.labs):
+                declared.labs[label].declare(facts[label], planned)
     return declared
 
 

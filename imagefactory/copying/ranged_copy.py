@@ -56,9 +56,8 @@ STARTS = 3
 RELAY_CHANGES = 5
 """How often in a row a relay may change its ETag without a range copied in between; its users write its metadata."""
 
-RECORD_SECONDS = 5.0, 10.0
-"""Least and greatest time between two records of a copy; it grows to a tenth of the copy's age. A shorter copy has
-none: after a kill, the service's digests confirm its ranges (docs/adr/0034)."""
+RECORD_SECONDS = 1.0, 10.0
+"""Least and greatest time between two records of a copy; it grows to a tenth of the copy's age."""
 
 RECORDS_SHARE = 0.05
 """The share of the process's time that all records may take, for any number and length of copies."""

@@ -96,7 +96,8 @@ class Successors:
         finished = {each.image.vhd_name for each in planned if each.standing and each.image_id in ids}
         names = {each.image.vhd_name: each.name for each in planned}
         ways = {route.image.vhd_name for route in plan.routes if route.as_custom_image or route.by_gallery}
-        offered = [each.image for each in offers if not each.reason and each.image.vhd_name in ways]
+        offered = [each.image for each in offers if not each.reason]
+        offered = [each for each in offered if each.vhd_name in ways] or offered
         wanted = [each for each in offered if each.vhd_name in names or each.name_problem is None]
         foreign = [each for each in plan.foreign if each.id in ids]
         finished |= {each.vhd_name for each in wanted if any(one.holds(each.vhd_name, each.name) for one in foreign)}
