@@ -47,7 +47,7 @@ class World:
         return 0 if account == FACTORY else account % self.regions
 
     def tasks(self) -> list[Task]:
-        """Return all copies, lab by lab, as the program declares them."""
+        """Return all copies, lab by lab."""
         return [Task(lab, image, size) for lab in range(self.labs) for image, size in enumerate(self.sizes)]
 
     @property
