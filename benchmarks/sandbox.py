@@ -27,7 +27,7 @@ from localcloud.client import CloudClient
 from toolchain.checkout import Checkout
 from toolchain.cloud import emulator_variables
 from toolchain.setup.environment import locked_version
-from toolchain.shell import cloud_variables, file_backend, tool_variables
+from toolchain.shell import WITH_CHECKPOINTS, WITHOUT_CHECKPOINTS, cloud_variables, file_backend, tool_variables
 from toolchain.stack import set_up
 
 STACK = "bench"
@@ -95,7 +95,7 @@ class Project:
 
     def without_checkpoints(self) -> Project:
         """Return this project with an engine that writes the state only at the end."""
-        return replace(self, environment={**self.environment, "PULUMI_SKIP_CHECKPOINTS": "true"})
+        return replace(self, environment={**self.environment, **WITHOUT_CHECKPOINTS})
 
     def configure(self, config: Mapping[str, object]) -> None:
         """Write the stack's file and create the stack."""
@@ -219,9 +219,8 @@ class Sandbox:
     def _project(
         self, folder: Path, namespace: str, settings: Mapping[str, object], parallel: int, stack: str = STACK
     ) -> Project:
-        # The shell may have it, as that of `dev.py env` does.
-        checkpoints = {"PULUMI_SKIP_CHECKPOINTS": "false"}
-        environment = {**self.environment, **checkpoints, "PULUMI_BACKEND_URL": file_backend(folder / "stacks")}
+        # The shell may be without, as that of `dev.py env` is.
+        environment = {**self.environment, **WITH_CHECKPOINTS, "PULUMI_BACKEND_URL": file_backend(folder / "stacks")}
         project = Project(folder, environment, parallel, stack)
         project.configure({f"{namespace}:{name}": value for name, value in settings.items()})
         return project

@@ -82,8 +82,8 @@ def _rows(labs: int, images: int, region_pair_gbps: float | None) -> Iterator[di
             yield _row(place, world, usual, strategy)
     lower = replace(small_regions(), region_pair=pair)
     yield _row("6 regions, accounts of 25 and 50 Gbps", World(labs, 6, alike, IMAGE_SECONDS), lower, PRODUCT)
+    mixed = World(labs, 6, mixed_bytes(images), IMAGE_SECONDS)
     for strategy in MIXED:
-        mixed = World(labs, 6, mixed_bytes(images), IMAGE_SECONDS)
         yield _row("6 regions, VHDs of 3 to 27 GiB", mixed, usual, strategy)
 
 

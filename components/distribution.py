@@ -64,10 +64,9 @@ async def distribute(plan: Plan, source: VhdSource, settings: Settings, state: S
         with short_stacks():
             declared = _declare(plan, source, settings, state)
         await asyncio.gather(*(lab.urn.future() for lab in declared.labs.values()), return_exceptions=True)
-        facts = {lab.label: lab.facts for lab in plan.labs}
         with short_stacks():
-            for label, planned in copy_order(plan.labs):
-                declared.labs[label].declare(facts[label], planned)
+            for lab, planned in copy_order(plan.labs):
+                declared.labs[lab.label].declare(lab.facts, planned)
     return declared
 
 

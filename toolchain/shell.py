@@ -19,8 +19,8 @@ SHELLS = ("posix", "powershell", "json")
 COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
 """Setup leaves compiling to the first import, which images of containers often forbid: then each start compiles all."""
 
-WITHOUT_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
-"""The engine writes the state once, at its end, not twice per resource; `imagefactory adopt` makes up for a kill."""
+WITHOUT_CHECKPOINTS, WITH_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}, {"PULUMI_SKIP_CHECKPOINTS": "false"}
+"""The engine writes the state once, at its end, or twice per resource; `imagefactory adopt` makes up for a kill."""
 
 
 def file_backend(folder: Path) -> str:

@@ -142,6 +142,7 @@ def _shown(part: PartFinding) -> str:
 
 def _report(planned: Planned) -> Report:
     """Return the findings and what was done as data; as text only what was done, because the plan was shown before."""
+    unread = planned.adoption.left_out
     document = {
         "stack": str(planned.request.stack),
         "adopted": bool(planned.backups),
@@ -152,7 +153,7 @@ def _report(planned: Planned) -> Report:
         "backups": [path.as_posix() for path in planned.backups],
         "warnings": [warning.message() for warning in planned.warnings],
         "failures": [failure.message() for failure in planned.adoption.failures],
-        "unread": (unread := planned.adoption.left_out),
+        "unread": unread,
     }
     lines = []
     if planned.backups:

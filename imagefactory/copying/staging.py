@@ -18,7 +18,7 @@ from imagefactory.copying import copier
 from imagefactory.copying.copier import Copied, Copier, CopyError, CopyRequest, Progress, RelayLost
 from imagefactory.copying.fan_out import FanOut
 from imagefactory.errors import ImageFactoryError
-from imagefactory.images.ranges import SHARED_READERS
+from imagefactory.images.ranges import fans_out
 from imagefactory.observed.blobs import BlobRef
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Relay:
     @property
     def fans_out(self) -> bool:
         """Whether its copies read each other too."""
-        return self.uses >= SHARED_READERS  # without the relay's own account
+        return fans_out(self.uses)
 
 
 @dataclass

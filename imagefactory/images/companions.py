@@ -101,6 +101,11 @@ class FactoryImage:
     """A warning about this image, for the catalog."""
 
     @property
+    def copied_bytes(self) -> int:
+        """What a copy of its VHD moves: the allocated bytes, or at most its length if they are unknown."""
+        return self.length if self.allocated is None else self.allocated
+
+    @property
     def name_problem(self) -> str | None:
         """Why Azure would reject a new custom image of its name; labs that have the image keep it."""
         return name_problem(self.name)

@@ -22,6 +22,12 @@ SHARED_READERS = 4
 """Copies of a VHD in one region up to which all of them read the same one; of more, each finished one is a source for
 the next (docs/adr/0035). Few copies would save little time, and reading a staged VHD costs a digest per range."""
 
+
+def fans_out(readers: int) -> bool:
+    """Return whether the copies that read a relay, without that of its own account, also read each other."""
+    return readers >= SHARED_READERS
+
+
 BRIDGE_BYTES = BLOB_BYTES_PER_SECOND // BLOB_REQUESTS_PER_SECOND // PAGE_BYTES * PAGE_BYTES
 """The longest gap that is copied with the ranges around it; longer gaps are skipped (125,440 bytes).
 

@@ -45,14 +45,15 @@ def routes(lab: TargetLab, images: Iterable[FactoryImage], policy: Policy) -> li
         custom = delivery != "gallery" and fits
         reason = why
         if delivery != "gallery" and not fits:
-            reason = f"{why}, but {image.os_type} {_UNFIT} (setting generation2)"
+            uncounted = "" if by_gallery else " and does not count for keep"
+            reason = f"{why}, but {image.os_type} {_UNFIT}{uncounted} (setting generation2)"
         elif delivery != "customImage" and not by_gallery:
             reason = f"{why}, and the stack has no setting gallery"
         found.append(Route(image, custom, by_gallery, reason))
     return found
 
 
-_UNFIT = "on a generation 2 disk is not delivered as a custom image and does not count for keep"
+_UNFIT = "on a generation 2 disk is not delivered as a custom image"
 
 
 def fits_custom_image(image: FactoryImage, policy: Policy) -> bool:

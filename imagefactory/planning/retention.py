@@ -80,12 +80,13 @@ def retained(
         is_early = image.vhd_name in waits or _soaks(image, policy, now)
         return bool(is_early or (falls_back and revocations.of_image(image)))
 
-    every = _ranked(catalog, is_undated_counted=True, is_passed_over=passed_over)
-    fit = _ranked(
-        catalog, is_undated_counted=True, is_passed_over=lambda each: each.vhd_name in unfit or passed_over(each)
+    ranked = _ranked(
+        catalog,
+        is_undated_counted=True,
+        is_passed_over=passed_over,
+        is_unfit=lambda image: image.vhd_name in unfit,
     )
-    for of_every, of_fit in zip(every, fit, strict=True):
-        image, rank, duplicate = of_every if of_every[0].vhd_name in unfit else of_fit
+    for image, rank, duplicate in ranked:
         pinned, reason = pins.get(image.image_path), ""
         rule = _rule(image, rank, policy, now) if pinned is None else "pinned (setting pins)"
         if pinned is not None and pinned != policy.pins[image.image_path]:
@@ -148,13 +149,13 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy], now: datetime | Non
     """
     revocations = {stack: Revocations(catalog, policy) for stack, policy in policies.items()}
     ranked = {
-        (stack, is_custom): _ranked(
+        stack: _ranked(
             catalog,
             is_undated_counted=False,
-            is_passed_over=partial(_is_unoffered, revocations[stack], policy, now, is_custom),
+            is_passed_over=partial(_is_unoffered, revocations[stack], policy, now),
+            is_unfit=partial(_is_unfit, policy),
         )
         for stack, policy in policies.items()
-        for is_custom in (False, True)
     }
     pins = {
         stack: {fold(name) for name in (*policy.pins.values(), *effective_pins(catalog, policy).values())}
@@ -162,8 +163,7 @@ def claims(catalog: Catalog, policies: Mapping[str, Policy], now: datetime | Non
     }
     found = []
     for image in newest_first(catalog.images):
-        every = {key: next(each)[1] for key, each in ranked.items()}
-        ranks = {stack: every[stack, fits_custom_image(image, policy)] for stack, policy in policies.items()}
+        ranks = {stack: next(each)[1] for stack, each in ranked.items()}
         revoking = {stack for stack in policies if revocations[stack].of_image(image)}
         requiring = policies.keys() - revoking
         pinned_by = _stacks(stack for stack in requiring if fold(image.name) in pins[stack])
@@ -193,11 +193,12 @@ def with_keep(policies: Mapping[str, Policy], keep: int | None) -> dict[str, Pol
     }
 
 
-def _is_unoffered(
-    revocations: Revocations, policy: Policy, now: datetime | None, is_custom: bool, image: FactoryImage
-) -> bool:
-    is_unfit = is_custom and not fits_custom_image(image, policy)
-    return bool(is_unfit or revocations.of_image(image) or _soaks(image, policy, now))
+def _is_unoffered(revocations: Revocations, policy: Policy, now: datetime | None, image: FactoryImage) -> bool:
+    return bool(revocations.of_image(image) or _soaks(image, policy, now))
+
+
+def _is_unfit(policy: Policy, image: FactoryImage) -> bool:
+    return not fits_custom_image(image, policy)
 
 
 def _soaks(image: FactoryImage, policy: Policy, now: datetime | None) -> str:
@@ -229,21 +230,29 @@ def _days(policy: Policy) -> str:
 
 
 def _ranked(
-    catalog: Catalog, *, is_undated_counted: bool, is_passed_over: Callable[[FactoryImage], bool]
+    catalog: Catalog,
+    *,
+    is_undated_counted: bool,
+    is_passed_over: Callable[[FactoryImage], bool],
+    is_unfit: Callable[[FactoryImage], bool],
 ) -> Iterator[tuple[FactoryImage, int, FactoryImage | None]]:
     """Yield each image with the number of newer names of its image path, and a newer image of the same name, if any.
 
     Names are compared as Azure compares them, and count once. A name that Azure would reject does not count, because
-    only labs that already have its image can keep it. What is passed over does not count, as if it did not exist.
+    only labs that already have its image can keep it. What is passed over does not count, as if it did not exist. What
+    is unfit counts for other unfit images only; all others count for all.
     """
-    names: dict[str, FactoryImage] = {}
-    ranks: Counter[ImagePath] = Counter()
+    # By whether they count for images that are unfit, or for the others.
+    names: dict[bool, dict[str, FactoryImage]] = {False: {}, True: {}}
+    ranks: dict[bool, Counter[ImagePath]] = {False: Counter(), True: Counter()}
     for image in newest_first(catalog.images):
+        unfit, path, name = is_unfit(image), image.image_path, fold(image.name)
         if is_passed_over(image):
-            yield image, ranks[image.image_path], None
+            yield image, ranks[unfit][path], None
             continue
-        newest = names.setdefault(fold(image.name), image)
-        yield image, ranks[image.image_path], None if newest is image else newest
+        newest = names[unfit].get(name)
+        yield image, ranks[unfit][path], newest
         is_counted = image.name_problem is None and (is_undated_counted or image.saved_at_source == "companion")
-        if newest is image and is_counted:
-            ranks[image.image_path] += 1
+        for each in {True, unfit}:
+            if names[each].setdefault(name, image) is image and is_counted:
+                ranks[each][path] += 1

@@ -9,10 +9,10 @@ from pathlib import Path
 import yaml
 
 from tests.warm.vault import PROVIDER
-from toolchain.shell import WITHOUT_CHECKPOINTS
+from toolchain.shell import WITH_CHECKPOINTS, WITHOUT_CHECKPOINTS
 from toolchain.shell import file_backend as file_backend
 
-CHECKPOINTS: dict[bool, dict[str, str]] = {True: {"PULUMI_SKIP_CHECKPOINTS": "false"}, False: WITHOUT_CHECKPOINTS}
+CHECKPOINTS: dict[bool, dict[str, str]] = {True: WITH_CHECKPOINTS, False: WITHOUT_CHECKPOINTS}
 """Whether the engine writes the state before and after each step, or once, at its end."""
 _FILES: dict[str, dict[Path, bytes]] = {}
 _LINES: dict[str, dict[str, object]] = {}

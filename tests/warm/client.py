@@ -1,4 +1,4 @@
-"""Stands where a Python interpreter stands: has the service of `tests.warm.service` run the command, and ends like it.
+"""Replaces a Python interpreter: `tests.warm.service` runs the command, and this process ends as it did.
 
 Run as a script: SOCKET INTERPRETER ARGUMENTS...; with a bare interpreter, so standard library only. Of that, it uses
 modules in C: json, signal and socket would take longer to import than all the rest.

@@ -5,7 +5,7 @@ Does not decide when to copy, wait, adopt or abandon: `imagefactory.copying` doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -49,13 +49,8 @@ class PageBlobs:
     async def facts(self, blob: BlobRef) -> BlobFacts | None:
         """Return the blob's facts; None if blob, container or storage account is missing."""
         with consequence(EXISTENCE):
-            try:
-                answer = await self._accounts.requests.send("HEAD", blob, {})
-            except CloudError as error:
-                if await self._is_absent(error, blob):
-                    return None
-                raise
-            return _facts(answer.headers, blob)
+            answer = await self._if_there(blob, self._accounts.requests.send("HEAD", blob, {}))
+            return _facts(answer.headers, blob) if answer else None
 
     async def read_with_facts(self, blob: BlobRef, offset: int, length: int) -> tuple[BlobFacts, bytes] | None:
         """Return the blob's facts and `length` bytes from `offset`, fewer at its end; None if it is missing.
@@ -63,12 +58,9 @@ class PageBlobs:
         One request, so both are of the same version.
         """
         with consequence("it cannot be checked"):
-            try:
-                answer = await self._part(blob, offset, length)
-            except CloudError as error:
-                if await self._is_absent(error, blob):
-                    return None
-                raise
+            answer = await self._if_there(blob, self._part(blob, offset, length))
+            if answer is None:
+                return None
             total = answer.headers.get("Content-Range", "").rpartition("/")[2]
             return _facts({**answer.headers, "content-length": total}, blob), answer.content
 
@@ -276,6 +268,15 @@ class PageBlobs:
 
     async def _client(self, blob: BlobRef) -> BlobClient:
         return await self._accounts.client(blob)
+
+    async def _if_there(self, blob: BlobRef, sent: Awaitable[Reply]) -> Reply | None:
+        """Return the response to a request; None if it says that blob, container or storage account does not exist."""
+        try:
+            return await sent
+        except CloudError as error:
+            if await self._is_absent(error, blob):
+                return None
+            raise
 
     async def _is_absent(self, error: Exception, blob: BlobRef) -> bool:
         """Return whether an error means that blob, container or storage account does not exist."""

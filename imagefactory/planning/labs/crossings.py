@@ -87,7 +87,6 @@ def crossings(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[Crossing, ..
             ): image.image
             for plan, image in chains
         }
-        sizes = [image.length if image.allocated is None else image.allocated for image in copies.values()]
         found.append(
             Crossing(
                 origin=factory.region,
@@ -95,7 +94,7 @@ def crossings(plans: Sequence[LabPlan], factory: LabFacts) -> tuple[Crossing, ..
                 images=len({image.image.vhd_name for _, image in chains}),
                 labs=len({plan.label for plan, _ in chains}),
                 copies=len(copies),
-                size=sum(sizes),
+                size=sum(image.copied_bytes for image in copies.values()),
                 at_most=any(image.allocated is None for image in copies.values()),
                 relayed=any(image.relay for _, image in chains),
             )

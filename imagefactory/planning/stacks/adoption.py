@@ -65,7 +65,7 @@ class Adoption:
     gallery: GalleryAdoption | None = None
     """None: the stack has none, or it does not exist or could not be read."""
     unread: tuple[TargetLab, ...] = ()
-    """Labs that could not be read or cannot get images, so that nothing of them is taken over."""
+    """Labs that could not be read or cannot get images, so no image there is taken over."""
     is_gallery_unread: bool = False
 
     @property
@@ -75,7 +75,7 @@ class Adoption:
 
     @property
     def left_out(self) -> list[str]:
-        """The labels of the labs of which nothing is taken over, and `gallery` if that is so of the gallery."""
+        """The labels of the unread labs, and `gallery` if the gallery could not be read."""
         labels = sorted({lab.key: lab.label for lab in self.unread}.values())
         return [*labels, *(["gallery"] if self.is_gallery_unread else [])]
 

@@ -27,7 +27,7 @@ SMALL = 20
 
 
 class World:
-    """Labs that hold two images each, of which a run retires one, and the state that made them."""
+    """Labs with two images each, one of them retired by the next run, and the state that has both."""
 
     def __init__(self, labs: int) -> None:
         self.factory = catalog(KEPT, RETIRED)

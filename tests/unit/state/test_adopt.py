@@ -142,7 +142,7 @@ def test_an_image_in_use_is_taken_over_and_kept_although_the_factory_lost_its_vh
 
 
 def test_a_lab_that_moved_is_carried_over_with_what_it_has_now() -> None:
-    """Images that are gone in it move with it, and are told; a new one is taken over with them."""
+    """Images that no longer exist there keep their place in the state and are reported; a new one is taken over."""
     found = catalog(image("a"), image("b", age=1))
     old = cloud(standing("a", source_vhd="a.vhd"), standing("gone", stack="images/dev"), found=found)
     _, state = adopted(request(), old, EMPTY)

@@ -51,7 +51,7 @@ def images(states: Path, stack: str) -> list[str]:
 def test_a_command_that_fails_or_is_missing_is_one_line_with_its_remedy(
     states: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stack that does not exist is told apart; what the command prints has no secret in it."""
+    """A missing stack is an error of its own; no error shows a secret that the command printed."""
     (states / "dev.fails-export").write_text("error: no stack named 'dev' found\n", "utf-8")
     with pytest.raises(NoStack, match="no stack named 'dev' found"):
         asyncio.run(read_state("dev"))

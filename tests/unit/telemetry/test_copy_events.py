@@ -35,7 +35,7 @@ REQUEST = CopyRequest(
 
 @dataclass
 class Scripted:
-    """A copier that reports what it is told to, each after some seconds of the clock, and ends as it is told to."""
+    """A copier that reports the given steps, each after its seconds on the clock, and returns or raises `end`."""
 
     advance: Callable[[float], None]
     steps: list[tuple[float, Progress]]

@@ -36,7 +36,7 @@ sizes_of_images = st.lists(st.integers(1, 127 * GIB), min_size=1, max_size=5)
 def test_copies_begin_lab_by_lab_if_no_copy_reads_another(labs: int, sizes: list[int]) -> None:
     """So those that run together read different VHDs of the factory."""
     plans = plans_of(labs, sizes)
-    assert copy_order(plans) == [(one.label, planned) for one in plans for planned in one.images]
+    assert copy_order(plans) == [(one, planned) for one in plans for planned in one.images]
 
 
 @given(st.integers(SHARED_READERS + 1, 8), sizes_of_images)
@@ -47,9 +47,9 @@ def test_where_copies_read_each_other_those_of_small_vhds_begin_sooner(labs: int
     assert len(order) == len(plans) * len(sizes)
     turns: defaultdict[str, list[str]] = defaultdict(list)
     bytes_before = []
-    for label, planned in order:
+    for one, planned in order:
         bytes_before.append(len(turns[planned.name]) * (planned.image.allocated or 0))
-        turns[planned.name].append(label)
+        turns[planned.name].append(one.label)
     assert all(labels == [one.label for one in plans] for labels in turns.values())
     assert bytes_before == sorted(bytes_before)
 

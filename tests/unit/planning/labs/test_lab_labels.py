@@ -143,7 +143,7 @@ def test_a_lab_that_cannot_be_read_keeps_the_images_of_every_label_that_may_be_i
 
 
 def test_two_labs_of_one_name_get_the_same_images_each_under_its_own_label() -> None:
-    """What one of them lacks is told of that one."""
+    """The omission of an image names the lab that lacks it."""
     twins = UNIVERSE[:2]
     labs = read(*(each.entry(each.group) for each in twins))
     found: dict[LabKey, LabFacts | Diagnostic] = {labs[0].key: twins[0].facts(), labs[1].key: UNREAD}

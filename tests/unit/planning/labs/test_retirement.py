@@ -188,7 +188,7 @@ days = st.lists(st.tuples(st.sampled_from(PATHS), st.booleans()), min_size=1, ma
 def test_no_sequence_of_failures_costs_a_lab_its_last_good_image_of_a_path(
     nights: list[tuple[str, bool]], keep: int | None, luck: Any
 ) -> None:
-    """Nights of new, rebuilt and retired images, any of which may fail: an image is deleted only with successors.
+    """Each night adds, rebuilds or retires images, and some of them fail: an image is deleted only with successors.
 
     Once everything succeeds, two runs reach the plan.
     """
