@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
+from hypothesis import example
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ policies = st.builds(
 
 
 @drawn(policies, st.none() | deliveries, st.sampled_from([WINDOWS, LINUX, WINDOWS2, LINUX2]))
+@example(Policy(delivery="both", gallery=GALLERY), None, WINDOWS2)
 def test_an_image_goes_the_ways_of_its_lab_and_says_why(policy: Policy, own: Delivery | None, it: FactoryImage) -> None:
     """`Delivery` of a lab overrides the stack's; the gallery takes every image; as a custom image goes what has
     generation 1, and of generation 2 what the setting says."""
@@ -50,6 +52,7 @@ def test_an_image_goes_the_ways_of_its_lab_and_says_why(policy: Policy, own: Del
     assert way.as_custom_image == (delivery != "gallery" and fits)
     assert way.reason.startswith(f"Delivery of the lab is {own}" if own else f"setting delivery is {policy.delivery}")
     assert ("generation 2" in way.reason) == (delivery != "gallery" and not fits)
+    assert ("does not count for keep" in way.reason) == ("generation 2" in way.reason and not way.by_gallery)
     if "generation 2" not in way.reason:
         assert ("no setting gallery" in way.reason) == (delivery != "customImage" and policy.gallery is None)
 
